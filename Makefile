@@ -1,0 +1,63 @@
+# The verbs of this project; CI uses the same. `make help` lists them.
+PYTHON  ?= python3
+BIN     := .venv/bin
+CONFIG  ?= configs/dropout.yaml
+RUNS    ?=
+JOBS    ?=
+
+# A folder that a team shares beside its checkouts, unless this checkout has data of its own.
+ifeq ($(wildcard data),)
+ifneq ($(wildcard ../shared/data),)
+export DROPEXP_DATA ?= ../shared/data
+endif
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help study install test lint check train compare report bench clean
+
+help:     ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+
+study:    ## install, train the study (none, nn, scratch; 5 seeds; 5 epochs) and compare
+study: .venv/installed
+	$(BIN)/dropexp train --config configs/dropout.yaml
+	@$(BIN)/dropexp compare dropout
+
+install:  ## make .venv with dropexp and the pinned versions of what it needs
+install: .venv/installed
+
+test:     ## run the whole test suite
+test: .venv/installed-dev
+	$(BIN)/python -m pytest
+
+lint:     ## check style and types
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: lint test  ## lint and test
+
+train:    ## train CONFIG (one or more files), with JOBS workers
+train: .venv/installed
+	$(BIN)/dropexp train $(addprefix --config ,$(CONFIG)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS))
+
+compare:  ## compare RUNS (names or folders; all if not said)
+compare: .venv/installed
+	@$(BIN)/dropexp compare $(RUNS)
+
+bench:    ## time an epoch here beside the book's loop
+bench: .venv/installed
+	@$(BIN)/dropexp bench
+
+clean:    ## remove the environment and caches; runs and data stay
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,33 @@
+"""dropexp: does dropout help, how much, and how sure are we?
+
+    from dropexp import load_config, train, load_runs, compare
+
+do in a notebook what the commands do. What they need is imported when they are first used.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dropexp.arms import load_runs
+    from dropexp.comparison import compare
+    from dropexp.training import train
+    from dropexp.study import load_config
+
+__all__ = ["compare", "load_config", "load_runs", "train"]
+
+# Read once, when torch loads: MKL's results equal on any number of threads, oneDNN's float32 products in float32.
+os.environ.setdefault("MKL_CBWR", "AVX2,STRICT")
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_VNNI")
+
+_ROOMS = {"compare": "comparison", "load_runs": "arms", "load_config": "study", "train": "training"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'dropexp' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"dropexp.{_ROOMS[name]}"), name)

@@ -1,0 +1,320 @@
+"""The commands. Each parses, calls, shows; what is heavy is imported when a command needs it.
+
+Data goes to stdout, talk to stderr. Exit codes: 0 done; 1 a run failed or a requirement did not hold; 2 usage or
+config error; 3 data missing or corrupt; 5 no matching runs; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from dropexp.study import Study
+
+app = typer.Typer(
+    help="Does dropout help, how much, and how sure are we? Trains the Fashion-MNIST dropout study of "
+    "Dive into Deep Learning from YAML configs, and compares the runs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Fashion-MNIST: fetch it, verify it, say where it is.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+FAILED, USAGE, NO_DATA, NO_RUNS, INTERRUPTED = 1, 2, 3, 5, 130
+
+
+class Format(StrEnum):
+    """How a table is written."""
+
+    table = "table"
+    md = "md"
+    csv = "csv"
+    json = "json"
+
+
+RunsDir = Annotated[
+    Path | None,
+    typer.Option("--runs-dir", metavar="DIR", help="Where runs are. [default: $DROPEXP_RUNS or runs]"),
+]
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[RUN|NAME]…", help="Run folders or study names. [default: all]")
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="A folder with FashionMNIST/raw. [default: $DROPEXP_DATA, ./data, the cache]"),
+]
+DataUrl = Annotated[str | None, typer.Option(metavar="URL", help="A mirror that is asked first.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+
+
+def main() -> None:
+    """The command `dropexp`."""
+    with _answers():
+        app()
+
+
+@app.command()
+def train(
+    config: Annotated[list[Path], typer.Option("--config", "-c", metavar="FILE", help="A config; may be repeated.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a key in every run.")
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(metavar="0..9", help="Replace the seeds: a range or a list.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Runs at a time. [default: the cores; 1 on a GPU]")
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]|mps", help="Where to train.")] = "auto",
+    data_dir: DataDir = None,
+    data_url: DataUrl = None,
+    runs_dir: RunsDir = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and their states; train nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Train finished runs again.")] = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going/--fail-fast", help="Whether the rest goes on when a run fails.")
+    ] = True,
+    quiet: Quiet = False,
+) -> None:
+    """Train what is missing: done runs are skipped, interrupted ones go on."""
+    from dropexp import device as devices
+    from dropexp.execute import Plan, execute
+    from dropexp.provenance import cores
+    from dropexp.runs import default_runs_dir, write_study
+    from dropexp.training import tasks_of, unfinished
+
+    studies = _load_configs(config, settings or [], seeds)
+    runs_dir = runs_dir or default_runs_dir()
+    device = devices.resolve(device)
+    tasks = tasks_of(studies, runs_dir, device)
+    if dry_run:
+        for task in tasks:
+            print(f"{task.folder.status():<12} {task.folder.path}")
+        return
+
+    todo = unfinished(tasks, force)
+    for study in studies:
+        if study.published:
+            write_study(runs_dir, study.name, {"published": study.published})
+    if todo:
+        from dropexp.progress import watching
+
+        plan = Plan(_data_root(data_dir, data_url, quiet), device, force)
+        jobs = jobs or (cores() if device == "cpu" else 1)
+        with watching(todo, quiet) as watcher, closing(execute(todo, plan, jobs)) as events:
+            for event in events:
+                watcher.tell(event)
+                if event.status not in (None, "done") and not keep_going:
+                    break
+
+    states = [task.folder.status() for task in tasks]
+    not_done = [(state, task) for state, task in zip(states, tasks, strict=True) if state != "done"]
+    _say(f"{len(tasks)} runs: {len(todo)} trained now, {len(tasks) - len(todo)} before", quiet)
+    for state, task in not_done:
+        _say(f"{state}: {task.folder.path}", False)
+    if not_done:
+        raise typer.Exit(FAILED)
+    _say(f"next: dropexp compare {shlex.join(dict.fromkeys(study.name for study in studies))}", quiet)
+
+
+@app.command()
+def compare(
+    names: Names = None,
+    runs_dir: RunsDir = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(metavar="ARM", help="What differences are to. [default: the arm without dropout]"),
+    ] = None,
+    output: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
+    requirements: Annotated[
+        list[str] | None,
+        typer.Option("--require", metavar="'ARM.METRIC >= X'", help="Exit with 1 unless it holds; may be repeated."),
+    ] = None,
+) -> None:
+    """Compare the arms of a study: means and spreads over seeds, differences, published figures."""
+    from dropexp import comparison
+
+    result = comparison.compare(names or (), runs_dir, baseline)
+    failures = [failure for text in requirements or [] if (failure := comparison.require(result, text))]
+    if output is Format.csv:
+        print(result.to_csv(), end="")
+    elif output is Format.json:
+        print(result.to_json())
+    else:
+        from rich.console import Console
+
+        from dropexp import display
+
+        if output is Format.md:
+            print(display.markdown(result))
+        else:
+            display.show(result, Console())
+    for failure in failures:
+        _say(f"requirement failed: {failure}", False)
+    if failures:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def runs(
+    names: Names = None,
+    runs_dir: RunsDir = None,
+    output: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
+) -> None:
+    """List the runs: state, arm, seed, last epoch, test accuracy."""
+    from rich.console import Console
+
+    from dropexp import display
+    from dropexp.arms import load_runs
+
+    table = load_runs(names or (), runs_dir)
+    if output is Format.csv:
+        print(table.to_csv(index=False, lineterminator="\n"), end="")
+    elif output is Format.json:
+        print(table.to_json(orient="records", force_ascii=False, indent=2, double_precision=15))
+    elif output is Format.md:
+        print(display.markdown_runs(table))
+    else:
+        display.show_runs(table, Console())
+
+
+@app.command()
+def bench(
+    data_dir: DataDir = None,
+    data_url: DataUrl = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Epochs of each, after one to warm up.")] = 5,
+) -> None:
+    """Time an epoch here, beside the book's loop and the matrix products alone."""
+    from dropexp import benchmark
+
+    benchmark.show(_data_root(data_dir, data_url, False), rounds)
+
+
+@data_app.command("fetch")
+def fetch_data(data_url: DataUrl = None, quiet: Quiet = False) -> None:
+    """Download the four files into the cache, unless it has them."""
+    from dropexp import fetch
+    from dropexp.progress import downloading
+
+    with downloading(quiet) as progress:
+        print(fetch.fetch(data_url, progress))
+
+
+@data_app.command("verify")
+def verify_data(data_dir: DataDir = None) -> None:
+    """Check every file against its known checksum."""
+    from dropexp import fetch
+
+    root = _found(data_dir)
+    fetch.verify(root)
+    print(f"{root}: all four files are Fashion-MNIST's")
+
+
+@data_app.command("path")
+def data_path(data_dir: DataDir = None) -> None:
+    """Say which folder the data is taken from."""
+    print(_found(data_dir))
+
+
+def _load_configs(files: list[Path], settings: list[str], seeds: str | None) -> list[Study]:
+    """All the files' studies, or all the files' problems."""
+    from dropexp.study import load_config
+    from dropexp.yamlfile import ConfigError
+
+    studies, problems = [], []
+    for file in files:
+        try:
+            studies.append(load_config(file, settings, seeds))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return studies
+
+
+def _found(data_dir: Path | None) -> Path:
+    from dropexp import fetch
+
+    root = fetch.find(data_dir)
+    if root is None:
+        raise fetch.DataError("Fashion-MNIST is not here; `dropexp data fetch` downloads it")
+    return root
+
+
+def _data_root(data_dir: Path | None, data_url: str | None, quiet: bool) -> Path:
+    """The folder with the data, downloaded if there is none."""
+    from dropexp import fetch
+
+    root = fetch.find(data_dir)
+    if root is None:
+        from dropexp.progress import downloading
+
+        with downloading(quiet) as progress:
+            root = fetch.fetch(data_url, progress)
+    return root
+
+
+def _say(text: str, quiet: bool) -> None:
+    if not quiet:
+        print(text, file=sys.stderr)
+
+
+@contextmanager
+def _answers() -> Iterator[None]:
+    """Every exception becomes a message and an exit code; a traceback is shown under DROPEXP_DEBUG only."""
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        command = shlex.join(["dropexp", *(word for word in sys.argv[1:] if word != "--force")])
+        _end(f"interrupted; to go on: {command}", INTERRUPTED)
+    except BrokenPipeError:  # `dropexp compare | head`
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(FAILED) from None
+    except Exception as error:
+        if os.environ.get("DROPEXP_DEBUG"):
+            raise
+        _end(*_explained(error))
+
+
+def _explained(error: Exception) -> tuple[str, int]:
+    """What to say of an error, and how to exit. An error can only be of a kind whose module is loaded."""
+    kinds = {
+        ("dropexp.yamlfile", "ConfigError"): USAGE,
+        ("dropexp.device", "DeviceError"): USAGE,
+        ("dropexp.comparison", "ComparisonError"): USAGE,
+        ("dropexp.fetch", "DataError"): NO_DATA,
+        ("dropexp.arms", "NoRuns"): NO_RUNS,
+        ("dropexp.runs", "RunError"): NO_RUNS,
+    }
+    code = kinds.get((type(error).__module__, type(error).__name__))
+    if code:
+        return str(error), code
+    if isinstance(error, OSError):
+        return str(error), FAILED
+    return (
+        f"internal error, please report it ({type(error).__name__}: {error}); DROPEXP_DEBUG=1 shows where",
+        FAILED,
+    )
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _end(message: str, code: int) -> NoReturn:
+    for line in message.splitlines():
+        print(f"dropexp: {line}", file=sys.stderr)
+    raise SystemExit(code)

@@ -1,0 +1,226 @@
+"""Many runs: in this process on all its cores, or in worker processes of one thread each.
+
+Both ways yield the same events and train to the same numbers. A parent of workers imports no torch.
+"""
+
+from __future__ import annotations
+
+import _thread
+import itertools
+import multiprocessing
+import signal
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dropexp.fetch import DataError
+from dropexp.runs import Busy, Row, RunFolder
+from dropexp.study import PlannedRun
+
+if TYPE_CHECKING:
+    from dropexp.data import Data
+
+GRACE_SECONDS = 10.0  # for a worker to mark its run as interrupted; far more than it needs
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run to train, and where it goes."""
+
+    planned: PlannedRun
+    folder: RunFolder
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all tasks share: the data's folder, a resolved device, and whether finished runs are trained again."""
+
+    data_root: Path
+    device: str = "cpu"
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Event:
+    """A task began (neither row nor status), grew by a row, or ended with a status of run.json, or with "busy"."""
+
+    task: int  # its place in the list of tasks
+    row: Row | None = None
+    status: str | None = None
+    why: str | None = None
+
+
+def execute(tasks: Sequence[Task], plan: Plan, jobs: int) -> Generator[Event]:
+    """Train the tasks, at most `jobs` at a time, and yield what happens.
+
+    Raises `DataError`. Closing the generator or KeyboardInterrupt marks what is being trained as interrupted.
+    """
+    workers = min(jobs, len(tasks))
+    return _in_workers(tasks, plan, workers) if workers > 1 else _here(tasks, plan)
+
+
+def _here(tasks: Sequence[Task], plan: Plan) -> Generator[Event]:
+    trainer = _Trainer(plan)
+    for index, task in enumerate(tasks):
+        yield from trainer.events(index, task)
+
+
+class _Trainer:
+    """Trains task after task in this process; the data is loaded once."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.data: Data | None = None
+
+    def events(self, index: int, task: Task) -> Generator[Event]:
+        import torch
+
+        from dropexp.data import load
+        from dropexp.experiment import train_run
+
+        yield Event(index)
+        device = torch.device(self.plan.device)
+        if self.data is None:
+            self.data = load(self.plan.data_root).to(device)
+        with closing(train_run(task.planned, task.folder, self.data, device, force=self.plan.force)) as rows:
+            while True:
+                try:
+                    row = next(rows)
+                except StopIteration as end:
+                    yield Event(index, status=end.value.status, why=end.value.why)
+                    return
+                except Busy:
+                    yield Event(index, status="busy", why="another process is training it")
+                    return
+                yield Event(index, row)
+
+
+# Worker processes
+
+
+class _Worker:
+    """A process that trains the tasks it is sent, and its two pipes: for tasks and events, and for its end."""
+
+    def __init__(self, plan: Plan) -> None:
+        spawn = multiprocessing.get_context("spawn")  # the only way on every platform, and safe with threads
+        self.pipe, theirs = spawn.Pipe()
+        self.stop, stopped = spawn.Pipe()
+        self.process = spawn.Process(target=_work, args=(plan, theirs, stopped), daemon=True)
+        with _deaf_to_interrupts():
+            self.process.start()
+        theirs.close()  # so that a dead worker's pipe ends
+        stopped.close()
+        self.task: int | None = None
+
+    def train(self, index: int, task: Task) -> Event:
+        self.task = index
+        with suppress(OSError):  # it died; reading its pipe will tell
+            self.pipe.send((index, task))
+        return Event(index)
+
+    def end(self) -> None:
+        """Let it mark its run as interrupted and go."""
+        for connection in (self.stop, self.pipe):
+            connection.close()
+
+
+def _in_workers(tasks: Sequence[Task], plan: Plan, count: int) -> Generator[Event]:
+    waiting = iter(enumerate(tasks))
+    workers = [_Worker(plan) for _ in range(count)]
+    try:
+        for worker in workers:
+            yield worker.train(*next(waiting))
+        while busy := {worker.pipe: worker for worker in workers if worker.task is not None}:
+            for pipe in wait(list(busy)):
+                worker = busy[pipe]  # type: ignore[index]  # wait() returns what it was given
+                try:
+                    event = worker.pipe.recv()
+                except (EOFError, OSError):
+                    yield _died(worker, tasks)
+                    workers.remove(worker)
+                    for index, task in itertools.islice(waiting, 1):
+                        workers.append(_Worker(plan))
+                        yield workers[-1].train(index, task)
+                    continue
+                if isinstance(event, DataError):
+                    raise event
+                yield event
+                if event.status:
+                    worker.task = None
+                    for index, task in itertools.islice(waiting, 1):
+                        yield worker.train(index, task)
+    finally:
+        for worker in workers:
+            worker.end()
+        for worker in workers:
+            worker.process.join(GRACE_SECONDS)
+            if worker.process.is_alive():
+                worker.process.kill()
+
+
+def _died(worker: _Worker, tasks: Sequence[Task]) -> Event:
+    """A worker that ended by itself: killed, most often for memory. Its run is named, the others go on."""
+    assert worker.task is not None
+    worker.process.join()
+    code = worker.process.exitcode or 0
+    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    why = f"its worker process ended ({how}); the same command trains it again, fewer --jobs need less memory"
+    folder = tasks[worker.task].folder
+    with suppress(Exception):  # it may have died before there was a run.json
+        folder.write_info(folder.read_info() | {"status": "failed", "why": why})
+    return Event(worker.task, status="failed", why=why)
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """A process started within it ignores Ctrl-C, which a terminal sends to every process of a command."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _work(plan: Plan, tasks: Connection, stop: Connection) -> None:
+    """A worker's whole life: train what comes, one thread, until the parent's end of a pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _interrupt)
+    threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
+    import torch
+
+    torch.set_num_threads(1)
+    with suppress(KeyboardInterrupt):
+        with suppress(EOFError, OSError):  # the parent closed its end
+            _train_what_comes(_Trainer(plan), tasks)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _train_what_comes(trainer: _Trainer, tasks: Connection) -> None:
+    while True:
+        index, task = tasks.recv()
+        with closing(trainer.events(index, task)) as events:
+            next(events)  # the parent said itself that the task began
+            try:
+                for event in events:
+                    tasks.send(event)
+            except DataError as error:
+                tasks.send(error)
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
+    raise KeyboardInterrupt
+
+
+def _end_with_parent(stop: Connection) -> None:
+    """Wait until the parent closes its end, by intent or by dying, and interrupt the training."""
+    with suppress(EOFError, OSError):
+        stop.recv()
+    _thread.interrupt_main(signal.SIGTERM)

@@ -1,0 +1,128 @@
+"""The training loop: a generator of one record per epoch. It writes nothing and shows nothing."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dropexp import products
+from dropexp.variants import Network
+
+EVAL_ROWS = 1000  # rows to a pass without training: enough for full speed, few enough to stay in the cache
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One row of epochs.csv; losses are mean cross entropies, accuracies fractions, `seconds` wall time.
+
+    `train_*` are running figures, taken with the noise on while the parameters change, as the book prints them;
+    `clean_train_*` are taken in eval mode at the end of the epoch. None: not asked for, or no such rows.
+    """
+
+    epoch: int
+    train_loss: float
+    train_acc: float
+    clean_train_loss: float | None
+    clean_train_acc: float | None
+    val_loss: float | None
+    val_acc: float | None
+    test_loss: float
+    test_acc: float
+    lr: float
+    seconds: float  # training and test evaluation; neither the clean pass nor files
+
+    @property
+    def finite(self) -> bool:
+        losses = (self.train_loss, self.clean_train_loss, self.val_loss, self.test_loss)
+        return all(loss is None or math.isfinite(loss) for loss in losses)
+
+
+Rows = tuple[Tensor, Tensor]  # X (n, num_inputs), y (n,)
+
+
+def fit(
+    network: Network,
+    train: Rows,
+    test: Rows,
+    *,
+    lr: float,
+    batch_size: int,
+    epochs: int,
+    order: torch.Generator,
+    validation: Rows | None = None,
+    clean: bool = True,
+    done: int = 0,
+    route: str = products.PLAIN,
+) -> Iterator[EpochRecord]:
+    """Train up to `epochs` epochs, `done` of them before, and yield a record after each.
+
+    `order` shuffles the rows; `clean` adds the pass over the training rows in eval mode. Every row counts once per
+    epoch, the smaller last batch included. Stops after a record whose loss is not finite. `route` says how a CPU
+    multiplies matrices meanwhile.
+    """
+    X, y = train
+    for epoch in range(done + 1, epochs + 1):
+        with products.using(route):
+            began = time.perf_counter()
+            train_loss, train_acc = train_epoch(network, X, y, lr, batch_size, order)
+            test_loss, test_acc = evaluate(network, *test)
+            seconds = time.perf_counter() - began
+            clean_loss, clean_acc = evaluate(network, X, y) if clean else (None, None)
+            val_loss, val_acc = evaluate(network, *validation) if validation else (None, None)
+        record = EpochRecord(
+            epoch,
+            train_loss,
+            train_acc,
+            clean_loss,
+            clean_acc,
+            val_loss,
+            val_acc,
+            test_loss,
+            test_acc,
+            lr,
+            seconds,
+        )
+        yield record
+        if not record.finite:
+            return
+
+
+def train_epoch(
+    network: Network, X: Tensor, y: Tensor, lr: float, batch_size: int, order: torch.Generator
+) -> tuple[float, float]:
+    """One step per batch of the shuffled rows; returns the mean loss and accuracy of the noisy passes."""
+    shuffled = torch.randperm(len(X), generator=order).to(X.device)
+    X_batch, y_batch = X[:batch_size].clone(), y[:batch_size].clone()
+    outputs = []
+    for rows in shuffled.split(batch_size):
+        n = len(rows)
+        torch.index_select(X, 0, rows, out=X_batch[:n])
+        torch.index_select(y, 0, rows, out=y_batch[:n])
+        outputs.append(network.step(X_batch[:n], y_batch[:n], lr).clone())
+    return score(torch.cat(outputs), y[shuffled])
+
+
+def evaluate(network: Network, X: Tensor, y: Tensor) -> tuple[float, float]:
+    """Mean cross entropy and accuracy of the network's eval-mode outputs for X (n, num_inputs), y (n,)."""
+    outputs = torch.cat([network.logits(rows) for rows in X.split(EVAL_ROWS)])
+    return score(outputs, y)
+
+
+def score(outputs: Tensor, y: Tensor) -> tuple[float, float]:
+    """Mean cross entropy and accuracy of outputs (n, num_outputs) against labels y (n,).
+
+    Sums are taken over EVAL_ROWS rows at a time, too few for torch to split over threads: the result does not
+    depend on their number.
+    """
+    outputs, y = outputs.cpu(), y.cpu()
+    loss, correct = 0.0, 0
+    for O, labels in zip(outputs.split(EVAL_ROWS), y.split(EVAL_ROWS), strict=True):
+        loss += F.cross_entropy(O.double(), labels, reduction="sum").item()
+        correct += int((O.argmax(dim=1) == labels).sum())
+    return loss / len(y), correct / len(y)

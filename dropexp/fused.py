@@ -1,0 +1,143 @@
+"""The training step of `scratch.py`, tuned for one CPU: the same numbers up to rounding, several times faster.
+
+What makes it fast: no tensor is allocated in a step (every result has its buffer), the bias rides on the matrix
+product, the noise is decided by random bits instead of random floats, and loss and accuracy are left to the
+caller, who takes them once per epoch from the outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dropexp import scratch
+from dropexp.noise import Inverted, Noise
+
+# grad · (A > 0), written in place: what autograd calls for a ReLU
+relu_backward = torch.ops.aten.threshold_backward.grad_input
+
+
+class BitMask:
+    """Draws the ξ of inverted dropout from random bits, eight to a decision where p·256 is whole, else sixteen.
+
+    One 64-bit draw thus decides for eight or four units. p is met to within 1/131072: 0.2 becomes
+    13107/65536 = 0.199997, 0.5 is exact, and ξ is 0 or 1/(1 − p) with the p that was asked for.
+    """
+
+    def __init__(self, p: float, rows: int, width: int, device: torch.device) -> None:
+        lane, levels = (torch.int8, 2**8) if (p * 2**8).is_integer() else (torch.int16, 2**16)
+        self.scale = 1 / (1 - p) if p < 1 else 0.0
+        self.drop_below = float(round(p * levels) - levels // 2)  # lanes are signed, from −levels/2 to levels/2 − 1
+        size = rows * width
+        self.bits = torch.empty(-(-size * lane.itemsize // 8), dtype=torch.int64, device=device)
+        self.decisions = self.bits.view(lane)[:size].view(rows, width)
+
+    def fill(self, xi: Tensor, generator: torch.Generator) -> None:
+        """Overwrite xi (rows, width)."""
+        self.bits.random_(-(2**63), None, generator=generator)  # plain random_() leaves the highest bit 0
+        torch.ge(xi.copy_(self.decisions), self.drop_below, out=xi).mul_(self.scale)
+
+
+class Drawn:
+    """Any other noise, drawn as the page draws it."""
+
+    def __init__(self, noise: Noise) -> None:
+        self.noise = noise
+
+    def fill(self, xi: Tensor, generator: torch.Generator) -> None:
+        """Overwrite xi (rows, width)."""
+        xi.copy_(self.noise.draw(xi, generator))
+
+
+class Buffers:
+    """What a step on n rows writes into. A, H, xi and O are the page's; D[i] is the gradient by layer i's outputs."""
+
+    def __init__(self, n: int, sizes: Sequence[int], noises: Sequence[Noise], like: Tensor) -> None:
+        hidden = sizes[1:-1]
+        self.A, self.H, self.xi = ([like.new_empty(n, m) for m in hidden] for _ in range(3))
+        self.O = like.new_empty(n, sizes[-1])
+        self.D = [like.new_empty(n, m) for m in sizes[1:]]
+        self.minus_one = like.new_full((n, 1), -1)
+        self.masks = [
+            BitMask(noise.p, n, m, like.device) if isinstance(noise, Inverted) else Drawn(noise)
+            for noise, m in zip(noises, hidden, strict=False)
+        ]
+
+
+class MLP(scratch.MLP):
+    """The page's network with a tuned `step` and `logits`; its parameters, state and options are the page's."""
+
+    def __init__(
+        self,
+        layers: Sequence[scratch.Layer],
+        noises: Sequence[Noise],
+        generator: torch.Generator,
+        sgd: scratch.SGD,
+        *,
+        output_relu: bool = False,
+        noise_at_eval: bool = False,
+    ) -> None:
+        super().__init__(layers, noises, generator, sgd, output_relu=output_relu, noise_at_eval=noise_at_eval)
+        self.sizes = [len(self.layers[0][0]), *(len(b) for _, b in self.layers)]
+        self.grads = [(torch.empty_like(W), torch.empty_like(b)) for W, b in self.layers]
+        self.buffers: dict[int, Buffers] = {}  # by the number of rows: a training has two, whole batches and the last
+
+    def step(self, X: Tensor, y: Tensor, lr: float) -> Tensor:
+        """As the page's. The outputs stay in a buffer of this network until its next step."""
+        n = len(X)
+        if n not in self.buffers:
+            self.buffers[n] = Buffers(n, self.sizes, self.noises, self.layers[0][0])
+        buffer = self.buffers[n]
+        A, xi, O = buffer.A, buffer.xi, buffer.O
+        inputs = [X, *(buffer.H if self.noises else A)]
+
+        for i, (W, b) in enumerate(self.layers[:-1]):
+            torch.mm(inputs[i], W, out=A[i]).add_(b).relu_()
+            if self.noises:
+                buffer.masks[i].fill(xi[i], self.generator)
+                torch.mul(xi[i], A[i], out=inputs[i + 1])
+        W, b = self.layers[-1]
+        torch.mm(inputs[-1], W, out=O).add_(b)
+        if self.output_relu:
+            O.relu_()
+
+        D = buffer.D[-1]
+        torch.softmax(O, dim=1, out=D).scatter_add_(1, y.unsqueeze(1), buffer.minus_one).div_(n)
+        if self.output_relu:
+            relu_backward(D, O, 0, grad_input=D)
+        for i in reversed(range(len(self.layers))):
+            W, b = self.layers[i]
+            dW, db = self.grads[i]
+            torch.mm(inputs[i].T, D, out=dW)
+            torch.sum(D, dim=0, out=db)
+            if i > 0:
+                D = torch.mm(D, W.T, out=buffer.D[i - 1])
+                if self.noises:
+                    D.mul_(xi[i - 1])
+                relu_backward(D, A[i - 1], 0, grad_input=D)
+            self._update(i, dW, db, lr)
+        return O
+
+    def _update(self, i: int, dW: Tensor, db: Tensor, lr: float) -> None:
+        """The page's update of one layer; dW and db are overwritten."""
+        W, b = self.layers[i]
+        if self.sgd.weight_decay:
+            dW.add_(W, alpha=self.sgd.weight_decay)
+        if self.sgd.momentum:
+            vW, vb = self.velocities[i]
+            dW, db = vW.mul_(self.sgd.momentum).add_(dW), vb.mul_(self.sgd.momentum).add_(db)
+        W.add_(dW, alpha=-lr / self.sgd.divisor)
+        b.add_(db, alpha=-lr / self.sgd.divisor)
+
+    def logits(self, X: Tensor) -> Tensor:
+        """As the page's."""
+        if self.noises and self.noise_at_eval:
+            return super().logits(X)
+        H = X
+        for W, b in self.layers[:-1]:
+            H = torch.mm(H, W).add_(b).relu_()
+        W, b = self.layers[-1]
+        O = torch.mm(H, W).add_(b)
+        return O.relu_() if self.output_relu else O

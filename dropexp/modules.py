@@ -1,0 +1,138 @@
+"""The same networks in torch.nn, and a dropout layer of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dropexp.noise import Inverted
+from dropexp.scratch import SGD, Layer
+
+
+class Dropout(nn.Module):
+    """Dropout as a layer: zeroes each element with *drop* probability p and scales the others by 1/(1 − p).
+
+    Obeys `train()` and `eval()`; in eval mode it is the identity. With `inplace` the input is overwritten.
+    `generator` draws the mask; by default torch's global one does, as in `nn.Dropout`.
+    Raises ValueError if p is outside [0, 1].
+    """
+
+    def __init__(self, p: float = 0.5, inplace: bool = False, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        if not 0 <= p <= 1:
+            raise ValueError(f"drop probability p = {p} is not in [0, 1]")
+        self.p = p
+        self.inplace = inplace
+        self.generator = generator
+
+    def forward(self, X: Tensor) -> Tensor:
+        if not X.is_floating_point():
+            X = X.float()
+        if not self.training or self.p == 0:
+            return X
+        xi = Inverted(self.p).draw(X.detach(), self.generator)
+        return X.mul_(xi) if self.inplace else X * xi
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}" + (", inplace=True" if self.inplace else "")
+
+
+def mlp(sizes: Sequence[int], drop_probs: Sequence[float], *, output_relu: bool = False) -> nn.Sequential:
+    """Linear, ReLU and `nn.Dropout` per hidden layer, then Linear; without dropout if `drop_probs` is empty."""
+    layers: list[nn.Module] = []
+    for i, (num_inputs, num_hiddens) in enumerate(pairwise(sizes[:-1])):
+        layers += [nn.Linear(num_inputs, num_hiddens), nn.ReLU()]
+        if drop_probs:
+            layers.append(nn.Dropout(drop_probs[i]))
+    layers.append(nn.Linear(sizes[-2], sizes[-1]))
+    if output_relu:
+        layers.append(nn.ReLU())
+    return nn.Sequential(*layers)
+
+
+@contextmanager
+def global_draws_from(generator: torch.Generator) -> Iterator[None]:
+    """Within it torch's global generator of the same device is this one; the caller's comes back after it.
+
+    `nn.Dropout` knows no other source, and a program that draws from it too must not be disturbed.
+    """
+    ours = generator.device
+    if ours.type == "cpu":
+        default = torch.default_generator
+    elif ours.type == "cuda":
+        default = torch.cuda.default_generators[ours.index or 0]
+    else:
+        default = torch.mps._get_default_mps_generator()  # MPS has no public way to its generator
+    before = default.get_state()
+    default.set_state(generator.get_state())
+    try:
+        yield
+    finally:
+        generator.set_state(default.get_state())
+        default.set_state(before)
+
+
+class Network:
+    """A torch.nn network with `torch.optim.SGD`, trained and evaluated through the same calls as the page's.
+
+    `layers` are the initial parameters in the page's layout; the network's own initialisation is overwritten.
+    """
+
+    def __init__(
+        self,
+        net: nn.Sequential,
+        layers: Sequence[Layer],
+        generator: torch.Generator,
+        sgd: SGD,
+        *,
+        noise_at_eval: bool,
+    ) -> None:
+        linears = [module for module in net if isinstance(module, nn.Linear)]
+        with torch.no_grad():
+            for linear, (W, b) in zip(linears, layers, strict=True):
+                linear.weight.copy_(W.T)
+                linear.bias.copy_(b)
+        self.net = net.to(layers[0][0].device)
+        self.noise_at_eval = noise_at_eval
+        self.generator = generator
+        self.divisor = sgd.divisor
+        self.loss = nn.CrossEntropyLoss()
+        groups: list[dict[str, Any]] = [
+            {"params": [linear.weight for linear in linears], "weight_decay": sgd.weight_decay},
+            {"params": [linear.bias for linear in linears]},
+        ]
+        self.optimizer = torch.optim.SGD(groups, lr=1.0, momentum=sgd.momentum)
+
+    def step(self, X: Tensor, y: Tensor, lr: float) -> Tensor:
+        """Train on one batch, X (n, num_inputs) and y (n,); returns the outputs (n, num_outputs) of the noisy pass."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr / self.divisor
+        self.net.train()
+        with global_draws_from(self.generator):
+            logits: Tensor = self.net(X)
+        self.optimizer.zero_grad()
+        self.loss(logits, y).backward()
+        self.optimizer.step()
+        return logits.detach()
+
+    @torch.no_grad()
+    def logits(self, X: Tensor) -> Tensor:
+        """The outputs (n, num_outputs) for X (n, num_inputs), without noise unless `noise_at_eval`."""
+        self.net.train(self.noise_at_eval)
+        with global_draws_from(self.generator):
+            logits: Tensor = self.net(X)
+        return logits
+
+    def state(self) -> dict[str, Any]:
+        """Parameters and optimiser as torch names them."""
+        return {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over a saved `state()`."""
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])

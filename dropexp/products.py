@@ -1,0 +1,64 @@
+"""Which matrix products a CPU computes with, and proof that they are float32.
+
+torch multiplies with MKL unless it is asked to use oneDNN, which is up to twice as fast on AMD and whose results
+are the same bit for bit on any number of threads. It is asked by allowing it bfloat16, with oneDNN held by
+ONEDNN_MAX_CPU_ISA (set in `dropexp/__init__.py`) to instructions that know no bfloat16, so that what it computes is
+float32. Whether that came true is measured here against float64, since it would not on a CPU with AMX if
+torch was imported and used before this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import torch
+
+ONEDNN, PLAIN = "onednn", "plain"
+TOLERANCE = 2e-6  # max|error| / max|result|; bfloat16 would give 2e-3
+
+
+def _setting() -> object | None:
+    """torch's switch for oneDNN products; it came after torch 2.6."""
+    matmul = getattr(torch.backends.mkldnn, "matmul", None)
+    return matmul if hasattr(matmul, "fp32_precision") else None
+
+
+@contextmanager
+def using(route: str) -> Iterator[None]:
+    """Within it every float32 product on the CPU takes this route; torch's own setting comes back after it."""
+    setting = _setting()
+    if setting is None:
+        yield
+        return
+    before = setting.fp32_precision  # type: ignore[attr-defined]  # the attribute was looked for above
+    setting.fp32_precision = "bf16" if route == ONEDNN else "ieee"  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        setting.fp32_precision = before  # type: ignore[attr-defined]
+
+
+@cache
+def route() -> str:
+    """The best route of this process: "onednn" if it can be had and is float32, else "plain"."""
+    if _setting() is None or not torch.backends.mkldnn.is_available():
+        return PLAIN
+    generator = torch.Generator().manual_seed(0)
+    X = torch.rand(256, 784, generator=generator)
+    W, D = (torch.randn(n, 256, generator=generator) for n in (784, 256))
+    differs = False
+    for left, right in (
+        (X, W),
+        (X.T, D),
+        (D, W.T),
+    ):  # forward, weight gradient, backward: the shapes of a step
+        exact = left.double() @ right.double()
+        with using(ONEDNN):
+            product = left @ right
+        if (product - exact).abs().max() > TOLERANCE * exact.abs().max():
+            return PLAIN
+        with using(PLAIN):
+            differs = differs or not torch.equal(product, left @ right)
+    return ONEDNN if differs else PLAIN  # the same bits everywhere: the setting reached no oneDNN

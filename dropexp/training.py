@@ -1,0 +1,62 @@
+"""Training for a notebook, and what it shares with the command: from studies to tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from dropexp import device as devices
+from dropexp import fetch
+from dropexp.execute import Plan, Task, execute
+from dropexp.runs import FINISHED, Row, default_runs_dir, locate, write_study
+from dropexp.study import Study, load_config
+
+
+def tasks_of(studies: Iterable[Study], runs_dir: Path, device: str) -> list[Task]:
+    """Every run of the studies with its folder, each once; `device` is a resolved one."""
+    tasks: dict[Path, Task] = {}
+    for study in studies:
+        for run in study.runs:
+            folder = locate(runs_dir, run.name, run.cell, run.digest(devices.kind(device)))
+            tasks.setdefault(folder.path, Task(run, folder))
+    return list(tasks.values())
+
+
+def unfinished(tasks: Sequence[Task], force: bool = False) -> list[Task]:
+    """The tasks that training has something to do for."""
+    return [task for task in tasks if force or task.folder.status() not in FINISHED]
+
+
+def train(
+    study: Study | str | Path,
+    *,
+    runs_dir: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    device: str = "auto",
+    jobs: int = 1,
+    force: bool = False,
+) -> Generator[Row]:
+    """Train what is missing of a study or a config file, and yield each new row of a run's table, with its `run`.
+
+    Runs that are done yield nothing: `load_runs` has them. More than one job uses worker processes. Raises
+    `ConfigError`, `DataError` or `DeviceError` before anything is trained, RuntimeError after the rest was if a run
+    failed.
+    """
+    study = study if isinstance(study, Study) else load_config(study)
+    runs_dir = default_runs_dir() if runs_dir is None else Path(runs_dir)
+    device = devices.resolve(device)
+    root = fetch.find(None if data_dir is None else Path(data_dir)) or fetch.fetch()
+    tasks = unfinished(tasks_of([study], runs_dir, device), force)
+    if study.published:
+        write_study(runs_dir, study.name, {"published": study.published})
+    failed = []
+    with closing(execute(tasks, Plan(root, device, force), jobs)) as events:
+        for event in events:
+            cell = tasks[event.task].planned.cell
+            if event.row:
+                yield {"run": cell, **event.row}
+            if event.status not in (None, "done"):
+                failed.append(f"{cell}: {event.status}, {event.why}")
+    if failed:
+        raise RuntimeError("\n".join(failed))

@@ -1,0 +1,92 @@
+"""YAML whose values know their lines."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+Path = tuple[str | int, ...]  # where a value stands: keys and list indices from the top
+MAX_VALUES = 100_000  # far more than a config has; a few nested aliases ask for billions
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, and where: a file and line, or an option of the command."""
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+class ConfigError(Exception):
+    """Everything that is wrong with what the user asked for, at once."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = list(dict.fromkeys(problems))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's numbers: `1e-3` is one, which PyYAML reads as text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)[eE][-+]?\d+\Z"), list("-+.0123456789")
+)
+
+
+def parse(text: str, where: str) -> tuple[Any, dict[Path, int]]:
+    """The content of `text`, and the line of each key and list item in it; `where` names the text in errors.
+
+    Raises `ConfigError` for what is no YAML, for a key given twice and for a key that is no text.
+    """
+    loader = _Loader(text)
+    lines: dict[Path, int] = {}
+    problems: list[Problem] = []
+
+    def build(node: yaml.Node, path: Path) -> Any:
+        if len(lines) > MAX_VALUES:
+            raise ConfigError([Problem(where, f"more than {MAX_VALUES} values: this is no config")])
+        lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            return mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [build(child, (*path, i)) for i, child in enumerate(node.value)]
+        return loader.construct_object(node)
+
+    def mapping(node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+        content: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            key = loader.construct_object(key_node) if isinstance(key_node, yaml.ScalarNode) else None
+            if not isinstance(key, str):
+                problems.append(Problem(f"{where}:{line}", f"key {key_node.value!r} is not text; quote it"))
+            elif key in content:
+                first = lines[(*path, key)]
+                problems.append(Problem(f"{where}:{line}", f"key {key!r} is given twice, first in line {first}"))
+            else:
+                lines[(*path, key)] = line
+                content[key] = build(value_node, (*path, key))
+        return content
+
+    try:
+        node = loader.get_single_node()
+        content = None if node is None else build(node, ())
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f":{mark.line + 1}" if mark else ""
+        raise ConfigError([Problem(f"{where}{line}", f"not YAML: {error.problem or error.context}")]) from None
+    except (yaml.YAMLError, ValueError) as error:  # a character or a date that YAML does not know
+        raise ConfigError([Problem(where, f"not YAML: {' '.join(str(error).split())}")]) from None
+    except RecursionError:
+        raise ConfigError([Problem(where, "nested too deeply, or an alias to itself: this is no config")]) from None
+    finally:
+        loader.dispose()
+    if problems:
+        raise ConfigError(problems)
+    return content, lines

@@ -1,0 +1,552 @@
+import csv
+import io
+import json
+import math
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from fake_runs import publish, write_arm, write_run
+from rich.console import Console
+
+from dropexp import display
+from dropexp.arms import METRICS, NoRuns, load_runs
+from dropexp.comparison import ARMS, ComparisonError, compare, require
+from dropexp.runs import EPOCHS, RUN
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """none, nn and scratch over three seeds, one diverged run more of nn and one unfinished of scratch."""
+    write_arm(tmp_path, "none", [0.80, 0.82, 0.84])
+    write_arm(tmp_path, "nn", [0.81, 0.84, 0.87])
+    write_arm(tmp_path, "scratch", [0.79, 0.80, 0.81])
+    write_run(tmp_path, "nn", 3, status="diverged", why="the loss is nan in epoch 2")
+    write_run(tmp_path, "scratch", 3, status="interrupted")
+    return tmp_path
+
+
+def arm(frame: pd.DataFrame, label: str) -> dict[str, Any]:
+    (row,) = frame[frame["arm"] == label].to_dict("records")
+    return {str(name): value for name, value in row.items()}
+
+
+def labels(runs_dir: Path, *names: str) -> list[str]:
+    return list(compare(names, runs_dir).arms["arm"])
+
+
+def said(notes: list[str], *parts: str) -> bool:
+    return any(all(part in note for part in parts) for note in notes)
+
+
+def printed(runs_dir: Path, width: int | None = None) -> str:
+    """As on a terminal of that width, else as in a pipe."""
+    out = io.StringIO()
+    display.show(compare(runs_dir=runs_dir), Console(file=out, width=width, force_terminal=width is not None))
+    return out.getvalue()
+
+
+# arms
+
+
+def test_an_arm_has_mean_and_sample_sd_over_its_seeds(study: Path) -> None:
+    nn = arm(compare(runs_dir=study).arms, "nn")
+    assert nn["n"] == 3
+    assert nn["test_acc"] == pytest.approx(0.84)
+    assert nn["test_acc_sd"] == pytest.approx(0.03)
+    assert nn["clean_train_acc"] == pytest.approx(0.87)
+    assert nn["gap"] == pytest.approx(0.03)
+    assert nn["curve"] == pytest.approx([0.74, 0.84])
+
+
+def test_seconds_leave_out_the_first_epoch_and_pool_the_runs(tmp_path: Path) -> None:
+    write_run(tmp_path, seed=0, test_acc=[0.5, 0.6, 0.7], seconds=[9.0, 1.0, 2.0])
+    write_run(tmp_path, seed=1, test_acc=[0.5, 0.6, 0.7], seconds=[9.0, 3.0, 7.0])
+    assert arm(compare(runs_dir=tmp_path).arms, "nn")["seconds"] == 2.5
+
+
+def test_seconds_of_a_single_epoch_are_that_epoch_s(tmp_path: Path) -> None:
+    write_run(tmp_path, test_acc=[0.5], seconds=[9.0])
+    assert arm(compare(runs_dir=tmp_path).arms, "nn")["seconds"] == 9.0
+
+
+def test_a_run_without_eval_mode_train_accuracy_has_no_gap(tmp_path: Path) -> None:
+    write_arm(tmp_path, "nn", [0.8, 0.9], eval_train=False)
+    nn = arm(compare(runs_dir=tmp_path).arms, "nn")
+    assert math.isnan(nn["gap"])
+    assert nn["test_acc"] == pytest.approx(0.85)
+
+
+def test_an_empty_cell_is_a_figure_not_known(tmp_path: Path) -> None:
+    table = write_run(tmp_path, test_acc=[0.7, 0.8]).path / EPOCHS
+    header, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([header + ",val_acc", *(row + "," for row in rows)]) + "\n")
+    assert math.isnan(arm(compare(runs_dir=tmp_path).arms, "nn")["val_acc"])
+
+
+def test_a_diverged_run_is_counted_and_named_and_gives_no_figures(study: Path) -> None:
+    comparison = compare(runs_dir=study)
+    assert arm(comparison.arms, "nn")["diverged"] == 1
+    assert said(comparison.notes, "nn", "seed 3", "diverged", "the loss is nan in epoch 2")
+    assert "3, 1 diverged" in printed(study)
+
+
+def test_an_arm_whose_runs_all_diverged_stays_in_the_table(tmp_path: Path) -> None:
+    write_run(tmp_path, "none")
+    write_run(tmp_path, "nn", status="diverged")
+    nn = arm(compare(runs_dir=tmp_path).arms, "nn")
+    assert (nn["n"], nn["diverged"]) == (0, 1)
+    assert math.isnan(nn["test_acc"])
+
+
+@pytest.mark.parametrize("status", ["interrupted", "failed", "running"])
+def test_an_unfinished_run_is_left_out_and_named(tmp_path: Path, status: str) -> None:
+    write_arm(tmp_path, "nn", [0.8, 0.8])
+    write_run(tmp_path, "nn", 2, 0.1, status=status)
+    comparison = compare(runs_dir=tmp_path)
+    assert arm(comparison.arms, "nn")["n"] == 2
+    # nobody trains the run that says running
+    assert said(comparison.notes, "nn: seed 2", "interrupted" if status == "running" else status, "left out")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"schema": 1, "status": "done"}', '{"schema": 99}', "\x00"])
+def test_a_broken_run_folder_is_named_and_skipped(study: Path, content: str) -> None:
+    broken = study / "dropout" / "broken"
+    broken.mkdir()
+    (broken / RUN).write_text(content)
+    comparison = compare(runs_dir=study)
+    assert list(comparison.arms["n"]) == [3, 3, 3]
+    assert said(comparison.notes, "left out", str(broken / RUN))
+    runs = load_runs(runs_dir=study)
+    assert list(runs[runs["status"] == "broken"]["path"]) == [str(broken)]
+
+
+@pytest.mark.parametrize("table", [None, "epoch,test_acc\n1,0.7\n", "epoch,test_acc\n1,0.7\n2,oops\n"])
+def test_a_done_run_whose_table_is_damaged_is_named_and_skipped(tmp_path: Path, table: str | None) -> None:
+    write_arm(tmp_path, "nn", [0.8, 0.8])
+    path = write_run(tmp_path, "nn", 2, 0.1).path / EPOCHS
+    path.unlink() if table is None else path.write_text(table)
+    comparison = compare(runs_dir=tmp_path)
+    assert arm(comparison.arms, "nn")["n"] == 2
+    assert said(comparison.notes, "nn: seed 2 left out", str(path.parent))
+
+
+def test_a_run_found_twice_counts_once(tmp_path: Path) -> None:
+    write_arm(tmp_path / "here", "nn", [0.8, 0.82])
+    write_run(tmp_path / "here", "nn", 2, status="diverged")
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    paths = [str(tmp_path / "here" / "dropout"), str(tmp_path / "there" / "dropout")]
+    nn = arm(compare([*paths, "dropout"], tmp_path / "here").arms, "nn")
+    assert (nn["n"], nn["diverged"]) == (2, 1)
+    assert len(load_runs(paths, tmp_path)) == 3
+
+
+def test_of_two_copies_the_finished_one_counts(tmp_path: Path) -> None:
+    for place, status in (("a", "interrupted"), ("b", "done"), ("c", "interrupted")):
+        write_run(tmp_path / place, "nn", status=status)
+    paths = [str(tmp_path / place) for place in "abc"]
+    assert arm(compare(paths, tmp_path).arms, "nn")["n"] == 1
+
+
+def test_nothing_at_all_says_how_to_get_something(tmp_path: Path) -> None:
+    with pytest.raises(NoRuns, match="dropexp train -c"):
+        compare(runs_dir=tmp_path / "missing")
+    write_run(tmp_path)
+    with pytest.raises(NoRuns, match=r"'typo'.*dropout.*dropexp train -c"):
+        load_runs("typo", tmp_path)
+
+
+def test_nothing_finished_names_what_there_is(tmp_path: Path) -> None:
+    write_run(tmp_path, "nn", 4, status="interrupted")
+    with pytest.raises(NoRuns, match=r"no run is done.*dropexp train -c(.|\n)*seed 4 interrupted"):
+        compare(runs_dir=tmp_path)
+
+
+# labels
+
+
+def test_a_lone_setting_of_a_variant_needs_no_more_than_its_name(study: Path) -> None:
+    assert labels(study) == ["none", "nn", "scratch"]
+
+
+def test_settings_tell_apart_what_shares_a_variant(tmp_path: Path) -> None:
+    write_run(tmp_path, "none")
+    for lr in (10.0, 0.5, 2.0):
+        write_run(tmp_path, "nn", lr=lr)
+    assert labels(tmp_path) == ["none", "nn,lr=0.5", "nn,lr=2.0", "nn,lr=10.0"]
+
+
+def test_a_default_is_shown_as_the_value_it_has(tmp_path: Path) -> None:
+    write_run(tmp_path, "scratch")
+    write_run(tmp_path, "scratch", mask="randn-2019")
+    assert labels(tmp_path) == ["scratch,mask=rand", "scratch,mask=randn-2019"]
+
+
+def test_a_label_names_each_key_that_differs(tmp_path: Path) -> None:
+    write_run(tmp_path, "nn", drop_probs=[0.2, 0.5], lr=0.1)
+    write_run(tmp_path, "nn", drop_probs=[0.5, 0.5], lr=0.1)
+    write_run(tmp_path, "nn", drop_probs=[0.5, 0.5], device="cuda", lr=0.1)
+    assert labels(tmp_path) == [
+        "nn,device=cpu,drop_probs=0.2-0.5",
+        "nn,device=cpu,drop_probs=0.5-0.5",
+        "nn,device=cuda,drop_probs=0.5-0.5",
+    ]
+
+
+def test_a_declared_arm_gives_the_label(tmp_path: Path) -> None:
+    write_run(tmp_path, "nn", arm="narrow", hidden=[64, 64])
+    write_run(tmp_path, "nn", arm="wide", hidden=[512, 512], lr=0.1)
+    write_run(tmp_path, "none", arm="wide", hidden=[512, 512], lr=0.1)
+    assert sorted(labels(tmp_path)) == ["narrow", "wide,variant=nn", "wide,variant=none"]
+
+
+def test_labels_of_several_studies_bear_the_study(tmp_path: Path) -> None:
+    for name in ("a1", "a2"):
+        write_arm(tmp_path, "none", [0.8, 0.8], name=name)
+        write_arm(tmp_path, "nn", [0.8, 0.9], name=name)
+    assert labels(tmp_path) == ["a1/none", "a1/nn", "a2/none", "a2/nn"]
+    assert labels(tmp_path, "a2") == ["none", "nn"]
+    assert list(compare(runs_dir=tmp_path).differences["baseline"]) == ["a1/none", "a2/none"]
+
+
+# differences
+
+
+def test_differences_are_paired_by_seed_with_a_t_interval(study: Path) -> None:
+    nn = arm(compare(runs_dir=study).differences, "nn")
+    assert (nn["baseline"], nn["pairs"]) == ("none", 3)
+    assert nn["difference"] == pytest.approx(0.02)  # of .01, .02, .03, whose SD is .01
+    half = 4.302652729911275 * 0.01 / math.sqrt(3)
+    assert (nn["low"], nn["high"]) == pytest.approx((0.02 - half, 0.02 + half))
+
+
+def test_another_baseline_can_be_named(study: Path) -> None:
+    differences = compare(runs_dir=study, baseline="scratch").differences
+    assert list(differences["arm"]) == ["none", "nn"]
+    assert set(differences["baseline"]) == {"scratch"}
+
+
+def test_an_unknown_baseline_lists_the_labels(study: Path) -> None:
+    with pytest.raises(ComparisonError, match=r"'dense'.*none, nn, scratch"):
+        compare(runs_dir=study, baseline="dense")
+
+
+def test_without_a_single_arm_none_there_are_no_differences_and_a_note(tmp_path: Path) -> None:
+    write_arm(tmp_path, "none", [0.8, 0.8], lr=0.1)
+    write_arm(tmp_path, "none", [0.8, 0.8], lr=0.5)
+    comparison = compare(runs_dir=tmp_path)
+    assert comparison.differences.empty
+    assert said(comparison.notes, "2 arms have variant none", "baseline")
+
+
+def test_seeds_not_in_common_are_named(tmp_path: Path) -> None:
+    write_arm(tmp_path, "none", [0.80, 0.81, 0.82])
+    write_arm(tmp_path, "nn", [0.84, 0.85, 0.86, 0.87], first_seed=1)
+    comparison = compare(runs_dir=tmp_path)
+    nn = arm(comparison.differences, "nn")
+    assert nn["pairs"] == 2
+    assert nn["difference"] == pytest.approx(0.03)
+    assert said(comparison.notes, "nn - none", "only in nn", "seed 3, 4")
+    assert said(comparison.notes, "nn - none", "only in none", "seed 0")
+
+
+def test_one_run_is_not_a_result(tmp_path: Path) -> None:
+    write_run(tmp_path, "none", 0, 0.8)
+    write_run(tmp_path, "nn", 0, 0.9)
+    comparison = compare(runs_dir=tmp_path)
+    nn = arm(comparison.differences, "nn")
+    assert nn["difference"] == pytest.approx(0.1)
+    assert math.isnan(nn["low"])
+    assert math.isnan(arm(comparison.arms, "nn")["test_acc_sd"])
+    assert said(comparison.notes, "one run is not a result: none, nn")
+    assert said(comparison.notes, "nn - none", "not a result", "no interval")
+    assert "0.9000 ±" not in printed(tmp_path)
+
+
+def test_arms_without_a_common_seed_have_no_difference(tmp_path: Path) -> None:
+    write_run(tmp_path, "none", 0)
+    write_run(tmp_path, "nn", 1)
+    comparison = compare(runs_dir=tmp_path)
+    nn = arm(comparison.differences, "nn")
+    assert nn["pairs"] == 0
+    assert math.isnan(nn["difference"])
+    assert said(comparison.notes, "nn - none", "no seed in common")
+
+
+# published figures
+
+
+def test_published_figures_stand_beside_ours_epoch_by_epoch(study: Path) -> None:
+    publish(study, arm="nn", source="a book", loss=[0.002, 0.00125], loss_scale=256, test_acc=[0.75, 0.98])
+    published = compare(runs_dir=study).published
+    assert set(published["arm"]) == {"nn"}
+    assert list(published["figure"]) == ["train_loss", "train_loss", "test_acc", "test_acc"]
+    last_loss, last_acc = published.iloc[1], published.iloc[3]
+    assert last_loss["published"] == pytest.approx(0.32)  # 0.00125 a row, of 256 rows
+    assert last_loss["mean"] == pytest.approx(2 - 2 * 0.84)
+    half = 4.302652729911275 * 0.03 * math.sqrt(4 / 3)
+    assert (last_acc["low"], last_acc["high"]) == pytest.approx((0.84 - half, 0.84 + half))
+    assert (last_acc["n"], last_acc["source"]) == (3, "a book")
+    assert list(published["inside"]) == [True, True, True, True]
+
+
+def test_a_published_figure_outside_the_interval_is_said_to_be(study: Path) -> None:
+    publish(study, arm="scratch", test_acc=[0.70, 0.86])  # ours .8 ± .01: the interval ends below .85
+    published = compare(runs_dir=study).published
+    assert list(published["inside"]) == [True, False]
+    assert "no" in printed(study).split("beside the published")[1]
+
+
+def test_published_figures_that_name_no_arm_stand_beside_every_arm(study: Path) -> None:
+    publish(study, test_acc=[0.7, 0.8])
+    assert list(compare(runs_dir=study).published["arm"].unique()) == ["none", "nn", "scratch"]
+
+
+def test_published_figures_follow_their_arm_into_longer_labels(tmp_path: Path) -> None:
+    for lr in (0.1, 0.5):
+        write_arm(tmp_path, "nn", [0.8, 0.81], arm="rand", lr=lr)
+    publish(tmp_path, arm=["rand", "randn-2019"], train_acc=[0.7])
+    comparison = compare(runs_dir=tmp_path)
+    assert list(comparison.published["arm"]) == ["rand,lr=0.1", "rand,lr=0.5"]
+    assert said(comparison.notes, "published", "'randn-2019'", "no finished run")
+
+
+def test_published_figures_of_an_arm_without_a_finished_run_are_noted(tmp_path: Path) -> None:
+    write_run(tmp_path, "none")
+    write_run(tmp_path, "nn", status="diverged")
+    publish(tmp_path, arm="nn", test_acc=[0.7])
+    comparison = compare(runs_dir=tmp_path)
+    assert comparison.published.empty
+    assert said(comparison.notes, "published", "'nn'", "no finished run")
+
+
+def test_published_epochs_beyond_ours_and_single_runs_claim_nothing(tmp_path: Path) -> None:
+    write_run(tmp_path, test_acc=[0.7, 0.8])
+    publish(tmp_path, test_acc=[0.7, 0.8, 0.9])
+    published = compare(runs_dir=tmp_path).published
+    assert list(published["n"]) == [1, 1, 0]
+    assert published["inside"].isna().all()
+    assert printed(tmp_path)
+
+
+# requirements
+
+
+def test_a_requirement_that_holds_says_nothing(study: Path) -> None:
+    comparison = compare(runs_dir=study)
+    assert require(comparison, "scratch.test_acc >= 0.79") is None
+    assert require(comparison, " scratch.test_loss<=1 ") is None
+    assert require(comparison, "scratch.gap < .05") is None
+    assert require(comparison, "none.seconds > 1e-3") is None
+
+
+def test_a_requirement_that_fails_names_arm_and_figure(study: Path) -> None:
+    fault = require(compare(runs_dir=study), "scratch.test_acc >= 0.83")
+    assert fault == "scratch.test_acc is 0.8000 (mean of 3), not >= 0.83"
+
+
+def test_rounding_never_contradicts_the_sentence(tmp_path: Path) -> None:
+    write_run(tmp_path, "nn", 0, 0.82999)
+    assert require(compare(runs_dir=tmp_path), "nn.test_acc >= 0.83") == (
+        "nn.test_acc is 0.82999 (mean of 1), not >= 0.83"
+    )
+
+
+def test_an_arm_s_label_may_hold_dots_and_commas(tmp_path: Path) -> None:
+    write_run(tmp_path, "nn", test_acc=0.8, lr=0.1, drop_probs=[0.2, 0.5])
+    write_run(tmp_path, "nn", test_acc=0.7, lr=0.5, drop_probs=[0.2, 0.5])
+    comparison = compare(runs_dir=tmp_path)
+    assert require(comparison, "nn,lr=0.1.test_acc >= 0.75") is None
+    assert require(comparison, "nn,lr=0.5.test_acc >= 0.75") is not None
+
+
+def test_an_arm_with_a_diverged_run_meets_no_requirement(study: Path) -> None:
+    fault = require(compare(runs_dir=study), "nn.test_acc > 0")
+    assert fault is not None
+    assert fault.startswith("nn meets no requirement: 1 of its runs diverged")
+
+
+def test_a_figure_that_is_not_known_meets_no_requirement(study: Path) -> None:
+    assert require(compare(runs_dir=study), "none.val_acc >= 0") == (
+        "none.val_acc is not known: its runs have no such figure"
+    )
+
+
+@pytest.mark.parametrize(
+    ("requirement", "allowed"),
+    [
+        ("nn.test_acc", ">= <= > <"),
+        ("nn.test_acc == 0.8", ">= <= > <"),
+        ("nn.test_acc >= high", "ARM.METRIC OP NUMBER"),
+        ("nn.test_acc >= .", "ARM.METRIC OP NUMBER"),
+        ("nn.test_acc >= 83 %", "ARM.METRIC OP NUMBER"),
+        ("test_acc >= 0.83", "ARM.METRIC OP NUMBER"),
+        ("__import__('os').getcwd() >= 0", "ARM.METRIC OP NUMBER"),
+        ("dense.test_acc >= 0.83", "none, nn, scratch"),
+        ("nn.accuracy >= 0.83", ", ".join(METRICS)),
+    ],
+)
+def test_a_requirement_that_makes_no_sense_says_what_does(study: Path, requirement: str, allowed: str) -> None:
+    with pytest.raises(ComparisonError) as error:
+        require(compare(runs_dir=study), requirement)
+    assert requirement in str(error.value).replace("\\'", "'")
+    assert allowed in str(error.value)
+
+
+# formats
+
+
+def test_json_has_every_figure_in_full_and_null_for_what_is_not_known(study: Path) -> None:
+    publish(study, arm="nn", test_acc=[0.75])
+    comparison = compare(runs_dir=study)
+    content = json.loads(comparison.to_json(), parse_constant=pytest.fail)
+    assert content["schema"] == 1
+    assert [tuple(row) for row in content["arms"]] == [ARMS] * 3
+    assert content["arms"][1]["test_acc"] == arm(comparison.arms, "nn")["test_acc"]
+    assert content["arms"][1]["val_acc"] is None
+    assert content["differences"][0]["pairs"] == 3
+    assert content["published"][0]["inside"] is True
+    assert content["notes"] == comparison.notes
+
+
+def test_csv_has_a_row_per_arm_with_its_difference(study: Path) -> None:
+    comparison = compare(runs_dir=study)
+    rows = list(csv.DictReader(io.StringIO(comparison.to_csv())))
+    assert [row["arm"] for row in rows] == ["none", "nn", "scratch"]
+    assert [float(row["test_acc"]) for row in rows] == list(comparison.arms["test_acc"])
+    assert [row["pairs"] for row in rows] == ["", "3", "3"]
+    assert [float(row["low"]) for row in rows[1:]] == list(comparison.differences["low"])
+    assert len(pd.read_csv(io.StringIO(comparison.to_csv()))) == 3
+
+
+def test_formats_do_without_differences(tmp_path: Path) -> None:
+    write_run(tmp_path, "nn")
+    comparison = compare(runs_dir=tmp_path)
+    assert json.loads(comparison.to_json())["differences"] == []
+    assert len(pd.read_csv(io.StringIO(comparison.to_csv()))) == 1
+    assert "Differences" not in display.markdown(comparison)
+
+
+def test_markdown_has_a_header_and_a_row_per_arm(study: Path) -> None:
+    text = display.markdown(compare(runs_dir=study))
+    header, marks, *rows = text.split("\n\n")[1].splitlines()
+    assert header.startswith("| arm | n | test accuracy |")
+    assert marks.startswith("| --- | ---: |")
+    assert [row.split(" | ")[0] for row in rows] == ["| none", "| nn", "| scratch"]
+    assert len({line.count("|") for line in (header, marks, *rows)}) == 1
+    assert "| 0.8400 ± 0.0300 |" in rows[1]
+    assert "- nn: seed 3 diverged" in text
+
+
+def test_markdown_keeps_a_label_s_bars_and_tags_as_text(tmp_path: Path) -> None:
+    write_run(tmp_path, "nn", arm="a|b<script>")
+    assert "| a\\|b&lt;script> |" in display.markdown(compare(runs_dir=tmp_path))
+
+
+@pytest.mark.parametrize("width", [None, 120, 80, 60, 20])
+def test_a_table_of_any_width_has_every_figure(study: Path, width: int | None) -> None:
+    publish(study, arm="nn", source="a book", loss=[0.002, 0.00125], loss_scale=256)
+    text = printed(study, width)
+    for figure in (
+        *("0.8200 ± 0.0200", "0.8400 ± 0.0300", "0.8000 ± 0.0100"),
+        *("0.8700", "+0.0300", "0.4200", "1.00", "▁", "█", "+0.0200", "[-0.0048, +0.0448]", "0.3200"),
+    ):
+        assert figure in text
+    assert "…" not in text
+
+
+def test_a_pipe_gets_lines_of_their_natural_width_without_colour(study: Path) -> None:
+    write_arm(study, "nn", [0.8, 0.8], arm="an arm whose name is rather long and has many words " * 2, lr=0.1)
+    text = printed(study)
+    assert "\x1b" not in text
+    assert "an arm whose name is rather long and has many words an arm whose name" in text
+
+
+def test_no_color_is_honoured(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[3" not in printed(study, 80)
+
+
+def test_a_long_name_folds_on_a_terminal(tmp_path: Path) -> None:
+    write_run(tmp_path, "nn", arm="x" * 20)
+    natural = max(map(len, printed(tmp_path).split("n: runs")[0].splitlines()))
+    for width in range(natural - 8, natural + 1):  # a name may be folded into 12
+        table = re.sub("\x1b.*?m", "", printed(tmp_path, width)).split("n: runs")[0]
+        assert max(map(len, table.splitlines())) <= width
+        assert table.count("x") == 20
+
+
+def test_a_name_with_markup_stays_text(tmp_path: Path) -> None:
+    write_run(tmp_path, "nn", arm="[red]:smile:[/red]")
+    assert "[red]:smile:[/red]" in printed(tmp_path).split("n: runs")[0]
+
+
+def test_the_curve_shows_all_arms_at_one_scale(tmp_path: Path) -> None:
+    write_run(tmp_path, "none", test_acc=[0.2, 0.4, 0.9])
+    write_run(tmp_path, "nn", test_acc=[0.4, 0.5, 0.55])
+    text = printed(tmp_path)
+    assert "▁▃█" in text
+    assert "▃▄▅" in text or "▃▄▄" in text
+
+
+def test_a_long_curve_is_thinned_to_its_first_and_last_epochs(tmp_path: Path) -> None:
+    write_run(tmp_path, test_acc=[i / 100 for i in range(100)])
+    bars = [c for c in printed(tmp_path).split("n: runs")[0] if c in display.BARS]
+    assert len(bars) == display.CURVE_WIDTH
+    assert (bars[0], bars[-1]) == ("▁", "█")
+    assert bars == sorted(bars)
+
+
+# runs
+
+
+def test_load_runs_has_a_row_per_run_with_config_and_last_figures(study: Path) -> None:
+    runs = load_runs(runs_dir=study)
+    assert len(runs) == 11
+    row = runs[(runs["label"] == "nn") & (runs["seed"] == 1)].iloc[0]
+    assert (row["name"], row["status"], row["epoch"], row["lr"]) == ("dropout", "done", 2, 0.5)
+    assert row["drop_probs"] == [0.2, 0.5]
+    assert row["test_acc"] == pytest.approx(0.84)
+    assert row["gap"] == pytest.approx(0.03)
+
+
+def test_the_listing_shows_each_run_s_state_and_path(study: Path) -> None:
+    (study / "dropout" / "broken").mkdir()
+    (study / "dropout" / "broken" / RUN).write_text("{")
+    out = io.StringIO()
+    display.show_runs(load_runs(runs_dir=study), Console(file=out))
+    lines = out.getvalue().splitlines()
+    assert any(line.startswith("broken") and str(study) in line for line in lines)
+    assert any(line.startswith("diverged") and "nn" in line for line in lines)
+    assert sum(line.startswith("done") for line in lines) == 9
+
+
+def test_broken_folders_alone_are_listed_too(tmp_path: Path) -> None:
+    (tmp_path / "dropout" / "broken").mkdir(parents=True)
+    (tmp_path / "dropout" / "broken" / RUN).write_text("{")
+    out = io.StringIO()
+    display.show_runs(load_runs(runs_dir=tmp_path), Console(file=out))
+    assert "broken" in out.getvalue()
+    with pytest.raises(NoRuns, match="cannot be read"):
+        compare(runs_dir=tmp_path)
+
+
+def test_a_run_that_has_no_epoch_yet_is_listed(tmp_path: Path) -> None:
+    write_run(tmp_path, test_acc=[], status="interrupted")
+    out = io.StringIO()
+    display.show_runs(load_runs(runs_dir=tmp_path), Console(file=out))
+    assert "interrupted  nn" in out.getvalue()
+
+
+def test_comparing_loads_neither_torch_nor_rich_nor_pydantic_nor_scipy_stats() -> None:
+    code = (
+        "import sys, dropexp.comparison; "
+        "print([name for name in ('torch', 'rich', 'pydantic', 'scipy.stats') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,47 @@
+"""The matrix products are float32, whichever route computes them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from dropexp import products
+
+
+@pytest.mark.parametrize("route", sorted({products.PLAIN, products.route()}))
+@pytest.mark.parametrize(("n", "k", "m"), [(256, 784, 256), (96, 256, 10), (1000, 2048, 2048)])
+def test_products_are_float32_on_every_route(route: str, n: int, k: int, m: int) -> None:
+    generator = torch.Generator().manual_seed(n)
+    A, B = torch.rand(n, k, generator=generator), torch.randn(k, m, generator=generator)
+    exact = A.double() @ B.double()
+    with products.using(route):
+        error = ((A @ B) - exact).abs().max() / exact.abs().max()
+    assert error < products.TOLERANCE
+
+
+def test_torchs_own_setting_comes_back() -> None:
+    A, B = torch.rand(256, 784), torch.rand(784, 256)
+    before = A @ B
+    with products.using(products.ONEDNN):
+        pass
+    assert torch.equal(A @ B, before)
+
+
+def test_a_process_whose_onednn_would_round_to_bfloat16_takes_the_plain_route() -> None:
+    """With the cap taken off, a CPU with AMX really computes in bfloat16; any other keeps float32."""
+    script = (
+        "import os, torch\n"
+        "os.environ['ONEDNN_MAX_CPU_ISA'] = 'ALL'\n"
+        "from dropexp import products\n"
+        "A, B = torch.rand(256, 784), torch.rand(784, 256)\n"
+        "exact = A.double() @ B.double()\n"
+        "with products.using(products.route()):\n"
+        "    print(float(((A @ B) - exact).abs().max() / exact.abs().max()) < products.TOLERANCE)\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("ONEDNN", "MKL"))}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == "True"
