@@ -116,7 +116,7 @@ def _stamp(root: Path, checksums: Mapping[str, str]) -> list[list[str | int]]:
 
 def _decode(root: Path, file: Path, stamp: list[list[str | int]]) -> None:
     """Writes what torchvision reads under `root`: a line that describes it, then the bytes of each tensor."""
-    from torchvision.datasets import FashionMNIST  # type: ignore[import-untyped]
+    from torchvision.datasets import FashionMNIST
 
     train, test = FashionMNIST(root, train=True), FashionMNIST(root, train=False)
     tensors = [tensor.to(torch.uint8) for tensor in (train.data, train.targets, test.data, test.targets)]

@@ -79,7 +79,7 @@ def raw_dir(root: Path) -> Path:
 def source(root: Path, name: str) -> Path:
     """The file that holds `name` (a key of CHECKSUMS): the unpacked one, or else the .gz, there or not."""
     unpacked = raw_dir(root) / name
-    return unpacked if os.path.isfile(unpacked) else unpacked.with_name(f"{name}.gz")
+    return unpacked if _is_file(unpacked) else unpacked.with_name(f"{name}.gz")
 
 
 def verify(root: Path, checksums: Mapping[str, str] = CHECKSUMS, *, copy_to: Path | None = None) -> None:
@@ -171,6 +171,8 @@ def _download(mirror: str, file: str, md5: str, progress: Progress | None, timeo
                     progress(file, len(content), total)
     except (OSError, ValueError, http.client.HTTPException) as error:
         cause = error.reason if type(error) is urllib.error.URLError else error
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it holds the connection
         late = isinstance(cause, TimeoutError)
         raise DataError(f"{file}: {f'nothing came for {timeout:g} s' if late else cause}") from error
     if len(content) < total:
@@ -194,13 +196,17 @@ def _put(content: bytearray, place: Path, sha256: str) -> None:
 
 
 def _missing(folder: Path) -> list[str]:
-    return [name for name in CHECKSUMS if not any(os.path.isfile(folder / f"{name}{end}") for end in ("", ".gz"))]
+    return [name for name in CHECKSUMS if not any(_is_file(folder / f"{name}{end}") for end in ("", ".gz"))]
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 (Path.is_file raises where the folder may not be read)
 
 
 def _fault(path: Path, sha256: str, copy: Path | None = None) -> str | None:
     """What is wrong with the file, None if nothing; `copy` gets what it holds, unpacked."""
     digest = hashlib.sha256()
-    with open(copy or os.devnull, "wb") as sink:
+    with (copy or Path(os.devnull)).open("wb") as sink:
         try:
             for piece in _unpacked(path):
                 digest.update(piece)
@@ -214,7 +220,7 @@ def _fault(path: Path, sha256: str, copy: Path | None = None) -> str | None:
 def _unpacked(path: Path) -> Iterator[bytes]:
     size = 0
     try:
-        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             while piece := file.read(_PIECE):
                 size += len(piece)
                 if size > LARGEST:

@@ -75,10 +75,14 @@ def _by_hand(config: Config, init: torch.Generator, noise: torch.Generator) -> N
 
 
 def _torch_nn(config: Config, init: torch.Generator, noise: torch.Generator) -> Network:
+    import torch
+
     from dropexp import modules
 
+    with torch.random.fork_rng(devices=[]):  # nn.Linear initialises itself from the global generator
+        net = modules.mlp(_sizes(config), config.drop_probs, output_relu=config.output_relu)
     return modules.Network(
-        modules.mlp(_sizes(config), config.drop_probs, output_relu=config.output_relu),
+        net,
         _layers(config, init, noise.device),
         noise,
         _sgd(config),

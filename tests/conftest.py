@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from command import Command
+from synthetic import real_data
+
+
+@pytest.fixture(scope="session")
+def real_root() -> Path:
+    """The real Fashion-MNIST."""
+    return real_data()
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all commands of the suite, so that the real data is decoded once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def command(tmp_path: Path, real_root: Path, shared_cache: Path) -> Command:
+    """The installed command, in an empty folder, with the real data and nothing else of this machine's settings."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("DROPEXP_", "XDG_", "CI"))}
+    environment |= {"DROPEXP_DATA": str(real_root.resolve()), "XDG_CACHE_HOME": str(shared_cache)}
+    return Command(tmp_path, environment)

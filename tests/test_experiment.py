@@ -1,0 +1,228 @@
+"""One run: what it writes, that it goes on where it was interrupted, and that nothing but its config matters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from synthetic import write_synthetic
+
+from dropexp import experiment
+from dropexp.config import Config
+from dropexp.data import Data, load
+from dropexp.experiment import Outcome, train_run
+from dropexp.runs import Busy, Row, RunFolder
+from dropexp.study import PlannedRun
+
+CPU = torch.device("cpu")
+VARIANTS = ["none", "nn", "scratch"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
+    root = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(root / "cache"))
+        return load(root, checksums=write_synthetic(root))
+
+
+def planned(**keys: Any) -> PlannedRun:
+    keys = {"hidden": [32, 16], "batch_size": 64, "epochs": 4, "init": "torch", "lr": 0.1} | keys
+    return PlannedRun("study", None, "cell", Config(**keys))
+
+
+def train(run: PlannedRun, folder: Path, data: Data, **options: Any) -> Outcome:
+    rows = train_run(run, RunFolder(folder), data, CPU, **options)
+    while True:
+        try:
+            next(rows)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]  # what a generator returns is not typed
+
+
+def table(folder: Path) -> str:
+    """epochs.csv without its one column that differs from run to run."""
+    return pd.read_csv(folder / "epochs.csv", dtype=str).drop(columns="seconds").to_csv(index=False)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_run_leaves_a_table_a_config_a_checkpoint_and_where_it_came_from(
+    variant: str, tmp_path: Path, data: Data
+) -> None:
+    outcome = train(planned(variant=variant), tmp_path, data)
+    assert outcome == Outcome("done")
+    epochs = pd.read_csv(tmp_path / "epochs.csv")
+    assert list(epochs.columns) == [
+        *("epoch", "train_loss", "train_acc", "clean_train_loss", "clean_train_acc"),
+        *("test_loss", "test_acc", "lr", "seconds"),
+    ]
+    assert list(epochs["epoch"]) == [1, 2, 3, 4]
+    assert epochs["test_acc"].iloc[-1] > 0.3
+    info = json.loads((tmp_path / "run.json").read_bytes())
+    assert info["status"] == "done" and info["schema"] == 1 and info["rows"] == 4
+    assert info["last"]["test_acc"] == epochs["test_acc"].iloc[-1]
+    for key in ("dropexp", "python", "torch", "platform", "cpu", "commit", "device", "threads", "route", "data"):
+        assert key in info["provenance"]
+    checkpoint = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert checkpoint["epoch"] == 4
+
+
+def test_the_written_config_trains_the_same_run_again(tmp_path: Path, data: Data) -> None:
+    from dropexp.study import load_config
+
+    run = planned(variant="scratch", seed=3, momentum=0.5)
+    train(run, tmp_path / "a", data)
+    again = load_config(tmp_path / "a" / "config.yaml")
+    assert again.name == "study"
+    assert again.runs[0].config == run.config
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("after", [1, 3])
+def test_an_interrupted_run_goes_on_to_the_same_table(variant: str, after: int, tmp_path: Path, data: Data) -> None:
+    run = planned(variant=variant, momentum=0.9, validation_size=50)
+    train(run, tmp_path / "whole", data)
+    rows = train_run(run, RunFolder(tmp_path / "cut"), data, CPU)
+    for _ in range(after):
+        next(rows)
+    rows.close()
+    assert RunFolder(tmp_path / "cut").read_info()["status"] == "interrupted"
+    resumed = list(train_run(run, RunFolder(tmp_path / "cut"), data, CPU))
+    assert [row["epoch"] for row in resumed][-1] == 4
+    assert len(resumed) < 4  # it did not begin anew
+    assert table(tmp_path / "cut") == table(tmp_path / "whole")
+
+
+def test_rows_past_the_checkpoint_are_cut_and_trained_again(tmp_path: Path, data: Data) -> None:
+    run = planned(variant="nn")
+    train(run, tmp_path / "whole", data)
+    rows = train_run(run, RunFolder(tmp_path / "cut"), data, CPU)
+    next(rows)
+    rows.close()
+    folder = RunFolder(tmp_path / "cut")
+    checkpointed = folder.checkpoint.read_bytes()
+    list(zip(range(2), train_run(run, folder, data, CPU), strict=False))
+    folder.checkpoint.write_bytes(checkpointed)  # as if it had been killed before the later checkpoints
+    with open(folder.path / "epochs.csv", "ab") as file:
+        file.write(b"4,0.5,0.")  # and in the middle of a line
+    train(run, folder.path, data)
+    assert table(tmp_path / "cut") == table(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("damage", [b"", b"nonsense", None])
+def test_a_damaged_or_missing_checkpoint_means_training_anew(
+    damage: bytes | None, tmp_path: Path, data: Data
+) -> None:
+    run = planned(variant="scratch")
+    train(run, tmp_path / "whole", data)
+    rows = train_run(run, RunFolder(tmp_path / "cut"), data, CPU)
+    next(rows)
+    rows.close()
+    checkpoint = tmp_path / "cut" / "checkpoint.pt"
+    checkpoint.unlink() if damage is None else checkpoint.write_bytes(damage)
+    assert len(list(train_run(run, RunFolder(tmp_path / "cut"), data, CPU))) == 4
+    assert table(tmp_path / "cut") == table(tmp_path / "whole")
+
+
+def test_a_run_begun_on_another_route_is_not_continued(
+    tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = planned(variant="none")
+    rows = train_run(run, RunFolder(tmp_path), data, CPU)
+    next(rows)
+    rows.close()
+    other = "plain" if experiment.products.route() == "onednn" else "onednn"
+    monkeypatch.setattr(experiment.products, "route", lambda: other)
+    assert len(list(train_run(run, RunFolder(tmp_path), data, CPU))) == 4
+
+
+def test_a_finished_run_is_left_alone_unless_forced(tmp_path: Path, data: Data) -> None:
+    run = planned(variant="nn")
+    train(run, tmp_path, data)
+    before = (tmp_path / "epochs.csv").stat().st_mtime_ns
+    assert train(run, tmp_path, data) == Outcome("done")
+    assert (tmp_path / "epochs.csv").stat().st_mtime_ns == before
+    train(run, tmp_path, data, force=True)
+    assert (tmp_path / "epochs.csv").stat().st_mtime_ns != before
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(variant: str, tmp_path: Path, data: Data) -> None:
+    run = planned(variant=variant, lr=1e30)
+    outcome = train(run, tmp_path, data)
+    assert outcome.status == "diverged"
+    assert "not finite in epoch 1" in str(outcome.why)
+    assert len(pd.read_csv(tmp_path / "epochs.csv")) == 1
+    json.loads((tmp_path / "run.json").read_text(), parse_constant=pytest.fail)  # strict JSON knows no NaN
+    assert train(run, tmp_path, data).status == "diverged"  # a result: not trained again
+
+
+def test_what_goes_wrong_is_kept_and_the_next_command_tries_again(
+    tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: object, **options: object) -> None:
+        raise MemoryError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "fit", broken)
+        outcome = train(planned(variant="none"), tmp_path, data)
+    assert outcome == Outcome("failed", "MemoryError: no room")
+    assert RunFolder(tmp_path).read_info()["why"] == "MemoryError: no room"
+    assert train(planned(variant="none"), tmp_path, data).status == "done"
+
+
+def test_a_run_that_is_being_trained_is_busy(tmp_path: Path, data: Data) -> None:
+    first = train_run(planned(variant="none"), RunFolder(tmp_path), data, CPU)
+    next(first)
+    with pytest.raises(Busy):
+        next(train_run(planned(variant="none"), RunFolder(tmp_path), data, CPU))
+    first.close()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_runs_trained_in_turn_in_one_process_do_not_disturb_each_other(
+    variant: str, tmp_path: Path, data: Data
+) -> None:
+    runs = [planned(variant=variant, seed=seed) for seed in (0, 1)]
+    for run in runs:
+        train(run, tmp_path / f"alone{run.config.seed}", data)
+    before = torch.get_rng_state()
+    generators: list[Generator[Row, None, Outcome]] = [
+        train_run(run, RunFolder(tmp_path / f"turn{run.config.seed}"), data, CPU) for run in runs
+    ]
+    for rows in zip(*generators, strict=True):
+        assert len({row["test_loss"] for row in rows}) == 2
+    assert torch.equal(torch.get_rng_state(), before)  # nor the program that they run in
+    for seed in (0, 1):
+        assert table(tmp_path / f"turn{seed}") == table(tmp_path / f"alone{seed}")
+
+
+def test_variants_of_one_seed_share_data_order_and_initial_parameters(tmp_path: Path, data: Data) -> None:
+    """Without noise and with a page's rounding, all three then train alike."""
+    losses = {}
+    for variant in VARIANTS:
+        run = planned(variant=variant, drop_probs=[0.0, 0.0], train_size=300, validation_size=60, epochs=2)
+        train(run, tmp_path / variant, data)
+        losses[variant] = pd.read_csv(tmp_path / variant / "epochs.csv")["val_loss"]
+    assert losses["nn"].to_list() == pytest.approx(losses["none"].to_list(), rel=1e-5)
+    assert losses["scratch"].to_list() == pytest.approx(losses["none"].to_list(), rel=1e-5)
+
+
+def test_the_page_itself_trains_under_fused_false(tmp_path: Path, data: Data) -> None:
+    for fused in (True, False):
+        train(planned(variant="none", fused=fused, epochs=2), tmp_path / str(fused), data)
+    fast, page = (pd.read_csv(tmp_path / str(fused) / "epochs.csv")["test_loss"] for fused in (True, False))
+    assert fast.to_list() == pytest.approx(page.to_list(), rel=1e-5)
+    assert planned(variant="none", fused=False).digest("cpu") != planned(variant="none").digest("cpu")
+
+
+def test_columns_that_a_config_does_not_ask_for_are_not_there(tmp_path: Path, data: Data) -> None:
+    train(planned(variant="none", eval_train=False, epochs=1), tmp_path, data)
+    assert "clean_train_loss" not in pd.read_csv(tmp_path / "epochs.csv").columns
+    assert "val_acc" not in pd.read_csv(tmp_path / "epochs.csv").columns

@@ -1,0 +1,126 @@
+"""The house: who may know whom, and what a light command does not import."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "dropexp"
+ROOMS = sorted(path.stem for path in PACKAGE.glob("*.py"))
+TORCH_ROOMS = {"benchmark", "data", "device", "experiment", "execute", "fit", "fused", "modules", "noise", "products",
+               "scratch", "streams", "variants"}  # fmt: skip
+PANDAS_ROOMS = {"arms", "comparison", "display"}
+RICH_ROOMS = {"display", "progress", "cli"}
+
+
+def imports(room: str, top_only: bool = False) -> set[str]:
+    """The modules that a room imports at run time; rooms of this package by their own name."""
+    tree = ast.parse((PACKAGE / f"{room}.py").read_text(encoding="utf-8"))
+    types_only = {
+        node
+        for guard in ast.walk(tree)
+        if isinstance(guard, ast.If) and ast.unparse(guard.test) == "TYPE_CHECKING"
+        for node in ast.walk(guard)
+    }
+    found = set()
+    for node in tree.body if top_only else ast.walk(tree):
+        if node in types_only:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "dropexp":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.removeprefix("dropexp."))
+    return {name if name in ROOMS else name.partition(".")[0] for name in found}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_nothing_knows_the_command_line_and_only_it_knows_the_display(room: str) -> None:
+    known = imports(room)
+    assert "cli" not in known
+    if room not in ("cli", "benchmark"):
+        assert not known & {"display", "progress"}
+
+
+@pytest.mark.parametrize(
+    ("package", "allowed"), [("torch", TORCH_ROOMS), ("pandas", PANDAS_ROOMS), ("rich", RICH_ROOMS)]
+)
+def test_heavy_packages_live_in_few_rooms(package: str, allowed: set[str]) -> None:
+    assert {room for room in ROOMS if package in imports(room)} <= allowed
+
+
+def test_the_loop_knows_no_files_and_no_config() -> None:
+    assert imports("fit") <= {
+        "__future__",
+        "math",
+        "time",
+        "collections",
+        "dataclasses",
+        "torch",
+        "products",
+        "variants",
+    }
+
+
+def test_networks_and_noises_know_no_config() -> None:
+    for room in ("noise", "scratch", "fused", "modules"):
+        assert not imports(room) & {"config", "study", "variants", "runs", "data"}
+
+
+def test_imports_run_one_way() -> None:
+    def reach(room: str, path: tuple[str, ...]) -> None:
+        assert room not in path, f"a circle: {' -> '.join([*path, room])}"
+        for other in imports(room) & set(ROOMS) - {"__init__"}:
+            reach(other, (*path, room))
+
+    for room in ROOMS:
+        if room != "__init__":
+            reach(room, ())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "light"),
+    [
+        (["--help"], ["torch", "pandas", "numpy", "pydantic", "scipy"]),
+        (["compare", "--help"], ["torch", "pandas", "numpy"]),
+        (["compare"], ["torch", "torchvision"]),
+        (["runs"], ["torch", "torchvision"]),
+        (["train", "-c", "nowhere.yaml"], ["torch", "pandas", "rich.progress"]),
+        (["data", "path"], ["torch", "pandas", "numpy"]),
+    ],
+)
+def test_a_light_command_does_not_load_heavy_packages(arguments: list[str], light: list[str], tmp_path: Path) -> None:
+    script = (
+        "import sys; from dropexp.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "finally: print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert not set(light) & set(done.stdout.splitlines()[-1].split())
+
+
+def test_the_parent_of_workers_imports_no_torch(tmp_path: Path, real_root: Path) -> None:
+    config = tmp_path / "tiny.yaml"
+    config.write_text("train_size: 100\nepochs: 1\nmatrix: {variant: [none, nn]}\n")
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import sys\n"
+        "from dropexp.cli import main\n"
+        "if __name__ == '__main__':\n"
+        "    try: main()\n"
+        "    finally: print('torch' in sys.modules)\n"
+    )
+    arguments = ["train", "-c", str(config), "--jobs", "2", "--data-dir", str(real_root.resolve()), "-q"]
+    done = subprocess.run(
+        [sys.executable, str(script), *arguments], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert done.stdout.strip() == "False"
+    assert len(list(tmp_path.glob("runs/tiny/*/epochs.csv"))) == 2
