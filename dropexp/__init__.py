@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dropexp.arms import load_runs
     from dropexp.comparison import compare
-    from dropexp.training import train
     from dropexp.study import load_config
+    from dropexp.training import train
 
 __all__ = ["compare", "load_config", "load_runs", "train"]
 

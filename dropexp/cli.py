@@ -194,9 +194,12 @@ def bench(
     rounds: Annotated[int, typer.Option(min=1, help="Epochs of each, after one to warm up.")] = 5,
 ) -> None:
     """Time an epoch here, beside the book's loop and the matrix products alone."""
-    from dropexp import benchmark
+    from rich.console import Console
 
-    benchmark.show(_data_root(data_dir, data_url, False), rounds)
+    from dropexp import benchmark, display
+
+    _say("timing; the book's loop alone takes seconds per epoch", False)
+    display.show_benchmark(benchmark.run(_data_root(data_dir, data_url, False), rounds), Console())
 
 
 @data_app.command("fetch")

@@ -3,19 +3,20 @@
 import hashlib
 import json
 import math
-import os
 import struct
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from dropexp.fetch import CHECKSUMS, DataError, cache_dir, scratch_dir, source, verify
 
+_NOT_CACHED = (OSError, ValueError, LookupError, TypeError, RuntimeError)  # none yet, old, or broken
 _PIECE = 32_000  # numbers converted at once: so few that torch wakes no threads for them
 
 
@@ -48,9 +49,11 @@ def load(root: Path, *, checksums: Mapping[str, str] = CHECKSUMS) -> Data:
     cached = cache_dir() / f"decoded-{_checksum(checksums)}"
     try:
         stamp = _stamp(root, checksums)
-        with suppress(OSError, ValueError, LookupError, TypeError, RuntimeError):  # none yet, old, or broken
+        with suppress(*_NOT_CACHED):
             return _read(cached, stamp, checksums)
-        with scratch_dir() as scratch:
+        with _alone(cached), scratch_dir() as scratch:
+            with suppress(*_NOT_CACHED):  # another process has decoded it meanwhile
+                return _read(cached, stamp, checksums)
             decoded = Path(scratch) / cached.name
             raw = Path(scratch) / "FashionMNIST" / "raw"
             raw.mkdir(parents=True)
@@ -58,12 +61,27 @@ def load(root: Path, *, checksums: Mapping[str, str] = CHECKSUMS) -> Data:
             _decode(Path(scratch), decoded, stamp)
             data = _read(decoded, stamp, checksums)
             with suppress(OSError):  # a cache that cannot be written costs time, no more
-                os.replace(decoded, cached)
+                decoded.replace(cached)
             return data
     except OSError as error:
         raise DataError(
             f"Fashion-MNIST cannot be unpacked: {error}.\nName a folder with 120 MB free by XDG_CACHE_HOME."
         ) from error
+
+
+@contextmanager
+def _alone(cached: Path) -> Iterator[None]:
+    """Within it no other process decodes: several workers begin at once, and decoding takes 400 MB each."""
+    lock = FileLock(cached.with_suffix(".lock"))
+    try:
+        lock.acquire()
+    except OSError:  # a cache that cannot be written serves nobody
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def split(data: Data, train_size: int | None, validation_size: int, generator: torch.Generator) -> Data:

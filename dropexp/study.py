@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -101,7 +101,7 @@ class _Reader:
                 del content[key]
         self._override(settings, seeds)
         name = content.pop("name", self.stem)
-        self._check_name(name, ("name",))
+        self._check_name("name", name, ("name",))
         base = {key: value for key, value in content.items() if self._valid(key, value, (key,))}
         axes = self._axes()
         arms = self._read_arms(axes)
@@ -114,7 +114,8 @@ class _Reader:
     # where and what
 
     def _at(self, path: yamlfile.Path) -> str:
-        option = next((self.options[str(key)] for key in path if str(key) in self.options), None)
+        keys = path[2:] if path[:1] == ("arms",) else path  # an arm may bear the name of a key
+        option = next((self.options[str(key)] for key in keys if str(key) in self.options), None)
         if option:
             return option
         while path and path not in self.lines:
@@ -156,9 +157,9 @@ class _Reader:
             place = "".join(f"[{index}]" for index in loc)
             self._wrong((*path, *loc), f"{name}{place} = {_shown(one['input'])} is not {what}")
 
-    def _check_name(self, name: Any, path: yamlfile.Path) -> None:
+    def _check_name(self, what: str, name: Any, path: yamlfile.Path) -> None:
         if not isinstance(name, str) or not NAME.match(name):
-            self._wrong(path, f"{_dotted(path)} = {_shown(name)} cannot name a folder; use {NAME_RULE}")
+            self._wrong(path, f"{what} = {_shown(name)} cannot name a folder; use {NAME_RULE}")
 
     # the parts of a file
 
@@ -177,7 +178,11 @@ class _Reader:
             if not equals:
                 self.problems.append(Problem(option, "is not of the form key=value"))
                 continue
-            value, _ = yamlfile.parse(text, option)
+            try:
+                value, _ = yamlfile.parse(text, option)
+            except ConfigError as error:
+                self.problems += error.problems
+                continue
             self.options[key] = option
             if key in STUDY_KEYS[1:]:
                 self.problems.append(Problem(option, f"{key} can be given in the file only"))
@@ -220,7 +225,7 @@ class _Reader:
     def _read_arms(self, axes: dict[str, list[Any]]) -> dict[str | None, dict[str, Any]]:
         arms: dict[str | None, dict[str, Any]] = {}
         for arm, keys in self.arms.items():
-            self._check_name(arm, ("arms", arm))
+            self._check_name("arm", arm, ("arms", arm))
             if not isinstance(keys, dict):
                 self._wrong(("arms", arm), f"arms.{arm} = {_shown(keys)} is not of the form {{key: value, …}}")
                 continue
@@ -297,10 +302,11 @@ class _Reader:
 
     def _disagreement(self, error: ValidationError, arm: str | None) -> None:
         for one in error.errors():
-            paths: Sequence[yamlfile.Path] = [
-                path for key in one["ctx"]["keys"] for path in (("arms", arm or "", key), ("matrix", key), (key,))
-            ]
-            path = next((p for p in paths if p in self.lines or str(p[-1]) in self.options), ())
+            keys = one["ctx"]["keys"]
+            # nearest first: what an option or an arm says of one key, before what the top says of the other
+            paths = [(key,) for key in keys if key in self.options]
+            paths += [(*place, key) for place in (("arms", arm or ""), ("matrix",), ()) for key in keys]
+            path = next((p for p in paths if p in self.lines or p[-1] in self.options), ())
             self._wrong(path, one["msg"])
 
 
@@ -326,7 +332,7 @@ def _is_word(value: Any) -> bool:
 
 
 def _whole(text: str) -> Any:
-    return int(text) if text.strip().isdecimal() else text
+    return int(text) if text.strip().isdecimal() and len(text) <= 40 else text
 
 
 def _range(value: Any) -> list[int] | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 Path = tuple[str | int, ...]  # where a value stands: keys and list indices from the top
 MAX_VALUES = 100_000  # far more than a config has; a few nested aliases ask for billions
@@ -45,7 +46,11 @@ def parse(text: str, where: str) -> tuple[Any, dict[Path, int]]:
 
     Raises `ConfigError` for what is no YAML, for a key given twice and for a key that is no text.
     """
-    loader = _Loader(text)
+    try:
+        loader = _Loader(text)
+    except ReaderError as error:  # a control character
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigError([Problem(f"{where}:{line}", f"not YAML: character {text[error.position]!r}")]) from None
     lines: dict[Path, int] = {}
     problems: list[Problem] = []
 
@@ -57,15 +62,26 @@ def parse(text: str, where: str) -> tuple[Any, dict[Path, int]]:
             return mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [build(child, (*path, i)) for i, child in enumerate(node.value)]
-        return loader.construct_object(node)
+        return scalar(node)
+
+    def scalar(node: yaml.Node) -> Any:
+        try:
+            value = loader.construct_object(node)
+            str(value)  # fails for a number of thousands of digits, which no message could show either
+        except (ValueError, LookupError, AttributeError):  # !!bool x, or the 45th of May
+            where_it_is = f"{where}:{node.start_mark.line + 1}"
+            what = f"not YAML: {node.value[:40]!r} is no {node.tag.rpartition(':')[2]}"
+            raise ConfigError([Problem(where_it_is, what)]) from None
+        return value
 
     def mapping(node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         content: dict[str, Any] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
-            key = loader.construct_object(key_node) if isinstance(key_node, yaml.ScalarNode) else None
+            key = scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else None
             if not isinstance(key, str):
-                problems.append(Problem(f"{where}:{line}", f"key {key_node.value!r} is not text; quote it"))
+                shown = repr(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "of several parts"
+                problems.append(Problem(f"{where}:{line}", f"key {shown} is not text; quote it"))
             elif key in content:
                 first = lines[(*path, key)]
                 problems.append(Problem(f"{where}:{line}", f"key {key!r} is given twice, first in line {first}"))
@@ -79,10 +95,8 @@ def parse(text: str, where: str) -> tuple[Any, dict[Path, int]]:
         content = None if node is None else build(node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError([Problem(f"{where}{line}", f"not YAML: {error.problem or error.context}")]) from None
-    except (yaml.YAMLError, ValueError) as error:  # a character or a date that YAML does not know
-        raise ConfigError([Problem(where, f"not YAML: {' '.join(str(error).split())}")]) from None
+        place = f":{mark.line + 1}" if mark else ""
+        raise ConfigError([Problem(f"{where}{place}", f"not YAML: {error.problem or error.context}")]) from None
     except RecursionError:
         raise ConfigError([Problem(where, "nested too deeply, or an alias to itself: this is no config")]) from None
     finally:

@@ -39,7 +39,7 @@ def reference(layers: list[Layer], X: Tensor, y: Tensor, xi: list[Tensor], outpu
             H = H * xi[i][: len(H)].double()
     O = F.linear(H, leaves[-1][0].T, leaves[-1][1])
     loss = F.cross_entropy(F.relu(O) if output_relu else O, y)
-    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    loss.backward()
     grads = [(grad_of(W), grad_of(b)) for W, b in leaves]
     return Reference(loss.detach(), grads)
 

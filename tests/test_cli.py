@@ -23,7 +23,7 @@ matrix:
   variant: [none, nn, scratch]
   seed: 0..1
 """
-LONG = "name: long\ntrain_size: 20000\nepochs: 12\nmatrix:\n  variant: [nn, scratch]\n  seed: 0..0\n"
+LONG = "name: long\ntrain_size: 6000\nepochs: 12\nmatrix:\n  variant: [nn, scratch]\n  seed: 0..0\n"
 
 
 def test_train_and_compare(command: Command) -> None:

@@ -34,8 +34,8 @@ def checksums(root: Path) -> dict[str, str]:
 
 
 def cached_file() -> Path:
-    """The one file that the cache holds."""
-    (file,) = cache_dir().iterdir()
+    """The one file that the cache holds, its lock apart."""
+    (file,) = (file for file in cache_dir().iterdir() if file.suffix != ".lock")
     return file
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from synthetic import write_synthetic
 
-from dropexp import experiment
+from dropexp import experiment, products
 from dropexp.config import Config
 from dropexp.data import Data, load
 from dropexp.experiment import Outcome, train_run
@@ -33,7 +33,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
 
 def planned(**keys: Any) -> PlannedRun:
     keys = {"hidden": [32, 16], "batch_size": 64, "epochs": 4, "init": "torch", "lr": 0.1} | keys
-    return PlannedRun("study", None, "cell", Config(**keys))
+    return PlannedRun("study", None, "cell", Config.model_validate(keys))
 
 
 def train(run: PlannedRun, folder: Path, data: Data, **options: Any) -> Outcome:
@@ -115,9 +115,7 @@ def test_rows_past_the_checkpoint_are_cut_and_trained_again(tmp_path: Path, data
 
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", None])
-def test_a_damaged_or_missing_checkpoint_means_training_anew(
-    damage: bytes | None, tmp_path: Path, data: Data
-) -> None:
+def test_a_damaged_or_missing_checkpoint_means_training_anew(damage: bytes | None, tmp_path: Path, data: Data) -> None:
     run = planned(variant="scratch")
     train(run, tmp_path / "whole", data)
     rows = train_run(run, RunFolder(tmp_path / "cut"), data, CPU)
@@ -136,8 +134,8 @@ def test_a_run_begun_on_another_route_is_not_continued(
     rows = train_run(run, RunFolder(tmp_path), data, CPU)
     next(rows)
     rows.close()
-    other = "plain" if experiment.products.route() == "onednn" else "onednn"
-    monkeypatch.setattr(experiment.products, "route", lambda: other)
+    other = "plain" if products.route() == "onednn" else "onednn"
+    monkeypatch.setattr(products, "route", lambda: other)
     assert len(list(train_run(run, RunFolder(tmp_path), data, CPU))) == 4
 
 

@@ -30,9 +30,7 @@ def imports(room: str, top_only: bool = False) -> set[str]:
     for node in tree.body if top_only else ast.walk(tree):
         if node in types_only:
             continue
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module == "dropexp":
+        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.module == "dropexp"):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module.removeprefix("dropexp."))
@@ -96,10 +94,7 @@ def test_imports_run_one_way() -> None:
 )
 def test_a_light_command_does_not_load_heavy_packages(arguments: list[str], light: list[str], tmp_path: Path) -> None:
     script = (
-        "import sys; from dropexp.cli import main\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "finally: print(*sys.modules)"
+        "import sys; from dropexp.cli import main\ntry: main()\nexcept SystemExit: pass\nfinally: print(*sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments], capture_output=True, text=True, cwd=tmp_path, check=True

@@ -1,0 +1,247 @@
+"""The schema of a run: the book's defaults, what each key allows, and what identifies a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import Field, ValidationError
+
+from dropexp.config import Config, digest
+from dropexp.study import load_config
+
+
+def config(**keys: Any) -> Config:
+    return Config(**keys)
+
+
+def name_of(one: Config, device_kind: str = "cpu") -> str:
+    return digest(one.settings(device_kind))
+
+
+def test_the_defaults_are_the_books() -> None:
+    assert config(variant="nn").model_dump() == {
+        "variant": "nn",
+        "seed": 0,
+        "hidden": [256, 256],
+        "drop_probs": [0.2, 0.5],
+        "lr": 0.5,
+        "epochs": 5,
+        "batch_size": 256,
+        "sgd": "mean",
+        "momentum": 0.0,
+        "weight_decay": 0.0,
+        "init": "normal",
+        "init_std": 0.01,
+        "init_bias": "zeros",
+        "mask": "rand",
+        "output_relu": False,
+        "noise_at_eval": False,
+        "fused": True,
+        "eval_train": True,
+        "train_size": None,
+        "validation_size": 0,
+    }
+
+
+def test_torchs_initial_weights_bring_torchs_biases_unless_others_are_asked_for() -> None:
+    assert config(variant="nn", init="torch").init_bias == "torch"
+    assert config(variant="nn", init="torch", init_bias="zeros").init_bias == "zeros"
+    assert config(variant="nn", init="normal").init_bias == "zeros"
+
+
+WRONG: list[tuple[str, Any]] = [
+    ("variant", "dropout"),
+    ("variant", None),
+    ("seed", -1),
+    ("seed", 2**63),
+    ("seed", True),
+    ("seed", 1.0),
+    ("hidden", []),
+    ("hidden", 256),
+    ("hidden", [256, 0]),
+    ("hidden", [256, 10**7]),
+    ("hidden", [256, True]),
+    ("drop_probs", [0.2, 1.1]),
+    ("drop_probs", [-0.1, 0.5]),
+    ("drop_probs", [0.2, float("nan")]),
+    ("drop_probs", [0.2]),
+    ("lr", 0),
+    ("lr", float("inf")),
+    ("lr", float("nan")),
+    ("lr", "0.5"),
+    ("epochs", 0),
+    ("epochs", 5.0),
+    ("batch_size", 0),
+    ("sgd", "adam"),
+    ("momentum", 1),
+    ("momentum", -0.1),
+    ("weight_decay", -1e-4),
+    ("init", "zeros"),
+    ("init_std", -0.01),
+    ("init_bias", "ones"),
+    ("mask", "randn"),
+    ("output_relu", 1),
+    ("noise_at_eval", "yes"),
+    ("fused", None),
+    ("eval_train", 0),
+    ("train_size", 9),
+    ("train_size", 60_001),
+    ("validation_size", -1),
+    ("validation_size", 59_991),
+    ("epoch", 3),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), WRONG)
+def test_the_schema_refuses(key: str, value: Any) -> None:
+    with pytest.raises(ValidationError):
+        config(**{"variant": "nn", key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", 2**63 - 1),
+        ("hidden", [1]),
+        ("drop_probs", [0, 1]),
+        ("lr", 100),
+        ("momentum", 0.999),
+        ("init_std", 0),
+        ("train_size", 10),
+        ("train_size", 60_000),
+        ("validation_size", 59_990),
+    ],
+)
+def test_the_schema_takes_the_ends_of_its_ranges(key: str, value: Any) -> None:
+    drop_probs = {"drop_probs": [0.5]} if key == "hidden" else {}
+    assert getattr(config(**{"variant": "nn", key: value, **drop_probs}), key) == value
+
+
+def test_every_key_says_what_it_allows() -> None:
+    assert all(field.description for field in Config.model_fields.values())
+
+
+def test_probabilities_that_are_not_used_need_not_fit_the_layers() -> None:
+    assert config(variant="none", hidden=[64]).drop_probs == [0.2, 0.5]
+    with pytest.raises(ValidationError, match="2 entries for 1 hidden layers"):
+        config(variant="scratch", hidden=[64])
+
+
+def test_no_more_images_can_be_asked_for_than_there_are() -> None:
+    assert config(variant="nn", train_size=50_000, validation_size=10_000)
+    with pytest.raises(ValidationError, match="more than the 60000 training images"):
+        config(variant="nn", train_size=50_001, validation_size=10_000)
+
+
+@pytest.mark.parametrize("variant", ["none", "scratch"])
+def test_the_mask_of_2019_is_not_for_nn(variant: str) -> None:
+    assert config(variant=variant, mask="randn-2019")
+    with pytest.raises(ValidationError, match="not for nn"):
+        config(variant="nn", mask="randn-2019")
+
+
+# What identifies a run. These digests are the names of folders that people have: they never change.
+
+GOLDEN: list[tuple[dict[str, Any], str]] = [
+    ({"variant": "none"}, "3cc022c7"),
+    ({"variant": "nn"}, "f3cd009b"),
+    ({"variant": "scratch"}, "2c85cc33"),
+    ({"variant": "scratch", "seed": 4}, "84567777"),
+    ({"variant": "scratch", "lr": 100, "sgd": "book", "mask": "randn-2019"}, "dfdd763d"),
+    ({"variant": "nn", "hidden": [512], "drop_probs": [0.25], "epochs": 20, "momentum": 0.9}, "6c125f2b"),
+    ({"variant": "nn", "init": "torch"}, "6b8bae52"),
+    ({"variant": "none", "train_size": 5000, "validation_size": 1000, "eval_train": False}, "c38dd0d7"),
+]
+
+
+@pytest.mark.parametrize(("keys", "expected"), GOLDEN)
+def test_a_config_keeps_its_name_for_ever(keys: dict[str, Any], expected: str) -> None:
+    assert name_of(config(**keys)) == expected
+
+
+def test_a_name_is_eight_hexadecimal_digits_of_what_differs() -> None:
+    assert config(variant="scratch", lr=0.1).settings("cpu") == {"variant": "scratch", "lr": 0.1, "device": "cpu"}
+    assert len(digest({})) == 8
+    assert int(digest({}), 16) >= 0
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+
+
+OTHER: dict[str, Any] = {
+    "seed": 1,
+    "hidden": [256, 128],
+    "drop_probs": [0.2, 0.4],
+    "lr": 0.1,
+    "epochs": 6,
+    "batch_size": 128,
+    "sgd": "book",
+    "momentum": 0.9,
+    "weight_decay": 0.1,
+    "init": "torch",
+    "init_std": 0.1,
+    "init_bias": "normal",
+    "mask": "randn-2019",
+    "output_relu": True,
+    "noise_at_eval": True,
+    "fused": False,
+    "eval_train": False,
+    "train_size": 1000,
+    "validation_size": 1000,
+}
+
+
+def test_every_key_is_tried() -> None:
+    assert set(OTHER) == set(Config.model_fields) - {"variant"}
+
+
+@pytest.mark.parametrize("key", OTHER)
+def test_every_key_that_a_variant_uses_changes_its_name(key: str) -> None:
+    assert name_of(config(variant="scratch", **{key: OTHER[key]})) != name_of(config(variant="scratch"))
+
+
+@pytest.mark.parametrize(
+    ("variant", "key"),
+    [("none", "drop_probs"), ("none", "mask"), ("none", "noise_at_eval"), ("nn", "fused")],
+)
+def test_a_key_that_a_variant_does_not_use_changes_nothing(variant: str, key: str) -> None:
+    assert name_of(config(variant=variant, **{key: OTHER[key]})) == name_of(config(variant=variant))
+
+
+def test_variants_and_kinds_of_device_have_names_of_their_own() -> None:
+    names = {name_of(config(variant=v), d) for v in ("none", "nn", "scratch") for d in ("cpu", "cuda")}
+    assert len(names) == 6
+
+
+def test_a_default_that_is_spelled_out_changes_nothing() -> None:
+    spelled = config(variant="scratch").model_dump()
+    assert name_of(config(**spelled)) == name_of(config(variant="scratch"))
+    assert name_of(config(variant="scratch", lr=1)) == name_of(config(variant="scratch", lr=1.0))
+
+
+class Later(Config):
+    """The schema of a later version, with one key more."""
+
+    label_smoothing: float = Field(0.0, ge=0, description="a number, 0 or more")
+
+
+@pytest.mark.parametrize(("keys", "expected"), GOLDEN)
+def test_a_key_of_a_later_version_renames_no_run(keys: dict[str, Any], expected: str) -> None:
+    assert name_of(Later(**keys)) == expected
+    assert name_of(Later(**keys, label_smoothing=0.1)) != expected
+
+
+@pytest.mark.parametrize(("keys", "expected"), GOLDEN)
+def test_a_resolved_config_loads_to_the_same_run(keys: dict[str, Any], expected: str, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump({"name": "again", **config(**keys).model_dump()}))
+    (run,) = load_config(file).runs
+    assert run.digest("cpu") == expected
+    assert run.config == config(**keys)
+
+
+def test_settings_can_be_written_as_json() -> None:
+    settings = config(variant="scratch", **OTHER).settings("cpu")
+    assert json.loads(json.dumps(settings)) == settings
