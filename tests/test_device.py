@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -20,7 +21,7 @@ def test_the_cpu_is_there() -> None:
 @pytest.mark.parametrize("hidden", ["", "-1"])
 def test_auto_is_the_cpu_where_no_gpu_is_visible(monkeypatch: pytest.MonkeyPatch, hidden: str) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
-    monkeypatch.setattr(device.ctypes, "CDLL", lambda name: None)  # a driver
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: None)  # a driver
     monkeypatch.setattr(torch.cuda, "is_available", lambda: pytest.fail("torch was asked"))
     assert resolve("auto") == "cpu"
 
