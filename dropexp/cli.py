@@ -110,7 +110,7 @@ def train(
 
         plan = Plan(_data_root(data_dir, data_url, quiet), device, force)
         jobs = jobs or (cores() if device == "cpu" else 1)
-        with watching(todo, quiet) as watcher, closing(execute(todo, plan, jobs)) as events:
+        with _going_on(), watching(todo, quiet) as watcher, closing(execute(todo, plan, jobs)) as events:
             for event in events:
                 watcher.tell(event)
                 if event.status not in (None, "done") and not keep_going:
@@ -266,6 +266,16 @@ def _data_root(data_dir: Path | None, data_url: str | None, quiet: bool) -> Path
     return root
 
 
+@contextmanager
+def _going_on() -> Iterator[None]:
+    """An interrupt within it ends with the command that goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        command = shlex.join(["dropexp", *(word for word in sys.argv[1:] if word != "--force")])
+        _end(f"interrupted; to go on: {command}", INTERRUPTED)
+
+
 def _say(text: str, quiet: bool) -> None:
     if not quiet:
         print(text, file=sys.stderr)
@@ -279,9 +289,6 @@ def _answers() -> Iterator[None]:
             signal.signal(getattr(signal, name), _interrupt)
     try:
         yield
-    except KeyboardInterrupt:
-        command = shlex.join(["dropexp", *(word for word in sys.argv[1:] if word != "--force")])
-        _end(f"interrupted; to go on: {command}", INTERRUPTED)
     except BrokenPipeError:  # `dropexp compare | head`
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -301,6 +308,7 @@ def _explained(error: Exception) -> tuple[str, int]:
         ("dropexp.fetch", "DataError"): NO_DATA,
         ("dropexp.arms", "NoRuns"): NO_RUNS,
         ("dropexp.runs", "RunError"): NO_RUNS,
+        ("dropexp.runs", "NewerRun"): FAILED,
     }
     code = kinds.get((type(error).__module__, type(error).__name__))
     if code:

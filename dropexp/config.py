@@ -28,7 +28,7 @@ def _disagreement(what: str, *keys: str) -> PydanticCustomError:
 
 
 def _list_of(default: list[Any], item: str, whole: str) -> Any:
-    return Field(default, min_length=1, description=whole, json_schema_extra={"item": item})
+    return Field(default=default, min_length=1, description=whole, json_schema_extra={"item": item})
 
 
 class Config(BaseModel):
@@ -37,7 +37,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
 
     variant: Literal["none", "nn", "scratch"] = Field(description=f"one of {', '.join(VARIANTS)}")
-    seed: int = Field(0, ge=0, lt=2**63, description="a whole number, 0 or more")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="a whole number, 0 or more")
     hidden: list[Width] = _list_of(
         [256, 256],
         "a whole number, 1 or more",
@@ -46,22 +46,24 @@ class Config(BaseModel):
     drop_probs: list[Probability] = _list_of(
         [0.2, 0.5], "a probability (0 ≤ p ≤ 1)", "a list with the drop probability of each hidden layer"
     )
-    lr: float = Field(0.5, gt=0, description="a number greater than 0")
-    epochs: int = Field(5, ge=1, description="a whole number, 1 or more")
-    batch_size: int = Field(256, ge=1, description="a whole number, 1 or more")
-    sgd: Literal["mean", "book"] = Field("mean", description="mean (w − lr·g) or book (w − lr·g/batch_size)")
-    momentum: float = Field(0.0, ge=0, lt=1, description="a number from 0 to under 1")
-    weight_decay: float = Field(0.0, ge=0, description="a number, 0 or more")
-    init: Literal["normal", "torch"] = Field("normal", description="normal or torch (nn.Linear's own)")
-    init_std: float = Field(0.01, ge=0, description="a number, 0 or more")
-    init_bias: Literal["zeros", "normal", "torch"] = Field("zeros", description="one of zeros, normal, torch")
-    mask: Literal["rand", "randn-2019"] = Field("rand", description="one of rand, randn-2019")
-    output_relu: bool = Field(False, description="true or false")
-    noise_at_eval: bool = Field(False, description="true or false")
-    fused: bool = Field(True, description="true or false")
-    eval_train: bool = Field(True, description="true or false")
-    train_size: int | None = Field(None, ge=10, le=NUM_TRAIN, description=f"a whole number, 10 to {NUM_TRAIN}")
-    validation_size: int = Field(0, ge=0, le=NUM_TRAIN - 10, description=f"a whole number, 0 to {NUM_TRAIN - 10}")
+    lr: float = Field(default=0.5, gt=0, description="a number greater than 0")
+    epochs: int = Field(default=5, ge=1, description="a whole number, 1 or more")
+    batch_size: int = Field(default=256, ge=1, description="a whole number, 1 or more")
+    sgd: Literal["mean", "book"] = Field(default="mean", description="mean (w − lr·g) or book (w − lr·g/batch_size)")
+    momentum: float = Field(default=0.0, ge=0, lt=1, description="a number from 0 to under 1")
+    weight_decay: float = Field(default=0.0, ge=0, description="a number, 0 or more")
+    init: Literal["normal", "torch"] = Field(default="normal", description="normal or torch (nn.Linear's own)")
+    init_std: float = Field(default=0.01, ge=0, description="a number, 0 or more")
+    init_bias: Literal["zeros", "normal", "torch"] = Field(default="zeros", description="one of zeros, normal, torch")
+    mask: Literal["rand", "randn-2019"] = Field(default="rand", description="one of rand, randn-2019")
+    output_relu: bool = Field(default=False, description="true or false")
+    noise_at_eval: bool = Field(default=False, description="true or false")
+    fused: bool = Field(default=True, description="true or false")
+    eval_train: bool = Field(default=True, description="true or false")
+    train_size: int | None = Field(default=None, ge=10, le=NUM_TRAIN, description=f"a whole number, 10 to {NUM_TRAIN}")
+    validation_size: int = Field(
+        default=0, ge=0, le=NUM_TRAIN - 10, description=f"a whole number, 0 to {NUM_TRAIN - 10}"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -83,7 +85,7 @@ class Config(BaseModel):
             raise _disagreement(
                 f"mask = {self.mask} is not for nn, which draws its own; use scratch", "mask", "variant"
             )
-        if (self.train_size or 10) + self.validation_size > NUM_TRAIN:
+        if (self.train_size or 0) + self.validation_size > NUM_TRAIN:
             raise _disagreement(
                 f"train_size = {self.train_size} and validation_size = {self.validation_size} are more than the "
                 f"{NUM_TRAIN} training images",
@@ -94,7 +96,8 @@ class Config(BaseModel):
 
     def used(self) -> list[str]:
         """The keys that can change this run's numbers."""
-        return [key for key in type(self).model_fields if key not in VARIANTS[self.variant].unused]
+        unused = VARIANTS[self.variant].unused | (set() if "normal" in (self.init, self.init_bias) else {"init_std"})
+        return [key for key in type(self).model_fields if key not in unused]
 
     def settings(self, device_kind: str) -> dict[str, Any]:
         """What the hash covers: used keys that differ from their defaults, and the kind of device."""

@@ -38,6 +38,10 @@ class RunError(Exception):
     """A run folder that cannot be read or written, named, with what to do."""
 
 
+class NewerRun(RunError):
+    """A run of a later version of this program: it is left alone."""
+
+
 class Busy(Exception):
     """Another process holds the run."""
 
@@ -64,7 +68,7 @@ def to_json(content: Any) -> bytes:
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _cell(value: str) -> int | float | None:
+def _number(value: str) -> int | float | None:
     """A number as it was written; an empty cell is None."""
     if value == "":
         return None
@@ -94,6 +98,8 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self.path / LOCK, timeout=1):  # `held` may be trying the lock just now
+                for leftover in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
+                    leftover.unlink()
                 yield
         except Timeout:
             raise Busy(str(self.path)) from None
@@ -133,14 +139,21 @@ class RunFolder:
             raise RunError(f"{path} is missing") from None
         except (OSError, ValueError) as error:
             raise RunError(f"{path} cannot be read ({error}); remove the folder and train again") from None
+        if isinstance(info, dict) and isinstance(info.get("schema"), int) and info["schema"] > SCHEMA:
+            raise NewerRun(f"{path} is of a later version of dropexp; use that, or another --runs-dir")
         if not isinstance(info, dict) or info.get("schema") != SCHEMA or info.get("status") not in STATUSES:
             raise RunError(f"{path} is not a run.json of schema {SCHEMA}; remove the folder and train again")
         return info
 
     def status(self) -> str:
-        """As run.json says, but a run whose process is gone counts as interrupted; "missing" without a run.json."""
+        """As run.json says, but a run whose process is gone is interrupted; "missing" without a run.json to read.
+
+        Raises `NewerRun` for a run of a later version.
+        """
         try:
             status: str = self.read_info()["status"]
+        except NewerRun:
+            raise
         except RunError:
             return "missing"
         return "interrupted" if status == "running" and not self.held() else status
@@ -170,7 +183,7 @@ class RunFolder:
             raise RunError(f"{path} cannot be read ({error})") from None
         whole = text[: text.rfind("\n") + 1]
         try:
-            return [{key: _cell(value) for key, value in row.items()} for row in csv.DictReader(io.StringIO(whole))]
+            return [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(io.StringIO(whole))]
         except (ValueError, TypeError, AttributeError, csv.Error) as error:
             raise RunError(f"{path} is damaged ({error}); train the run again with --force") from None
 

@@ -33,12 +33,18 @@ class ConfigError(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's numbers: `1e-3` is one, which PyYAML reads as text."""
+    """YAML 1.2's core schema. PyYAML's own, 1.1, reads `1e-3` as text, `no` as false, 010 as 8 and 1:30 as 90."""
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)[eE][-+]?\d+\Z"), list("-+.0123456789")
-)
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
+    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", list("-+.")),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"({_pattern})\Z"), _first)
 
 
 def parse(text: str, where: str) -> tuple[Any, dict[Path, int]]:

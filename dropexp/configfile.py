@@ -1,0 +1,248 @@
+"""A config file's content, checked: what stands at the top, in the matrix and in the arms, or all that is wrong."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any, cast
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from dropexp import yamlfile
+from dropexp.config import Config
+from dropexp.yamlfile import ConfigError, Problem
+
+STUDY_KEYS = ("name", "matrix", "arms", "published")
+MAX_RUNS = 100_000
+RANGE = re.compile(r"(\d{1,18})\.\.(\d{1,18})\Z")
+NAME = re.compile(r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)(?:\.|\Z))\w[\w +=,.-]*(?<![ .])\Z")
+NAME_BYTES = 100
+NAME_RULE = (
+    f"letters, digits, '_' and, inside, ' +=,.-', at most {NAME_BYTES} bytes, none of Windows' devices (con, nul, …)"
+)
+
+_FIELD_TYPES: dict[str, TypeAdapter[Any]] = {
+    key: TypeAdapter(cast(Any, Annotated[info.annotation, info]), config=Config.model_config)
+    for key, info in Config.model_fields.items()
+}
+
+
+class Published(BaseModel):
+    """A source's figures per epoch; loss × loss_scale is the mean cross entropy."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    arm: str | list[str] | None = Field(None, description="an arm's name, or a list of them")
+    source: str = Field("", description="text")
+    loss: list[float] = Field([], description="a list of numbers, one per epoch")
+    loss_scale: float = Field(1.0, gt=0, description="a number greater than 0")
+    train_acc: list[float] = Field([], description="a list of numbers, one per epoch")
+    test_acc: list[float] = Field([], description="a list of numbers, one per epoch")
+
+
+class ConfigFile:
+    """A file's text and the command's options, read: `name`, `base`, `axes`, `arms` and `published`.
+
+    `base` holds the keys at the top, `axes` the lists of the matrix, `arms` each arm's own keys (one unnamed arm
+    without any if there are none). Problems are collected in `problems`; `stop_if_wrong` raises them.
+    """
+
+    def __init__(self, text: str, where: str, stem: str, settings: Iterable[str], seeds: str | None) -> None:
+        self.where = where
+        self.problems: list[Problem] = []
+        self.options: dict[str, str] = {}  # keys that an option of the command set, and which
+        content, self.lines = yamlfile.parse(text, where)
+        if not isinstance(content, dict):
+            raise ConfigError([Problem(where, "a config is a list of 'key: value' lines")])
+        matrix = self._section("matrix", content.pop("matrix", None))
+        arms = self._section("arms", content.pop("arms", None))
+        published = content.pop("published", None)
+        top = {key: value for key, value in content.items() if key == "name" or self._known(key, (key,))}
+        self._override(settings, seeds, [top, matrix, *(keys for keys in arms.values() if isinstance(keys, dict))])
+        self.name = str(top.get("name", stem))
+        self._check_name("name", top.pop("name", stem), ("name",))
+        self.base = {key: value for key, value in top.items() if self._valid(key, value, (key,))}
+        self.axes = self._axes(matrix, top)
+        self.arms = self._arms(arms)
+        self.published = self._published(published)
+
+    # where something stands, and what is wrong with it
+
+    def wrong(self, path: yamlfile.Path, what: str) -> None:
+        """Add a problem with what stands at the path, or with the option that put it there."""
+        self.problems.append(Problem(self._at(path), what))
+
+    def disagree(self, keys: Iterable[str], arm: str | None, what: str) -> None:
+        """Add a problem between keys: led to what an option or the arm says of one, before what the top says."""
+        keys = list(keys)
+        paths: list[yamlfile.Path] = [(key,) for key in keys if key in self.options]
+        paths += [(*place, key) for place in (("arms", arm or ""), ("matrix",), ()) for key in keys]
+        self.wrong(next((path for path in paths if path in self.lines or path[-1] in self.options), ()), what)
+
+    def stop_if_wrong(self) -> None:
+        """Raises `ConfigError` with all problems, in the order of lines, if there are any."""
+        if self.problems:
+            raise ConfigError(sorted(self.problems, key=self._line))
+
+    def _line(self, problem: Problem) -> int:
+        file, _, line = problem.where.rpartition(":")
+        return int(line) if file == self.where else len(self.lines) + 1  # options come last
+
+    def _at(self, path: yamlfile.Path) -> str:
+        keys = path[2:] if path[:1] == ("arms",) else path  # an arm may bear the name of a key
+        option = next((self.options[str(key)] for key in keys if str(key) in self.options), None)
+        if option:
+            return option
+        while path and path not in self.lines:
+            path = path[:-1]
+        return f"{self.where}:{self.lines.get(path, 1)}"
+
+    def _known(self, key: str, path: yamlfile.Path) -> bool:
+        if key in Config.model_fields:
+            return True
+        keys = [*Config.model_fields, *(STUDY_KEYS if len(path) == 1 else ())]
+        near = difflib.get_close_matches(key, keys, n=1)
+        remedy = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(keys)}"
+        self.wrong(path, f"unknown key {key!r}; {remedy}")
+        return False
+
+    def _valid(self, key: str, value: Any, path: yamlfile.Path) -> bool:
+        try:
+            _FIELD_TYPES[key].validate_python(value)
+        except ValidationError as error:
+            info = Config.model_fields[key]
+            item = info.json_schema_extra["item"] if isinstance(info.json_schema_extra, dict) else None
+            name = key if key in self.options else _dotted(path)
+            for one in error.errors():
+                index = [part for part in one["loc"] if isinstance(part, int)][:1]
+                allowed = item if index and item else info.description
+                if not item and path[0] != "matrix" and ((isinstance(value, list) and value) or whole_range(value)):
+                    allowed = f"{allowed}; several values stand in the matrix"
+                place = "".join(f"[{i}]" for i in index)
+                self.wrong((*path, *index), f"{name}{place} = {_shown(one['input'])} is not {allowed}")
+            return False
+        return True
+
+    def _check_name(self, what: str, name: Any, path: yamlfile.Path) -> None:
+        if not isinstance(name, str) or not NAME.match(name) or len(name.encode()) > NAME_BYTES:
+            self.wrong(path, f"{what} = {_shown(name)} cannot name a folder; use {NAME_RULE}")
+
+    # the parts
+
+    def _section(self, key: str, value: Any) -> dict[str, Any]:
+        if value is None:
+            return {}
+        if not isinstance(value, dict) or not value:
+            self.wrong((key,), f"{key} = {_shown(value)} is not a list of 'key: …' lines")
+            return {}
+        return value
+
+    def _override(self, settings: Iterable[str], seeds: str | None, places: list[dict[str, Any]]) -> None:
+        """Set keys for every run, whatever the file says of them in any place; `places` are top, matrix and arms."""
+        top, matrix, *_ = places
+        for setting in settings:
+            key, equals, text = setting.partition("=")
+            key, option = key.strip(), f"--set {setting}"
+            try:
+                value, _ = yamlfile.parse(text, option)
+            except ConfigError as error:
+                self.problems += error.problems
+                continue
+            if not equals:
+                self.problems.append(Problem(option, "is not of the form key=value"))
+                continue
+            self.options[key] = option
+            if key in STUDY_KEYS[1:]:
+                self.problems.append(Problem(option, f"{key} can be given in the file only"))
+            elif key == "name" or self._known(key, (key,)):
+                for place in places:
+                    place.pop(key, None)
+                several = key == "seed" and (isinstance(value, list) or whole_range(value))
+                (matrix if several else top)[key] = value
+        if seeds is not None:
+            self.options["seed"] = f"--seeds {seeds}"
+            for place in places:
+                place.pop("seed", None)
+            parts: list[Any] = seeds.split(",")
+            matrix["seed"] = [seed for part in parts for seed in whole_range(part) or [_whole(part)]]
+
+    def _axes(self, matrix: dict[str, Any], top: dict[str, Any]) -> dict[str, list[Any]]:
+        axes: dict[str, list[Any]] = {}
+        for key, values in matrix.items():
+            path = ("matrix", key)
+            if not self._known(key, path):
+                continue
+            if key in top:
+                self.wrong(path, f"{key!r} stands in the matrix and at the top; keep one")
+            values = whole_range(values) or values
+            if not isinstance(values, list) or not values:
+                self.wrong(path, f"matrix.{key} = {_shown(values)} is not a list of values, or a range like 0..4")
+                continue
+            axes[key] = [value for i, value in enumerate(values) if self._valid(key, value, (*path, i))]
+        return axes
+
+    def _arms(self, given: dict[str, Any]) -> dict[str | None, dict[str, Any]]:
+        arms: dict[str | None, dict[str, Any]] = {}
+        for arm, keys in given.items():
+            self._check_name("arm", arm, ("arms", arm))
+            if not isinstance(keys, dict):
+                self.wrong(("arms", arm), f"arms.{arm} = {_shown(keys)} is not of the form {{key: value, …}}")
+                continue
+            arms[arm] = {}
+            for key, value in keys.items():
+                path = ("arms", arm, key)
+                if not self._known(key, path) or not self._valid(key, value, path):
+                    continue
+                if key in self.axes:
+                    self.wrong(path, f"{key!r} stands in the matrix and in arm {arm!r}; keep one")
+                arms[arm][key] = value
+        return arms or {None: {}}
+
+    def _published(self, value: Any) -> dict[str, Any]:
+        if value is None:
+            return {}
+        path: yamlfile.Path = ("published",)
+        if not isinstance(value, dict):
+            self.wrong(path, f"published = {_shown(value)} is not a list of 'key: …' lines")
+            return {}
+        try:
+            published = Published.model_validate(value)
+        except ValidationError as error:
+            keys = Published.model_fields
+            for key in dict.fromkeys(str(one["loc"][0]) for one in error.errors()):
+                what = f"unknown key {key!r}; the keys of published are {', '.join(keys)}"
+                if key in keys:
+                    what = f"published.{key} = {_shown(value.get(key))} is not {keys[key].description}"
+                self.wrong((*path, key), what)
+            return {}
+        there = [arm for arm in self.arms if arm] or self.axes.get("variant") or [self.base.get("variant")]
+        for arm in [published.arm] if isinstance(published.arm, str) else published.arm or []:
+            if arm not in there:
+                listed = ", ".join(map(str, there))
+                self.wrong((*path, "arm"), f"published.arm = {arm!r} is no arm here; there is {listed}")
+        return published.model_dump(exclude_defaults=True)
+
+
+def whole_range(value: Any) -> list[int] | None:
+    """ "0..4" is 0, 1, 2, 3, 4; None if the value is no such range."""
+    match = RANGE.match(value.strip()) if isinstance(value, str) else None
+    if not match:
+        return None
+    first, last = int(match[1]), int(match[2])
+    return list(range(first, last + 1)) if last - first < MAX_RUNS else None
+
+
+def _whole(text: str) -> int | str:
+    return int(text) if text.strip().isdecimal() and len(text) <= 40 else text
+
+
+def _dotted(path: yamlfile.Path) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
