@@ -8,6 +8,7 @@ import operator
 import re
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from dropexp.stats import paired_difference, prediction_interval, spread
 
 ARMS = ("arm", "study", "n", "diverged", "test_acc_sd", *METRICS, "curve")
 DIFFERENCES = ("arm", "baseline", "pairs", "difference", "low", "high")
-PUBLISHED = ("arm", "figure", "epoch", "published", "n", "mean", "sd", "low", "high", "inside", "source")
+PUBLISHED = ("arm", "figure", "epoch", "published", "rounding", "n", "mean", "sd", "low", "high", "inside", "source")
 
 _HOLDS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
@@ -36,8 +37,8 @@ class Comparison:
     arms         a row per arm, columns `ARMS`: means over the seeds at the last epoch; `seconds` is the
                  median over the epochs after the first; `curve` a list, the mean test accuracy per epoch
     differences  arm minus baseline in final test accuracy, paired by seed, with its 95 % t-interval
-    published    per arm, figure and epoch: the source's figure, ours, the 95 % prediction interval for one
-                 run and whether the source's figure lies `inside` it
+    published    per arm, figure and epoch: the source's figure and how far it was rounded, ours, the 95 %
+                 prediction interval for one run and whether the source's figure, unrounded, may lie `inside` it
     notes        what was left out, and what the figures do not show, in sentences
     """
 
@@ -192,13 +193,21 @@ def _beside(arm: Arm, said: dict[str, Any]) -> list[tuple[Any, ...]]:
         ("train_acc", "train_acc", 1),
         ("test_acc", "test_acc", 1),
     ):
-        for epoch, printed in enumerate(said.get(name) or []):
+        printed_figures = said.get(name) or []
+        rounding = _rounding(printed_figures) * scale
+        for epoch, printed in enumerate(printed_figures):
             ours = arm.at(figure, epoch)
             value, interval = printed * scale, prediction_interval(ours)
-            source = (arm.label, figure, epoch + 1, value)
-            mine = (*astuple(spread(ours)), *astuple(interval), interval.holds(value))
+            source = (arm.label, figure, epoch + 1, value, rounding)
+            mine = (*astuple(spread(ours)), *astuple(interval), interval.holds(value, rounding))
             rows.append((*source, *mine, said.get("source")))  # in the order of PUBLISHED
     return rows
+
+
+def _rounding(figures: list[float]) -> float:
+    """Half a unit of the last decimal that any of the figures was printed with."""
+    exponents = [Decimal(repr(figure)).normalize().as_tuple().exponent for figure in figures]
+    return 0.5 * 10.0 ** min((e for e in exponents if isinstance(e, int)), default=0)
 
 
 def _plain(value: Any) -> Any:

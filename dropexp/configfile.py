@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterable
 from typing import Annotated, Any, cast
@@ -164,8 +165,8 @@ class ConfigFile:
             self.options["seed"] = f"--seeds {seeds}"
             for place in places:
                 place.pop("seed", None)
-            parts: list[Any] = seeds.split(",")
-            matrix["seed"] = [seed for part in parts for seed in whole_range(part) or [_whole(part)]]
+            ranges: list[list[Any]] = [whole_range(part) or [_whole(part)] for part in seeds.split(",")]
+            matrix["seed"] = list(itertools.chain.from_iterable(ranges))
 
     def _axes(self, matrix: dict[str, Any], top: dict[str, Any]) -> dict[str, list[Any]]:
         axes: dict[str, list[Any]] = {}

@@ -162,7 +162,7 @@ def _published(published: pd.DataFrame) -> _Table:
         [
             FIGURES[p["figure"]],
             str(p["epoch"]),
-            _figure(p["published"]),
+            f"{_figure(p['published'])} ± {_figure(p['rounding'])}",
             _spread(p["mean"], p["sd"]),
             _interval(p["low"], p["high"]),
             {True: "yes", False: "no"}.get(p["inside"], ABSENT),
@@ -177,7 +177,7 @@ def _published(published: pd.DataFrame) -> _Table:
         left=(0, 5),
         legend="ours: mean ± sample SD over the seeds. train loss and accuracy: running, noise on. "
         "95 % of single runs: prediction interval for one run of ours. "
-        "inside: whether the published figure lies in it.",
+        "published: ± its rounding. inside: whether it may lie there, given its rounding.",
     )
 
 

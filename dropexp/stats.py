@@ -41,11 +41,14 @@ class Interval:
     low: float
     high: float
 
-    def holds(self, value: float) -> bool | None:
-        """Whether `value` lies inside, ends included; None where it or the interval is not known."""
+    def holds(self, value: float, rounding: float = 0.0) -> bool | None:
+        """Whether `value`, or one that rounds to it (is at most `rounding` away), lies inside, ends included.
+
+        None where it or the interval is not known.
+        """
         if math.isnan(self.low) or math.isnan(self.high) or math.isnan(value):
             return None
-        return bool(self.low <= value <= self.high)
+        return bool(self.low <= value + rounding and value - rounding <= self.high)
 
 
 def spread(values: ArrayLike) -> Spread:

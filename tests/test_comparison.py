@@ -302,6 +302,25 @@ def test_a_published_figure_outside_the_interval_is_said_to_be(study: Path) -> N
     assert "no" in printed(study).split("beside the published")[1]
 
 
+@pytest.mark.parametrize(("printed", "inside"), [(0.0016, True), (0.0015, False)])
+def test_a_published_figure_may_lie_anywhere_within_its_rounding(tmp_path: Path, printed: float, inside: bool) -> None:
+    """0.0016 × 256 was anything from 0.3968 to 0.4224, 0.0015 × 256 at most 0.3968; ours is 0.4, without a spread."""
+    for seed in (0, 1):
+        write_run(tmp_path, "nn", seed, curve=[0.8])
+    publish(tmp_path, loss=[printed], loss_scale=256)
+    first = compare(runs_dir=tmp_path).published.iloc[0]
+    assert first["mean"] == pytest.approx(0.4)
+    assert first["rounding"] == pytest.approx(0.0128)
+    assert first["inside"] == inside
+
+
+def test_trailing_zeros_do_not_make_a_figure_less_exact(tmp_path: Path) -> None:
+    """0.0020 is read as 0.002; the figures printed beside it tell that it had four decimals."""
+    write_arm(tmp_path, "nn", [0.8, 0.8])
+    publish(tmp_path, loss=[0.0023, 0.002], loss_scale=1)
+    assert list(compare(runs_dir=tmp_path).published["rounding"]) == pytest.approx([0.00005, 0.00005])
+
+
 def test_published_figures_that_name_no_arm_stand_beside_every_arm(study: Path) -> None:
     publish(study, test_acc=[0.7, 0.8])
     assert list(compare(runs_dir=study).published["arm"].unique()) == ["none", "nn", "scratch"]
