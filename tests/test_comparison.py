@@ -306,7 +306,7 @@ def test_a_published_figure_outside_the_interval_is_said_to_be(study: Path) -> N
 def test_a_published_figure_may_lie_anywhere_within_its_rounding(tmp_path: Path, printed: float, inside: bool) -> None:
     """0.0016 × 256 was anything from 0.3968 to 0.4224, 0.0015 × 256 at most 0.3968; ours is 0.4, without a spread."""
     for seed in (0, 1):
-        write_run(tmp_path, "nn", seed, curve=[0.8])
+        write_run(tmp_path, "nn", seed, [0.8])
     publish(tmp_path, loss=[printed], loss_scale=256)
     first = compare(runs_dir=tmp_path).published.iloc[0]
     assert first["mean"] == pytest.approx(0.4)
