@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
+import sys
 from collections.abc import Iterable
 from typing import Annotated, Any, cast
 
@@ -88,11 +89,11 @@ class ConfigFile:
 
     def _line(self, problem: Problem) -> int:
         file, _, line = problem.where.rpartition(":")
-        return int(line) if file == self.where else len(self.lines) + 1  # options come last
+        return int(line) if file == self.where else sys.maxsize  # options come last
 
     def _at(self, path: yamlfile.Path) -> str:
-        keys = path[2:] if path[:1] == ("arms",) else path  # an arm may bear the name of a key
-        option = next((self.options[str(key)] for key in keys if str(key) in self.options), None)
+        depth = {"arms": 2, "matrix": 1, "published": len(path)}.get(str(path[0]), 0) if path else 0
+        option = self.options.get(str(path[depth])) if len(path) > depth else None
         if option:
             return option
         while path and path not in self.lines:
@@ -153,10 +154,11 @@ class ConfigFile:
             if not equals:
                 self.problems.append(Problem(option, "is not of the form key=value"))
                 continue
-            self.options[key] = option
             if key in STUDY_KEYS[1:]:
                 self.problems.append(Problem(option, f"{key} can be given in the file only"))
-            elif key == "name" or self._known(key, (key,)):
+                continue
+            self.options[key] = option  # also of an unknown key: it is then named with this option
+            if key == "name" or self._known(key, (key,)):
                 for place in places:
                     place.pop(key, None)
                 several = key == "seed" and (isinstance(value, list) or whole_range(value))
@@ -178,7 +180,8 @@ class ConfigFile:
                 self.wrong(path, f"{key!r} stands in the matrix and at the top; keep one")
             values = whole_range(values) or values
             if not isinstance(values, list) or not values:
-                self.wrong(path, f"matrix.{key} = {_shown(values)} is not a list of values, or a range like 0..4")
+                name = key if key in self.options else f"matrix.{key}"
+                self.wrong(path, f"{name} = {_shown(values)} is not a list of values, or a range like 0..4")
                 continue
             axes[key] = [value for i, value in enumerate(values) if self._valid(key, value, (*path, i))]
         return axes

@@ -170,7 +170,7 @@ def _died(worker: _Worker, tasks: Sequence[Task]) -> Event:
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     why = f"its worker process ended ({how}); the same command trains it again, fewer --jobs need less memory"
     folder = tasks[worker.task].folder
-    with suppress(Exception):  # it may have died before there was a run.json
+    with suppress(Exception), folder.lock():  # it may have died before there was a run.json
         folder.write_info(folder.read_info() | {"status": "failed", "why": why})
     return Event(worker.task, status="failed", why=why)
 

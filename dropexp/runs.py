@@ -99,7 +99,7 @@ class RunFolder:
         try:
             with FileLock(self.path / LOCK, timeout=1):  # `held` may be trying the lock just now
                 for leftover in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
-                    leftover.unlink()
+                    leftover.unlink(missing_ok=True)
                 yield
         except Timeout:
             raise Busy(str(self.path)) from None

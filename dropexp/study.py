@@ -66,15 +66,19 @@ def _runs(file: ConfigFile) -> list[PlannedRun]:
         file.wrong(("matrix",), f"{count} runs are more than one config may ask for ({MAX_RUNS})")
         return []
     runs: dict[str, PlannedRun] = {}
+    equals: dict[str | None, set[str | None]] = {arm: set() for arm in file.arms}  # the arms that have an arm's runs
     for arm, own in file.arms.items():
         for point in itertools.product(*file.axes.values()):
             cell = dict(zip(file.axes, point, strict=True))
             planned = _planned(file, arm, file.base | own | cell, cell)
             if planned is None:
                 continue
-            equal = runs.setdefault(planned.digest("any"), planned)
-            if equal.arm != arm:
-                file.wrong(("arms", arm or ""), f"arm {arm!r} asks for the same runs as arm {equal.arm!r}")
+            equals[arm].add(runs.setdefault(planned.digest("any"), planned).arm)
+    for arm, others in equals.items():
+        if others and arm not in others:
+            same = " and ".join(repr(other) for other in others)
+            options = f", now that {', '.join(file.options.values())}" if file.options else ""
+            file.wrong(("arms", arm or ""), f"arm {arm!r} asks for the same runs as arm {same}{options}")
     return list(runs.values())
 
 

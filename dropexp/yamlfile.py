@@ -33,7 +33,7 @@ class ConfigError(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's core schema. PyYAML's own, 1.1, reads `1e-3` as text, `no` as false, 010 as 8 and 1:30 as 90."""
+    """YAML 1.2's words and decimal numbers. PyYAML's own, 1.1, reads 1e-3 as text, no as false and 1:30 as 90."""
 
 
 _Loader.yaml_implicit_resolvers = {}

@@ -210,6 +210,23 @@ def test_a_key_that_a_variant_does_not_use_changes_nothing(variant: str, key: st
     assert name_of(config(variant=variant, **{key: OTHER[key]})) == name_of(config(variant=variant))
 
 
+@pytest.mark.parametrize("init_bias", ["torch", "zeros"])
+def test_a_deviation_from_which_nothing_is_drawn_changes_nothing(init_bias: str) -> None:
+    plain = config(variant="scratch", init="torch", init_bias=init_bias)
+    other = config(variant="scratch", init="torch", init_bias=init_bias, init_std=0.1)
+    assert "init_std" not in other.used()
+    assert other.settings("cpu") == plain.settings("cpu")
+    assert name_of(other) == name_of(plain)
+
+
+@pytest.mark.parametrize(("init", "init_bias"), [("normal", "zeros"), ("normal", "torch"), ("torch", "normal")])
+def test_a_deviation_from_which_weights_or_biases_are_drawn_changes_the_name(init: str, init_bias: str) -> None:
+    plain = config(variant="scratch", init=init, init_bias=init_bias)
+    other = config(variant="scratch", init=init, init_bias=init_bias, init_std=0.1)
+    assert "init_std" in other.used()
+    assert name_of(other) != name_of(plain)
+
+
 def test_variants_and_kinds_of_device_have_names_of_their_own() -> None:
     names = {name_of(config(variant=v), d) for v in ("none", "nn", "scratch") for d in ("cpu", "cuda")}
     assert len(names) == 6

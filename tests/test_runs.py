@@ -18,7 +18,18 @@ import pandas as pd
 import pytest
 
 from dropexp import runs
-from dropexp.runs import Busy, RunError, RunFolder, folders, locate, read_study, study_names, write_study, write_whole
+from dropexp.runs import (
+    Busy,
+    NewerRun,
+    RunError,
+    RunFolder,
+    folders,
+    locate,
+    read_study,
+    study_names,
+    write_study,
+    write_whole,
+)
 
 ROW: dict[str, Any] = {"epoch": 1, "train_loss": 0.1 + 0.2, "val_loss": None, "test_loss": 1e-5, "lr": 0.5}
 
@@ -243,12 +254,38 @@ def test_broken_info_is_an_error_that_says_what_to_do(folder: RunFolder, content
 
 
 @pytest.mark.parametrize(
-    "info", [[], {}, {"schema": 1}, {"status": "done"}, {"schema": 2, "status": "done"}, {"schema": 1, "status": "x"}]
+    "info",
+    [
+        [],
+        {},
+        {"schema": 1},
+        {"status": "done"},
+        {"schema": 0, "status": "done"},
+        {"schema": "2", "status": "done"},
+        {"schema": None, "status": "done"},
+        {"schema": 1, "status": "x"},
+    ],
 )
-def test_info_of_another_schema_is_an_error(folder: RunFolder, info: object) -> None:
+def test_info_of_no_schema_is_an_error_that_says_what_to_do(folder: RunFolder, info: object) -> None:
     (folder.path / "run.json").write_text(json.dumps(info))
-    with pytest.raises(RunError, match=r"is not a run\.json of schema 1"):
+    with pytest.raises(RunError, match=r"is not a run\.json of schema 1; remove the folder") as error:
         folder.read_info()
+    assert not isinstance(error.value, NewerRun)
+    assert folder.status() == "missing"
+
+
+@pytest.mark.parametrize(
+    "info", [{"schema": 2, "status": "done"}, {"schema": 2, "status": "paused"}, {"schema": 10, "state": {}}]
+)
+def test_a_run_of_a_later_version_is_neither_missing_nor_to_be_removed(folder: RunFolder, info: object) -> None:
+    (folder.path / "run.json").write_text(json.dumps(info))
+    for ask in (folder.read_info, folder.status):
+        with pytest.raises(NewerRun) as error:
+            ask()
+        assert isinstance(error.value, RunError)
+        assert str(error.value).endswith("is of a later version of dropexp; use that, or another --runs-dir")
+        assert str(folder.path / "run.json") in str(error.value)
+    assert json.loads((folder.path / "run.json").read_text()) == info
 
 
 @pytest.mark.parametrize("status", ["done", "interrupted", "diverged", "failed"])
@@ -313,6 +350,44 @@ def test_the_lock_ends_with_an_error_inside_it(folder: RunFolder) -> None:
     with pytest.raises(ZeroDivisionError), folder.lock():
         _ = 1 / 0
     assert not folder.held()
+
+
+HANGS_AS_IT_WRITES = """
+import os, sys, time
+from pathlib import Path
+from dropexp.runs import RunFolder
+def replace(*paths):
+    print("ready", flush=True)
+    time.sleep(600)
+os.replace = replace
+folder = RunFolder(Path(sys.argv[1]))
+with folder.lock():
+    folder.write_info({"status": "running"})
+"""
+
+
+def test_the_lock_removes_what_a_killed_writer_left_and_nothing_else(folder: RunFolder) -> None:
+    folder.write_info({"status": "running"})
+    folder.append_row(ROW)
+    with another_process(HANGS_AS_IT_WRITES, str(folder.path)) as writer:
+        kill(writer)
+    (folder.path / "notes.tmp").write_text("")
+    (folder.path / ".notes").write_text("")
+    files = {".lock", "run.json", "epochs.csv", "notes.tmp", ".notes"}
+    (leftover,) = {path.name for path in folder.path.iterdir()} - files
+    assert leftover.startswith(".run.json.")
+    with folder.lock():
+        assert {path.name for path in folder.path.iterdir()} == files
+        assert folder.read_info()["status"] == "running"
+        assert folder.read_rows() == [ROW]
+
+
+def test_who_does_not_get_the_lock_removes_nothing(folder: RunFolder) -> None:
+    with another_process(HANGS_AS_IT_WRITES, str(folder.path)):
+        (writes,) = folder.path.glob(".*.tmp")
+        with pytest.raises(Busy), folder.lock():
+            pytest.fail("two processes hold the run")
+        assert writes.exists()
 
 
 def test_locking_makes_the_folder(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import pytest
@@ -53,9 +54,57 @@ def test_numbers_with_an_exponent_are_numbers(text: str, number: float) -> None:
     assert found == number
 
 
-@pytest.mark.parametrize("text", ["1e", "e5", "1e-3x", "0..4", "-1..3", "'1e-3'", "1e3.5"])
+@pytest.mark.parametrize("text", ["1e", "e5", "1e-3x", "0..4", "-1..3", "'1e-3'", "1e3.5", "1.2.3", ".", "+", "1_000"])
 def test_what_only_resembles_a_number_is_text(text: str) -> None:
     assert content(f"a: {text}") == {"a": text.strip("'")}
+
+
+@pytest.mark.parametrize(("text", "number"), [("0", 0), ("12", 12), ("-3", -3), ("+5", 5), ("60000", 60_000)])
+def test_whole_numbers_are_whole(text: str, number: int) -> None:
+    found = content(f"a: {text}")["a"]
+    assert isinstance(found, int)
+    assert found == number
+
+
+@pytest.mark.parametrize(("text", "number"), [("010", 10.0), ("-010", -10.0), ("08", 8.0), ("00", 0.0), ("09.5", 9.5)])
+def test_a_number_that_begins_with_0_is_decimal_and_not_whole(text: str, number: float) -> None:
+    found = content(f"a: {text}")["a"]
+    assert isinstance(found, float)
+    assert found == number
+
+
+@pytest.mark.parametrize(("text", "number"), [(".inf", math.inf), ("-.Inf", -math.inf), ("+.INF", math.inf)])
+def test_the_infinite_is_a_number(text: str, number: float) -> None:
+    assert content(f"a: {text}") == {"a": number}
+
+
+@pytest.mark.parametrize("text", [".nan", ".NaN", ".NAN"])
+def test_nan_is_a_number(text: str) -> None:
+    assert math.isnan(content(f"a: {text}")["a"])
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("True", True), ("FALSE", False), ("null", None), ("Null", None), ("", None)]
+)
+def test_true_false_and_null_are_what_they_say(text: str, value: object) -> None:
+    assert content(f"a: {text}")["a"] is value
+
+
+WORDS = ["no", "yes", "on", "off", "No", "YES", "y", "n", "tRue", "<<", "="]
+DATES = ["2020-01-01", "2020-13-45", "2020-01-01T10:00:00Z"]
+NUMBERS_ELSEWHERE = ["0x1f", "0b1", "0b_", "1:30", "190:20:30", "0x" + "f" * 5000]
+
+
+@pytest.mark.parametrize("text", [*WORDS, *DATES, *NUMBERS_ELSEWHERE])
+def test_what_only_older_yaml_takes_for_something_else_is_text(text: str) -> None:
+    assert content(f"a: {text}") == {"a": text}
+    assert content(f"- {text}") == [text]
+
+
+@pytest.mark.parametrize("key", [*WORDS, *DATES, "0x1f", "0b1", "1:30"])
+def test_such_text_is_a_key_too(key: str) -> None:
+    assert content(f"{key}: x\n") == {key: "x"}
+    assert lines(f"a: 1\n{key}: x\n")[(key,)] == 2
 
 
 def test_duplicate_keys_are_all_named_with_both_lines() -> None:
@@ -67,7 +116,7 @@ def test_duplicate_keys_are_all_named_with_both_lines() -> None:
     ]
 
 
-@pytest.mark.parametrize("key", ["1", "1.5", "on", "~", "2020-01-01"])
+@pytest.mark.parametrize("key", ["1", "1.5", "1e3", "010", ".inf", "true", "~"])
 def test_a_key_that_is_no_text_is_named(key: str) -> None:
     assert problems(f"a: 1\n{key}: x\n") == [f"f.yaml:2: key {key!r} is not text; quote it"]
     assert content(f"'{key}': x") == {key: "x"}
@@ -104,13 +153,13 @@ def test_a_control_character_is_named_with_its_line(character: str) -> None:
 @pytest.mark.parametrize(
     ("value", "what"),
     [
-        ("2020-13-45", "'2020-13-45' is no timestamp"),
+        ("!!timestamp 2020-13-45", "'2020-13-45' is no timestamp"),
         ("!!bool x", "'x' is no bool"),
         ("!!int ''", "'' is no int"),
         ("!!timestamp x", "'x' is no timestamp"),
-        ("0b_", "'0b_' is no int"),
+        ("!!int 0b_", "'0b_' is no int"),
         ("9" * 5000, f"'{'9' * 40}' is no int"),
-        ("0x" + "f" * 5000, f"'0x{'f' * 38}' is no int"),
+        ("!!int 0x" + "f" * 5000, f"'0x{'f' * 38}' is no int"),
     ],
 )
 def test_a_value_that_its_type_cannot_hold_is_named_with_its_line(value: str, what: str) -> None:

@@ -1,0 +1,62 @@
+"""What a notebook calls: `from dropexp import load_config, train, load_runs, compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command import Command
+
+import dropexp
+from dropexp import compare, load_config, load_runs, train
+from dropexp.study import Study
+
+TINY = "name: tiny\nhidden: [16, 16]\ntrain_size: 500\nepochs: 2\nmatrix: {variant: [none, nn], seed: 0..1}\n"
+
+
+@pytest.fixture
+def study(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(shared_cache))
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    return load_config(tmp_path / "tiny.yaml")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_train_yields_every_new_row_once(jobs: int, study: Study, tmp_path: Path, real_root: Path) -> None:
+    rows = list(train(study, runs_dir=tmp_path / "runs", data_dir=real_root, device="cpu", jobs=jobs))
+    assert sorted((row["run"], row["epoch"]) for row in rows) == [
+        (f"variant={variant},seed={seed}", epoch) for variant in ("nn", "none") for seed in (0, 1) for epoch in (1, 2)
+    ]
+    assert list(train(study, runs_dir=tmp_path / "runs", data_dir=real_root, device="cpu")) == []
+    runs = load_runs(runs_dir=tmp_path / "runs")
+    assert list(runs["status"]) == ["done"] * 4
+    comparison = compare("tiny", runs_dir=tmp_path / "runs")
+    assert list(comparison.arms["arm"]) == ["none", "nn"]
+    assert list(comparison.differences["pairs"]) == [2]
+
+
+def test_a_run_that_fails_is_raised_after_the_rest_is_trained(study: Study, tmp_path: Path, real_root: Path) -> None:
+    wild = load_config(tmp_path / "tiny.yaml", ["lr=1e30", "variant=none"], "0,1")
+    with pytest.raises(RuntimeError, match="seed=0: diverged, the loss is not finite in epoch 1"):
+        list(train(wild, runs_dir=tmp_path / "runs", data_dir=real_root, device="cpu"))
+    assert list(load_runs(runs_dir=tmp_path / "runs")["status"]) == ["diverged"] * 2
+
+
+def test_results_do_not_depend_on_the_number_of_threads(command: Command) -> None:
+    config = command.write(
+        "threads.yaml", "train_size: 5000\nepochs: 2\nlr: 0.5\nmatrix: {variant: [none, nn, scratch]}\n"
+    )
+    tables = []
+    for threads in ("1", "2"):
+        command.environment["OMP_NUM_THREADS"] = threads
+        command("train", "-c", config, "--jobs", "1", "--force", "-q")
+        tables.append(command.tables())
+    assert len(tables[0]) == 3
+    assert tables[0] == tables[1]
+
+
+def test_the_package_exports_what_it_says() -> None:
+    for name in dropexp.__all__:
+        assert callable(getattr(dropexp, name))
+    with pytest.raises(AttributeError, match="nothing"):
+        dropexp.nothing  # noqa: B018 - looking it up is the test
