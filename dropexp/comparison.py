@@ -146,7 +146,8 @@ def _baselines(arms: list[Arm], wanted: str | None, notes: list[str]) -> dict[st
         if len(plain) == 1:
             found[study] = plain[0]
         elif len(members) > 1:
-            notes.append(f"{study}: {len(plain)} arms have variant none; a baseline must be named for differences")
+            many = "no arm" if not plain else f"{len(plain)} arms"
+            notes.append(f"{study}: {many} without dropout to compare with; name a baseline for differences")
     return found
 
 

@@ -241,7 +241,7 @@ def test_without_a_single_arm_none_there_are_no_differences_and_a_note(tmp_path:
     write_arm(tmp_path, "none", [0.8, 0.8], lr=0.5)
     comparison = compare(runs_dir=tmp_path)
     assert comparison.differences.empty
-    assert said(comparison.notes, "2 arms have variant none", "baseline")
+    assert said(comparison.notes, "2 arms without dropout", "baseline")
 
 
 def test_seeds_not_in_common_are_named(tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""The README says what is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dropexp.config import Config
+from dropexp.configfile import Published
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_quick_start_is_two_commands() -> None:
+    block = README.split("<!-- quickstart -->")[1].split("<!-- /quickstart -->")[0]
+    commands = [line.split("#")[0].strip() for line in block.splitlines() if line and not line.startswith(("```", "<"))]
+    assert commands == ["make study", "make test"]
+
+
+@pytest.mark.parametrize("command", ["train", "compare", "runs", "bench", "data fetch"])
+def test_every_command_is_shown(command: str) -> None:
+    assert re.search(rf"^dropexp {command}", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("key", [*Config.model_fields, *Published.model_fields, "name", "matrix", "arms"])
+def test_every_key_of_a_config_is_explained(key: str) -> None:
+    assert f"`{key}`" in README or f"\n{key}:" in README
+
+
+def test_the_shown_config_is_the_shipped_one() -> None:
+    shown = README.split("```yaml\n")[1].split("```")[0]
+    assert yaml.safe_load(shown) == yaml.safe_load((ROOT / "configs/dropout.yaml").read_text(encoding="utf-8"))
+
+
+def test_defaults_in_the_table_are_the_configs() -> None:
+    for key, default in (("lr", 0.5), ("epochs", 5), ("batch_size", 256), ("init_std", 0.01), ("seed", 0)):
+        assert Config.model_fields[key].default == default
+    assert "| `lr`, `epochs`, `batch_size` | 0.5, 5, 256 |" in README
+
+
+def test_the_makefile_has_every_verb_and_lists_them() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for verb in ("study", "install", "test", "lint", "check", "train", "compare", "bench", "clean", "help"):
+        assert re.search(rf"^{verb}:.*##", makefile, re.MULTILINE)
+
+
+def test_constraints_are_names_and_versions_only() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
+    assert all(re.fullmatch(r"[\w.-]+==[\w.+]+", line) for line in lines)
+    pinned = {line.partition("==")[0].lower() for line in lines}
+    assert {"torch", "torchvision", "typer", "pydantic", "pyyaml", "pandas", "scipy", "rich", "filelock"} <= pinned
