@@ -12,6 +12,8 @@ export DROPEXP_DATA ?= ../shared/data
 endif
 endif
 
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
 .DEFAULT_GOAL := help
 .PHONY: help study install test lint check train compare report bench clean
 

@@ -52,7 +52,7 @@ class Result:
     timings: list[Timing]
     threads: int
     route: str
-    peak_mb: float | None  # of a training process, in 10⁶ bytes above what it had after `import torch`
+    peak_mb: float | None  # of a training process, in 10⁶ bytes above one that has imported torch and multiplied
 
     def seconds(self, name: str) -> float:
         return next(timing.median for timing in self.timings if timing.name == name)
@@ -158,7 +158,7 @@ def _products(data: Data, route: str) -> Callable[[], object]:
 
 
 def _peak_mb(root: Path) -> float | None:
-    """Peak memory of a process that trains one epoch, above what it had after `import torch`; None on Windows."""
+    """Peak memory of training an epoch, above a process that has imported torch and multiplied; None on Windows."""
     if sys.platform == "win32":
         return None
     spawn = multiprocessing.get_context("spawn")
@@ -184,7 +184,8 @@ def _measure_peak(root: Path, answer: Connection) -> None:
             return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # macOS counts bytes
 
-    before = peak()  # torch is imported with this module
-    epoch: Callable[[], Any] = _ours(SCRATCH, load(root), products.route())
+    route = products.route()  # torch is imported with this module, and now both of its matrix libraries are
+    before = peak()
+    epoch: Callable[[], Any] = _ours(SCRATCH, load(root), route)
     epoch()
     answer.send(peak() - before)

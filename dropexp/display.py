@@ -68,7 +68,11 @@ def show_benchmark(result: benchmark.Result, console: Console) -> None:
         ]
         for timing in result.timings
     ]
-    peak = "" if result.peak_mb is None else f" Peak memory of training: {result.peak_mb:.0f} MB above `import torch`."
+    peak = (
+        ""
+        if result.peak_mb is None
+        else f" Peak memory of training: {result.peak_mb:.0f} MB above torch, imported and multiplying."
+    )
     legend = (
         "An epoch trains on 60,000 images and evaluates 10,000; all were timed in turn in one process. "
         f"Threads: {result.threads}. Matrix products of nn, scratch and alone: {result.route}.{peak}"

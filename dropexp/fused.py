@@ -1,7 +1,7 @@
 """The training step of `scratch.py`, tuned for one CPU: the same numbers up to rounding, several times faster.
 
-What makes it fast: no tensor is allocated in a step (every result has its buffer), the bias rides on the matrix
-product, the noise is decided by random bits instead of random floats, and loss and accuracy are left to the
+What makes it fast: no tensor is allocated in a step (every result has its buffer), weights lie as oneDNN
+likes them, the noise is decided by random bits instead of random floats, and loss and accuracy are left to the
 caller, who takes them once per epoch from the outputs.
 """
 
@@ -68,7 +68,10 @@ class Buffers:
 
 
 class MLP(scratch.MLP):
-    """The page's network with a tuned `step` and `logits`; its parameters, state and options are the page's."""
+    """The page's network with a tuned `step` and `logits`; its state and options are the page's.
+
+    It keeps parameters of its own: `layers` are copied.
+    """
 
     def __init__(
         self,
@@ -80,7 +83,10 @@ class MLP(scratch.MLP):
         output_relu: bool = False,
         noise_at_eval: bool = False,
     ) -> None:
-        super().__init__(layers, noises, generator, sgd, output_relu=output_relu, noise_at_eval=noise_at_eval)
+        by_columns = [
+            (W.T.clone(memory_format=torch.contiguous_format).T, b.clone()) for W, b in layers
+        ]  # as nn.Linear has it: an epoch takes 4 % less
+        super().__init__(by_columns, noises, generator, sgd, output_relu=output_relu, noise_at_eval=noise_at_eval)
         self.sizes = [len(self.layers[0][0]), *(len(b) for _, b in self.layers)]
         self.grads = [(torch.empty_like(W), torch.empty_like(b)) for W, b in self.layers]
         self.buffers: dict[int, Buffers] = {}  # by the number of rows: a training has two, whole batches and the last
@@ -112,7 +118,7 @@ class MLP(scratch.MLP):
         for i in reversed(range(len(self.layers))):
             W, b = self.layers[i]
             dW, db = self.grads[i]
-            torch.mm(inputs[i].T, D, out=dW)
+            torch.mm(D.T, inputs[i], out=dW.T)  # ∂l/∂W = Hᵀ·D, transposed like W's memory
             torch.sum(D, dim=0, out=db)
             if i > 0:
                 D = torch.mm(D, W.T, out=buffer.D[i - 1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -98,7 +97,6 @@ class _Bars:
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
-        self.began = time.monotonic()
         total = sum(task.planned.config.epochs for task in tasks)
         self.study = self.progress.add_task("all runs, epochs", total=total, note=f"0 of {len(tasks)} runs done")
         self.bars: dict[int, TaskID] = {}

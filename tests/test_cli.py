@@ -181,7 +181,7 @@ def test_a_worker_that_is_killed_is_named_and_the_rest_goes_on(command: Command)
 
 def _children(parent: int) -> list[int]:
     """Worker processes; the resource tracker of multiprocessing is none."""
-    listing = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+    listing = subprocess.run(["ps", "-ewwo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in listing.splitlines()[1:]]
     return [int(pid) for pid, ppid, args in rows if int(ppid) == parent and "spawn_main" in args]
 
