@@ -15,7 +15,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help study install test lint check train compare report bench clean
+.PHONY: help study install test lint check train compare bench clean
 
 help:     ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -40,7 +40,7 @@ lint: .venv/installed-dev
 
 check: lint test  ## lint and test
 
-train:    ## train CONFIG (one or more files), with JOBS workers
+train:    ## train CONFIG (one or more files); JOBS=4 SEEDS=0..9
 train: .venv/installed
 	$(BIN)/dropexp train $(addprefix --config ,$(CONFIG)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS))
 

@@ -11,7 +11,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ METRICS = (
 )
 
 
+NO_RUN = ("broken", "twice")  # a folder that cannot be read, and a second one of the same run
+
+
 class NoRuns(Exception):
     """Nothing to compare; says how to get something."""
 
@@ -35,10 +38,10 @@ class NoRuns(Exception):
 def load_runs(paths_or_names: str | Iterable[str] = (), runs_dir: Path | str | None = None) -> pd.DataFrame:
     """A row per run: name, arm, label, seed, status, its config keys and the figures of its last epoch.
 
-    A folder that cannot be read has status "broken" and the reason in `why`.
+    A second folder of the same run is left out; one that cannot be read has status "broken" and the reason in `why`.
     Raises NoRuns if there is no run.
     """
-    runs = read_runs(paths_or_names, runs_dir)
+    runs = [run for run in read_runs(paths_or_names, runs_dir) if run.status != "twice"]
     labels = _labels(runs)
     rows = [
         {
@@ -64,7 +67,7 @@ class Run:
 
     folder: RunFolder
     study: str
-    status: str  # one of runs.STATUSES or "broken"
+    status: str  # one of runs.STATUSES or of NO_RUN
     why: str | None
     seed: int | None = None
     variant: str = ""
@@ -112,7 +115,7 @@ class Arm:
 
 
 def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) -> list[Run]:
-    """The runs that are named, each once. Raises NoRuns if there is none."""
+    """The runs that are named; a second folder of the same run is marked as "twice". Raises NoRuns if there is none."""
     place = Path(runs_dir) if runs_dir is not None else default_runs_dir()
     wanted = [paths_or_names] if isinstance(paths_or_names, str) else list(paths_or_names)
     try:
@@ -122,11 +125,17 @@ def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) 
     if not found:
         raise NoRuns(f"no runs under {place}; dropexp train -c FILE makes some, --runs-dir names another place")
     once: dict[tuple[str, str], Run] = {}
+    twice: list[Run] = []
     for run in map(_read_run, found):
         key = (run.study, run.hash or str(run.folder.path))
-        if key not in once or (run.status == "done" and once[key].status != "done"):
-            once[key] = run
-    return list(once.values())
+        if key in once:
+            kept, spare = (run, once[key]) if run.status == "done" != once[key].status else (once[key], run)
+            twice.append(
+                replace(spare, status="twice", why=f"{spare.folder.path} is the same run as {kept.folder.path}")
+            )
+            run = kept
+        once[key] = run
+    return [*once.values(), *twice]
 
 
 def _read_run(folder: RunFolder) -> Run:
@@ -162,7 +171,7 @@ def _labels(runs: list[Run]) -> dict[tuple[str, str], str]:
     """Label by study and key: the declared arm or variant, and what tells arms of one name apart."""
     sharing: dict[tuple[str, str], dict[str, Run]] = defaultdict(dict)
     for run in runs:
-        if run.status != "broken":
+        if run.status not in NO_RUN:
             sharing[run.study, run.base].setdefault(run.key, run)
     several = len({study for study, _ in sharing}) > 1
     labels = {}
@@ -177,11 +186,11 @@ def _labels(runs: list[Run]) -> dict[tuple[str, str], str]:
 
 def arms_of(runs: list[Run], notes: list[str]) -> list[Arm]:
     """The arms with a finished run, variant none first; what gives no figures goes to the notes."""
-    notes += [f"left out: {run.why}" for run in runs if run.status == "broken"]
+    notes += [f"left out: {run.why}" for run in runs if run.status in NO_RUN]
     labels = _labels(runs)
     members: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
-        if run.status != "broken":
+        if run.status not in NO_RUN:
             members[labels[run.study, run.key]].append(run)
     arms = []
     for label, group in members.items():

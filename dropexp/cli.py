@@ -6,6 +6,7 @@ config error; 3 data missing or corrupt; 5 no matching runs; 130 interrupted.
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import signal
@@ -89,36 +90,38 @@ def train(
     from dropexp import device as devices
     from dropexp.execute import Plan, execute
     from dropexp.provenance import cores
-    from dropexp.runs import default_runs_dir, write_study
+    from dropexp.runs import FINISHED, default_runs_dir, write_study
     from dropexp.training import tasks_of, unfinished
 
     studies = _load_configs(config, settings or [], seeds)
     runs_dir = runs_dir or default_runs_dir()
-    device = devices.resolve(device)
-    tasks = tasks_of(studies, runs_dir, device)
-    if dry_run:
-        for task in tasks:
-            print(f"{task.folder.status():<12} {task.folder.path}")
-        return
+    with _going_on():
+        device = devices.resolve(device)
+        tasks = tasks_of(studies, runs_dir, device)
+        if dry_run:
+            for task in tasks:
+                print(f"{task.folder.status():<12} {task.folder.path}")
+            return
 
-    todo = unfinished(tasks, force)
-    for study in studies:
-        if study.published:
-            write_study(runs_dir, study.name, {"published": study.published})
-    if todo:
-        from dropexp.progress import watching
+        todo = unfinished(tasks, force)
+        for study in studies:
+            write_study(runs_dir, study.name, study.remarks)
+        trained = 0
+        if todo:
+            from dropexp.progress import watching
 
-        plan = Plan(_data_root(data_dir, data_url, quiet), device, force)
-        jobs = jobs or (cores() if device == "cpu" else 1)
-        with _going_on(), watching(todo, quiet) as watcher, closing(execute(todo, plan, jobs)) as events:
-            for event in events:
-                watcher.tell(event)
-                if event.status not in (None, "done") and not keep_going:
-                    break
+            plan = Plan(_data_root(data_dir, data_url, quiet), device, force)
+            jobs = jobs or (cores() if device == "cpu" else 1)
+            with watching(todo, quiet) as watcher, closing(execute(todo, plan, jobs)) as events:
+                for event in events:
+                    watcher.tell(event)
+                    trained += event.status in FINISHED
+                    if event.status not in (None, "done") and not keep_going:
+                        break
 
-    states = [task.folder.status() for task in tasks]
-    not_done = [(state, task) for state, task in zip(states, tasks, strict=True) if state != "done"]
-    _say(f"{len(tasks)} runs: {len(todo)} trained now, {len(tasks) - len(todo)} before", quiet)
+    before = len(tasks) - len(todo)
+    _say(f"{len(tasks)} runs: {trained} trained now, {before} before", quiet)
+    not_done = [(state, task) for task in tasks if (state := task.folder.status()) != "done"]
     for state, task in not_done:
         _say(f"{state}: {task.folder.path}", False)
     if not_done:
@@ -273,7 +276,8 @@ def _going_on() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         command = shlex.join(["dropexp", *(word for word in sys.argv[1:] if word != "--force")])
-        _end(f"interrupted; to go on: {command}", INTERRUPTED)
+        kept = "; without --force, so that runs trained again are not begun anew" if "--force" in sys.argv else ""
+        _end(f"interrupted; to go on: {command}{kept}", INTERRUPTED)
 
 
 def _say(text: str, quiet: bool) -> None:
@@ -285,8 +289,10 @@ def _say(text: str, quiet: bool) -> None:
 def _answers() -> Iterator[None]:
     """Every exception becomes a message and an exit code; a traceback is shown under DROPEXP_DEBUG only."""
     for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
-        if hasattr(signal, name):
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:  # as nohup has it
             signal.signal(getattr(signal, name), _interrupt)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a pipe on Windows, or a C locale, has no ± and no bars
+        sys.stdout.reconfigure(errors="replace")
     try:
         yield
     except BrokenPipeError:  # `dropexp compare | head`

@@ -9,6 +9,7 @@ import _thread
 import itertools
 import multiprocessing
 import signal
+import sys
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -110,7 +111,7 @@ class _Worker:
         self.pipe, theirs = spawn.Pipe()
         self.stop, stopped = spawn.Pipe()
         self.process = spawn.Process(target=_work, args=(plan, theirs, stopped), daemon=True)
-        with _deaf_to_interrupts():
+        with _starting_a_worker():
             self.process.start()
         theirs.close()  # so that a dead worker's pipe ends
         stopped.close()
@@ -130,10 +131,11 @@ class _Worker:
 
 def _in_workers(tasks: Sequence[Task], plan: Plan, count: int) -> Generator[Event]:
     waiting = iter(enumerate(tasks))
-    workers = [_Worker(plan) for _ in range(count)]
+    workers: list[_Worker] = []
     try:
-        for worker in workers:
-            yield worker.train(*next(waiting))
+        for index, task in itertools.islice(waiting, count):
+            workers.append(_Worker(plan))
+            yield workers[-1].train(index, task)
         while busy := {worker.pipe: worker for worker in workers if worker.task is not None}:
             for pipe in wait(list(busy)):
                 worker = busy[pipe]  # type: ignore[index]  # wait() returns what it was given
@@ -176,42 +178,62 @@ def _died(worker: _Worker, tasks: Sequence[Task]) -> Event:
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """A process started within it ignores Ctrl-C, which a terminal sends to every process of a command."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _starting_a_worker() -> Iterator[None]:
+    """A process started within it leaves Ctrl-C to its parent and does not run the parent's main module.
+
+    A terminal sends Ctrl-C to every process of a command. And a worker needs nothing of a script, which may be standard
+    input or lack the guard `if __name__ == "__main__"`.
+    """
+    main = sys.modules["__main__"]
+    spec, file = getattr(main, "__spec__", None), main.__dict__.pop("__file__", None)
+    main.__spec__ = None
+    blocks = hasattr(signal, "pthread_sigmask")  # not on Windows; what is blocked here is delivered afterwards
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blocks else None
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        main.__spec__ = spec
+        if file is not None:
+            main.__file__ = file
 
 
 def _work(plan: Plan, tasks: Connection, stop: Connection) -> None:
     """A worker's whole life: train what comes, one thread, until the parent's end of a pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _interrupt)
-    threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
-    import torch
-
-    torch.set_num_threads(1)
     with suppress(KeyboardInterrupt):
-        with suppress(EOFError, OSError):  # the parent closed its end
-            _train_what_comes(_Trainer(plan), tasks)
+        signal.signal(signal.SIGTERM, _interrupt)
+        threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
+        import torch
+
+        torch.set_num_threads(1)
+        _train_what_comes(_Trainer(plan), tasks)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _train_what_comes(trainer: _Trainer, tasks: Connection) -> None:
     while True:
-        index, task = tasks.recv()
+        try:
+            index, task = tasks.recv()
+        except (EOFError, OSError):  # the parent closed its end
+            return
         with closing(trainer.events(index, task)) as events:
             next(events)  # the parent said itself that the task began
             try:
                 for event in events:
-                    tasks.send(event)
+                    if not _told(tasks, event):
+                        return
             except DataError as error:
-                tasks.send(error)
+                _told(tasks, error)
+
+
+def _told(tasks: Connection, news: Event | DataError) -> bool:
+    try:
+        tasks.send(news)
+    except OSError:  # the parent is gone
+        return False
+    return True
 
 
 def _interrupt(signum: int, frame: object) -> None:

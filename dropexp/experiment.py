@@ -7,7 +7,7 @@ import math
 import time
 import traceback
 from collections.abc import Generator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -74,7 +74,11 @@ def train_run(
     A finished run is left as it is unless `force`. Raises `Busy` if another process trains it; whatever else goes
     wrong is an `Outcome`. Closing the generator or KeyboardInterrupt marks the run as interrupted.
     """
-    with folder.lock():
+    with ExitStack() as held:
+        try:
+            held.enter_context(folder.lock())
+        except OSError as error:
+            return Outcome("failed", f"its folder cannot be written: {error}")
         status = folder.status()
         if force:
             folder.clear()
@@ -91,7 +95,10 @@ def train_run(
             with suppress(OSError):  # a full disk may be why it failed
                 run.write_info(outcome.status, outcome.why, traceback=traceback.format_exc())
             return outcome
-        run.write_info(outcome.status, outcome.why)
+        try:
+            run.write_info(outcome.status, outcome.why)
+        except OSError as error:
+            return Outcome("failed", f"its end cannot be written: {error}")
         return outcome
 
 
@@ -101,7 +108,8 @@ class _Run:
         self.folder = folder
         self.data = data
         self.device = device
-        self.route = products.route() if device.type == "cpu" else products.PLAIN
+        rows = min(planned.config.batch_size, len(data.y_train))
+        self.route = products.route(rows) if device.type == "cpu" else products.PLAIN
         self.began = _now()
         self.last: Row | None = None
 
@@ -139,14 +147,16 @@ class _Run:
             done=done,
             route=self.route,
         ):
-            self.last = self._row(asdict(record), config)
-            self.folder.append_row(self.last)
+            row = self._row(asdict(record), config)
+            self.folder.append_row(row)
+            self.last = row
             now = time.perf_counter()
-            if record.epoch == config.epochs or cost <= CHECKPOINT_SHARE * (now - saved_at):
+            due = record.epoch == config.epochs or cost <= CHECKPOINT_SHARE * (now - saved_at)
+            if due and record.finite:  # from a loss that is not, nothing may go on
                 write_whole(self.folder.checkpoint, state.to_bytes(record.epoch, identity))
                 saved_at = time.perf_counter()
                 cost = saved_at - now
-            yield self.last
+            yield row
             if not record.finite:
                 return Outcome("diverged", f"the loss is not finite in epoch {record.epoch}")
         return Outcome("done")

@@ -14,9 +14,7 @@ from dropexp import products
 from dropexp.variants import Network
 
 EVAL_ROWS = 1000  # rows to a pass without training: enough for full speed, few enough to stay in the cache
-
-
-SCORE_ROWS = 10_000
+SCORE_ROWS = 10_000  # rows to a sum of losses: so few that torch does not part it among threads
 
 
 @dataclass(frozen=True)
@@ -119,8 +117,7 @@ def evaluate(network: Network, X: Tensor, y: Tensor) -> tuple[float, float]:
 def score(outputs: Tensor, y: Tensor) -> tuple[float, float]:
     """Mean cross entropy and accuracy of outputs (n, num_outputs) against labels y (n,).
 
-    Sums are taken over SCORE_ROWS rows at a time, too few for torch to split over threads: the result does not
-    depend on their number.
+    The result does not depend on the number of threads.
     """
     outputs, y = outputs.cpu(), y.cpu()
     loss, correct = 0.0, 0

@@ -1,10 +1,13 @@
 """Which matrix products a CPU computes with, and proof that they are float32.
 
-torch multiplies with MKL unless it is asked to use oneDNN, which is up to twice as fast on AMD and whose results
-are the same bit for bit on any number of threads. It is asked by allowing it bfloat16, with oneDNN held by
-ONEDNN_MAX_CPU_ISA (set in `dropexp/__init__.py`) to instructions that know no bfloat16, so that what it computes is
-float32. Whether that came true is measured here against float64, since it would not on a CPU with AMX if
-torch was imported and used before this package.
+torch multiplies with MKL unless it is asked to use oneDNN, which is up to twice as fast on AMD. It is asked by
+allowing it bfloat16, with oneDNN held by ONEDNN_MAX_CPU_ISA (set in `dropexp/__init__.py`) to instructions that know
+no bfloat16, so that what it computes is float32. Whether that came true is measured here against float64, since it
+would not on a CPU with AMX if torch was imported and used before this package.
+
+Results are to be the same bit for bit on any number of threads. MKL's are under MKL_CBWR (also set there; a Mac has no
+MKL, and was not tried). oneDNN's are as long as it does not part the sums of a product among threads, which it was seen
+to do over 2000 rows of a batch, and never over a layer's width.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from functools import cache
 import torch
 
 ONEDNN, PLAIN = "onednn", "plain"
+ROWS = 1024  # of a batch: what oneDNN sums in one piece on every number of threads tried (1 to 8)
 TOLERANCE = 2e-6  # max|error| / max|result|; bfloat16 would give 2e-3
 
 
@@ -40,9 +44,13 @@ def using(route: str) -> Iterator[None]:
         setting.fp32_precision = before  # type: ignore[attr-defined]
 
 
+def route(rows: int = 1) -> str:
+    """The best route of this process for batches of so many rows: "onednn" if it can be had, else "plain"."""
+    return _best() if rows <= ROWS else PLAIN
+
+
 @cache
-def route() -> str:
-    """The best route of this process: "onednn" if it can be had and is float32, else "plain"."""
+def _best() -> str:
     if _setting() is None or not torch.backends.mkldnn.is_available():
         return PLAIN
     generator = torch.Generator().manual_seed(0)

@@ -16,7 +16,7 @@ import csv
 import io
 import json
 import os
-import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,9 +59,20 @@ def write_whole(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(aside, path)
+        _replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _replace(aside: Path, path: Path) -> None:
+    """Rename; on Windows it is refused while another process, such as `compare`, reads the file."""
+    for _ in range(9 if os.name == "nt" else 0):
+        try:
+            os.replace(aside, path)
+            return
+        except PermissionError:
+            time.sleep(0.1)
+    os.replace(aside, path)
 
 
 def to_json(content: Any) -> bytes:
@@ -122,9 +133,6 @@ class RunFolder:
         for name in (RUN, EPOCHS, CHECKPOINT, CONFIG):
             (self.path / name).unlink(missing_ok=True)
 
-    def remove(self) -> None:
-        shutil.rmtree(self.path)
-
     # run.json
 
     def write_info(self, info: dict[str, Any]) -> None:
@@ -168,8 +176,9 @@ class RunFolder:
         if not path.exists() or path.stat().st_size == 0:
             writer.writeheader()
         writer.writerow(row)
-        with open(path, "ab", buffering=0) as file:
+        with open(path, "ab") as file:
             file.write(line.getvalue().encode())
+            file.flush()
             os.fsync(file.fileno())
 
     def read_rows(self) -> list[Row]:
@@ -237,9 +246,16 @@ def _below(place: Path) -> list[RunFolder]:
 
 
 def write_study(runs_dir: Path, name: str, study: dict[str, Any]) -> None:
-    """Write what a config says of its study as a whole: a source's published figures."""
-    (runs_dir / name).mkdir(parents=True, exist_ok=True)
-    write_whole(runs_dir / name / STUDY, to_json({"schema": SCHEMA, **study}))
+    """Keep what a config says of its study as a whole, a source's published figures; nothing is kept of nothing."""
+    path = runs_dir / name / STUDY
+    content = to_json({"schema": SCHEMA, **study}) if study else None
+    if content == (path.read_bytes() if path.exists() else None):
+        return
+    if content is None:
+        path.unlink()
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
 
 
 def read_study(run: RunFolder) -> dict[str, Any]:

@@ -39,6 +39,11 @@ class Study:
     runs: list[PlannedRun]
     published: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def remarks(self) -> dict[str, Any]:
+        """What is kept beside its runs."""
+        return {"published": self.published} if self.published else {}
+
 
 def load_config(path: str | Path, settings: Iterable[str] = (), seeds: str | None = None) -> Study:
     """Read a config file. `settings` are `key=value` texts that replace keys of every run, `seeds` a text like `0..4`.

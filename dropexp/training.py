@@ -46,10 +46,11 @@ def train(
     study = study if isinstance(study, Study) else load_config(study)
     runs_dir = default_runs_dir() if runs_dir is None else Path(runs_dir)
     device = devices.resolve(device)
-    root = fetch.find(None if data_dir is None else Path(data_dir)) or fetch.fetch()
     tasks = unfinished(tasks_of([study], runs_dir, device), force)
-    if study.published:
-        write_study(runs_dir, study.name, {"published": study.published})
+    write_study(runs_dir, study.name, study.remarks)
+    if not tasks:
+        return
+    root = fetch.find(None if data_dir is None else Path(data_dir)) or fetch.fetch()
     failed = []
     with closing(execute(tasks, Plan(root, device, force), jobs)) as events:
         for event in events:

@@ -32,7 +32,7 @@ class Command:
         assert "Traceback" not in done.stderr
         return done
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, own_group: bool = False) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [DROPEXP, *arguments],
             cwd=self.folder,
@@ -40,6 +40,7 @@ class Command:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
+            start_new_session=own_group,
             text=True,
         )
 

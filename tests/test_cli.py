@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import subprocess
 import time
@@ -100,6 +101,50 @@ def test_an_interrupt_is_marked_and_told_how_to_go_on(jobs: str, sent: signal.Si
     assert f"to go on: dropexp train -c {config} --jobs {jobs}\n" in talk  # without --force, which would begin anew
     states = [run["status"] for run in json.loads(command("runs", "--format", "json").stdout)]
     assert "interrupted" in states and "running" not in states
+
+
+@pytest.mark.parametrize("after", [0.3, 0.6, 1.5])
+def test_an_early_interrupt_leaves_no_traceback_and_no_process(after: float, command: Command) -> None:
+    process = command.start("train", "-c", command.write("long.yaml", LONG), "--jobs", "2", own_group=True)
+    time.sleep(after)
+    workers = _children(process.pid)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal tells every process of the command
+    _, talk = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in talk
+    assert "to go on: dropexp train" in talk
+    deadline = time.monotonic() + 10
+    while set(workers) & set(_children(1)) | {pid for pid in workers if Path(f"/proc/{pid}").exists()}:
+        assert time.monotonic() < deadline, "a worker was left"
+        time.sleep(0.1)
+
+
+def test_a_hang_up_that_nohup_ignores_is_ignored(command: Command) -> None:
+    config = command.write("tiny.yaml", TINY)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = command.start("train", "-c", config, "--jobs", "1")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    command.wait_for_rows(1, process)
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=120)
+    assert process.returncode == 0
+
+
+def test_a_pipe_that_knows_only_ascii_gets_every_figure(command: Command) -> None:
+    command("train", "-c", command.write("tiny.yaml", TINY), "-q")
+    command.environment["PYTHONIOENCODING"] = "ascii"
+    for output in ("table", "md"):
+        assert "scratch - none" in command("compare", "--format", output).stdout
+
+
+def test_published_figures_go_with_their_config(command: Command) -> None:
+    published = "published: {test_acc: [0.5, 0.6, 0.7]}\n"
+    command("train", "-c", command.write("tiny.yaml", TINY + published), "-q")
+    assert json.loads(command("compare", "--format", "json").stdout)["published"]
+    command("train", "-c", command.write("tiny.yaml", TINY), "-q")
+    assert not json.loads(command("compare", "--format", "json").stdout)["published"]
 
 
 def test_everything_wrong_with_a_config_is_said_at_once(command: Command) -> None:

@@ -569,3 +569,11 @@ def test_comparing_loads_neither_torch_nor_rich_nor_pydantic_nor_scipy_stats() -
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_second_folder_of_the_same_run_is_named_and_left_out(tmp_path: Path) -> None:
+    write_arm(tmp_path / "runs", "nn", [0.8, 0.81])
+    shutil.copytree(tmp_path / "runs", tmp_path / "copy")
+    comparison = compare([str(tmp_path / "runs" / "dropout"), str(tmp_path / "copy" / "dropout")], tmp_path)
+    assert arm(comparison.arms, "nn")["n"] == 2
+    assert said(comparison.notes, "left out", "copy", "is the same run as")

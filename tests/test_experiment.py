@@ -135,7 +135,7 @@ def test_a_run_begun_on_another_route_is_not_continued(
     next(rows)
     rows.close()
     other = "plain" if products.route() == "onednn" else "onednn"
-    monkeypatch.setattr(products, "route", lambda: other)
+    monkeypatch.setattr(products, "route", lambda rows: other)
     assert len(list(train_run(run, RunFolder(tmp_path), data, CPU))) == 4
 
 
@@ -159,6 +159,25 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(variant: str, tmp_pa
     assert len(pd.read_csv(tmp_path / "epochs.csv")) == 1
     json.loads((tmp_path / "run.json").read_text(), parse_constant=pytest.fail)  # strict JSON knows no NaN
     assert train(run, tmp_path, data).status == "diverged"  # a result: not trained again
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_diverged_run_killed_before_it_said_so_ends_the_same(epochs: int, tmp_path: Path, data: Data) -> None:
+    run = planned(variant="scratch", lr=1e30, epochs=epochs)
+    train(run, tmp_path / "whole", data)
+    rows = train_run(run, RunFolder(tmp_path / "cut"), data, CPU)
+    next(rows)  # the row whose loss is not finite
+    rows.close()
+    assert train(run, tmp_path / "cut", data).status == "diverged"
+    assert table(tmp_path / "cut") == table(tmp_path / "whole")
+
+
+def test_a_folder_that_cannot_be_made_is_the_runs_failure_not_a_crash(tmp_path: Path, data: Data) -> None:
+    (tmp_path / "file").write_text("")
+    outcome = train(planned(variant="none"), tmp_path / "file" / "run", data)
+    assert outcome.status == "failed"
+    assert "cannot be written" in str(outcome.why)
 
 
 def test_what_goes_wrong_is_kept_and_the_next_command_tries_again(

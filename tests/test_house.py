@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,14 @@ def test_the_loop_knows_no_files_and_no_config() -> None:
 def test_networks_and_noises_know_no_config() -> None:
     for room in ("noise", "scratch", "fused", "modules"):
         assert not imports(room) & {"config", "study", "variants", "runs", "data"}
+
+
+def test_every_error_that_the_command_explains_exists() -> None:
+    source = (PACKAGE / "cli.py").read_text(encoding="utf-8")
+    named = re.findall(r'\("dropexp\.(\w+)", "(\w+)"\): ', source)
+    assert len(named) == 7
+    for room, error in named:
+        assert f"class {error}(" in (PACKAGE / f"{room}.py").read_text(encoding="utf-8")
 
 
 def test_imports_run_one_way() -> None:

@@ -306,13 +306,6 @@ def test_clearing_leaves_the_lock_alone(folder: RunFolder) -> None:
         assert folder.held()
 
 
-def test_removing_leaves_nothing(folder: RunFolder) -> None:
-    with folder.lock():
-        folder.write_info({"status": "done"})
-    folder.remove()
-    assert not folder.path.exists()
-
-
 # The lock
 
 HOLDS = """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,10 +44,14 @@ def test_a_run_that_fails_is_raised_after_the_rest_is_trained(study: Study, tmp_
     assert list(load_runs(runs_dir=tmp_path / "runs")["status"]) == ["diverged"] * 2
 
 
-def test_results_do_not_depend_on_the_number_of_threads(command: Command) -> None:
-    config = command.write(
-        "threads.yaml", "train_size: 5000\nepochs: 2\nlr: 0.5\nmatrix: {variant: [none, nn, scratch]}\n"
-    )
+SMALL_BATCHES = "lr: 0.5\n"
+LARGE_BATCHES = "hidden: [16, 16]\ninit: torch\nbatch_size: 4000\nlr: 1\n"  # oneDNN would part its sums among threads
+
+
+@pytest.mark.parametrize("keys", [SMALL_BATCHES, LARGE_BATCHES])
+def test_results_do_not_depend_on_the_number_of_threads(keys: str, command: Command) -> None:
+    text = f"train_size: 5000\nepochs: 2\n{keys}matrix: {{variant: [none, nn, scratch]}}\n"
+    config = command.write("threads.yaml", text)
     tables = []
     for threads in ("1", "2"):
         command.environment["OMP_NUM_THREADS"] = threads
@@ -53,6 +59,24 @@ def test_results_do_not_depend_on_the_number_of_threads(command: Command) -> Non
         tables.append(command.tables())
     assert len(tables[0]) == 3
     assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize("piped", [False, True])
+def test_workers_serve_a_script_without_a_guard_or_from_standard_input(piped: bool, command: Command) -> None:
+    command.write("tiny.yaml", TINY)
+    script = "from dropexp import train\nprint(len(list(train('tiny.yaml', device='cpu', jobs=2))))\n"
+    command.write("script.py", script)
+    done = subprocess.run(
+        [sys.executable] if piped else [sys.executable, "script.py"],
+        input=script if piped else None,
+        cwd=command.folder,
+        env=command.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "8\n"
+    assert "Traceback" not in done.stderr
 
 
 def test_the_package_exports_what_it_says() -> None:
