@@ -276,8 +276,9 @@ def _going_on() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         command = shlex.join(["dropexp", *(word for word in sys.argv[1:] if word != "--force")])
-        kept = "; without --force, so that runs trained again are not begun anew" if "--force" in sys.argv else ""
-        _end(f"interrupted; to go on: {command}{kept}", INTERRUPTED)
+        if "--force" in sys.argv:
+            _say("dropexp: runs that --force has not reached are as they were", False)
+        _end(f"interrupted; to go on: {command}", INTERRUPTED)
 
 
 def _say(text: str, quiet: bool) -> None:

@@ -62,7 +62,8 @@ class Comparison:
 def compare(
     paths_or_names: str | Iterable[str] = (), runs_dir: Path | str | None = None, baseline: str | None = None
 ) -> Comparison:
-    """The arms, and their differences to the arm labelled `baseline`, else to their study's variant none.
+    """The arms, and their differences to the arm labelled `baseline`, else to the variant none of the
+    same declared arm, or of the study.
 
     Raises NoRuns if nothing is finished, ComparisonError if no arm is called `baseline`.
     """
@@ -133,28 +134,31 @@ def _figures(arm: Arm) -> dict[str, Any]:
 
 
 def _baselines(arms: list[Arm], wanted: str | None, notes: list[str]) -> dict[str, Arm]:
-    """The baseline of each study that has one."""
+    """The baseline of each arm that has one, by its label."""
     if wanted is not None:
         chosen = {arm.label: arm for arm in arms}
         if wanted not in chosen:
             raise ComparisonError(f"no arm {wanted!r} to be the baseline; there are: {', '.join(chosen)}")
-        return {arm.study: chosen[wanted] for arm in arms}
+        return dict.fromkeys(chosen, chosen[wanted])
     found = {}
     for study in dict.fromkeys(arm.study for arm in arms):
         members = [arm for arm in arms if arm.study == study]
         plain = [arm for arm in members if arm.first.variant == "none"]
-        if len(plain) == 1:
-            found[study] = plain[0]
-        elif len(members) > 1:
+        for arm in members:
+            # wide,nn has wide,none beside it; else the study's only one will do
+            own = [other for other in plain if other.first.arm == arm.first.arm] or plain
+            if len(own) == 1:
+                found[arm.label] = own[0]
+        if len(members) > 1 and not any(arm.label in found for arm in members):
             many = "no arm" if not plain else f"{len(plain)} arms"
-            notes.append(f"{study}: {many} without dropout to compare with; name a baseline for differences")
+            notes.append(f"{study}: {many} without dropout to compare with; --baseline ARM names another")
     return found
 
 
 def _differences(arms: list[Arm], baselines: dict[str, Arm], notes: list[str]) -> list[tuple[Any, ...]]:
     rows = []
     for arm in arms:
-        base = baselines.get(arm.study, arm)
+        base = baselines.get(arm.label, arm)
         if base is arm:
             continue
         common = [seed for seed in arm.done if seed in base.done]

@@ -137,7 +137,8 @@ def _arms(arms: pd.DataFrame) -> _Table:
         fold=(0, 1),
         left=(0, 7),
         legend="n: runs, one per seed. ±: sample SD over the seeds. train accuracy: in eval mode. gap: train "
-        "accuracy in eval mode minus test accuracy. test loss: mean cross entropy, nats. s/epoch: median. "
+        "accuracy in eval mode minus test accuracy. test loss: mean cross entropy, nats. "
+        "s/epoch: median, training and test evaluation. "
         f"by epoch: mean test accuracy, from {low:.4f} ({BARS[0]}) to {high:.4f} ({BARS[-1]}).",
     )
 

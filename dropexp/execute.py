@@ -187,8 +187,12 @@ def _starting_a_worker() -> Iterator[None]:
     main = sys.modules["__main__"]
     spec, file = getattr(main, "__spec__", None), main.__dict__.pop("__file__", None)
     main.__spec__ = None
-    blocks = hasattr(signal, "pthread_sigmask")  # not on Windows; what is blocked here is delivered afterwards
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blocks else None
+    before = None
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows; what is blocked here is delivered afterwards
+        from multiprocessing import resource_tracker
+
+        resource_tracker.ensure_running()  # its own start would take the block off
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:

@@ -577,3 +577,15 @@ def test_a_second_folder_of_the_same_run_is_named_and_left_out(tmp_path: Path) -
     comparison = compare([str(tmp_path / "runs" / "dropout"), str(tmp_path / "copy" / "dropout")], tmp_path)
     assert arm(comparison.arms, "nn")["n"] == 2
     assert said(comparison.notes, "left out", "copy", "is the same run as")
+
+
+def test_each_declared_arm_is_compared_with_its_own_runs_without_dropout(tmp_path: Path) -> None:
+    for name, accuracies in (("wide", [0.8, 0.82]), ("narrow", [0.7, 0.72])):
+        for variant, gain in (("none", 0.0), ("nn", 0.01)):
+            write_arm(tmp_path, variant, [acc + gain for acc in accuracies], arm=name, hidden=[len(name)] * 2)
+    differences = compare(runs_dir=tmp_path).differences
+    assert {(row["arm"], row["baseline"]) for row in differences.to_dict("records")} == {
+        ("wide,variant=nn", "wide,variant=none"),
+        ("narrow,variant=nn", "narrow,variant=none"),
+    }
+    assert list(differences["difference"]) == pytest.approx([0.01, 0.01])
