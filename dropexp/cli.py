@@ -6,18 +6,15 @@ config error; 3 data missing or corrupt; 5 no matching runs; 130 interrupted.
 
 from __future__ import annotations
 
-import io
-import os
 import shlex
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from dropexp.answers import FAILED, answers, going_on, say
 
 if TYPE_CHECKING:
     from dropexp.study import Study
@@ -31,8 +28,6 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Fashion-MNIST: fetch it, verify it, say where it is.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-
-FAILED, USAGE, NO_DATA, NO_RUNS, INTERRUPTED = 1, 2, 3, 5, 130
 
 
 class Format(StrEnum):
@@ -61,7 +56,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but erro
 
 def main() -> None:
     """The command `dropexp`."""
-    with _answers():
+    with answers():
         app()
 
 
@@ -95,7 +90,7 @@ def train(
 
     studies = _load_configs(config, settings or [], seeds)
     runs_dir = runs_dir or default_runs_dir()
-    with _going_on():
+    with going_on():
         device = devices.resolve(device)
         tasks = tasks_of(studies, runs_dir, device)
         if dry_run:
@@ -120,13 +115,13 @@ def train(
                         break
 
     before = len(tasks) - len(todo)
-    _say(f"{len(tasks)} runs: {trained} trained now, {before} before", quiet)
+    say(f"{len(tasks)} runs: {trained} trained now, {before} before", quiet)
     not_done = [(state, task) for task in tasks if (state := task.folder.status()) != "done"]
     for state, task in not_done:
-        _say(f"{state}: {task.folder.path}", False)
+        say(f"{state}: {task.folder.path}", False)
     if not_done:
         raise typer.Exit(FAILED)
-    _say(f"next: dropexp compare {shlex.join(dict.fromkeys(study.name for study in studies))}", quiet)
+    say(f"next: dropexp compare {shlex.join(dict.fromkeys(study.name for study in studies))}", quiet)
 
 
 @app.command()
@@ -162,7 +157,7 @@ def compare(
         else:
             display.show(result, Console())
     for failure in failures:
-        _say(f"requirement failed: {failure}", False)
+        say(f"requirement failed: {failure}", False)
     if failures:
         raise typer.Exit(FAILED)
 
@@ -201,7 +196,7 @@ def bench(
 
     from dropexp import benchmark, display
 
-    _say("timing; the book's loop alone takes seconds per epoch", False)
+    say("timing; the book's loop alone takes seconds per epoch", False)
     display.show_benchmark(benchmark.run(_data_root(data_dir, data_url, False), rounds), Console())
 
 
@@ -267,72 +262,3 @@ def _data_root(data_dir: Path | None, data_url: str | None, quiet: bool) -> Path
         with downloading(quiet) as progress:
             root = fetch.fetch(data_url, progress)
     return root
-
-
-@contextmanager
-def _going_on() -> Iterator[None]:
-    """An interrupt within it ends with the command that goes on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        command = shlex.join(["dropexp", *(word for word in sys.argv[1:] if word != "--force")])
-        if "--force" in sys.argv:
-            _say("dropexp: runs that --force has not reached are as they were", False)
-        _end(f"interrupted; to go on: {command}", INTERRUPTED)
-
-
-def _say(text: str, quiet: bool) -> None:
-    if not quiet:
-        print(text, file=sys.stderr)
-
-
-@contextmanager
-def _answers() -> Iterator[None]:
-    """Every exception becomes a message and an exit code; a traceback is shown under DROPEXP_DEBUG only."""
-    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
-        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:  # as nohup has it
-            signal.signal(getattr(signal, name), _interrupt)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a pipe on Windows, or a C locale, has no ± and no bars
-        sys.stdout.reconfigure(errors="replace")
-    try:
-        yield
-    except BrokenPipeError:  # `dropexp compare | head`
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(FAILED) from None
-    except Exception as error:
-        if os.environ.get("DROPEXP_DEBUG"):
-            raise
-        _end(*_explained(error))
-
-
-def _explained(error: Exception) -> tuple[str, int]:
-    """What to say of an error, and how to exit. An error can only be of a kind whose module is loaded."""
-    kinds = {
-        ("dropexp.yamlfile", "ConfigError"): USAGE,
-        ("dropexp.device", "DeviceError"): USAGE,
-        ("dropexp.comparison", "ComparisonError"): USAGE,
-        ("dropexp.fetch", "DataError"): NO_DATA,
-        ("dropexp.arms", "NoRuns"): NO_RUNS,
-        ("dropexp.runs", "RunError"): NO_RUNS,
-        ("dropexp.runs", "NewerRun"): FAILED,
-    }
-    code = kinds.get((type(error).__module__, type(error).__name__))
-    if code:
-        return str(error), code
-    if isinstance(error, OSError):
-        return str(error), FAILED
-    return (
-        f"internal error, please report it ({type(error).__name__}: {error}); DROPEXP_DEBUG=1 shows where",
-        FAILED,
-    )
-
-
-def _interrupt(signum: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _end(message: str, code: int) -> NoReturn:
-    for line in message.splitlines():
-        print(f"dropexp: {line}", file=sys.stderr)
-    raise SystemExit(code)

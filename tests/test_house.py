@@ -72,7 +72,7 @@ def test_networks_and_noises_know_no_config() -> None:
 
 
 def test_every_error_that_the_command_explains_exists() -> None:
-    source = (PACKAGE / "cli.py").read_text(encoding="utf-8")
+    source = (PACKAGE / "answers.py").read_text(encoding="utf-8")
     named = re.findall(r'\("dropexp\.(\w+)", "(\w+)"\): ', source)
     assert len(named) == 7
     for room, error in named:

@@ -1,0 +1,84 @@
+"""How the command answers: exit codes, and a message in place of every exception."""
+
+from __future__ import annotations
+
+import io
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import NoReturn
+
+FAILED, USAGE, NO_DATA, NO_RUNS, INTERRUPTED = 1, 2, 3, 5, 130
+
+
+@contextmanager
+def going_on() -> Iterator[None]:
+    """An interrupt within it ends with the command that goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        command = shlex.join(["dropexp", *(word for word in sys.argv[1:] if word != "--force")])
+        if "--force" in sys.argv:
+            say("dropexp: runs that --force has not reached are as they were", False)
+        _end(f"interrupted; to go on: {command}", INTERRUPTED)
+
+
+def say(text: str, quiet: bool = False) -> None:
+    """Talk goes to stderr."""
+    if not quiet:
+        print(text, file=sys.stderr)
+
+
+@contextmanager
+def answers() -> Iterator[None]:
+    """Every exception becomes a message and an exit code; a traceback is shown under DROPEXP_DEBUG only."""
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(getattr(signal, name), _interrupt)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a pipe on Windows, or a C locale, has no ± and no bars
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        yield
+    except BrokenPipeError:  # `dropexp compare | head`
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(FAILED) from None
+    except Exception as error:
+        if os.environ.get("DROPEXP_DEBUG"):
+            raise
+        _end(*_explained(error))
+
+
+def _explained(error: Exception) -> tuple[str, int]:
+    """What to say of an error, and how to exit. An error can only be of a kind whose module is loaded."""
+    kinds = {
+        ("dropexp.yamlfile", "ConfigError"): USAGE,
+        ("dropexp.device", "DeviceError"): USAGE,
+        ("dropexp.comparison", "ComparisonError"): USAGE,
+        ("dropexp.fetch", "DataError"): NO_DATA,
+        ("dropexp.arms", "NoRuns"): NO_RUNS,
+        ("dropexp.runs", "RunError"): NO_RUNS,
+        ("dropexp.runs", "NewerRun"): FAILED,
+    }
+    code = kinds.get((type(error).__module__, type(error).__name__))
+    if code:
+        return str(error), code
+    if isinstance(error, OSError):
+        return str(error), FAILED
+    return (
+        f"internal error, please report it ({type(error).__name__}: {error}); DROPEXP_DEBUG=1 shows where",
+        FAILED,
+    )
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _end(message: str, code: int) -> NoReturn:
+    for line in message.splitlines():
+        print(f"dropexp: {line}", file=sys.stderr)
+    raise SystemExit(code)
