@@ -56,7 +56,7 @@ class ConfigFile:
         self.options: dict[str, str] = {}  # keys that an option of the command set, and which
         content, self.lines = yamlfile.parse(text, where)
         if not isinstance(content, dict):
-            raise ConfigError([Problem(where, "a config is a list of 'key: value' lines")])
+            raise ConfigError([Problem(where, "a config is a mapping: 'key: value', a line each")])
         matrix = self._section("matrix", content.pop("matrix", None))
         arms = self._section("arms", content.pop("arms", None))
         published = content.pop("published", None)
@@ -136,7 +136,7 @@ class ConfigFile:
         if value is None:
             return {}
         if not isinstance(value, dict) or not value:
-            self.wrong((key,), f"{key} = {_shown(value)} is not a list of 'key: …' lines")
+            self.wrong((key,), f"{key} = {_shown(value)} is not a mapping ('key: …', a line each)")
             return {}
         return value
 
@@ -208,7 +208,7 @@ class ConfigFile:
             return {}
         path: yamlfile.Path = ("published",)
         if not isinstance(value, dict):
-            self.wrong(path, f"published = {_shown(value)} is not a list of 'key: …' lines")
+            self.wrong(path, f"published = {_shown(value)} is not a mapping ('key: …', a line each)")
             return {}
         try:
             published = Published.model_validate(value)

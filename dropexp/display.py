@@ -211,7 +211,10 @@ def _print(table: _Table, console: Console) -> None:
         drawn.width = max(least, min(drawn.width, console.width))
     if table.title:
         console.print(Text(table.title, style="bold"), soft_wrap=soft)
-    console.print(drawn, crop=False)
+    with console.capture() as capture:
+        console.print(drawn, crop=False)
+    for line in capture.get().splitlines():
+        console.out(line.rstrip() if soft else line, highlight=False)
     if table.legend:
         console.print(Text(table.legend, style="dim"), soft_wrap=soft)
     console.print()

@@ -48,7 +48,7 @@ def test_a_file_without_sections_is_one_arm_without_a_name() -> None:
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "- variant: nn\n", "variant\n", "3\n"])
 def test_a_file_without_keys_is_named(text: str) -> None:
-    assert problems(text) == ["study.yaml: a config is a list of 'key: value' lines"]
+    assert problems(text) == ["study.yaml: a config is a mapping: 'key: value', a line each"]
 
 
 # Values
@@ -222,7 +222,7 @@ def test_what_is_no_list_and_no_range_is_named(key: str, values: str) -> None:
 @pytest.mark.parametrize("section", ["matrix", "arms"])
 @pytest.mark.parametrize(("value", "shown"), [("3", "3"), ("[]", "[]"), ("{}", "{}"), ("x", "'x'"), ("[a]", "['a']")])
 def test_a_section_that_holds_no_keys_is_named(section: str, value: str, shown: str) -> None:
-    problem = f"study.yaml:2: {section} = {shown} is not a list of 'key: …' lines"
+    problem = f"study.yaml:2: {section} = {shown} is not a mapping ('key: …', a line each)"
     assert problems(f"variant: nn\n{section}: {value}\n") == [problem]
 
 
@@ -319,7 +319,7 @@ def test_a_wrong_published_figure_is_named(line: str, problem: str) -> None:
 
 @pytest.mark.parametrize(("value", "shown"), [("5", "5"), ("[]", "[]"), ("x", "'x'")])
 def test_published_holds_keys(value: str, shown: str) -> None:
-    problem = f"study.yaml:2: published = {shown} is not a list of 'key: …' lines"
+    problem = f"study.yaml:2: published = {shown} is not a mapping ('key: …', a line each)"
     assert problems(f"variant: nn\npublished: {value}\n") == [problem]
 
 
