@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 from command import Command
-from synthetic import real_data
+from synthetic import real_data, write_synthetic
+
+from dropexp.data import Data, load
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +28,12 @@ def command(tmp_path: Path, real_root: Path, shared_cache: Path) -> Command:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("DROPEXP_", "XDG_", "CI"))}
     environment |= {"DROPEXP_DATA": str(real_root.resolve()), "XDG_CACHE_HOME": str(shared_cache)}
     return Command(tmp_path, environment)
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
+    """A small set that can be learned, in memory."""
+    root = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(root / "cache"))
+        return load(root, checksums=write_synthetic(root))

@@ -7,23 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from synthetic import write_synthetic
 
-from dropexp.data import Data, load
+from dropexp.data import Data
 from dropexp.experiment import train_run
 from dropexp.runs import RunFolder
 from dropexp.study import load_config
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.yaml"))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
-    root = tmp_path_factory.mktemp("data")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(root / "cache"))
-        return load(root, checksums=write_synthetic(root))
 
 
 def test_there_are_configs_for_the_study_and_for_the_book() -> None:

@@ -10,25 +10,16 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from synthetic import write_synthetic
 
 from dropexp import experiment, products
 from dropexp.config import Config
-from dropexp.data import Data, load
+from dropexp.data import Data
 from dropexp.experiment import Outcome, train_run
 from dropexp.runs import Busy, Row, RunFolder
 from dropexp.study import PlannedRun
 
 CPU = torch.device("cpu")
 VARIANTS = ["none", "nn", "scratch"]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
-    root = tmp_path_factory.mktemp("data")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(root / "cache"))
-        return load(root, checksums=write_synthetic(root))
 
 
 def planned(**keys: Any) -> PlannedRun:
