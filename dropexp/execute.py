@@ -5,9 +5,9 @@ Both ways yield the same events and train to the same numbers. A parent of worke
 
 from __future__ import annotations
 
-import _thread
 import itertools
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -25,7 +25,7 @@ from dropexp.study import PlannedRun
 if TYPE_CHECKING:
     from dropexp.data import Data
 
-GRACE_SECONDS = 10.0  # for a worker to mark its run as interrupted; far more than it needs
+GRACE_SECONDS = 10.0  # for a worker to end; far more than it needs
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class _Worker:
         return Event(index)
 
     def end(self) -> None:
-        """Let it mark its run as interrupted and go."""
+        """Let it end, whatever it does."""
         for connection in (self.stop, self.pipe):
             connection.close()
 
@@ -162,6 +162,9 @@ def _in_workers(tasks: Sequence[Task], plan: Plan, count: int) -> Generator[Even
             worker.process.join(GRACE_SECONDS)
             if worker.process.is_alive():
                 worker.process.kill()
+                worker.process.join()
+            if worker.task is not None:
+                _mark(tasks[worker.task].folder, "interrupted", None)
 
 
 def _died(worker: _Worker, tasks: Sequence[Task]) -> Event:
@@ -171,10 +174,17 @@ def _died(worker: _Worker, tasks: Sequence[Task]) -> Event:
     code = worker.process.exitcode or 0
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     why = f"its worker process ended ({how}); the same command trains it again, fewer --jobs need less memory"
-    folder = tasks[worker.task].folder
-    with suppress(Exception), folder.lock():  # it may have died before there was a run.json
-        folder.write_info(folder.read_info() | {"status": "failed", "why": why})
+    _mark(tasks[worker.task].folder, "failed", why)
     return Event(worker.task, status="failed", why=why)
+
+
+def _mark(folder: RunFolder, status: str, why: str | None) -> None:
+    """Say in run.json how a run ended whose worker could not."""
+    with suppress(Exception), folder.lock():  # it may have ended before there was a run.json
+        rows = folder.read_rows()
+        ended = {"status": status, "why": why, "rows": len(rows), "last": rows[-1] if rows else None}
+        if folder.read_info()["status"] == "running":
+            folder.write_info(folder.read_info() | ended)
 
 
 @contextmanager
@@ -205,15 +215,14 @@ def _starting_a_worker() -> Iterator[None]:
 
 def _work(plan: Plan, tasks: Connection, stop: Connection) -> None:
     """A worker's whole life: train what comes, one thread, until the parent's end of a pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with suppress(KeyboardInterrupt):
-        signal.signal(signal.SIGTERM, _interrupt)
-        threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
-        import torch
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # they go to the parent too, which ends its workers
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
+    import torch
 
-        torch.set_num_threads(1)
-        _train_what_comes(_Trainer(plan), tasks)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    _train_what_comes(_Trainer(plan), tasks)
 
 
 def _train_what_comes(trainer: _Trainer, tasks: Connection) -> None:
@@ -240,13 +249,11 @@ def _told(tasks: Connection, news: Event | DataError) -> bool:
     return True
 
 
-def _interrupt(signum: int, frame: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
-    raise KeyboardInterrupt
-
-
 def _end_with_parent(stop: Connection) -> None:
-    """Wait until the parent closes its end, by intent or by dying, and interrupt the training."""
+    """Wait until the parent closes its end, by intent or by dying, and end at once.
+
+    Every file can bear that, and the parent marks the run. To raise an exception in the middle of torch is not safe.
+    """
     with suppress(EOFError, OSError):
         stop.recv()
-    _thread.interrupt_main(signal.SIGTERM)
+    os._exit(0)
