@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import torch
 
@@ -23,8 +24,8 @@ ROWS = 1024  # of a batch: what oneDNN sums in one piece on every number of thre
 TOLERANCE = 2e-6  # max|error| / max|result|; bfloat16 would give 2e-3
 
 
-def _setting() -> object | None:
-    """torch's switch for oneDNN products; it came after torch 2.6."""
+def _setting() -> Any:
+    """torch's switch for oneDNN products, or None: it came after torch 2.6, so its type is not always known."""
     matmul = getattr(torch.backends.mkldnn, "matmul", None)
     return matmul if hasattr(matmul, "fp32_precision") else None
 
@@ -36,12 +37,12 @@ def using(route: str) -> Iterator[None]:
     if setting is None:
         yield
         return
-    before = setting.fp32_precision  # type: ignore[attr-defined]  # the attribute was looked for above
-    setting.fp32_precision = "bf16" if route == ONEDNN else "ieee"  # type: ignore[attr-defined]
+    before = setting.fp32_precision
+    setting.fp32_precision = "bf16" if route == ONEDNN else "ieee"
     try:
         yield
     finally:
-        setting.fp32_precision = before  # type: ignore[attr-defined]
+        setting.fp32_precision = before
 
 
 def route(rows: int = 1) -> str:
