@@ -6,7 +6,8 @@ no bfloat16, so that what it computes is float32. Whether that came true is meas
 would not on a CPU with AMX if torch was imported and used before this package.
 
 Results are to be the same bit for bit on any number of threads. MKL's are under MKL_CBWR (also set there; a Mac has no
-MKL, and was not tried). oneDNN's are as long as it does not part the sums of a product among threads, which it was seen
+MKL, and was not tried), but for the first exp or log of a process: if two threads share it, each picks its code, and
+they were seen to pick two. So one thread takes it here, before anything is trained. oneDNN's are as long as it does not part the sums of a product among threads, which it was seen
 to do over 2000 rows of a batch, and never over a layer's width.
 """
 
@@ -22,6 +23,8 @@ import torch
 ONEDNN, PLAIN = "onednn", "plain"
 ROWS = 1024  # of a batch: what oneDNN sums in one piece on every number of threads tried (1 to 8)
 TOLERANCE = 2e-6  # max|error| / max|result|; bfloat16 would give 2e-3
+
+torch.ones(1).exp_().log_()  # one element, so one thread: MKL's vector functions have picked their code
 
 
 def _setting() -> Any:
