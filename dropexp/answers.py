@@ -58,8 +58,10 @@ def _explained(error: Exception) -> tuple[str, int]:
         ("dropexp.yamlfile", "ConfigError"): USAGE,
         ("dropexp.device", "DeviceError"): USAGE,
         ("dropexp.comparison", "ComparisonError"): USAGE,
+        ("dropexp.charts", "ChartError"): USAGE,
+        ("dropexp.export", "ExportError"): FAILED,
         ("dropexp.fetch", "DataError"): NO_DATA,
-        ("dropexp.arms", "NoRuns"): NO_RUNS,
+        ("dropexp.history", "NoRuns"): NO_RUNS,
         ("dropexp.runs", "RunError"): NO_RUNS,
         ("dropexp.runs", "NewerRun"): FAILED,
     }

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import shlex
 from contextlib import closing
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dropexp import reading
 from dropexp.answers import FAILED, answers, going_on, say
+from dropexp.reading import RunsDir
 
 if TYPE_CHECKING:
     from dropexp.study import Study
@@ -30,22 +31,6 @@ data_app = typer.Typer(help="Fashion-MNIST: fetch it, verify it, say where it is
 app.add_typer(data_app, name="data")
 
 
-class Format(StrEnum):
-    """How a table is written."""
-
-    table = "table"
-    md = "md"
-    csv = "csv"
-    json = "json"
-
-
-RunsDir = Annotated[
-    Path | None,
-    typer.Option("--runs-dir", metavar="DIR", help="Where runs are. [default: $DROPEXP_RUNS or runs]"),
-]
-Names = Annotated[
-    list[str] | None, typer.Argument(metavar="[RUN|NAME]…", help="Run folders or study names. [default: all]")
-]
 DataDir = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="A folder with FashionMNIST/raw. [default: $DROPEXP_DATA, ./data, the cache]"),
@@ -124,65 +109,8 @@ def train(
     say(f"next: dropexp compare {shlex.join(dict.fromkeys(study.name for study in studies))}", quiet)
 
 
-@app.command()
-def compare(
-    names: Names = None,
-    runs_dir: RunsDir = None,
-    baseline: Annotated[
-        str | None,
-        typer.Option(metavar="ARM", help="What differences are to. [default: the arm without dropout]"),
-    ] = None,
-    output: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
-    requirements: Annotated[
-        list[str] | None,
-        typer.Option("--require", metavar="'ARM.METRIC >= X'", help="Exit with 1 unless it holds; may be repeated."),
-    ] = None,
-) -> None:
-    """Compare the arms of a study: means and spreads over seeds, differences, published figures."""
-    from dropexp import comparison
-
-    result = comparison.compare(names or (), runs_dir, baseline)
-    failures = [failure for text in requirements or [] if (failure := comparison.require(result, text))]
-    if output is Format.csv:
-        print(result.to_csv(), end="")
-    elif output is Format.json:
-        print(result.to_json())
-    else:
-        from rich.console import Console
-
-        from dropexp import display
-
-        if output is Format.md:
-            print(display.markdown(result))
-        else:
-            display.show(result, Console())
-    for failure in failures:
-        say(f"requirement failed: {failure}", False)
-    if failures:
-        raise typer.Exit(FAILED)
-
-
-@app.command()
-def runs(
-    names: Names = None,
-    runs_dir: RunsDir = None,
-    output: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
-) -> None:
-    """List the runs: state, arm, seed, last epoch, test accuracy."""
-    from rich.console import Console
-
-    from dropexp import display
-    from dropexp.arms import load_runs
-
-    table = load_runs(names or (), runs_dir)
-    if output is Format.csv:
-        print(table.to_csv(index=False, lineterminator="\n"), end="")
-    elif output is Format.json:
-        print(table.to_json(orient="records", force_ascii=False, indent=2, double_precision=15))
-    elif output is Format.md:
-        print(display.markdown_runs(table))
-    else:
-        display.show_runs(table, Console())
+for _read in (reading.compare, reading.report, reading.runs, reading.export):
+    app.command()(_read)
 
 
 @app.command()
@@ -194,10 +122,10 @@ def bench(
     """Time an epoch here, beside the book's loop and the matrix products alone."""
     from rich.console import Console
 
-    from dropexp import benchmark, display
+    from dropexp import benchmark, display, tables
 
-    say("timing; the book's loop alone takes seconds per epoch", False)
-    display.show_benchmark(benchmark.run(_data_root(data_dir, data_url, False), rounds), Console())
+    say("timing; the book's loop alone takes seconds per epoch")
+    display.show_tables([tables.timings(benchmark.run(_data_root(data_dir, data_url, False), rounds))], Console())
 
 
 @data_app.command("fetch")

@@ -1,50 +1,73 @@
-"""Arms -> tables: figures over seeds, how arms differ, and a source's figures beside ours."""
+"""Arms -> tables: figures over seeds, how arms differ and what that is worth, a source's figures beside ours."""
 
 from __future__ import annotations
 
 import json
 import math
-import operator
-import re
-from collections.abc import Iterable
-from dataclasses import astuple, dataclass
-from decimal import Decimal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from dropexp.arms import METRICS, Arm, NoRuns, arms_of, read_runs
-from dropexp.runs import read_study
-from dropexp.stats import paired_difference, prediction_interval, spread
+from dropexp import published, verdicts
+from dropexp.arms import Arm, arms_of
+from dropexp.history import NoRuns, keep, read_runs, text
+from dropexp.metrics import METRICS, Metric
+from dropexp.published import FITS, PUBLISHED
+from dropexp.runs import FINISHED
+from dropexp.stats import paired_difference, spread
 
-ARMS = ("arm", "study", "n", "diverged", "test_acc_sd", *METRICS, "curve")
-DIFFERENCES = ("arm", "baseline", "pairs", "difference", "low", "high")
-PUBLISHED = ("arm", "figure", "epoch", "published", "rounding", "n", "mean", "sd", "low", "high", "inside", "source")
-
-_HOLDS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+ARMS = ("arm", "series", "study", "by", "n", "diverged", "mean", "sd", *METRICS, "curve")
+DIFFERENCES = (
+    *("arm", "baseline", "pairs", "difference", "low", "high", "p", "p_holm", "wins", "p_equivalent"),
+    *("detectable", "pairs_needed", "verdict", "sentence"),
+)
+AT = ("last", "best-val", "best-test")
+MARGIN = 0.003
 
 
 class ComparisonError(ValueError):
-    """A baseline or requirement that names nothing in the comparison; says what it could name."""
+    """A baseline, metric, epoch or requirement that names nothing here; says what it could name."""
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Accuracies and gaps are fractions, losses nats, seconds per epoch; what is not known is NaN.
 
-    arms         a row per arm, columns `ARMS`: means over the seeds at the last epoch; `seconds` is the
-                 median over the epochs after the first; `curve` a list, the mean test accuracy per epoch
-    differences  arm minus baseline in final test accuracy, paired by seed, with its 95 % t-interval
-    published    per arm, figure and epoch: the source's figure and how far it was rounded, ours, the 95 %
-                 prediction interval for one run and whether the source's figure, unrounded, may lie `inside` it
+    metric, what what is compared, and in words: "test accuracy after 5 epochs"
+    by, margin   the key that arms go by, if any; differences within ±margin, in the metric's unit, count as none
+    arms         a row per arm, columns `ARMS`: `mean` and `sd` of the metric, means of every other over the seeds;
+                 `curve` a list, the metric's mean per epoch; `series` the label without `by`, whose value is in `by`
+    differences  a row per arm that has a baseline, columns `DIFFERENCES`: arm minus baseline, paired by seed, with
+                 its 95 % t-interval, sign-flip p, the same after Holm, share of pairs won, TOST p, the
+                 difference that so many pairs find in 80 of 100 studies, how many pairs find the margin, and the
+                 verdict in a word and a sentence
+    published    per arm, figure and epoch, columns `PUBLISHED`: the source's figure and how far it was rounded, ours,
+                 the 95 % prediction interval for one run and whether the source's figure, unrounded, may lie `inside`
+    fits         per arm, columns `FITS`: how likely all published figures are under it; empty unless asked for
+    settings     a row per arm, a column per config key that differs between arms; None where a variant has no use
+                 for the key
+    runs         a row per run that counts: arm, series, study, by, seed, path, epoch, every metric at that epoch
+    curves       a row per such run and epoch, the same columns but the path
+    findings     the verdicts, in sentences
     notes        what was left out, and what the figures do not show, in sentences
     """
 
+    metric: Metric
+    what: str
+    by: str | None
+    margin: float
     arms: pd.DataFrame
     differences: pd.DataFrame
     published: pd.DataFrame
+    fits: pd.DataFrame
+    settings: pd.DataFrame
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+    findings: list[str]
     notes: list[str]
 
     def to_csv(self) -> str:
@@ -53,84 +76,144 @@ class Comparison:
         return arms.merge(self.differences, on="arm", how="left").to_csv(index=False, lineterminator="\n")
 
     def to_json(self) -> str:
-        """All of it in full precision; what is not known is null."""
-        frames = {"arms": self.arms, "differences": self.differences, "published": self.published}
-        records = {name: _plain(frame.to_dict("records")) for name, frame in frames.items()}
-        return json.dumps({"schema": 1, **records, "notes": self.notes}, indent=2, ensure_ascii=False, allow_nan=False)
+        """All of it but single runs, in full precision; what is not known is null."""
+        frames = {name: getattr(self, name) for name in ("arms", "differences", "published", "fits", "settings")}
+        content = {
+            "schema": 1,
+            **{"metric": self.metric.name, "what": self.what, "by": self.by, "margin": self.margin},
+            **{name: _plain(frame.to_dict("records")) for name, frame in frames.items()},
+            **{"findings": self.findings, "notes": self.notes},
+        }
+        return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def compare(
-    paths_or_names: str | Iterable[str] = (), runs_dir: Path | str | None = None, baseline: str | None = None
+    paths_or_names: str | Iterable[str] = (),
+    runs_dir: Path | str | None = None,
+    baseline: str | None = None,
+    *,
+    by: str | None = None,
+    metric: str = "test_acc",
+    at: str | int = "last",
+    where: Mapping[str, Any] | None = None,
+    likelihood: bool = False,
+    margin: float = MARGIN,
 ) -> Comparison:
-    """The arms, and their differences to the arm labelled `baseline`, else to the variant none of the
-    same declared arm, or of the study.
+    """The arms, and their differences to the arm labelled `baseline`, else to the arm without dropout that has most
+    settings in common.
 
-    Raises NoRuns if nothing is finished, ComparisonError if no arm is called `baseline`.
+    `by` names a config key that arms are ordered by; `at` the epoch that counts: "last", "best-val", "best-test"
+    or a number; `where` keeps runs whose keys have these values; `likelihood` asks which arm a source's figures fit.
+    Raises NoRuns if nothing is finished, ComparisonError for a baseline, metric, key or epoch that is not there.
     """
+    if metric not in METRICS:
+        raise ComparisonError(f"no metric {metric!r}; there are: {', '.join(METRICS)}")
+    if margin <= 0:
+        raise ComparisonError(f"a margin of {margin} holds nothing; it is a number above 0, in the metric's unit")
+    at = _moment(at)
     notes: list[str] = []
-    arms = arms_of(read_runs(paths_or_names, runs_dir), notes)
-    if not arms:
+    runs = keep(read_runs(paths_or_names, runs_dir), where or {})
+    if by is not None and not any(by in run.config for run in runs):
+        raise ComparisonError(f"no run has a key {by!r} to go by")
+    if by == "seed":
+        raise ComparisonError("an arm is its runs over seeds, so arms cannot go by seed")
+    arms = arms_of(runs, notes, at, by)
+    if not any(run.status in FINISHED for run in runs):
         raise NoRuns("\n".join(["no run is done; dropexp train -c FILE goes on where runs stopped", *notes]))
-    if single := [arm.label for arm in arms if len(arm.done) == 1]:
+    if not arms:
+        raise ComparisonError("\n".join([f"no run has figures at {at}", *notes]))
+    if single := [arm.label for arm in arms if len(arm.seeds) == 1]:
         notes.append(f"one run is not a result: {', '.join(single)}")
-    differences = _differences(arms, _baselines(arms, baseline, notes), notes)
-    published = _published(arms, notes)
+    if at == "best-test":
+        notes.append("the epoch was chosen on the test set: figures at best-test are optimistic")
+    what = _what(METRICS[metric], at, arms)
+    differences = _differences(arms, _baselines(arms, baseline, notes), METRICS[metric], what, margin, notes)
+    found = published.sources(arms, notes)
+    fits = [rows for source in found if (rows := published.fits(source, notes))] if likelihood else []
+    if likelihood and not found:
+        notes.append("no config here has published figures to fit")
+    findings = [*differences["sentence"], *map(published.fit_in_words, fits)]
     return Comparison(
-        pd.DataFrame([_figures(arm) for arm in arms], columns=list(ARMS)),
-        pd.DataFrame(differences, columns=list(DIFFERENCES)).astype({"pairs": "Int64"}),
-        pd.DataFrame(published, columns=list(PUBLISHED)),
+        METRICS[metric],
+        what,
+        by,
+        margin,
+        pd.DataFrame([_figures(arm, metric, by) for arm in arms], columns=list(ARMS)),
+        differences,
+        pd.DataFrame([row for source in found for row in published.beside(source)], columns=list(PUBLISHED)),
+        pd.DataFrame([row for rows in fits for row in rows], columns=list(FITS)),
+        _settings(arms),
+        pd.DataFrame([row for arm in arms for row in _runs(arm, by)]),
+        _curves(arms, by),
+        findings,
         notes,
     )
 
 
-def require(comparison: Comparison, requirement: str) -> str | None:
-    """None if `requirement`, as in "nn.test_acc >= 0.83", holds, else a sentence on what fell short.
-
-    Raises ComparisonError if it cannot be read or names no arm or metric.
-    """
-    arms = {arm["arm"]: arm for arm in comparison.arms.to_dict("records")}
-    # A label may hold dots, so the metric is what follows the last one before the operator.
-    parts = re.fullmatch(r"\s*(.+)\.(\w+)\s*(>=|<=|>|<)\s*(-?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*", requirement)
-    if parts is None:
-        raise ComparisonError(
-            f"{requirement!r} is no requirement; write ARM.METRIC OP NUMBER, OP one of {' '.join(_HOLDS)}, "
-            f"such as '{next(iter(arms))}.test_acc >= 0.83'"
-        )
-    label, metric, sign, bound = parts.groups()
-    for kind, name, allowed in (("arm", label, arms), ("metric", metric, METRICS)):
-        if name not in allowed:
-            raise ComparisonError(f"{requirement!r}: no {kind} {name!r}; there are: {', '.join(allowed)}")
-
-    arm, holds, limit = arms[label], _HOLDS[sign], float(bound)
-    if arm["diverged"]:
-        return f"{label} meets no requirement: {arm['diverged']} of its runs diverged ({arm['n']} are done)"
-    value = arm[metric]
-    if holds(value, limit):
-        return None
-    if math.isnan(value):
-        return f"{label}.{metric} is not known: its runs have no such figure"
-    shown = f"{value:.4f}"
-    if holds(float(shown), limit):  # rounding would contradict the sentence
-        shown = repr(value)
-    kind = "median" if metric == "seconds" else "mean"
-    return f"{label}.{metric} is {shown} ({kind} of {arm['n']}), not {sign} {bound}"
+def _moment(at: str | int) -> str:
+    if str(at) in AT or (str(at).isdecimal() and int(at) > 0):
+        return str(at)
+    raise ComparisonError(f"no epoch {at!r}; it is {', '.join(AT)} or a number from 1")
 
 
-def _figures(arm: Arm) -> dict[str, Any]:
-    last = {name: spread([run.figures[name] for run in arm.done.values()]) for name in METRICS}
-    # The first epoch also warms up; a run of one epoch has no other.
-    seconds = [s for c in arm.curves for s in (c["seconds"][1:] if len(c["seconds"]) > 1 else c["seconds"])]
-    epochs = max((len(curve["test_acc"]) for curve in arm.curves), default=0)
+def _what(metric: Metric, at: str, arms: list[Arm]) -> str:
+    if metric.name == "seconds":
+        return metric.title
+    if at == "best-val":
+        return f"{metric.title} at the epoch of best validation accuracy"
+    if at == "best-test":
+        return f"{metric.title} at the epoch of best test accuracy (optimistic)"
+    epochs = sorted({epoch for arm in arms for epoch in arm.epochs.values()})
+    if len(epochs) != 1:
+        return f"{metric.title} at the last epoch"
+    return f"{metric.title} after {epochs[0]} epoch{'s' * (epochs[0] != 1)}"
+
+
+def _figures(arm: Arm, metric: str, by: str | None) -> dict[str, Any]:
+    chosen = spread(arm.figures(metric))
+    epochs = max((len(curves[metric]) for curves in arm.curves.values()), default=0)
     return {
-        "arm": arm.label,
-        "study": arm.study,
-        "n": len(arm.done),
+        **_named(arm, by),
+        "n": len(arm.seeds),
         "diverged": arm.diverged,
-        "test_acc_sd": last["test_acc"].sd,
-        **{name: found.mean for name, found in last.items()},
-        "seconds": float(np.median(seconds)) if seconds else math.nan,
-        "curve": [spread(arm.at("test_acc", epoch)).mean for epoch in range(epochs)],
+        "mean": chosen.mean,
+        "sd": chosen.sd,
+        **{name: spread(arm.figures(name)).mean for name in METRICS},
+        "seconds": float(np.median(arm.figures("seconds"))) if arm.seeds else math.nan,
+        "curve": [spread(arm.at(metric, epoch + 1)).mean for epoch in range(epochs)],
     }
+
+
+def _named(arm: Arm, by: str | None) -> dict[str, Any]:
+    return {"arm": arm.label, "series": arm.series, "study": arm.study, "by": arm.first.setting(by) if by else None}
+
+
+def _runs(arm: Arm, by: str | None) -> list[dict[str, Any]]:
+    return [
+        {
+            **_named(arm, by),
+            **{"seed": seed, "path": str(arm.paths[seed]), "epoch": arm.epochs[seed]},
+            **{name: arm.figure(name, seed) for name in METRICS},
+        }
+        for seed in arm.seeds
+    ]
+
+
+def _curves(arms: list[Arm], by: str | None) -> pd.DataFrame:
+    tables = [
+        {**_named(arm, by), "seed": seed, "epoch": np.arange(1, len(curves["test_acc"]) + 1), **curves}
+        for arm in arms
+        for seed, curves in arm.curves.items()
+    ]
+    return pd.concat(map(pd.DataFrame, tables), ignore_index=True) if tables else pd.DataFrame()
+
+
+def _settings(arms: list[Arm]) -> pd.DataFrame:
+    """What tells the arms apart."""
+    keys = sorted({key for arm in arms for key in arm.first.config} - {"seed", "name", "arm"})
+    values = {key: [arm.first.setting(key) for arm in arms] for key in keys}
+    differing = {k: v for k, v in values.items() if len({text(value) for value in v if value is not None}) > 1}
+    return pd.DataFrame({"arm": [arm.label for arm in arms], **differing})
 
 
 def _baselines(arms: list[Arm], wanted: str | None, notes: list[str]) -> dict[str, Arm]:
@@ -145,74 +228,58 @@ def _baselines(arms: list[Arm], wanted: str | None, notes: list[str]) -> dict[st
         members = [arm for arm in arms if arm.study == study]
         plain = [arm for arm in members if arm.first.variant == "none"]
         for arm in members:
-            # wide,nn has wide,none beside it; else the study's only one will do
-            own = [other for other in plain if other.first.arm == arm.first.arm] or plain
+            own = _nearest(arm, plain)
             if len(own) == 1:
                 found[arm.label] = own[0]
-        if len(members) > 1 and not any(arm.label in found for arm in members):
+        if len(members) > 1 and all(found.get(arm.label, arm) is arm for arm in members):
             many = "no arm" if not plain else f"{len(plain)} arms"
             notes.append(f"{study}: {many} without dropout to compare with; --baseline ARM names another")
     return found
 
 
-def _differences(arms: list[Arm], baselines: dict[str, Arm], notes: list[str]) -> list[tuple[Any, ...]]:
-    rows = []
+def _nearest(arm: Arm, plain: list[Arm]) -> list[Arm]:
+    """Of the arms without dropout those that share most settings; all, if each has a setting that `arm` has not."""
+
+    def shared(other: Arm) -> int:
+        told = {key: value for key, value in other.first.settings.items() if key not in ("seed", "variant")}
+        return len(told) if all(arm.first.setting(key) == value for key, value in told.items()) else -1
+
+    most = max(map(shared, plain), default=-1)
+    return [other for other in plain if shared(other) == most] if most >= 0 else plain
+
+
+def _differences(
+    arms: list[Arm], baselines: dict[str, Arm], metric: Metric, what: str, margin: float, notes: list[str]
+) -> pd.DataFrame:
+    pairs, rows = [], []
     for arm in arms:
         base = baselines.get(arm.label, arm)
         if base is arm:
             continue
-        common = [seed for seed in arm.done if seed in base.done]
-        pair = ([side.done[seed].figures["test_acc"] for seed in common] for side in (arm, base))
-        d = paired_difference(*pair)
-        rows.append((arm.label, base.label, *astuple(d)))  # in the order of DIFFERENCES
-        title = f"{arm.label} - {base.label}"
+        common = [
+            (arm.figure(metric.name, seed), base.figure(metric.name, seed)) for seed in arm.seeds if seed in base.epochs
+        ]
+        ours, theirs = np.array([pair for pair in common if not np.isnan(pair).any()]).reshape(-1, 2).T
+        d = paired_difference(ours, theirs)
+        pairs.append(verdicts.Pair(arm.label, base.label, ours - theirs, what, metric.higher_is_better, metric.unit))
+        rows.append(
+            {
+                "arm": arm.label,
+                "baseline": base.label,
+                "pairs": d.pairs,
+                "difference": d.mean,
+                "low": d.low,
+                "high": d.high,
+            }
+        )
         for side, other in ((arm, base), (base, arm)):
-            if lone := [str(seed) for seed in side.done if seed not in other.done]:
-                notes.append(f"{title}: not paired, only in {side.label}: seed {', '.join(lone)}")
-        if len(common) < 2:
-            had = "one pair of runs is not a result" if common else "no seed in common"
-            notes.append(f"{title}: {had}, so there is no interval")
-    return rows
-
-
-def _published(arms: list[Arm], notes: list[str]) -> list[tuple[Any, ...]]:
-    rows = []
-    for study in dict.fromkeys(arm.study for arm in arms):
-        members = {arm.label.removeprefix(f"{study}/"): arm for arm in arms if arm.study == study}
-        said = read_study(next(iter(members.values())).first.folder).get("published")
-        if not said:
-            continue
-        named = said.get("arm") or list(members)
-        for name in [named] if isinstance(named, str) else named:
-            meant = [arm for label, arm in members.items() if name in (label, arm.first.base) and arm.done]
-            rows += [row for arm in meant for row in _beside(arm, said)]
-            if not meant:
-                notes.append(f"{study}: the published figures are of {name!r}, which has no finished run here")
-    return rows
-
-
-def _beside(arm: Arm, said: dict[str, Any]) -> list[tuple[Any, ...]]:
-    rows = []
-    for figure, name, scale in (
-        ("train_loss", "loss", said.get("loss_scale") or 1),
-        ("train_acc", "train_acc", 1),
-        ("test_acc", "test_acc", 1),
-    ):
-        printed_figures = said.get(name) or []
-        rounding = _rounding(printed_figures) * scale
-        for epoch, printed in enumerate(printed_figures):
-            ours = arm.at(figure, epoch)
-            value, interval = printed * scale, prediction_interval(ours)
-            source = (arm.label, figure, epoch + 1, value, rounding)
-            mine = (*astuple(spread(ours)), *astuple(interval), interval.holds(value, rounding))
-            rows.append((*source, *mine, said.get("source")))  # in the order of PUBLISHED
-    return rows
-
-
-def _rounding(figures: list[float]) -> float:
-    """Half a unit of the last decimal that any of the figures was printed with."""
-    exponents = [Decimal(repr(figure)).normalize().as_tuple().exponent for figure in figures]
-    return 0.5 * 10.0 ** min((e for e in exponents if isinstance(e, int)), default=0)
+            if lone := [str(seed) for seed in side.seeds if seed not in other.epochs]:
+                notes.append(f"{arm.label} - {base.label}: not paired, only in {side.label}: seed {', '.join(lone)}")
+    for row, verdict in zip(rows, verdicts.judge(pairs, margin), strict=True):
+        row |= {"p": verdict.p, "p_holm": verdict.p_holm, "wins": verdict.wins}
+        row |= {"p_equivalent": verdict.p_equivalent, "detectable": verdict.detectable}
+        row |= {"pairs_needed": verdict.pairs_needed, "verdict": str(verdict.word), "sentence": verdict.sentence}
+    return pd.DataFrame(rows, columns=list(DIFFERENCES)).astype({"pairs": "Int64", "pairs_needed": "Int64"})
 
 
 def _plain(value: Any) -> Any:
@@ -220,4 +287,6 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
+    if value is pd.NA:
+        return None
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -13,9 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from dropexp.variants import VARIANTS
-
-NUM_TRAIN = 60_000  # Fashion-MNIST's training images
+from dropexp.variants import NUM_TRAIN, VARIANTS
 
 # A field's description completes "… is not …" in an error; "item" does so for an entry of a list.
 Probability = Annotated[float, Field(ge=0, le=1)]

@@ -7,8 +7,9 @@ would not on a CPU with AMX if torch was imported and used before this package.
 
 Results are to be the same bit for bit on any number of threads. MKL's are under MKL_CBWR (also set there; a Mac has no
 MKL, and was not tried), but for the first exp or log of a process: if two threads share it, each picks its code, and
-they were seen to pick two. So one thread takes it here, before anything is trained. oneDNN's are as long as it does not part the sums of a product among threads, which it was seen
-to do over 2000 rows of a batch, and never over a layer's width.
+they were seen to pick two. So one thread takes it here, before anything is trained. oneDNN's are as long as it does not
+part the sums of a product among threads, which it was seen to do over 2000 rows of a batch, and never over a layer's
+width.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dropexp.scratch import SGD, Layer
 
 NUM_INPUTS, NUM_OUTPUTS = 784, 10  # a Fashion-MNIST image has 28 × 28 pixels and one of ten classes
+NUM_TRAIN = 60_000  # training images
 
 
 class Network(Protocol):

@@ -14,9 +14,12 @@ import pytest
 from fake_runs import publish, write_arm, write_run
 from rich.console import Console
 
-from dropexp import display
-from dropexp.arms import METRICS, NoRuns, load_runs
-from dropexp.comparison import ARMS, ComparisonError, compare, require
+from dropexp import display, tables
+from dropexp.arms import load_runs
+from dropexp.comparison import ARMS, ComparisonError, compare
+from dropexp.history import NoRuns
+from dropexp.metrics import METRICS
+from dropexp.requirement import require
 from dropexp.runs import EPOCHS, RUN
 
 
@@ -58,16 +61,16 @@ def test_an_arm_has_mean_and_sample_sd_over_its_seeds(study: Path) -> None:
     nn = arm(compare(runs_dir=study).arms, "nn")
     assert nn["n"] == 3
     assert nn["test_acc"] == pytest.approx(0.84)
-    assert nn["test_acc_sd"] == pytest.approx(0.03)
+    assert nn["sd"] == pytest.approx(0.03)
     assert nn["clean_train_acc"] == pytest.approx(0.87)
     assert nn["gap"] == pytest.approx(0.03)
     assert nn["curve"] == pytest.approx([0.74, 0.84])
 
 
-def test_seconds_leave_out_the_first_epoch_and_pool_the_runs(tmp_path: Path) -> None:
+def test_seconds_are_the_median_of_each_run_s_median_after_its_first_epoch(tmp_path: Path) -> None:
     write_run(tmp_path, seed=0, test_acc=[0.5, 0.6, 0.7], seconds=[9.0, 1.0, 2.0])
     write_run(tmp_path, seed=1, test_acc=[0.5, 0.6, 0.7], seconds=[9.0, 3.0, 7.0])
-    assert arm(compare(runs_dir=tmp_path).arms, "nn")["seconds"] == 2.5
+    assert arm(compare(runs_dir=tmp_path).arms, "nn")["seconds"] == 3.25
 
 
 def test_seconds_of_a_single_epoch_are_that_epoch_s(tmp_path: Path) -> None:
@@ -236,7 +239,7 @@ def test_an_unknown_baseline_lists_the_labels(study: Path) -> None:
         compare(runs_dir=study, baseline="dense")
 
 
-def test_without_a_single_arm_none_there_are_no_differences_and_a_note(tmp_path: Path) -> None:
+def test_arms_without_dropout_alone_have_no_differences_and_a_note(tmp_path: Path) -> None:
     write_arm(tmp_path, "none", [0.8, 0.8], lr=0.1)
     write_arm(tmp_path, "none", [0.8, 0.8], lr=0.5)
     comparison = compare(runs_dir=tmp_path)
@@ -262,9 +265,9 @@ def test_one_run_is_not_a_result(tmp_path: Path) -> None:
     nn = arm(comparison.differences, "nn")
     assert nn["difference"] == pytest.approx(0.1)
     assert math.isnan(nn["low"])
-    assert math.isnan(arm(comparison.arms, "nn")["test_acc_sd"])
+    assert math.isnan(arm(comparison.arms, "nn")["sd"])
     assert said(comparison.notes, "one run is not a result: none, nn")
-    assert said(comparison.notes, "nn - none", "not a result", "no interval")
+    assert said(comparison.findings, "nn against none", "one run is not a result")
     assert "0.9000 ±" not in printed(tmp_path)
 
 
@@ -275,82 +278,7 @@ def test_arms_without_a_common_seed_have_no_difference(tmp_path: Path) -> None:
     nn = arm(comparison.differences, "nn")
     assert nn["pairs"] == 0
     assert math.isnan(nn["difference"])
-    assert said(comparison.notes, "nn - none", "no seed in common")
-
-
-# published figures
-
-
-def test_published_figures_stand_beside_ours_epoch_by_epoch(study: Path) -> None:
-    publish(study, arm="nn", source="a book", loss=[0.002, 0.00125], loss_scale=256, test_acc=[0.75, 0.98])
-    published = compare(runs_dir=study).published
-    assert set(published["arm"]) == {"nn"}
-    assert list(published["figure"]) == ["train_loss", "train_loss", "test_acc", "test_acc"]
-    last_loss, last_acc = published.iloc[1], published.iloc[3]
-    assert last_loss["published"] == pytest.approx(0.32)  # 0.00125 a row, of 256 rows
-    assert last_loss["mean"] == pytest.approx(2 - 2 * 0.84)
-    half = 4.302652729911275 * 0.03 * math.sqrt(4 / 3)
-    assert (last_acc["low"], last_acc["high"]) == pytest.approx((0.84 - half, 0.84 + half))
-    assert (last_acc["n"], last_acc["source"]) == (3, "a book")
-    assert list(published["inside"]) == [True, True, True, True]
-
-
-def test_a_published_figure_outside_the_interval_is_said_to_be(study: Path) -> None:
-    publish(study, arm="scratch", test_acc=[0.70, 0.86])  # ours .8 ± .01: the interval ends below .85
-    published = compare(runs_dir=study).published
-    assert list(published["inside"]) == [True, False]
-    assert "no" in printed(study).split("beside the published")[1]
-
-
-@pytest.mark.parametrize(("printed", "inside"), [(0.0016, True), (0.0015, False)])
-def test_a_published_figure_may_lie_anywhere_within_its_rounding(tmp_path: Path, printed: float, inside: bool) -> None:
-    """0.0016 × 256 was anything from 0.3968 to 0.4224, 0.0015 × 256 at most 0.3968; ours is 0.4, without a spread."""
-    for seed in (0, 1):
-        write_run(tmp_path, "nn", seed, [0.8])
-    publish(tmp_path, loss=[printed], loss_scale=256)
-    first = compare(runs_dir=tmp_path).published.iloc[0]
-    assert first["mean"] == pytest.approx(0.4)
-    assert first["rounding"] == pytest.approx(0.0128)
-    assert first["inside"] == inside
-
-
-def test_trailing_zeros_do_not_make_a_figure_less_exact(tmp_path: Path) -> None:
-    """0.0020 is read as 0.002; the figures printed beside it tell that it had four decimals."""
-    write_arm(tmp_path, "nn", [0.8, 0.8])
-    publish(tmp_path, loss=[0.0023, 0.002], loss_scale=1)
-    assert list(compare(runs_dir=tmp_path).published["rounding"]) == pytest.approx([0.00005, 0.00005])
-
-
-def test_published_figures_that_name_no_arm_stand_beside_every_arm(study: Path) -> None:
-    publish(study, test_acc=[0.7, 0.8])
-    assert list(compare(runs_dir=study).published["arm"].unique()) == ["none", "nn", "scratch"]
-
-
-def test_published_figures_follow_their_arm_into_longer_labels(tmp_path: Path) -> None:
-    for lr in (0.1, 0.5):
-        write_arm(tmp_path, "nn", [0.8, 0.81], arm="rand", lr=lr)
-    publish(tmp_path, arm=["rand", "randn-2019"], train_acc=[0.7])
-    comparison = compare(runs_dir=tmp_path)
-    assert list(comparison.published["arm"]) == ["rand,lr=0.1", "rand,lr=0.5"]
-    assert said(comparison.notes, "published", "'randn-2019'", "no finished run")
-
-
-def test_published_figures_of_an_arm_without_a_finished_run_are_noted(tmp_path: Path) -> None:
-    write_run(tmp_path, "none")
-    write_run(tmp_path, "nn", status="diverged")
-    publish(tmp_path, arm="nn", test_acc=[0.7])
-    comparison = compare(runs_dir=tmp_path)
-    assert comparison.published.empty
-    assert said(comparison.notes, "published", "'nn'", "no finished run")
-
-
-def test_published_epochs_beyond_ours_and_single_runs_claim_nothing(tmp_path: Path) -> None:
-    write_run(tmp_path, test_acc=[0.7, 0.8])
-    publish(tmp_path, test_acc=[0.7, 0.8, 0.9])
-    published = compare(runs_dir=tmp_path).published
-    assert list(published["n"]) == [1, 1, 0]
-    assert published["inside"].isna().all()
-    assert printed(tmp_path)
+    assert said(comparison.findings, "nn against none", "no seed in common")
 
 
 # requirements
@@ -448,11 +376,12 @@ def test_formats_do_without_differences(tmp_path: Path) -> None:
     comparison = compare(runs_dir=tmp_path)
     assert json.loads(comparison.to_json())["differences"] == []
     assert len(pd.read_csv(io.StringIO(comparison.to_csv()))) == 1
-    assert "Differences" not in display.markdown(comparison)
+    assert "Differences" not in tables.markdown(tables.of(comparison))
 
 
 def test_markdown_has_a_header_and_a_row_per_arm(study: Path) -> None:
-    text = display.markdown(compare(runs_dir=study))
+    comparison = compare(runs_dir=study)
+    text = tables.markdown(tables.of(comparison), comparison.notes)
     header, marks, *rows = text.split("\n\n")[1].splitlines()
     assert header.startswith("| arm | n | test accuracy |")
     assert marks.startswith("| --- | ---: |")
@@ -464,7 +393,7 @@ def test_markdown_has_a_header_and_a_row_per_arm(study: Path) -> None:
 
 def test_markdown_keeps_a_label_s_bars_and_tags_as_text(tmp_path: Path) -> None:
     write_run(tmp_path, "nn", arm="a|b<script>")
-    assert "| a\\|b&lt;script> |" in display.markdown(compare(runs_dir=tmp_path))
+    assert "| a\\|b&lt;script> |" in tables.markdown(tables.of(compare(runs_dir=tmp_path)))
 
 
 @pytest.mark.parametrize("width", [None, 120, 80, 60, 20])
@@ -515,10 +444,146 @@ def test_the_curve_shows_all_arms_at_one_scale(tmp_path: Path) -> None:
 
 def test_a_long_curve_is_thinned_to_its_first_and_last_epochs(tmp_path: Path) -> None:
     write_run(tmp_path, test_acc=[i / 100 for i in range(100)])
-    bars = [c for c in printed(tmp_path).split("n: runs")[0] if c in display.BARS]
-    assert len(bars) == display.CURVE_WIDTH
+    bars = [c for c in printed(tmp_path).split("n: runs")[0] if c in tables.BARS]
+    assert len(bars) == tables.CURVE_WIDTH
     assert (bars[0], bars[-1]) == ("▁", "█")
     assert bars == sorted(bars)
+
+
+def test_latex_has_booktabs_rows_and_no_bars(study: Path) -> None:
+    write_arm(study, "nn", [0.8], arm="50% & more_", lr=0.1)
+    comparison = compare(runs_dir=study)
+    text = tables.latex(tables.of(comparison), comparison.notes)
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 3
+    assert r"50\% \& more\_ & 1 & 0.8000" in text
+    assert r"0.8400 $\pm$ 0.0300" in text
+    assert "% nn: seed 3 diverged" in text
+    assert not set(text) & set(tables.BARS)
+
+
+# what is compared
+
+
+def test_any_metric_can_be_compared_and_less_loss_is_better(tmp_path: Path) -> None:
+    write_arm(tmp_path, "none", [0.80, 0.81, 0.82, 0.83, 0.84, 0.85, 0.86])
+    write_arm(tmp_path, "nn", [0.85, 0.86, 0.87, 0.88, 0.89, 0.90, 0.915])
+    comparison = compare(runs_dir=tmp_path, metric="test_loss")
+    nn = arm(comparison.differences, "nn")
+    assert nn["difference"] == pytest.approx(-2 * (0.05 * 6 + 0.055) / 7)  # fake runs lose 2.1 - 2·accuracy
+    assert nn["verdict"] == "BETTER"
+    assert nn["wins"] == 1
+    assert "test loss after 2 epochs" in nn["sentence"]
+    assert arm(comparison.arms, "nn")["mean"] == arm(comparison.arms, "nn")["test_loss"]
+    assert arm(comparison.arms, "nn")["curve"][-1] == arm(comparison.arms, "nn")["test_loss"]
+
+
+def test_a_verdict_takes_the_margin_that_is_asked_for(tmp_path: Path) -> None:
+    write_arm(tmp_path, "none", [0.8 + i / 1000 for i in range(8)])
+    write_arm(tmp_path, "nn", [0.81 + i / 990 for i in range(8)])
+    assert list(compare(runs_dir=tmp_path).differences["verdict"]) == ["BETTER"]
+    assert list(compare(runs_dir=tmp_path, margin=0.02).differences["verdict"]) == ["EQUIVALENT"]
+
+
+def test_figures_are_those_of_the_epoch_that_is_asked_for(tmp_path: Path) -> None:
+    write_run(tmp_path, "none", 0, [0.5, 0.9, 0.7])
+    write_run(tmp_path, "none", 1, [0.6, 0.7])
+    by_epoch = compare(runs_dir=tmp_path, at=3)
+    assert (by_epoch.arms["mean"][0], by_epoch.arms["n"][0]) == (0.7, 1)
+    assert said(by_epoch.notes, "none: seed 1 left out", "2 epochs, not 3")
+    assert compare(runs_dir=tmp_path).arms["mean"][0] == pytest.approx(0.7)
+    best = compare(runs_dir=tmp_path, at="best-test")
+    assert best.arms["mean"][0] == pytest.approx(0.8)
+    assert list(best.runs["epoch"]) == [2, 2]
+    assert "optimistic" in best.what
+    assert said(best.notes, "optimistic")
+
+
+def test_the_best_epoch_by_validation_needs_validation_rows(tmp_path: Path) -> None:
+    write_run(tmp_path, "none", 0, [0.5, 0.9, 0.7])
+    with pytest.raises(ComparisonError, match=r"no run has figures at best-val(.|\n)*validation_size"):
+        compare(runs_dir=tmp_path, at="best-val")
+    run = write_run(tmp_path, "nn", 0, [0.5, 0.9, 0.7])
+    table = run.path / EPOCHS
+    header, *rows = table.read_text().splitlines()
+    accuracies = ("0.7", "0.6", "0.8")
+    lines = [f"{header},val_acc", *(f"{row},{acc}" for row, acc in zip(rows, accuracies, strict=True))]
+    table.write_text("\n".join(lines) + "\n")
+    assert list(compare(runs_dir=tmp_path, at="best-val").runs["epoch"]) == [3]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"metric": "accuracy"}, "no metric 'accuracy'; there are: test_acc"),
+        ({"at": "best"}, "no epoch 'best'; it is last"),
+        ({"at": 0}, "no epoch 0"),
+        ({"by": "speed"}, "no run has a key 'speed'"),
+        ({"by": "seed"}, "cannot go by seed"),
+        ({"margin": 0}, "margin"),
+    ],
+)
+def test_what_is_not_there_cannot_be_compared(asked: dict[str, Any], said: str, study: Path) -> None:
+    with pytest.raises(ComparisonError, match=said):
+        compare(runs_dir=study, **asked)
+
+
+def test_a_filter_keeps_the_runs_whose_keys_say_so(tmp_path: Path) -> None:
+    write_arm(tmp_path, "none", [0.8, 0.8], lr=0.1)
+    write_arm(tmp_path, "nn", [0.8, 0.8], lr=0.1)
+    write_arm(tmp_path, "nn", [0.8, 0.8])
+    assert list(compare(runs_dir=tmp_path, where={"lr": 0.1}).arms["arm"]) == ["none", "nn"]
+    assert list(load_runs(runs_dir=tmp_path, where={"variant": "nn", "seed": 1})["lr"]) == [0.1, 0.5]
+    with pytest.raises(NoRuns, match=r"no run has lr=1; lr is 0.1 or 0.5"):
+        compare(runs_dir=tmp_path, where={"lr": 1})
+    with pytest.raises(NoRuns, match="no run has a key 'rate' to filter by; there are: arm, batch_size"):
+        compare(runs_dir=tmp_path, where={"rate": 1})
+
+
+def test_an_arm_s_baseline_is_the_one_without_dropout_that_shares_its_settings(tmp_path: Path) -> None:
+    for train_size in (1000, 10000):
+        write_arm(tmp_path, "none", [0.7, 0.7], train_size=train_size)
+        write_arm(tmp_path, "nn", [0.8, 0.8], train_size=train_size)
+    write_arm(tmp_path, "none", [0.8, 0.8])
+    write_arm(tmp_path, "nn", [0.8, 0.8])
+    differences = compare(runs_dir=tmp_path).differences
+    assert dict(zip(differences["arm"], differences["baseline"], strict=True)) == {
+        "nn,train_size=1000": "none,train_size=1000",
+        "nn,train_size=10000": "none,train_size=10000",
+        "nn,train_size=60000": "none,train_size=60000",
+    }
+
+
+def test_arms_go_by_a_swept_key(tmp_path: Path) -> None:
+    for p in ([0.5, 0.5], [0.2, 0.2]):
+        write_arm(tmp_path, "nn", [0.8, 0.8], drop_probs=p)
+    write_arm(tmp_path, "none", [0.7, 0.7])
+    arms = compare(runs_dir=tmp_path, by="drop_probs").arms
+    assert list(arms["arm"]) == ["nn,drop_probs=0.2-0.2", "nn,drop_probs=0.5-0.5", "none"]
+    assert list(arms["series"]) == ["nn", "nn", "none"]
+    assert list(arms["by"]) == [[0.2, 0.2], [0.5, 0.5], None]  # none has no use for it
+
+
+def test_settings_that_differ_are_listed_and_no_others(tmp_path: Path) -> None:
+    write_arm(tmp_path, "none", [0.8], lr=0.1)
+    write_arm(tmp_path, "nn", [0.8], lr=0.1)
+    write_arm(tmp_path, "nn", [0.8])
+    settings = compare(runs_dir=tmp_path).settings
+    assert list(settings.columns) == ["arm", "lr", "variant"]
+    assert list(settings["lr"]) == [0.1, 0.1, 0.5]
+    assert "Settings that differ" in printed(tmp_path)
+
+
+def test_settings_that_every_label_says_are_not_listed_again(study: Path) -> None:
+    assert "Settings that differ" not in printed(study)
+
+
+def test_a_metric_that_some_runs_lack_is_paired_on_the_others(tmp_path: Path) -> None:
+    write_arm(tmp_path, "none", [0.8, 0.81, 0.82])
+    *_, last = write_arm(tmp_path, "nn", [0.8, 0.81, 0.82])
+    table = pd.read_csv(last.path / EPOCHS)
+    table.assign(clean_train_acc=None).to_csv(last.path / EPOCHS, index=False, lineterminator="\n")
+    gap = compare(runs_dir=tmp_path, metric="gap")
+    assert list(gap.differences["pairs"]) == [2]
 
 
 # runs
@@ -538,7 +603,7 @@ def test_the_listing_shows_each_run_s_state_and_path(study: Path) -> None:
     (study / "dropout" / "broken").mkdir()
     (study / "dropout" / "broken" / RUN).write_text("{")
     out = io.StringIO()
-    display.show_runs(load_runs(runs_dir=study), Console(file=out))
+    display.show_tables([tables.runs(load_runs(runs_dir=study))], Console(file=out))
     lines = out.getvalue().splitlines()
     assert any(line.startswith("broken") and str(study) in line for line in lines)
     assert any(line.startswith("diverged") and "nn" in line for line in lines)
@@ -549,7 +614,7 @@ def test_broken_folders_alone_are_listed_too(tmp_path: Path) -> None:
     (tmp_path / "dropout" / "broken").mkdir(parents=True)
     (tmp_path / "dropout" / "broken" / RUN).write_text("{")
     out = io.StringIO()
-    display.show_runs(load_runs(runs_dir=tmp_path), Console(file=out))
+    display.show_tables([tables.runs(load_runs(runs_dir=tmp_path))], Console(file=out))
     assert "broken" in out.getvalue()
     with pytest.raises(NoRuns, match="cannot be read"):
         compare(runs_dir=tmp_path)
@@ -558,7 +623,7 @@ def test_broken_folders_alone_are_listed_too(tmp_path: Path) -> None:
 def test_a_run_that_has_no_epoch_yet_is_listed(tmp_path: Path) -> None:
     write_run(tmp_path, test_acc=[], status="interrupted")
     out = io.StringIO()
-    display.show_runs(load_runs(runs_dir=tmp_path), Console(file=out))
+    display.show_tables([tables.runs(load_runs(runs_dir=tmp_path))], Console(file=out))
     assert "interrupted  nn" in out.getvalue()
 
 

@@ -1,0 +1,154 @@
+"""What run folders say: a record per run, read from one small file each."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dropexp.metrics import METRICS
+from dropexp.runs import RUN, RunError, RunFolder, default_runs_dir, folders
+from dropexp.variants import NUM_TRAIN, VARIANTS
+
+NO_RUN = ("broken", "twice")  # a folder that cannot be read, and a second one of the same run
+
+
+class NoRuns(Exception):
+    """Nothing to compare; says how to get something."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What run.json says of a run; of a folder that cannot be read, why not."""
+
+    folder: RunFolder
+    study: str
+    status: str  # one of runs.STATUSES or of NO_RUN
+    why: str | None
+    seed: int | None = None
+    variant: str = ""
+    arm: str | None = None  # as declared in the config
+    hash: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    epoch: int | None = None
+    figures: dict[str, float] = field(default_factory=dict)  # METRICS at the last epoch
+
+    @cached_property
+    def key(self) -> str:
+        """Equal for the runs of one arm."""
+        return json.dumps({name: value for name, value in self.settings.items() if name != "seed"}, sort_keys=True)
+
+    @property
+    def base(self) -> str:
+        return self.arm or self.variant
+
+    def setting(self, name: str) -> Any:
+        """The value of a config key, or of "arm"; None where the variant has no use for it."""
+        if name == "arm":
+            return self.base
+        unused = VARIANTS[self.variant].unused if self.variant in VARIANTS else ()
+        value = None if name in unused else self.settings.get(name, self.config.get(name))
+        if name == "train_size" and value is None:
+            return NUM_TRAIN - int(self.config.get("validation_size", 0))
+        return value
+
+    def said(self) -> str:
+        why = f" ({self.why})" if self.why else ""
+        return f"seed {self.seed} {self.status}{why}"
+
+
+def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) -> list[Run]:
+    """The runs that are named; a second folder of the same run is marked as "twice". Raises NoRuns if there is none."""
+    place = Path(runs_dir) if runs_dir is not None else default_runs_dir()
+    wanted = [paths_or_names] if isinstance(paths_or_names, str) else list(paths_or_names)
+    try:
+        found = folders(wanted, place)
+    except RunError as error:
+        raise NoRuns(f"{error}; dropexp train -c FILE makes runs") from None
+    if not found:
+        raise NoRuns(f"no runs under {place}; dropexp train -c FILE makes some, --runs-dir names another place")
+    once: dict[tuple[str, str], Run] = {}
+    twice: list[Run] = []
+    for run in map(_read_run, found):
+        key = (run.study, run.hash or str(run.folder.path))
+        if key in once:
+            kept, spare = (run, once[key]) if run.status == "done" != once[key].status else (once[key], run)
+            twice.append(
+                replace(spare, status="twice", why=f"{spare.folder.path} is the same run as {kept.folder.path}")
+            )
+            run = kept
+        once[key] = run
+    return [*once.values(), *twice]
+
+
+def _read_run(folder: RunFolder) -> Run:
+    try:
+        info = folder.read_info()
+        status, last = info["status"], info.get("last") or {}
+        if status == "running" and not folder.held():
+            status = "interrupted"  # its process is gone
+        figures = {name: number(last.get(name)) for name in METRICS}
+        figures["gap"] = figures["clean_train_acc"] - figures["test_acc"]
+        return Run(
+            folder,
+            study=info["name"],
+            status=status,
+            why=info["why"],
+            seed=int(info["config"]["seed"]),
+            variant=info["config"]["variant"],
+            arm=info["arm"],
+            hash=info["hash"],
+            config=dict(info["config"]),
+            settings=dict(info["settings"]),
+            epoch=last.get("epoch"),
+            figures=figures,
+        )
+    except RunError as error:
+        why = str(error)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        why = f"{folder.path / RUN} is damaged ({error!r}); remove the folder and train again"
+    return Run(folder, folder.path.parent.name, "broken", why)
+
+
+def keep(runs: list[Run], wanted: Mapping[str, Any]) -> list[Run]:
+    """The runs whose config keys have these values; what is no run stays, to be named. Raises NoRuns if none has."""
+    readable = [run for run in runs if run.status not in NO_RUN]
+    if not wanted:
+        return runs
+    for key in wanted:
+        known = sorted({"arm", *(name for run in readable for name in run.config)})
+        if readable and key not in known:
+            raise NoRuns(f"no run has a key {key!r} to filter by; there are: {', '.join(known)}")
+    kept = [run for run in runs if run.status in NO_RUN or all(run.setting(k) == v for k, v in wanted.items())]
+    if not any(run.status not in NO_RUN for run in kept):
+        shown = ", ".join(f"{key}={text(value)}" for key, value in wanted.items())
+        values = "; ".join(
+            f"{key} is {' or '.join(sorted({text(run.setting(key)) for run in readable}, key=natural))}"
+            for key in wanted
+        )
+        raise NoRuns(f"no run has {shown}; {values}")
+    return kept
+
+
+def number(value: Any) -> float:
+    """A figure as it was read; NaN for what is none."""
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def text(value: Any) -> str:
+    """A setting as a label shows it: lists as 0.2-0.5, true, none."""
+    if isinstance(value, list):
+        return "-".join(map(text, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def natural(label: str) -> list[str | float]:
+    """Sorts lr=0.5 before lr=10."""
+    parts = re.split(r"(\d+(?:\.\d+)?(?:e-?\d+)?)", label)
+    return [float(part) if i % 2 else part for i, part in enumerate(parts)]

@@ -1,0 +1,189 @@
+"""The commands that read runs: compare, report, runs, export. What is heavy is imported when a command needs it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dropexp.answers import FAILED, say
+
+
+class Format(StrEnum):
+    """How a table is written."""
+
+    table = "table"
+    md = "md"
+    csv = "csv"
+    json = "json"
+    latex = "latex"
+
+
+class Bridge(StrEnum):
+    """A program that runs can be exported to."""
+
+    tensorboard = "tensorboard"
+    mlflow = "mlflow"
+
+
+RunsDir = Annotated[
+    Path | None,
+    typer.Option("--runs-dir", metavar="DIR", help="Where runs are. [default: $DROPEXP_RUNS or runs]"),
+]
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[RUN|NAME]…", help="Run folders or study names. [default: all]")
+]
+Filters = Annotated[
+    list[str] | None,
+    typer.Option("--filter", metavar="KEY=VALUE", help="Only runs whose config says so; may be repeated."),
+]
+
+
+def compare(
+    names: Names = None,
+    runs_dir: RunsDir = None,
+    by: Annotated[
+        str | None, typer.Option(metavar="KEY", help="A swept key: order the arms by it, and chart what it does.")
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(metavar="ARM", help="What differences are to. [default: the arm without dropout]"),
+    ] = None,
+    metric: Annotated[str, typer.Option(metavar="METRIC", help="What is compared.")] = "test_acc",
+    at: Annotated[str, typer.Option(metavar="last|best-val|best-test|EPOCH", help="The epoch that counts.")] = "last",
+    where: Filters = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="Say which arm the published figures fit best.")
+    ] = False,
+    margin: Annotated[
+        float, typer.Option(metavar="X", help="Differences within ±X count as none; in the metric's unit.")
+    ] = 0.003,
+    output: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Chart it too, as .png, .svg, .pdf or .html.")
+    ] = None,
+    requirements: Annotated[
+        list[str] | None,
+        typer.Option("--require", metavar="'ARM.METRIC >= X'", help="Exit with 1 unless it holds; may be repeated."),
+    ] = None,
+) -> None:
+    """Compare the arms of a study: means and spreads over seeds, differences and verdicts, published figures."""
+    from dropexp import comparison, requirement
+
+    result = comparison.compare(
+        names or (),
+        runs_dir,
+        baseline,
+        by=by,
+        metric=metric,
+        at=at,
+        where=_wanted(where),
+        likelihood=published,
+        margin=margin,
+    )
+    failures = [failure for line in requirements or [] if (failure := requirement.require(result, line))]
+    if output is Format.csv:
+        print(result.to_csv(), end="")
+    elif output is Format.json:
+        print(result.to_json())
+    else:
+        from rich.console import Console
+
+        from dropexp import display, tables
+
+        remarks = [*result.findings, *result.notes]
+        if output is Format.md:
+            print(tables.markdown(tables.of(result), remarks))
+        elif output is Format.latex:
+            print(tables.latex(tables.of(result), remarks))
+        else:
+            display.show(result, Console())
+    if plot:
+        from dropexp import charts
+
+        charts.save(charts.overview(result), plot)
+        say(f"chart: {plot}")
+    for failure in failures:
+        say(f"requirement failed: {failure}")
+    if failures:
+        raise typer.Exit(FAILED)
+
+
+def report(
+    names: Names = None,
+    runs_dir: RunsDir = None,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="Where to write it.")] = Path("report.html"),
+) -> None:
+    """Write one page on a study, for a browser, offline: verdicts, charts, tables, configs and where they came from."""
+    from dropexp import report
+    from dropexp.comparison import compare
+
+    report.write(compare(names or (), runs_dir, likelihood=True), out)
+    print(out)
+
+
+def runs(
+    names: Names = None,
+    runs_dir: RunsDir = None,
+    where: Filters = None,
+    output: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
+) -> None:
+    """List the runs: state, arm, seed, last epoch, test accuracy."""
+    from rich.console import Console
+
+    from dropexp import display, tables
+    from dropexp.arms import load_runs
+
+    found = load_runs(names or (), runs_dir, _wanted(where))
+    if output is Format.csv:
+        print(found.to_csv(index=False, lineterminator="\n"), end="")
+    elif output is Format.json:
+        print(found.to_json(orient="records", force_ascii=False, indent=2, double_precision=15))
+    elif output is Format.md:
+        print(tables.markdown([tables.runs(found)]))
+    elif output is Format.latex:
+        print(tables.latex([tables.runs(found)]))
+    else:
+        display.show_tables([tables.runs(found)], Console())
+
+
+def export(
+    to: Annotated[Bridge, typer.Option(help="Which program's files to write.")],
+    names: Names = None,
+    runs_dir: RunsDir = None,
+    out: Annotated[
+        str | None, typer.Option("-o", "--out", metavar="DIR|URI", help="Where to. [default: tensorboard, mlruns]")
+    ] = None,
+) -> None:
+    """Hand the runs to TensorBoard or MLflow; runs that were exported before are replaced, not doubled."""
+    from dropexp import export
+    from dropexp.history import read_runs
+
+    found = read_runs(names or (), runs_dir)
+    if to is Bridge.tensorboard:
+        exported = export.to_tensorboard(found, Path(out or "tensorboard"))
+    else:
+        exported = export.to_mlflow(found, out)
+    for reason in exported.skipped:
+        say(f"left out: {reason}")
+    say(f"{exported.runs} runs exported")
+    print(exported.place)
+
+
+def _wanted(filters: list[str] | None) -> dict[str, object]:
+    """What --filter asks for, its values read as in a config."""
+    from dropexp import yamlfile
+
+    wanted: dict[str, object] = {}
+    problems = []
+    for text in filters or []:
+        key, equals, value = text.partition("=")
+        if not equals:
+            problems.append(yamlfile.Problem(f"--filter {text}", "is not of the form key=value"))
+            continue
+        wanted[key.strip()], _ = yamlfile.parse(value, f"--filter {text}")
+    if problems:
+        raise yamlfile.ConfigError(problems)
+    return wanted

@@ -1,0 +1,192 @@
+"""Verdicts in words on arms that were compared over paired runs.
+
+The rules, in their order, for the family of comparisons that are printed together:
+
+BETTER, WORSE   Holm's p is below 5 % and the mean difference is at least the margin
+EQUIVALENT      the two one-sided t-tests say, at 5 %, that the difference is within the margin
+DETECTABLE      Holm's p is below 5 %, but the mean difference is below the margin
+INCONCLUSIVE    all else, and always below two pairs
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import count
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dropexp import stats
+from dropexp.stats import ALPHA
+
+Unit = Literal["points", "nats", "s"]
+
+_FACTOR: dict[Unit, int] = {"points": 100, "nats": 1, "s": 1}
+_DECIMALS: dict[Unit, int] = {"points": 2, "nats": 4, "s": 3}
+
+
+class Word(StrEnum):
+    """What the runs say of an arm beside its baseline."""
+
+    BETTER = "BETTER"
+    WORSE = "WORSE"
+    EQUIVALENT = "EQUIVALENT"
+    DETECTABLE = "DETECTABLE"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two arms and their differences, arm minus baseline, shape (n,): one per seed that both have.
+
+    `what` names the metric and the setting, as in "test accuracy after 5 epochs". Differences of the unit
+    "points" are fractions and are printed times 100.
+    """
+
+    arm: str
+    baseline: str
+    differences: NDArray[np.float64]
+    what: str
+    higher_is_better: bool
+    unit: Unit
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A word, the sentence that bears it out, and its figures; what is not known is NaN or None.
+
+    p             of the sign-flip test; `p_holm` is adjusted for all comparisons of two or more pairs
+    wins          share of pairs in which the arm is better, a tie half
+    p_equivalent  of a difference at or beyond the margin (TOST)
+    detectable    the smallest true difference that these pairs find in 4 studies of 5, in the differences' unit
+    pairs_needed  how many pairs would find one as small as the margin as often
+    """
+
+    word: Word
+    sentence: str
+    p: float
+    p_holm: float
+    wins: float
+    p_equivalent: float
+    detectable: float
+    pairs_needed: int | None
+
+
+def judge(pairs: Sequence[Pair], margin: float) -> list[Verdict]:
+    """A verdict per pair; all are one family. `margin`, in the differences' unit, is the least that matters.
+
+    Raises ValueError if the margin is not positive or a difference is not finite.
+    """
+    p_values = [_sign_flip_p(pair) for pair in pairs]
+    return [_Case(pair, p_values, i, margin).verdict() for i, pair in enumerate(pairs)]
+
+
+def _sign_flip_p(pair: Pair) -> float:
+    # A single pair is no test, so it shall not make Holm stricter on the others.
+    return stats.sign_flip_p(pair.differences) if len(pair.differences) > 1 else math.nan
+
+
+class _Case:
+    """A pair, member `i` of its family, and all that its verdict rests on."""
+
+    def __init__(self, pair: Pair, p_values: list[float], i: int, margin: float) -> None:
+        self.pair, self.p_values, self.i, self.margin = pair, p_values, i, margin
+        self.family = sum(not math.isnan(p) for p in p_values)
+        self.p_holm = stats.holm(p_values)[i]
+        self.p_equivalent = stats.tost_p(pair.differences, margin)
+        self.difference = stats.paired_difference(pair.differences, np.zeros_like(pair.differences))
+        self.n = self.difference.pairs
+        sd = stats.spread(pair.differences).sd
+        self.detectable = stats.detectable(sd, self.n)
+        self.pairs_needed = stats.pairs_needed(sd, margin)
+        self.gains = pair.differences if pair.higher_is_better else -pair.differences
+        self.better = self.difference.mean > 0 if pair.higher_is_better else self.difference.mean < 0
+
+    def verdict(self) -> Verdict:
+        word, wins = self.word(), stats.win_rate(self.gains)
+        tests = (self.p_values[self.i], self.p_holm, wins, self.p_equivalent, self.detectable, self.pairs_needed)
+        return Verdict(word, self.sentence(word), *tests)
+
+    def word(self) -> Word:
+        size = abs(self.difference.mean)
+        if self.p_holm < ALPHA and (size > self.margin or math.isclose(size, self.margin)):
+            return Word.BETTER if self.better else Word.WORSE
+        if self.p_equivalent < ALPHA:
+            return Word.EQUIVALENT
+        return Word.DETECTABLE if self.p_holm < ALPHA else Word.INCONCLUSIVE
+
+    def sentence(self, word: Word) -> str:
+        arm, baseline, what = self.pair.arm, self.pair.baseline, self.pair.what
+        if word is Word.EQUIVALENT:
+            return (
+                f"{arm} and {baseline} are EQUIVALENT WITHIN ±{self.bound()} in {what}: {self.estimate()}, "
+                f"{_p(self.p_equivalent)} against a true difference of {self.bound()} or more, {self.n} pairs."
+            )
+        if word is Word.INCONCLUSIVE:
+            return f"{arm} against {baseline} in {what} is INCONCLUSIVE: {self.doubts()}"
+        side = "better" if self.better else "worse"
+        wins = int((self.gains > 0 if self.better else self.gains < 0).sum())
+        support = f"{self.estimate()}, {self.chance()}, {side} in {wins} of {self.n} pairs."
+        if word is Word.DETECTABLE:
+            margin = f"DETECTABLE BUT BELOW THE MARGIN of {self.bound()}"
+            return f"{arm} is {side} than {baseline} in {what}, {margin}: {support}"
+        return f"{arm} is {word} than {baseline} in {what}: {support}"
+
+    def doubts(self) -> str:
+        """Why there is no verdict, and what it would take."""
+        if self.n == 0:
+            return "they have no seed in common."
+        if self.n == 1:
+            return f"{self.estimate()} with one seed, and one run is not a result."
+        said = [f"{self.estimate()}, {self.chance()}."]
+        enough = next(n for n in count(2) if self.least_p(n) < ALPHA)
+        if self.pairs_needed is not None and self.pairs_needed > self.n:
+            said.append(
+                f"{self.n} pairs find a true difference in 4 studies of 5 only from {self.amount(self.detectable)} on; "
+                f"about {max(self.pairs_needed, enough)} seeds would do so for {self.bound()}."
+            )
+        if enough > self.n:
+            others = f" and {self.family} comparisons" if self.family > 1 else ""
+            said.append(
+                f"With {self.n} pairs{others} p cannot fall below {self.least_p(self.n):.3g}, "
+                f"so BETTER and WORSE are out of reach with fewer than {enough} seeds."
+            )
+        if len(said) == 1:
+            said.append(f"They show neither that there is a difference nor that it is within ±{self.bound()}.")
+        return " ".join(said)
+
+    def least_p(self, pairs: int) -> float:
+        """The smallest Holm-adjusted p that so many pairs could give beside the family's other p-values."""
+        others = self.p_values[: self.i], self.p_values[self.i + 1 :]
+        return stats.holm([*others[0], stats.least_sign_flip_p(pairs), *others[1]])[self.i]
+
+    def estimate(self) -> str:
+        d = self.difference
+        known = not math.isnan(d.low)
+        interval = f", 95 % interval [{self.figure(d.low, '+')}, {self.figure(d.high, '+')}]" if known else ""
+        return f"{self.amount(d.mean, '+')}{interval}"
+
+    def chance(self) -> str:
+        return _p(self.p_holm) + (f" (Holm, {self.family} comparisons)" if self.family > 1 else "")
+
+    def bound(self) -> str:
+        return f"{self.margin * _FACTOR[self.pair.unit]:g} {self.pair.unit}"
+
+    def amount(self, value: float, sign: str = "") -> str:
+        return f"{self.figure(value, sign)} {self.pair.unit}"
+
+    def figure(self, value: float, sign: str = "") -> str:
+        unit = self.pair.unit
+        return f"{value * _FACTOR[unit]:{sign}z.{_DECIMALS[unit]}f}"
+
+
+def _p(p: float) -> str:
+    if p < 0.001:
+        return "p < 0.001"
+    # Rounding must not carry a p across the 5 % that the word rests on.
+    decimals = next(k for k in count(3) if (round(p, k) < ALPHA) == (p < ALPHA))
+    return f"p = {p:.{decimals}f}"
