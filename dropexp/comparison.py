@@ -200,12 +200,14 @@ def _runs(arm: Arm, by: str | None) -> list[dict[str, Any]]:
 
 
 def _curves(arms: list[Arm], by: str | None) -> pd.DataFrame:
-    tables = [
-        {**_named(arm, by), "seed": seed, "epoch": np.arange(1, len(curves["test_acc"]) + 1), **curves}
-        for arm in arms
-        for seed, curves in arm.curves.items()
-    ]
-    return pd.concat(map(pd.DataFrame, tables), ignore_index=True) if tables else pd.DataFrame()
+    runs = [(arm, seed, curves) for arm in arms for seed, curves in arm.curves.items()]
+    if not runs:
+        return pd.DataFrame()
+    lengths = [len(curves["test_acc"]) for *_, curves in runs]
+    told = pd.DataFrame([{**_named(arm, by), "seed": seed} for arm, seed, _ in runs])
+    table = told.loc[np.repeat(told.index, lengths)].reset_index(drop=True)
+    table["epoch"] = np.concatenate([np.arange(1, length + 1) for length in lengths])
+    return table.assign(**{name: np.concatenate([curves[name] for *_, curves in runs]) for name in METRICS})
 
 
 def _settings(arms: list[Arm]) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich import box
 from rich.cells import cell_len
@@ -14,6 +14,7 @@ from dropexp.comparison import Comparison
 from dropexp.tables import Table, of
 
 FOLD_WIDTH = 12  # a name is not folded into less
+LONG = 1000  # rows; folding takes a millisecond each
 
 
 def show(comparison: Comparison, console: Console) -> None:
@@ -35,14 +36,49 @@ def show_tables(tables: Iterable[Table], console: Console) -> None:
 
 
 def _print(table: Table, console: Console) -> None:
-    """A pipe gets the natural width; a terminal folds words, and runs over rather than cut a figure."""
-    drawn = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    """A pipe gets the natural width, and so does a long listing; a terminal that is narrower folds words."""
+    widths = [max(map(cell_len, _lines(table, i))) for i in range(len(table.headers))]
+    soft = not console.is_terminal
+    if table.title:
+        console.print(Text(table.title, style="bold"), soft_wrap=soft)
+    if soft or len(table.rows) > LONG or sum(widths) + 2 * (len(widths) - 1) <= console.width:
+        lines = _natural(table, widths)
+    else:
+        with console.capture() as capture:
+            console.print(_folded(table, console.width), crop=False)
+        lines = capture.get().splitlines()
+    console.out("\n".join(line.rstrip() if soft else line for line in lines), highlight=False)
+    if table.legend:
+        console.print(Text(table.legend, style="dim"), soft_wrap=soft)
+    console.print()
+
+
+def _lines(table: Table, i: int) -> list[str]:
+    """What stands in a column, line by line."""
+    return [line for cell in (table.headers[i], *(row[i] for row in table.rows)) for line in cell.split("\n")]
+
+
+def _natural(table: Table, widths: list[int]) -> list[str]:
+    def laid(cells: Sequence[str]) -> str:
+        blanks = [" " * (width - cell_len(cell)) for cell, width in zip(cells, widths, strict=True)]
+        padded = [c + b if i in table.left else b + c for i, (c, b) in enumerate(zip(cells, blanks, strict=True))]
+        return "  ".join(padded)
+
+    headers = [header.split("\n") for header in table.headers]
+    height = max(map(len, headers))
+    heads = zip(*([""] * (height - len(header)) + header for header in headers), strict=True)
+    rule = "─" * (sum(widths) + 2 * (len(widths) - 1))
+    return [*map(laid, heads), rule, *map(laid, table.rows)]
+
+
+def _folded(table: Table, width: int) -> Grid:
+    """Words fold, and a figure runs over rather than be cut."""
+    grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for i, header in enumerate(table.headers):
-        cells = [row[i] for row in table.rows]
-        words = [word for cell in [*cells, header] for word in cell.split()]
-        lines = [line for cell in [*cells, header] for line in cell.split("\n")]
+        lines = _lines(table, i)
         folds = i in table.fold
-        drawn.add_column(
+        words = [word for line in lines for word in line.split()]
+        grid.add_column(
             Text(header),
             justify="left" if i in table.left else "right",
             overflow="fold",
@@ -50,19 +86,6 @@ def _print(table: Table, console: Console) -> None:
             min_width=min(FOLD_WIDTH, max(map(cell_len, words))) if folds else max(map(cell_len, lines)),
         )
     for row in table.rows:
-        drawn.add_row(*map(Text, row))
-    endless = console.options.update(width=100_000)
-    drawn.width = console.measure(drawn, options=endless).maximum
-    soft = not console.is_terminal
-    if console.is_terminal:
-        least = sum(column.min_width or 0 for column in drawn.columns) + 2 * (len(drawn.columns) - 1)
-        drawn.width = max(least, min(drawn.width, console.width))
-    if table.title:
-        console.print(Text(table.title, style="bold"), soft_wrap=soft)
-    with console.capture() as capture:
-        console.print(drawn, crop=False)
-    for line in capture.get().splitlines():
-        console.out(line.rstrip() if soft else line, highlight=False)
-    if table.legend:
-        console.print(Text(table.legend, style="dim"), soft_wrap=soft)
-    console.print()
+        grid.add_row(*map(Text, row))
+    grid.width = max(width, sum(column.min_width or 0 for column in grid.columns) + 2 * (len(grid.columns) - 1))
+    return grid
