@@ -184,12 +184,13 @@ def _fits(fits: pd.DataFrame) -> Table:
     records = fits.to_dict("records")
     rows = [
         [
-            f["arm"],
-            str(f["n"]),
-            f"{f['log_likelihood'] - records[0]['log_likelihood']:+.2f}",
-            _figure(f["right"], ".0%"),
+            fit["arm"],
+            str(fit["n"]),
+            f"{fit['log_likelihood'] - records[0]['log_likelihood']:+.2f}",
+            f"{fit['right']} of {fit['n']}",
+            f"{fit['right']} of {fit['given']}",
         ]
-        for f in records
+        for fit in records
     ]
     return Table(
         f"{records[0]['study']}: which arm the {records[0]['figures']} published figures fit",

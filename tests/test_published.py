@@ -29,9 +29,9 @@ def said(notes: list[str], *parts: str) -> bool:
     return any(all(part in note for part in parts) for note in notes)
 
 
-def printed(runs_dir: Path) -> str:
+def printed(runs_dir: Path, likelihood: bool = False) -> str:
     out = io.StringIO()
-    display.show(compare(runs_dir=runs_dir), Console(file=out))
+    display.show(compare(runs_dir=runs_dir, likelihood=likelihood), Console(file=out))
     return out.getvalue()
 
 
@@ -149,6 +149,7 @@ def test_the_printed_figures_are_given_to_the_arm_they_fit(tmp_path: Path) -> No
     assert best["right"] >= 19
     assert second["right"] >= 19
     assert any("fit old best" in finding for finding in comparison.findings)
+    assert f"{best['right']} of {best['given']}" in printed(tmp_path, likelihood=True)
 
 
 def test_arms_that_do_not_differ_are_not_told_apart(tmp_path: Path) -> None:
