@@ -154,7 +154,7 @@ def export(
     names: Names = None,
     runs_dir: RunsDir = None,
     out: Annotated[
-        str | None, typer.Option("-o", "--out", metavar="DIR|URI", help="Where to. [default: tensorboard, mlruns]")
+        str | None, typer.Option("-o", "--out", metavar="DIR|URI", help="Where to. [default: tensorboard, sqlite:///mlflow.db]")
     ] = None,
 ) -> None:
     """Hand the runs to TensorBoard or MLflow; runs that were exported before are replaced, not doubled."""
@@ -165,7 +165,7 @@ def export(
     if to is Bridge.tensorboard:
         exported = export.to_tensorboard(found, Path(out or "tensorboard"))
     else:
-        exported = export.to_mlflow(found, out)
+        exported = export.to_mlflow(found, out or export.MLFLOW_URI)
     for reason in exported.skipped:
         say(f"left out: {reason}")
     say(f"{exported.runs} runs exported")
