@@ -15,10 +15,10 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help study install test lint check train compare bench clean
+.PHONY: help study install test test-browser lint check train compare report bench clean
 
 help:     ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
 
 study:    ## install, train the study (none, nn, scratch; 5 seeds; 5 epochs) and compare
 study: .venv/installed
@@ -31,6 +31,13 @@ install: .venv/installed
 test:     ## run the whole test suite
 test: .venv/installed-dev
 	$(BIN)/python -m pytest
+
+test-browser: ## test the report in Chromium, which it installs as root on Debian and Ubuntu
+test-browser: .venv/installed-browser
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
+	{ test "$$(id -u)" = 0 && command -v apt-get && apt-get update -q && apt-get install -q --yes chromium; } || \
+	{ echo 'no browser: put chromium, chromium-browser or google-chrome on the PATH' >&2; exit 1; }
+	$(BIN)/python -m pytest tests/browser
 
 lint:     ## check style and types
 lint: .venv/installed-dev
@@ -48,6 +55,11 @@ compare:  ## compare RUNS (names or folders; all if not said)
 compare: .venv/installed
 	@$(BIN)/dropexp compare $(RUNS)
 
+report:   ## train the study if it is not, and write report.html on RUNS (the study if not said)
+report: .venv/installed
+	$(BIN)/dropexp train --config configs/dropout.yaml
+	$(BIN)/dropexp report $(or $(RUNS),dropout)
+
 bench:    ## time an epoch here beside the book's loop
 bench: .venv/installed
 	@$(BIN)/dropexp bench
@@ -62,4 +74,8 @@ clean:    ## remove the environment and caches; runs and data stay
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.venv/installed-browser: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,browser]'
 	@touch $@

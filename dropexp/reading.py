@@ -84,6 +84,11 @@ def compare(
         margin=margin,
     )
     failures = [failure for line in requirements or [] if (failure := requirement.require(result, line))]
+    if plot:
+        from dropexp import charts
+
+        charts.save(charts.overview(result), plot)
+        say(f"chart: {plot}")
     if output is Format.csv:
         print(result.to_csv(), end="")
     elif output is Format.json:
@@ -100,11 +105,6 @@ def compare(
             print(tables.latex(tables.of(result), remarks))
         else:
             display.show(result, Console())
-    if plot:
-        from dropexp import charts
-
-        charts.save(charts.overview(result), plot)
-        say(f"chart: {plot}")
     for failure in failures:
         say(f"requirement failed: {failure}")
     if failures:
@@ -154,7 +154,8 @@ def export(
     names: Names = None,
     runs_dir: RunsDir = None,
     out: Annotated[
-        str | None, typer.Option("-o", "--out", metavar="DIR|URI", help="Where to. [default: tensorboard, sqlite:///mlflow.db]")
+        str | None,
+        typer.Option("-o", "--out", metavar="DIR|URI", help="Where to. [default: tensorboard, sqlite:///mlflow.db]"),
     ] = None,
 ) -> None:
     """Hand the runs to TensorBoard or MLflow; runs that were exported before are replaced, not doubled."""

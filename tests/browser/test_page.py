@@ -1,0 +1,247 @@
+"""The page in a real browser. Not part of the suite: `make test-browser` installs what it needs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from fake_runs import publish, write_arm, write_run
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from test_report import write_study_of
+
+from dropexp.comparison import compare
+from dropexp.report import write
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+WIDE: ViewportSize = {"width": 1280, "height": 900}
+NARROW: ViewportSize = {"width": 400, "height": 800}
+LONG = "from-scratch-with-a-rather-long-name,as-someone-may-well-call-it"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    assert found, f"none of {', '.join(BROWSERS)} is on the PATH"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page that has every section."""
+    runs_dir = tmp_path_factory.mktemp("runs")
+    for lr in (0.1, 0.5):
+        write_study_of(runs_dir, lr=lr)
+    write_arm(runs_dir, "scratch", [0.8, 0.81, 0.805], arm=LONG, momentum=0.9)
+    write_run(runs_dir, "nn", 7, [0.1], status="diverged", why="the loss is not finite in epoch 1", lr=0.5)
+    accs = [0.74, 0.79, 0.82, 0.83, 0.84]
+    publish(runs_dir, arm="nn", source="a book", train_acc=accs, test_acc=accs, loss=[0.9, 0.6, 0.5, 0.45, 0.42])
+    out = tmp_path_factory.mktemp("out") / "report.html"
+    write(compare((), runs_dir, by="lr", likelihood=True), out)
+    return out
+
+
+@contextmanager
+def opened(
+    browser: Browser, report: Path, size: ViewportSize = WIDE, *, dark: bool = False, script: bool = True
+) -> Generator[Page]:
+    """The page with its charts drawn; nothing may have been said on the console or asked of a network."""
+    context = browser.new_context(viewport=size, color_scheme="dark" if dark else "light", java_script_enabled=script)
+    page = context.new_page()
+    said: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(report.as_uri())
+    if script:
+        all_drawn(page)
+    yield page
+    assert said == []
+    assert [url for url in asked if not url.startswith("data:")] == [report.as_uri()]
+    context.close()
+
+
+def all_drawn(page: Page) -> None:
+    page.wait_for_function("[...document.querySelectorAll('.chart')].every(chart => chart.querySelector('svg'))")
+    page.wait_for_timeout(200)
+
+
+def overflow(page: Page) -> int:
+    width: int = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return width
+
+
+def test_every_figure_is_drawn(browser: Browser, report: Path) -> None:
+    with opened(browser, report) as page:
+        figures = page.locator("figure")
+        assert figures.count() == 6
+        for figure in figures.all():
+            assert figure.locator("svg [class*='mark-'] path, svg [class*='mark-'] line").count() >= 3
+            assert len(figure.locator("> .scroll > [role=img]").get_attribute("aria-label") or "") > 40
+            box, outer = figure.locator("svg").bounding_box(), figure.bounding_box()
+            assert box and outer and box["x"] + box["width"] <= outer["x"] + outer["width"] + 1
+
+
+def test_a_tooltip_says_what_is_under_the_pointer(browser: Browser, report: Path) -> None:
+    with opened(browser, report) as page:
+        page.locator("#chart-arms svg .mark-symbol path").first.hover()
+        tooltip = page.locator("#vg-tooltip-element.visible")
+        tooltip.wait_for()
+        assert re.search(r"seed\s*\d", tooltip.inner_text())
+
+
+def test_a_click_dims_the_other_arms(browser: Browser, report: Path) -> None:
+    with opened(browser, report) as page:
+        marks = page.locator("#chart-arms svg .mark-symbol path")
+
+        def opacities() -> list[str]:
+            found: list[str] = marks.evaluate_all("all => all.map(mark => getComputedStyle(mark).opacity)")
+            return found
+
+        before = opacities()
+        marks.first.click()
+        page.wait_for_timeout(200)
+        after = opacities()
+        assert len(set(before)) == 1 and len(set(after)) == 2
+        assert after[0] == before[0] and float(min(after)) < float(before[0])
+
+
+def test_the_keyboard_reaches_everything_that_scrolls(browser: Browser, report: Path) -> None:
+    with opened(browser, report, NARROW) as page:
+        regions = page.locator("[role=region]:not(details *)").evaluate_all("all => all.map(e => e.ariaLabel)")
+        reached: list[str] = []
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            reached.append(page.evaluate("document.activeElement.ariaLabel ?? document.activeElement.innerText"))
+        assert reached[0] == "Skip to the content"
+        assert len(regions) >= 12 and set(regions) <= set(reached)
+        assert "Every setting of none,lr=0.1" in reached
+
+
+def test_focus_can_be_seen_and_the_content_skipped_to(browser: Browser, report: Path) -> None:
+    with opened(browser, report) as page:
+        page.keyboard.press("Tab")
+        link = page.locator(".skip")
+        box = link.bounding_box()
+        assert box and box["x"] >= 0
+        assert link.evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "content"
+
+
+def test_dark_and_light_follow_the_reader(browser: Browser, report: Path) -> None:
+    with opened(browser, report) as page:
+
+        def colours() -> tuple[str, str]:
+            body: str = page.locator("body").evaluate("e => getComputedStyle(e).backgroundColor")
+            label: str = page.locator("#chart-learning svg .role-axis-label text").first.evaluate(
+                "e => getComputedStyle(e).fill"
+            )
+            return body, label
+
+        light = colours()
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_timeout(1000)
+        all_drawn(page)
+        dark = colours()
+        assert light[0] != dark[0] and light[1] != dark[1]
+        page.emulate_media(color_scheme="light")
+        page.wait_for_timeout(1000)
+        all_drawn(page)
+        assert colours() == light
+    with opened(browser, report, dark=True) as page:
+        assert colours() == dark
+
+
+CONTRAST = """() => {
+  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+  const luminance = ([r, g, b]) => [r, g, b].map((v) => v / 255)
+    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (e) => {
+    for (; e; e = e.parentElement) {
+      const colour = parse(getComputedStyle(e).backgroundColor);
+      if (colour.length < 4 || colour[3] > 0) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const poor = [];
+  for (const e of document.querySelectorAll("main *, header *, footer *")) {
+    if (![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
+    const style = getComputedStyle(e);
+    const [a, b] = [luminance(parse(e.closest("svg") ? style.fill : style.color)), luminance(behind(e))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) poor.push(`${e.tagName} ${e.textContent.trim().slice(0, 40)}: ${ratio.toFixed(2)}`);
+  }
+  return poor;
+}"""
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_text_stands_out(browser: Browser, report: Path, dark: bool) -> None:
+    with opened(browser, report, dark=dark) as page:
+        assert page.evaluate(CONTRAST) == []
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW, {"width": 320, "height": 600}])
+def test_the_page_never_scrolls_sideways(browser: Browser, report: Path, size: ViewportSize) -> None:
+    with opened(browser, report, size) as page:
+        for details in page.locator("summary").all():
+            details.click()
+        assert overflow(page) <= 0
+
+
+def test_text_in_charts_can_be_read_on_a_phone(browser: Browser, report: Path) -> None:
+    with opened(browser, report, NARROW) as page:
+        heights = page.locator(".chart svg text").evaluate_all(
+            "all => all.map(e => e.getBoundingClientRect().height).filter(h => h > 0)"
+        )
+        assert min(heights) >= 8
+
+
+def test_paper_gets_everything_in_black_on_white(browser: Browser, report: Path) -> None:
+    with opened(browser, report, dark=True) as page:
+        page.emulate_media(media="print")
+        page.wait_for_timeout(1000)
+        all_drawn(page)
+        assert page.locator("body").evaluate("e => getComputedStyle(e).backgroundColor") == "rgb(255, 255, 255)"
+        assert page.evaluate(CONTRAST) == []
+        assert page.locator("details:not([open])").count() == 0
+        cut = "all => all.filter(e => getComputedStyle(e).overflowX !== 'visible').length"
+        assert page.locator(".scroll").evaluate_all(cut) == 0
+        page.emulate_media(media="screen")
+        page.wait_for_timeout(1000)
+        assert page.locator("details[open]").count() == 0
+        assert page.pdf().startswith(b"%PDF")
+
+
+def test_without_scripts_words_and_tables_say_it(browser: Browser, report: Path) -> None:
+    with opened(browser, report, script=False) as page:
+        assert page.locator(".chart svg").count() == 0
+        words = page.locator(".chart p")
+        assert words.count() == 6
+        assert all(word.is_visible() for word in words.all())
+        page.locator("summary").first.click()
+        assert page.locator("details pre").first.is_visible()
+
+
+def test_nothing_that_a_run_is_called_becomes_markup(browser: Browser, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write_run(tmp_path / "runs", "none", seed, 0.8, arm="<img src=x onerror=alert(1)>")
+        write_run(tmp_path / "runs", "nn", seed, 0.81, arm="</script><script>alert(1)</script>")
+    write(compare((), tmp_path / "runs"), tmp_path / "report.html")
+    with opened(browser, tmp_path / "report.html") as page:
+        assert page.locator("img").count() == 0 and page.locator("script").count() == 3
+        assert (
+            "</script><script>alert(1)</script>" in page.locator("#arms").locator("..").locator("th").all_inner_texts()
+        )
+        page.locator("#chart-arms svg .mark-symbol path").first.hover()
+        page.locator("#vg-tooltip-element.visible").wait_for()
+        assert page.locator("#vg-tooltip-element img, #vg-tooltip-element script").count() == 0
