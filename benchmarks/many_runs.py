@@ -30,7 +30,9 @@ def write_runs(runs_dir: Path, count: int) -> None:
     arms = [("none", 0.0)] + [(variant, i / count) for i in range(count) for variant in ("nn", "scratch")]
     for i in range(count):
         variant, p = arms[i // SEEDS]
-        _write(runs_dir, Config(variant=variant, drop_probs=[0.2, 0.2 + p], seed=i % SEEDS), draw)
+        _write(
+            runs_dir, Config.model_validate({"variant": variant, "drop_probs": [0.2, 0.2 + p], "seed": i % SEEDS}), draw
+        )
 
 
 def _write(runs_dir: Path, config: Config, draw: random.Random) -> None:

@@ -130,8 +130,6 @@ def compare(
     differences = _differences(arms, _baselines(arms, baseline, notes), METRICS[metric], what, margin, notes)
     found = published.sources(arms, notes)
     fits = [rows for source in found if (rows := published.fits(source, notes))] if likelihood else []
-    if likelihood and not found:
-        notes.append("no config here has published figures to fit")
     findings = [*differences["sentence"], *map(published.fit_in_words, fits)]
     return Comparison(
         METRICS[metric],

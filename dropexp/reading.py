@@ -83,6 +83,8 @@ def compare(
         likelihood=published,
         margin=margin,
     )
+    if published and result.published.empty:
+        say("no config here has published figures")
     failures = [failure for line in requirements or [] if (failure := requirement.require(result, line))]
     if plot:
         from dropexp import charts
