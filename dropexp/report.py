@@ -20,7 +20,7 @@ from altair.typing import ChartType
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from dropexp import charts, tables
+from dropexp import charts, drawing, tables
 from dropexp.comparison import MARGIN, Comparison
 from dropexp.configfile import NAME, NAME_BYTES
 from dropexp.runs import RunFolder, read_study, write_whole
@@ -93,7 +93,7 @@ def page(comparison: Comparison) -> str:
         origins=_origins(runs),
         recipes=[_recipe(study, own) for study in studies if (own := [run for run in runs if run.study == study])],
         commands=_commands(comparison, runs, studies),
-        figures=_in_script({"charts": specs, "themes": {"light": charts.theme(False), "dark": charts.theme(True)}}),
+        figures=_in_script({"charts": specs, "themes": {"light": drawing.theme(False), "dark": drawing.theme(True)}}),
         vega=_vega(),
     )
 

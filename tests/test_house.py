@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "dropexp"
 ROOMS = sorted(path.stem for path in PACKAGE.glob("*.py"))
 TORCH_ROOMS = {"benchmark", "data", "device", "experiment", "execute", "fit", "fused", "modules", "noise", "products",
                "scratch", "streams", "variants"}  # fmt: skip
-PANDAS_ROOMS = {"arms", "charts", "comparison", "report", "tables"}
+PANDAS_ROOMS = {"arms", "charts", "comparison", "drawing", "report", "tables"}
 RICH_ROOMS = {"display", "progress", "cli", "reading"}
 COMMANDS = {"cli", "reading"}
 
