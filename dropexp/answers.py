@@ -57,7 +57,7 @@ def _explained(error: Exception) -> tuple[str, int]:
     kinds = {
         ("dropexp.yamlfile", "ConfigError"): USAGE,
         ("dropexp.device", "DeviceError"): USAGE,
-        ("dropexp.comparison", "ComparisonError"): USAGE,
+        ("dropexp.baselines", "ComparisonError"): USAGE,
         ("dropexp.charts", "ChartError"): USAGE,
         ("dropexp.export", "ExportError"): FAILED,
         ("dropexp.fetch", "DataError"): NO_DATA,

@@ -121,14 +121,14 @@ def arms_of(runs: list[Run], notes: list[str], at: str = "last", by: str | None 
     """
     notes += [f"left out: {run.why}" for run in runs if run.status in NO_RUN]
     labels, series = labels_of(runs), labels_of(runs, [by] if by else [])
-    members: dict[str, list[Run]] = defaultdict(list)
+    members: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
         if run.status not in NO_RUN:
-            members[labels[run.study, run.key]].append(run)
+            members[run.study, run.key].append(run)
     arms = []
-    for label, group in members.items():
-        first = group[0]
-        arm = Arm(label, series[first.study, first.key], first, {}, {}, {}, sum(r.status == "diverged" for r in group))
+    for key, group in members.items():
+        label, first = labels[key], group[0]
+        arm = Arm(label, series[key], first, {}, {}, {}, sum(r.status == "diverged" for r in group))
         for run in sorted(group, key=lambda run: run.seed or 0):
             if run.status != "done":
                 notes.append(f"{label}: {run.said()}" + ("" if run.status == "diverged" else ", left out"))
@@ -153,10 +153,11 @@ def arms_of(runs: list[Run], notes: list[str], at: str = "last", by: str | None 
 
 def _curves(run: Run) -> Curves:
     rows = run.folder.read_rows()
-    if not rows or rows[-1].get("epoch") != run.epoch:
-        raise RunError(f"the table in {run.folder.path} does not end at epoch {run.epoch}; train with --force")
+    if run.epoch is None or [row.get("epoch") for row in rows] != list(range(1, run.epoch + 1)):
+        raise RunError(f"the table in {run.folder.path} has not the epochs 1 to {run.epoch}; train with --force")
     curves = {name: np.array([number(row.get(name)) for row in rows]) for name in METRICS if name != "gap"}
-    return {**curves, "gap": curves["clean_train_acc"] - curves["test_acc"]}
+    with np.errstate(invalid="ignore"):  # a damaged table may say inf
+        return {**curves, "gap": curves["clean_train_acc"] - curves["test_acc"]}
 
 
 def _epoch(curves: Curves, at: str) -> int:

@@ -14,11 +14,13 @@ import pandas as pd
 
 from dropexp import published, verdicts
 from dropexp.arms import Arm, arms_of
+from dropexp.baselines import ComparisonError, baselines, caveat
 from dropexp.history import NoRuns, keep, read_runs, text
-from dropexp.metrics import METRICS, Metric
+from dropexp.metrics import MARGIN, METRICS, Metric
 from dropexp.published import FITS, PUBLISHED
 from dropexp.runs import FINISHED
 from dropexp.stats import paired_difference, spread
+from dropexp.variants import NUM_TRAIN
 
 ARMS = ("arm", "series", "study", "by", "n", "diverged", "mean", "sd", *METRICS, "curve")
 DIFFERENCES = (
@@ -26,11 +28,11 @@ DIFFERENCES = (
     *("detectable", "pairs_needed", "verdict", "sentence"),
 )
 AT = ("last", "best-val", "best-test")
-MARGIN = 0.003
-
-
-class ComparisonError(ValueError):
-    """A baseline, metric, epoch or requirement that names nothing here; says what it could name."""
+MARGINS = (1e-6, 1e6)
+HOW_TO_HAVE = {
+    **dict.fromkeys(("val_acc", "val_loss"), "; set validation_size"),
+    **dict.fromkeys(("clean_train_acc", "clean_train_loss", "gap"), "; set eval_train"),
+}
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,10 @@ class Comparison:
 
     metric, what what is compared, and in words: "test accuracy after 5 epochs"
     by, margin   the key that arms go by, if any; differences within ±margin, in the metric's unit, count as none
-    arms         a row per arm, columns `ARMS`: `mean` and `sd` of the metric, means of every other over the seeds;
-                 `curve` a list, the metric's mean per epoch; `series` the label without `by`, whose value is in `by`
+    asked        what else was asked for, as the command's options: baseline, at, filter, published
+    arms         a row per arm, columns `ARMS`: `mean` and `sd` of the metric, means of every other over the seeds
+                 (`seconds`: the median), of the runs that know them; `curve` a list, the metric's mean per epoch;
+                 `series` the label without `by`, whose value is in `by`
     differences  a row per arm that has a baseline, columns `DIFFERENCES`: arm minus baseline, paired by seed, with
                  its 95 % t-interval, sign-flip p, the same after Holm, share of pairs won, TOST p, the
                  difference that so many pairs find in 80 of 100 studies, how many pairs find the margin, and the
@@ -60,6 +64,7 @@ class Comparison:
     what: str
     by: str | None
     margin: float
+    asked: list[str]
     arms: pd.DataFrame
     differences: pd.DataFrame
     published: pd.DataFrame
@@ -108,13 +113,16 @@ def compare(
     """
     if metric not in METRICS:
         raise ComparisonError(f"no metric {metric!r}; there are: {', '.join(METRICS)}")
-    if margin <= 0:
-        raise ComparisonError(f"a margin of {margin} holds nothing; it is a number above 0, in the metric's unit")
+    if not MARGINS[0] <= margin <= MARGINS[1]:
+        raise ComparisonError(
+            f"a margin of {margin}: it is a number from {MARGINS[0]} to {MARGINS[1]}, in the metric's unit"
+        )
     at = _moment(at)
     notes: list[str] = []
     runs = keep(read_runs(paths_or_names, runs_dir), where or {})
     if by is not None and not any(by in run.config for run in runs):
-        raise ComparisonError(f"no run has a key {by!r} to go by")
+        known = sorted({key for run in runs for key in run.config} - {"seed", "name", "arm"})
+        raise ComparisonError(f"no run has a key {by!r} to go by; there are: {', '.join(known)}")
     if by == "seed":
         raise ComparisonError("an arm is its runs over seeds, so arms cannot go by seed")
     arms = arms_of(runs, notes, at, by)
@@ -126,8 +134,16 @@ def compare(
         notes.append(f"one run is not a result: {', '.join(single)}")
     if at == "best-test":
         notes.append("the epoch was chosen on the test set: figures at best-test are optimistic")
+    unknown = {arm.label: _unknown(arm, metric) for arm in arms}
+    if not any(len(arm.seeds) > len(unknown[arm.label]) for arm in arms) and any(arm.seeds for arm in arms):
+        raise ComparisonError(f"no run here has a {METRICS[metric].title}{HOW_TO_HAVE.get(metric, '')}")
+    notes += [
+        f"{label}: no {METRICS[metric].title} is known of seed {', '.join(map(str, seeds))}"
+        for label, seeds in unknown.items()
+        if seeds
+    ]
     what = _what(METRICS[metric], at, arms)
-    differences = _differences(arms, _baselines(arms, baseline, notes), METRICS[metric], what, margin, notes)
+    differences = _differences(arms, baselines(arms, baseline, notes), METRICS[metric], what, margin, notes)
     found = published.sources(arms, notes)
     fits = [rows for source in found if (rows := published.fits(source, notes))] if likelihood else []
     findings = [*differences["sentence"], *map(published.fit_in_words, fits)]
@@ -136,7 +152,8 @@ def compare(
         what,
         by,
         margin,
-        pd.DataFrame([_figures(arm, metric, by) for arm in arms], columns=list(ARMS)),
+        _asked(baseline, at, where or {}, likelihood),
+        pd.DataFrame([_figures(arm, metric, by) for arm in arms], columns=list(ARMS)).astype({"by": object}),
         differences,
         pd.DataFrame([row for source in found for row in published.beside(source)], columns=list(PUBLISHED)),
         pd.DataFrame([row for rows in fits for row in rows], columns=list(FITS)),
@@ -146,6 +163,17 @@ def compare(
         findings,
         notes,
     )
+
+
+def _asked(baseline: str | None, at: str, where: Mapping[str, Any], likelihood: bool) -> list[str]:
+    options = [f"--baseline={baseline}"] if baseline is not None else []
+    options += [f"--at={at}"] if at != "last" else []
+    options += [f"--filter={key}={json.dumps(value)}" for key, value in where.items()]
+    return options + ["--published"] * likelihood
+
+
+def _unknown(arm: Arm, metric: str) -> list[int]:
+    return [seed for seed in arm.seeds if not math.isfinite(arm.figure(metric, seed))]
 
 
 def _moment(at: str | int) -> str:
@@ -168,7 +196,8 @@ def _what(metric: Metric, at: str, arms: list[Arm]) -> str:
 
 
 def _figures(arm: Arm, metric: str, by: str | None) -> dict[str, Any]:
-    chosen = spread(arm.figures(metric))
+    known = {name: [figure for figure in arm.figures(name) if math.isfinite(figure)] for name in METRICS}
+    chosen = spread(known[metric])
     epochs = max((len(curves[metric]) for curves in arm.curves.values()), default=0)
     return {
         **_named(arm, by),
@@ -176,14 +205,17 @@ def _figures(arm: Arm, metric: str, by: str | None) -> dict[str, Any]:
         "diverged": arm.diverged,
         "mean": chosen.mean,
         "sd": chosen.sd,
-        **{name: spread(arm.figures(name)).mean for name in METRICS},
-        "seconds": float(np.median(arm.figures("seconds"))) if arm.seeds else math.nan,
+        **{name: spread(figures).mean for name, figures in known.items()},
+        "seconds": float(np.median(known["seconds"])) if known["seconds"] else math.nan,
         "curve": [spread(arm.at(metric, epoch + 1)).mean for epoch in range(epochs)],
     }
 
 
 def _named(arm: Arm, by: str | None) -> dict[str, Any]:
-    return {"arm": arm.label, "series": arm.series, "study": arm.study, "by": arm.first.setting(by) if by else None}
+    value = arm.first.setting(by) if by else None
+    if by == "train_size" and value == "all":
+        value = NUM_TRAIN - arm.first.config.get("validation_size", 0)
+    return {"arm": arm.label, "series": arm.series, "study": arm.study, "by": value}
 
 
 def _runs(arm: Arm, by: str | None) -> list[dict[str, Any]]:
@@ -216,38 +248,6 @@ def _settings(arms: list[Arm]) -> pd.DataFrame:
     return pd.DataFrame({"arm": [arm.label for arm in arms], **differing})
 
 
-def _baselines(arms: list[Arm], wanted: str | None, notes: list[str]) -> dict[str, Arm]:
-    """The baseline of each arm that has one, by its label."""
-    if wanted is not None:
-        chosen = {arm.label: arm for arm in arms}
-        if wanted not in chosen:
-            raise ComparisonError(f"no arm {wanted!r} to be the baseline; there are: {', '.join(chosen)}")
-        return dict.fromkeys(chosen, chosen[wanted])
-    found = {}
-    for study in dict.fromkeys(arm.study for arm in arms):
-        members = [arm for arm in arms if arm.study == study]
-        plain = [arm for arm in members if arm.first.variant == "none"]
-        for arm in members:
-            own = _nearest(arm, plain)
-            if len(own) == 1:
-                found[arm.label] = own[0]
-        if len(members) > 1 and all(found.get(arm.label, arm) is arm for arm in members):
-            many = "no arm" if not plain else f"{len(plain)} arms"
-            notes.append(f"{study}: {many} without dropout to compare with; --baseline ARM names another")
-    return found
-
-
-def _nearest(arm: Arm, plain: list[Arm]) -> list[Arm]:
-    """Of the arms without dropout those that share most settings; all, if each has a setting that `arm` has not."""
-
-    def shared(other: Arm) -> int:
-        told = {key: value for key, value in other.first.settings.items() if key not in ("seed", "variant")}
-        return len(told) if all(arm.first.setting(key) == value for key, value in told.items()) else -1
-
-    most = max(map(shared, plain), default=-1)
-    return [other for other in plain if shared(other) == most] if most >= 0 else plain
-
-
 def _differences(
     arms: list[Arm], baselines: dict[str, Arm], metric: Metric, what: str, margin: float, notes: list[str]
 ) -> pd.DataFrame:
@@ -256,22 +256,17 @@ def _differences(
         base = baselines.get(arm.label, arm)
         if base is arm:
             continue
-        common = [
-            (arm.figure(metric.name, seed), base.figure(metric.name, seed)) for seed in arm.seeds if seed in base.epochs
-        ]
-        ours, theirs = np.array([pair for pair in common if not np.isnan(pair).any()]).reshape(-1, 2).T
+        common = [seed for seed in arm.seeds if seed in base.epochs]
+        both = np.array([[side.figure(metric.name, seed) for seed in common] for side in (arm, base)])
+        ours, theirs = both[:, np.isfinite(both).all(axis=0)]
         d = paired_difference(ours, theirs)
-        pairs.append(verdicts.Pair(arm.label, base.label, ours - theirs, what, metric.higher_is_better, metric.unit))
-        rows.append(
-            {
-                "arm": arm.label,
-                "baseline": base.label,
-                "pairs": d.pairs,
-                "difference": d.mean,
-                "low": d.low,
-                "high": d.high,
-            }
-        )
+        absent = f"no pair of runs has a {metric.title}" if common else "they have no seed in common"
+        if missing := [side.label for side in (arm, base) if not side.seeds]:
+            absent = f"no run of {' and '.join(missing)} is done"
+        measured = (what, metric.higher_is_better, metric.unit)
+        pairs.append(verdicts.Pair(arm.label, base.label, ours - theirs, *measured, caveat(arm, base), absent))
+        interval = {"difference": d.mean, "low": d.low, "high": d.high}
+        rows.append({"arm": arm.label, "baseline": base.label, "pairs": d.pairs, **interval})
         for side, other in ((arm, base), (base, arm)):
             if lone := [str(seed) for seed in side.seeds if seed not in other.epochs]:
                 notes.append(f"{arm.label} - {base.label}: not paired, only in {side.label}: seed {', '.join(lone)}")

@@ -43,9 +43,12 @@ def _print(table: Table, console: Console) -> None:
         console.print(Text(table.title, style="bold"), soft_wrap=soft)
     if soft or len(table.rows) > LONG or sum(widths) + 2 * (len(widths) - 1) <= console.width:
         lines = _natural(table, widths)
+    elif (grid := _folded(table)).width is not None and grid.width > console.width:
+        lines = _listed(table)
     else:
+        grid.width = console.width
         with console.capture() as capture:
-            console.print(_folded(table, console.width), crop=False)
+            console.print(grid, crop=False)
         lines = capture.get().splitlines()
     console.out("\n".join(line.rstrip() if soft else line for line in lines), highlight=False)
     if table.legend:
@@ -71,8 +74,15 @@ def _natural(table: Table, widths: list[int]) -> list[str]:
     return [*map(laid, heads), rule, *map(laid, table.rows)]
 
 
-def _folded(table: Table, width: int) -> Grid:
-    """Words fold, and a figure runs over rather than be cut."""
+def _listed(table: Table) -> list[str]:
+    """A line per cell, where no line can hold a row."""
+    headers = [header.replace("\n", " ") for header in table.headers]
+    named = [list(zip(headers, row, strict=True)) for row in table.rows]
+    return [line for (_, name), *cells in named for line in (name, *(f"  {h}: {cell}" for h, cell in cells))]
+
+
+def _folded(table: Table) -> Grid:
+    """As narrow as it can be: words fold, figures do not."""
     grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for i, header in enumerate(table.headers):
         lines = _lines(table, i)
@@ -87,5 +97,5 @@ def _folded(table: Table, width: int) -> Grid:
         )
     for row in table.rows:
         grid.add_row(*map(Text, row))
-    grid.width = max(width, sum(column.min_width or 0 for column in grid.columns) + 2 * (len(grid.columns) - 1))
+    grid.width = sum(column.min_width or 0 for column in grid.columns) + 2 * (len(grid.columns) - 1)
     return grid

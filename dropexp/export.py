@@ -136,7 +136,7 @@ def _with_epochs(runs: Iterable[Run]) -> tuple[list[tuple[Run, list[Row], list[f
             began = (run.folder.read_info().get("provenance") or {}).get("began")
             start = datetime.fromisoformat(began).timestamp() if began else (run.folder.path / EPOCHS).stat().st_mtime
             found.append((run, rows, list(accumulate((row.get("seconds") or 0.0 for row in rows), initial=start))))
-        except (RunError, OSError) as error:
+        except (RunError, OSError, ValueError, TypeError) as error:
             skipped.append(str(error))
     return found, skipped
 

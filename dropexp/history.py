@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from dropexp.metrics import METRICS
 from dropexp.runs import RUN, RunError, RunFolder, default_runs_dir, folders
-from dropexp.variants import NUM_TRAIN, VARIANTS
+from dropexp.variants import VARIANTS
 
 NO_RUN = ("broken", "twice")  # a folder that cannot be read, and a second one of the same run
 
@@ -54,9 +54,7 @@ class Run:
             return self.base
         unused = VARIANTS[self.variant].unused if self.variant in VARIANTS else ()
         value = None if name in unused else self.settings.get(name, self.config.get(name))
-        if name == "train_size" and value is None:
-            return NUM_TRAIN - int(self.config.get("validation_size", 0))
-        return value
+        return "all" if name == "train_size" and value is None else value
 
     def said(self) -> str:
         why = f" ({self.why})" if self.why else ""
@@ -90,7 +88,12 @@ def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) 
 def _read_run(folder: RunFolder) -> Run:
     try:
         info = folder.read_info()
-        status, last = info["status"], info.get("last") or {}
+        status, last, config = info["status"], info.get("last") or {}, dict(info["config"])
+        names = [info["name"], config["variant"], info["hash"], info["arm"] or ""]
+        if not all(isinstance(name, str) for name in names) or PurePath(info["name"]).name != info["name"]:
+            raise ValueError("name, variant, arm and hash are not all names")
+        if type(config["seed"]) is not int or config["seed"] < 0:
+            raise ValueError("seed is no whole number from 0")
         if status == "running" and not folder.held():
             status = "interrupted"  # its process is gone
         figures = {name: number(last.get(name)) for name in METRICS}
@@ -100,11 +103,11 @@ def _read_run(folder: RunFolder) -> Run:
             study=info["name"],
             status=status,
             why=info["why"],
-            seed=int(info["config"]["seed"]),
-            variant=info["config"]["variant"],
+            seed=config["seed"],
+            variant=config["variant"],
             arm=info["arm"],
             hash=info["hash"],
-            config=dict(info["config"]),
+            config=config,
             settings=dict(info["settings"]),
             epoch=last.get("epoch"),
             figures=figures,
@@ -117,23 +120,29 @@ def _read_run(folder: RunFolder) -> Run:
 
 
 def keep(runs: list[Run], wanted: Mapping[str, Any]) -> list[Run]:
-    """The runs whose config keys have these values; what is no run stays, to be named. Raises NoRuns if none has."""
+    """The runs whose config keys have these values; a key that a variant has no use for excludes none of its runs.
+
+    What cannot be read stays, to be named. Raises NoRuns if no other is left.
+    """
     readable = [run for run in runs if run.status not in NO_RUN]
-    if not wanted:
+    if not wanted or not readable:
         return runs
+    known = sorted({"arm", *(name for run in readable for name in run.config)})
     for key in wanted:
-        known = sorted({"arm", *(name for run in readable for name in run.config)})
-        if readable and key not in known:
+        if key not in known:
             raise NoRuns(f"no run has a key {key!r} to filter by; there are: {', '.join(known)}")
-    kept = [run for run in runs if run.status in NO_RUN or all(run.setting(k) == v for k, v in wanted.items())]
-    if not any(run.status not in NO_RUN for run in kept):
+    kept = [run for run in readable if all(_is(run.setting(key), value) for key, value in wanted.items())]
+    if not kept:
         shown = ", ".join(f"{key}={text(value)}" for key, value in wanted.items())
-        values = "; ".join(
-            f"{key} is {' or '.join(sorted({text(run.setting(key)) for run in readable}, key=natural))}"
-            for key in wanted
-        )
+        found = {key: {text(run.setting(key)) for run in readable if run.setting(key) is not None} for key in wanted}
+        values = "; ".join(f"{key} is {' or '.join(sorted(texts, key=natural))}" for key, texts in found.items())
         raise NoRuns(f"no run has {shown}; {values}")
-    return kept
+    return [*kept, *(run for run in runs if run.status in NO_RUN)]
+
+
+def _is(value: Any, wanted: Any) -> bool:
+    """Whether a setting is what is wanted, or of no use; 1 is 1.0 and is not true."""
+    return value is None or (value == wanted and isinstance(value, bool) == isinstance(wanted, bool))
 
 
 def number(value: Any) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+MARGIN = 0.003  # the least difference that matters, unless another is asked for
 Unit = Literal["points", "nats", "s"]  # points: of a fraction, whose hundredths they are
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from dropexp.answers import FAILED, say
+from dropexp.metrics import MARGIN
 
 
 class Format(StrEnum):
@@ -37,29 +38,33 @@ Names = Annotated[
 ]
 Filters = Annotated[
     list[str] | None,
-    typer.Option("--filter", metavar="KEY=VALUE", help="Only runs whose config says so; may be repeated."),
+    typer.Option("--filter", metavar="KEY=VALUE", help="Only runs whose config says so; a key may be named once."),
 ]
+
+
+By = Annotated[
+    str | None, typer.Option(metavar="KEY", help="A swept key: order the arms by it, and chart what it does.")
+]
+Baseline = Annotated[
+    str | None,
+    typer.Option(metavar="ARM", help="What differences are to. [default: the arm without dropout]"),
+]
+MetricName = Annotated[str, typer.Option("--metric", metavar="METRIC", help="What is compared.")]
+At = Annotated[str, typer.Option(metavar="last|best-val|best-test|EPOCH", help="The epoch that counts.")]
+Margin = Annotated[float, typer.Option(metavar="X", help="Differences within ±X count as none; in the metric's unit.")]
+Likelihood = Annotated[bool, typer.Option("--published", help="Say which arm the published figures fit best.")]
 
 
 def compare(
     names: Names = None,
     runs_dir: RunsDir = None,
-    by: Annotated[
-        str | None, typer.Option(metavar="KEY", help="A swept key: order the arms by it, and chart what it does.")
-    ] = None,
-    baseline: Annotated[
-        str | None,
-        typer.Option(metavar="ARM", help="What differences are to. [default: the arm without dropout]"),
-    ] = None,
-    metric: Annotated[str, typer.Option(metavar="METRIC", help="What is compared.")] = "test_acc",
-    at: Annotated[str, typer.Option(metavar="last|best-val|best-test|EPOCH", help="The epoch that counts.")] = "last",
+    by: By = None,
+    baseline: Baseline = None,
+    metric: MetricName = "test_acc",
+    at: At = "last",
     where: Filters = None,
-    published: Annotated[
-        bool, typer.Option("--published", help="Say which arm the published figures fit best.")
-    ] = False,
-    margin: Annotated[
-        float, typer.Option(metavar="X", help="Differences within ±X count as none; in the metric's unit.")
-    ] = 0.003,
+    published: Likelihood = False,
+    margin: Margin = MARGIN,
     output: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Chart it too, as .png, .svg, .pdf or .html.")
@@ -83,8 +88,6 @@ def compare(
         likelihood=published,
         margin=margin,
     )
-    if published and result.published.empty:
-        say("no config here has published figures")
     failures = [failure for line in requirements or [] if (failure := requirement.require(result, line))]
     if plot:
         from dropexp import charts
@@ -116,13 +119,31 @@ def compare(
 def report(
     names: Names = None,
     runs_dir: RunsDir = None,
+    by: By = None,
+    baseline: Baseline = None,
+    metric: MetricName = "test_acc",
+    at: At = "last",
+    where: Filters = None,
+    published: Likelihood = False,
+    margin: Margin = MARGIN,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="Where to write it.")] = Path("report.html"),
 ) -> None:
     """Write one page on a study, for a browser, offline: verdicts, charts, tables, configs and where they came from."""
     from dropexp import report
     from dropexp.comparison import compare
 
-    report.write(compare(names or (), runs_dir, likelihood=True), out)
+    result = compare(
+        names or (),
+        runs_dir,
+        baseline,
+        by=by,
+        metric=metric,
+        at=at,
+        where=_wanted(where),
+        likelihood=published,
+        margin=margin,
+    )
+    report.write(result, out)
     print(out)
 
 
@@ -185,6 +206,9 @@ def _wanted(filters: list[str] | None) -> dict[str, object]:
         key, equals, value = text.partition("=")
         if not equals:
             problems.append(yamlfile.Problem(f"--filter {text}", "is not of the form key=value"))
+            continue
+        if key.strip() in wanted:
+            problems.append(yamlfile.Problem(f"--filter {text}", "names a key that another --filter names"))
             continue
         wanted[key.strip()], _ = yamlfile.parse(value, f"--filter {text}")
     if problems:

@@ -21,13 +21,13 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from dropexp import charts, drawing, tables
-from dropexp.comparison import MARGIN, Comparison
+from dropexp.comparison import Comparison
 from dropexp.configfile import NAME, NAME_BYTES
+from dropexp.metrics import MARGIN
 from dropexp.runs import RunFolder, read_study, write_whole
 from dropexp.tables import Table
 
 UNKNOWN = "unknown"
-SETTINGS = "Settings that differ"
 ORIGIN = {  # of run.json's provenance, in the page's words
     **{"dropexp": "dropexp", "commit": "commit", "python": "Python", "torch": "torch", "data": "data checksum"},
     **{"device": "device", "threads": "threads", "route": "matrix products", "cpu": "processor", "platform": "system"},
@@ -88,7 +88,7 @@ def page(comparison: Comparison) -> str:
         studies=studies,
         facts=_facts(comparison, runs),
         sections=sections,
-        settings=[table for table in shown if table.title == SETTINGS],
+        settings=[table for table in shown if table.kind == "settings"],
         configs={run.arm: _yaml({"name": run.study, **run.config}) for run in runs},
         origins=_origins(runs),
         recipes=[_recipe(study, own) for study in studies if (own := [run for run in runs if run.study == study])],
@@ -121,8 +121,8 @@ def _in_script(content: Any) -> Markup:
 def _sections(comparison: Comparison, shown: list[Table]) -> list[tuple[str, str, Figure | None, list[Table]]]:
     """Id, heading, figure and tables of each section on what was found that has a figure or a table."""
     arms, *others = shown
-    differences = [table for table in others if table.title.startswith("Differences: ")]
-    published = [table for table in others if table not in differences and table.title != SETTINGS]
+    differences = [table for table in others if table.kind == "differences"]
+    published = [table for table in others if table.kind in ("published", "fits")]
     found = [
         ("learning", "Learning curves", charts.learning_curves, []),
         ("arms", "Arms", charts.arms, [arms]),
@@ -246,5 +246,6 @@ def _commands(comparison: Comparison, runs: list[_Run], studies: list[str]) -> l
     usual = {"by": None, "metric": "test_acc", "margin": MARGIN}
     options = [f"--{key}={value}" for key, value in chosen.items() if value != usual[key]]
     lines = [["train", *files, f"--device={device}"] for device, files in configs.items()]
-    lines += [["compare", *studies, *options], ["report", *studies]]
+    options += comparison.asked
+    lines += [["compare", *studies, *options], ["report", *studies, *options]]
     return [shlex.join(["dropexp", *line]) for line in lines]

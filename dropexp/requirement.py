@@ -6,7 +6,8 @@ import math
 import operator
 import re
 
-from dropexp.comparison import Comparison, ComparisonError
+from dropexp.baselines import ComparisonError
+from dropexp.comparison import Comparison
 from dropexp.metrics import METRICS
 
 _HOLDS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}

@@ -145,7 +145,9 @@ class RunFolder:
             info = json.loads(path.read_bytes())
         except FileNotFoundError:
             raise RunError(f"{path} is missing") from None
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise RunError(f"{path} cannot be read ({error})") from None
+        except ValueError as error:
             raise RunError(f"{path} cannot be read ({error}); remove the folder and train again") from None
         if isinstance(info, dict) and isinstance(info.get("schema"), int) and info["schema"] > SCHEMA:
             raise NewerRun(f"{path} is of a later version of dropexp; use that, or another --runs-dir")
@@ -239,10 +241,29 @@ def study_names(runs_dir: Path) -> list[str]:
 
 
 def _below(place: Path) -> list[RunFolder]:
-    """The run folder itself, or the run folders at most two levels down."""
-    if (place / RUN).exists():
+    """The run folder itself, or the run folders at most two levels down, damaged ones too."""
+    if _is_run(place):
         return [RunFolder(place)]
-    return [RunFolder(path.parent) for path in sorted([*place.glob(f"*/{RUN}"), *place.glob(f"*/*/{RUN}")])]
+    found = []
+    for path in _folders(place):
+        found += [path] if _is_run(path) else [below for below in _folders(path) if _is_run(below)]
+    return [RunFolder(path) for path in found]
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a run was written here, or nobody knows since one may not look."""
+    try:
+        return any((path / name).exists() for name in (RUN, EPOCHS, CHECKPOINT))
+    except PermissionError:
+        return True
+
+
+def _folders(place: Path) -> list[Path]:
+    try:
+        with os.scandir(place) as entries:
+            return [place / name for name in sorted(entry.name for entry in entries if entry.is_dir())]
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []
 
 
 def write_study(runs_dir: Path, name: str, study: dict[str, Any]) -> None:

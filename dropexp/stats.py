@@ -127,7 +127,7 @@ def holm(p_values: ArrayLike) -> list[float]:
     order = np.argsort(p)[:family]  # NaN sorts last
     adjusted = np.full(p.size, math.nan)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * np.arange(family, 0, -1)))
-    return [float(a) for a in adjusted]
+    return list(adjusted.tolist())
 
 
 def win_rate(differences: ArrayLike) -> float:

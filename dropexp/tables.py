@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -30,6 +30,7 @@ class Table:
     fold: Sequence[int] = (0,)  # columns whose words may go on several lines; a figure never does
     left: Sequence[int] = (0,)
     legend: str = ""
+    kind: str = ""  # of a comparison: arms, differences, settings, published or fits
 
 
 def of(comparison: Comparison) -> list[Table]:
@@ -90,6 +91,7 @@ def _arms(comparison: Comparison) -> Table:
     metric = comparison.metric
     reached = [value for curve in comparison.arms["curve"] for value in curve if not math.isnan(value)]
     low, high = (min(reached), max(reached)) if reached else (0.0, 0.0)
+    bars = f"by epoch: mean {metric.title}, from {low:.4f} ({BARS[0]}) to {high:.4f} ({BARS[-1]})." if reached else ""
     more = {"clean_train_acc": "train\naccuracy", "gap": "gap", "test_acc": "test\naccuracy", "test_loss": "test\nloss"}
     more = {name: header for name, header in more.items() if name != metric.name}
     rows = [
@@ -112,8 +114,8 @@ def _arms(comparison: Comparison) -> Table:
         left=(0, len(headers) - 1),
         legend="n: runs, one per seed. ±: sample SD over the seeds. train accuracy: in eval mode. gap: train "
         "accuracy in eval mode minus test accuracy. test loss: mean cross entropy, nats. "
-        "s/epoch: median, training and test evaluation. "
-        f"by epoch: mean {metric.title}, from {low:.4f} ({BARS[0]}) to {high:.4f} ({BARS[-1]}).",
+        f"s/epoch: median, training and test evaluation. {bars}",
+        kind="arms",
     )
 
 
@@ -143,6 +145,7 @@ def _differences(comparison: Comparison) -> Table:
         f"p equal: two one-sided t-tests against ±{comparison.margin:g}. "
         "won: pairs in which the arm is better, ties half. "
         "detectable: the difference that so many pairs find in 80 of 100 studies.",
+        kind="differences",
     )
 
 
@@ -152,7 +155,9 @@ def _settings(settings: pd.DataFrame) -> Table:
         for row in settings.itertuples(index=False)
     ]
     columns = [str(column) for column in settings.columns]
-    return Table("Settings that differ", columns, rows, fold=range(len(columns)), left=range(len(columns)))
+    return Table(
+        "Settings that differ", columns, rows, fold=range(len(columns)), left=range(len(columns)), kind="settings"
+    )
 
 
 def _published(published: pd.DataFrame) -> Table:
@@ -177,6 +182,7 @@ def _published(published: pd.DataFrame) -> Table:
         legend="ours: mean ± sample SD over the seeds. running: taken in training, with the noise on. "
         "95 % of single runs: prediction interval for one run of ours. "
         "published: ± its rounding. inside: whether it may lie there, given its rounding.",
+        kind="published",
     )
 
 
@@ -199,6 +205,7 @@ def _fits(fits: pd.DataFrame) -> Table:
         legend="log likelihood: natural, of all published figures, as if they were independent, integrated over their "
         "rounding. given back: how many of the arm's runs the same rule, each held out in turn, gives to the arm. "
         "its own: how many of all runs that the rule gives to the arm are of it.",
+        kind="fits",
     )
 
 
@@ -243,24 +250,31 @@ def _escaped(cell: str) -> str:
     return cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
-_LATEX: dict[str, Any] = {
-    **{c: f"\\{c}" for c in "&%$#_{}"},
-    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}"},
-    **{">": r"\textgreater{}", "±": r"$\pm$", "×": r"$\times$", "−": "$-$", "–": "--", "≥": r"$\ge$", "≤": r"$\le$"},
-}
+_LATEX = str.maketrans(
+    {
+        **{c: f"\\{c}" for c in "&%$#_{}"},
+        **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}"},
+        **{
+            ">": r"\textgreater{}",
+            "±": r"$\pm$",
+            "×": r"$\times$",
+            "−": "$-$",
+            "–": "--",
+            "≥": r"$\ge$",
+            "≤": r"$\le$",
+        },
+    }
+)
 
 
 def latex(tables: Sequence[Table], remarks: Sequence[str] = ()) -> str:
     """Tables for a LaTeX document with the package booktabs; bars by epoch are left out, remarks are comments."""
-    return "\n".join([*map(_latex, tables), *(f"% {remark}" for remark in remarks)]).rstrip()
+    return "\n".join([*map(_latex, tables), *("% " + " ".join(remark.split()) for remark in remarks)]).rstrip()
 
 
 def _latex(table: Table) -> str:
     shown = [i for i, header in enumerate(table.headers) if header != "by epoch"]
-    lines = [
-        [line[i].replace("\n", " ").translate(str.maketrans(_LATEX)) for i in shown]
-        for line in (table.headers, *table.rows)
-    ]
+    lines = [[line[i].replace("\n", " ").translate(_LATEX) for i in shown] for line in (table.headers, *table.rows)]
     head, *body = [" & ".join(line) + r" \\" for line in lines]
     columns = "".join("l" if i in table.left else "r" for i in shown)
     caption = _in_latex(table.title)
@@ -273,4 +287,4 @@ def _latex(table: Table) -> str:
 
 
 def _in_latex(cell: str) -> str:
-    return cell.replace("\n", " ").translate(str.maketrans(_LATEX))
+    return cell.replace("\n", " ").translate(_LATEX)

@@ -15,15 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import count
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dropexp import stats
+from dropexp.metrics import Unit
 from dropexp.stats import ALPHA
-
-Unit = Literal["points", "nats", "s"]
 
 _FACTOR: dict[Unit, int] = {"points": 100, "nats": 1, "s": 1}
 _DECIMALS: dict[Unit, int] = {"points": 2, "nats": 4, "s": 3}
@@ -44,7 +42,8 @@ class Pair:
     """Two arms and their differences, arm minus baseline, shape (n,): one per seed that both have.
 
     `what` names the metric and the setting, as in "test accuracy after 5 epochs". Differences of the unit
-    "points" are fractions and are printed times 100.
+    "points" are fractions and are printed times 100. `caveat`, a sentence, ends the verdict's; `absent` says why
+    there is no difference at all.
     """
 
     arm: str
@@ -53,6 +52,8 @@ class Pair:
     what: str
     higher_is_better: bool
     unit: Unit
+    caveat: str = ""
+    absent: str = "they have no seed in common"
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ def judge(pairs: Sequence[Pair], margin: float) -> list[Verdict]:
     Raises ValueError if the margin is not positive or a difference is not finite.
     """
     p_values = [_sign_flip_p(pair) for pair in pairs]
-    return [_Case(pair, p_values, i, margin).verdict() for i, pair in enumerate(pairs)]
+    adjusted = stats.holm(p_values)
+    return [_Case(pair, p_values, adjusted[i], i, margin).verdict() for i, pair in enumerate(pairs)]
 
 
 def _sign_flip_p(pair: Pair) -> float:
@@ -93,10 +95,9 @@ def _sign_flip_p(pair: Pair) -> float:
 class _Case:
     """A pair, member `i` of its family, and all that its verdict rests on."""
 
-    def __init__(self, pair: Pair, p_values: list[float], i: int, margin: float) -> None:
-        self.pair, self.p_values, self.i, self.margin = pair, p_values, i, margin
-        self.family = sum(not math.isnan(p) for p in p_values)
-        self.p_holm = stats.holm(p_values)[i]
+    def __init__(self, pair: Pair, p_values: list[float], p_holm: float, i: int, margin: float) -> None:
+        self.pair, self.p_values, self.p_holm, self.i, self.margin = pair, p_values, p_holm, i, margin
+        self.family = len(p_values) - int(np.isnan(p_values).sum())
         self.p_equivalent = stats.tost_p(pair.differences, margin)
         self.difference = stats.paired_difference(pair.differences, np.zeros_like(pair.differences))
         self.n = self.difference.pairs
@@ -109,7 +110,7 @@ class _Case:
     def verdict(self) -> Verdict:
         word, wins = self.word(), stats.win_rate(self.gains)
         tests = (self.p_values[self.i], self.p_holm, wins, self.p_equivalent, self.detectable, self.pairs_needed)
-        return Verdict(word, self.sentence(word), *tests)
+        return Verdict(word, f"{self.sentence(word)} {self.pair.caveat}".strip(), *tests)
 
     def word(self) -> Word:
         size = abs(self.difference.mean)
@@ -139,11 +140,11 @@ class _Case:
     def doubts(self) -> str:
         """Why there is no verdict, and what it would take."""
         if self.n == 0:
-            return "they have no seed in common."
+            return f"{self.pair.absent}."
         if self.n == 1:
             return f"{self.estimate()} with one seed, and one run is not a result."
         said = [f"{self.estimate()}, {self.chance()}."]
-        enough = next(n for n in count(2) if self.least_p(n) < ALPHA)
+        enough = self.enough()
         if self.pairs_needed is not None and self.pairs_needed > self.n:
             said.append(
                 f"{self.n} pairs find a true difference in 4 studies of 5 only from {self.amount(self.detectable)} on; "
@@ -158,6 +159,13 @@ class _Case:
         if len(said) == 1:
             said.append(f"They show neither that there is a difference nor that it is within ±{self.bound()}.")
         return " ".join(said)
+
+    def enough(self) -> int:
+        """The least number of pairs whose p may fall below 5 %."""
+        pairs = next(n for n in count(2) if self.family * stats.least_sign_flip_p(n) < ALPHA)  # Holm asks no more
+        while pairs > 2 and self.least_p(pairs - 1) < ALPHA:
+            pairs -= 1
+        return pairs
 
     def least_p(self, pairs: int) -> float:
         """The smallest Holm-adjusted p that so many pairs could give beside the family's other p-values."""

@@ -22,7 +22,7 @@ def test_the_notebook_trains_compares_and_charts(
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    charts = [output for output in shown if any("vega" in kind for kind in output.get("data", {}))]
+    charts = [output for output in shown if "image/svg+xml" in output.get("data", {})]
     printed = "".join(output.get("text", "") for output in shown)
     assert len(charts) == 2
     assert printed.count("test accuracy 0.") == 15

@@ -110,7 +110,7 @@ def test_without_a_baseline_the_notes_say_why_there_is_no_verdict(tmp_path: Path
     write_arm(tmp_path, "scratch", [0.82, 0.81])
     found = Page(page_of(tmp_path))
     assert found.texts("p", **{"class": "verdict"})[0].startswith("No verdict: no arm here has another")
-    assert any("without dropout to compare with" in note for note in found.texts("li"))
+    assert any("no arm without dropout" in note for note in found.texts("li"))
     assert "Differences" not in found.texts("h2")
 
 
@@ -224,7 +224,7 @@ def test_the_commands_name_what_was_compared(tmp_path: Path) -> None:
         "dropexp train '--config=my study.yaml' --device=cpu",
         "dropexp train --config=other.yaml --device=cuda",
         "dropexp compare 'my study' other --by=lr --metric=test_loss --margin=0.01",
-        "dropexp report 'my study' other",
+        "dropexp report 'my study' other --by=lr --metric=test_loss --margin=0.01",
     ]
 
 

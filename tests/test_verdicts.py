@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
+from dropexp.metrics import Unit
 from dropexp.stats import holm, sign_flip_p, tost_p
-from dropexp.verdicts import Pair, Unit, Verdict, Word, judge
+from dropexp.verdicts import Pair, Verdict, Word, judge
 
 MARGIN = 0.003
 SHAPE = np.array([-1.2, -0.9, -0.6, -0.3, -0.1, 0.1, 0.3, 0.6, 0.9, 1.2])  # sums to zero
