@@ -196,7 +196,7 @@ def _what(metric: Metric, at: str, arms: list[Arm]) -> str:
 
 
 def _figures(arm: Arm, metric: str, by: str | None) -> dict[str, Any]:
-    known = {name: [figure for figure in arm.figures(name) if math.isfinite(figure)] for name in METRICS}
+    known = {name: [*filter(math.isfinite, arm.figures(name))] for name in METRICS}
     chosen = spread(known[metric])
     epochs = max((len(curves[metric]) for curves in arm.curves.values()), default=0)
     return {
@@ -207,7 +207,7 @@ def _figures(arm: Arm, metric: str, by: str | None) -> dict[str, Any]:
         "sd": chosen.sd,
         **{name: spread(figures).mean for name, figures in known.items()},
         "seconds": float(np.median(known["seconds"])) if known["seconds"] else math.nan,
-        "curve": [spread(arm.at(metric, epoch + 1)).mean for epoch in range(epochs)],
+        "curve": [spread([*filter(math.isfinite, arm.at(metric, epoch + 1))]).mean for epoch in range(epochs)],
     }
 
 

@@ -305,7 +305,7 @@ def test_edge_cases_draw(tmp_path: Path) -> None:
         write_run(tmp_path, "nn", seed, curve(0.8), name="lost", status="diverged")
         write_run(tmp_path, "nn", seed, curve(0.8), name="gone", status="diverged")  # and of the whole study
         write_run(tmp_path, "nn", seed, curve(0.8, 3 + seed), name="mixed", epochs=3 + seed)  # unlike long
-    for case, metric in [("one", "test_acc"), ("lost", "test_acc"), ("gone", "test_acc"), ("mixed", "val_acc")]:
+    for case, metric in [("one", "test_acc"), ("lost", "test_acc"), ("gone", "test_acc"), ("mixed", "gap")]:
         comparison = compare(case, tmp_path, metric=metric)
         charts.save(charts.overview(comparison), tmp_path / "case.svg")
         assert "NaN" not in (tmp_path / "case.svg").read_text(encoding="utf-8")
