@@ -33,7 +33,7 @@ test: .venv/installed-dev
 	$(BIN)/python -m pytest
 
 test-browser: ## test the report in Chromium, which it installs as root on Debian and Ubuntu
-test-browser: .venv/installed-browser
+test-browser: .venv/installed-dev
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
 	{ test "$$(id -u)" = 0 && command -v apt-get && apt-get update -q && apt-get install -q --yes chromium; } || \
 	{ echo 'no browser: put chromium, chromium-browser or google-chrome on the PATH' >&2; exit 1; }
@@ -74,8 +74,4 @@ clean:    ## remove the environment and caches; runs and data stay
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	@touch $@
-
-.venv/installed-browser: .venv/installed-dev
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,browser]'
 	@touch $@

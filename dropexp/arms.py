@@ -129,6 +129,7 @@ def arms_of(runs: list[Run], notes: list[str], at: str = "last", by: str | None 
     for key, group in members.items():
         label, first = labels[key], group[0]
         arm = Arm(label, series[key], first, {}, {}, {}, sum(r.status == "diverged" for r in group))
+        left_out: dict[str, list[str]] = defaultdict(list)  # seeds by reason
         for run in sorted(group, key=lambda run: run.seed or 0):
             if run.status != "done":
                 notes.append(f"{label}: {run.said()}" + ("" if run.status == "diverged" else ", left out"))
@@ -140,12 +141,13 @@ def arms_of(runs: list[Run], notes: list[str], at: str = "last", by: str | None 
                 arm.curves[seed] = curves
                 arm.paths[seed] = run.folder.path
             except RunError as error:
-                notes.append(f"{label}: seed {seed} left out: {error}")
+                left_out[str(error)].append(str(seed))
+        notes += [f"{label}: seed {', '.join(seeds)} left out: {why}" for why, seeds in left_out.items()]
         if arm.epochs or arm.diverged:
             arms.append(arm)
 
     def order(arm: Arm) -> tuple[Any, ...]:
-        value = text(arm.first.setting(by)) if by else ""
+        value = "" if by is None or (setting := arm.first.setting(by)) is None else text(setting)
         return arm.study, natural(value), arm.first.variant != "none", natural(arm.label)
 
     return sorted(arms, key=order)

@@ -141,8 +141,9 @@ def keep(runs: list[Run], wanted: Mapping[str, Any]) -> list[Run]:
 
 
 def _is(value: Any, wanted: Any) -> bool:
-    """Whether a setting is what is wanted, or of no use; 1 is 1.0 and is not true."""
-    return value is None or (value == wanted and isinstance(value, bool) == isinstance(wanted, bool))
+    """Whether a setting is what is wanted, or what a label shows of it, or of no use; 1 is 1.0 and is not true."""
+    same = value == wanted and isinstance(value, bool) == isinstance(wanted, bool)
+    return value is None or same or text(value) == wanted
 
 
 def number(value: Any) -> float:

@@ -141,10 +141,10 @@ def _differences(comparison: Comparison) -> Table:
         fold=(0, 8),
         left=(0, 8),
         legend="difference: mean over pairs of runs with one seed. interval: 95 % t-interval of that mean. "
-        "p: two-sided sign-flip test, after Holm over these rows. "
+        "p: two-sided sign-flip test, after Holm over these rows (the interval is not). "
         f"p equal: two one-sided t-tests against ±{comparison.margin:g}. "
         "won: pairs in which the arm is better, ties half. "
-        "detectable: the difference that so many pairs find in 80 of 100 studies.",
+        "detectable: the difference that a paired t-test finds in 80 of 100 studies of so many pairs.",
         kind="differences",
     )
 

@@ -145,16 +145,19 @@ class _Case:
             return f"{self.estimate()} with one seed, and one run is not a result."
         said = [f"{self.estimate()}, {self.chance()}."]
         enough = self.enough()
-        if self.pairs_needed is not None and self.pairs_needed > self.n:
-            said.append(
-                f"{self.n} pairs find a true difference in 4 studies of 5 only from {self.amount(self.detectable)} on; "
-                f"about {max(self.pairs_needed, enough)} seeds would do so for {self.bound()}."
-            )
+        short = self.pairs_needed is not None and self.pairs_needed > self.n
+        seeds = f"about {_two_digits(max(self.pairs_needed or 0, enough))} seeds"
         if enough > self.n:
             others = f" and {self.family} comparisons" if self.family > 1 else ""
+            small = f", and {seeds} to find one as small as {self.bound()} in 4 studies of 5" if short else ""
             said.append(
-                f"With {self.n} pairs{others} p cannot fall below {self.least_p(self.n):.3g}, "
-                f"so BETTER and WORSE are out of reach with fewer than {enough} seeds."
+                f"With {self.n} pairs{others} p cannot fall below {self.least_p(self.n):.3g} whatever the difference: "
+                f"BETTER and WORSE take {enough} seeds at least{small}."
+            )
+        elif short:
+            said.append(
+                f"{self.n} pairs find a true difference in 4 studies of 5 only from {self.amount(self.detectable)} on; "
+                f"{seeds} would do so for {self.bound()}."
             )
         if len(said) == 1:
             said.append(f"They show neither that there is a difference nor that it is within ±{self.bound()}.")
@@ -198,3 +201,8 @@ def _p(p: float) -> str:
     # Rounding must not carry a p across the 5 % that the word rests on.
     decimals = next(k for k in count(3) if (round(p, k) < ALPHA) == (p < ALPHA))
     return f"p = {p:.{decimals}f}"
+
+
+def _two_digits(count: int) -> str:
+    """A number of seeds, as exactly as it can be known."""
+    return f"{float(f'{count:.2g}'):,.0f}" if count >= 100 else str(count)

@@ -172,8 +172,8 @@ def test_where_no_p_can_be_small_enough_the_sentence_says_how_many_seeds_it_take
     assert all(v.word is Word.INCONCLUSIVE for v in family)
     beside = "" if comparisons == 1 else f" and {comparisons} comparisons"
     assert family[0].sentence.endswith(
-        f". With {pairs} pairs{beside} p cannot fall below {floor}, "
-        f"so BETTER and WORSE are out of reach with fewer than {seeds} seeds."
+        f". With {pairs} pairs{beside} p cannot fall below {floor} whatever the difference: "
+        f"BETTER and WORSE take {seeds} seeds at least."
     )
     more = judge([pair(0.03 + 0.001 * SHAPE[:seeds], str(i)) for i in range(comparisons)], MARGIN)
     assert all(v.word is Word.BETTER for v in more)
@@ -181,20 +181,19 @@ def test_where_no_p_can_be_small_enough_the_sentence_says_how_many_seeds_it_take
 
 def test_beside_a_certain_comparison_of_more_seeds_the_floor_is_lower() -> None:
     family = judge([pair(0.03 + 0.001 * SHAPE), pair(0.03 + 0.001 * SHAPE[:5], "scratch")], MARGIN)
-    assert "p cannot fall below 0.0625, so BETTER and WORSE are out of reach with fewer than 6" in family[1].sentence
+    assert "p cannot fall below 0.0625 whatever the difference: BETTER and WORSE take 6 " in family[1].sentence
 
 
 def test_nothing_is_out_of_reach_of_six_pairs_alone() -> None:
     found = verdict(0.02 * SHAPE[2:8])
     assert found.word is Word.INCONCLUSIVE
-    assert "out of reach" not in found.sentence
+    assert "whatever the difference" not in found.sentence
 
 
 def test_the_seeds_that_would_do_are_never_fewer_than_those_below_which_nothing_can() -> None:
     found = judge([pair([0.004, 0.008, 0.006, 0.008, 0.004]), pair(0.01 * SHAPE, "scratch")], MARGIN)[0]
     assert found.pairs_needed == 6
-    assert "about 7 seeds would do so" in found.sentence
-    assert "fewer than 7 seeds" in found.sentence
+    assert "take 7 seeds at least, and about 7 seeds to find one as small as 0.3 points" in found.sentence
 
 
 def test_pairs_enough_for_the_margin_may_still_show_nothing() -> None:
