@@ -120,7 +120,8 @@ def arms_of(runs: list[Run], notes: list[str], at: str = "last", by: str | None 
     accuracy) or a number. What gives no figures goes to the notes.
     """
     notes += [f"left out: {run.why}" for run in runs if run.status in NO_RUN]
-    labels, series = labels_of(runs), labels_of(runs, [by] if by else [])
+    labels = labels_of(runs)
+    series = labels_of(runs, [by]) if by else labels
     members: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
         if run.status not in NO_RUN:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from dropexp.arms import Arm
 from dropexp.history import text
+
+NOT_SETTINGS = {"seed", "variant", "name", "arm"}  # what tells runs and arms apart without being compared
 
 
 class ComparisonError(ValueError):
@@ -21,12 +25,10 @@ def baselines(arms: list[Arm], wanted: str | None, notes: list[str]) -> dict[str
     for study in dict.fromkeys(arm.study for arm in arms):
         members = [arm for arm in arms if arm.study == study]
         plain = [arm for arm in members if arm.first.variant == "none"]
-        lost = []
-        for arm in members:
-            twins = [other for other in plain if not apart(arm, other)]
-            if arm not in plain:
-                found |= {arm.label: own[0]} if len(own := twins or plain) == 1 else {}
-                lost += [arm.label] if len(own) != 1 else []
+        twins = _twins(members, plain)
+        own = {arm.label: twins[arm.label] or plain for arm in members if arm.first.variant != "none"}
+        found |= {label: others[0] for label, others in own.items() if len(others) == 1}
+        lost = [label for label, others in own.items() if len(others) != 1]
         if len(plain) > 1 and len(plain) == len(members):
             notes.append(
                 f"{study}: {len(plain)} arms without dropout and no other; --baseline ARM names one to compare with"
@@ -37,9 +39,23 @@ def baselines(arms: list[Arm], wanted: str | None, notes: list[str]) -> dict[str
     return found
 
 
+def _twins(members: list[Arm], plain: list[Arm]) -> dict[str, list[Arm]]:
+    """By label the arms without dropout that agree with an arm in every key that both have a use for."""
+    keys = sorted({key for arm in members for key in (*arm.first.config, *arm.first.settings)} - NOT_SETTINGS)
+    found: dict[str, list[Arm]] = {}
+    for variant in dict.fromkeys(arm.first.variant for arm in members):
+        alike = [arm for arm in members if arm.first.variant == variant]
+        used = [key for key in keys if all(a.first.setting(key) is not None for a in (alike[0], *plain[:1]))]
+        by_settings: dict[tuple[str, ...], list[Arm]] = defaultdict(list)
+        for other in plain:
+            by_settings[tuple(text(other.first.setting(key)) for key in used)].append(other)
+        found |= {arm.label: by_settings[tuple(text(arm.first.setting(key)) for key in used)] for arm in alike}
+    return found
+
+
 def apart(arm: Arm, other: Arm) -> list[str]:
     """The keys that both arms use and that differ, seed and variant apart."""
-    keys = sorted({*arm.first.config, *arm.first.settings, *other.first.config} - {"seed", "variant", "name", "arm"})
+    keys = sorted({*arm.first.config, *arm.first.settings, *other.first.config} - NOT_SETTINGS)
     pairs = {key: (arm.first.setting(key), other.first.setting(key)) for key in keys}
     return [key for key, (a, b) in pairs.items() if a is not None and b is not None and a != b]
 

@@ -79,9 +79,8 @@ def arms(comparison: Comparison) -> ChartType:
     rows["row"] = rows["middle"] + 0.3
     order = dots.groupby("arm")["value"].rank(method="first")
     # Steps of the golden ratio part the dots of like value.
-    dots["row"] = (
-        dots["arm"].map(dict(zip(rows["arm"], rows["middle"], strict=True))) - 0.4 + 0.55 * (order * 0.618 % 1)
-    )
+    middle = dots["arm"].map(dict(zip(rows["arm"], rows["middle"], strict=True)))
+    dots["row"] = middle - 0.4 + 0.55 * (order * 0.618 % 1)
     x = channel_of(alt.X, in_words(comparison.metric)[0], domain_of(dots["value"], rows["low"], rows["high"]))
     y = row_channel("row", len(rows))
     base = alt.Chart(data_of(rows)).encode(opacity=lit(1), tooltip=tooltips(*ARM))
@@ -107,19 +106,15 @@ def differences(comparison: Comparison) -> ChartType | None:
     rows = comparison.differences[[*fields]].assign(series=lambda rows: rows["arm"].map(series_of(comparison)))
     rows[["difference", "low", "high"]] *= factor
     rows["name"], rows["middle"] = rows["arm"] + " − " + rows["baseline"], np.arange(len(rows)) + 0.5
-    said = [
-        rows["verdict"],
-        *(rows[column].map(f"{{:+z.{digits}f}}".format) for column in ("difference", "low", "high")),
-    ]
+    signed = f"{{:+z.{digits}f}}".format
+    said = [rows["verdict"], *(rows[column].map(signed) for column in ("difference", "low", "high"))]
     known = (said[0] + " " + said[1]).where(rows["difference"].notna(), said[0])
     rows["said"] = (known + " [" + said[2] + ", " + said[3] + "]").where(rows["low"].notna(), known)
     ends = {"low": -comparison.margin * factor, "high": comparison.margin * factor, "zero": 0.0}
     domain = domain_of(pd.Series(ends), rows["difference"], rows["low"], rows["high"])
     x = channel_of(alt.X, f"difference in {metric.title} ({metric.unit})", domain)
-    y, base = (
-        row_channel("middle", len(rows)),
-        alt.Chart(data_of(rows)).encode(opacity=lit(1), tooltip=tooltips(*fields)),
-    )
+    y = row_channel("middle", len(rows))
+    base = alt.Chart(data_of(rows)).encode(opacity=lit(1), tooltip=tooltips(*fields))
     band = alt.Chart(data_of(pd.DataFrame([ends])))
     chart = alt.layer(
         band.mark_rect(color=GREY, opacity=0.18).encode(x("low"), alt.X2("high")),

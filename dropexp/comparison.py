@@ -104,8 +104,8 @@ def compare(
     likelihood: bool = False,
     margin: float = MARGIN,
 ) -> Comparison:
-    """The arms, and their differences to the arm labelled `baseline`, else to the arm without dropout that has most
-    settings in common.
+    """The arms, and their differences to the arm labelled `baseline`, else to the arm without dropout that shares its
+    settings, or to the only one there is.
 
     `by` names a config key that arms are ordered by; `at` the epoch that counts: "last", "best-val", "best-test"
     or a number; `where` keeps runs whose keys have these values; `likelihood` asks which arm a source's figures fit.
@@ -126,7 +126,7 @@ def compare(
     if by == "seed":
         raise ComparisonError("an arm is its runs over seeds, so arms cannot go by seed")
     arms = arms_of(runs, notes, at, by)
-    if not any(run.status in FINISHED for run in runs):
+    if not any(run.status in FINISHED for run in runs) or (not arms and at == "last"):
         raise NoRuns("\n".join(["no run is done; dropexp train -c FILE goes on where runs stopped", *notes]))
     if not arms:
         raise ComparisonError("\n".join([f"no run has figures at {at}", *notes]))
@@ -145,6 +145,8 @@ def compare(
     what = _what(METRICS[metric], at, arms)
     differences = _differences(arms, baselines(arms, baseline, notes), METRICS[metric], what, margin, notes)
     found = published.sources(arms, notes)
+    if likelihood and not found:
+        notes.append("no config here has published figures to fit")
     fits = [rows for source in found if (rows := published.fits(source, notes))] if likelihood else []
     findings = [*differences["sentence"], *map(published.fit_in_words, fits)]
     return Comparison(

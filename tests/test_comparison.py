@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from fake_runs import publish, write_arm, write_run
 from rich.console import Console
 
 from dropexp import display, tables, verdicts
-from dropexp.arms import load_runs
-from dropexp.baselines import ComparisonError
+from dropexp.arms import Arm, load_runs
+from dropexp.baselines import ComparisonError, baselines
 from dropexp.comparison import ARMS, compare
-from dropexp.history import NoRuns
+from dropexp.history import NoRuns, read_runs
 from dropexp.metrics import METRICS
 from dropexp.requirement import require
 from dropexp.runs import EPOCHS, RUN
@@ -614,6 +615,27 @@ def test_a_twin_that_is_not_finished_is_not_replaced_in_silence(tmp_path: Path) 
     comparison = compare(runs_dir=tmp_path)
     assert said(comparison.findings, "differs from none,lr=0.5 in lr (0.1, 0.5) too")
     assert said(comparison.notes, "none,lr=0.1: seed 0 interrupted")
+
+
+def test_a_thousand_arms_find_their_twins_in_seconds(tmp_path: Path) -> None:
+    write_run(tmp_path, "none")
+    (first,) = read_runs((), tmp_path)
+    arms = []
+    for i in range(1000):
+        for variant in ("none", "nn"):
+            settings = {"variant": variant, "lr": i / 1000}
+            own = replace(first, variant=variant, settings=settings, config={**first.config, **settings})
+            arms.append(Arm(f"{variant},lr={i}", variant, own, {}, {}, {}, 0))
+    began = time.perf_counter()
+    found = baselines(arms, None, [])
+    assert time.perf_counter() - began < 2  # each beside each would be a million comparisons
+    assert len(found) == 1000
+    assert all(label.replace("nn", "none") == base.label for label, base in found.items())
+
+
+def test_published_figures_that_are_not_there_are_missed_only_when_asked_for(study: Path) -> None:
+    assert said(compare(runs_dir=study, likelihood=True).notes, "no config here has published figures")
+    assert not said(compare(runs_dir=study).notes, "published")
 
 
 def test_arms_that_read_alike_stay_apart(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from base64 import b64encode
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_runs import epoch_row, publish, write_arm, write_run
@@ -54,17 +55,17 @@ class Page(HTMLParser):
         return ["".join(text) for name, own, text in self.elements if name == tag and wanted.items() <= own.items()]
 
 
-def write_study_of(runs_dir: Path, name: str = "dropout", seeds: int = 5, epochs: int = 5, **more: object) -> None:
+def write_study_of(runs_dir: Path, name: str = "dropout", seeds: int = 5, epochs: int = 5, **more: Any) -> None:
     """Runs that look real: curves that rise and bend, seeds that scatter."""
     for i, variant in enumerate(("none", "nn", "scratch")):
         for seed in range(seeds):
             noise = random.Random(seed * 10 + i)
             accs = [0.86 - 0.12 / (e + 1) + 0.003 * i + noise.gauss(0, 0.006) for e in range(epochs)]
-            write_run(runs_dir, variant, seed, accs, name=name, epochs=epochs, **more)  # type: ignore[arg-type]
+            write_run(runs_dir, variant, seed, accs, name=name, epochs=epochs, **more)
 
 
-def page_of(runs_dir: Path, **options: object) -> str:
-    return page(compare((), runs_dir, **options))  # type: ignore[arg-type]
+def page_of(runs_dir: Path, **options: Any) -> str:
+    return page(compare((), runs_dir, **options))
 
 
 def as_trained(runs_dir: Path, config: Path) -> Comparison:
