@@ -40,6 +40,7 @@ from dropexp.drawing import (
     titled,
     together,
     tooltips,
+    vega,
 )
 from dropexp.history import text
 from dropexp.metrics import METRICS, Metric
@@ -227,8 +228,7 @@ def save(chart: ChartType, path: Path) -> None:
     else:
         menu = {"export": True, "source": False, "compiled": False, "editor": False}
         figures = json.dumps([spec, {"config": config, "actions": menu}]).replace("<", "\\u003c")  # a label </script>
-        script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-        content = (_PAGE % {"script": script, "figures": figures}).encode()
+        content = (_PAGE % {"script": vega(), "figures": figures}).encode()
     write_whole(path, content)
 
 

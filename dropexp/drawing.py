@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import altair as alt
 import numpy as np
 import pandas as pd
+import vl_convert
 from altair.typing import ChartType
 
 from dropexp.comparison import Comparison
@@ -23,6 +25,13 @@ GREY = "#767676"  # as far from white as from a dark page
 WIDTH, LINE = 460, 15  # pixels of a plot and between lines of text
 PICKED = "picked"  # the series that was clicked
 Channel = Callable[[str], Any]  # of a field
+
+
+@cache
+def vega() -> str:
+    """Vega, Vega-Lite and Vega-Embed in one script for an HTML page, which sets the name vegaEmbed."""
+    script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
 def theme(dark: bool) -> dict[str, Any]:

@@ -8,13 +8,11 @@ import shlex
 from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import vl_convert
 import yaml
 from altair.typing import ChartType
 from jinja2 import Environment, StrictUndefined
@@ -94,7 +92,7 @@ def page(comparison: Comparison) -> str:
         recipes=[_recipe(study, own) for study in studies if (own := [run for run in runs if run.study == study])],
         commands=_commands(comparison, runs, studies),
         figures=_in_script({"charts": specs, "themes": {"light": drawing.theme(False), "dark": drawing.theme(True)}}),
-        vega=_vega(),
+        vega=Markup(drawing.vega()),
     )
 
 
@@ -104,13 +102,6 @@ def _facts(comparison: Comparison, runs: list[_Run]) -> str:
     when = f", trained {' to '.join(dict.fromkeys((days[0], days[-1])))}" if days else ""
     arms = len(comparison.arms)
     return f"{arms} arm{'s' * (arms != 1)}, {len(runs)} run{'s' * (len(runs) != 1)}{when}."
-
-
-@cache
-def _vega() -> Markup:
-    """Vega, Vega-Lite and Vega-Embed in one script, which sets the name vegaEmbed."""
-    script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    return Markup(script.replace("</script", "<\\/script").replace("<!--", "<\\!--"))
 
 
 def _in_script(content: Any) -> Markup:
