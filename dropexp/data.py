@@ -1,4 +1,4 @@
-"""Fashion-MNIST as tensors: loaded, cached, split, moved to a device."""
+"""Fashion-MNIST as tensors: loaded, cached in a file that all processes map, split, moved to a device."""
 
 import hashlib
 import json
@@ -7,17 +7,21 @@ import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from mmap import ACCESS_COPY, mmap
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+import numpy as np
 import torch
 from filelock import FileLock
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dropexp.fetch import CHECKSUMS, DataError, cache_dir, scratch_dir, source, verify
 
-_NOT_CACHED = (OSError, ValueError, LookupError, TypeError, RuntimeError)  # none yet, old, or broken
-_PIECE = 32_000  # numbers converted at once: so few that torch wakes no threads for them
+_NOT_CACHED = (OSError, ValueError, LookupError, TypeError, ArithmeticError)  # none yet, old, or broken
+_PIECE = 32_000  # numbers checked at once: so few that they stay in the processor's cache
+_ALIGNED = 64  # bytes of a cache line: tensors that begin on one have every row of 784 begin on one
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +47,8 @@ class Data:
 def load(root: Path, *, checksums: Mapping[str, str] = CHECKSUMS) -> Data:
     """The data set under `root`, a folder as `dropexp.fetch.find` gives, in the order of its files.
 
-    The files are verified and decoded once and cached; and again when they or the cache have changed.
-    Raises DataError if a file is missing or wrong.
+    The files are verified and decoded once and cached; and again when they or the cache have changed. Processes share
+    one copy in memory; what one writes into its tensors is its own. Raises DataError if a file is missing or wrong.
     """
     cached = cache_dir() / f"decoded-{_checksum(checksums)}"
     try:
@@ -54,18 +58,19 @@ def load(root: Path, *, checksums: Mapping[str, str] = CHECKSUMS) -> Data:
         with _alone(cached), scratch_dir() as scratch:
             with suppress(*_NOT_CACHED):  # another process has decoded it meanwhile
                 return _read(cached, stamp, checksums)
-            decoded = Path(scratch) / cached.name
             raw = Path(scratch) / "FashionMNIST" / "raw"
             raw.mkdir(parents=True)
             verify(root, checksums, copy_to=raw)
-            _decode(Path(scratch), decoded, stamp)
-            data = _read(decoded, stamp, checksums)
-            with suppress(OSError):  # a cache that cannot be written costs time, no more
-                decoded.replace(cached)
-            return data
+            contents = _decode(Path(scratch))
+            with suppress(*_NOT_CACHED):  # a cache that cannot be written costs time and memory, no more
+                _write(contents, written := Path(scratch) / cached.name, stamp)
+                written.replace(cached)  # whole: the one there may be mapped, and must not change under a process
+                return _read(cached, stamp, checksums)
+            X_train, y_train, X_test, y_test = (torch.from_numpy(_numbers(array)) for array in contents)
+            return Data(X_train, y_train, X_test, y_test, _checksum(checksums))
     except OSError as error:
         raise DataError(
-            f"Fashion-MNIST cannot be unpacked: {error}.\nName a folder with 120 MB free by XDG_CACHE_HOME."
+            f"Fashion-MNIST cannot be unpacked: {error}.\nName a folder with 280 MB free by XDG_CACHE_HOME."
         ) from error
 
 
@@ -132,43 +137,63 @@ def _stamp(root: Path, checksums: Mapping[str, str]) -> list[list[str | int]]:
     return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] if path.is_file() else [] for path in paths]
 
 
-def _decode(root: Path, file: Path, stamp: list[list[str | int]]) -> None:
-    """Writes what torchvision reads under `root`: a line that describes it, then the bytes of each tensor."""
+def _decode(root: Path) -> list[NDArray[np.uint8]]:
+    """What torchvision reads under `root`: the bytes of each file, in its shape, in the order of CHECKSUMS."""
     from torchvision.datasets import FashionMNIST
 
     train, test = FashionMNIST(root, train=True), FashionMNIST(root, train=False)
-    tensors = [tensor.to(torch.uint8) for tensor in (train.data, train.targets, test.data, test.targets)]
+    return [tensor.to(torch.uint8).numpy() for tensor in (train.data, train.targets, test.data, test.targets)]
+
+
+def _numbers(contents: NDArray[np.uint8]) -> NDArray[Any]:
+    """Bytes as a model takes them: images (n, 28, 28) as rows of float32 in [0, 1], labels (n,) as int64."""
+    images = contents.ndim == 3
+    return contents.reshape(len(contents), -1) / np.float32(255) if images else contents.astype(np.int64)
+
+
+def _write(contents: list[NDArray[np.uint8]], file: Path, stamp: list[list[str | int]]) -> None:
+    """Writes a line that describes the tensors, then each as it is in memory."""
+    about = json.dumps({"files": stamp, "shapes": [array.shape for array in contents]}).encode()
     with file.open("wb") as out:
-        about = {"files": stamp, "shapes": [list(tensor.shape) for tensor in tensors]}
-        out.write(json.dumps(about).encode() + b"\n")
-        for tensor in tensors:
-            out.write(tensor.numpy().data)
+        out.write(about + b" " * (-(len(about) + 1) % _ALIGNED) + b"\n")
+        for array in contents:
+            out.write(_numbers(array).data)
 
 
 def _read(file: Path, stamp: list[list[str | int]], checksums: Mapping[str, str]) -> Data:
-    """The data in `file`. Raises ValueError if it is not what was decoded from the files."""
+    """The data in `file`, mapped. Raises ValueError if it is not what was decoded from the files."""
     with file.open("rb") as decoded:
         about = json.loads(decoded.readline(1 << 16))
-        shapes = dict(zip(CHECKSUMS, about["shapes"], strict=True))
         if about["files"] != stamp:
             raise ValueError(f"{file} was decoded from other files")
-        if sum(map(math.prod, shapes.values())) != file.stat().st_size - decoded.tell():
-            raise ValueError(f"{file} is cut or too long")
-        X_train, y_train, X_test, y_test = (_read_tensor(decoded, shapes[name], checksums[name]) for name in CHECKSUMS)
-        return Data(X_train, y_train, X_test, y_test, _checksum(checksums))
+        end = decoded.tell()
+        mapped = mmap(decoded.fileno(), 0, access=ACCESS_COPY)
+    tensors = []
+    for name, shape in zip(CHECKSUMS, about["shapes"], strict=True):
+        tensors.append(_mapped_tensor(mapped, end, shape, checksums[name]))
+        end += tensors[-1].nbytes
+    if end != len(mapped):
+        raise ValueError(f"{file} is too long")
+    X_train, y_train, X_test, y_test = tensors
+    return Data(X_train, y_train, X_test, y_test, _checksum(checksums))
 
 
-def _read_tensor(decoded: BinaryIO, shape: list[int], sha256: str) -> Tensor:
-    """The next tensor, converted in pieces. Raises ValueError if its IDX file has another SHA-256."""
-    images = len(shape) == 3
-    tensor = torch.empty(shape[0], math.prod(shape[1:])) if images else torch.empty(shape, dtype=torch.int64)
+def _mapped_tensor(mapped: mmap, start: int, shape: list[int], sha256: str) -> Tensor:
+    """The tensor that begins at byte `start`. To verify it, it is turned back into the bytes of its IDX file.
+
+    Raises ValueError if that file has another SHA-256, or the tensor is not bit for bit what the bytes give.
+    """
+    images, width = len(shape) == 3, math.prod(shape[1:])
+    mapping: NDArray[Any] = np.frombuffer(mapped, np.float32 if images else np.int64, shape[0] * width, start)
+    rows = mapping.reshape(shape[0], width) if images else mapping
     digest = hashlib.sha256(struct.pack(f">{1 + len(shape)}I", 0x800 + len(shape), *shape))  # the IDX header
-    for numbers in torch.split(tensor.view(-1), _PIECE):
-        piece = bytearray(decoded.read(len(numbers)))
-        digest.update(piece)
-        numbers.copy_(torch.frombuffer(piece, dtype=torch.uint8))
-        if images:
-            numbers.div_(255)
+    for first in range(0, len(rows), _PIECE // width):
+        numbers = rows[first : first + _PIECE // width]
+        with np.errstate(all="ignore"):  # of a broken file
+            contents = (numbers * (255.5 if images else 1)).astype(np.uint8)  # the half offsets what division rounded
+        digest.update(contents.data)
+        if _numbers(contents.reshape(-1, *shape[1:])).tobytes() != numbers.tobytes():
+            raise ValueError(f"numbers in a tensor of shape {shape} come from no bytes")
     if digest.hexdigest() != sha256:
         raise ValueError(f"a tensor of shape {shape} is not what its file holds")
-    return tensor
+    return torch.from_numpy(rows)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -149,20 +150,30 @@ def flip_a_byte(file: Path) -> None:
     file.write_bytes(content)
 
 
+def negate_a_zero(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    numbers = range(content.index(b"\n") + 1, len(content), 4)
+    zero = next(start for start in numbers if not any(content[start : start + 4]))
+    content[zero + 3] = 0x80
+    file.write_bytes(content)
+
+
 BROKEN: dict[str, Callable[[Path], object]] = {
     "a flipped byte": flip_a_byte,
+    "minus zero": negate_a_zero,
+    "another label": lambda file: file.write_bytes(file.read_bytes()[:-8] + (11).to_bytes(8, "little")),
     "cut": lambda file: os.truncate(file, 1000),
     "empty": lambda file: os.truncate(file, 0),
     "too long": lambda file: file.write_bytes(file.read_bytes() + b"\0"),
     "foreign": lambda file: file.write_bytes(bytes(range(256)) * 100),
     "foreign JSON": lambda file: file.write_bytes(b"null\n"),
-    "another shape": lambda file: file.write_bytes(file.read_bytes().replace(b"[600, 28, 28]", b"[2400, 14, 14]")),
+    "another shape": lambda file: file.write_bytes(file.read_bytes().replace(b"[600, 28, 28]", b"[600, 14, 56]")),
 }
 
 
 @pytest.mark.parametrize("harm", BROKEN)
 def test_a_broken_cache_is_rebuilt(root: Path, checksums: dict[str, str], harm: str) -> None:
-    before = load(root, checksums=checksums)
+    before = deepcopy(load(root, checksums=checksums))  # a file that is mapped is not to be harmed
     good = cached_file().read_bytes()
     BROKEN[harm](cached_file())
     assert cached_file().read_bytes() != good
@@ -193,6 +204,28 @@ def test_another_folder_is_verified_though_the_set_is_cached(
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, root: Path, checksums: dict[str, str]) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     assert same(load(root, checksums=checksums), load(root, checksums=checksums))
+
+
+def test_a_cache_that_cannot_be_replaced_is_done_without(root: Path, checksums: dict[str, str]) -> None:
+    before = deepcopy(load(root, checksums=checksums))
+    cached = cached_file()
+    cached.unlink()
+    (cached / "in the way").mkdir(parents=True)  # as a file is on Windows while another process has it mapped
+    data = load(root, checksums=checksums)
+    assert same(data, before)
+    assert data.checksum == before.checksum
+    assert cached_file() == cached
+
+
+def test_data_that_are_loaded_outlast_their_cache(root: Path, checksums: dict[str, str]) -> None:
+    data = load(root, checksums=checksums)
+    before = deepcopy(data)
+    os.utime(root / "FashionMNIST" / "raw" / f"{IMAGES}.gz", (0, 0))
+    again = load(root, checksums=checksums)
+    assert same(data, before)
+    assert same(again, before)
+    cached_file().unlink()
+    assert same(data, before)
 
 
 # Splitting
