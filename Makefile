@@ -15,7 +15,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help study install test test-browser lint check train compare report bench clean
+.PHONY: help study install test test-browser lint check train compare report bench bench-peers clean
 
 help:     ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -64,8 +64,12 @@ bench:    ## time an epoch here beside the book's loop
 bench: .venv/installed
 	@$(BIN)/dropexp bench
 
+bench-peers: ## time dropexp beside its peers and write docs/performance.md; PARTS=epochs,whole,many ROUNDS=5
+bench-peers: .venv-peers/installed
+	PYTHONPATH=benchmarks .venv-peers/bin/python -m peers $(if $(PARTS),--parts $(PARTS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
 clean:    ## remove the environment and caches; runs and data stay
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -74,4 +78,10 @@ clean:    ## remove the environment and caches; runs and data stay
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.venv-peers/installed: pyproject.toml constraints.txt benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt \
+	--requirement benchmarks/peers/requirements.txt --editable .
 	@touch $@

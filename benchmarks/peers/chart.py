@@ -1,0 +1,59 @@
+"""The epochs as a chart: a dot at each contender's median, a line over its range, on a logarithmic axis."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from dropexp.charts import save
+from dropexp.drawing import COLORS, GREY, WIDTH, data_of, row_channel, row_labels, titled
+from peers.contenders import BOOK, ONE_THREAD
+from peers.page import seconds
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Slowest first; one thread is left to the table."""
+    rows = [row for row in rows if row["epochs"] and not row["name"].endswith(ONE_THREAD)]
+    frame = pd.DataFrame(
+        {
+            "name": row["name"],
+            "kind": "ours"
+            if row["name"].startswith("dropexp")
+            else "peer"
+            if row["note"] and _learns(row)
+            else "limit",
+            "low": min(seconds(row)),
+            "median": statistics.median(seconds(row)),
+            "high": max(seconds(row)),
+        }
+        for row in rows
+    ).sort_values("median", ascending=False, ignore_index=True)
+    frame["middle"] = np.arange(len(frame)) + 0.5
+    book = frame.loc[frame["name"] == BOOK, "median"].item()
+    frame["said"] = [f"{median:.3g} s, {book / median:.1f} ×" for median in frame["median"]]
+    scale = alt.Scale(type="log", domain=[frame["low"].min() / 1.2, frame["high"].max() * 1.2], nice=False)
+    title = "seconds per epoch, training and evaluation (logarithmic)"
+
+    def x(channel: Any, field: str) -> Any:
+        return channel(field, type="quantitative", title=title, scale=scale, axis=alt.Axis(format="~g"))
+
+    looks = alt.Scale(domain=["ours", "peer", "limit"], range=[COLORS[1], COLORS[0], GREY])
+    color = alt.Color("kind", type="nominal", scale=looks, legend=None)
+    y = row_channel("middle", len(frame))
+    base = alt.Chart(data_of(frame))
+    chart = alt.layer(
+        base.mark_rule(strokeWidth=2.5).encode(x(alt.X, "low"), alt.X2("high"), y, color),
+        base.mark_point(filled=True, size=90, opacity=1).encode(x(alt.X, "median"), y, color),
+        *row_labels(base, "name", len(frame)),
+    ).properties(width=WIDTH, height=26 * len(frame))
+    legend = f"dot: median, line: range of {len(rows[0]['epochs'])} rounds; right: times the speed of {BOOK}"
+    save(titled(chart, "An epoch beside peers", legend, (frame["name"] + " " + frame["said"]).tolist()), path)
+
+
+def _learns(row: dict[str, Any]) -> bool:
+    return "test_acc" in row["epochs"][-1]

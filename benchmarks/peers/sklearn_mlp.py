@@ -1,0 +1,34 @@
+"""scikit-learn's MLPClassifier, an epoch per `partial_fit`. It knows no dropout, and draws its own initial weights."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.neural_network import MLPClassifier
+
+from peers.data import BATCH, LR, SIZES, fashion_mnist
+from peers.turns import turns
+
+
+def main() -> None:
+    X_train, y_train, X_test, y_test = fashion_mnist()
+    net = MLPClassifier(
+        hidden_layer_sizes=SIZES[1:-1],
+        solver="sgd",
+        learning_rate_init=LR,
+        momentum=0,
+        nesterovs_momentum=False,
+        alpha=0,
+        batch_size=BATCH,
+        shuffle=True,
+    )
+
+    for turn in turns():
+        net.partial_fit(X_train, y_train, classes=range(SIZES[-1]))
+        turn.trained(net.loss_, None)
+        probabilities = net.predict_proba(X_test)
+        loss = -np.log(np.maximum(probabilities[np.arange(len(y_test)), y_test], 1e-30)).mean()
+        turn.evaluated(float(loss), float((probabilities.argmax(axis=1) == y_test).mean()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Part two: whole processes, from start to exit, that train five epochs and evaluate after each."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from peers.contenders import CONTENDERS, Contender
+from peers.process import Failed, Figures, command, environment, prove
+from peers.turns import ANSWER
+
+EPOCHS = 5
+CONFIGS = {  # of the real command, which also evaluates the training set unless told not to
+    "`dropexp train`, scratch": "variant: scratch\n",
+    "`dropexp train`, scratch, `eval_train: false`": "variant: scratch\neval_train: false\n",
+}
+
+
+def measure(data: Path, cache: Path, scratch: Path, rounds: int) -> list[dict[str, Any]]:
+    """A row per contender with its seconds; every process once before, with one epoch, to warm the caches."""
+    timed: dict[str, Callable[[int], tuple[float, list[Figures]]]] = {}
+    for contender in CONTENDERS:
+        if contender.learns and contender.module != "ours" and contender.absent() is None:
+            timed[contender.name] = _peer(contender, data, cache)
+    for number, (name, text) in enumerate(CONFIGS.items()):
+        timed[name] = _ours(text, data, cache, scratch / str(number))
+    rows: list[dict[str, Any]] = [{"name": name, "seconds": []} for name in timed]
+    for number in range(rounds + 1):
+        for row in rows:
+            seconds, epochs = timed[row["name"]](EPOCHS if number else 1)
+            print(f"whole process, round {number} of {rounds}: {row['name']} {seconds:.2f} s", file=sys.stderr)
+            if number:
+                prove(row["name"], epochs)
+                row["seconds"].append(seconds)
+                row["last"] = epochs[-1]
+    return rows
+
+
+def run(words: list[str], env: dict[str, str]) -> tuple[float, str]:
+    """Seconds from start to exit, and what was printed. Raises Failed."""
+    began = time.perf_counter()
+    done = subprocess.run(words, env=env, capture_output=True, text=True)
+    seconds = time.perf_counter() - began
+    if done.returncode:
+        raise Failed(f"{' '.join(words)} ended (exit code {done.returncode}): {done.stderr[-2000:]}")
+    return seconds, done.stdout
+
+
+def _peer(contender: Contender, data: Path, cache: Path) -> Callable[[int], tuple[float, list[Figures]]]:
+    def once(epochs: int) -> tuple[float, list[Figures]]:
+        words = [*command(contender), "--epochs", str(epochs)]
+        seconds, printed = run(words, environment(data, cache, contender.env))
+        lines = [line for line in printed.splitlines() if line.startswith(ANSWER)]
+        return seconds, [json.loads(line.removeprefix(ANSWER)) for line in lines]
+
+    return once
+
+
+def _ours(text: str, data: Path, cache: Path, folder: Path) -> Callable[[int], tuple[float, list[Figures]]]:
+    folder.mkdir()
+    config = folder / "scratch.yaml"
+    config.write_text(text)
+
+    def once(epochs: int) -> tuple[float, list[Figures]]:
+        runs = folder / f"runs-{time.monotonic_ns()}"
+        words = [*train(config, runs), "--set", f"epochs={epochs}"]
+        return run(words, environment(data, cache, {}))[0], rows_of(runs)
+
+    return once
+
+
+def train(config: Path, runs: Path) -> list[str]:
+    """The command as a user types it."""
+    dropexp = Path(sys.executable).with_name("dropexp")
+    return [str(dropexp), "train", "--config", str(config), "--runs-dir", str(runs), "--quiet"]
+
+
+def rows_of(runs: Path) -> list[Figures]:
+    """The rows of every epochs.csv below."""
+    found = []
+    for path in sorted(runs.glob("*/*/epochs.csv")):
+        with path.open(newline="") as file:
+            found += [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+    return found
