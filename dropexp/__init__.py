@@ -20,7 +20,7 @@ __all__ = ["compare", "load_config", "load_runs", "train"]
 
 # Read once, when torch loads: MKL's results equal on any number of threads, oneDNN's float32 products in float32.
 os.environ.setdefault("MKL_CBWR", "AVX2,STRICT")
-os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_VNNI")
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
 
 _ROOMS = {"compare": "comparison", "load_runs": "arms", "load_config": "study", "train": "training"}
 

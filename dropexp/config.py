@@ -57,6 +57,7 @@ class Config(BaseModel):
     output_relu: bool = Field(default=False, description="true or false")
     noise_at_eval: bool = Field(default=False, description="true or false")
     fused: bool = Field(default=True, description="true or false")
+    precision: Literal["float32", "bf16"] = Field(default="float32", description="float32 or bf16")
     eval_train: bool = Field(default=True, description="true or false")
     train_size: int | None = Field(default=None, ge=10, le=NUM_TRAIN, description=f"a whole number, 10 to {NUM_TRAIN}")
     validation_size: int = Field(
@@ -82,6 +83,12 @@ class Config(BaseModel):
         if self.variant == "nn" and self.mask != "rand":
             raise _disagreement(
                 f"mask = {self.mask} is not for nn, which draws its own; use scratch", "mask", "variant"
+            )
+        if self.precision == "bf16" and not self.fused and "fused" in self.used():
+            raise _disagreement(
+                "precision = bf16 is not for the textbook page, which computes in float32; use fused: true",
+                "precision",
+                "fused",
             )
         if (self.train_size or 0) + self.validation_size > NUM_TRAIN:
             raise _disagreement(

@@ -1,6 +1,6 @@
-"""Many runs: in this process on all its cores, or in worker processes of one thread each.
+"""Many runs: in this process on all its cores, on a GPU side by side, or in worker processes of one thread each.
 
-Both ways yield the same events and train to the same numbers. A parent of workers imports no torch.
+All ways yield the same events; on a CPU they train to the same numbers. A parent of workers imports no torch.
 """
 
 from __future__ import annotations
@@ -18,13 +18,18 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dropexp.device import kind
 from dropexp.fetch import DataError
 from dropexp.runs import Busy, Row, RunFolder
 from dropexp.study import PlannedRun
+from dropexp.variants import shape
 
 if TYPE_CHECKING:
+    import torch
+
     from dropexp.data import Data
 
+STACK = 32  # runs side by side at most: they fill a GPU, and more would only end later
 GRACE_SECONDS = 10.0  # for a worker to end; far more than it needs
 
 
@@ -43,6 +48,11 @@ class Plan:
     data_root: Path
     device: str = "cpu"
     force: bool = False
+    stacks: bool | None = None  # whether runs of equal shape train side by side; None: on a CUDA device
+
+    @property
+    def stacked(self) -> bool:
+        return kind(self.device) == "cuda" if self.stacks is None else self.stacks
 
 
 @dataclass(frozen=True)
@@ -66,38 +76,65 @@ def execute(tasks: Sequence[Task], plan: Plan, jobs: int) -> Generator[Event]:
 
 def _here(tasks: Sequence[Task], plan: Plan) -> Generator[Event]:
     trainer = _Trainer(plan)
-    for index, task in enumerate(tasks):
-        yield from trainer.events(index, task)
+    for places in _stacks(tasks, plan):
+        yield from trainer.events({place: tasks[place] for place in places})
+
+
+def _stacks(tasks: Sequence[Task], plan: Plan) -> list[list[int]]:
+    """The places of the tasks that train together, in the order of the first of each: runs of one shape, or one run."""
+    by_shape: dict[str | int, list[int]] = {}
+    for place, task in enumerate(tasks):
+        alike = shape(task.planned.config) if plan.stacked else None
+        by_shape.setdefault(place if alike is None else alike, []).append(place)
+    return [places[i : i + STACK] for places in by_shape.values() for i in range(0, len(places), STACK)]
 
 
 class _Trainer:
-    """Trains task after task in this process; the data is loaded once."""
+    """Trains tasks in this process; the data is loaded once."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.data: Data | None = None
 
-    def events(self, index: int, task: Task) -> Generator[Event]:
+    def events(self, tasks: dict[int, Task]) -> Generator[Event]:
+        """Train one task, or several of one shape as a stack; the keys are their places."""
         import torch
 
         from dropexp.data import load
-        from dropexp.experiment import train_run
 
-        yield Event(index)
+        for place in tasks:
+            yield Event(place)
         device = torch.device(self.plan.device)
         if self.data is None:
             self.data = load(self.plan.data_root).to(device)
-        with closing(train_run(task.planned, task.folder, self.data, device, force=self.plan.force)) as rows:
-            while True:
+        stackable = self.plan.stacked and all(shape(task.planned.config) for task in tasks.values())
+        yield from (self._stack if stackable else self._one_by_one)(tasks, self.data, device)
+
+    def _one_by_one(self, tasks: dict[int, Task], data: Data, device: torch.device) -> Generator[Event]:
+        from dropexp.experiment import train_run
+
+        for place, task in tasks.items():
+            with closing(train_run(task.planned, task.folder, data, device, force=self.plan.force)) as rows:
                 try:
-                    row = next(rows)
+                    while True:
+                        yield Event(place, next(rows))
                 except StopIteration as end:
-                    yield Event(index, status=end.value.status, why=end.value.why)
-                    return
+                    yield Event(place, status=end.value.status, why=end.value.why)
                 except Busy:
-                    yield Event(index, status="busy", why="another process is training it")
-                    return
-                yield Event(index, row)
+                    yield Event(place, status="busy", why="another process is training it")
+
+    def _stack(self, tasks: dict[int, Task], data: Data, device: torch.device) -> Generator[Event]:
+        from dropexp.experiment import Outcome
+        from dropexp.stacking import train_stack
+
+        places = list(tasks)
+        planned, folders = [task.planned for task in tasks.values()], [task.folder for task in tasks.values()]
+        with closing(train_stack(planned, folders, data, device, force=self.plan.force)) as all_news:
+            for i, news in all_news:
+                if isinstance(news, Outcome):
+                    yield Event(places[i], status=news.status, why=news.why)
+                else:
+                    yield Event(places[i], news)
 
 
 # Worker processes
@@ -231,7 +268,7 @@ def _train_what_comes(trainer: _Trainer, tasks: Connection) -> None:
             index, task = tasks.recv()
         except (EOFError, OSError):  # the parent closed its end
             return
-        with closing(trainer.events(index, task)) as events:
+        with closing(trainer.events({index: task})) as events:
             next(events)  # the parent said itself that the task began
             try:
                 for event in events:

@@ -18,12 +18,12 @@ import yaml
 from dropexp import products
 from dropexp.config import Config
 from dropexp.data import Data, split
-from dropexp.fit import fit
+from dropexp.fit import EpochRecord, fit
 from dropexp.provenance import provenance
 from dropexp.runs import Row, RunFolder, write_whole
 from dropexp.streams import stream
 from dropexp.study import PlannedRun
-from dropexp.variants import Network, build
+from dropexp.variants import Network, build, page
 
 CHECKPOINT_SHARE = 0.02  # of the time since the last one: what writing a checkpoint may cost
 
@@ -75,96 +75,142 @@ def train_run(
     wrong is an `Outcome`. Closing the generator or KeyboardInterrupt marks the run as interrupted.
     """
     with ExitStack() as held:
-        try:
-            held.enter_context(folder.lock())
-        except OSError as error:
-            return Outcome("failed", f"its folder cannot be written: {error}")
-        status = folder.status()
-        if force:
-            folder.clear()
-        elif status in ("done", "diverged"):
-            return Outcome(status, folder.read_info()["why"])
-        run = _Run(planned, folder, data, device)
+        run = Run(planned, folder, data, device)
+        ended = run.open(held, force)
+        if ended:
+            return ended
         try:
             outcome = yield from run.train()
         except (KeyboardInterrupt, GeneratorExit):
             run.write_info("interrupted")
             raise
         except Exception as error:
-            outcome = Outcome("failed", f"{type(error).__name__}: {error}")
-            with suppress(OSError):  # a full disk may be why it failed
-                run.write_info(outcome.status, outcome.why, traceback=traceback.format_exc())
-            return outcome
-        try:
-            run.write_info(outcome.status, outcome.why)
-        except OSError as error:
-            return Outcome("failed", f"its end cannot be written: {error}")
-        return outcome
+            return run.fail(error)
+        return run.end(outcome)
 
 
-class _Run:
-    def __init__(self, planned: PlannedRun, folder: RunFolder, data: Data, device: torch.device) -> None:
+class Run:
+    """One run's part of training: its folder, what it goes on from, and what is kept of each epoch."""
+
+    state: _State
+    identity: dict[str, str]
+
+    def __init__(
+        self,
+        planned: PlannedRun,
+        folder: RunFolder,
+        data: Data,
+        device: torch.device,
+        *,
+        stacked: bool = False,
+    ) -> None:
         self.planned = planned
         self.folder = folder
         self.data = data
         self.device = device
         rows = min(planned.config.batch_size, len(data.y_train))
-        self.route = products.route(rows) if device.type == "cpu" else products.PLAIN
+        self.route = products.route(rows) if device.type == "cpu" and not stacked else products.PLAIN
+        self.build = page if stacked else build
+        self.stack = 1
         self.began = _now()
         self.last: Row | None = None
+        self.going = False  # from its beginning to its end
 
-    def train(self) -> Generator[Row, None, Outcome]:
-        config = self.planned.config
-        state = self._fresh_state()
-        identity = {
+    def open(self, held: ExitStack, force: bool) -> Outcome | None:
+        """Hold the folder; returns how the run has ended, if it has. Raises `Busy`."""
+        try:
+            held.enter_context(self.folder.lock())
+        except OSError as error:
+            return Outcome("failed", f"its folder cannot be written: {error}")
+        status = self.folder.status()
+        if force:
+            self.folder.clear()
+        elif status in ("done", "diverged"):
+            return Outcome(status, self.folder.read_info()["why"])
+        return None
+
+    def resume(self) -> int:
+        """Take over the checkpoint, if there is one to go on from; returns the number of epochs done."""
+        self.state = self._fresh_state()
+        self.identity = {
             "hash": self.planned.digest(self.device.type),
             "data": self.data.checksum,
             "route": self.route,
             "torch": str(torch.__version__),
         }
-        done = state.resume(self.folder, identity)
+        done = self.state.resume(self.folder, self.identity)
         if done == 0:
-            state = self._fresh_state()  # a damaged checkpoint may have been taken over in part
+            self.state = self._fresh_state()  # a damaged checkpoint may have been taken over in part
             self.folder.clear()
+        return done
+
+    def begin(self, stack: int = 1) -> None:
+        """Say in the folder that the run is trained, in a stack of so many."""
+        self.going, self.stack = True, stack
         rows = self.folder.read_rows()
         self.last = rows[-1] if rows else None
         self.write_info("running")
         write_whole(self.folder.config_path, self._config_yaml())
+        self.saved_at, self.cost = time.perf_counter(), 0.0
 
+    def train(self) -> Generator[Row, None, Outcome]:
+        config = self.planned.config
+        done = self.resume()
+        self.begin()
         data = split(self.data, config.train_size, config.validation_size, stream(config.seed, "split"))
         validation = None if data.X_val is None or data.y_val is None else (data.X_val, data.y_val)
-        saved_at, cost = time.perf_counter(), 0.0
         for record in fit(
-            state.network,
+            self.state.network,
             (data.X_train, data.y_train),
             (data.X_test, data.y_test),
             lr=config.lr,
             batch_size=config.batch_size,
             epochs=config.epochs,
-            order=state.order,
+            order=self.state.order,
             validation=validation,
             clean=config.eval_train,
             done=done,
             route=self.route,
         ):
-            row = self._row(asdict(record), config)
-            self.folder.append_row(row)
-            self.last = row
-            now = time.perf_counter()
-            due = record.epoch == config.epochs or cost <= CHECKPOINT_SHARE * (now - saved_at)
-            if due and record.finite:  # from a loss that is not, nothing may go on
-                write_whole(self.folder.checkpoint, state.to_bytes(record.epoch, identity))
-                saved_at = time.perf_counter()
-                cost = saved_at - now
-            yield row
+            yield self.keep(record)
             if not record.finite:
-                return Outcome("diverged", f"the loss is not finite in epoch {record.epoch}")
+                return diverged(record)
         return Outcome("done")
+
+    def keep(self, record: EpochRecord) -> Row:
+        """Add the epoch to the table, and write a checkpoint if it is due."""
+        config = self.planned.config
+        row = self._row(asdict(record), config)
+        self.folder.append_row(row)
+        self.last = row
+        now = time.perf_counter()
+        affordable = self.cost * self.stack <= CHECKPOINT_SHARE * (now - self.saved_at)
+        due = record.epoch == config.epochs or affordable
+        if due and record.finite:  # from a loss that is not, nothing may go on
+            write_whole(self.folder.checkpoint, self.state.to_bytes(record.epoch, self.identity))
+            self.saved_at = time.perf_counter()
+            self.cost = self.saved_at - now
+        return row
+
+    def end(self, outcome: Outcome) -> Outcome:
+        self.going = False
+        try:
+            self.write_info(outcome.status, outcome.why)
+        except OSError as error:
+            return Outcome("failed", f"its end cannot be written: {error}")
+        return outcome
+
+    def fail(self, error: Exception) -> Outcome:
+        self.going = False
+        outcome = Outcome("failed", f"{type(error).__name__}: {error}")
+        with suppress(OSError):  # a full disk may be why it failed
+            self.write_info(outcome.status, outcome.why, traceback="".join(traceback.format_exception(error)))
+        return outcome
 
     def _fresh_state(self) -> _State:
         config = self.planned.config
         noise = stream(config.seed, "noise", self.device)
-        network = build(config, stream(config.seed, "init"), noise)
+        network = self.build(config, stream(config.seed, "init"), noise)
         return _State(network, stream(config.seed, "order"), noise)
 
     @staticmethod
@@ -184,6 +230,7 @@ class _Run:
             "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device),
             "threads": torch.get_num_threads(),
             "route": self.route,
+            "stack": self.stack,
             "data": self.data.checksum,
             "began": self.began,
             "ended": ended,
@@ -204,6 +251,10 @@ class _Run:
                 **more,
             }
         )
+
+
+def diverged(record: EpochRecord) -> Outcome:
+    return Outcome("diverged", f"the loss is not finite in epoch {record.epoch}")
 
 
 def _now() -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from dropexp import products
+from dropexp import captured, products
+from dropexp.stack import Stack
 from dropexp.variants import Network
 
 EVAL_ROWS = 1000  # rows to a pass without training: enough for full speed, few enough to stay in the cache
@@ -126,3 +128,71 @@ def score(outputs: Tensor, y: Tensor) -> tuple[float, float]:
         loss += losses.double().sum().item()
         correct += int((O.argmax(dim=1) == labels).sum())
     return loss / len(y), correct / len(y)
+
+
+def fit_stack(
+    stack: Stack,
+    train: Tensor,
+    test: Rows,
+    *,
+    epochs: int,
+    orders: Sequence[torch.Generator],
+    validation: Tensor | None = None,
+    clean: bool = True,
+    done: int = 0,
+) -> Iterator[list[EpochRecord | None]]:
+    """As `fit`, for all runs of a stack: a list of their records after each epoch, None for a run that has ended.
+
+    `train` and `validation` are each run's rows of the stack's X, (R, n); `orders` shuffle as in `train_epoch`. The
+    others go on when a loss is not finite. A run's `seconds` are its share of the stack's: wall time / R.
+    """
+    R, num_rows = train.shape
+    going = set(range(R))
+    for epoch in range(done + 1, epochs + 1):
+        with captured.ieee_products():
+            began = time.perf_counter()
+            with ThreadPoolExecutor() as threads:  # a millisecond each, while a GPU waits
+                shuffled = list(threads.map(lambda order: torch.randperm(num_rows, generator=order), orders))
+            rows = train.gather(1, torch.stack(shuffled).to(train.device))
+            trained = score_stack(stack.train_epoch(rows), stack.y[rows])
+            tested = evaluate_stack(stack, *test)
+            seconds = (time.perf_counter() - began) / R
+            cleaned = evaluate_stack(stack, stack.X, stack.y, train) if clean else None
+            validated = None if validation is None else evaluate_stack(stack, stack.X, stack.y, validation)
+        records = []
+        for r in range(R):
+            clean_loss, clean_acc = cleaned[r] if cleaned else (None, None)
+            val_loss, val_acc = validated[r] if validated else (None, None)
+            records.append(
+                EpochRecord(
+                    epoch,
+                    *trained[r],
+                    clean_loss,
+                    clean_acc,
+                    val_loss,
+                    val_acc,
+                    *tested[r],
+                    stack.lrs[r],
+                    seconds,
+                )
+            )
+        yield [record if r in going else None for r, record in enumerate(records)]
+        going -= {r for r, record in enumerate(records) if not record.finite}
+        if not going:
+            return
+
+
+def evaluate_stack(stack: Stack, X: Tensor, y: Tensor, rows: Tensor | None = None) -> list[tuple[float, float]]:
+    """As `evaluate`, for each run: on all of X (n, num_inputs), y (n,), or on the run's own `rows` (R, m) of them."""
+    if rows is None:
+        return score_stack(torch.cat([stack.logits(part) for part in X.split(stack.eval_rows)], dim=1), y)
+    outputs = [stack.logits(X[part]) for part in rows.split(stack.eval_rows, dim=1)]
+    return score_stack(torch.cat(outputs, dim=1), y[rows])
+
+
+def score_stack(outputs: Tensor, y: Tensor) -> list[tuple[float, float]]:
+    """As `score`, for each run and where they lie: outputs (R, n, num_outputs), labels y (R, n) or (n,) for all."""
+    y = y.expand(outputs.shape[:2])
+    losses = outputs.logsumexp(dim=2) - outputs.gather(2, y.unsqueeze(2)).squeeze(2)
+    sums, correct = losses.double().sum(dim=1).tolist(), (outputs.argmax(dim=2) == y).sum(dim=1).tolist()
+    return [(loss / y.shape[1], right / y.shape[1]) for loss, right in zip(sums, correct, strict=True)]

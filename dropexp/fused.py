@@ -7,7 +7,7 @@ per epoch from the outputs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from numpy.random import SFC64
@@ -75,7 +75,7 @@ class Buffers:
 class MLP(scratch.MLP):
     """The page's network with a tuned `step` and `logits`; its state and options are the page's.
 
-    It keeps parameters of its own: `layers` are copied.
+    It keeps parameters of its own: `layers` are copied. `mm` multiplies matrices, as `products.bf16_mm` does or torch.
     """
 
     def __init__(
@@ -87,11 +87,13 @@ class MLP(scratch.MLP):
         *,
         output_relu: bool = False,
         noise_at_eval: bool = False,
+        mm: Callable[..., Tensor] = torch.mm,
     ) -> None:
         by_columns = [
             (W.T.clone(memory_format=torch.contiguous_format).T, b.clone()) for W, b in layers
         ]  # as nn.Linear has it: an epoch takes 4 % less
         super().__init__(by_columns, noises, generator, sgd, output_relu=output_relu, noise_at_eval=noise_at_eval)
+        self.mm = mm
         self.sizes = [len(self.layers[0][0]), *(len(b) for _, b in self.layers)]
         self.grads = [(torch.empty_like(W), torch.empty_like(b)) for W, b in self.layers]
         self.onehot = torch.eye(self.sizes[-1], device=self.layers[0][0].device)
@@ -107,12 +109,12 @@ class MLP(scratch.MLP):
         inputs = [X, *(buffer.H if self.noises else A)]
 
         for i, (W, b) in enumerate(self.layers[:-1]):
-            torch.mm(inputs[i], W, out=A[i]).add_(b).relu_()
+            self.mm(inputs[i], W, out=A[i]).add_(b).relu_()
             if self.noises:
                 buffer.masks[i].fill(xi[i], self.generator)
                 torch.mul(xi[i], A[i], out=inputs[i + 1])
         W, b = self.layers[-1]
-        torch.mm(inputs[-1], W, out=O).add_(b)
+        self.mm(inputs[-1], W, out=O).add_(b)
         if self.output_relu:
             O.relu_()
 
@@ -124,10 +126,10 @@ class MLP(scratch.MLP):
         for i in reversed(range(len(self.layers))):
             W, b = self.layers[i]
             dW, db = self.grads[i]
-            torch.mm(D.T, inputs[i], out=dW.T)  # ∂l/∂W = Hᵀ·D, transposed like W's memory
+            self.mm(D.T, inputs[i], out=dW.T)  # ∂l/∂W = Hᵀ·D, transposed like W's memory
             torch.sum(D, dim=0, out=db)
             if i > 0:
-                D = torch.mm(D, W.T, out=buffer.D[i - 1])
+                D = self.mm(D, W.T, out=buffer.D[i - 1])
                 if self.noises:
                     D.mul_(xi[i - 1])
                 relu_backward(D, A[i - 1], 0, grad_input=D)
@@ -151,7 +153,7 @@ class MLP(scratch.MLP):
             return super().logits(X)
         H = X
         for W, b in self.layers[:-1]:
-            H = torch.mm(H, W).add_(b).relu_()
+            H = self.mm(H, W).add_(b).relu_()
         W, b = self.layers[-1]
-        O = torch.mm(H, W).add_(b)
+        O = self.mm(H, W).add_(b)
         return O.relu_() if self.output_relu else O

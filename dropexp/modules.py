@@ -80,7 +80,8 @@ def global_draws_from(generator: torch.Generator) -> Iterator[None]:
 class Network:
     """A torch.nn network with `torch.optim.SGD`, trained and evaluated through the same calls as the page's.
 
-    `layers` are the initial parameters in the page's layout; the network's own initialisation is overwritten.
+    `layers` are the initial parameters in the page's layout; the network's own initialisation is overwritten. With
+    `bf16` its products and activations are bfloat16, as `torch.autocast` chooses; parameters and updates are float32.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Network:
         sgd: SGD,
         *,
         noise_at_eval: bool,
+        bf16: bool = False,
     ) -> None:
         linears = [module for module in net if isinstance(module, nn.Linear)]
         with torch.no_grad():
@@ -99,6 +101,7 @@ class Network:
                 linear.bias.copy_(b)
         self.net = net.to(layers[0][0].device)
         self.noise_at_eval = noise_at_eval
+        self.bf16 = bf16
         self.generator = generator
         self.divisor = sgd.divisor
         self.loss = nn.CrossEntropyLoss()
@@ -110,11 +113,15 @@ class Network:
 
     def step(self, X: Tensor, y: Tensor, lr: float) -> Tensor:
         """Train on one batch, X (n, num_inputs) and y (n,); returns the outputs (n, num_outputs) of the noisy pass."""
+        with global_draws_from(self.generator):
+            return self.descend(X, y, lr)
+
+    def descend(self, X: Tensor, y: Tensor, lr: float) -> Tensor:
+        """The step itself, in which `nn.Dropout` draws from torch's global generator."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr / self.divisor
         self.net.train()
-        with global_draws_from(self.generator):
-            logits: Tensor = self.net(X)
+        logits = self._outputs(X)
         self.optimizer.zero_grad()
         self.loss(logits, y).backward()
         self.optimizer.step()
@@ -125,8 +132,12 @@ class Network:
         """The outputs (n, num_outputs) for X (n, num_inputs), without noise unless `noise_at_eval`."""
         self.net.train(self.noise_at_eval)
         with global_draws_from(self.generator):
+            return self._outputs(X)
+
+    def _outputs(self, X: Tensor) -> Tensor:
+        with torch.autocast(X.device.type, torch.bfloat16, enabled=self.bf16):
             logits: Tensor = self.net(X)
-        return logits
+        return logits.float() if self.bf16 else logits
 
     def state(self) -> dict[str, Any]:
         """Parameters and optimiser as torch names them."""

@@ -1,9 +1,9 @@
 """Which matrix products a CPU computes with, and proof that they are float32.
 
 torch multiplies with MKL unless it is asked to use oneDNN, which is up to twice as fast on AMD. It is asked by
-allowing it bfloat16, with oneDNN held by ONEDNN_MAX_CPU_ISA (set in `dropexp/__init__.py`) to instructions that know
-no bfloat16, so that what it computes is float32. Whether that came true is measured here against float64, since it
-would not on a CPU with AMX if torch was imported and used before this package.
+allowing it bfloat16, with oneDNN held by ONEDNN_MAX_CPU_ISA (set in `dropexp/__init__.py`) to instructions short of
+AMX: without these it rounds no float32. Whether that came true is measured here against float64, since it would not if
+torch was imported and used before this package. A run whose precision is bf16 rounds on purpose, by `bf16_mm`.
 
 Results are to be the same bit for bit on any number of threads. MKL's are under MKL_CBWR (also set there; a Mac has no
 MKL, and was not tried), but for the first exp or log of a process: if two threads share it, each picks its code, and
@@ -20,6 +20,7 @@ from functools import cache
 from typing import Any
 
 import torch
+from torch import Tensor
 
 ONEDNN, PLAIN = "onednn", "plain"
 ROWS = 1024  # of a batch: what oneDNN sums in one piece on every number of threads tried (1 to 8)
@@ -52,6 +53,23 @@ def using(route: str) -> Iterator[None]:
 def route(rows: int = 1) -> str:
     """The best route of this process for batches of so many rows: "onednn" if it can be had, else "plain"."""
     return _best() if rows <= ROWS else PLAIN
+
+
+def bf16_mm(left: Tensor, right: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """left @ right, both rounded to bfloat16, summed in float32 and rounded once more, as under `torch.autocast`."""
+    product = torch.mm(left.bfloat16(), right.bfloat16())
+    return product.float() if out is None else out.copy_(product)
+
+
+def require_bf16(device: torch.device) -> None:
+    """Raises RuntimeError if `device` has no instructions for bfloat16, so that it would be slower than float32."""
+    if device.type == "cpu":
+        known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # younger than torch 2.6
+        there = any(known[name] for name in known if "bf16" in name.lower())
+    else:
+        there = device.type == "mps" or torch.cuda.is_bf16_supported(including_emulation=False)
+    if not there:
+        raise RuntimeError(f"torch {torch.__version__} finds no bfloat16 on this {device.type}; use precision: float32")
 
 
 @cache

@@ -7,18 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from dropexp import scratch
     from dropexp.config import Config
     from dropexp.noise import Noise
     from dropexp.scratch import SGD, Layer
 
 NUM_INPUTS, NUM_OUTPUTS = 784, 10  # a Fashion-MNIST image has 28 × 28 pixels and one of ten classes
 NUM_TRAIN = 60_000  # training images
+
+# The keys that `stack.py` knows. One that is added to the config keeps its runs alone until it is in one of these.
+EACH_ITS_OWN = frozenset(
+    {"device", "variant", "seed", "drop_probs", "mask", "lr", "sgd", "init", "init_std", "init_bias"}
+)
+ALIKE = frozenset(
+    {"hidden", "batch_size", "epochs", "momentum", "weight_decay", "output_relu", "eval_train"}
+    | {"train_size", "validation_size"}
+)
 
 
 class Network(Protocol):
@@ -53,18 +64,38 @@ class Variant:
 def build(config: Config, init: torch.Generator, noise: torch.Generator) -> Network:
     """The network that the config asks for, on the device of the noise generator.
 
-    `init` draws the initial parameters, equal for all variants; `noise` draws the dropout.
+    `init` draws the initial parameters, equal for all variants; `noise` draws the dropout. Raises RuntimeError where
+    the device lacks the config's precision.
     """
+    if config.precision == "bf16":
+        from dropexp import products
+
+        products.require_bf16(noise.device)
     return VARIANTS[config.variant].build(config, init, noise)
 
 
-def _by_hand(config: Config, init: torch.Generator, noise: torch.Generator) -> Network:
-    from dropexp import fused, scratch
+def shape(config: Config) -> str | None:
+    """What runs must have in common to train as one stack; None for a run that no stack can train."""
+    used = config.settings("")
+    if config.variant not in ("none", "scratch") or not used.keys() <= EACH_ITS_OWN | ALIKE:
+        return None
+    return str([(key, used.get(key)) for key in sorted(ALIKE)])
+
+
+def page(config: Config, init: torch.Generator, noise: torch.Generator) -> scratch.MLP:
+    """What a stack trains: the page itself, of a config that has a `shape`."""
+    return _by_hand(config.model_copy(update={"fused": False}), init, noise)
+
+
+def _by_hand(config: Config, init: torch.Generator, noise: torch.Generator) -> scratch.MLP:
+    from dropexp import fused, products, scratch
     from dropexp.noise import Inverted, Randn2019
 
     kinds: dict[str, Callable[[float], Noise]] = {"rand": Inverted, "randn-2019": Randn2019}
     noises = [] if config.variant == "none" else [kinds[config.mask](p) for p in config.drop_probs]
-    network = fused.MLP if config.fused else scratch.MLP
+    network: Callable[..., scratch.MLP] = fused.MLP if config.fused else scratch.MLP
+    if config.precision == "bf16":
+        network = partial(network, mm=products.bf16_mm)
     return network(
         _layers(config, init, noise.device),
         noises,
@@ -78,16 +109,18 @@ def _by_hand(config: Config, init: torch.Generator, noise: torch.Generator) -> N
 def _torch_nn(config: Config, init: torch.Generator, noise: torch.Generator) -> Network:
     import torch
 
-    from dropexp import modules
+    from dropexp import captured, modules
 
+    network = captured.Network if noise.device.type == "cuda" else modules.Network
     with torch.random.fork_rng(devices=[]):  # nn.Linear initialises itself from the global generator
         net = modules.mlp(_sizes(config), config.drop_probs, output_relu=config.output_relu)
-    return modules.Network(
+    return network(
         net,
         _layers(config, init, noise.device),
         noise,
         _sgd(config),
         noise_at_eval=config.noise_at_eval,
+        bf16=config.precision == "bf16",
     )
 
 

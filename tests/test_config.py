@@ -92,6 +92,7 @@ WRONG: list[tuple[str, Any]] = [
     ("train_size", 60_001),
     ("validation_size", -1),
     ("validation_size", 59_991),
+    ("precision", "half"),
     ("epoch", 3),
 ]
 
@@ -144,6 +145,12 @@ def test_the_mask_of_2019_is_not_for_nn(variant: str) -> None:
         config(variant="nn", mask="randn-2019")
 
 
+def test_the_textbook_page_knows_no_bfloat16() -> None:
+    assert config(variant="scratch", precision="bf16")
+    with pytest.raises(ValidationError, match="use fused: true"):
+        config(variant="scratch", precision="bf16", fused=False)
+
+
 # What identifies a run. These digests are the names of folders that people have: they never change.
 
 GOLDEN: list[tuple[dict[str, Any], str]] = [
@@ -187,6 +194,7 @@ OTHER: dict[str, Any] = {
     "output_relu": True,
     "noise_at_eval": True,
     "fused": False,
+    "precision": "bf16",
     "eval_train": False,
     "train_size": 1000,
     "validation_size": 1000,

@@ -79,6 +79,14 @@ def test_a_relu_on_the_outputs_stops_the_gradient_where_it_is_zero(kind: type[sc
     assert worst_error(net.velocities, expected.grads) <= 1e-6
 
 
+def test_a_step_in_bfloat16_has_roughly_the_gradients_of_float32() -> None:
+    layers, X, y, xi = problem([784, 256, 256, 10], 256)
+    net = fused.MLP(layers, [Injected(x) for x in xi], GENERATOR, SGD(momentum=0.9), mm=products.bf16_mm)
+    net.step(X, y, 0.0)
+    assert 1e-3 < worst_error(net.velocities, reference(layers, X, y, xi).grads) < 0.1
+    assert all(W.dtype == b.dtype == torch.float32 for W, b in net.layers)
+
+
 def test_fused_logits_are_the_pages() -> None:
     layers, X, _, _ = problem([784, 256, 256, 10], 100)
     a, b = (kind(layers, [], GENERATOR, SGD()).logits(X) for kind in (scratch.MLP, fused.MLP))

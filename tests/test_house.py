@@ -12,8 +12,8 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "dropexp"
 ROOMS = sorted(path.stem for path in PACKAGE.glob("*.py"))
-TORCH_ROOMS = {"benchmark", "data", "device", "experiment", "execute", "fit", "fused", "modules", "noise", "products",
-               "scratch", "streams", "variants"}  # fmt: skip
+TORCH_ROOMS = {"benchmark", "captured", "data", "device", "experiment", "execute", "fit", "fused", "modules", "noise",
+               "products", "scratch", "stack", "stacking", "streams", "variants"}  # fmt: skip
 PANDAS_ROOMS = {"arms", "charts", "comparison", "drawing", "report", "tables"}
 RICH_ROOMS = {"display", "progress", "cli", "reading"}
 COMMANDS = {"cli", "reading"}
@@ -61,15 +61,18 @@ def test_the_loop_knows_no_files_and_no_config() -> None:
         "math",
         "time",
         "collections",
+        "concurrent",
         "dataclasses",
         "torch",
+        "captured",
         "products",
+        "stack",
         "variants",
     }
 
 
 def test_networks_and_noises_know_no_config() -> None:
-    for room in ("noise", "scratch", "fused", "modules"):
+    for room in ("noise", "scratch", "fused", "stack", "captured", "modules"):
         assert not imports(room) & {"config", "study", "variants", "runs", "data"}
 
 

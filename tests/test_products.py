@@ -45,3 +45,21 @@ def test_a_process_whose_onednn_would_round_to_bfloat16_takes_the_plain_route() 
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("ONEDNN", "MKL"))}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.strip() == "True"
+
+
+def test_bfloat16_products_round_to_eight_bits_and_no_further() -> None:
+    A, B = torch.rand(256, 784), torch.rand(784, 256)
+    exact = A.double() @ B.double()
+    out = torch.empty(256, 256)
+    product = products.bf16_mm(A, B, out=out)
+    assert product is out and torch.equal(products.bf16_mm(A, B), out)
+    error = ((out - exact).abs() / exact).max()  # of positive numbers: roundings of entries cancel, the last one stays
+    assert 2**-10 < error <= 2**-8
+
+
+def test_a_cpu_without_bfloat16_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": False}, raising=False)
+    with pytest.raises(RuntimeError, match=r"finds no bfloat16 on this cpu; use precision: float32"):
+        products.require_bf16(torch.device("cpu"))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
+    products.require_bf16(torch.device("cpu"))

@@ -1,0 +1,628 @@
+"""A stack of runs: each trains as the page does, draws as it would alone, and leaves the folder of a lone run."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import itertools
+import json
+import math
+import os
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from autograd import Injected, problem, reference, worst_error
+from torch import Tensor
+
+from dropexp import captured, execute, modules, scratch, stacking
+from dropexp.config import Config
+from dropexp.data import Data
+from dropexp.execute import Event, Plan, Task
+from dropexp.experiment import Outcome, train_run
+from dropexp.fit import fit, fit_stack
+from dropexp.noise import Inverted, Noise, Randn2019
+from dropexp.runs import Row, RunFolder
+from dropexp.scratch import SGD, Layer
+from dropexp.stack import BLOCK, Stack
+from dropexp.stacking import train_stack
+from dropexp.stats import tost_p
+from dropexp.streams import stream
+from dropexp.study import PlannedRun
+from dropexp.variants import ALIKE, EACH_ITS_OWN, build, page, shape
+
+CPU = torch.device("cpu")
+BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "gpu.py"
+SIZES = [20, 7, 6, 10]
+on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="a CUDA graph is captured on a CUDA device alone")
+
+
+def generators(count: int) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in range(count)]
+
+
+def copied(layers: list[Layer]) -> list[Layer]:
+    return [(W.clone(), b.clone()) for W, b in layers]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """These products are so small that a second thread is only waited for."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+class Injecting(Stack):
+    """A stack whose ξ are known beforehand: (steps, n, width) for each run and hidden layer."""
+
+    known: list[list[Tensor]]
+
+    def draw(self, steps: int) -> None:
+        for r, i in itertools.product(range(len(self.pages)), range(len(self.xi))):
+            self.xi[i][r, :steps] = self.known[r][i][:steps]
+
+
+@pytest.mark.parametrize("output_relu", [False, True])
+@pytest.mark.parametrize(
+    "sgd", [SGD(), SGD(divisor=16), SGD(weight_decay=0.1), SGD(momentum=0.9), SGD(momentum=0.9, weight_decay=0.1)]
+)
+def test_two_steps_of_a_stack_are_the_pages_in_float64(sgd: SGD, output_relu: bool) -> None:
+    n, rest, lrs = 16, 5, [0.5, 0.1, 2.0]
+    problems = [problem(SIZES, n + rest, seed=seed, dtype=torch.float64) for seed in range(3)]
+    X, y = torch.cat([X for _, X, _, _ in problems]), torch.cat([y for _, _, y, _ in problems])
+    rows = torch.arange(3 * (n + rest)).view(3, -1).flip(1)
+    pages = [
+        scratch.MLP(copied(layers), [Inverted(0.5)] * 2, g, sgd, output_relu=output_relu)
+        for (layers, *_), g in zip(problems, generators(3), strict=True)
+    ]
+    stacked = Injecting(pages, lrs, X, y, n + rest, n)
+    stacked.known = [[torch.stack([x[:n], x[rest:]]) for x in xi] for *_, xi in problems]
+    outputs = stacked.train_block(rows)
+    stacked.write_back()
+    for r, (layers, _, _, xi) in enumerate(problems):
+        alone = scratch.MLP(copied(layers), [], generators(1)[0], sgd, output_relu=output_relu)
+        for k, batch in enumerate(rows[r].split(n)):
+            alone.noises = [Injected(x[:n] if k == 0 else x[rest:]) for x in xi]
+            O = alone.step(X[batch], y[batch], lrs[r])
+            assert (outputs[r, k * n : k * n + len(batch)] - O).abs().max() <= 1e-12
+        for name, tensor in pages[r].state().items():
+            assert (tensor - alone.state()[name]).abs().max() <= 1e-12
+
+
+@pytest.mark.parametrize("n", [256, 96])
+def test_gradients_in_float32_are_autograds_within_a_millionth(n: int) -> None:
+    problems = [problem([784, 256, 256, 10], n, seed=seed) for seed in range(3)]
+    X, y = torch.cat([X for _, X, _, _ in problems]), torch.cat([y for _, _, y, _ in problems])
+    pages = [scratch.MLP(layers, [Inverted(0.5)] * 2, torch.Generator(), SGD()) for layers, *_ in problems]
+    stacked = Injecting(pages, [0.1] * 3, X, y, n, 256)
+    stacked.known = [[x.unsqueeze(0) for x in xi] for *_, xi in problems]
+    stacked.train_block(torch.arange(3 * n).view(3, n))
+    for r, (layers, X_r, y_r, xi) in enumerate(problems):
+        grads = [(dW[r], db[r, 0]) for dW, db in stacked.dlayers]
+        assert worst_error(grads, reference(layers, X_r, y_r, xi).grads) <= 1e-6
+
+
+def empty_stack(noises: list[list[Noise]], n: int = 256, widths: tuple[int, ...] = (64, 32), steps: int = 3) -> Stack:
+    layers = scratch.init_params([5, *widths, 10], torch.Generator())
+    pages = [scratch.MLP(copied(layers), own, g, SGD()) for own, g in zip(noises, generators(len(noises)), strict=True)]
+    return Stack(pages, [0.1] * len(noises), torch.zeros(n, 5), torch.zeros(n, dtype=torch.int64), steps * n, n)
+
+
+def test_every_lane_of_every_run_drops_at_its_own_rate() -> None:
+    noises: list[list[Noise]] = [
+        [Inverted(0.2), Inverted(0.5)],
+        [],
+        [Randn2019(0.2), Randn2019(0.5)],
+        [Inverted(0.0), Inverted(1.0)],
+        [Randn2019(0.0), Randn2019(1.0)],
+    ]
+    phi = [1 - 0.5 * (1 + math.erf(keep / math.sqrt(2))) for keep in (0.8, 0.5, 1.0)]
+    rates = [(0.2, 0.5), (0.0, 0.0), (phi[0], phi[1]), (0.0, 1.0), (phi[2], 1.0)]
+    scales = [(1 / 0.8, 2.0), (1.0, 1.0), (1 / 0.8, 2.0), (1.0, 0.0), (1.0, 0.0)]
+    stacked = empty_stack(noises, n=2048)
+    stacked.draw(3)
+    for r, i in itertools.product(range(5), range(2)):
+        xi, p, scale = stacked.xi[i][r], rates[r][i], torch.tensor(scales[r][i])
+        assert set(xi.unique().tolist()) <= {0.0, scale.item()}
+        lanes = (xi.reshape(-1, 4) == 0).double().mean(dim=0)  # the four of a 64-bit draw
+        assert (lanes - p).abs().max() <= 5 * math.sqrt(p * (1 - p) / (xi.numel() / 4)) + 1 / 131072
+
+
+def test_a_run_draws_the_same_in_any_stack() -> None:
+    noises: list[list[Noise]] = [[], [Inverted(0.2), Inverted(0.5)], [Inverted(0.1), Randn2019(0.3)]]
+    together, alone = empty_stack(noises), empty_stack(noises[2:])
+    alone.pages[0].generator.manual_seed(2)
+    for steps in (3, 1):
+        for one in (together, alone):
+            one.draw(steps)
+        for xi, own in zip(together.xi, alone.xi, strict=True):
+            assert torch.equal(xi[2, :steps], own[0, :steps])
+    assert torch.equal(together.pages[2].generator.get_state(), alone.pages[0].generator.get_state())
+    untouched = generators(1)[0].get_state()
+    assert torch.equal(together.pages[0].generator.get_state(), untouched)  # without dropout nothing is drawn
+
+
+def test_noise_of_other_steps_runs_and_units_is_independent() -> None:
+    stacked = empty_stack([[Inverted(0.5)] * 2] * 2, n=512)
+    stacked.draw(3)
+    a = stacked.xi[0] - 1  # of variance 1
+    for other in (a.roll(1, 0), a.roll(1, 1), a.roll(1, 2), a.roll(1, 3)):
+        assert abs((a * other).double().mean()) < 5 / math.sqrt(a.numel() / 2)
+
+
+def test_a_stack_draws_no_noise_that_it_does_not_know() -> None:
+    with pytest.raises(TypeError, match="a stack cannot draw Injected"):
+        empty_stack([[Injected(torch.ones(256, 64)), Inverted(0.5)]])
+
+
+@pytest.mark.parametrize("num_rows", [3, 4, BLOCK * 4, BLOCK * 4 + 2, BLOCK * 4 * 2 + 4 * 3 + 2])
+def test_an_epoch_of_any_length_gives_every_row_its_output(num_rows: int) -> None:
+    n = 4
+    layers, X, y, _ = problem(SIZES, num_rows)
+    page = scratch.MLP(copied(layers), [], torch.Generator(), SGD())
+    stacked = Stack([page, page], [1e-9, 1e-9], X, y, num_rows, n)
+    rows = torch.stack([torch.randperm(num_rows, generator=g) for g in generators(2)])
+    outputs = stacked.train_epoch(rows)
+    assert torch.allclose(outputs, page.logits(X)[rows], atol=1e-5)
+
+
+# Runs
+
+
+def planned(**keys: Any) -> PlannedRun:
+    keys = {"hidden": [32, 16], "batch_size": 64, "epochs": 3, "init": "torch", "lr": 0.1, "variant": "scratch"} | keys
+    return PlannedRun("study", None, "cell", Config.model_validate(keys))
+
+
+def train(runs: list[PlannedRun], folder: Path, data: Data, **options: Any) -> list[list[Row | Outcome]]:
+    """All that is told of each run, which goes into `folder/<its place>`."""
+    told: list[list[Row | Outcome]] = [[] for _ in runs]
+    for place, news in train_stack(runs, folders(runs, folder), data, CPU, **options):
+        told[place].append(news)
+    return told
+
+
+def folders(runs: list[PlannedRun], folder: Path) -> list[RunFolder]:
+    return [RunFolder(folder / str(place)) for place in range(len(runs))]
+
+
+def table(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "epochs.csv").drop(columns="seconds")
+
+
+SEEDS = [planned(seed=seed) for seed in range(3)]
+
+
+@pytest.mark.parametrize("keys", [{}, {"validation_size": 50, "train_size": 300, "momentum": 0.5, "sgd": "book"}])
+def test_without_noise_each_run_of_a_stack_is_the_lone_one(keys: dict[str, Any], tmp_path: Path, data: Data) -> None:
+    """It sees the same batches from the same parameters; seeds, rates and variants differ within the stack."""
+    none = {"drop_probs": [0.0, 0.0], **keys}
+    runs = [planned(**none), planned(seed=1, lr=0.3, **none), planned(variant="none", seed=2, **keys)]
+    assert [told[-1] for told in train(runs, tmp_path / "stack", data)] == [Outcome("done")] * 3
+    for place, run in enumerate(runs):
+        list(train_run(run, RunFolder(tmp_path / "alone"), data, CPU, force=True))
+        stacked, alone = table(tmp_path / "stack" / str(place)), table(tmp_path / "alone")
+        pd.testing.assert_frame_equal(stacked, alone, rtol=1e-4)
+
+
+def test_a_run_trains_alike_in_a_stack_of_three_and_of_one(tmp_path: Path, data: Data) -> None:
+    train(SEEDS, tmp_path / "three", data)
+    for place, run in enumerate(SEEDS):
+        train([run], tmp_path / f"one{place}", data)
+        pd.testing.assert_frame_equal(
+            table(tmp_path / "three" / str(place)), table(tmp_path / f"one{place}" / "0"), rtol=1e-4
+        )
+
+
+def test_each_run_has_a_whole_folder_and_says_how_many_trained_together(tmp_path: Path, data: Data) -> None:
+    told = train(SEEDS, tmp_path, data)
+    for place, own in enumerate(told):
+        folder = RunFolder(tmp_path / str(place))
+        assert [row["epoch"] for row in own[:-1] if isinstance(row, dict)] == [1, 2, 3]
+        info = folder.read_info()
+        assert info["status"] == "done" and info["rows"] == 3 and info["config"]["seed"] == place
+        assert info["provenance"]["stack"] == 3
+        saved = torch.load(folder.checkpoint, weights_only=True)
+        assert saved["epoch"] == 3
+        assert {name: tuple(tensor.shape) for name, tensor in saved["network"].items()} == {
+            **{"W1": (784, 32), "b1": (32,), "W2": (32, 16), "b2": (16,), "W3": (16, 10), "b3": (10,)}
+        }
+        assert folder.checkpoint.stat().st_size < 200_000  # its own parameters, not the stack's
+    lone = RunFolder(tmp_path / "lone")
+    list(train_run(SEEDS[0], lone, data, CPU))
+    assert lone.read_info()["provenance"]["stack"] == 1
+
+
+def interrupt(runs: list[PlannedRun], folder: Path, data: Data, after: int) -> None:
+    """Close the training after so many rows."""
+    news = train_stack(runs, folders(runs, folder), data, CPU)
+    for _ in range(after):
+        next(news)
+    news.close()
+
+
+@pytest.mark.parametrize("after", [1, 3, 5])
+def test_an_interrupted_stack_goes_on_to_the_same_tables(after: int, tmp_path: Path, data: Data) -> None:
+    """Within an epoch too, when some runs have written it and others have not: these then go on as two stacks."""
+    runs = [planned(seed=seed, momentum=0.5) for seed in range(3)]
+    train(runs, tmp_path / "whole", data)
+    interrupt(runs, tmp_path / "cut", data, after)
+    states = [folder.read_info()["status"] for folder in folders(runs, tmp_path / "cut")]
+    assert states == ["interrupted"] * 3
+    told = train(runs, tmp_path / "cut", data)
+    assert len(told[0]) < 4  # it did not begin anew
+    for place in range(3):
+        pd.testing.assert_frame_equal(
+            table(tmp_path / "cut" / str(place)), table(tmp_path / "whole" / str(place)), rtol=1e-4
+        )
+
+
+def test_a_run_begun_in_a_stack_goes_on_alone_and_back(tmp_path: Path, data: Data) -> None:
+    train(SEEDS, tmp_path / "whole", data)
+    interrupt(SEEDS, tmp_path / "cut", data, 3)
+    alone = train_stack(SEEDS[:1], [RunFolder(tmp_path / "cut" / "0")], data, CPU)
+    assert next(alone)[1]["epoch"] == 2  # type: ignore[index]  # a row
+    alone.close()
+    train(SEEDS, tmp_path / "cut", data)
+    for place in range(3):
+        pd.testing.assert_frame_equal(
+            table(tmp_path / "cut" / str(place)), table(tmp_path / "whole" / str(place)), rtol=1e-4
+        )
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_run_that_diverges_ends_and_the_others_do_not_notice(tmp_path: Path, data: Data) -> None:
+    runs = [SEEDS[0], planned(seed=1, lr=1e30), SEEDS[2]]
+    told = train(runs, tmp_path / "wild", data)
+    assert [own[-1] for own in told] == [
+        Outcome("done"),
+        Outcome("diverged", "the loss is not finite in epoch 1"),
+        Outcome("done"),
+    ]
+    assert len(told[1]) == 2  # one row, and how it ended
+    train(SEEDS, tmp_path / "good", data)
+    for place in (0, 2):
+        assert table(tmp_path / "wild" / str(place)).equals(table(tmp_path / "good" / str(place)))
+
+
+def test_what_is_done_or_busy_is_left_and_the_rest_trains(tmp_path: Path, data: Data) -> None:
+    train(SEEDS[:1], tmp_path, data)
+    busy = train_stack(SEEDS[1:2], [RunFolder(tmp_path / "1")], data, CPU)
+    next(busy)
+    told = train(SEEDS, tmp_path, data)
+    assert told[0] == [Outcome("done")]
+    assert told[1] == [Outcome("busy", "another process is training it")]
+    assert told[2][-1] == Outcome("done")
+    assert RunFolder(tmp_path / "2").read_info()["provenance"]["stack"] == 1
+    busy.close()
+
+
+def test_a_folder_that_cannot_be_written_fails_its_run_alone(
+    tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = RunFolder.append_row
+
+    def full(self: RunFolder, row: Row) -> None:
+        if self.path.name == "1":
+            raise OSError("no space left on device")
+        append(self, row)
+
+    (tmp_path / "2").write_text("")  # a file where a folder should be
+    monkeypatch.setattr(RunFolder, "append_row", full)
+    told = train(SEEDS, tmp_path, data)
+    assert [own[-1].status for own in told if isinstance(own[-1], Outcome)] == ["done", "failed", "failed"]
+    assert told[1] == [Outcome("failed", "OSError: no space left on device")]
+
+
+@pytest.mark.parametrize(("room_for", "stacks"), [(2, [2, 2, 1, 2]), (1, [1] * 7), (0, [])])
+def test_a_stack_too_large_for_the_memory_is_halved(
+    room_for: int, stacks: list[int], tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Small(Stack):
+        def __init__(self, pages: Any, *args: Any) -> None:
+            if len(pages) > room_for:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            super().__init__(pages, *args)
+
+    monkeypatch.setattr(stacking, "Stack", Small)
+    runs = [planned(seed=seed, epochs=1) for seed in range(7)]
+    told = train(runs, tmp_path, data)
+    if room_for == 0:
+        why = "the memory of cpu does not do; a smaller batch_size or narrower layers need less"
+        assert told == [[Outcome("failed", why)]] * 7
+        return
+    assert [own[-1] for own in told] == [Outcome("done")] * 7
+    sizes = [folder.read_info()["provenance"]["stack"] for folder in folders(runs, tmp_path)]
+    assert max(sizes) == room_for and len(sizes) == 7
+
+
+def test_memory_that_gives_out_later_costs_no_finished_epoch(
+    tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_epoch, epochs = Stack.train_epoch, itertools.count(1)
+    in_memory: weakref.WeakSet[Stack] = weakref.WeakSet()
+
+    def gives_out(self: Stack, rows: Tensor) -> Tensor:
+        in_memory.add(self)
+        assert len(in_memory) == 1  # the larger one is gone before a smaller one is tried
+        if next(epochs) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return train_epoch(self, rows)
+
+    train(SEEDS, tmp_path / "whole", data)
+    monkeypatch.setattr(Stack, "train_epoch", gives_out)
+    told = train(SEEDS, tmp_path / "short", data)
+    for place, own in enumerate(told):
+        assert [row["epoch"] for row in own if isinstance(row, dict)] == [1, 2, 3]
+        pd.testing.assert_frame_equal(
+            table(tmp_path / "short" / str(place)), table(tmp_path / "whole" / str(place)), rtol=1e-4
+        )
+
+
+def test_whatever_else_goes_wrong_is_kept_for_every_run(
+    tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: object, **options: object) -> None:
+        raise ValueError("no")
+
+    monkeypatch.setattr(stacking, "fit_stack", broken)
+    assert train(SEEDS, tmp_path, data) == [[Outcome("failed", "ValueError: no")]] * 3
+    assert "broken" in RunFolder(tmp_path / "0").read_info()["traceback"]
+
+
+# Which runs make a stack
+
+
+def test_runs_of_equal_shape_stack_and_others_train_alone() -> None:
+    own: list[dict[str, Any]] = [
+        {"variant": "none"},
+        {"seed": 1},
+        {"lr": 2.0},
+        {"drop_probs": [0.1, 0.1]},
+        {"mask": "randn-2019"},
+    ]
+    own += [{"sgd": "book"}, {"init": "normal"}, {"init_std": 0.1, "init": "normal"}]
+    assert {shape(planned(**keys).config) for keys in own} == {shape(planned().config)}
+    other: list[dict[str, Any]] = [
+        {"hidden": [8, 8]},
+        {"batch_size": 32},
+        {"epochs": 9},
+        {"momentum": 0.9},
+        {"weight_decay": 0.1},
+    ]
+    other += [{"output_relu": True}, {"eval_train": False}, {"train_size": 100}, {"validation_size": 100}]
+    assert len({shape(planned(**keys).config) for keys in [{}, *other]}) == len(other) + 1
+    for keys in ({"variant": "nn"}, {"fused": False}, {"noise_at_eval": True}):
+        assert shape(planned(**keys).config) is None
+    assert shape(planned(variant="none", noise_at_eval=True).config) is not None  # it has no noise to leave on
+
+
+def test_a_stack_knows_no_key_that_a_config_has_not() -> None:
+    assert not ALIKE & EACH_ITS_OWN
+    assert ALIKE | EACH_ITS_OWN - {"device"} <= set(Config.model_fields)
+
+
+@pytest.fixture
+def stacks_here(data: Data, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[PlannedRun], Path], list[Event]]:
+    monkeypatch.setattr("dropexp.data.load", lambda root: data)
+
+    def events(runs: list[PlannedRun], folder: Path) -> list[Event]:
+        tasks = [Task(run, to) for run, to in zip(runs, folders(runs, folder), strict=True)]
+        return list(execute.execute(tasks, Plan(folder, stacks=True), jobs=1))
+
+    return events
+
+
+def test_execute_groups_runs_by_shape_and_tells_of_each(
+    stacks_here: Callable[[list[PlannedRun], Path], list[Event]], tmp_path: Path
+) -> None:
+    runs = [planned(seed=0), planned(variant="nn"), planned(seed=1), planned(hidden=[8, 8]), planned(variant="none")]
+    events = stacks_here(runs, tmp_path)
+    assert sorted(event.task for event in events if not event.row and not event.status) == [0, 1, 2, 3, 4]
+    for place in range(5):
+        own = [event for event in events if event.task == place]
+        assert [event.row["epoch"] for event in own if event.row] == [1, 2, 3]
+        assert own[-1].status == "done"
+    sizes = [folder.read_info()["provenance"]["stack"] for folder in folders(runs, tmp_path)]
+    assert sizes == [3, 1, 3, 1, 3]
+
+
+def test_a_stack_is_no_larger_than_a_gpu_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(execute, "STACK", 2)
+    tasks = [Task(planned(seed=seed), RunFolder(tmp_path)) for seed in range(5)]
+    assert execute._stacks(tasks, Plan(tmp_path, "cuda:0")) == [[0, 1], [2, 3], [4]]
+    assert execute._stacks(tasks, Plan(tmp_path, "cpu")) == [[0], [1], [2], [3], [4]]
+
+
+# Sameness of training, by statistics
+
+
+def test_a_stack_trains_as_lone_runs_do(data: Data) -> None:
+    """Test accuracy after six epochs of 24 seeds, equivalent within 0.05 by two one-sided tests."""
+    configs = [planned(seed=seed, lr=0.2).config for seed in range(24)]
+    test, rows = (data.X_test, data.y_test), len(data.y_train)
+
+    def streams(seed: int) -> tuple[torch.Generator, torch.Generator]:
+        return stream(seed, "init"), stream(seed, "noise")
+
+    def orders() -> list[torch.Generator]:
+        return [stream(config.seed, "order") for config in configs]
+
+    pages = [page(config, *streams(config.seed)) for config in configs]
+    stacked = Stack(pages, [0.2] * 24, data.X_train, data.y_train, rows, 64)
+    train = torch.arange(rows).expand(24, -1)
+    *_, last = fit_stack(stacked, train, test, epochs=6, orders=orders(), clean=False)
+    differences = []
+    for config, order, record in zip(configs, orders(), last, strict=True):
+        network, data_set = build(config, *streams(config.seed)), (data.X_train, data.y_train)
+        *_, alone = fit(network, data_set, test, lr=0.2, batch_size=64, epochs=6, order=order, clean=False)
+        assert record is not None and alone.test_acc > 0.5
+        differences.append(record.test_acc - alone.test_acc)
+    assert len(set(differences)) > 3  # it is other noise
+    assert tost_p(differences, 0.05) < 0.05
+
+
+# Captured networks, with a graph that can be had on a CPU: it computes anew what a graph would replay
+
+
+class Recomputed:
+    def __init__(self, step: Callable[[], Tensor]) -> None:
+        self.step, self.result = step, step()
+
+    def replay(self) -> None:
+        self.result.copy_(self.step())
+
+
+@pytest.fixture
+def recomputing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def capture(step: Callable[[], Tensor], device: torch.device) -> tuple[Recomputed, Tensor]:
+        for _ in range(captured.WARM_UPS):
+            step()
+        graph = Recomputed(step)
+        return graph, graph.result
+
+    monkeypatch.setattr(captured, "capture", capture)
+
+
+def network(kind: type[modules.Network], sgd: SGD, device: torch.device = CPU) -> modules.Network:
+    layers, *_ = problem(SIZES, 1)
+    layers = [(W.to(device), b.to(device)) for W, b in layers]
+    net = modules.mlp(SIZES, [0.2, 0.5])
+    return kind(net, layers, torch.Generator(device).manual_seed(0), sgd, noise_at_eval=False)
+
+
+def compare_steps(a: modules.Network, b: modules.Network, tolerance: float) -> None:
+    """Whole and smaller batches, another rate, a loaded state in between."""
+    device = a.generator.device
+    _, X, y, _ = (tensor.to(device) if isinstance(tensor, Tensor) else tensor for tensor in problem(SIZES, 32))
+    assert isinstance(X, Tensor) and isinstance(y, Tensor)
+    for step, (n, lr) in enumerate([(32, 0.5), (32, 0.5), (9, 0.5), (32, 0.1), (9, 0.1)]):
+        assert (a.step(X[:n], y[:n], lr) - b.step(X[:n], y[:n], lr)).abs().max() <= tolerance
+        if step == 2:
+            for one in (a, b):
+                one.load(copy.deepcopy(one.state()))
+    assert torch.equal(a.generator.get_state(), b.generator.get_state())
+    assert (a.logits(X) - b.logits(X)).abs().max() <= tolerance
+
+
+@pytest.mark.parametrize("sgd", [SGD(), SGD(momentum=0.9, weight_decay=0.01, divisor=4)])
+def test_a_captured_network_changes_and_draws_nothing_but_by_its_steps(sgd: SGD, recomputing: None) -> None:
+    networks = network(captured.Network, sgd), network(modules.Network, sgd)
+    before = torch.get_rng_state()
+    compare_steps(*networks, 0.0)
+    assert torch.equal(torch.get_rng_state(), before)  # the program's own draws neither
+
+
+def test_products_of_a_gpu_are_ieee_float32_within_and_as_before_after() -> None:
+    matmul = torch.backends.cuda.matmul
+    for before in (True, False):
+        matmul.allow_tf32 = before
+        with captured.ieee_products():
+            assert not matmul.allow_tf32
+        assert matmul.allow_tf32 == before
+
+
+# The benchmark that proves all this on a GPU
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    """benchmarks/gpu.py, small and with the CPU for its GPU."""
+    spec = importlib.util.spec_from_file_location("gpu", BENCHMARK)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "gpu", module)
+    spec.loader.exec_module(module)
+    for name, value in {"GPU": CPU, "MANY": 3, "SEEDS": 3, "EPOCHS": 3, "JSON": tmp_path / "gpu.json"}.items():
+        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(module, "DOCS", tmp_path / "performance.md")
+    return module
+
+
+def test_the_benchmark_says_what_it_needs_where_there_is_no_gpu() -> None:
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([sys.executable, str(BENCHMARK)], capture_output=True, text=True, env=environment)
+    assert done.returncode == 2
+    assert "needs a CUDA device" in done.stderr
+
+
+def test_the_benchmarks_proofs_run_and_hold_on_a_cpu(gpu: ModuleType, data: Data) -> None:
+    found = gpu.Findings()
+    gpu.prove_gradients(found, data)
+    gpu.prove_drop_rates(found, data)
+    assert [row["holds"] for row in found.rows] == [True, True]
+
+
+def test_the_benchmark_would_notice_products_in_tf32(
+    gpu: ModuleType, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bmm = torch.bmm
+
+    def rounded(X: Tensor, Y: Tensor, out: Tensor) -> Tensor:
+        """Ten bits of mantissa, as TF32 has them."""
+        X, Y = ((Z.contiguous().view(torch.int32) & -(2**13)).view(torch.float32) for Z in (X, Y))
+        return bmm(X, Y, out=out)
+
+    monkeypatch.setattr(torch, "bmm", rounded)
+    found = gpu.Findings()
+    gpu.prove_gradients(found, data)
+    assert [row["holds"] for row in found.rows] == [False]
+
+
+def test_the_benchmark_times_proves_and_writes_its_table_between_the_markers(
+    gpu: ModuleType, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("reset_peak_memory_stats", "max_memory_allocated"):
+        monkeypatch.setattr(torch.cuda, name, lambda: 2**20)
+    gpu.DOCS.write_text("before\n<!-- gpu:begin -->\nold\n<!-- gpu:end -->\nafter\n")
+    found = gpu.Findings()
+    gpu.time_epochs(found, data)
+    gpu.prove_captures(found, data)
+    gpu.prove_trainings(found, data)
+    gpu.write({"device": "a GPU", "torch": "2", "cuda": "13", "date": "today"}, found.rows)
+    text = gpu.DOCS.read_text()
+    assert text.startswith("before\n<!-- gpu:begin -->\na GPU, torch 2") and text.endswith("<!-- gpu:end -->\nafter\n")
+    assert "old" not in text and "one scratch run, an epoch |" in text
+    assert len(json.loads(gpu.JSON.read_text())["rows"]) == len(found.rows) == 8 + 6 + 3
+
+
+@on_cuda
+@pytest.mark.parametrize("sgd", [SGD(), SGD(momentum=0.9, weight_decay=0.01)])
+def test_a_captured_network_steps_as_uncaptured_on_cuda(sgd: SGD) -> None:
+    device = torch.device("cuda")
+    compare_steps(network(captured.Network, sgd, device), network(modules.Network, sgd, device), 1e-5)
+
+
+@on_cuda
+@pytest.mark.parametrize("sgd", [SGD(), SGD(momentum=0.9, weight_decay=0.01)])
+def test_a_captured_block_is_the_uncaptured_one_on_cuda(sgd: SGD, monkeypatch: pytest.MonkeyPatch) -> None:
+    device, num_rows, ends = torch.device("cuda"), 64 * (BLOCK + 2) + 10, []
+    layers, X, y, _ = problem([784, 256, 256, 10], num_rows)
+    X, y = X.to(device), y.to(device)
+    for is_captured in (True, False):
+        if not is_captured:
+            monkeypatch.setattr(captured, "capture", lambda steps, device: (Eager(steps), None))
+        on_device = [(W.to(device), b.to(device)) for W, b in layers]
+        noises = [torch.Generator(device).manual_seed(seed) for seed in range(3)]
+        pages = [scratch.MLP(copied(on_device), [Inverted(0.2), Inverted(0.5)], g, sgd) for g in noises]
+        stacked = Stack(pages, [0.1] * 3, X, y, num_rows, 64)
+        outputs = stacked.train_epoch(torch.arange(num_rows, device=device).expand(3, -1))
+        ends.append((outputs.clone(), stacked.theta.clone()))
+    for a, b in zip(*ends, strict=True):
+        assert (a - b).abs().max() <= 1e-5 * b.abs().max()
+
+
+class Eager:
+    """A graph that launches its steps one by one."""
+
+    def __init__(self, steps: Callable[[], None]) -> None:
+        self.replay = steps
