@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import gc
 import shlex
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -44,9 +45,15 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but erro
 def main() -> None:
     """The command `dropexp`."""
     gc.set_threshold(50_000, 20, 100)  # modules stay: to look for garbage among them costs 0.2 s of torch's import
-    atexit.register(gc.freeze)  # and half a second at the end
+    atexit.register(_leave_modules)
     with answers():
         app()
+
+
+def _leave_modules() -> None:
+    """Nor at the end, for memory that nobody needs any more: half a second. Only Triton would complain of the rest."""
+    if "triton" not in sys.modules:
+        gc.freeze()
 
 
 @app.command()

@@ -5,6 +5,7 @@ All ways yield the same events; on a CPU they train to the same numbers. A paren
 
 from __future__ import annotations
 
+import gc
 import itertools
 import multiprocessing
 import os
@@ -256,6 +257,7 @@ def _work(plan: Plan, tasks: Connection, stop: Connection) -> None:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
+    gc.set_threshold(50_000, 20, 100)  # as in the command itself
     import torch
 
     torch.set_num_threads(1)

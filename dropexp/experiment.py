@@ -108,7 +108,9 @@ class Run:
         self.folder = folder
         self.data = data
         self.device = device
-        rows = min(planned.config.batch_size, len(data.y_train))
+        config = planned.config
+        on_page = config.variant != "nn" and not config.fused  # which sums over whole batches, others over ROWS
+        rows = min(config.batch_size, len(data.y_train)) if on_page else products.ROWS
         self.route = products.route(rows) if device.type == "cpu" and not stacked else products.PLAIN
         self.build = page if stacked else build
         self.stack = 1

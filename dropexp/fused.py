@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from numpy.random import SFC64
 from torch import Tensor
 
 from dropexp import scratch
 from dropexp.noise import Inverted, Noise
+from dropexp.products import ROWS
 
 # grad · (A > 0), written in place: what autograd calls for a ReLU
 relu_backward = torch.ops.aten.threshold_backward.grad_input
@@ -23,27 +23,22 @@ relu_backward = torch.ops.aten.threshold_backward.grad_input
 class BitMask:
     """Draws the ξ of inverted dropout from random bits, eight to a decision where p·256 is whole, else sixteen.
 
-    p is met to within 1/131072: 0.2 becomes 13107/65536 = 0.199997, 0.5 is exact, and ξ is 0 or 1/(1 − p) with the p
-    that was asked for. The bits are SFC64's, seeded by one draw of the run's generator for each ξ: four times as fast
-    as torch's Mersenne twister, and that generator is still all there is to resume from.
+    One 64-bit draw thus decides for eight or four units. p is met to within 1/131072: 0.2 becomes
+    13107/65536 = 0.199997, 0.5 is exact, and ξ is 0 or 1/(1 − p) with the p that was asked for.
     """
 
-    def __init__(self, p: float, rows: int, width: int) -> None:
-        self.lane, levels = (torch.int8, 2**8) if (p * 2**8).is_integer() else (torch.int16, 2**16)
+    def __init__(self, p: float, rows: int, width: int, device: torch.device) -> None:
+        lane, levels = (torch.int8, 2**8) if (p * 2**8).is_integer() else (torch.int16, 2**16)
         self.scale = 1 / (1 - p) if p < 1 else 0.0
         self.drop_below = float(round(p * levels) - levels // 2)  # lanes are signed, from −levels/2 to levels/2 − 1
-        self.shape = rows, width
-        self.words = -(-rows * width * self.lane.itemsize // 8)
-
-    def bits(self, generator: torch.Generator) -> Tensor:
-        """64 random bits in each int64."""
-        seed = torch.empty((), dtype=torch.int64, device=generator.device).random_(generator=generator)
-        return torch.from_numpy(SFC64(int(seed)).random_raw(self.words)).view(torch.int64)
+        size = rows * width
+        self.bits = torch.empty(-(-size * lane.itemsize // 8), dtype=torch.int64, device=device)
+        self.decisions = self.bits.view(lane)[:size].view(rows, width)
 
     def fill(self, xi: Tensor, generator: torch.Generator) -> None:
         """Overwrite xi (rows, width)."""
-        decisions = self.bits(generator).view(self.lane)[: xi.numel()].view(self.shape)
-        torch.ge(xi.copy_(decisions), self.drop_below, out=xi).mul_(self.scale)
+        self.bits.random_(-(2**63), None, generator=generator)  # plain random_() leaves the highest bit 0
+        torch.ge(xi.copy_(self.decisions), self.drop_below, out=xi).mul_(self.scale)
 
 
 class Drawn:
@@ -63,11 +58,11 @@ class Buffers:
     def __init__(self, n: int, sizes: Sequence[int], noises: Sequence[Noise], like: Tensor) -> None:
         hidden = sizes[1:-1]
         self.A, self.H, self.xi = ([like.new_empty(n, m) for m in hidden] for _ in range(3))
-        self.O, D = (like.new_empty(sizes[-1], n).T for _ in range(2))  # by columns: softmax along rows of ten is slow
+        self.O, D = (like.new_empty(sizes[-1], n).T for _ in range(2))  # by columns: along rows of ten a sum is slow
         self.D = [*(like.new_empty(n, m) for m in hidden), D]
-        self.Y = like.new_empty(n, sizes[-1])
+        self.Y, self.row = like.new_empty(n, sizes[-1]), like.new_empty(n, 1)
         self.masks = [
-            BitMask(noise.p, n, m) if isinstance(noise, Inverted) else Drawn(noise)
+            BitMask(noise.p, n, m, like.device) if isinstance(noise, Inverted) else Drawn(noise)
             for noise, m in zip(noises, hidden, strict=False)
         ]
 
@@ -119,14 +114,16 @@ class MLP(scratch.MLP):
             O.relu_()
 
         D = buffer.D[-1]
-        torch.softmax(O.T, dim=0, out=D.T)
+        torch.amax(O, dim=1, keepdim=True, out=buffer.row)
+        torch.sub(O, buffer.row, out=D).exp_()  # torch.softmax rounds by the number of threads
+        D.div_(torch.sum(D, dim=1, keepdim=True, out=buffer.row))
         D.sub_(torch.index_select(self.onehot, 0, y, out=buffer.Y)).div_(n)
         if self.output_relu:
             relu_backward(D, O, 0, grad_input=D)
         for i in reversed(range(len(self.layers))):
             W, b = self.layers[i]
             dW, db = self.grads[i]
-            self.mm(D.T, inputs[i], out=dW.T)  # ∂l/∂W = Hᵀ·D, transposed like W's memory
+            self._sum_over_rows(D, inputs[i], out=dW.T)  # ∂l/∂W = Hᵀ·D, transposed like W's memory
             torch.sum(D, dim=0, out=db)
             if i > 0:
                 D = self.mm(D, W.T, out=buffer.D[i - 1])
@@ -135,6 +132,12 @@ class MLP(scratch.MLP):
                 relu_backward(D, A[i - 1], 0, grad_input=D)
             self._update(i, dW, db, lr)
         return O
+
+    def _sum_over_rows(self, D: Tensor, H: Tensor, out: Tensor) -> None:
+        """out = Dᵀ·H, of at most ROWS rows at once: oneDNN parts longer sums by the number of threads."""
+        self.mm(D[:ROWS].T, H[:ROWS], out=out)
+        for start in range(ROWS, len(D), ROWS):
+            out.add_(self.mm(D[start : start + ROWS].T, H[start : start + ROWS]))
 
     def _update(self, i: int, dW: Tensor, db: Tensor, lr: float) -> None:
         """The page's update of one layer; dW and db are overwritten."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dropexp.noise import Inverted
+from dropexp.products import ROWS
 from dropexp.scratch import SGD, Layer
 
 
@@ -104,7 +105,7 @@ class Network:
         self.bf16 = bf16
         self.generator = generator
         self.divisor = sgd.divisor
-        self.loss = nn.CrossEntropyLoss()
+        self.loss = nn.CrossEntropyLoss(reduction="sum")
         groups: list[dict[str, Any]] = [
             {"params": [linear.weight for linear in linears], "weight_decay": sgd.weight_decay},
             {"params": [linear.bias for linear in linears]},
@@ -121,11 +122,14 @@ class Network:
         for group in self.optimizer.param_groups:
             group["lr"] = lr / self.divisor
         self.net.train()
-        logits = self._outputs(X)
         self.optimizer.zero_grad()
-        self.loss(logits, y).backward()
+        outputs = []
+        for X_part, y_part in zip(X.split(ROWS), y.split(ROWS), strict=True):  # their gradients add up in `backward`
+            logits = self._outputs(X_part)
+            (self.loss(logits, y_part) / len(y)).backward()
+            outputs.append(logits.detach())
         self.optimizer.step()
-        return logits.detach()
+        return torch.cat(outputs)
 
     @torch.no_grad()
     def logits(self, X: Tensor) -> Tensor:

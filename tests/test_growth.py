@@ -12,23 +12,25 @@ import pytest
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))  # a command's folder, not installed
 
 import growth
-from growth import BEGIN, END, SWEEPS, Shape
+import growth_page
+from growth import SWEEPS, Shape
+from growth_page import BEGIN, CHARTS, END
 
 
 def point(shape: Shape, peak_mb: float | None = 300.0) -> dict[str, Any]:
     """As if the limit was 100 GFLOP/s, the products took 1.25 times as long and the step twice, in the middle round."""
     limit = shape.flops(shape.train_size) / 1e11
-    taken = {"step": [1.8 * limit, 2.2 * limit, 2 * limit], "products": [1.25 * limit] * 3}
-    rates = {"rate": [1e11] * 3, "route_rate": [8e10] * 3}
+    taken = {"step": [1.8 * limit, 2.2 * limit, 2 * limit], "products": [1.25 * limit] * 3, "rate": [1e11] * 3}
     rows, times = shape.turn()
-    route = "onednn" if shape.batch_size <= 1024 else "plain"
-    return {**asdict(shape), "route": route, "rows": rows, "times": times, **taken, **rates, "peak_mb": peak_mb}
+    return {**shape.facts(rows), "rows": rows, "times": times, **taken, "peak_mb": peak_mb}
 
 
 def results(peak_mb: float | None = 300.0) -> dict[str, Any]:
-    shapes = dict.fromkeys(Shape(**{key: value}) for key, (_, _, values) in SWEEPS.items() for value in values)
+    shapes = dict.fromkeys(Shape(**{key: value}) for key, values in SWEEPS.items() for value in values)
     about = {"date": "2026-01-02", "cpu": "A, 2 cores", "load": 0.1, "system": "Linux", "versions": {"torch": "2.15.0"}}
-    return {"about": about, "threads": 2, "rounds": 3, "points": [point(shape, peak_mb) for shape in shapes]}
+    points = [point(shape, peak_mb) for shape in shapes]
+    known = {"about": about, "threads": 2, "route": "onednn", "rounds": 3, "side": 2048, "book": asdict(Shape())}
+    return {**known, "points": points}
 
 
 def test_flops_are_those_counted_by_hand() -> None:
@@ -48,30 +50,31 @@ def test_a_turn_is_about_as_long_whatever_the_shape() -> None:
 
 def test_what_is_held_is_counted() -> None:
     held = Shape(train_size=1000).memory(1000)
-    assert held[growth.LAYERS] == pytest.approx(2 * 4 * (784 * 256 + 256 * 256 + 2560 + 522) / 1e6)
-    assert held[growth.DATA] == pytest.approx((71_000 * 3144 + 1000 * 96) / 1e6)
+    assert held[growth_page.LAYERS] == pytest.approx(2 * 4 * (784 * 256 + 256 * 256 + 2560 + 522) / 1e6)
+    assert held[growth_page.DATA] == pytest.approx((71_000 * 3144 + 1000 * 96) / 1e6)
     rows = 256 + 232  # three whole batches and the last
-    assert held[growth.BUFFERS] == pytest.approx((4 * rows * (4 * 512 + 30) + 256 * (3144 + 512)) / 1e6)
+    assert held[growth_page.BUFFERS] == pytest.approx((4 * rows * (4 * 512 + 30) + 256 * (3144 + 512)) / 1e6)
 
 
 def test_the_table_has_medians_ratios_and_says_what_was_scaled() -> None:
-    lines = growth.table(results(), "width").splitlines()
-    assert len(lines) == 2 + len(SWEEPS["width"][2])
+    lines = growth_page.table(results(), "width").splitlines()
+    assert len(lines) == 2 + len(SWEEPS["width"])
     book, widest = ([cell.strip() for cell in lines[at].strip("|").split("|")] for at in (2, -1))
-    assert book[:6] == ["256", "onednn", "1.45", "0.909", "0.727", "20.00"]
-    assert book[6:10] == ["**2.00**", "1.80–2.20", "1.25", "300"]
-    assert widest[0] == "8192" and widest[2].endswith("\\*")
-    assert [row["batch_size"] for row in growth.swept(results(), "batch_size")] == SWEEPS["batch_size"][2]
+    assert book[:5] == ["256", "1.45", "0.909", "0.727", "20.00"]
+    assert book[5:9] == ["**2.00**", "1.80–2.20", "1.25", "300"]
+    assert widest[0] == "8192" and widest[1].endswith("\\*")
+    assert [row["batch_size"] for row in growth_page.swept(results(), "batch_size")] == SWEEPS["batch_size"]
 
 
 @pytest.mark.parametrize("peak_mb", [300.0, None])
 def test_charts_and_page_are_drawn(peak_mb: float | None, tmp_path: Path) -> None:
     (tmp_path / "performance.md").write_text(f"above\n{BEGIN}\nold\n{END}\nbelow\n", encoding="utf-8")
-    growth.write(results(peak_mb), tmp_path)
+    growth_page.write(results(peak_mb), tmp_path)
     text = (tmp_path / "performance.md").read_text(encoding="utf-8")
+    assert CHARTS.keys() == SWEEPS.keys()
     assert text.startswith(f"above\n{BEGIN}\n") and text.endswith(f"{END}\nbelow\n") and "\nold\n" not in text
-    assert "at 0.80 times the limit's rate" in text
-    for file, axis, _ in SWEEPS.values():
+    assert "Taken on 2026-01-02 on A, 2 cores" in text and "matrix products: onednn." in text
+    for file, axis in CHARTS.values():
         svg = (tmp_path / file).read_text(encoding="utf-8")
-        assert f"]({file})" in text and axis in svg and growth.PRODUCTS in svg
-        assert (growth.PEAK in svg) == (peak_mb is not None)
+        assert f"]({file})" in text and axis in svg and growth_page.PRODUCTS in svg
+        assert (growth_page.PEAK in svg) == (peak_mb is not None)
