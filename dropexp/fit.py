@@ -100,14 +100,14 @@ def train_epoch(
 ) -> tuple[float, float]:
     """One step per batch of the shuffled rows; returns the mean loss and accuracy of the noisy passes."""
     shuffled = torch.randperm(len(X), generator=order).to(X.device)
-    X_batch, y_batch = X[:batch_size].clone(), y[:batch_size].clone()
+    labels = y[shuffled]
+    X_batch = X[:batch_size].clone()
     outputs = []
-    for rows in shuffled.split(batch_size):
-        n = len(rows)
-        torch.index_select(X, 0, rows, out=X_batch[:n])
-        torch.index_select(y, 0, rows, out=y_batch[:n])
-        outputs.append(network.step(X_batch[:n], y_batch[:n], lr).clone())
-    return score(torch.cat(outputs), y[shuffled])
+    for rows, y_batch in zip(shuffled.split(batch_size), labels.split(batch_size), strict=True):
+        X_rows = X_batch[: len(rows)]
+        torch.index_select(X, 0, rows, out=X_rows)
+        outputs.append(network.step(X_rows, y_batch, lr).clone())
+    return score(torch.cat(outputs), labels)
 
 
 def evaluate(network: Network, X: Tensor, y: Tensor) -> tuple[float, float]:

@@ -16,54 +16,62 @@ from dropexp import scratch
 from dropexp.noise import Inverted, Noise
 from dropexp.products import ROWS
 
-# grad · (A > 0), written in place: what autograd calls for a ReLU
-relu_backward = torch.ops.aten.threshold_backward.grad_input
+# grad_input = grad · (A > threshold): what autograd calls for a ReLU
+threshold_backward = torch.ops.aten.threshold_backward.grad_input
 
 
 class BitMask:
-    """Draws the ξ of inverted dropout from random bits, eight to a decision where p·256 is whole, else sixteen.
+    """Inverted dropout decided by random bits, eight to a decision where p·256 is whole, else sixteen.
 
     One 64-bit draw thus decides for eight or four units. p is met to within 1/131072: 0.2 becomes
-    13107/65536 = 0.199997, 0.5 is exact, and ξ is 0 or 1/(1 − p) with the p that was asked for.
+    13107/65536 = 0.199997, 0.5 is exact, and ξ is 0 or 1/(1 − p) with the p that was asked for. ξ itself is never
+    written: a unit that was active and kept is one whose H > 0, which is all that the way back has to know.
     """
 
-    def __init__(self, p: float, rows: int, width: int, device: torch.device) -> None:
+    def __init__(self, p: float, like: Tensor) -> None:
         lane, levels = (torch.int8, 2**8) if (p * 2**8).is_integer() else (torch.int16, 2**16)
         self.scale = 1 / (1 - p) if p < 1 else 0.0
-        self.drop_below = float(round(p * levels) - levels // 2)  # lanes are signed, from −levels/2 to levels/2 − 1
-        size = rows * width
-        self.bits = torch.empty(-(-size * lane.itemsize // 8), dtype=torch.int64, device=device)
-        self.decisions = self.bits.view(lane)[:size].view(rows, width)
+        self.lowest_kept = float(round(p * levels) - levels // 2)  # lanes are signed, from −levels/2 to levels/2 − 1
+        self.bits = like.new_empty(-(-like.numel() * lane.itemsize // 8), dtype=torch.int64)
+        self.lanes = self.bits.view(lane)[: like.numel()].view(like.shape)
+        self.decisions = torch.empty_like(like)
 
-    def fill(self, xi: Tensor, generator: torch.Generator) -> None:
-        """Overwrite xi (rows, width)."""
+    def drop(self, A: Tensor, H: Tensor, generator: torch.Generator) -> None:
+        """H = ξ ⊙ A."""
         self.bits.random_(-(2**63), None, generator=generator)  # plain random_() leaves the highest bit 0
-        torch.ge(xi.copy_(self.decisions), self.drop_below, out=xi).mul_(self.scale)
+        threshold_backward(A, self.decisions.copy_(self.lanes), self.lowest_kept - 0.5, grad_input=H).mul_(self.scale)
+
+    def backward(self, D: Tensor, A: Tensor, H: Tensor) -> None:
+        """D, the gradient by H, becomes the gradient by what A is the ReLU of."""
+        threshold_backward(D, H, 0, grad_input=D).mul_(self.scale)
 
 
 class Drawn:
-    """Any other noise, drawn as the page draws it."""
+    """Any other noise, drawn as the page draws it; its methods are those of `BitMask`."""
 
-    def __init__(self, noise: Noise) -> None:
+    def __init__(self, noise: Noise, like: Tensor) -> None:
         self.noise = noise
+        self.xi = torch.empty_like(like)
 
-    def fill(self, xi: Tensor, generator: torch.Generator) -> None:
-        """Overwrite xi (rows, width)."""
-        xi.copy_(self.noise.draw(xi, generator))
+    def drop(self, A: Tensor, H: Tensor, generator: torch.Generator) -> None:
+        torch.mul(self.xi.copy_(self.noise.draw(A, generator)), A, out=H)
+
+    def backward(self, D: Tensor, A: Tensor, H: Tensor) -> None:
+        threshold_backward(D.mul_(self.xi), A, 0, grad_input=D)
 
 
 class Buffers:
-    """What a step on n rows writes into: the page's A, H, xi, O; Y = onehot(y); D[i], the gradient by i's outputs."""
+    """What a step on n rows writes into: the page's A, H, O; Y = onehot(y); D[i], the gradient by i's outputs."""
 
     def __init__(self, n: int, sizes: Sequence[int], noises: Sequence[Noise], like: Tensor) -> None:
         hidden = sizes[1:-1]
-        self.A, self.H, self.xi = ([like.new_empty(n, m) for m in hidden] for _ in range(3))
+        self.A, self.H = ([like.new_empty(n, m) for m in hidden] for _ in range(2))
         self.O, D = (like.new_empty(sizes[-1], n).T for _ in range(2))  # by columns: along rows of ten a sum is slow
         self.D = [*(like.new_empty(n, m) for m in hidden), D]
         self.Y, self.row = like.new_empty(n, sizes[-1]), like.new_empty(n, 1)
         self.masks = [
-            BitMask(noise.p, n, m, like.device) if isinstance(noise, Inverted) else Drawn(noise)
-            for noise, m in zip(noises, hidden, strict=False)
+            BitMask(noise.p, A) if isinstance(noise, Inverted) else Drawn(noise, A)
+            for noise, A in zip(noises, self.A, strict=False)
         ]
 
 
@@ -100,14 +108,13 @@ class MLP(scratch.MLP):
         if n not in self.buffers:
             self.buffers[n] = Buffers(n, self.sizes, self.noises, self.layers[0][0])
         buffer = self.buffers[n]
-        A, xi, O = buffer.A, buffer.xi, buffer.O
+        A, O, masks = buffer.A, buffer.O, buffer.masks
         inputs = [X, *(buffer.H if self.noises else A)]
 
         for i, (W, b) in enumerate(self.layers[:-1]):
             self.mm(inputs[i], W, out=A[i]).add_(b).relu_()
             if self.noises:
-                buffer.masks[i].fill(xi[i], self.generator)
-                torch.mul(xi[i], A[i], out=inputs[i + 1])
+                masks[i].drop(A[i], inputs[i + 1], self.generator)
         W, b = self.layers[-1]
         self.mm(inputs[-1], W, out=O).add_(b)
         if self.output_relu:
@@ -119,7 +126,7 @@ class MLP(scratch.MLP):
         D.div_(torch.sum(D, dim=1, keepdim=True, out=buffer.row))
         D.sub_(torch.index_select(self.onehot, 0, y, out=buffer.Y)).div_(n)
         if self.output_relu:
-            relu_backward(D, O, 0, grad_input=D)
+            threshold_backward(D, O, 0, grad_input=D)
         for i in reversed(range(len(self.layers))):
             W, b = self.layers[i]
             dW, db = self.grads[i]
@@ -128,13 +135,17 @@ class MLP(scratch.MLP):
             if i > 0:
                 D = self.mm(D, W.T, out=buffer.D[i - 1])
                 if self.noises:
-                    D.mul_(xi[i - 1])
-                relu_backward(D, A[i - 1], 0, grad_input=D)
+                    masks[i - 1].backward(D, A[i - 1], inputs[i])
+                else:
+                    threshold_backward(D, A[i - 1], 0, grad_input=D)
             self._update(i, dW, db, lr)
         return O
 
     def _sum_over_rows(self, D: Tensor, H: Tensor, out: Tensor) -> None:
         """out = Dᵀ·H, of at most ROWS rows at once: oneDNN parts longer sums by the number of threads."""
+        if len(D) <= ROWS:
+            self.mm(D.T, H, out=out)
+            return
         self.mm(D[:ROWS].T, H[:ROWS], out=out)
         for start in range(ROWS, len(D), ROWS):
             out.add_(self.mm(D[start : start + ROWS].T, H[start : start + ROWS]))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from dropexp import captured, scratch
-from dropexp.fused import relu_backward
+from dropexp.fused import threshold_backward
 from dropexp.noise import Inverted, Noise, Randn2019
 
 BLOCK = 32  # steps whose noise is drawn at once; another number would draw other noise on CUDA
@@ -165,7 +165,7 @@ class Stack:
         D = torch.softmax(O, dim=2, out=first(self.D[-1]))
         D.scatter_add_(2, first(self.labels[k]), self.minus_one[:, :n]).div_(n)
         if self.output_relu:
-            relu_backward(D, O, 0, grad_input=D)
+            threshold_backward(D, O, 0, grad_input=D)
         for i in reversed(range(len(self.layers))):
             dW, db = self.dlayers[i]
             torch.bmm(inputs[i].transpose(1, 2), D, out=dW)
@@ -174,7 +174,7 @@ class Stack:
                 D = torch.bmm(D, self.layers[i][0].transpose(1, 2), out=first(self.D[i - 1]))
                 if self.noisy:
                     D.mul_(self.xi[i - 1][:, k, :n])
-                relu_backward(D, A[i - 1], 0, grad_input=D)
+                threshold_backward(D, A[i - 1], 0, grad_input=D)
         self._update()
 
     def _update(self) -> None:

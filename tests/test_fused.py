@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from autograd import Injected, problem, reference, worst_error
+from torch import Tensor
 
 from dropexp import fused, products, scratch
 from dropexp.fused import BitMask
@@ -14,7 +15,6 @@ from dropexp.noise import Inverted
 from dropexp.scratch import SGD
 
 GENERATOR = torch.Generator()
-DEVICE = torch.device("cpu")
 ROUTES = list(dict.fromkeys([products.PLAIN, products.route()]))
 
 
@@ -104,12 +104,17 @@ def test_a_step_takes_no_memory_for_tensors_once_it_has_its_buffers() -> None:
     assert taken < 64 * 1024  # scratch space of kernels; one hidden activation alone is 256 KiB
 
 
+def drawn(mask: BitMask, generator: torch.Generator) -> Tensor:
+    """The next ξ: what it makes of activations of 1."""
+    ones = torch.ones(mask.lanes.shape)
+    xi = torch.empty_like(ones)
+    mask.drop(ones, xi, generator)
+    return xi
+
+
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.2, 0.25, 0.5, 0.6, 0.999, 1.0])
 def test_every_lane_of_the_random_bits_drops_at_the_same_rate(p: float) -> None:
-    rows, width = 4096, 256
-    mask = BitMask(p, rows, width, DEVICE)
-    xi = torch.empty(rows, width)
-    mask.fill(xi, torch.Generator().manual_seed(0))
+    xi = drawn(BitMask(p, torch.empty(4096, 256)), torch.Generator().manual_seed(0))
     lanes = xi.view(-1, 8)  # eight lanes of 8 bits, or twice four of 16
     dropped = (lanes == 0).double().mean(dim=0)
     sd = math.sqrt(p * (1 - p) / len(lanes))
@@ -121,21 +126,34 @@ def test_every_lane_of_the_random_bits_drops_at_the_same_rate(p: float) -> None:
 
 @pytest.mark.parametrize("bit", range(64))
 def test_every_bit_that_decides_is_fair(bit: int) -> None:
-    mask = BitMask(0.5, 4096, 64, DEVICE)
-    mask.fill(torch.empty(4096, 64), torch.Generator().manual_seed(1))
+    mask = BitMask(0.5, torch.empty(4096, 64))
+    drawn(mask, torch.Generator().manual_seed(1))
     ones = ((mask.bits >> bit) & 1).double().mean()
     assert abs(ones - 0.5) < 5 * 0.5 / math.sqrt(len(mask.bits))
 
 
 def test_masks_of_neighbouring_units_and_steps_are_independent() -> None:
-    mask, generator = BitMask(0.5, 512, 256, DEVICE), torch.Generator().manual_seed(0)
-    first, second = torch.empty(512, 256), torch.empty(512, 256)
-    mask.fill(first, generator)
-    mask.fill(second, generator)
+    mask, generator = BitMask(0.5, torch.empty(512, 256)), torch.Generator().manual_seed(0)
+    first, second = drawn(mask, generator), drawn(mask, generator)
     n = first.numel()
     for a, b in ((first, second), (first[:, 1:], first[:, :-1]), (first[1:], first[:-1])):
         covariance = ((a - 1) * (b - 1)).double().mean()  # each factor has variance 1 at p = 0.5
         assert abs(covariance) < 5 / math.sqrt(n)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.2, 0.5, 1.0])
+def test_the_random_bits_of_a_step_do_what_the_same_xi_does_on_the_page(p: float) -> None:
+    """Gradients too, though the tuned step keeps no ξ: a unit that was active and kept is one whose H > 0."""
+    layers, X, y, _ = problem([784, 256, 256, 10], 256)
+    generator = torch.Generator().manual_seed(3)
+    xi = [drawn(BitMask(p, torch.empty(256, 256)), generator) for _ in range(2)]
+    page = scratch.MLP([(W.clone(), b.clone()) for W, b in layers], [Injected(x) for x in xi], GENERATOR, SGD(0.9))
+    net = fused.MLP(layers, [Inverted(p)] * 2, generator.manual_seed(3), SGD(0.9))
+    assert torch.allclose(page.step(X, y, 0.0), net.step(X, y, 0.0), rtol=1e-5, atol=1e-5)
+    gradients = [(W.double(), b.double()) for W, b in page.velocities]
+    for found, expected in zip(net.velocities, gradients, strict=True):
+        for f, e in zip(found, expected, strict=True):
+            assert (f - e).abs().max() <= 3e-6 * e.abs().max()  # two roundings
 
 
 def test_a_smaller_batch_draws_its_own_rows_only() -> None:
