@@ -64,7 +64,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m peers", description=__doc__)
     parser.add_argument("--parts", type=_parts, default=PARTS, help="of epochs,whole,many; others stay in the page")
     parser.add_argument("--rounds", type=int, default=5, help="timed epochs of each contender")
-    parser.add_argument("--whole-rounds", type=int, default=3, help="whole processes of each contender")
+    parser.add_argument("--whole-rounds", type=int, default=2, help="whole processes of each contender")
     parser.add_argument("--many-rounds", type=int, default=1, help="times that the many runs are trained")
     parser.add_argument("--from", dest="from_", type=Path, help="make the page from raw results, time nothing")
     parser.add_argument("--page", type=Path, default=PAGE, help="the page; chart and raw results lie beside it")
