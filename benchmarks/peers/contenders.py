@@ -45,7 +45,9 @@ CONTENDERS = [
     Contender("torch eager", "torch_eager", {}, "tensors in memory, no `.item()` in a step"),
     Contender("torch eager, oneDNN products", "torch_eager_onednn", {}, "the same, by torch's public switch"),
     Contender("torch.compile", "torch_compiled", {}, "the whole step; compiled before timing", needs_compiler=True),
-    Contender("scikit-learn MLPClassifier", "sklearn_mlp", {}, "no dropout, no train accuracy, own initial weights"),
+    Contender(
+        "scikit-learn MLPClassifier", "sklearn_mlp", {}, "no dropout, no train accuracy, own initial weights, lr 0.1"
+    ),
     Contender("JAX, jit + scan", "jax_scan", {}, "a whole epoch under one `jit`"),
     Contender("dropexp nn", "ours", {"VARIANT": "nn"}, "`nn.Dropout` and autograd"),
     Contender(SCRATCH, "ours", {"VARIANT": "scratch"}, "the step by hand"),
