@@ -36,7 +36,11 @@ from dropexp.streams import stream
 from dropexp.variants import Network, build, page
 
 HERE = Path(__file__).parent
-DOCS, JSON, STUDY = HERE.parent / "docs" / "performance.md", HERE / "gpu.json", HERE.parent / "configs" / "dropout.yaml"
+DOCS, JSON, STUDY = (
+    HERE.parent / "docs" / "performance.md",
+    HERE.parent / "docs" / "performance-gpu.json",
+    HERE.parent / "configs" / "dropout.yaml",
+)
 BEGIN, END = "<!-- gpu:begin -->", "<!-- gpu:end -->"
 
 MANY = 30  # runs side by side
@@ -288,11 +292,9 @@ def write(about: dict[str, str], rows: list[dict[str, Any]]) -> None:
     JSON.write_text(json.dumps({**about, "rows": rows}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     lines = [f"{about['device']}, torch {about['torch']}, CUDA {about['cuda']}, {about['date']}:", ""]
     lines += ["| What | Found | Wanted | Proved |", "|---|--:|--:|---|", *map(_line, rows)]
-    text = DOCS.read_text(encoding="utf-8") if DOCS.is_file() else ""
-    if BEGIN in text and END in text:
-        head, rest = text.split(BEGIN, 1)
-        tail = rest.split(END, 1)[1]
-        DOCS.write_text(f"{head}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{tail}", encoding="utf-8")
+    head, rest = DOCS.read_text(encoding="utf-8").split(BEGIN, 1)
+    tail = rest.split(END, 1)[1]
+    DOCS.write_text(f"{head}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{tail}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, TypeVar
 
 import torch
@@ -26,7 +27,7 @@ def capture(step: Callable[[], Result], device: torch.device) -> tuple[torch.cud
     The steps that warm up are real ones; capturing itself computes nothing. No host value may be read in a step.
     """
     with torch.cuda.device(device), ieee_products():
-        stream = torch.cuda.Stream()  # one for both: a library sets itself up for each stream
+        stream = _side_stream(device)
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM_UPS):
@@ -36,6 +37,12 @@ def capture(step: Callable[[], Result], device: torch.device) -> tuple[torch.cud
         with torch.cuda.graph(graph, stream=stream):
             result = step()
     return graph, result
+
+
+@cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """One for all captures and what warms them up: libraries set themselves up, and keep memory, for each stream."""
+    return torch.cuda.Stream(device)
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def train(
     ] = None,
     seeds: Annotated[str | None, typer.Option(metavar="0..9", help="Replace the seeds: a range or a list.")] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Runs at a time. [default: the cores; 1 on a GPU]")
+        int | None, typer.Option(min=1, metavar="N", help="Runs at a time. [default: the cores; 32 on a CUDA device]")
     ] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]|mps", help="Where to train.")] = "auto",
     data_dir: DataDir = None,
@@ -79,8 +79,7 @@ def train(
 ) -> None:
     """Train what is missing: done runs are skipped, interrupted ones go on."""
     from dropexp import device as devices
-    from dropexp.execute import Plan, execute
-    from dropexp.provenance import cores
+    from dropexp.execute import Plan, default_jobs, execute
     from dropexp.runs import FINISHED, default_runs_dir, write_study
     from dropexp.training import tasks_of, unfinished
 
@@ -102,8 +101,8 @@ def train(
             from dropexp.progress import watching
 
             plan = Plan(_data_root(data_dir, data_url, quiet), device, force)
-            jobs = jobs or (cores() if device == "cpu" else 1)
-            with watching(todo, quiet) as watcher, closing(execute(todo, plan, jobs)) as events:
+            running = execute(todo, plan, jobs or default_jobs(device))
+            with watching(todo, quiet) as watcher, closing(running) as events:
                 for event in events:
                     watcher.tell(event)
                     trained += event.status in FINISHED

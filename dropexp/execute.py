@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from dropexp.device import kind
 from dropexp.fetch import DataError
+from dropexp.provenance import cores
 from dropexp.runs import Busy, Row, RunFolder
 from dropexp.study import PlannedRun
 from dropexp.variants import shape
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from dropexp.data import Data
 
-STACK = 32  # runs side by side at most: they fill a GPU, and more would only end later
+STACK = 32  # runs side by side on a GPU: they fill it, and more would only end later
 GRACE_SECONDS = 10.0  # for a worker to end; far more than it needs
 
 
@@ -66,28 +67,33 @@ class Event:
     why: str | None = None
 
 
+def default_jobs(device: str) -> int:
+    """How many runs train at a time on a resolved device unless said: as many as there are cores, or as fill a GPU."""
+    return {"cpu": cores(), "cuda": STACK}.get(kind(device), 1)
+
+
 def execute(tasks: Sequence[Task], plan: Plan, jobs: int) -> Generator[Event]:
-    """Train the tasks, at most `jobs` at a time, and yield what happens.
+    """Train the tasks, at most `jobs` at a time, on a GPU in one process, and yield what happens.
 
     Raises `DataError`. Closing the generator or KeyboardInterrupt marks what is being trained as interrupted.
     """
     workers = min(jobs, len(tasks))
-    return _in_workers(tasks, plan, workers) if workers > 1 else _here(tasks, plan)
+    return _in_workers(tasks, plan, workers) if workers > 1 and not plan.stacked else _here(tasks, plan, jobs)
 
 
-def _here(tasks: Sequence[Task], plan: Plan) -> Generator[Event]:
+def _here(tasks: Sequence[Task], plan: Plan, jobs: int) -> Generator[Event]:
     trainer = _Trainer(plan)
-    for places in _stacks(tasks, plan):
+    for places in _stacks(tasks, plan, jobs):
         yield from trainer.events({place: tasks[place] for place in places})
 
 
-def _stacks(tasks: Sequence[Task], plan: Plan) -> list[list[int]]:
+def _stacks(tasks: Sequence[Task], plan: Plan, jobs: int) -> list[list[int]]:
     """The places of the tasks that train together, in the order of the first of each: runs of one shape, or one run."""
     by_shape: dict[str | int, list[int]] = {}
     for place, task in enumerate(tasks):
         alike = shape(task.planned.config) if plan.stacked else None
         by_shape.setdefault(place if alike is None else alike, []).append(place)
-    return [places[i : i + STACK] for places in by_shape.values() for i in range(0, len(places), STACK)]
+    return [places[i : i + jobs] for places in by_shape.values() for i in range(0, len(places), jobs)]
 
 
 class _Trainer:

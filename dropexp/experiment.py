@@ -6,8 +6,8 @@ import io
 import math
 import time
 import traceback
-from collections.abc import Generator
-from contextlib import ExitStack, suppress
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -89,6 +89,23 @@ def train_run(
         return run.end(outcome)
 
 
+class Checkpoints:
+    """When to write them: after the last epoch, and before it as often as CHECKPOINT_SHARE of the time allows."""
+
+    def __init__(self) -> None:
+        self.saved_at, self.cost = time.perf_counter(), 0.0
+
+    def due(self, epoch: int, epochs: int) -> bool:
+        return epoch == epochs or self.cost <= CHECKPOINT_SHARE * (time.perf_counter() - self.saved_at)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.saved_at = time.perf_counter()
+        self.cost = self.saved_at - began
+
+
 class Run:
     """One run's part of training: its folder, what it goes on from, and what is kept of each epoch."""
 
@@ -113,6 +130,7 @@ class Run:
         rows = min(config.batch_size, len(data.y_train)) if on_page else products.ROWS
         self.route = products.route(rows) if device.type == "cpu" and not stacked else products.PLAIN
         self.build = page if stacked else build
+        self.stacked = stacked
         self.stack = 1
         self.began = _now()
         self.last: Row | None = None
@@ -137,7 +155,7 @@ class Run:
         self.identity = {
             "hash": self.planned.digest(self.device.type),
             "data": self.data.checksum,
-            "route": self.route,
+            "route": "stack" if self.stacked else self.route,  # a stack draws its noise otherwise
             "torch": str(torch.__version__),
         }
         done = self.state.resume(self.folder, self.identity)
@@ -153,7 +171,6 @@ class Run:
         self.last = rows[-1] if rows else None
         self.write_info("running")
         write_whole(self.folder.config_path, self._config_yaml())
-        self.saved_at, self.cost = time.perf_counter(), 0.0
 
     def train(self) -> Generator[Row, None, Outcome]:
         config = self.planned.config
@@ -161,6 +178,7 @@ class Run:
         self.begin()
         data = split(self.data, config.train_size, config.validation_size, stream(config.seed, "split"))
         validation = None if data.X_val is None or data.y_val is None else (data.X_val, data.y_val)
+        checkpoints = Checkpoints()
         for record in fit(
             self.state.network,
             (data.X_train, data.y_train),
@@ -174,25 +192,26 @@ class Run:
             done=done,
             route=self.route,
         ):
-            yield self.keep(record)
+            row = self.keep(record)
+            if checkpoints.due(record.epoch, config.epochs):
+                with checkpoints.writing():
+                    self.save(record)
+            yield row
             if not record.finite:
                 return diverged(record)
         return Outcome("done")
 
     def keep(self, record: EpochRecord) -> Row:
-        """Add the epoch to the table, and write a checkpoint if it is due."""
-        config = self.planned.config
-        row = self._row(asdict(record), config)
+        """Add the epoch to the table."""
+        row = self._row(asdict(record), self.planned.config)
         self.folder.append_row(row)
         self.last = row
-        now = time.perf_counter()
-        affordable = self.cost * self.stack <= CHECKPOINT_SHARE * (now - self.saved_at)
-        due = record.epoch == config.epochs or affordable
-        if due and record.finite:  # from a loss that is not, nothing may go on
-            write_whole(self.folder.checkpoint, self.state.to_bytes(record.epoch, self.identity))
-            self.saved_at = time.perf_counter()
-            self.cost = self.saved_at - now
         return row
+
+    def save(self, record: EpochRecord) -> None:
+        """Write a checkpoint, unless the loss is not finite: from there nothing may go on."""
+        if record.finite:
+            write_whole(self.folder.checkpoint, self.state.to_bytes(record.epoch, self.identity))
 
     def end(self, outcome: Outcome) -> Outcome:
         self.going = False

@@ -70,7 +70,7 @@ def fit(
     """
     X, y = train
     for epoch in range(done + 1, epochs + 1):
-        with products.using(route):
+        with products.using(route), captured.ieee_products():
             began = time.perf_counter()
             train_loss, train_acc = train_epoch(network, X, y, lr, batch_size, order)
             test_loss, test_acc = evaluate(network, *test)

@@ -68,7 +68,7 @@ def require_bf16(device: torch.device) -> None:
         known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # younger than torch 2.6
         there = any(known[name] for name in known if "bf16" in name.lower())
     else:
-        there = device.type == "mps" or torch.cuda.is_bf16_supported(including_emulation=False)
+        there = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     if not there:
         raise RuntimeError(f"torch {torch.__version__} finds no bfloat16 on this {device.type}; use precision: float32")
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Generator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from typing import cast
 
 import torch
 
 from dropexp.data import Data, split
-from dropexp.experiment import Outcome, Run, diverged
+from dropexp.experiment import Checkpoints, Outcome, Run, diverged
 from dropexp.fit import fit_stack
 from dropexp.runs import Busy, Row, RunFolder
 from dropexp.scratch import MLP
@@ -67,19 +68,26 @@ def _train_together(runs: Sequence[Run]) -> Generator[tuple[Run, Row | Outcome]]
         too_many = False
         try:
             yield from _train_stacked(stacked, done)
-        except torch.OutOfMemoryError:
-            too_many = True  # the stack's memory is free once this clause is left
         except Exception as error:
-            yield from [(run, run.fail(error)) for run in stacked if run.going]
-        if too_many:
+            too_many = _out_of_memory(error)  # the stack's memory is free once this clause is left
+            if not too_many:
+                yield from [(run, run.fail(error)) for run in stacked if run.going]
+        left = [run for run in stacked if run.going]
+        if too_many and left:
+            gc.collect()
             torch.cuda.empty_cache()
-            left = [run for run in stacked if run.going]
             if len(stacked) == 1:
                 why = f"the memory of {left[0].device} does not do; a smaller batch_size or narrower layers need less"
                 yield left[0], left[0].end(Outcome("failed", why))
             else:
                 for part in (left[: len(left) // 2], left[len(left) // 2 :]):
                     yield from _train_together(part)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether the device's memory gave out, which libraries below torch say in words only."""
+    told = isinstance(error, RuntimeError) and ("out of memory" in str(error) or "ALLOC_FAILED" in str(error))
+    return told or isinstance(error, torch.OutOfMemoryError)
 
 
 def _train_stacked(runs: Sequence[Run], done: int) -> Generator[tuple[Run, Row | Outcome]]:
@@ -99,6 +107,7 @@ def _train_stacked(runs: Sequence[Run], done: int) -> Generator[tuple[Run, Row |
         train.shape[1],
         config.batch_size,
     )
+    checkpoints = Checkpoints()
     for records in fit_stack(
         stack,
         train,
@@ -110,15 +119,22 @@ def _train_stacked(runs: Sequence[Run], done: int) -> Generator[tuple[Run, Row |
         done=done,
     ):
         stack.write_back()
-        for run, record in zip(runs, records, strict=True):
-            if not run.going or record is None:
-                continue
-            try:
-                row = run.keep(record)
-            except OSError as error:  # a full disk, say: the others go on
-                yield run, run.fail(error)
-                continue
-            yield run, row
-            if not record.finite:
-                yield run, run.end(diverged(record))
+        done += 1
+        due = checkpoints.due(done, config.epochs)  # for all of them: they are to go on as one stack
+        with checkpoints.writing() if due else nullcontext():
+            for run, record in zip(runs, records, strict=True):
+                if not run.going or record is None:
+                    continue
+                try:
+                    row = run.keep(record)
+                    if due:
+                        run.save(record)
+                except OSError as error:  # a full disk, say: the others go on
+                    yield run, run.fail(error)
+                    continue
+                yield run, row
+                if not record.finite:
+                    yield run, run.end(diverged(record))
+        if not any(run.going for run in runs):
+            return
     yield from [(run, run.end(Outcome("done"))) for run in runs if run.going]

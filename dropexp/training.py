@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dropexp import device as devices
 from dropexp import fetch
-from dropexp.execute import Plan, Task, execute
+from dropexp.execute import Plan, Task, default_jobs, execute
 from dropexp.runs import FINISHED, Row, default_runs_dir, locate, write_study
 from dropexp.study import Study, load_config
 
@@ -34,12 +34,13 @@ def train(
     runs_dir: str | Path | None = None,
     data_dir: str | Path | None = None,
     device: str = "auto",
-    jobs: int = 1,
+    jobs: int | None = None,
     force: bool = False,
 ) -> Generator[Row]:
     """Train what is missing of a study or a config file, and yield each new row of a run's table, with its `run`.
 
-    Runs that are done yield nothing: `load_runs` has them. More than one job uses worker processes. Raises
+    Runs that are done yield nothing: `load_runs` has them. Unless said, one job trains at a time, on a CUDA device 32
+    side by side; on a CPU more than one use worker processes. Raises
     `ConfigError`, `DataError` or `DeviceError` before anything is trained, RuntimeError after the rest was if a run
     failed.
     """
@@ -51,6 +52,7 @@ def train(
     if not tasks:
         return
     root = fetch.find(None if data_dir is None else Path(data_dir)) or fetch.fetch()
+    jobs = jobs or (1 if device == "cpu" else default_jobs(device))
     failed = []
     with closing(execute(tasks, Plan(root, device, force), jobs)) as events:
         for event in events:

@@ -93,7 +93,8 @@ def _by_hand(config: Config, init: torch.Generator, noise: torch.Generator) -> s
 
     kinds: dict[str, Callable[[float], Noise]] = {"rand": Inverted, "randn-2019": Randn2019}
     noises = [] if config.variant == "none" else [kinds[config.mask](p) for p in config.drop_probs]
-    network: Callable[..., scratch.MLP] = fused.MLP if config.fused else scratch.MLP
+    tuned = config.fused and noise.device.type != "mps"  # where nobody has tried it
+    network: Callable[..., scratch.MLP] = fused.MLP if tuned else scratch.MLP
     if config.precision == "bf16":
         network = partial(network, mm=products.bf16_mm)
     return network(
