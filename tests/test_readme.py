@@ -44,7 +44,7 @@ def test_defaults_in_the_table_are_the_configs() -> None:
 
 def test_the_makefile_has_every_verb_and_lists_them() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    verbs = "study install test test-browser lint check train compare report bench clean help"
+    verbs = "study install test test-browser lint check train compare report bench bench-peers clean help"
     for verb in verbs.split():
         assert re.search(rf"^{verb}:.*##", makefile, re.MULTILINE)
 
@@ -54,3 +54,9 @@ def test_constraints_are_names_and_versions_only() -> None:
     assert all(re.fullmatch(r"[\w.-]+==[\w.+]+", line) for line in lines)
     pinned = {line.partition("==")[0].lower() for line in lines}
     assert {"torch", "torchvision", "typer", "pydantic", "pyyaml", "pandas", "scipy", "rich", "filelock"} <= pinned
+
+
+@pytest.mark.parametrize("table", ["peers", "gpu", "growth"])
+def test_the_page_on_performance_has_a_place_for_every_benchmark(table: str) -> None:
+    page = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
+    assert page.count(f"<!-- {table}:begin -->") == page.count(f"<!-- {table}:end -->") == 1
