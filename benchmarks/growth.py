@@ -87,7 +87,7 @@ class Shape:
         n, hidden, row = min(self.batch_size, self.train_size), self.width * self.depth, 4 * NUM_INPUTS + 8
         layers = sum(4 * (n * m + m) for n, m in pairwise(self.sizes))
         batch_rows = n + rows % n  # the last is smaller, and has buffers of its own
-        # A, H, ξ and D of hidden layers; O, D and Y; the batch itself; random bits, 16 to a unit
+        # A, H, a mask's decisions and D of hidden layers; O, D and Y; the batch itself; random bits, 16 to a unit
         buffers = 4 * batch_rows * (4 * hidden + 3 * NUM_OUTPUTS) + n * (row + 2 * self.width)
         copied = self.train_size if self.train_size < NUM_TRAIN else 0  # a part is drawn out of the mapped file
         outputs = rows * (2 * 4 * NUM_OUTPUTS + 8 + 8)  # kept, joined; order, labels

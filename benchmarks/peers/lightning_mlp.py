@@ -51,7 +51,7 @@ class MLP(lightning.LightningModule):  # type: ignore[misc]  # it is not in the 
         return torch.optim.SGD(self.parameters(), lr=LR)
 
 
-class Turns(lightning.Callback):  # type: ignore[misc]
+class Turns(lightning.Callback):  # type: ignore[misc]  # nor is this
     """Waits for a turn before each epoch, and says what came of it."""
 
     def __init__(self) -> None:
