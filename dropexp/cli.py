@@ -79,8 +79,9 @@ def train(
 ) -> None:
     """Train what is missing: done runs are skipped, interrupted ones go on."""
     from dropexp import device as devices
-    from dropexp.execute import Plan, default_jobs, execute
+    from dropexp.execute import default_jobs, execute
     from dropexp.runs import FINISHED, default_runs_dir, write_study
+    from dropexp.trainer import Plan
     from dropexp.training import tasks_of, unfinished
 
     studies = _load_configs(config, settings or [], seeds)

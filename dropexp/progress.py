@@ -21,8 +21,8 @@ from rich.progress import (
 )
 
 from dropexp import fetch
-from dropexp.execute import Event, Task
 from dropexp.runs import Row
+from dropexp.trainer import Event, Task
 
 
 class Watcher(Protocol):

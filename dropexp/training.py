@@ -8,9 +8,10 @@ from pathlib import Path
 
 from dropexp import device as devices
 from dropexp import fetch
-from dropexp.execute import Plan, Task, default_jobs, execute
+from dropexp.execute import default_jobs, execute
 from dropexp.runs import FINISHED, Row, default_runs_dir, locate, write_study
 from dropexp.study import Study, load_config
+from dropexp.trainer import Plan, Task
 
 
 def tasks_of(studies: Iterable[Study], runs_dir: Path, device: str) -> list[Task]:

@@ -12,8 +12,8 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "dropexp"
 ROOMS = sorted(path.stem for path in PACKAGE.glob("*.py"))
-TORCH_ROOMS = {"benchmark", "captured", "data", "device", "experiment", "execute", "fit", "fused", "modules", "noise",
-               "products", "scratch", "stack", "stacking", "streams", "variants"}  # fmt: skip
+TORCH_ROOMS = {"benchmark", "captured", "data", "device", "experiment", "fit", "fused", "modules", "noise",
+               "products", "scratch", "stack", "stacking", "streams", "trainer", "variants", "workers"}  # fmt: skip
 PANDAS_ROOMS = {"arms", "charts", "comparison", "drawing", "report", "tables"}
 RICH_ROOMS = {"display", "progress", "cli", "reading"}
 COMMANDS = {"cli", "reading"}

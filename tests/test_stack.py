@@ -26,7 +26,6 @@ from torch import Tensor
 from dropexp import captured, execute, modules, scratch, stacking
 from dropexp.config import Config
 from dropexp.data import Data
-from dropexp.execute import Event, Plan, Task
 from dropexp.experiment import Outcome, Run, train_run
 from dropexp.fit import fit, fit_stack
 from dropexp.noise import Inverted, Noise, Randn2019
@@ -37,6 +36,7 @@ from dropexp.stacking import train_stack
 from dropexp.stats import tost_p
 from dropexp.streams import stream
 from dropexp.study import PlannedRun
+from dropexp.trainer import Event, Plan, Task
 from dropexp.variants import ALIKE, EACH_ITS_OWN, build, page, shape
 
 CPU = torch.device("cpu")

@@ -1,0 +1,102 @@
+"""Runs trained in this process, one by one or as a stack, told as events.
+
+Imports torch only when it trains, since a parent of workers knows tasks and events too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dropexp.device import kind
+from dropexp.runs import Busy, Row, RunFolder
+from dropexp.study import PlannedRun
+from dropexp.variants import shape
+
+if TYPE_CHECKING:
+    import torch
+
+    from dropexp.data import Data
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run to train, and where it goes."""
+
+    planned: PlannedRun
+    folder: RunFolder
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all tasks share: the data's folder, a resolved device, and whether finished runs are trained again."""
+
+    data_root: Path
+    device: str = "cpu"
+    force: bool = False
+    stacks: bool | None = None  # whether runs of equal shape train side by side; None: on a CUDA device
+
+    @property
+    def stacked(self) -> bool:
+        return kind(self.device) == "cuda" if self.stacks is None else self.stacks
+
+
+@dataclass(frozen=True)
+class Event:
+    """A task began (neither row nor status), grew by a row, or ended with a status of run.json, or with "busy"."""
+
+    task: int  # its place in the list of tasks
+    row: Row | None = None
+    status: str | None = None
+    why: str | None = None
+
+
+class Trainer:
+    """Trains tasks in this process; the data is loaded once."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.data: Data | None = None
+
+    def events(self, tasks: dict[int, Task]) -> Generator[Event]:
+        """Train one task, or several of one shape as a stack; the keys are their places."""
+        import torch
+
+        from dropexp.data import load
+
+        for place in tasks:
+            yield Event(place)
+        device = torch.device(self.plan.device)
+        if self.data is None:
+            self.data = load(self.plan.data_root).to(device)
+        stackable = self.plan.stacked and all(shape(task.planned.config) for task in tasks.values())
+        yield from (self._stack if stackable else self._one_by_one)(tasks, self.data, device)
+
+    def _one_by_one(self, tasks: dict[int, Task], data: Data, device: torch.device) -> Generator[Event]:
+        from dropexp.experiment import train_run
+
+        for place, task in tasks.items():
+            with closing(train_run(task.planned, task.folder, data, device, force=self.plan.force)) as rows:
+                try:
+                    while True:
+                        yield Event(place, next(rows))
+                except StopIteration as end:
+                    yield Event(place, status=end.value.status, why=end.value.why)
+                except Busy:
+                    yield Event(place, status="busy", why="another process is training it")
+
+    def _stack(self, tasks: dict[int, Task], data: Data, device: torch.device) -> Generator[Event]:
+        from dropexp.experiment import Outcome
+        from dropexp.stacking import train_stack
+
+        places = list(tasks)
+        planned, folders = [task.planned for task in tasks.values()], [task.folder for task in tasks.values()]
+        with closing(train_stack(planned, folders, data, device, force=self.plan.force)) as all_news:
+            for i, news in all_news:
+                if isinstance(news, Outcome):
+                    yield Event(places[i], status=news.status, why=news.why)
+                else:
+                    yield Event(places[i], news)

@@ -1,0 +1,181 @@
+"""Worker processes of one thread each: they train what they are sent, end with their parent, and die alone.
+
+The parent imports no torch.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+
+from dropexp.fetch import DataError
+from dropexp.runs import RunFolder
+from dropexp.trainer import Event, Plan, Task, Trainer
+
+GRACE_SECONDS = 10.0  # for a worker to end; far more than it needs
+
+
+class _Worker:
+    """A process that trains the tasks it is sent, and its two pipes: for tasks and events, and for its end."""
+
+    def __init__(self, plan: Plan) -> None:
+        spawn = multiprocessing.get_context("spawn")  # the only way on every platform, and safe with threads
+        self.pipe, theirs = spawn.Pipe()
+        self.stop, stopped = spawn.Pipe()
+        self.process = spawn.Process(target=_work, args=(plan, theirs, stopped), daemon=True)
+        with _starting_a_worker():
+            self.process.start()
+        theirs.close()  # so that a dead worker's pipe ends
+        stopped.close()
+        self.task: int | None = None
+
+    def train(self, index: int, task: Task) -> Event:
+        self.task = index
+        with suppress(OSError):  # it died; reading its pipe will tell
+            self.pipe.send((index, task))
+        return Event(index)
+
+    def end(self) -> None:
+        """Let it end, whatever it does."""
+        for connection in (self.stop, self.pipe):
+            connection.close()
+
+
+def in_workers(tasks: Sequence[Task], plan: Plan, count: int) -> Generator[Event]:
+    """Train the tasks in `count` workers. Raises `DataError`."""
+    waiting = iter(enumerate(tasks))
+    workers: list[_Worker] = []
+    try:
+        for index, task in itertools.islice(waiting, count):
+            workers.append(_Worker(plan))
+            yield workers[-1].train(index, task)
+        while busy := {worker.pipe: worker for worker in workers if worker.task is not None}:
+            for pipe in wait(list(busy)):
+                worker = busy[pipe]  # type: ignore[index]  # wait() returns what it was given
+                try:
+                    event = worker.pipe.recv()
+                except (EOFError, OSError):
+                    yield _died(worker, tasks)
+                    workers.remove(worker)
+                    for index, task in itertools.islice(waiting, 1):
+                        workers.append(_Worker(plan))
+                        yield workers[-1].train(index, task)
+                    continue
+                if isinstance(event, DataError):
+                    raise event
+                yield event
+                if event.status:
+                    worker.task = None
+                    for index, task in itertools.islice(waiting, 1):
+                        yield worker.train(index, task)
+    finally:
+        for worker in workers:
+            worker.end()
+        for worker in workers:
+            worker.process.join(GRACE_SECONDS)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            if worker.task is not None:
+                _mark(tasks[worker.task].folder, "interrupted", None)
+
+
+def _died(worker: _Worker, tasks: Sequence[Task]) -> Event:
+    """A worker that ended by itself: killed, most often for memory. Its run is named, the others go on."""
+    assert worker.task is not None
+    worker.process.join()
+    code = worker.process.exitcode or 0
+    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    why = f"its worker process ended ({how}); the same command trains it again, fewer --jobs need less memory"
+    _mark(tasks[worker.task].folder, "failed", why)
+    return Event(worker.task, status="failed", why=why)
+
+
+def _mark(folder: RunFolder, status: str, why: str | None) -> None:
+    """Say in run.json how a run ended whose worker could not."""
+    with suppress(Exception), folder.lock():  # it may have ended before there was a run.json
+        rows = folder.read_rows()
+        ended = {"status": status, "why": why, "rows": len(rows), "last": rows[-1] if rows else None}
+        if folder.read_info()["status"] == "running":
+            folder.write_info(folder.read_info() | ended)
+
+
+@contextmanager
+def _starting_a_worker() -> Iterator[None]:
+    """A process started within it leaves Ctrl-C to its parent and does not run the parent's main module.
+
+    A terminal sends Ctrl-C to every process of a command. And a worker needs nothing of a script, which may be standard
+    input or lack the guard `if __name__ == "__main__"`.
+    """
+    main = sys.modules["__main__"]
+    spec, file = getattr(main, "__spec__", None), main.__dict__.pop("__file__", None)
+    main.__spec__ = None
+    before = None
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows; what is blocked here is delivered afterwards
+        from multiprocessing import resource_tracker
+
+        resource_tracker.ensure_running()  # its own start would take the block off
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        main.__spec__ = spec
+        if file is not None:
+            main.__file__ = file
+
+
+def _work(plan: Plan, tasks: Connection, stop: Connection) -> None:
+    """A worker's whole life: train what comes, one thread, until the parent's end of a pipe closes."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # they go to the parent too, which ends its workers
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
+    gc.set_threshold(50_000, 20, 100)  # as in the command itself
+    import torch
+
+    torch.set_num_threads(1)
+    _train_what_comes(Trainer(plan), tasks)
+
+
+def _train_what_comes(trainer: Trainer, tasks: Connection) -> None:
+    while True:
+        try:
+            index, task = tasks.recv()
+        except (EOFError, OSError):  # the parent closed its end
+            return
+        with closing(trainer.events({index: task})) as events:
+            next(events)  # the parent said itself that the task began
+            try:
+                for event in events:
+                    if not _told(tasks, event):
+                        return
+            except DataError as error:
+                _told(tasks, error)
+
+
+def _told(tasks: Connection, news: Event | DataError) -> bool:
+    try:
+        tasks.send(news)
+    except OSError:  # the parent is gone
+        return False
+    return True
+
+
+def _end_with_parent(stop: Connection) -> None:
+    """Wait until the parent closes its end, by intent or by dying, and end at once.
+
+    Every file can bear that, and the parent marks the run. To raise an exception in the middle of torch is not safe.
+    """
+    with suppress(EOFError, OSError):
+        stop.recv()
+    os._exit(0)
