@@ -4,6 +4,13 @@ BIN     := .venv/bin
 CONFIG  ?= configs/dropout.yaml
 RUNS    ?=
 JOBS    ?=
+CLAIMS  := configs/does-dropout-help.yaml \
+           configs/exercises/1-drop-probs.yaml \
+           configs/exercises/2-more-epochs.yaml \
+           configs/exercises/3-activations.yaml \
+           configs/exercises/5-with-weight-decay.yaml \
+           configs/exercises/7-other-noise.yaml \
+           configs/srivastava/figure-11-monte-carlo.yaml
 
 # A folder that a team shares beside its checkouts, unless this checkout has data of its own.
 ifeq ($(wildcard data),)
@@ -15,7 +22,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help study install test test-browser lint check train compare report bench bench-peers clean
+.PHONY: help study install test test-browser lint check train compare report bench bench-peers claims clean
 
 help:     ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -67,6 +74,12 @@ bench: .venv/installed
 bench-peers: ## time dropexp beside its peers and write docs/performance.md; PARTS=epochs,whole,many ROUNDS=5
 bench-peers: .venv-peers/installed
 	PYTHONPATH=benchmarks .venv-peers/bin/python -m peers $(if $(PARTS),--parts $(PARTS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+claims:   ## train what the claims of teaching texts take (an hour), and write docs/claims.md
+claims: .venv/installed
+	$(BIN)/dropexp train --config configs/dropout.yaml --seeds 0..9
+	-$(BIN)/dropexp train $(addprefix --config ,$(CLAIMS))
+	$(BIN)/dropexp claims --format md > docs/claims.md
 
 clean:    ## remove the environment and caches; runs and data stay
 	rm -rf .venv .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache

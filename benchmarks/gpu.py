@@ -30,6 +30,7 @@ from dropexp.config import Config
 from dropexp.data import Data, load
 from dropexp.fetch import fetch, find
 from dropexp.fit import fit, fit_stack
+from dropexp.sgd import SGD
 from dropexp.stack import Stack
 from dropexp.stats import tost_p
 from dropexp.streams import stream
@@ -103,15 +104,14 @@ def config(**keys: Any) -> Config:
 
 def stacked(configs: list[Config], data: Data) -> Stack:
     pages = [page(one, stream(one.seed, "init"), stream(one.seed, "noise", GPU)) for one in configs]
-    rows, lrs = len(data.y_train), [one.lr for one in configs]
-    return Stack(pages, lrs, data.X_train, data.y_train, rows, configs[0].batch_size)
+    return Stack(pages, data.X_train, data.y_train, len(data.y_train), configs[0].batch_size)
 
 
 def stack_records(configs: list[Config], data: Data, epochs: int) -> Iterator[list[Any]]:
     train_rows = torch.arange(len(data.y_train), device=GPU).expand(len(configs), -1)
     orders = [stream(one.seed, "order") for one in configs]
-    test = (data.X_test, data.y_test)
-    return fit_stack(stacked(configs, data), train_rows, test, epochs=epochs, orders=orders, clean=False)
+    test, lrs = (data.X_test, data.y_test), [one.lr for one in configs]
+    return fit_stack(stacked(configs, data), train_rows, test, lrs=lrs, epochs=epochs, orders=orders, clean=False)
 
 
 def lone_records(one: Config, network: Network, data: Data, epochs: int) -> Iterator[Any]:
@@ -188,16 +188,14 @@ def prove_gradients(found: Findings, data: Data) -> None:
     stack = stacked(configs, data)
     before = [[(W[r].double(), b[r, 0].double()) for W, b in stack.layers] for r in range(MANY)]
     rows = torch.randint(len(data.y_train), (MANY, 256), generator=torch.Generator().manual_seed(0)).to(GPU)
-    stack.train_block(rows)
+    stack.train_block(rows, [0.0])
     worst = 0.0
     for r, batch in enumerate(rows):
-        alone = scratch.MLP(
-            before[r], [Given(xi[r, 0].double()) for xi in stack.xi], torch.Generator(GPU), scratch.SGD()
-        )
-        H, A, xi, O = alone.forward(data.X_train[batch].double(), noisy=True)
-        for (dW, db), (exact_W, exact_b) in zip(
-            stack.dlayers, alone.backward(data.y_train[batch], H, A, xi, O), strict=True
-        ):
+        noises = [None if xi is None else Given(xi[r, 0].double()) for xi in stack.noise.xi]
+        alone = scratch.MLP(before[r], noises, torch.Generator(GPU), SGD())
+        computed, O = alone.forward(data.X_train[batch].double(), alone.generator)
+        exact = alone.backward(data.y_train[batch], computed, O)
+        for (dW, db), (exact_W, exact_b) in zip(stack.dlayers, exact, strict=True):
             worst = max(worst, error(dW[r], exact_W), error(db[r, 0], exact_b))
     found.proof(f"gradients of {MANY} stacked runs against the lone page in float64, worst error", worst, GRADIENT)
 
@@ -207,6 +205,8 @@ class Given:
     """A noise that was drawn before."""
 
     xi: Tensor
+    p = 0.5
+    at_eval = 1.0
 
     def draw(self, H: Tensor, generator: torch.Generator | None) -> Tensor:
         return self.xi
@@ -224,9 +224,9 @@ def prove_captures(found: Findings, data: Data) -> None:
         for rows in (256, 96):  # a whole batch and the smaller last one
             batches = (torch.arange(MANY * rows, device=GPU) % len(data.y_train)).view(MANY, rows)
             one, other = stacked(configs, data), stacked(configs, data)
-            outputs = one.train_block(batches)
+            outputs = one.train_epoch(batches, [0.1] * MANY)
             with uncaptured():
-                expected = other.train_block(batches)
+                expected = other.train_epoch(batches, [0.1] * MANY)
             worst = max(error(outputs, expected.double()), error(one.theta, other.theta.double()))
             found.proof(f"a captured step of {rows} rows, momentum {momentum}, worst difference", worst, CAPTURED)
         nn = config(variant="nn", **keys)
@@ -242,10 +242,11 @@ def prove_drop_rates(found: Findings, data: Data) -> None:
     """Each run of a stack drops at its own rate, to within five standard deviations."""
     configs = [config(seed=seed, drop_probs=[seed / (MANY - 1), 0.5]) for seed in range(MANY)]
     stack = stacked(configs, data)
-    stack.draw(stack.steps)
+    stack.noise.draw([0.0] * stack.steps)
     worst = 0.0
     for r, one in enumerate(configs):
-        for xi, p in zip(stack.xi, one.drop_probs, strict=True):
+        for xi, p in zip(stack.noise.xi[1:], one.drop_probs, strict=True):
+            assert xi is not None
             sd = (p * (1 - p) / xi[r].numel()) ** 0.5 + 1 / 131072
             worst = max(worst, abs(float((xi[r] == 0).double().mean()) - p) / sd)
     found.proof(f"drop rates of {MANY} runs, worst deviation in standard deviations", worst, 5)

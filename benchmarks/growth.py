@@ -113,7 +113,7 @@ def measure(root: Path, shape: Shape, rounds: int, flops: float, answer: Connect
     def multiply() -> None:
         for rows in X.split(shape.batch_size):
             buffer = network.buffers[len(rows)]
-            inputs, D = [rows, *buffer.H], buffer.D
+            inputs, D = [rows, *(H for H in buffer.H[1:] if H is not None)], buffer.D
             for H, (W, _), out in zip(inputs, network.layers, [*buffer.A, buffer.O], strict=True):
                 torch.mm(H, W, out=out)
             for i in reversed(range(len(D))):

@@ -2,7 +2,7 @@
 
     from dropexp import load_config, train, load_runs, compare
 
-do in a notebook what the commands do. What they need is imported when they are first used.
+do in a notebook what the commands do; `register` is for plugins. What they need is imported when they are first used.
 """
 
 from __future__ import annotations
@@ -15,14 +15,21 @@ if TYPE_CHECKING:
     from dropexp.comparison import compare
     from dropexp.study import load_config
     from dropexp.training import train
+    from dropexp.variants import register
 
-__all__ = ["compare", "load_config", "load_runs", "train"]
+__all__ = ["compare", "load_config", "load_runs", "register", "train"]
 
 # Read once, when torch loads: MKL's results equal on any number of threads, oneDNN's float32 products in float32.
 os.environ.setdefault("MKL_CBWR", "AVX2,STRICT")
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
 
-_ROOMS = {"compare": "comparison", "load_runs": "arms", "load_config": "study", "train": "training"}
+_ROOMS = {
+    "compare": "comparison",
+    "load_config": "study",
+    "load_runs": "arms",
+    "register": "variants",
+    "train": "training",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -59,6 +59,7 @@ def _explained(error: Exception) -> tuple[str, int]:
         ("dropexp.device", "DeviceError"): USAGE,
         ("dropexp.baselines", "ComparisonError"): USAGE,
         ("dropexp.charts", "ChartError"): USAGE,
+        ("dropexp.plugins", "PluginError"): USAGE,
         ("dropexp.export", "ExportError"): FAILED,
         ("dropexp.fetch", "DataError"): NO_DATA,
         ("dropexp.history", "NoRuns"): NO_RUNS,

@@ -10,6 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dropexp.history import NO_RUN, Run, keep, natural, number, read_runs, text
-from dropexp.metrics import METRICS
+from dropexp.metrics import METRICS, metrics_of
 from dropexp.runs import RunError
 
 
@@ -52,7 +53,7 @@ def load_runs(
     return pd.DataFrame(rows).astype({"seed": "Int64", "epoch": "Int64"})
 
 
-Curves = dict[str, NDArray[np.float64]]  # METRICS by epoch, shape (epochs,) each
+Curves = dict[str, NDArray[np.float64]]  # a run's figures by epoch, shape (epochs,) each
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,19 @@ class Arm:
         """A figure of each run, in the order of `seeds`."""
         return [self.figure(name, seed) for seed in self.seeds]
 
+    @cached_property
+    def lengths(self) -> tuple[int, int]:
+        """The fewest and the most epochs that its runs have."""
+        lengths = [epochs_of(curves) for curves in self.curves.values()]
+        return min(lengths, default=0), max(lengths, default=0)
+
     def at(self, name: str, epoch: int) -> list[float]:
-        """A figure at an epoch, counted from 1, of the runs that got so far."""
-        curves = (self.curves[seed][name] for seed in self.seeds)
-        return [float(curve[epoch - 1]) for curve in curves if len(curve) >= epoch]
+        """A figure of each run at an epoch, counted from 1; none beyond the epochs that all have.
+
+        Those that train longest are no sample of the arm, so a mean over them would mislead.
+        """
+        known = epoch <= self.lengths[0]
+        return [float(curves[name][epoch - 1]) for curves in self.curves.values() if known and name in curves]
 
 
 def labels_of(runs: list[Run], without: Collection[str] = ()) -> dict[tuple[str, str], str]:
@@ -117,7 +127,8 @@ def arms_of(runs: list[Run], notes: list[str], at: str = "last", by: str | None 
     """The arms with a finished run, in the order of what they go `by`, variant none first.
 
     `at` says which epoch of a run counts: "last", "best-val" or "best-test" (its highest validation or test
-    accuracy) or a number. What gives no figures goes to the notes.
+    accuracy, or the lowest loss where a task has no accuracy) or a number. What gives no figures goes to the notes.
+    A figure that only some runs have is NaN in the others.
     """
     notes += [f"left out: {run.why}" for run in runs if run.status in NO_RUN]
     labels = labels_of(runs)
@@ -151,28 +162,52 @@ def arms_of(runs: list[Run], notes: list[str], at: str = "last", by: str | None 
         value = "" if by is None or (setting := arm.first.setting(by)) is None else text(setting)
         return arm.study, natural(value), arm.first.variant != "none", natural(arm.label)
 
+    every = dict.fromkeys(name for arm in arms for curves in arm.curves.values() for name in curves)
+    for curves in (curves for arm in arms for curves in arm.curves.values()):
+        curves |= {name: np.full(epochs_of(curves), math.nan) for name in every if name not in curves}
     return sorted(arms, key=order)
+
+
+def columns_of(arms: list[Arm]) -> list[str]:
+    """The figures that the arms' runs have, or their last rows where no run is done."""
+    found = [name for arm in arms for curves in arm.curves.values() for name in curves]
+    return found or [name for arm in arms for name in arm.first.figures]
+
+
+def measured(arms: list[Arm], metrics: Iterable[str]) -> list[str]:
+    """The metrics that some run has a figure of."""
+    runs = [curves for arm in arms for curves in arm.curves.values()]
+    return [name for name in metrics if not runs or any(np.isfinite(curves[name]).any() for curves in runs)]
+
+
+def epochs_of(curves: Curves) -> int:
+    return len(curves["seconds"])  # every run has them
 
 
 def _curves(run: Run) -> Curves:
     rows = run.folder.read_rows()
     if run.epoch is None or [row.get("epoch") for row in rows] != list(range(1, run.epoch + 1)):
         raise RunError(f"the table in {run.folder.path} has not the epochs 1 to {run.epoch}; train with --force")
-    curves = {name: np.array([number(row.get(name)) for row in rows]) for name in METRICS if name != "gap"}
-    with np.errstate(invalid="ignore"):  # a damaged table may say inf
-        return {**curves, "gap": curves["clean_train_acc"] - curves["test_acc"]}
+    names = metrics_of(run.task, rows[0] if rows else ())
+    curves = {name: np.array([number(row.get(name)) for row in rows]) for name in names}
+    if "gap" in curves:
+        with np.errstate(invalid="ignore"):  # a damaged table may say inf
+            curves["gap"] = curves["clean_train_acc"] - curves["test_acc"]
+    return curves
 
 
 def _epoch(curves: Curves, at: str) -> int:
     """The epoch that counts. Raises RunError if the run has none such."""
-    epochs = len(curves["test_acc"])
+    epochs = epochs_of(curves)
     if at == "last":
         return epochs
     if at in ("best-val", "best-test"):
-        by = curves["val_acc" if at == "best-val" else "test_acc"]
+        kind, best = ("acc", np.nanargmax) if "test_acc" in curves else ("loss", np.nanargmin)
+        by = curves[f"{at.removeprefix('best-')}_{kind}"]
         if np.isnan(by).all():
-            raise RunError("it has no validation accuracy to choose an epoch by; set validation_size")
-        return int(np.nanargmax(by)) + 1
+            which = "accuracy" if kind == "acc" else "loss"
+            raise RunError(f"it has no validation {which} to choose an epoch by; set validation_size")
+        return int(best(by)) + 1
     if int(at) > epochs:
         raise RunError(f"it has {epochs} epochs, not {at}")
     return int(at)

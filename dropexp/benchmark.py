@@ -90,7 +90,7 @@ def _book(root: Path) -> Callable[[], object]:
 
     train, test = (FashionMNIST(str(root), train=train, transform=ToTensor()) for train in (True, False))
     train_iter, test_iter = DataLoader(train, BATCH, shuffle=True), DataLoader(test, BATCH)
-    net = nn.Sequential(nn.Flatten(), *mlp(SIZES, DROP_PROBS))
+    net = nn.Sequential(nn.Flatten(), *mlp(SIZES, [None, *map(nn.Dropout, DROP_PROBS)]))
     for parameter in net.parameters():
         nn.init.normal_(parameter, std=0.01)
     optimizer = torch.optim.SGD(net.parameters(), lr=LR)

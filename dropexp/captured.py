@@ -81,8 +81,8 @@ class Network(modules.Network):
 
     lr: float | None = None
 
-    def step(self, X: Tensor, y: Tensor, lr: float) -> Tensor:
-        """As uncaptured. The outputs stay in a buffer of the graph until its next replay."""
+    def step(self, X: Tensor, y: Tensor, lr: float, done: float = 0.0) -> Tensor:
+        """As uncaptured, without a schedule. The outputs stay in a buffer of the graph until its next replay."""
         if lr != self.lr:  # it is a constant of every graph
             self.graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor, Tensor, Tensor]] = {}
             self.lr = lr

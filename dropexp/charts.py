@@ -7,8 +7,6 @@ character, and Altair's limit on rows does not apply. The colours of text and ax
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import astuple
 from pathlib import Path
 
 import altair as alt
@@ -32,10 +30,13 @@ from dropexp.drawing import (
     line_labels,
     lit,
     looks,
+    means_of,
     picked,
     row_channel,
     row_labels,
+    runs_of,
     series_of,
+    shared_epochs,
     theme,
     titled,
     together,
@@ -43,10 +44,10 @@ from dropexp.drawing import (
     vega,
 )
 from dropexp.history import text
-from dropexp.metrics import METRICS, Metric
+from dropexp.metrics import METRICS, UNITLESS, Metric, usual
 from dropexp.runs import write_whole
-from dropexp.stats import paired_difference, spread
 
+SPAN = 20  # losses further apart than so many times stand on a logarithmic axis
 SUFFIXES = (".png", ".svg", ".pdf", ".html")
 ARM, RUN = ("arm", "mean", "sd", "low", "high", "n", "diverged"), ("arm", "seed", "epoch", "value")
 
@@ -66,16 +67,22 @@ def learning_curves(comparison: Comparison) -> ChartType:
     return _by_epoch(comparison, comparison.metric)
 
 
+def usual_curves(comparison: Comparison) -> ChartType | None:
+    """What is usually compared, by epoch, beside a metric of probes, which says little alone; else None."""
+    own = comparison.metrics[usual(comparison.metrics)]
+    return _by_epoch(comparison, own) if comparison.metric.name not in METRICS else None
+
+
 def gap(comparison: Comparison) -> ChartType | None:
     """How far train accuracy, taken without dropout, is above test accuracy, by epoch; None if it was not taken."""
-    known = not comparison.curves.empty and comparison.curves["gap"].notna().any()
-    return _by_epoch(comparison, METRICS["gap"]) if known else None
+    known = "gap" in comparison.curves and comparison.curves["gap"].notna().any()
+    return _by_epoch(comparison, comparison.metrics["gap"]) if known else None
 
 
 def arms(comparison: Comparison) -> ChartType:
     """The metric per arm: a dot per seed, below the dots their mean and its 95 % interval."""
-    (color, shape, _), dots = looks(comparison), _runs(comparison)
-    rows = _means(comparison, dots)
+    (color, shape, _), dots = looks(comparison), runs_of(comparison)
+    rows = means_of(comparison, dots)
     rows["middle"] = np.arange(len(rows)) + 0.5
     rows["row"] = rows["middle"] + 0.3
     order = dots.groupby("arm")["value"].rank(method="first")
@@ -102,18 +109,20 @@ def differences(comparison: Comparison) -> ChartType | None:
     if comparison.differences.empty:
         return None
     (color, shape, _), metric = looks(comparison), comparison.metric
-    factor, digits = (100, 2) if metric.unit == "points" else (1, 4)
+    unit = "" if metric.unit in UNITLESS else metric.unit
+    factor, form = (100, ".2f") if unit == "points" else (1, ".4f" if unit else ".4g")
     fields = ("arm", "baseline", "pairs", "difference", "low", "high", "p_holm", "verdict")
     rows = comparison.differences[[*fields]].assign(series=lambda rows: rows["arm"].map(series_of(comparison)))
     rows[["difference", "low", "high"]] *= factor
     rows["name"], rows["middle"] = rows["arm"] + " − " + rows["baseline"], np.arange(len(rows)) + 0.5
-    signed = f"{{:+z.{digits}f}}".format
+    signed = f"{{:+z{form}}}".format
     said = [rows["verdict"], *(rows[column].map(signed) for column in ("difference", "low", "high"))]
     known = (said[0] + " " + said[1]).where(rows["difference"].notna(), said[0])
     rows["said"] = (known + " [" + said[2] + ", " + said[3] + "]").where(rows["low"].notna(), known)
     ends = {"low": -comparison.margin * factor, "high": comparison.margin * factor, "zero": 0.0}
     domain = domain_of(pd.Series(ends), rows["difference"], rows["low"], rows["high"])
-    x = channel_of(alt.X, f"difference in {metric.title} ({metric.unit})", domain)
+    title = f"{metric.title} ({unit})" if unit else in_words(metric)[0]
+    x = channel_of(alt.X, f"difference in {title}", domain)
     y = row_channel("middle", len(rows))
     base = alt.Chart(data_of(rows)).encode(opacity=lit(1), tooltip=tooltips(*fields))
     band = alt.Chart(data_of(pd.DataFrame([ends])))
@@ -124,8 +133,9 @@ def differences(comparison: Comparison) -> ChartType | None:
         base.mark_point(filled=True, size=90, cursor="pointer").encode(x("difference"), y, color, shape),
         *row_labels(base, "name", len(rows)),
     ).properties(width=WIDTH, height=36 * len(rows))
-    side = f"{'higher' if metric.higher_is_better else 'lower'} is better"
-    legend = f"paired by seed, with 95 % interval; grey: within ±{ends['high']:g} {metric.unit}; {side}"
+    side = {True: "higher is better", False: "lower is better", None: "neither side is better"}
+    band_of = f"±{ends['high']:g} {unit}".rstrip()
+    legend = f"paired by seed, with 95 % interval; grey: within {band_of}; {side[metric.higher_is_better]}"
     return titled(chart, f"Differences in {comparison.what}", legend, (rows["name"] + ": " + rows["said"]).tolist())
 
 
@@ -134,8 +144,8 @@ def dose_response(comparison: Comparison) -> ChartType | None:
     doses = {arm: dose for arm, dose in doses_of(comparison).items() if dose is not None}
     if not doses:
         return None
-    (color, shape, dash), dots, by, height = looks(comparison), _runs(comparison), comparison.by, 300
-    every = _means(comparison, dots)
+    (color, shape, dash), dots, by, height = looks(comparison), runs_of(comparison), comparison.by, 300
+    every = means_of(comparison, dots)
     domain = domain_of(dots["value"], every["low"], every["high"])
     y = channel_of(alt.Y, in_words(comparison.metric)[0], domain)
     rows, dots = every[every["arm"].isin(doses)].copy(), dots[dots["arm"].isin(doses)].copy()
@@ -178,11 +188,17 @@ def published(comparison: Comparison) -> ChartType | None:
     for arm in dict.fromkeys(frame["arm"]):
         for figure in figures:
             every = frame[frame["figure"] == figure]
-            domain = domain_of(*(every[column] for column in ("low", "high", "least", "most", "mean")))
-            y = channel_of(alt.Y, in_words(METRICS[figure])[0], domain)
             own = every[every["arm"] == arm].drop(columns="source")
+            shown = own if len(own) == 1 else every
+            domain = domain_of(*(shown[column] for column in ("low", "high", "least", "most", "mean")))
+            y = channel_of(alt.Y, in_words(comparison.metrics[figure])[0], domain)
             base = alt.Chart(data_of(own)).encode(epoch_channel("epoch", frame["epoch"].max()), tooltip=tips)
+            once = [  # an area and a line of one epoch show nothing
+                base.mark_rule(strokeWidth=8, opacity=0.25).encode(y("low"), alt.Y2("high"), color),
+                base.mark_tick(thickness=2, size=16, orient="horizontal").encode(y("mean"), color),
+            ]
             panel = alt.layer(
+                *once * (len(own) == 1),
                 base.mark_area(opacity=0.25).encode(y("low"), alt.Y2("high"), color),
                 base.mark_line(strokeWidth=1.5).encode(y("mean"), color, dash),
                 base.mark_rule(strokeWidth=1.5).encode(y("least"), alt.Y2("most")),
@@ -201,7 +217,7 @@ def published(comparison: Comparison) -> ChartType | None:
 
 def overview(comparison: Comparison) -> ChartType:
     """All charts that there is something for, one below the other."""
-    kinds = [learning_curves, arms, differences, dose_response, gap, published]
+    kinds = [learning_curves, arms, differences, dose_response, usual_curves, gap, published]
     if comparison.metric.name == "gap":
         kinds.remove(gap)  # the learning curves are it
     charts = [chart for kind in kinds if (chart := kind(comparison)) is not None]
@@ -234,8 +250,9 @@ def save(chart: ChartType, path: Path) -> None:
 
 def _by_epoch(comparison: Comparison, metric: Metric) -> ChartType:
     """Mean ± SD over seeds by epoch; an arm that has no use for the key is in every panel, to compare with."""
-    (title, factor, digits), doses = in_words(metric), doses_of(comparison)
+    (title, factor, form), doses = in_words(metric), doses_of(comparison)
     curves = comparison.curves if len(comparison.curves) else pd.DataFrame(columns=["arm", "epoch", metric.name])
+    curves, cut = shared_epochs(curves)
     curves = curves[["arm", "epoch"]].assign(value=curves[metric.name].astype(float) * factor)
     seeds = curves[np.isfinite(curves["value"])].groupby(["arm", "epoch"], sort=False)["value"]
     rows = seeds.agg(n="count", mean="mean", sd="std").reset_index()
@@ -247,8 +264,14 @@ def _by_epoch(comparison: Comparison, metric: Metric) -> ChartType:
     rows["place"] = rows["epoch"] + aside
     last = rows.groupby("arm", sort=False).tail(1).assign(label=lambda rows: rows["series"])
     values = list(dict.fromkeys(dose for dose in doses.values() if dose is not None)) or [None]
-    domain = domain_of(rows["mean"], rows["low"], rows["high"], pd.Series([0.0] * (metric.name == "gap"), dtype=float))
-    (color, shape, dash), x, y = looks(comparison), epoch_channel("place", epochs), channel_of(alt.Y, title, domain)
+    least, most = rows["mean"].min(), rows["mean"].max()
+    log = metric.name.endswith("_loss") and bool(0 < SPAN * least < most)
+    if log:
+        rows["low"] = rows["low"].clip(lower=least / 2)  # a band has no end where mean - SD is below 0
+    zeros = pd.Series([0.0] * (metric.name == "gap"), dtype=float)
+    domain = domain_of(rows["mean"], rows["low"], rows["high"], zeros, log=log)
+    (color, shape, dash), x = looks(comparison), epoch_channel("place", epochs)
+    y = channel_of(alt.Y, title, domain, log=log)
     zero = alt.Chart(data_of(pd.DataFrame({"zero": [0.0]}))).mark_rule(strokeDash=[4, 3]).encode(y("zero"))
     panels: list[ChartType] = []
     for value in values:
@@ -266,34 +289,11 @@ def _by_epoch(comparison: Comparison, metric: Metric) -> ChartType:
             points.mark_point(filled=True, size=40, cursor="pointer").encode(y("mean"), color, shape),
             lone.mark_rule().encode(y("low"), alt.Y2("high"), color),
             *([zero] if metric.name == "gap" else []),
-            *line_labels(ends, y, color, domain, size, x),
+            *line_labels(ends, y, color, domain, size, x, log=log),
         ).properties(width=size[0], height=size[1])
         panels.append(panel if value is None else panel.properties(title=f"{comparison.by} = {text(value)}"))
     chart = panels[0] if values == [None] else together(panels, 2 if len(panels) == 4 else 3)
-    said = [f"{row.arm} {row.mean:.{digits}f} at epoch {row.epoch}" for row in last.itertuples()]
+    said = [f"{row.arm} {row.mean:{form}} at epoch {row.epoch}" for row in last.itertuples()]
     legend = "mean over seeds; band: ± one standard deviation of the seeds" if len(rows) else "no run has such figures"
+    legend += "; an arm's line ends with the shortest of its runs" * cut
     return titled(chart, f"{metric.title} by epoch", legend, said)
-
-
-def _runs(comparison: Comparison) -> pd.DataFrame:
-    """A row per run whose figure is known."""
-    runs, name = comparison.runs, comparison.metric.name
-    if runs.empty:
-        return pd.DataFrame(columns=["arm", "series", "seed", "epoch", "value"]).astype({"value": float})
-    runs = runs[["arm", "series", "seed", "epoch"]].assign(
-        value=runs[name].replace([math.inf, -math.inf], math.nan) * in_words(comparison.metric)[1]
-    )
-    return runs.dropna(subset="value", ignore_index=True)
-
-
-def _means(comparison: Comparison, runs: pd.DataFrame) -> pd.DataFrame:
-    """A row per arm: mean, 95 % interval of the mean and SD, and the same in words."""
-    rows, digits = comparison.arms[["arm", "series", "diverged"]].copy(), in_words(comparison.metric)[2]
-    groups = [runs["value"][runs["arm"] == arm].to_numpy(dtype=float) for arm in rows["arm"]]
-    # A paired difference to nothing: Student's interval of the mean.
-    rows[["n", "mean", "low", "high"]] = [astuple(paired_difference(own, 0 * own)) for own in groups]
-    rows["n"], rows["sd"] = rows["n"].astype(int), [spread(own).sd for own in groups]
-    known = [f"{row.mean:.{digits}f} ± {row.sd:.{digits}f}, n = {row.n}" for row in rows.itertuples()]
-    said = [words.replace(" ± nan", "") if len(own) else "no figures" for words, own in zip(known, groups, strict=True)]
-    lost = rows["diverged"].map(lambda n: f", {n} diverged" if n else "")
-    return rows.assign(said=pd.Series(said, rows.index) + lost)

@@ -18,7 +18,7 @@ import typer
 
 from dropexp import reading
 from dropexp.answers import FAILED, answers, going_on, say
-from dropexp.reading import RunsDir
+from dropexp.reading import Format, RunsDir
 
 if TYPE_CHECKING:
     from dropexp.study import Study
@@ -37,6 +37,9 @@ app.add_typer(data_app, name="data")
 DataDir = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="A folder with FashionMNIST/raw. [default: $DROPEXP_DATA, ./data, the cache]"),
+]
+Plugin = Annotated[
+    list[Path] | None, typer.Option(metavar="FILE", help="A Python file with a noise of your own; may be repeated.")
 ]
 DataUrl = Annotated[str | None, typer.Option(metavar="URL", help="A mirror that is asked first.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
@@ -70,6 +73,7 @@ def train(
     data_dir: DataDir = None,
     data_url: DataUrl = None,
     runs_dir: RunsDir = None,
+    plugin: Plugin = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and their states; train nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Train finished runs again.")] = False,
     keep_going: Annotated[
@@ -79,11 +83,13 @@ def train(
 ) -> None:
     """Train what is missing: done runs are skipped, interrupted ones go on."""
     from dropexp import device as devices
+    from dropexp import plugins
     from dropexp.execute import default_jobs, execute
     from dropexp.runs import FINISHED, default_runs_dir, write_study
     from dropexp.trainer import Plan
     from dropexp.training import tasks_of, unfinished
 
+    plugins.load(plugin or [])
     studies = _load_configs(config, settings or [], seeds)
     runs_dir = runs_dir or default_runs_dir()
     with going_on():
@@ -101,7 +107,8 @@ def train(
         if todo:
             from dropexp.progress import watching
 
-            plan = Plan(_data_root(data_dir, data_url, quiet), device, force)
+            root = _data_root(data_dir, data_url, quiet) if any(task.has_images for task in todo) else None
+            plan = Plan(root, device, force, plugins.loaded())
             running = execute(todo, plan, jobs or default_jobs(device))
             with watching(todo, quiet) as watcher, closing(running) as events:
                 for event in events:
@@ -122,6 +129,80 @@ def train(
 
 for _read in (reading.compare, reading.report, reading.runs, reading.export):
     app.command()(_read)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its name among the runs.")],
+    mc: Annotated[int, typer.Option(min=1, metavar="K", help="Passes with the noise on that are averaged.")] = 50,
+    rotate: Annotated[
+        list[float] | None,
+        typer.Option(metavar="DEG", help="Turn the images too, counter-clockwise; may be repeated."),
+    ] = None,
+    images: Annotated[str, typer.Option(metavar="0..9", help="Test images to show one by one: a range or a list.")] = (
+        "0..9"
+    ),
+    data_dir: DataDir = None,
+    data_url: DataUrl = None,
+    runs_dir: RunsDir = None,
+    plugin: Plugin = None,
+    output: Annotated[Format, typer.Option("--format", help="How to write it; csv has no single images.")] = (
+        Format.table
+    ),
+) -> None:
+    """Evaluate a trained network: Monte-Carlo dropout, calibration, uncertainty, on turned images too."""
+    from rich.console import Console
+
+    from dropexp import data, display, evaluation, markup, plugins, trained
+
+    plugins.load(plugin or [])
+    numbers = evaluation.image_numbers(images)
+    network = trained.load(trained.find(run, runs_dir))
+    for remark in network.remarks:
+        say(f"note: {remark}")
+    root = _data_root(data_dir, data_url, False)
+    result = evaluation.evaluate(network, data.load(root), rotate or [], mc, numbers)
+    if output is Format.csv:
+        print(result.to_csv(), end="")
+    elif output is Format.json:
+        print(result.to_json())
+    elif output is Format.md:
+        print(markup.markdown(result.tables()))
+    elif output is Format.latex:
+        print(markup.latex(result.tables()))
+    else:
+        display.show_tables(result.tables(), Console())
+
+
+@app.command()
+def claims(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]…", help="Claims by name or number. [default: all]")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only those that are provable by computation: seconds, without data.")
+    ] = False,
+    runs_dir: RunsDir = None,
+    output: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
+) -> None:
+    """Check what teaching texts claim of dropout, by computation and on trained runs."""
+    from rich.console import Console
+
+    from dropexp import display, markup
+    from dropexp.claims import catalogue, table
+    from dropexp.runs import default_runs_dir
+
+    checked = [claim.run(runs_dir or default_runs_dir()) for claim in catalogue.chosen(names or (), quick)]
+    if output is Format.csv:
+        print(table.to_csv(checked), end="")
+    elif output is Format.json:
+        print(table.to_json(checked))
+    elif output is Format.md:
+        print(markup.markdown(table.tables(checked)))
+    elif output is Format.latex:
+        print(markup.latex(table.tables(checked)))
+    else:
+        display.show_tables(table.tables(checked), Console())
 
 
 @app.command()

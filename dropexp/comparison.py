@@ -13,16 +13,16 @@ import numpy as np
 import pandas as pd
 
 from dropexp import published, verdicts
-from dropexp.arms import Arm, arms_of
-from dropexp.baselines import ComparisonError, baselines, caveat
+from dropexp.arms import Arm, arms_of, columns_of, epochs_of, measured
+from dropexp.baselines import ComparisonError, baselines, caveat, task_of
 from dropexp.history import NoRuns, keep, read_runs, text
-from dropexp.metrics import MARGIN, METRICS, Metric
+from dropexp.metrics import LINEAR_REGRESSION, MARGIN, Metric, metrics_of, usual
 from dropexp.published import FITS, PUBLISHED
 from dropexp.runs import FINISHED
 from dropexp.stats import paired_difference, spread
 from dropexp.variants import NUM_TRAIN
 
-ARMS = ("arm", "series", "study", "by", "n", "diverged", "mean", "sd", *METRICS, "curve")
+ARMS = ("arm", "series", "study", "by", "n", "diverged", "mean", "sd")
 DIFFERENCES = (
     *("arm", "baseline", "pairs", "difference", "low", "high", "p", "p_holm", "wins", "p_equivalent"),
     *("detectable", "pairs_needed", "verdict", "sentence"),
@@ -40,11 +40,12 @@ class Comparison:
     """Accuracies and gaps are fractions, losses nats, seconds per epoch; what is not known is NaN.
 
     metric, what what is compared, and in words: "test accuracy after 5 epochs"
+    metrics      by name, every figure that runs of this task have, and what probes measured in any of these
     by, margin   the key that arms go by, if any; differences within ±margin, in the metric's unit, count as none
     asked        what else was asked for, as the command's options: baseline, at, filter, published
-    arms         a row per arm, columns `ARMS`: `mean` and `sd` of the metric, means of every other over the seeds
-                 (`seconds`: the median), of the runs that know them; `curve` a list, the metric's mean per epoch;
-                 `series` the label without `by`, whose value is in `by`
+    arms         a row per arm, columns `ARMS`, `metrics` and `curve`: `mean` and `sd` of the metric, means of every
+                 other over the seeds (`seconds`: the median), of the runs that know them; `curve` a list, the metric's
+                 mean by epoch as far as all runs go; `series` the label without `by`, whose value is in `by`
     differences  a row per arm that has a baseline, columns `DIFFERENCES`: arm minus baseline, paired by seed, with
                  its 95 % t-interval, sign-flip p, the same after Holm, share of pairs won, TOST p, the
                  difference that so many pairs find in 80 of 100 studies, how many pairs find the margin, and the
@@ -61,6 +62,7 @@ class Comparison:
     """
 
     metric: Metric
+    metrics: dict[str, Metric]
     what: str
     by: str | None
     margin: float
@@ -98,21 +100,20 @@ def compare(
     baseline: str | None = None,
     *,
     by: str | None = None,
-    metric: str = "test_acc",
+    metric: str | None = None,
     at: str | int = "last",
     where: Mapping[str, Any] | None = None,
     likelihood: bool = False,
     margin: float = MARGIN,
 ) -> Comparison:
-    """The arms, and their differences to the arm labelled `baseline`, else to the arm without dropout that shares its
-    settings, or to the only one there is.
+    """The arms, and their differences to the arm labelled `baseline`, else to the arm without dropout (in linear
+    regression without weight decay) that shares its settings, or to the only one there is.
 
-    `by` names a config key that arms are ordered by; `at` the epoch that counts: "last", "best-val", "best-test"
-    or a number; `where` keeps runs whose keys have these values; `likelihood` asks which arm a source's figures fit.
+    `metric` is a column of the runs' tables, else the test accuracy, or the test loss where there is none; `by` names
+    a config key that arms are ordered by; `at` the epoch that counts: "last", "best-val", "best-test" or a number;
+    `where` keeps runs whose keys have these values; `likelihood` asks which arm a source's figures fit.
     Raises NoRuns if nothing is finished, ComparisonError for a baseline, metric, key or epoch that is not there.
     """
-    if metric not in METRICS:
-        raise ComparisonError(f"no metric {metric!r}; there are: {', '.join(METRICS)}")
     if not MARGINS[0] <= margin <= MARGINS[1]:
         raise ComparisonError(
             f"a margin of {margin}: it is a number from {MARGINS[0]} to {MARGINS[1]}, in the metric's unit"
@@ -120,6 +121,7 @@ def compare(
     at = _moment(at)
     notes: list[str] = []
     runs = keep(read_runs(paths_or_names, runs_dir), where or {})
+    task = task_of(runs)
     if by is not None and not any(by in run.config for run in runs):
         known = sorted({key for run in runs for key in run.config} - {"seed", "name", "arm"})
         raise ComparisonError(f"no run has a key {by!r} to go by; there are: {', '.join(known)}")
@@ -130,38 +132,49 @@ def compare(
         raise NoRuns("\n".join(["no run is done; dropexp train -c FILE goes on where runs stopped", *notes]))
     if not arms:
         raise ComparisonError("\n".join([f"no run has figures at {at}", *notes]))
+    metrics = metrics_of(task, columns_of(arms))
+    metric = metric or usual(metrics)
+    if metric not in metrics:
+        raise ComparisonError(f"no metric {metric!r}; there are: {', '.join(measured(arms, metrics))}")
     if single := [arm.label for arm in arms if len(arm.seeds) == 1]:
         notes.append(f"one run is not a result: {', '.join(single)}")
     if at == "best-test":
         notes.append("the epoch was chosen on the test set: figures at best-test are optimistic")
+    notes += [
+        f"{arm.label}: its runs have {fewest} to {most} epochs; by epoch, means go to epoch {fewest}, which all reached"
+        for arm in arms
+        for fewest, most in [arm.lengths]
+        if fewest != most
+    ]
     unknown = {arm.label: _unknown(arm, metric) for arm in arms}
     if not any(len(arm.seeds) > len(unknown[arm.label]) for arm in arms) and any(arm.seeds for arm in arms):
-        raise ComparisonError(f"no run here has a {METRICS[metric].title}{HOW_TO_HAVE.get(metric, '')}")
+        raise ComparisonError(f"no run here has a {metrics[metric].title}{HOW_TO_HAVE.get(metric, '')}")
     notes += [
-        f"{label}: no {METRICS[metric].title} is known of seed {', '.join(map(str, seeds))}"
+        f"{label}: no {metrics[metric].title} is known of seed {', '.join(map(str, seeds))}"
         for label, seeds in unknown.items()
         if seeds
     ]
-    what = _what(METRICS[metric], at, arms)
-    differences = _differences(arms, baselines(arms, baseline, notes), METRICS[metric], what, margin, notes)
+    what = _what(metrics[metric], at, arms)
+    differences = _differences(arms, baselines(arms, baseline, notes), metrics[metric], what, margin, notes)
     found = published.sources(arms, notes)
     if likelihood and not found:
         notes.append("no config here has published figures to fit")
     fits = [rows for source in found if (rows := published.fits(source, notes))] if likelihood else []
     findings = [*differences["sentence"], *map(published.fit_in_words, fits)]
     return Comparison(
-        METRICS[metric],
+        metrics[metric],
+        metrics,
         what,
         by,
         margin,
         _asked(baseline, at, where or {}, likelihood),
-        pd.DataFrame([_figures(arm, metric, by) for arm in arms], columns=list(ARMS)).astype({"by": object}),
+        pd.DataFrame([_figures(arm, metric, metrics, by) for arm in arms]).astype({"by": object}),
         differences,
         pd.DataFrame([row for source in found for row in published.beside(source)], columns=list(PUBLISHED)),
         pd.DataFrame([row for rows in fits for row in rows], columns=list(FITS)),
         _settings(arms),
-        pd.DataFrame([row for arm in arms for row in _runs(arm, by)]),
-        _curves(arms, by),
+        pd.DataFrame([row for arm in arms for row in _runs(arm, metrics, by)]),
+        _curves(arms, metrics, by),
         findings,
         notes,
     )
@@ -187,59 +200,57 @@ def _moment(at: str | int) -> str:
 def _what(metric: Metric, at: str, arms: list[Arm]) -> str:
     if metric.name == "seconds":
         return metric.title
+    chosen_by = "loss" if arms[0].first.task == LINEAR_REGRESSION else "accuracy"
     if at == "best-val":
-        return f"{metric.title} at the epoch of best validation accuracy"
+        return f"{metric.title} at the epoch of best validation {chosen_by}"
     if at == "best-test":
-        return f"{metric.title} at the epoch of best test accuracy (optimistic)"
+        return f"{metric.title} at the epoch of best test {chosen_by} (optimistic)"
     epochs = sorted({epoch for arm in arms for epoch in arm.epochs.values()})
     if len(epochs) != 1:
-        return f"{metric.title} at the last epoch"
+        unequal = any(len(set(arm.epochs.values())) > 1 for arm in arms)
+        return f"{metric.title} at the last epoch{' of each run' * unequal}"
     return f"{metric.title} after {epochs[0]} epoch{'s' * (epochs[0] != 1)}"
 
 
-def _figures(arm: Arm, metric: str, by: str | None) -> dict[str, Any]:
-    known = {name: [*filter(math.isfinite, arm.figures(name))] for name in METRICS}
+def _figures(arm: Arm, metric: str, metrics: Iterable[str], by: str | None) -> dict[str, Any]:
+    known = {name: [*filter(math.isfinite, arm.figures(name))] for name in metrics}
     chosen = spread(known[metric])
-    epochs = max((len(curves[metric]) for curves in arm.curves.values()), default=0)
+    told = (*_named(arm, by).values(), len(arm.seeds), arm.diverged, chosen.mean, chosen.sd)
     return {
-        **_named(arm, by),
-        "n": len(arm.seeds),
-        "diverged": arm.diverged,
-        "mean": chosen.mean,
-        "sd": chosen.sd,
+        **dict(zip(ARMS, told, strict=True)),
         **{name: spread(figures).mean for name, figures in known.items()},
         "seconds": float(np.median(known["seconds"])) if known["seconds"] else math.nan,
-        "curve": [spread([*filter(math.isfinite, arm.at(metric, epoch + 1))]).mean for epoch in range(epochs)],
+        "curve": [spread([*filter(math.isfinite, arm.at(metric, epoch + 1))]).mean for epoch in range(arm.lengths[0])],
     }
 
 
 def _named(arm: Arm, by: str | None) -> dict[str, Any]:
     value = arm.first.setting(by) if by else None
-    if by == "train_size" and value == "all":
+    if by == "train_size" and value == "all":  # of Fashion-MNIST
         value = NUM_TRAIN - arm.first.config.get("validation_size", 0)
     return {"arm": arm.label, "series": arm.series, "study": arm.study, "by": value}
 
 
-def _runs(arm: Arm, by: str | None) -> list[dict[str, Any]]:
+def _runs(arm: Arm, metrics: Iterable[str], by: str | None) -> list[dict[str, Any]]:
     return [
         {
             **_named(arm, by),
             **{"seed": seed, "path": str(arm.paths[seed]), "epoch": arm.epochs[seed]},
-            **{name: arm.figure(name, seed) for name in METRICS},
+            **{name: arm.figure(name, seed) for name in metrics},
         }
         for seed in arm.seeds
     ]
 
 
-def _curves(arms: list[Arm], by: str | None) -> pd.DataFrame:
+def _curves(arms: list[Arm], metrics: Iterable[str], by: str | None) -> pd.DataFrame:
     runs = [(arm, seed, curves) for arm in arms for seed, curves in arm.curves.items()]
     if not runs:
         return pd.DataFrame()
-    lengths = [len(curves["test_acc"]) for *_, curves in runs]
+    lengths = [epochs_of(curves) for *_, curves in runs]
     told = pd.DataFrame([{**_named(arm, by), "seed": seed} for arm, seed, _ in runs])
     table = told.loc[np.repeat(told.index, lengths)].reset_index(drop=True)
     table["epoch"] = np.concatenate([np.arange(1, length + 1) for length in lengths])
-    return table.assign(**{name: np.concatenate([curves[name] for *_, curves in runs]) for name in METRICS})
+    return table.assign(**{name: np.concatenate([curves[name] for *_, curves in runs]) for name in metrics})
 
 
 def _settings(arms: list[Arm]) -> pd.DataFrame:

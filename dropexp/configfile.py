@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from dropexp import yamlfile
 from dropexp.config import Config
+from dropexp.variants import VARIANTS
 from dropexp.yamlfile import ConfigError, Problem
 
 STUDY_KEYS = ("name", "matrix", "arms", "published")
@@ -31,7 +32,7 @@ _FIELD_TYPES: dict[str, TypeAdapter[Any]] = {
 
 
 class Published(BaseModel):
-    """A source's figures per epoch; loss × loss_scale is the mean cross entropy."""
+    """A source's figures per epoch, `w_norm` at the end; loss × loss_scale is the mean cross entropy."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -41,6 +42,7 @@ class Published(BaseModel):
     loss_scale: float = Field(1.0, gt=0, description="a number greater than 0")
     train_acc: list[float] = Field([], description="a list of numbers, one per epoch")
     test_acc: list[float] = Field([], description="a list of numbers, one per epoch")
+    w_norm: float | None = Field(None, description="a number, the norm of the weights at the end")
 
 
 class ConfigFile:
@@ -119,6 +121,8 @@ class ConfigFile:
             for one in error.errors():
                 index = [part for part in one["loc"] if isinstance(part, int)][:1]
                 allowed = item if index and item else info.description
+                if key == "variant":
+                    allowed = f"one of {', '.join(VARIANTS)}"
                 if not item and path[0] != "matrix" and ((isinstance(value, list) and value) or whole_range(value)):
                     allowed = f"{allowed}; several values stand in the matrix"
                 place = "".join(f"[{i}]" for i in index)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import astuple
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,7 @@ from altair.typing import ChartType
 from dropexp.comparison import Comparison
 from dropexp.history import text
 from dropexp.metrics import Metric
+from dropexp.stats import paired_difference, spread
 
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]  # Okabe and Ito, less yellow and black
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right"]
@@ -51,21 +53,30 @@ def theme(dark: bool) -> dict[str, Any]:
 
 
 def line_labels(
-    ends: pd.DataFrame, y: Channel, color: Any, domain: list[float], size: tuple[int, int], start: Any
+    ends: pd.DataFrame,
+    y: Channel,
+    color: Any,
+    domain: list[float],
+    size: tuple[int, int],
+    start: Any,
+    *,
+    log: bool = False,
 ) -> list[alt.Chart]:
     """The names of lines, right of the plot and none on another, each with a thin line from the end of its own."""
     if ends.empty:
         return []
     ends = ends.sort_values("mean", ignore_index=True)
-    space = LINE * (domain[1] - domain[0]) / size[1]
+    means, (low, high) = (np.log(ends["mean"]), np.log(domain)) if log else (ends["mean"], domain)
+    space = LINE * (high - low) / size[1]
     blocks: list[tuple[float, int]] = []  # isotonic regression: the nearest places in that order, a line apart
-    for place in ends["mean"] - space * ends.index:
+    for place in means - space * ends.index:
         blocks.append((place, 1))
         while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
             (a, m), (b, n) = blocks[-2:]
             blocks[-2:] = [((a * m + b * n) / (m + n), m + n)]
     places = np.repeat([place for place, _ in blocks], [n for _, n in blocks])
-    ends["at"] = np.clip(places, domain[0], max(domain[0], domain[1] - space * (len(ends) - 1))) + space * ends.index
+    places = np.clip(places, low, max(low, high - space * (len(ends) - 1))) + space * ends.index
+    ends["at"] = np.exp(places) if log else places
     base, name = alt.Chart(data_of(ends)).encode(opacity=lit(1)), alt.Text("label", type="nominal")
     # Without a tooltip a layer takes no clicks.
     leads = base.mark_rule(strokeDash=[1, 2]).encode(
@@ -126,13 +137,17 @@ def epoch_channel(field: str, last: int) -> alt.X:
     return alt.X(field, type="quantitative", title="epoch", scale=scale, axis=alt.Axis(format="d", **ticks))
 
 
-def channel_of(channel: Any, title: str, domain: list[float]) -> Channel:
+def channel_of(channel: Any, title: str, domain: list[float], *, log: bool = False) -> Channel:
     """The channel of a field; layers that share an axis say the same of it."""
     scale, axis = alt.Scale(domain=domain, nice=False, zero=False), alt.Axis(tickCount=7)
+    if log:
+        scale, title = alt.Scale(type="log", domain=domain, nice=False), f"{title}, logarithmic"
     return lambda field: channel(field, type="quantitative", title=title, scale=scale, axis=axis)
 
 
-def domain_of(*columns: pd.Series[float]) -> list[float]:
+def domain_of(*columns: pd.Series[float], log: bool = False) -> list[float]:
+    if log:
+        return [math.exp(end) for end in domain_of(*(column.map(np.log) for column in columns))]
     values = pd.concat(columns).to_numpy(dtype=float)
     values = values[np.isfinite(values)] if np.isfinite(values).any() else np.array([0.0, 1.0])
     low, high = float(values.min()), float(values.max())
@@ -159,12 +174,16 @@ def titled(chart: ChartType, title: str, legend: str, figures: list[str]) -> Cha
     return chart.properties(title=alt.Title(title, subtitle=legend), description=description)
 
 
-def in_words(metric: Metric) -> tuple[str, int, int]:
-    """A title with the unit, how many of that unit there are to ours, and decimals."""
+def in_words(metric: Metric) -> tuple[str, int, str]:
+    """A title with the unit, how many of that unit there are to ours, and the form of a figure."""
     if metric.name == "gap":
-        return "train accuracy − test accuracy (points)", 100, 2
-    unit, digits = {"points": ("fraction", 4), "nats": ("cross entropy, nats", 4), "s": ("s", 3)}[metric.unit]
-    return f"{metric.title} ({unit})", 1, digits
+        return "train accuracy − test accuracy (points)", 100, ".2f"
+    forms = {
+        **{"points": (" (fraction)", ".4f"), "nats": (" (cross entropy, nats)", ".4f"), "s": (" (s)", ".3f")},
+        **{"squares": (" (½ · squared error)", ".4g"), "": ("", ".4g")},
+    }
+    unit, form = forms[metric.unit]
+    return f"{metric.title}{unit}", 1, form
 
 
 def doses_of(comparison: Comparison) -> dict[str, Any]:
@@ -208,3 +227,36 @@ def dose_axis(by: str, doses: list[Any], height: int) -> tuple[alt.X, Callable[[
 
 def series_of(comparison: Comparison) -> dict[str, str]:
     return dict(zip(comparison.arms["arm"], comparison.arms["series"], strict=True))
+
+
+def shared_epochs(curves: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
+    """The epochs that all runs of an arm have, and whether there are others: they would show the longest runs only."""
+    if "seed" not in curves:
+        return curves, False
+    shortest = curves.groupby(["arm", "seed"])["epoch"].max().groupby("arm").min()
+    shared = curves[curves["epoch"] <= curves["arm"].map(shortest)]
+    return shared, len(shared) < len(curves)
+
+
+def runs_of(comparison: Comparison) -> pd.DataFrame:
+    """A row per run whose figure is known."""
+    runs, name = comparison.runs, comparison.metric.name
+    if runs.empty:
+        return pd.DataFrame(columns=["arm", "series", "seed", "epoch", "value"]).astype({"value": float})
+    runs = runs[["arm", "series", "seed", "epoch"]].assign(
+        value=runs[name].replace([math.inf, -math.inf], math.nan) * in_words(comparison.metric)[1]
+    )
+    return runs.dropna(subset="value", ignore_index=True)
+
+
+def means_of(comparison: Comparison, runs: pd.DataFrame) -> pd.DataFrame:
+    """A row per arm: mean, 95 % interval of the mean and SD, and the same in words."""
+    rows, form = comparison.arms[["arm", "series", "diverged"]].copy(), in_words(comparison.metric)[2]
+    groups = [runs["value"][runs["arm"] == arm].to_numpy(dtype=float) for arm in rows["arm"]]
+    # A paired difference to nothing: Student's interval of the mean.
+    rows[["n", "mean", "low", "high"]] = [astuple(paired_difference(own, 0 * own)) for own in groups]
+    rows["n"], rows["sd"] = rows["n"].astype(int), [spread(own).sd for own in groups]
+    known = [f"{row.mean:{form}} ± {row.sd:{form}}, n = {row.n}" for row in rows.itertuples()]
+    said = [words.replace(" ± nan", "") if len(own) else "no figures" for words, own in zip(known, groups, strict=True)]
+    lost = rows["diverged"].map(lambda n: f", {n} diverged" if n else "")
+    return rows.assign(said=pd.Series(said, rows.index) + lost)

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import io
 import math
-import time
 import traceback
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import torch
 import yaml
 
-from dropexp import products
+from dropexp import captured, linreg, probes, products, variants
+from dropexp.checkpoint import Checkpoints, State
 from dropexp.config import Config
 from dropexp.data import Data, split
 from dropexp.fit import EpochRecord, fit
 from dropexp.provenance import provenance
 from dropexp.runs import Row, RunFolder, write_whole
+from dropexp.schedules import LR_SCHEDULES
 from dropexp.streams import stream
 from dropexp.study import PlannedRun
-from dropexp.variants import Network, build, page
 
-CHECKPOINT_SHARE = 0.02  # of the time since the last one: what writing a checkpoint may cost
+Record = EpochRecord | linreg.EpochRecord
+DRAWN = "drawn"  # the data of a task without images, by the run's own stream
 
 
 @dataclass(frozen=True)
@@ -36,43 +36,14 @@ class Outcome:
     why: str | None = None
 
 
-@dataclass
-class _State:
-    """What a checkpoint holds."""
-
-    network: Network
-    order: torch.Generator
-    noise: torch.Generator
-
-    def to_bytes(self, epoch: int, identity: dict[str, str]) -> bytes:
-        file = io.BytesIO()
-        generators = {"order": self.order.get_state(), "noise": self.noise.get_state()}
-        torch.save({"epoch": epoch, "identity": identity, "network": self.network.state(), **generators}, file)
-        return file.getvalue()
-
-    def resume(self, folder: RunFolder, identity: dict[str, str]) -> int:
-        """Take over the checkpoint and cut the table to it; returns the number of epochs done, 0 if none counts."""
-        try:
-            saved = torch.load(folder.checkpoint, map_location="cpu", weights_only=True)
-            if saved["identity"] != identity:  # begun on another route, say: two roundings are not mixed
-                return 0
-            epoch = int(saved["epoch"])
-            folder.cut_rows(epoch)
-            self.network.load(saved["network"])
-            self.order.set_state(saved["order"])
-            self.noise.set_state(saved["noise"])
-        except Exception:  # missing, or damaged in whatever way: to train anew is cheap, a wrong number is not
-            return 0
-        return epoch
-
-
 def train_run(
-    planned: PlannedRun, folder: RunFolder, data: Data, device: torch.device, *, force: bool = False
+    planned: PlannedRun, folder: RunFolder, data: Data | None, device: torch.device, *, force: bool = False
 ) -> Generator[Row, None, Outcome]:
     """Train one run into its folder, yield each new row of its table, and return how it ended.
 
-    A finished run is left as it is unless `force`. Raises `Busy` if another process trains it; whatever else goes
-    wrong is an `Outcome`. Closing the generator or KeyboardInterrupt marks the run as interrupted.
+    `data` is None for a task that draws its own. A finished run is left as it is unless `force`. Raises `Busy` if
+    another process trains it; whatever else goes wrong is an `Outcome`. Closing the generator or KeyboardInterrupt
+    marks the run as interrupted.
     """
     with ExitStack() as held:
         run = Run(planned, folder, data, device)
@@ -89,34 +60,17 @@ def train_run(
         return run.end(outcome)
 
 
-class Checkpoints:
-    """When to write them: after the last epoch, and before it as often as CHECKPOINT_SHARE of the time allows."""
-
-    def __init__(self) -> None:
-        self.saved_at, self.cost = time.perf_counter(), 0.0
-
-    def due(self, epoch: int, epochs: int) -> bool:
-        return epoch == epochs or self.cost <= CHECKPOINT_SHARE * (time.perf_counter() - self.saved_at)
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self.saved_at = time.perf_counter()
-        self.cost = self.saved_at - began
-
-
 class Run:
     """One run's part of training: its folder, what it goes on from, and what is kept of each epoch."""
 
-    state: _State
+    state: State
     identity: dict[str, str]
 
     def __init__(
         self,
         planned: PlannedRun,
         folder: RunFolder,
-        data: Data,
+        data: Data | None,
         device: torch.device,
         *,
         stacked: bool = False,
@@ -125,16 +79,17 @@ class Run:
         self.folder = folder
         self.data = data
         self.device = device
-        config = planned.config
-        on_page = config.variant != "nn" and not config.fused  # which sums over whole batches, others over ROWS
-        rows = min(config.batch_size, len(data.y_train)) if on_page else products.ROWS
-        self.route = products.route(rows) if device.type == "cpu" and not stacked else products.PLAIN
-        self.build = page if stacked else build
+        self.route = products.PLAIN
+        if data and device.type == "cpu" and not stacked:
+            config = planned.config
+            on_page = config.variant != "nn" and not config.fused  # which sums over whole batches, others over ROWS
+            self.route = products.route(min(config.batch_size, len(data.y_train)) if on_page else products.ROWS)
         self.stacked = stacked
         self.stack = 1
         self.began = _now()
         self.last: Row | None = None
         self.going = False  # from its beginning to its end
+        self.val_accs: list[float] = []  # of its epochs
 
     def open(self, held: ExitStack, force: bool) -> Outcome | None:
         """Hold the folder; returns how the run has ended, if it has. Raises `Busy`."""
@@ -154,7 +109,7 @@ class Run:
         self.state = self._fresh_state()
         self.identity = {
             "hash": self.planned.digest(self.device.type),
-            "data": self.data.checksum,
+            "data": self.data.checksum if self.data else DRAWN,
             "route": "stack" if self.stacked else self.route,  # a stack draws its noise otherwise
             "torch": str(torch.__version__),
         }
@@ -169,6 +124,7 @@ class Run:
         self.going, self.stack = True, stack
         rows = self.folder.read_rows()
         self.last = rows[-1] if rows else None
+        self.val_accs = [row["val_acc"] for row in rows if "val_acc" in row]
         self.write_info("running")
         write_whole(self.folder.config_path, self._config_yaml())
 
@@ -176,39 +132,87 @@ class Run:
         config = self.planned.config
         done = self.resume()
         self.begin()
-        data = split(self.data, config.train_size, config.validation_size, stream(config.seed, "split"))
-        validation = None if data.X_val is None or data.y_val is None else (data.X_val, data.y_val)
+        if self.stops():
+            return Outcome("done")
         checkpoints = Checkpoints()
-        for record in fit(
-            self.state.network,
-            (data.X_train, data.y_train),
-            (data.X_test, data.y_test),
-            lr=config.lr,
-            batch_size=config.batch_size,
-            epochs=config.epochs,
-            order=self.state.order,
-            validation=validation,
-            clean=config.eval_train,
-            done=done,
-            route=self.route,
-        ):
+        for record in self._records(done):
             row = self.keep(record)
-            if checkpoints.due(record.epoch, config.epochs):
+            if checkpoints.due(record.epoch, config.epochs) or self.stops():
                 with checkpoints.writing():
                     self.save(record)
             yield row
             if not record.finite:
                 return diverged(record)
+            if self.stops():
+                break
         return Outcome("done")
 
-    def keep(self, record: EpochRecord) -> Row:
-        """Add the epoch to the table."""
-        row = self._row(asdict(record), self.planned.config)
+    def _records(self, done: int) -> Iterator[Record]:
+        """The epochs after those that are `done`."""
+        config, state = self.planned.config, self.state
+        if self.data is None:
+            drawn = linreg.data(
+                stream(config.seed, "data"), config.train_size or linreg.NUM_TRAIN, config.validation_size
+            )
+            return linreg.fit(
+                cast(linreg.Model, state.network),
+                drawn.train,
+                drawn.test,
+                validation=drawn.validation,
+                lr=config.lr,
+                batch_size=config.batch_size,
+                epochs=config.epochs,
+                order=state.order,
+                done=done,
+            )
+        data = split(self.data, config.train_size, config.validation_size, stream(config.seed, "split"))
+        return fit(
+            cast(variants.Network, state.network),
+            (data.X_train, data.y_train),
+            (data.X_test, data.y_test),
+            lr=config.lr,
+            lr_schedule=LR_SCHEDULES[config.lr_schedule],
+            batch_size=config.batch_size,
+            epochs=config.epochs,
+            order=state.order,
+            validation=None if data.X_val is None or data.y_val is None else (data.X_val, data.y_val),
+            clean=config.eval_train,
+            done=done,
+            route=self.route,
+        )
+
+    def stops(self) -> bool:
+        """Whether the validation accuracy has not risen for as many epochs as `early_stopping` bears with."""
+        patience = self.planned.config.early_stopping
+        if patience is None or not self.val_accs:
+            return False
+        return len(self.val_accs) - 1 - self.val_accs.index(max(self.val_accs)) >= patience
+
+    def keep(self, record: Record) -> Row:
+        """Add the epoch to the table, with what the probes find."""
+        row = self._row(asdict(record), self.planned.config) | self._probed(record.epoch)
         self.folder.append_row(row)
         self.last = row
+        if "val_acc" in row:
+            self.val_accs.append(row["val_acc"])
         return row
 
-    def save(self, record: EpochRecord) -> None:
+    def _probed(self, epoch: int) -> dict[str, float]:
+        """What the config's probes find after this epoch; each draws from a stream of its own."""
+        config = self.planned.config
+        if not config.probes or self.data is None:
+            return {}
+        network = cast(variants.Network, self.state.network)
+        with products.using(self.route), captured.ieee_products():
+            return probes.measure(
+                config.probes,
+                network,
+                self.data.X_test,
+                self.data.y_test,
+                lambda name: stream(config.seed, f"probe/{name}/{epoch}", self.device),
+            )
+
+    def save(self, record: Record) -> None:
         """Write a checkpoint, unless the loss is not finite: from there nothing may go on."""
         if record.finite:
             write_whole(self.folder.checkpoint, self.state.to_bytes(record.epoch, self.identity))
@@ -228,11 +232,16 @@ class Run:
             self.write_info(outcome.status, outcome.why, traceback="".join(traceback.format_exception(error)))
         return outcome
 
-    def _fresh_state(self) -> _State:
+    def _fresh_state(self) -> State:
         config = self.planned.config
+        init, order = stream(config.seed, "init"), stream(config.seed, "order")
         noise = stream(config.seed, "noise", self.device)
-        network = self.build(config, stream(config.seed, "init"), noise)
-        return _State(network, stream(config.seed, "order"), noise)
+        network: variants.Network | linreg.Model
+        if self.data is None:
+            network = variants.regression(config, init)
+        else:
+            network = (variants.page if self.stacked else variants.build)(config, init, noise)
+        return State(network, order, noise)
 
     @staticmethod
     def _row(record: Row, config: Config) -> Row:
@@ -252,7 +261,7 @@ class Run:
             "threads": torch.get_num_threads(),
             "route": self.route,
             "stack": self.stack,
-            "data": self.data.checksum,
+            "data": self.data.checksum if self.data else DRAWN,
             "began": self.began,
             "ended": ended,
         }
@@ -274,7 +283,7 @@ class Run:
         )
 
 
-def diverged(record: EpochRecord) -> Outcome:
+def diverged(record: Record) -> Outcome:
     return Outcome("diverged", f"the loss is not finite in epoch {record.epoch}")
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dropexp import captured, products
+from dropexp.schedules import LR_SCHEDULES, LrSchedule
 from dropexp.stack import Stack
 from dropexp.variants import Network
 
@@ -57,6 +58,7 @@ def fit(
     batch_size: int,
     epochs: int,
     order: torch.Generator,
+    lr_schedule: LrSchedule = LR_SCHEDULES["constant"],
     validation: Rows | None = None,
     clean: bool = True,
     done: int = 0,
@@ -64,15 +66,16 @@ def fit(
 ) -> Iterator[EpochRecord]:
     """Train up to `epochs` epochs, `done` of them before, and yield a record after each.
 
-    `order` shuffles the rows; `clean` adds the pass over the training rows in eval mode. Every row counts once per
-    epoch, the smaller last batch included. Stops after a record whose loss is not finite. `route` says how a CPU
-    multiplies matrices meanwhile.
+    `order` shuffles the rows, `lr_schedule` scales lr epoch by epoch; `clean` adds the pass over the training rows in
+    eval mode. Every row counts once per epoch, the smaller last batch included. Stops after a record whose loss is not
+    finite. `route` says how a CPU multiplies matrices meanwhile.
     """
     X, y = train
     for epoch in range(done + 1, epochs + 1):
+        lr_now = lr * lr_schedule(epoch, epochs)
         with products.using(route), captured.ieee_products():
             began = time.perf_counter()
-            train_loss, train_acc = train_epoch(network, X, y, lr, batch_size, order)
+            train_loss, train_acc = train_epoch(network, X, y, lr_now, batch_size, order, epoch, epochs)
             test_loss, test_acc = evaluate(network, *test)
             seconds = time.perf_counter() - began
             clean_loss, clean_acc = evaluate(network, X, y) if clean else (None, None)
@@ -87,7 +90,7 @@ def fit(
             val_acc,
             test_loss,
             test_acc,
-            lr,
+            lr_now,
             seconds,
         )
         yield record
@@ -96,17 +99,28 @@ def fit(
 
 
 def train_epoch(
-    network: Network, X: Tensor, y: Tensor, lr: float, batch_size: int, order: torch.Generator
+    network: Network,
+    X: Tensor,
+    y: Tensor,
+    lr: float,
+    batch_size: int,
+    order: torch.Generator,
+    epoch: int = 1,
+    epochs: int = 1,
 ) -> tuple[float, float]:
-    """One step per batch of the shuffled rows; returns the mean loss and accuracy of the noisy passes."""
+    """One step per batch of the shuffled rows; returns the mean loss and accuracy of the noisy passes.
+
+    `epoch`, counted from 1, of so many `epochs` tells a schedule of drop probabilities how far the training is.
+    """
     shuffled = torch.randperm(len(X), generator=order).to(X.device)
     labels = y[shuffled]
     X_batch = X[:batch_size].clone()
     outputs = []
-    for rows, y_batch in zip(shuffled.split(batch_size), labels.split(batch_size), strict=True):
+    for start, rows in zip(range(0, len(X), batch_size), shuffled.split(batch_size), strict=True):
         X_rows = X_batch[: len(rows)]
         torch.index_select(X, 0, rows, out=X_rows)
-        outputs.append(network.step(X_rows, y_batch, lr).clone())
+        done = (epoch - 1 + start / len(X)) / epochs
+        outputs.append(network.step(X_rows, labels[start : start + len(rows)], lr, done).clone())
     return score(torch.cat(outputs), labels)
 
 
@@ -135,26 +149,30 @@ def fit_stack(
     train: Tensor,
     test: Rows,
     *,
+    lrs: Sequence[float],
     epochs: int,
     orders: Sequence[torch.Generator],
+    lr_schedule: LrSchedule = LR_SCHEDULES["constant"],
     validation: Tensor | None = None,
     clean: bool = True,
     done: int = 0,
 ) -> Iterator[list[EpochRecord | None]]:
     """As `fit`, for all runs of a stack: a list of their records after each epoch, None for a run that has ended.
 
-    `train` and `validation` are each run's rows of the stack's X, (R, n); `orders` shuffle as in `train_epoch`. The
-    others go on when a loss is not finite. A run's `seconds` are its share of the stack's: wall time / R.
+    `train` and `validation` are each run's rows of the stack's X, (R, n); `lrs` and `orders` are theirs too, and
+    `lr_schedule` is for all. The others go on when a loss is not finite. A run's `seconds` are its share of the
+    stack's: wall time / R.
     """
     R, num_rows = train.shape
     going = set(range(R))
     for epoch in range(done + 1, epochs + 1):
+        lrs_now = [lr * lr_schedule(epoch, epochs) for lr in lrs]
         with captured.ieee_products():
             began = time.perf_counter()
             with ThreadPoolExecutor() as threads:  # a millisecond each, while a GPU waits
                 shuffled = list(threads.map(lambda order: torch.randperm(num_rows, generator=order), orders))
             rows = train.gather(1, torch.stack(shuffled).to(train.device))
-            trained = score_stack(stack.train_epoch(rows), stack.y[rows])
+            trained = score_stack(stack.train_epoch(rows, lrs_now, epoch, epochs), stack.y[rows])
             tested = evaluate_stack(stack, *test)
             seconds = (time.perf_counter() - began) / R
             cleaned = evaluate_stack(stack, stack.X, stack.y, train) if clean else None
@@ -172,7 +190,7 @@ def fit_stack(
                     val_loss,
                     val_acc,
                     *tested[r],
-                    stack.lrs[r],
+                    lrs_now[r],
                     seconds,
                 )
             )

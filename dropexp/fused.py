@@ -8,70 +8,42 @@ per epoch from the outputs.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dropexp import scratch
-from dropexp.noise import Inverted, Noise
+from dropexp.masks import draws, threshold_backward
+from dropexp.noise import Noise
 from dropexp.products import ROWS
-
-# grad_input = grad · (A > threshold): what autograd calls for a ReLU
-threshold_backward = torch.ops.aten.threshold_backward.grad_input
-
-
-class BitMask:
-    """Inverted dropout decided by random bits, eight to a decision where p·256 is whole, else sixteen.
-
-    One 64-bit draw thus decides for eight or four units. p is met to within 1/131072: 0.2 becomes
-    13107/65536 = 0.199997, 0.5 is exact, and ξ is 0 or 1/(1 − p) with the p that was asked for. ξ itself is never
-    written: a unit that was active and kept is one whose H > 0, which is all that the way back has to know.
-    """
-
-    def __init__(self, p: float, like: Tensor) -> None:
-        lane, levels = (torch.int8, 2**8) if (p * 2**8).is_integer() else (torch.int16, 2**16)
-        self.scale = 1 / (1 - p) if p < 1 else 0.0
-        self.lowest_kept = float(round(p * levels) - levels // 2)  # lanes are signed, from −levels/2 to levels/2 − 1
-        self.bits = like.new_empty(-(-like.numel() * lane.itemsize // 8), dtype=torch.int64)
-        self.lanes = self.bits.view(lane)[: like.numel()].view(like.shape)
-        self.decisions = torch.empty_like(like)
-
-    def drop(self, A: Tensor, H: Tensor, generator: torch.Generator) -> None:
-        """H = ξ ⊙ A."""
-        self.bits.random_(-(2**63), None, generator=generator)  # plain random_() leaves the highest bit 0
-        threshold_backward(A, self.decisions.copy_(self.lanes), self.lowest_kept - 0.5, grad_input=H).mul_(self.scale)
-
-    def backward(self, D: Tensor, A: Tensor, H: Tensor) -> None:
-        """D, the gradient by H, becomes the gradient by what A is the ReLU of."""
-        threshold_backward(D, H, 0, grad_input=D).mul_(self.scale)
-
-
-class Drawn:
-    """Any other noise, drawn as the page draws it; its methods are those of `BitMask`."""
-
-    def __init__(self, noise: Noise, like: Tensor) -> None:
-        self.noise = noise
-        self.xi = torch.empty_like(like)
-
-    def drop(self, A: Tensor, H: Tensor, generator: torch.Generator) -> None:
-        torch.mul(self.xi.copy_(self.noise.draw(A, generator)), A, out=H)
-
-    def backward(self, D: Tensor, A: Tensor, H: Tensor) -> None:
-        threshold_backward(D.mul_(self.xi), A, 0, grad_input=D)
+from dropexp.sgd import SGD, Layer
 
 
 class Buffers:
-    """What a step on n rows writes into: the page's A, H, O; Y = onehot(y); D[i], the gradient by i's outputs."""
+    """What a step on n rows writes into: the page's A, H, O; D[i], the gradient by i's outputs; Y, a row of targets.
 
-    def __init__(self, n: int, sizes: Sequence[int], noises: Sequence[Noise], like: Tensor) -> None:
-        hidden = sizes[1:-1]
-        self.A, self.H = ([like.new_empty(n, m) for m in hidden] for _ in range(2))
-        self.O, D = (like.new_empty(sizes[-1], n).T for _ in range(2))  # by columns: along rows of ten a sum is slow
-        self.D = [*(like.new_empty(n, m) for m in hidden), D]
-        self.Y, self.row = like.new_empty(n, sizes[-1]), like.new_empty(n, 1)
+    H[i] is what layer i reads, noise included, and V[i] its weights, where either has noise.
+    """
+
+    def __init__(self, net: MLP, n: int) -> None:
+        new, sizes, noises = net.layers[0][0].new_empty, net.sizes, net.noises
+        self.A = [new(n, m) for m in sizes[1:-1]]
+        self.O, D = (new(sizes[-1], n).T for _ in range(2))  # by columns: along rows of ten a sum is slow
+        self.D = [*(new(n, m) for m in sizes[1:-1]), D]
+        self.Y, self.row = new(n, sizes[-1]), new(n, 1)
+        on_units = net.on != "weights"
+        noisy = [noise is not None and on_units for noise in noises]
+        noisy[0] = noisy[0] or net.input_noise_std > 0
+        self.H = [new(n, m) if there else None for m, there in zip(sizes, noisy, strict=False)]
+        self.V = [
+            None if noise is None or on_units else torch.empty_like(W.T)
+            for noise, (W, _) in zip(noises, net.layers, strict=True)
+        ]
+        shapes = [new(n, m) for m in sizes[:-1]] if on_units else [W.T for W, _ in net.layers]
         self.masks = [
-            BitMask(noise.p, A) if isinstance(noise, Inverted) else Drawn(noise, A)
-            for noise, A in zip(noises, self.A, strict=False)
+            None if noise is None else draws(noise, like, changes=net.schedule is not None)
+            for noise, like in zip(noises, shapes, strict=True)
         ]
 
 
@@ -83,40 +55,44 @@ class MLP(scratch.MLP):
 
     def __init__(
         self,
-        layers: Sequence[scratch.Layer],
-        noises: Sequence[Noise],
+        layers: Sequence[Layer],
+        noises: Sequence[Noise | None],
         generator: torch.Generator,
-        sgd: scratch.SGD,
+        sgd: SGD,
         *,
-        output_relu: bool = False,
-        noise_at_eval: bool = False,
         mm: Callable[..., Tensor] = torch.mm,
+        **options: Any,
     ) -> None:
         by_columns = [
             (W.T.clone(memory_format=torch.contiguous_format).T, b.clone()) for W, b in layers
         ]  # as nn.Linear has it: an epoch takes 4 % less
-        super().__init__(by_columns, noises, generator, sgd, output_relu=output_relu, noise_at_eval=noise_at_eval)
+        super().__init__(by_columns, noises, generator, sgd, **options)
         self.mm = mm
         self.sizes = [len(self.layers[0][0]), *(len(b) for _, b in self.layers)]
         self.grads = [(torch.empty_like(W), torch.empty_like(b)) for W, b in self.layers]
-        self.onehot = torch.eye(self.sizes[-1], device=self.layers[0][0].device)
         self.buffers: dict[int, Buffers] = {}  # by the number of rows: a training has two, whole batches and the last
 
-    def step(self, X: Tensor, y: Tensor, lr: float) -> Tensor:
+    def step(self, X: Tensor, y: Tensor, lr: float, done: float = 0.0) -> Tensor:
         """As the page's. The outputs stay in a buffer of this network until its next step."""
         n = len(X)
         if n not in self.buffers:
-            self.buffers[n] = Buffers(n, self.sizes, self.noises, self.layers[0][0])
+            self.buffers[n] = Buffers(self, n)
         buffer = self.buffers[n]
         A, O, masks = buffer.A, buffer.O, buffer.masks
-        inputs = [X, *(buffer.H if self.noises else A)]
+        if self.schedule:
+            self.set_rates(done)
+            for mask, noise in zip(masks, self.noises, strict=True):
+                if mask and noise:
+                    mask.take(noise)
 
-        for i, (W, b) in enumerate(self.layers[:-1]):
-            self.mm(inputs[i], W, out=A[i]).add_(b).relu_()
-            if self.noises:
-                masks[i].drop(A[i], inputs[i + 1], self.generator)
-        W, b = self.layers[-1]
-        self.mm(inputs[-1], W, out=O).add_(b)
+        H: list[Tensor] = []  # what each layer reads
+        V: list[Tensor] = []  # and its weights
+        for i, (W, b) in enumerate(self.layers):
+            H.append(self._read(i, X if i == 0 else A[i - 1], buffer))
+            V.append(self._weights(i, W, buffer))
+            Z = self.mm(H[i], V[i], out=A[i] if i < len(A) else O).add_(b)
+            if i < len(A) and not (self.on == "before" and masks[i + 1]):
+                Z.relu_()
         if self.output_relu:
             O.relu_()
 
@@ -124,22 +100,45 @@ class MLP(scratch.MLP):
         torch.amax(O, dim=1, keepdim=True, out=buffer.row)
         torch.sub(O, buffer.row, out=D).exp_()  # torch.softmax rounds by the number of threads
         D.div_(torch.sum(D, dim=1, keepdim=True, out=buffer.row))
-        D.sub_(torch.index_select(self.onehot, 0, y, out=buffer.Y)).div_(n)
+        D.sub_(torch.index_select(self.targets, 0, y, out=buffer.Y)).div_(n)
         if self.output_relu:
             threshold_backward(D, O, 0, grad_input=D)
         for i in reversed(range(len(self.layers))):
-            W, b = self.layers[i]
             dW, db = self.grads[i]
-            self._sum_over_rows(D, inputs[i], out=dW.T)  # ∂l/∂W = Hᵀ·D, transposed like W's memory
+            self._sum_over_rows(D, H[i], out=dW.T)  # ∂l/∂V = Hᵀ·D, transposed like W's memory
             torch.sum(D, dim=0, out=db)
+            mask = masks[i]
+            if mask and self.on == "weights":
+                mask.times(dW.T, dW.T)
             if i > 0:
-                D = self.mm(D, W.T, out=buffer.D[i - 1])
-                if self.noises:
-                    masks[i - 1].backward(D, A[i - 1], inputs[i])
+                D = self.mm(D, V[i].T, out=buffer.D[i - 1])
+                if mask and self.on != "weights":
+                    mask.backward(D, H[i] if self.on == "before" else A[i - 1], H[i])
                 else:
                     threshold_backward(D, A[i - 1], 0, grad_input=D)
-            self._update(i, dW, db, lr)
+            self.update(i, self.grads[i], lr)
         return O
+
+    def _read(self, i: int, A: Tensor, buffer: Buffers) -> Tensor:
+        """H of layer i: A, the outputs of the layer before or the images, with the noise on units."""
+        H, mask = buffer.H[i], buffer.masks[i]
+        if H is None:
+            return A
+        if i == 0 and self.input_noise_std:
+            A = H.normal_(0, self.input_noise_std, generator=self.generator).add_(A)
+        if mask and self.on != "weights":
+            mask.drop(A, H, self.generator)
+            if self.on == "before" and i > 0:
+                H.relu_()
+        return H
+
+    def _weights(self, i: int, W: Tensor, buffer: Buffers) -> Tensor:
+        """V of layer i: W with the noise on weights."""
+        V, mask = buffer.V[i], buffer.masks[i]
+        if V is None or mask is None:
+            return W
+        mask.drop(W.T, V, self.generator)
+        return V.T
 
     def _sum_over_rows(self, D: Tensor, H: Tensor, out: Tensor) -> None:
         """out = Dᵀ·H, of at most ROWS rows at once: oneDNN parts longer sums by the number of threads."""
@@ -150,24 +149,20 @@ class MLP(scratch.MLP):
         for start in range(ROWS, len(D), ROWS):
             out.add_(self.mm(D[start : start + ROWS].T, H[start : start + ROWS]))
 
-    def _update(self, i: int, dW: Tensor, db: Tensor, lr: float) -> None:
-        """The page's update of one layer; dW and db are overwritten."""
-        W, b = self.layers[i]
-        if self.sgd.weight_decay:
-            dW.add_(W, alpha=self.sgd.weight_decay)
-        if self.sgd.momentum:
-            vW, vb = self.velocities[i]
-            dW, db = vW.mul_(self.sgd.momentum).add_(dW), vb.mul_(self.sgd.momentum).add_(db)
-        W.add_(dW, alpha=-lr / self.sgd.divisor)
-        b.add_(db, alpha=-lr / self.sgd.divisor)
+    def linear(self, H: Tensor, W: Tensor, b: Tensor) -> Tensor:
+        """As the page's, for passes with noise."""
+        return self.mm(H, W).add_(b)
 
-    def logits(self, X: Tensor) -> Tensor:
+    def logits(self, X: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """As the page's."""
+        if generator or self.noise_at_eval:
+            return super().logits(X, generator)
         H = X
-        for i, (W, b) in enumerate(self.layers[:-1]):
-            H = self.mm(H, W).add_(b).relu_()
-            if self.noises and self.noise_at_eval:
-                H.mul_(self.noises[i].draw(H, self.generator))
-        W, b = self.layers[-1]
-        O = self.mm(H, W).add_(b)
-        return O.relu_() if self.output_relu else O
+        for i, (W, b) in enumerate(self.layers):
+            at_eval = 1.0 if (noise := self.noises[i]) is None else noise.at_eval
+            if at_eval != 1:
+                H = H * at_eval
+            H = self.mm(H, W).add_(b)
+            if i + 1 < len(self.layers) or self.output_relu:
+                H.relu_()
+        return H

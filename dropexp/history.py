@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
 
-from dropexp.metrics import METRICS
+from dropexp.metrics import FASHION_MNIST, metrics_of
 from dropexp.runs import RUN, RunError, RunFolder, default_runs_dir, folders
 from dropexp.variants import VARIANTS
 
@@ -37,7 +37,7 @@ class Run:
     config: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     epoch: int | None = None
-    figures: dict[str, float] = field(default_factory=dict)  # METRICS at the last epoch
+    figures: dict[str, float] = field(default_factory=dict)  # at the last epoch, all that it has
 
     @cached_property
     def key(self) -> str:
@@ -48,13 +48,18 @@ class Run:
     def base(self) -> str:
         return self.arm or self.variant
 
+    @property
+    def task(self) -> str:
+        return str(self.config.get("task", FASHION_MNIST))
+
     def setting(self, name: str) -> Any:
         """The value of a config key, or of "arm"; None where the variant has no use for it."""
-        if name == "arm":
-            return self.base
+        if name in ("arm", "task"):
+            return self.base if name == "arm" else self.task
         unused = VARIANTS[self.variant].unused if self.variant in VARIANTS else ()
         value = None if name in unused else self.settings.get(name, self.config.get(name))
-        return "all" if name == "train_size" and value is None else value
+        every = name == "train_size" and self.task == FASHION_MNIST
+        return "all" if every and value is None else value
 
     def said(self) -> str:
         why = f" ({self.why})" if self.why else ""
@@ -89,6 +94,7 @@ def _read_run(folder: RunFolder) -> Run:
     try:
         info = folder.read_info()
         status, last, config = info["status"], info.get("last") or {}, dict(info["config"])
+        task = config.get("task", FASHION_MNIST)
         names = [info["name"], config["variant"], info["hash"], info["arm"] or ""]
         if not all(isinstance(name, str) for name in names) or PurePath(info["name"]).name != info["name"]:
             raise ValueError("name, variant, arm and hash are not all names")
@@ -96,8 +102,10 @@ def _read_run(folder: RunFolder) -> Run:
             raise ValueError("seed is no whole number from 0")
         if status == "running" and not folder.held():
             status = "interrupted"  # its process is gone
-        figures = {name: number(last.get(name)) for name in METRICS}
-        figures["gap"] = figures["clean_train_acc"] - figures["test_acc"]
+        measured = [name for name, value in last.items() if value is None or isinstance(value, int | float)]
+        figures = {name: number(last.get(name)) for name in metrics_of(task, measured)}
+        if "gap" in figures:
+            figures["gap"] = figures["clean_train_acc"] - figures["test_acc"]
         return Run(
             folder,
             study=info["name"],

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 MARGIN = 0.003  # the least difference that matters, unless another is asked for
-Unit = Literal["points", "nats", "s"]  # points: of a fraction, whose hundredths they are
+FASHION_MNIST, LINEAR_REGRESSION = "fashion-mnist", "linear-regression"  # the tasks
+NO_FIGURES = ("epoch", "lr")  # columns of epochs.csv that say what a row is of
+
+# points: of a fraction, whose hundredths they are; squares: half the squared error; "": a number without a unit
+Unit = Literal["points", "nats", "s", "squares", ""]
+UNITLESS = ("squares", "")  # no sentence names them
 
 
 @dataclass(frozen=True)
@@ -16,21 +23,69 @@ class Metric:
     name: str
     title: str
     unit: Unit
-    higher_is_better: bool
+    higher_is_better: bool | None  # None: neither way is
 
 
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("test_acc", "test accuracy", "points", True),
-        Metric("test_loss", "test loss", "nats", False),
-        Metric("train_acc", "running train accuracy", "points", True),
-        Metric("train_loss", "running train loss", "nats", False),
-        Metric("clean_train_acc", "train accuracy", "points", True),
-        Metric("clean_train_loss", "train loss", "nats", False),
-        Metric("val_acc", "validation accuracy", "points", True),
-        Metric("val_loss", "validation loss", "nats", False),
-        Metric("gap", "gap", "points", False),
-        Metric("seconds", "seconds per epoch", "s", False),
-    )
+def _by_name(*metrics: Metric) -> dict[str, Metric]:
+    return {metric.name: metric for metric in metrics}
+
+
+METRICS = _by_name(
+    Metric("test_acc", "test accuracy", "points", True),
+    Metric("test_loss", "test loss", "nats", False),
+    Metric("train_acc", "running train accuracy", "points", True),
+    Metric("train_loss", "running train loss", "nats", False),
+    Metric("clean_train_acc", "train accuracy", "points", True),
+    Metric("clean_train_loss", "train loss", "nats", False),
+    Metric("val_acc", "validation accuracy", "points", True),
+    Metric("val_loss", "validation loss", "nats", False),
+    Metric("gap", "gap", "points", False),
+    Metric("seconds", "seconds per epoch", "s", False),
+)
+REGRESSION = _by_name(
+    Metric("test_loss", "test loss", "squares", False),
+    Metric("train_loss", "train loss", "squares", False),
+    Metric("val_loss", "validation loss", "squares", False),
+    Metric("w_norm", "norm of w", "", None),
+    Metric("seconds", "seconds per epoch", "s", False),
+)
+
+# What probes measure: a column's pattern and its title. W1 and h1 are weights and activations of the first layer.
+_PROBES = {
+    r"w(\d+)_norm": r"norm of W\1",
+    r"h(\d+)_mean": r"mean of h\1",
+    r"h(\d+)_var": r"variance of h\1",
+    r"h(\d+)_noisy_mean": r"mean of noisy h\1",
+    r"h(\d+)_noisy_var": r"variance of noisy h\1",
+    r"h(\d+)_zero": r"share of zeros in h\1",
+    r"mc_acc": "Monte-Carlo accuracy",
+    r"mc_loss": "Monte-Carlo loss",
+    r"noisy_acc": "accuracy with the noise on",
+    r"noisy_loss": "loss with the noise on",
+    r"noisy_flips": "share of classes that change from pass to pass",
+    r"ece": "expected calibration error",
+    r"mc_ece": "Monte-Carlo calibration error",
 }
+
+
+def metrics_of(task: str, columns: Iterable[str] = ()) -> dict[str, Metric]:
+    """By name the figures that runs of a task have, and those of any further column of theirs."""
+    known = REGRESSION if task == LINEAR_REGRESSION else METRICS
+    more = (name for name in columns if name not in known and name not in NO_FIGURES)
+    return known | {name: _probed(name) for name in more}
+
+
+def usual(metrics: Iterable[str]) -> str:
+    """The metric that is compared unless another is asked for."""
+    return "test_acc" if "test_acc" in metrics else "test_loss"
+
+
+def _probed(name: str) -> Metric:
+    """A column that is none of the task's own: its end says which way is better, if any is."""
+    found = ((re.fullmatch(pattern, name), title) for pattern, title in _PROBES.items())
+    title = next((match.expand(title) for match, title in found if match), name)
+    if name.endswith("_acc"):
+        return Metric(name, title, "points", True)
+    if name.endswith("_loss"):
+        return Metric(name, title, "nats", False)
+    return Metric(name, title, "points", False) if name in ("ece", "mc_ece") else Metric(name, title, "", None)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from dropexp.noise import Inverted
 from dropexp.products import ROWS
-from dropexp.scratch import SGD, Layer
+from dropexp.schedules import DropSchedule
+from dropexp.sgd import SGD, Layer, bound
 
 
 class Dropout(nn.Module):
@@ -43,14 +44,39 @@ class Dropout(nn.Module):
         return f"p={self.p}" + (", inplace=True" if self.inplace else "")
 
 
-def mlp(sizes: Sequence[int], drop_probs: Sequence[float], *, output_relu: bool = False) -> nn.Sequential:
-    """Linear, ReLU and `nn.Dropout` per hidden layer, then Linear; without dropout if `drop_probs` is empty."""
-    layers: list[nn.Module] = []
-    for i, (num_inputs, num_hiddens) in enumerate(pairwise(sizes[:-1])):
-        layers += [nn.Linear(num_inputs, num_hiddens), nn.ReLU()]
-        if drop_probs:
-            layers.append(nn.Dropout(drop_probs[i]))
-    layers.append(nn.Linear(sizes[-2], sizes[-1]))
+class InputNoise(nn.Module):
+    """X + ε with ε ~ N(0, std²), drawn by torch's global generator; in eval mode X. (Bishop, 1995)"""
+
+    def __init__(self, std: float) -> None:
+        super().__init__()
+        self.std = std
+
+    def forward(self, X: Tensor) -> Tensor:
+        return X + torch.empty_like(X).normal_(0, self.std) if self.training else X
+
+    def extra_repr(self) -> str:
+        return f"std={self.std}"
+
+
+def mlp(
+    sizes: Sequence[int],
+    noises: Sequence[nn.Module | None] = (),
+    *,
+    before_relu: bool = False,
+    input_noise_std: float = 0.0,
+    output_relu: bool = False,
+) -> nn.Sequential:
+    """Linear and ReLU per hidden layer, then Linear; `noises` has a layer such as `nn.Dropout` for what each reads.
+
+    That is the images, then each hidden layer; None where there is no noise.
+    """
+    layers: list[nn.Module] = [InputNoise(input_noise_std)] if input_noise_std else []
+    for i, (num_inputs, num_outputs) in enumerate(pairwise(sizes)):
+        noise = noises[i] if noises else None
+        relu = [nn.ReLU()] if i > 0 else []
+        drop = [noise] if noise else []
+        layers += [*drop, *relu] if before_relu else [*relu, *drop]
+        layers.append(nn.Linear(num_inputs, num_outputs))
     if output_relu:
         layers.append(nn.ReLU())
     return nn.Sequential(*layers)
@@ -92,8 +118,10 @@ class Network:
         generator: torch.Generator,
         sgd: SGD,
         *,
-        noise_at_eval: bool,
+        noise_at_eval: bool = False,
         bf16: bool = False,
+        schedule: DropSchedule | None = None,
+        label_smoothing: float = 0.0,
     ) -> None:
         linears = [module for module in net if isinstance(module, nn.Linear)]
         with torch.no_grad():
@@ -104,23 +132,32 @@ class Network:
         self.noise_at_eval = noise_at_eval
         self.bf16 = bf16
         self.generator = generator
-        self.divisor = sgd.divisor
-        self.loss = nn.CrossEntropyLoss(reduction="sum")
+        self.sgd = sgd
+        self.schedule = schedule
+        self.dropouts = [(module, module.p) for module in net if isinstance(module, nn.Dropout)]
+        self.linears = linears
+        self.loss = nn.CrossEntropyLoss(reduction="sum", label_smoothing=label_smoothing)
         groups: list[dict[str, Any]] = [
             {"params": [linear.weight for linear in linears], "weight_decay": sgd.weight_decay},
             {"params": [linear.bias for linear in linears]},
         ]
-        self.optimizer = torch.optim.SGD(groups, lr=1.0, momentum=sgd.momentum)
+        self.optimizer = torch.optim.SGD(groups, lr=1.0, momentum=sgd.momentum, nesterov=sgd.nesterov)
 
-    def step(self, X: Tensor, y: Tensor, lr: float) -> Tensor:
-        """Train on one batch, X (n, num_inputs) and y (n,); returns the outputs (n, num_outputs) of the noisy pass."""
+    def step(self, X: Tensor, y: Tensor, lr: float, done: float = 0.0) -> Tensor:
+        """Train on one batch, X (n, num_inputs) and y (n,); returns the outputs (n, num_outputs) of the noisy pass.
+
+        `done` is the share of the training that is over, for the schedule of drop probabilities.
+        """
+        if self.schedule:
+            for dropout, p in self.dropouts:
+                dropout.p = self.schedule(p, done, self.generator)
         with global_draws_from(self.generator):
             return self.descend(X, y, lr)
 
     def descend(self, X: Tensor, y: Tensor, lr: float) -> Tensor:
         """The step itself, in which `nn.Dropout` draws from torch's global generator."""
         for group in self.optimizer.param_groups:
-            group["lr"] = lr / self.divisor
+            group["lr"] = lr / self.sgd.divisor
         self.net.train()
         self.optimizer.zero_grad()
         outputs = []
@@ -128,20 +165,43 @@ class Network:
             logits = self._outputs(X_part)
             (self.loss(logits, y_part) / len(y)).backward()
             outputs.append(logits.detach())
+        if self.sgd.l1:
+            torch.stack([self.sgd.l1 * linear.weight.abs().sum() for linear in self.linears]).sum().backward()
         self.optimizer.step()
+        if self.sgd.max_norm:
+            with torch.no_grad():
+                for W in self.weights()[:-1]:
+                    bound(W, self.sgd.max_norm)
         return torch.cat(outputs)
 
     @torch.no_grad()
-    def logits(self, X: Tensor) -> Tensor:
-        """The outputs (n, num_outputs) for X (n, num_inputs), without noise unless `noise_at_eval`."""
-        self.net.train(self.noise_at_eval)
-        with global_draws_from(self.generator):
+    def logits(self, X: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """The outputs (n, num_outputs) for X (n, num_inputs): without noise, or with noise drawn by `generator`."""
+        self.net.train(generator is not None or self.noise_at_eval)
+        with global_draws_from(generator or self.generator):
             return self._outputs(X)
 
     def _outputs(self, X: Tensor) -> Tensor:
         with torch.autocast(X.device.type, torch.bfloat16, enabled=self.bf16):
             logits: Tensor = self.net(X)
         return logits.float() if self.bf16 else logits
+
+    @torch.no_grad()
+    def hidden(self, X: Tensor, generator: torch.Generator | None = None) -> list[Tensor]:
+        """What each hidden layer passes on (n, num_hiddens): in eval mode, or with noise drawn by `generator`."""
+        self.net.train(generator is not None)
+        read = []
+        autocast = torch.autocast(X.device.type, torch.bfloat16, enabled=self.bf16)
+        with global_draws_from(generator or self.generator), autocast:
+            for module in self.net:
+                if isinstance(module, nn.Linear):
+                    read.append(X.float())
+                X = module(X)
+        return read[1:]
+
+    def weights(self) -> list[Tensor]:
+        """W (num_inputs, num_outputs) of each layer."""
+        return [linear.weight.detach().T for linear in self.linears]
 
     def state(self) -> dict[str, Any]:
         """Parameters and optimiser as torch names them."""

@@ -53,6 +53,8 @@ def on_terminal() -> bool:
 
 def figures(row: Row) -> str:
     """An epoch's losses and accuracies."""
+    if "test_acc" not in row:  # linear regression has losses only
+        return f"loss {row['train_loss']:.4g}  test {row['test_loss']:.4g}"
     validation = f"  val {row['val_acc']:.3f}" if "val_acc" in row else ""
     return f"loss {row['train_loss']:.4f}  train {row['train_acc']:.3f}{validation}  test {row['test_acc']:.3f}"
 

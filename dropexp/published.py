@@ -34,7 +34,7 @@ class Printed:
     """One printed figure, on our scale."""
 
     figure: str  # a column of epochs.csv
-    epoch: int
+    epoch: int | None  # None: the last, of a figure that the source gives once
     value: float
     rounding: float  # half a unit of its last decimal
 
@@ -64,7 +64,11 @@ def sources(arms: list[Arm], notes: list[str]) -> list[Source]:
             meant += [arm for arm in own if arm not in meant]
             if not own:
                 notes.append(f"{study}: the published figures are of {name!r}, which has no finished run here")
-        found.append(Source(study, said.get("source"), _printed(said), meant))
+        measured = {name for arm in arms for curves in arm.curves.values() for name in curves}
+        printed = [p for p in _printed(said) if p.figure in measured]
+        if lost := sorted({p.figure for p in _printed(said)} - measured if measured else ()):
+            notes.append(f"{study}: no run here has the published {', '.join(lost)}")
+        found.append(Source(study, said.get("source"), printed, meant))
     return found
 
 
@@ -73,10 +77,11 @@ def beside(source: Source) -> list[tuple[Any, ...]]:
     rows = []
     for arm in source.arms:
         for p in source.printed:
-            ours = arm.at(p.figure, p.epoch)
+            epoch = p.epoch or arm.lengths[0]
+            ours = arm.at(p.figure, epoch)
             interval = prediction_interval(ours)
             mine = (*astuple(spread(ours)), *astuple(interval), interval.holds(p.value, p.rounding))
-            rows.append((arm.label, *astuple(p), *mine, source.name))
+            rows.append((arm.label, p.figure, epoch, p.value, p.rounding, *mine, source.name))
     return rows
 
 
@@ -156,12 +161,11 @@ def _given(ours: list[NDArray[np.float64]], halves: NDArray[np.float64]) -> NDAr
 
 def _matrix(arm: Arm, printed: list[Printed]) -> NDArray[np.float64]:
     """The arm's figures where the source has some, shape (runs, figures); NaN where a run has none."""
-    return np.array(
-        [
-            [curves[p.figure][p.epoch - 1] if p.epoch <= len(curves[p.figure]) else math.nan for p in printed]
-            for curves in arm.curves.values()
-        ]
-    )
+
+    def at(curve: NDArray[np.float64], epoch: int | None) -> float:
+        return float(curve[epoch - 1 if epoch else -1]) if (epoch or 0) <= len(curve) else math.nan
+
+    return np.array([[at(curves[p.figure], p.epoch) for p in printed] for curves in arm.curves.values()])
 
 
 def _printed(said: dict[str, Any]) -> list[Printed]:
@@ -174,6 +178,8 @@ def _printed(said: dict[str, Any]) -> list[Printed]:
         values = said.get(name) or []
         rounding = _rounding(values) * scale
         found += [Printed(figure, i + 1, value * scale, rounding) for i, value in enumerate(values)]
+    if (norm := said.get("w_norm")) is not None:
+        found.append(Printed("w_norm", None, norm, _rounding([norm])))
     return found
 
 

@@ -49,7 +49,14 @@ Baseline = Annotated[
     str | None,
     typer.Option(metavar="ARM", help="What differences are to. [default: the arm without dropout]"),
 ]
-MetricName = Annotated[str, typer.Option("--metric", metavar="METRIC", help="What is compared.")]
+MetricName = Annotated[
+    str | None,
+    typer.Option(
+        "--metric",
+        metavar="METRIC",
+        help="What is compared, a column of epochs.csv or gap. [default: test_acc, or test_loss without accuracies]",
+    ),
+]
 At = Annotated[str, typer.Option(metavar="last|best-val|best-test|EPOCH", help="The epoch that counts.")]
 Margin = Annotated[float, typer.Option(metavar="X", help="Differences within ±X count as none; in the metric's unit.")]
 Likelihood = Annotated[bool, typer.Option("--published", help="Say which arm the published figures fit best.")]
@@ -60,7 +67,7 @@ def compare(
     runs_dir: RunsDir = None,
     by: By = None,
     baseline: Baseline = None,
-    metric: MetricName = "test_acc",
+    metric: MetricName = None,
     at: At = "last",
     where: Filters = None,
     published: Likelihood = False,
@@ -101,13 +108,13 @@ def compare(
     else:
         from rich.console import Console
 
-        from dropexp import display, tables
+        from dropexp import display, markup, tables
 
         remarks = [*result.findings, *result.notes]
         if output is Format.md:
-            print(tables.markdown(tables.of(result), remarks))
+            print(markup.markdown(tables.of(result), remarks))
         elif output is Format.latex:
-            print(tables.latex(tables.of(result), remarks))
+            print(markup.latex(tables.of(result), remarks))
         else:
             display.show(result, Console())
     for failure in failures:
@@ -121,7 +128,7 @@ def report(
     runs_dir: RunsDir = None,
     by: By = None,
     baseline: Baseline = None,
-    metric: MetricName = "test_acc",
+    metric: MetricName = None,
     at: At = "last",
     where: Filters = None,
     published: Likelihood = False,
@@ -156,7 +163,7 @@ def runs(
     """List the runs: state, arm, seed, last epoch, test accuracy."""
     from rich.console import Console
 
-    from dropexp import display, tables
+    from dropexp import display, markup, tables
     from dropexp.arms import load_runs
 
     found = load_runs(names or (), runs_dir, _wanted(where))
@@ -165,9 +172,9 @@ def runs(
     elif output is Format.json:
         print(found.to_json(orient="records", force_ascii=False, indent=2, double_precision=15))
     elif output is Format.md:
-        print(tables.markdown([tables.runs(found)]))
+        print(markup.markdown([tables.runs(found)]))
     elif output is Format.latex:
-        print(tables.latex([tables.runs(found)]))
+        print(markup.latex([tables.runs(found)]))
     else:
         display.show_tables([tables.runs(found)], Console())
 

@@ -21,7 +21,7 @@ from markupsafe import Markup
 from dropexp import charts, drawing, tables
 from dropexp.comparison import Comparison
 from dropexp.configfile import NAME, NAME_BYTES
-from dropexp.metrics import MARGIN
+from dropexp.metrics import MARGIN, usual
 from dropexp.runs import RunFolder, read_study, write_whole
 from dropexp.tables import Table
 
@@ -112,12 +112,14 @@ def _in_script(content: Any) -> Markup:
 def _sections(comparison: Comparison, shown: list[Table]) -> list[tuple[str, str, Figure | None, list[Table]]]:
     """Id, heading, figure and tables of each section on what was found that has a figure or a table."""
     arms, *others = shown
+    further = [table for table in others if table.kind == "further"]
     differences = [table for table in others if table.kind == "differences"]
     published = [table for table in others if table.kind in ("published", "fits")]
     found = [
         ("learning", "Learning curves", charts.learning_curves, []),
-        ("arms", "Arms", charts.arms, [arms]),
+        ("arms", "Arms", charts.arms, [arms, *further]),
         ("differences", "Differences", charts.differences, differences),
+        ("usual", comparison.metrics[usual(comparison.metrics)].title.capitalize(), charts.usual_curves, []),
         ("gap", "From training to test", charts.gap, []),
         ("dose", f"Along {comparison.by}", charts.dose_response, []),
         ("published", "Beside the published figures", charts.published, published),
@@ -234,8 +236,8 @@ def _commands(comparison: Comparison, runs: list[_Run], studies: list[str]) -> l
     for run in runs:
         configs.setdefault(run.info["settings"].get("device", "auto"), {})[f"--config={run.study}.yaml"] = None
     chosen = {"by": comparison.by, "metric": comparison.metric.name, "margin": comparison.margin}
-    usual = {"by": None, "metric": "test_acc", "margin": MARGIN}
-    options = [f"--{key}={value}" for key, value in chosen.items() if value != usual[key]]
+    defaults = {"by": None, "metric": usual(comparison.metrics), "margin": MARGIN}
+    options = [f"--{key}={value}" for key, value in chosen.items() if value != defaults[key]]
     lines = [["train", *files, f"--device={device}"] for device, files in configs.items()]
     options += comparison.asked
     lines += [["compare", *studies, *options], ["report", *studies, *options]]

@@ -8,7 +8,7 @@ import re
 
 from dropexp.baselines import ComparisonError
 from dropexp.comparison import Comparison
-from dropexp.metrics import METRICS
+from dropexp.metrics import usual
 
 _HOLDS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
@@ -24,10 +24,10 @@ def require(comparison: Comparison, requirement: str) -> str | None:
     if parts is None:
         raise ComparisonError(
             f"{requirement!r} is no requirement; write ARM.METRIC OP NUMBER, OP one of {' '.join(_HOLDS)}, "
-            f"such as '{next(iter(arms))}.test_acc >= 0.83'"
+            f"such as '{next(iter(arms))}.{usual(comparison.metrics)} >= 0.83'"
         )
     label, metric, sign, bound = parts.groups()
-    for kind, name, allowed in (("arm", label, arms), ("metric", metric, METRICS)):
+    for kind, name, allowed in (("arm", label, arms), ("metric", metric, comparison.metrics)):
         if name not in allowed:
             raise ComparisonError(f"{requirement!r}: no {kind} {name!r}; there are: {', '.join(allowed)}")
 

@@ -9,27 +9,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from dropexp.noise import Noise
-
-Layer = tuple[Tensor, Tensor]  # W (num_inputs, num_outputs), b (num_outputs,)
-
-
-@dataclass(frozen=True)
-class SGD:
-    """v ← momentum·v + g;  w ← w − lr/divisor · v,  with g the gradient of the batch's mean loss.
-
-    Weights (not biases) get weight_decay·w added to their gradient. The book's own `sgd` divides the gradient of
-    the mean by the batch size once more: divisor = batch_size does the same.
-    """
-
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-    divisor: int = 1
+from dropexp.noise import Noise, at_rate
+from dropexp.schedules import DropSchedule
+from dropexp.sgd import SGD, Layer
 
 
 def init_params(
@@ -69,84 +56,135 @@ def softmax(O: Tensor) -> Tensor:
     return O_exp / O_exp.sum(dim=1, keepdim=True)
 
 
+On = Literal["after", "before", "weights"]
+Noisy = tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor | float]]  # H, Z, V and ξ of each layer
+
+
 class MLP:
     """The network, its noise and its optimiser: one `step` trains on a batch, `logits` evaluates.
 
-    `layers` are the parameters (they are updated in place), `noises` one object per hidden layer, or none at all
-    for a network without dropout. `output_relu` puts a ReLU on the outputs too; `noise_at_eval` leaves the noise
-    on in `logits`. Both are slips of sources that are reproduced here as printed.
+    `layers` are the parameters (they are updated in place). `noises` has an object for each layer, for what that layer
+    reads: the images, then each hidden layer; None where there is no noise, and no objects at all for a network
+    without dropout. The noise is `on` hidden units "after" their ReLU, "before" it, or on the "weights" that read them
+    (DropConnect, Wan et al., 2013, with one ξ for a batch). `schedule` changes drop probabilities from step to step.
+
+    `input_noise_std` adds N(0, std²) to the images (Bishop, 1995); `label_smoothing` spreads that share of a label over
+    all classes (Szegedy et al., 2016). `output_relu` puts a ReLU on the outputs too, `noise_at_eval` leaves the noise
+    on in `logits`: both are slips of sources that are reproduced here as printed.
     """
 
     def __init__(
         self,
         layers: Sequence[Layer],
-        noises: Sequence[Noise],
+        noises: Sequence[Noise | None],
         generator: torch.Generator,
         sgd: SGD,
         *,
+        on: On = "after",
+        schedule: DropSchedule | None = None,
+        input_noise_std: float = 0.0,
+        label_smoothing: float = 0.0,
         output_relu: bool = False,
         noise_at_eval: bool = False,
     ) -> None:
         self.layers = list(layers)
-        self.noises = list(noises)
+        self.noises: list[Noise | None] = list(noises) or [None] * len(self.layers)
+        self.drop_probs = [noise.p if noise else 0.0 for noise in self.noises]
         self.generator = generator
         self.sgd = sgd
+        self.on = on
+        self.schedule = schedule
+        self.input_noise_std = input_noise_std
+        W, b = self.layers[-1]
+        self.targets = torch.eye(len(b)).to(W) * (1 - label_smoothing) + label_smoothing / len(b)  # a row per class
         self.output_relu = output_relu
         self.noise_at_eval = noise_at_eval
-        self.velocities = [(torch.zeros_like(W), torch.zeros_like(b)) for W, b in layers] if sgd.momentum else []
+        self.velocities = sgd.velocities(self.layers)
 
-    def forward(self, X: Tensor, noisy: bool) -> tuple[list[Tensor], list[Tensor], list[Tensor], Tensor]:
-        """H: the input of each layer; A: each hidden layer before its noise; ξ: the noise; O: the outputs."""
-        H, A, xi = [X], [], []
-        for i, (W, b) in enumerate(self.layers[:-1]):
-            A.append(relu(H[i] @ W + b))
-            if self.noises and noisy:
-                xi.append(self.noises[i].draw(A[i], self.generator))  # mask = rand < keep;  ξ = mask / keep
-                H.append(xi[i] * A[i])
+    def forward(self, X: Tensor, generator: torch.Generator | None) -> tuple[Noisy, Tensor]:
+        """What each layer computes with, noise drawn by `generator` or none, and the outputs O.
+
+        H: what it reads, noise included; V: its weights, noise included; Z = H·V + b; ξ: the noise.
+        """
+        H: list[Tensor] = []
+        Z: list[Tensor] = []
+        V: list[Tensor] = []
+        xi: list[Tensor | float] = []
+        if generator and self.input_noise_std:
+            X = X + self.input_noise_std * torch.randn(X.shape, generator=generator, device=X.device)
+        for i, (W, b) in enumerate(self.layers):
+            A = relu(Z[i - 1]) if i > 0 else X
+            xi.append(self.draw(i, W if self.on == "weights" else A, generator))
+            if self.on == "weights":
+                H.append(A)
+                V.append(xi[i] * W)
             else:
-                H.append(A[i])
-        W, b = self.layers[-1]
-        O = H[-1] @ W + b
-        return H, A, xi, relu(O) if self.output_relu else O
+                H.append(relu(xi[i] * Z[i - 1]) if self.on == "before" and i > 0 else xi[i] * A)
+                V.append(W)
+            Z.append(self.linear(H[i], V[i], b))
+        return (H, Z, V, xi), relu(Z[-1]) if self.output_relu else Z[-1]
 
-    def backward(self, y: Tensor, H: list[Tensor], A: list[Tensor], xi: list[Tensor], O: Tensor) -> list[Layer]:
+    def draw(self, i: int, like: Tensor, generator: torch.Generator | None) -> Tensor | float:
+        """ξ on what layer i reads, say (rand < keep) / keep; without a generator what eval mode has in its place."""
+        noise = self.noises[i]
+        if noise is None:
+            return 1.0
+        return noise.draw(like, generator) if generator else noise.at_eval
+
+    def linear(self, H: Tensor, W: Tensor, b: Tensor) -> Tensor:
+        return H @ W + b
+
+    def backward(self, y: Tensor, noisy: Noisy, O: Tensor) -> list[Layer]:
         """The gradients of the mean cross entropy, layer by layer."""
-        D = softmax(O)  # ∂l/∂O = (softmax(O) − onehot(y)) / n
-        D[torch.arange(len(y)), y] -= 1
-        D /= len(y)
+        H, Z, V, xi = noisy
+        D = (softmax(O) - self.targets[y]) / len(y)  # ∂l/∂O; a row of targets is onehot(y), perhaps smoothed
         if self.output_relu:
             D = D * (O > 0)
         grads: list[Layer] = []
         for i in reversed(range(len(self.layers))):
-            grads.insert(0, (H[i].T @ D, D.sum(dim=0)))  # ∂l/∂W = Hᵀ·D,  ∂l/∂b = Σ D
+            dW = H[i].T @ D  # ∂l/∂V = Hᵀ·D
+            grads.insert(0, (xi[i] * dW if self.on == "weights" else dW, D.sum(dim=0)))  # ∂l/∂b = Σ D
             if i > 0:
-                D = D @ self.layers[i][0].T  # ∂l/∂H
-                if xi:
-                    D = xi[i - 1] * D  # ∂l/∂A
-                D = D * (A[i - 1] > 0)  # ∂l/∂Z
+                D = D @ V[i].T  # ∂l/∂H
+                if self.on != "weights":
+                    D = xi[i] * D
+                D = D * ((H[i] if self.on == "before" else Z[i - 1]) > 0)  # ∂l/∂Z
         return grads
 
-    def update(self, grads: list[Layer], lr: float) -> None:
-        """One step of stochastic gradient descent, in place."""
-        for i, ((W, b), (dW, db)) in enumerate(zip(self.layers, grads, strict=True)):
-            if self.sgd.weight_decay:
-                dW = dW + self.sgd.weight_decay * W
-            if self.sgd.momentum:
-                vW, vb = self.velocities[i]
-                dW = vW.mul_(self.sgd.momentum).add_(dW)
-                db = vb.mul_(self.sgd.momentum).add_(db)
-            W -= lr / self.sgd.divisor * dW
-            b -= lr / self.sgd.divisor * db
+    def step(self, X: Tensor, y: Tensor, lr: float, done: float = 0.0) -> Tensor:
+        """Train on one batch, X (n, num_inputs) and y (n,); returns the outputs (n, num_outputs) of the noisy pass.
 
-    def step(self, X: Tensor, y: Tensor, lr: float) -> Tensor:
-        """Train on one batch, X (n, num_inputs) and y (n,); returns the outputs (n, num_outputs) of the noisy pass."""
-        H, A, xi, O = self.forward(X, noisy=True)
-        self.update(self.backward(y, H, A, xi, O), lr)
+        `done` is the share of the training that is over, for the schedule of drop probabilities.
+        """
+        self.set_rates(done)
+        noisy, O = self.forward(X, self.generator)
+        for i, grad in enumerate(self.backward(y, noisy, O)):
+            self.update(i, grad, lr)
         return O
 
-    def logits(self, X: Tensor) -> Tensor:
-        """The outputs (n, num_outputs) for X (n, num_inputs), without noise unless `noise_at_eval`."""
-        return self.forward(X, noisy=self.noise_at_eval)[-1]
+    def update(self, i: int, grad: Layer, lr: float) -> None:
+        """One step of stochastic gradient descent for layer i, in place; `grad` is overwritten."""
+        velocity = self.velocities[i] if self.velocities else None
+        self.sgd.update(self.layers[i], grad, velocity, lr, hidden=i + 1 < len(self.layers))
+
+    def set_rates(self, done: float) -> None:
+        """Give the noises the drop probabilities that the schedule has for this step."""
+        if self.schedule:
+            for i, noise in enumerate(self.noises):
+                if noise:
+                    self.noises[i] = at_rate(noise, self.schedule(self.drop_probs[i], done, self.generator))
+
+    def logits(self, X: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """The outputs (n, num_outputs) for X (n, num_inputs): without noise, or with noise drawn by `generator`."""
+        return self.forward(X, generator or (self.generator if self.noise_at_eval else None))[1]
+
+    def hidden(self, X: Tensor, generator: torch.Generator | None = None) -> list[Tensor]:
+        """What each hidden layer passes on (n, num_hiddens): in eval mode, or with noise drawn by `generator`."""
+        return self.forward(X, generator)[0][0][1:]
+
+    def weights(self) -> list[Tensor]:
+        """W (num_inputs, num_outputs) of each layer."""
+        return [W for W, _ in self.layers]
 
     def state(self) -> dict[str, Tensor]:
         """Parameters W1, b1, W2, … and, with momentum, velocities vW1, vb1, …: the tensors themselves, no copies."""

@@ -10,10 +10,12 @@ from typing import cast
 
 import torch
 
+from dropexp.checkpoint import Checkpoints
 from dropexp.data import Data, split
-from dropexp.experiment import Checkpoints, Outcome, Run, diverged
+from dropexp.experiment import Outcome, Run, diverged
 from dropexp.fit import fit_stack
 from dropexp.runs import Busy, Row, RunFolder
+from dropexp.schedules import LR_SCHEDULES
 from dropexp.scratch import MLP
 from dropexp.stack import Stack
 from dropexp.streams import stream
@@ -93,7 +95,12 @@ def _out_of_memory(error: Exception) -> bool:
 def _train_stacked(runs: Sequence[Run], done: int) -> Generator[tuple[Run, Row | Outcome]]:
     for run in runs:
         run.begin(stack=len(runs))
-    config, data, device = runs[0].planned.config, runs[0].data, runs[0].device
+        if run.stops():
+            yield run, run.end(Outcome("done"))
+    runs = [run for run in runs if run.going]
+    if not runs:
+        return
+    config, data, device = runs[0].planned.config, cast(Data, runs[0].data), runs[0].device
     numbered = replace(data, X_train=torch.arange(len(data.y_train), device=device))  # rows to split, not their pixels
     seeds = [run.planned.config.seed for run in runs]
     splits = [split(numbered, config.train_size, config.validation_size, stream(seed, "split")) for seed in seeds]
@@ -101,7 +108,6 @@ def _train_stacked(runs: Sequence[Run], done: int) -> Generator[tuple[Run, Row |
     held_out = [part.X_val for part in splits if part.X_val is not None]
     stack = Stack(
         [cast(MLP, run.state.network) for run in runs],  # as `variants.page` built them
-        [run.planned.config.lr for run in runs],
         data.X_train,
         data.y_train,
         train.shape[1],
@@ -112,6 +118,8 @@ def _train_stacked(runs: Sequence[Run], done: int) -> Generator[tuple[Run, Row |
         stack,
         train,
         (data.X_test, data.y_test),
+        lrs=[run.planned.config.lr for run in runs],
+        lr_schedule=LR_SCHEDULES[config.lr_schedule],
         epochs=config.epochs,
         orders=[run.state.order for run in runs],
         validation=torch.stack(held_out) if held_out else None,
@@ -127,7 +135,7 @@ def _train_stacked(runs: Sequence[Run], done: int) -> Generator[tuple[Run, Row |
                     continue
                 try:
                     row = run.keep(record)
-                    if due:
+                    if due or run.stops():
                         run.save(record)
                 except OSError as error:  # a full disk, say: the others go on
                     yield run, run.fail(error)
@@ -135,6 +143,8 @@ def _train_stacked(runs: Sequence[Run], done: int) -> Generator[tuple[Run, Row |
                 yield run, row
                 if not record.finite:
                     yield run, run.end(diverged(record))
+                elif run.stops():
+                    yield run, run.end(Outcome("done"))
         if not any(run.going for run in runs):
             return
     yield from [(run, run.end(Outcome("done"))) for run in runs if run.going]

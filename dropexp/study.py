@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from dropexp.config import Config, digest
 from dropexp.configfile import MAX_RUNS, ConfigFile
+from dropexp.variants import VARIANTS
 from dropexp.yamlfile import ConfigError, Problem
 
 
@@ -90,8 +91,7 @@ def _runs(file: ConfigFile) -> list[PlannedRun]:
 def _planned(file: ConfigFile, arm: str | None, keys: dict[str, Any], cell: dict[str, Any]) -> PlannedRun | None:
     if "variant" not in keys:
         place = f"arm {arm!r}" if arm else "this file"
-        allowed = str(Config.model_fields["variant"].description)
-        file.wrong(("arms", arm) if arm else (), f"{place} has no variant; add {allowed}")
+        file.wrong(("arms", arm) if arm else (), f"{place} has no variant; add one of {', '.join(VARIANTS)}")
         return None
     try:
         config = Config.model_validate(keys)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from dropexp.comparison import Comparison
 from dropexp.history import text
-from dropexp.metrics import METRICS
+from dropexp.metrics import LINEAR_REGRESSION, METRICS, REGRESSION, UNITLESS, Metric
 
 if TYPE_CHECKING:
     from dropexp import benchmark
@@ -30,35 +30,50 @@ class Table:
     fold: Sequence[int] = (0,)  # columns whose words may go on several lines; a figure never does
     left: Sequence[int] = (0,)
     legend: str = ""
-    kind: str = ""  # of a comparison: arms, differences, settings, published or fits
+    kind: str = ""  # of a comparison: arms, further, differences, settings, published or fits
+
+
+# The columns of arms, beside the metric that is compared, and what they are: of accuracies, and where there is none.
+_CLASSIFIED = (
+    {"clean_train_acc": "train\naccuracy", "gap": "gap", "test_acc": "test\naccuracy", "test_loss": "test\nloss"},
+    "train accuracy: in eval mode. gap: train accuracy in eval mode minus test accuracy. test loss: mean cross "
+    "entropy, nats. ",
+)
+_REGRESSED = (
+    {"test_loss": "test\nloss", "val_loss": "validation\nloss", "train_loss": "train\nloss", "w_norm": "‖w‖"},
+    "losses: half the mean squared error, without the penalty. ‖w‖: norm of the weights. ",
+)
 
 
 def of(comparison: Comparison) -> list[Table]:
     """The tables that a comparison has something for, the arms first."""
-    tables = [_arms(comparison)]
+    tables = [_arms(comparison), *_further(comparison)]
     if len(comparison.differences):
         tables.append(_differences(comparison))
     settings = comparison.settings
     labels_say_it = list(settings.columns) == ["arm", "variant"] and settings["arm"].equals(settings["variant"])
     if len(settings.columns) > 1 and not labels_say_it:
         tables.append(_settings(settings))
-    tables += [_published(rows) for _, rows in comparison.published.groupby("arm", sort=False)]
+    tables += [_published(rows, comparison.metrics) for _, rows in comparison.published.groupby("arm", sort=False)]
     tables += [_fits(rows) for _, rows in comparison.fits.groupby("study", sort=False)]
     return tables
 
 
 def runs(frame: pd.DataFrame) -> Table:
-    """A line per run of `load_runs`: state, label, seed, last epoch, test accuracy, path."""
+    """A line per run of `load_runs`: state, label, seed, last epoch, path; test accuracy, or loss in regression."""
+    regressed = frame["task"] == LINEAR_REGRESSION if "task" in frame else pd.Series(False, frame.index)
+    shown = [*["test_acc"] * (not regressed.all()), *["test_loss"] * bool(regressed.any())]
     rows = [
         [
             run["status"],
             *(ABSENT if pd.isna(run[key]) else str(run[key]) for key in ("label", "seed", "epoch")),
-            _figure(run["test_acc"]),
+            *(_figure(run[name]) for name in shown),
             run["path"],
         ]
         for run in frame.to_dict("records")
     ]
-    return Table("", ["state", "arm", "seed", "epoch", "test\naccuracy", "path"], rows, left=(0, 1, 5))
+    headers = ["state", "arm", "seed", "epoch", *(_CLASSIFIED[0][name] for name in shown), "path"]
+    return Table("", headers, rows, left=(0, 1, len(headers) - 1))
 
 
 def timings(result: benchmark.Result) -> Table:
@@ -88,48 +103,74 @@ def timings(result: benchmark.Result) -> Table:
 
 
 def _arms(comparison: Comparison) -> Table:
-    metric = comparison.metric
+    metric, form = comparison.metric, _form(comparison.metric)
     reached = [value for curve in comparison.arms["curve"] for value in curve if not math.isnan(value)]
     low, high = (min(reached), max(reached)) if reached else (0.0, 0.0)
-    bars = f"by epoch: mean {metric.title}, from {low:.4f} ({BARS[0]}) to {high:.4f} ({BARS[-1]})." if reached else ""
-    more = {"clean_train_acc": "train\naccuracy", "gap": "gap", "test_acc": "test\naccuracy", "test_loss": "test\nloss"}
-    more = {name: header for name, header in more.items() if name != metric.name}
+    ends = f"from {low:{form}} ({BARS[0]}) to {high:{form}} ({BARS[-1]})"
+    bars = f"by epoch: mean {metric.title}, {ends}." if reached else ""
+    classified = "test_acc" in comparison.metrics
+    headers, legend = _CLASSIFIED if classified else _REGRESSED
+    known = comparison.arms.notna().any()
+    more = {n: header for n, header in headers.items() if n != metric.name and (classified or known[n])}
     rows = [
         [
             arm["arm"],
             f"{arm['n']}, {arm['diverged']} diverged" if arm["diverged"] else str(arm["n"]),
-            _spread(arm["mean"], arm["sd"]),
-            *(_figure(arm[name], "+.4f" if name == "gap" else ".4f") for name in more),
+            _spread(arm["mean"], arm["sd"], form),
+            *(_figure(arm[name], "+.4f" if name == "gap" else _form(comparison.metrics[name])) for name in more),
             _figure(arm["seconds"], ".2f"),
             _sparkline(arm["curve"], low, high),
         ]
         for arm in comparison.arms.to_dict("records")
     ]
-    headers = ["arm", "n", metric.title, *more.values(), "s/epoch", "by epoch"]
+    columns = ["arm", "n", metric.title, *more.values(), "s/epoch", "by epoch"]
     return Table(
         f"Arms: {comparison.what}",
-        headers,
+        columns,
         rows,
         fold=(0, 1),
-        left=(0, len(headers) - 1),
-        legend="n: runs, one per seed. ±: sample SD over the seeds. train accuracy: in eval mode. gap: train "
-        "accuracy in eval mode minus test accuracy. test loss: mean cross entropy, nats. "
+        left=(0, len(columns) - 1),
+        legend=f"n: runs, one per seed. ±: sample SD over the seeds. {legend}"
         f"s/epoch: median, training and test evaluation. {bars}",
         kind="arms",
     )
 
 
+def _further(comparison: Comparison) -> list[Table]:
+    """What probes measured, a column each; none if there was no probe."""
+    own = METRICS if "test_acc" in comparison.metrics else REGRESSION
+    shown = [m for name, m in comparison.metrics.items() if name not in own and comparison.arms[name].notna().any()]
+    if not shown:
+        return []
+    rows = [
+        [arm["arm"], *(_figure(arm[metric.name], _form(metric)) for metric in shown)]
+        for arm in comparison.arms.to_dict("records")
+    ]
+    said = ". ".join(f"{metric.name}: {metric.title}" for metric in shown if metric.title != metric.name)
+    return [
+        Table(
+            f"Further figures{comparison.what.removeprefix(comparison.metric.title)}",
+            ["arm", *(metric.name for metric in shown)],
+            rows,
+            legend=f"means over the seeds; --metric NAME compares one. {said}".rstrip(". ") + ".",
+            kind="further",
+        )
+    ]
+
+
 def _differences(comparison: Comparison) -> Table:
+    form = _form(comparison.metric)
+    side = "higher" if comparison.metric.higher_is_better is None else "better"
     rows = [
         [
             f"{d['arm']} - {d['baseline']}",
             str(d["pairs"]),
-            _figure(d["difference"], "+.4f"),
-            _interval(d["low"], d["high"], "+.4f"),
+            _figure(d["difference"], f"+{form}"),
+            _interval(d["low"], d["high"], f"+{form}"),
             _p(d["p_holm"]),
             _p(d["p_equivalent"]),
             _figure(d["wins"], ".0%"),
-            _figure(d["detectable"]),
+            _figure(d["detectable"], form),
             d["verdict"],
         ]
         for d in comparison.differences.to_dict("records")
@@ -143,7 +184,7 @@ def _differences(comparison: Comparison) -> Table:
         legend="difference: mean over pairs of runs with one seed. interval: 95 % t-interval of that mean. "
         "p: two-sided sign-flip test, after Holm over these rows (the interval is not). "
         f"p equal: two one-sided t-tests against ±{comparison.margin:g}. "
-        "won: pairs in which the arm is better, ties half. "
+        f"won: pairs in which the arm is {side}, ties half. "
         "detectable: the difference that a paired t-test finds in 80 of 100 studies of so many pairs.",
         kind="differences",
     )
@@ -160,18 +201,19 @@ def _settings(settings: pd.DataFrame) -> Table:
     )
 
 
-def _published(published: pd.DataFrame) -> Table:
+def _published(published: pd.DataFrame, metrics: dict[str, Metric]) -> Table:
     records = published.to_dict("records")
     rows = [
         [
-            METRICS[p["figure"]].title,
+            metrics[p["figure"]].title,
             str(p["epoch"]),
-            f"{_figure(p['published'])} ± {_figure(p['rounding'])}",
-            _spread(p["mean"], p["sd"]),
-            _interval(p["low"], p["high"]),
+            f"{_figure(p['published'], form)} ± {_figure(p['rounding'], form)}",
+            _spread(p["mean"], p["sd"], form),
+            _interval(p["low"], p["high"], form),
             {True: "yes", False: "no"}.get(p["inside"], ABSENT),
         ]
         for p in records
+        for form in [_form(metrics[p["figure"]])]
     ]
     source = f" ({records[0]['source']})" if isinstance(records[0]["source"], str) else ""
     return Table(
@@ -209,6 +251,11 @@ def _fits(fits: pd.DataFrame) -> Table:
     )
 
 
+def _form(metric: Metric) -> str:
+    """Four decimals; of what has no unit, and may be of any size, four digits."""
+    return ".4g" if metric.unit in UNITLESS else ".4f"
+
+
 def _figure(value: float, form: str = ".4f") -> str:
     return ABSENT if math.isnan(value) else format(value, form)
 
@@ -217,8 +264,8 @@ def _p(value: float) -> str:
     return _figure(value) if math.isnan(value) or value >= 0.0001 else "<.0001"
 
 
-def _spread(mean: float, sd: float) -> str:
-    return _figure(mean) if math.isnan(sd) else f"{mean:.4f} ± {sd:.4f}"
+def _spread(mean: float, sd: float, form: str = ".4f") -> str:
+    return _figure(mean, form) if math.isnan(sd) else f"{mean:{form}} ± {sd:{form}}"
 
 
 def _interval(low: float, high: float, form: str = ".4f") -> str:
@@ -231,60 +278,3 @@ def _sparkline(curve: Sequence[float], low: float, high: float) -> str:
         curve = [curve[round(i * (len(curve) - 1) / (CURVE_WIDTH - 1))] for i in range(CURVE_WIDTH)]
     scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
     return "".join(" " if math.isnan(v) else BARS[round((v - low) * scale)] for v in curve) or ABSENT
-
-
-def markdown(tables: Sequence[Table], remarks: Sequence[str] = ()) -> str:
-    """Tables with titles and legends, and remarks as a list, for GitHub."""
-    blocks = [_markdown(table) for table in tables]
-    return "\n".join([*blocks, *(f"- {_escaped(remark)}" for remark in remarks)]).rstrip()
-
-
-def _markdown(table: Table) -> str:
-    marks = ["---" if i in table.left else "---:" for i in range(len(table.headers))]
-    lines = [[header.replace("\n", " ") for header in table.headers], marks, *table.rows]
-    grid = "\n".join("| " + " | ".join(map(_escaped, line)) + " |" for line in lines)
-    return f"**{_escaped(table.title)}**\n\n{grid}\n\n{table.legend}\n" if table.title else grid
-
-
-def _escaped(cell: str) -> str:
-    return cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
-
-
-_LATEX = str.maketrans(
-    {
-        **{c: f"\\{c}" for c in "&%$#_{}"},
-        **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}"},
-        **{
-            ">": r"\textgreater{}",
-            "±": r"$\pm$",
-            "×": r"$\times$",
-            "−": "$-$",
-            "–": "--",
-            "≥": r"$\ge$",
-            "≤": r"$\le$",
-        },
-    }
-)
-
-
-def latex(tables: Sequence[Table], remarks: Sequence[str] = ()) -> str:
-    """Tables for a LaTeX document with the package booktabs; bars by epoch are left out, remarks are comments."""
-    return "\n".join([*map(_latex, tables), *("% " + " ".join(remark.split()) for remark in remarks)]).rstrip()
-
-
-def _latex(table: Table) -> str:
-    shown = [i for i, header in enumerate(table.headers) if header != "by epoch"]
-    lines = [[line[i].replace("\n", " ").translate(_LATEX) for i in shown] for line in (table.headers, *table.rows)]
-    head, *body = [" & ".join(line) + r" \\" for line in lines]
-    columns = "".join("l" if i in table.left else "r" for i in shown)
-    caption = _in_latex(table.title)
-    return "\n".join(
-        [
-            *(r"\begin{table}", r"\centering", rf"\caption{{{caption}}}", rf"\begin{{tabular}}{{{columns}}}"),
-            *(r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""),
-        ]
-    )
-
-
-def _in_latex(cell: str) -> str:
-    return cell.replace("\n", " ").translate(_LATEX)

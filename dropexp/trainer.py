@@ -29,14 +29,19 @@ class Task:
     planned: PlannedRun
     folder: RunFolder
 
+    @property
+    def has_images(self) -> bool:
+        return self.planned.config.task == "fashion-mnist"
+
 
 @dataclass(frozen=True)
 class Plan:
     """What all tasks share: the data's folder, a resolved device, and whether finished runs are trained again."""
 
-    data_root: Path
+    data_root: Path | None  # None: no task has images
     device: str = "cpu"
     force: bool = False
+    plugins: tuple[Path, ...] = ()  # files that worker processes load too
     stacks: bool | None = None  # whether runs of equal shape train side by side; None: on a CUDA device
 
     @property
@@ -70,12 +75,14 @@ class Trainer:
         for place in tasks:
             yield Event(place)
         device = torch.device(self.plan.device)
-        if self.data is None:
+        if self.data is None and self.plan.data_root is not None:
             self.data = load(self.plan.data_root).to(device)
-        stackable = self.plan.stacked and all(shape(task.planned.config) for task in tasks.values())
-        yield from (self._stack if stackable else self._one_by_one)(tasks, self.data, device)
+        if self.data is not None and self.plan.stacked and all(shape(task.planned.config) for task in tasks.values()):
+            yield from self._stack(tasks, self.data, device)
+        else:
+            yield from self._one_by_one(tasks, self.data, device)
 
-    def _one_by_one(self, tasks: dict[int, Task], data: Data, device: torch.device) -> Generator[Event]:
+    def _one_by_one(self, tasks: dict[int, Task], data: Data | None, device: torch.device) -> Generator[Event]:
         from dropexp.experiment import train_run
 
         for place, task in tasks.items():

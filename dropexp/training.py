@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from dropexp import device as devices
-from dropexp import fetch
+from dropexp import fetch, plugins
 from dropexp.execute import default_jobs, execute
 from dropexp.runs import FINISHED, Row, default_runs_dir, locate, write_study
 from dropexp.study import Study, load_config
@@ -52,10 +52,12 @@ def train(
     write_study(runs_dir, study.name, study.remarks)
     if not tasks:
         return
-    root = fetch.find(None if data_dir is None else Path(data_dir)) or fetch.fetch()
+    root = None
+    if any(task.has_images for task in tasks):
+        root = fetch.find(None if data_dir is None else Path(data_dir)) or fetch.fetch()
     jobs = jobs or (1 if device == "cpu" else default_jobs(device))
     failed = []
-    with closing(execute(tasks, Plan(root, device, force), jobs)) as events:
+    with closing(execute(tasks, Plan(root, device, force, plugins.loaded()), jobs)) as events:
         for event in events:
             cell = tasks[event.task].planned.cell
             if event.row:

@@ -2,7 +2,8 @@
 
 The rules, in their order, for the family of comparisons that are printed together:
 
-BETTER, WORSE   Holm's p is below 5 % and the mean difference is at least the margin
+BETTER, WORSE   Holm's p is below 5 % and the mean difference is at least the margin;
+                HIGHER, LOWER for a metric of which neither more nor less is better
 EQUIVALENT      the two one-sided t-tests say, at 5 %, that the difference is within the margin
 DETECTABLE      Holm's p is below 5 %, but the mean difference is below the margin
 INCONCLUSIVE    all else, and always below two pairs
@@ -20,11 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dropexp import stats
-from dropexp.metrics import Unit
+from dropexp.metrics import UNITLESS, Unit
 from dropexp.stats import ALPHA
 
-_FACTOR: dict[Unit, int] = {"points": 100, "nats": 1, "s": 1}
-_DECIMALS: dict[Unit, int] = {"points": 2, "nats": 4, "s": 3}
+_FORM: dict[Unit, str] = {"points": "z.2f", "nats": "z.4f", "s": "z.3f", "squares": "z.4g", "": "z.4g"}
 
 
 class Word(StrEnum):
@@ -32,6 +32,8 @@ class Word(StrEnum):
 
     BETTER = "BETTER"
     WORSE = "WORSE"
+    HIGHER = "HIGHER"
+    LOWER = "LOWER"
     EQUIVALENT = "EQUIVALENT"
     DETECTABLE = "DETECTABLE"
     INCONCLUSIVE = "INCONCLUSIVE"
@@ -41,7 +43,8 @@ class Word(StrEnum):
 class Pair:
     """Two arms and their differences, arm minus baseline, shape (n,): one per seed that both have.
 
-    `what` names the metric and the setting, as in "test accuracy after 5 epochs". Differences of the unit
+    `what` names the metric and the setting, as in "test accuracy after 5 epochs". `higher_is_better` is None if
+    neither way is; then the arm "wins" and is told of by where it is higher. Differences of the unit
     "points" are fractions and are printed times 100. `caveat`, a sentence, ends the verdict's; `absent` says why
     there is no difference at all.
     """
@@ -50,7 +53,7 @@ class Pair:
     baseline: str
     differences: NDArray[np.float64]
     what: str
-    higher_is_better: bool
+    higher_is_better: bool | None
     unit: Unit
     caveat: str = ""
     absent: str = "they have no seed in common"
@@ -61,7 +64,7 @@ class Verdict:
     """A word, the sentence that bears it out, and its figures; what is not known is NaN or None.
 
     p             of the sign-flip test; `p_holm` is adjusted for all comparisons of two or more pairs
-    wins          share of pairs in which the arm is better, a tie half
+    wins          share of pairs in which the arm is better (or higher, where neither is better), a tie half
     p_equivalent  of a difference at or beyond the margin (TOST)
     detectable    the smallest true difference that these pairs find in 4 studies of 5, in the differences' unit
     pairs_needed  how many pairs would find one as small as the margin as often
@@ -104,8 +107,11 @@ class _Case:
         sd = stats.spread(pair.differences).sd
         self.detectable = stats.detectable(sd, self.n)
         self.pairs_needed = stats.pairs_needed(sd, margin)
-        self.gains = pair.differences if pair.higher_is_better else -pair.differences
-        self.better = self.difference.mean > 0 if pair.higher_is_better else self.difference.mean < 0
+        more = pair.higher_is_better is not False
+        self.gains = pair.differences if more else -pair.differences
+        self.better = self.difference.mean > 0 if more else self.difference.mean < 0
+        neutral = pair.higher_is_better is None
+        self.words = (Word.HIGHER, Word.LOWER) if neutral else (Word.BETTER, Word.WORSE)
 
     def verdict(self) -> Verdict:
         word, wins = self.word(), stats.win_rate(self.gains)
@@ -115,7 +121,7 @@ class _Case:
     def word(self) -> Word:
         size = abs(self.difference.mean)
         if self.p_holm < ALPHA and (size > self.margin or math.isclose(size, self.margin)):
-            return Word.BETTER if self.better else Word.WORSE
+            return self.words[0] if self.better else self.words[1]
         if self.p_equivalent < ALPHA:
             return Word.EQUIVALENT
         return Word.DETECTABLE if self.p_holm < ALPHA else Word.INCONCLUSIVE
@@ -129,7 +135,7 @@ class _Case:
             )
         if word is Word.INCONCLUSIVE:
             return f"{arm} against {baseline} in {what} is INCONCLUSIVE: {self.doubts()}"
-        side = "better" if self.better else "worse"
+        side = self.words[0 if self.better else 1].lower()
         wins = int((self.gains > 0 if self.better else self.gains < 0).sum())
         support = f"{self.estimate()}, {self.chance()}, {side} in {wins} of {self.n} pairs."
         if word is Word.DETECTABLE:
@@ -152,7 +158,7 @@ class _Case:
             small = f", and {seeds} to find one as small as {self.bound()} in 4 studies of 5" if short else ""
             said.append(
                 f"With {self.n} pairs{others} p cannot fall below {self.least_p(self.n):.3g} whatever the difference: "
-                f"BETTER and WORSE take {enough} seeds at least{small}."
+                f"{' and '.join(self.words)} take {enough} seeds at least{small}."
             )
         elif short:
             said.append(
@@ -185,14 +191,19 @@ class _Case:
         return _p(self.p_holm) + (f" (Holm, {self.family} comparisons)" if self.family > 1 else "")
 
     def bound(self) -> str:
-        return f"{self.margin * _FACTOR[self.pair.unit]:g} {self.pair.unit}"
+        return self.with_unit(f"{self.margin * self.factor():g}")
 
     def amount(self, value: float, sign: str = "") -> str:
-        return f"{self.figure(value, sign)} {self.pair.unit}"
+        return self.with_unit(self.figure(value, sign))
 
     def figure(self, value: float, sign: str = "") -> str:
-        unit = self.pair.unit
-        return f"{value * _FACTOR[unit]:{sign}z.{_DECIMALS[unit]}f}"
+        return f"{value * self.factor():{sign}{_FORM[self.pair.unit]}}"
+
+    def factor(self) -> int:
+        return 100 if self.pair.unit == "points" else 1
+
+    def with_unit(self, figure: str) -> str:
+        return figure if self.pair.unit in UNITLESS else f"{figure} {self.pair.unit}"
 
 
 def _p(p: float) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 
+from dropexp import plugins
 from dropexp.fetch import DataError
 from dropexp.runs import RunFolder
 from dropexp.trainer import Event, Plan, Task, Trainer
@@ -144,6 +145,7 @@ def _work(plan: Plan, tasks: Connection, stop: Connection) -> None:
     import torch
 
     torch.set_num_threads(1)
+    plugins.load(plan.plugins)
     _train_what_comes(Trainer(plan), tasks)
 
 

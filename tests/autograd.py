@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dropexp.scratch import Layer
+from dropexp.noise import Noise
+from dropexp.sgd import Layer
 
 
 @dataclass
@@ -17,9 +19,16 @@ class Injected:
     """A noise that is known beforehand: gives the ξ that it was given, for ever smaller batches too."""
 
     xi: Tensor
+    p: float = 0.5
+    at_eval: float = 1.0
 
     def draw(self, H: Tensor, generator: torch.Generator | None) -> Tensor:
         return self.xi[: len(H)].to(H.dtype)
+
+
+def injected(xi: Sequence[Tensor]) -> list[Noise | None]:
+    """The noises of a network that has these on its hidden layers and none on its images; none at all for no ξ."""
+    return [None, *(Injected(x) for x in xi)] if xi else []
 
 
 @dataclass

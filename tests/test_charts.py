@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import vl_convert
 from altair.typing import ChartType
-from fake_runs import publish, write_arm, write_run
+from fake_runs import publish, write_arm, write_regression, write_run
 
 from dropexp import charts, compare, drawing
 from dropexp.charts import SUFFIXES, ChartError
@@ -315,6 +315,60 @@ def test_edge_cases_draw(tmp_path: Path) -> None:
     assert {row["low"] for row in rows_of(one, "tick")} == {None}
     assert "n = 1" in one.description
     assert "no run has such figures" in charts.learning_curves(compare("gone", tmp_path)).description
+
+
+def test_losses_that_lie_far_apart_stand_on_a_logarithmic_axis_that_says_so(tmp_path: Path) -> None:
+    for seed in range(3):
+        write_regression(tmp_path, seed=seed, weight_decay=0.0, test_loss=[50.0 * (1 + seed), 20.0])
+        write_regression(tmp_path, seed=seed, weight_decay=4.0, test_loss=[2.0, 0.01 + seed])
+    comparison = compare((), tmp_path)
+    chart = charts.learning_curves(comparison)
+    scales = {(y["title"], y["scale"].get("type")) for y in channels(chart, "y") if "title" in y}
+    assert scales == {("test loss (½ · squared error), logarithmic", "log")}
+    assert all(y["scale"]["domain"][0] > 0 for y in channels(chart, "y") if "scale" in y)
+    assert all(row["low"] > 0 for row in rows_of(chart, "area"))
+    labels = {row["arm"]: row["at"] for row in rows_of(chart, "text")}
+    assert labels["scratch,weight_decay=0.0"] == pytest.approx(20.0)
+    norms = charts.learning_curves(compare((), tmp_path, metric="w_norm"))
+    assert titles(norms, "y") == {"norm of w"}  # no loss
+    charts.save(charts.overview(comparison), tmp_path / "case.svg")
+    assert "NaN" not in (tmp_path / "case.svg").read_text(encoding="utf-8")
+
+
+def test_losses_within_a_factor_of_twenty_stand_on_a_linear_axis(tmp_path: Path) -> None:
+    write_regression(tmp_path, test_loss=[19.9, 1.0])
+    assert titles(charts.learning_curves(compare((), tmp_path)), "y") == {"test loss (½ · squared error)"}
+
+
+def test_differences_without_a_better_side_say_so(tmp_path: Path) -> None:
+    for i, variant in enumerate(("none", "nn")):
+        for seed in range(3):
+            write_run(tmp_path, variant, seed, probed={"w1_norm": 12.0 + i + seed / 10})
+    comparison = compare((), tmp_path, metric="w1_norm")
+    chart = charts.differences(comparison)
+    assert titles(chart, "x") == {"difference in norm of W1"}
+    assert spec(chart)["title"]["subtitle"].endswith("grey: within ±0.003; neither side is better")
+    beside = charts.usual_curves(comparison)
+    assert beside is not None and titles(beside, "y") == {"test accuracy (fraction)"}
+    assert charts.usual_curves(compare((), tmp_path)) is None
+
+
+def test_a_line_ends_where_the_first_of_its_runs_stopped(tmp_path: Path) -> None:
+    write_run(tmp_path, "nn", 0, [0.5, 0.6, 0.7])
+    write_run(tmp_path, "nn", 1, [0.5, 0.6, 0.7, 0.9, 0.95])
+    chart = charts.learning_curves(compare((), tmp_path))
+    assert [row["epoch"] for row in rows_of(chart, "line")] == [1, 2, 3]
+    assert "ends with the shortest of its runs" in spec(chart)["title"]["subtitle"]
+
+
+def test_a_figure_printed_once_has_its_interval_drawn(tmp_path: Path) -> None:
+    for seed in range(3):
+        write_regression(tmp_path, seed=seed, test_loss=1.0 + seed / 10)
+    publish(tmp_path, "weight-decay", w_norm=20.5)
+    chart = charts.published(compare((), tmp_path))
+    (tick,) = rows_of(chart, "tick")
+    assert tick["low"] < tick["mean"] < tick["high"] < 20.5
+    assert "w_norm 20.5 at epoch 3 lies outside" in spec(chart)["description"]
 
 
 def test_thirty_arms_and_many_rows_draw(tmp_path: Path) -> None:

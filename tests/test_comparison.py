@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from fake_runs import publish, write_arm, write_run
+from fake_runs import publish, write_arm, write_regression, write_run
 from rich.console import Console
 
-from dropexp import display, tables, verdicts
+from dropexp import display, markup, tables, verdicts
 from dropexp.arms import Arm, load_runs
 from dropexp.baselines import ComparisonError, baselines
 from dropexp.comparison import ARMS, compare
@@ -357,7 +357,7 @@ def test_json_has_every_figure_in_full_and_null_for_what_is_not_known(study: Pat
     comparison = compare(runs_dir=study)
     content = json.loads(comparison.to_json(), parse_constant=pytest.fail)
     assert content["schema"] == 1
-    assert [tuple(row) for row in content["arms"]] == [ARMS] * 3
+    assert [tuple(row) for row in content["arms"]] == [(*ARMS, *METRICS, "curve")] * 3
     assert content["arms"][1]["test_acc"] == arm(comparison.arms, "nn")["test_acc"]
     assert content["arms"][1]["val_acc"] is None
     assert content["differences"][0]["pairs"] == 3
@@ -380,12 +380,12 @@ def test_formats_do_without_differences(tmp_path: Path) -> None:
     comparison = compare(runs_dir=tmp_path)
     assert json.loads(comparison.to_json())["differences"] == []
     assert len(pd.read_csv(io.StringIO(comparison.to_csv()))) == 1
-    assert "Differences" not in tables.markdown(tables.of(comparison))
+    assert "Differences" not in markup.markdown(tables.of(comparison))
 
 
 def test_markdown_has_a_header_and_a_row_per_arm(study: Path) -> None:
     comparison = compare(runs_dir=study)
-    text = tables.markdown(tables.of(comparison), comparison.notes)
+    text = markup.markdown(tables.of(comparison), comparison.notes)
     header, marks, *rows = text.split("\n\n")[1].splitlines()
     assert header.startswith("| arm | n | test accuracy |")
     assert marks.startswith("| --- | ---: |")
@@ -397,7 +397,7 @@ def test_markdown_has_a_header_and_a_row_per_arm(study: Path) -> None:
 
 def test_markdown_keeps_a_label_s_bars_and_tags_as_text(tmp_path: Path) -> None:
     write_run(tmp_path, "nn", arm="a|b<script>")
-    assert "| a\\|b&lt;script> |" in tables.markdown(tables.of(compare(runs_dir=tmp_path)))
+    assert "| a\\|b&lt;script> |" in markup.markdown(tables.of(compare(runs_dir=tmp_path)))
 
 
 @pytest.mark.parametrize("width", [None, 120, 80, 60, 20])
@@ -459,7 +459,7 @@ def test_a_long_curve_is_thinned_to_its_first_and_last_epochs(tmp_path: Path) ->
 def test_latex_has_booktabs_rows_and_no_bars(study: Path) -> None:
     write_arm(study, "nn", [0.8], arm="50% & more_", lr=0.1)
     comparison = compare(runs_dir=study)
-    text = tables.latex(tables.of(comparison), comparison.notes)
+    text = markup.latex(tables.of(comparison), comparison.notes)
     assert text.count(r"\toprule") == text.count(r"\bottomrule") == 3
     assert r"50\% \& more\_ & 1 & 0.8000" in text
     assert r"0.8400 $\pm$ 0.0300" in text
@@ -734,6 +734,167 @@ def test_thousands_of_arms_are_judged_in_seconds() -> None:
     judged = verdicts.judge(family, 0.003)
     assert time.perf_counter() - began < 6  # 10 s when Holm was taken anew for each rule of each arm
     assert "take 17 seeds at least" in judged[0].sentence
+
+
+# what probes measure
+
+
+@pytest.fixture
+def probed(tmp_path: Path) -> Path:
+    for variant, zeros in (("none", 0.4), ("nn", 0.5)):
+        for seed in range(7):
+            figures = {"h1_zero": zeros + seed / 1000, "mc_acc": 0.8 + zeros / 10, "ece": zeros / 10, "odd": 1.0}
+            write_run(tmp_path, variant, seed, probed=figures)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("metric", "difference", "verdict"),
+    [("h1_zero", 0.1, "HIGHER"), ("mc_acc", 0.01, "BETTER"), ("ece", 0.01, "WORSE"), ("odd", 0.0, "EQUIVALENT")],
+)
+def test_any_column_of_a_table_can_be_compared(probed: Path, metric: str, difference: float, verdict: str) -> None:
+    comparison = compare(runs_dir=probed, metric=metric)
+    nn = arm(comparison.differences, "nn")
+    assert nn["difference"] == pytest.approx(difference)
+    assert nn["verdict"] == verdict
+    last = comparison.arms["mean"][1]
+    assert arm(comparison.arms, "nn")["curve"] == pytest.approx([2 * last, last])
+
+
+def test_what_probes_measured_is_in_every_table(probed: Path) -> None:
+    assert load_runs("dropout", probed)["ece"].notna().all()
+    comparison = compare(runs_dir=probed)
+    assert list(comparison.arms)[-5:] == ["h1_zero", "mc_acc", "ece", "odd", "curve"]
+    assert comparison.curves["h1_zero"].notna().all() and comparison.runs["mc_acc"].notna().all()
+    (further,) = [table for table in tables.of(comparison) if table.kind == "further"]
+    assert list(further.headers) == ["arm", "h1_zero", "mc_acc", "ece", "odd"]
+    assert list(further.rows[1]) == ["nn", "0.503", "0.8500", "0.0500", "1"]
+    assert "h1_zero: share of zeros in h1" in further.legend
+    assert require(comparison, "nn.h1_zero <= 0.6") is None
+    assert require(comparison, "none.h1_zero >= 0.6") == "none.h1_zero is 0.4030 (mean of 7), not >= 0.6"
+
+
+def test_an_arm_without_a_probe_lacks_its_figures_and_no_others(probed: Path) -> None:
+    write_arm(probed, "scratch", [0.8, 0.81])
+    comparison = compare(runs_dir=probed, metric="h1_zero")
+    assert math.isnan(arm(comparison.arms, "scratch")["h1_zero"])
+    assert arm(comparison.arms, "scratch")["test_acc"] == pytest.approx(0.805)
+    assert said(comparison.notes, "scratch: no share of zeros in h1 is known of seed 0, 1")
+
+
+def test_an_unknown_metric_is_answered_with_those_that_the_runs_have(probed: Path) -> None:
+    with pytest.raises(ComparisonError) as error:
+        compare(runs_dir=probed, metric="h2_zero")
+    assert str(error.value).endswith("clean_train_loss, gap, seconds, h1_zero, mc_acc, ece, odd")  # and no val_acc
+
+
+# linear regression
+
+
+def write_decays(runs_dir: Path, *decays: float, variant: str = "scratch", **more: Any) -> None:
+    for decay in decays:
+        for seed in range(7):
+            loss = (1 + seed / 100) / (1 + decay)
+            write_regression(runs_dir, variant, seed, loss, weight_decay=decay, **more)
+
+
+def test_a_regression_is_compared_by_its_test_loss_to_the_arm_without_weight_decay(tmp_path: Path) -> None:
+    write_decays(tmp_path, 0.005, 0.0, 4.0)
+    write_decays(tmp_path, 0.0, 4.0, variant="nn")
+    comparison = compare(runs_dir=tmp_path)
+    assert comparison.what == "test loss after 3 epochs"
+    assert {(row["arm"], row["baseline"]) for row in comparison.differences.to_dict("records")} == {
+        ("nn,weight_decay=4.0", "nn,weight_decay=0.0"),
+        ("scratch,weight_decay=0.005", "scratch,weight_decay=0.0"),
+        ("scratch,weight_decay=4.0", "scratch,weight_decay=0.0"),
+    }
+    assert arm(comparison.differences, "scratch,weight_decay=4.0")["verdict"] == "BETTER"
+    assert not said(comparison.findings, "differs from")  # in nothing but what is studied
+    assert not said(comparison.findings, "nats")
+
+
+def test_a_penalty_on_absolute_weights_is_compared_with_none_too(tmp_path: Path) -> None:
+    write_decays(tmp_path, 0.0)
+    write_decays(tmp_path, 0.0, l1=0.1)
+    write_decays(tmp_path, 4.0, lr=0.01)
+    comparison = compare(runs_dir=tmp_path)
+    assert set(comparison.differences["baseline"]) == {"scratch,l1=0.0,lr=0.003,weight_decay=0.0"}
+    assert said(comparison.findings, "differs from scratch,l1=0.0,lr=0.003,weight_decay=0.0 in lr (0.01, 0.003) too.")
+
+
+def test_a_regression_whose_arms_all_decay_asks_for_a_baseline(tmp_path: Path) -> None:
+    write_decays(tmp_path, 0.005, 4.0)
+    comparison = compare(runs_dir=tmp_path)
+    assert comparison.differences.empty
+    assert said(comparison.notes, "weight-decay: no arm without weight decay; --baseline ARM names one")
+    assert len(compare(runs_dir=tmp_path, baseline="scratch,weight_decay=0.005").differences) == 1
+
+
+def test_the_arms_of_a_regression_have_the_columns_that_its_runs_have(tmp_path: Path) -> None:
+    write_decays(tmp_path, 0.0, 4.0)
+    (arms, *_) = tables.of(compare(runs_dir=tmp_path))
+    assert list(arms.headers) == ["arm", "n", "test loss", "train\nloss", "‖w‖", "s/epoch", "by epoch"]
+    assert list(arms.rows[0][2:5]) == ["1.03 ± 0.0216", "0.515", "10.15"]
+    write_decays(tmp_path, 1.0, validation=True)
+    (arms, *_) = tables.of(compare(runs_dir=tmp_path, metric="w_norm"))
+    assert list(arms.headers)[2:6] == ["norm of w", "test\nloss", "validation\nloss", "train\nloss"]
+    content = json.loads(compare(runs_dir=tmp_path).to_json(), parse_constant=pytest.fail)
+    assert "test_acc" not in content["arms"][0]
+
+
+def test_runs_of_two_tasks_are_not_compared(study: Path) -> None:
+    write_decays(study, 0.0)
+    with pytest.raises(ComparisonError) as error:
+        compare(runs_dir=study)
+    for part in ("fashion-mnist (dropout)", "linear-regression (weight-decay)", "--filter task=linear-regression"):
+        assert part in str(error.value)
+    assert compare(runs_dir=study, where={"task": "linear-regression"}).metric.name == "test_loss"
+    assert compare(runs_dir=study, where={"task": "fashion-mnist"}).metric.name == "test_acc"  # older runs say no task
+    assert compare("dropout", study).metric.name == "test_acc"
+
+
+def test_runs_of_two_tasks_are_listed_together(study: Path) -> None:
+    write_regression(study, test_loss=0.125)
+    listing = tables.runs(load_runs(runs_dir=study))
+    assert list(listing.headers) == ["state", "arm", "seed", "epoch", "test\naccuracy", "test\nloss", "path"]
+    (regression,) = [row for row in listing.rows if "weight-decay" in row[1]]
+    assert list(regression[4:6]) == ["-", "0.1250"]
+
+
+def test_the_best_epoch_of_a_regression_is_that_of_its_lowest_loss(tmp_path: Path) -> None:
+    write_regression(tmp_path, test_loss=[3.0, 1.0, 2.0], validation=True)
+    comparison = compare(runs_dir=tmp_path, at="best-val")
+    assert list(comparison.runs["epoch"]) == [2]
+    assert comparison.what == "test loss at the epoch of best validation loss"
+
+
+# runs that stopped early
+
+
+def test_means_by_epoch_go_as_far_as_all_runs_of_an_arm(tmp_path: Path) -> None:
+    write_run(tmp_path, "none", 0, [0.5, 0.6, 0.7])
+    write_run(tmp_path, "none", 1, [0.6, 0.7, 0.8, 0.9, 0.95])
+    write_arm(tmp_path, "nn", [0.8, 0.8])
+    publish(tmp_path, arm="none", test_acc=[0.5, 0.6, 0.7, 0.8])
+    comparison = compare(runs_dir=tmp_path)
+    assert arm(comparison.arms, "none")["curve"] == pytest.approx([0.55, 0.65, 0.75])
+    assert said(comparison.notes, "none: its runs have 3 to 5 epochs", "go to epoch 3")
+    assert not said(comparison.notes, "nn: its runs")
+    assert list(comparison.published["n"]) == [2, 2, 2, 0]
+
+
+def test_the_last_epoch_is_each_run_s_own(tmp_path: Path) -> None:
+    for variant in ("none", "nn"):
+        write_run(tmp_path, variant, 0, [0.5, 0.6, 0.7])
+        write_run(tmp_path, variant, 1, [0.6, 0.7, 0.8, 0.9])
+    comparison = compare(runs_dir=tmp_path)
+    assert comparison.what == "test accuracy at the last epoch of each run"
+    assert arm(comparison.arms, "nn")["mean"] == pytest.approx(0.8)
+    assert list(comparison.runs["epoch"]) == [3, 4, 3, 4]
+    assert arm(comparison.differences, "nn")["pairs"] == 2
+    fourth = compare(runs_dir=tmp_path, at=4)
+    assert list(fourth.arms["n"]) == [1, 1]
+    assert said(fourth.notes, "nn: seed 0 left out", "3 epochs, not 4")
 
 
 # runs

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 
 from dropexp.config import Config, digest
 from dropexp.study import load_config
+from dropexp.variants import LINREG_KEYS, VARIANTS
 
 
 def config(**keys: Any) -> Config:
@@ -25,15 +26,27 @@ def name_of(one: Config, device_kind: str = "cpu") -> str:
 def test_the_defaults_are_the_books() -> None:
     assert config(variant="nn").model_dump() == {
         "variant": "nn",
+        "task": "fashion-mnist",
         "seed": 0,
         "hidden": [256, 256],
         "drop_probs": [0.2, 0.5],
+        "input_drop_prob": 0.0,
+        "input_noise_std": 0.0,
+        "placement": "after",
+        "drop_schedule": "constant",
+        "drop_epochs": None,
         "lr": 0.5,
         "epochs": 5,
         "batch_size": 256,
         "sgd": "mean",
         "momentum": 0.0,
         "weight_decay": 0.0,
+        "nesterov": False,
+        "l1": 0.0,
+        "max_norm": None,
+        "label_smoothing": 0.0,
+        "lr_schedule": "constant",
+        "early_stopping": None,
         "init": "normal",
         "init_std": 0.01,
         "init_bias": "zeros",
@@ -42,6 +55,7 @@ def test_the_defaults_are_the_books() -> None:
         "noise_at_eval": False,
         "fused": True,
         "precision": "float32",
+        "probes": [],
         "eval_train": True,
         "train_size": None,
         "validation_size": 0,
@@ -70,6 +84,13 @@ WRONG: list[tuple[str, Any]] = [
     ("drop_probs", [-0.1, 0.5]),
     ("drop_probs", [0.2, float("nan")]),
     ("drop_probs", [0.2]),
+    ("task", "mnist"),
+    ("input_drop_prob", 1.1),
+    ("input_noise_std", -0.1),
+    ("placement", "around"),
+    ("drop_schedule", "never"),
+    ("drop_epochs", -1),
+    ("drop_epochs", 2.5),
     ("lr", 0),
     ("lr", float("inf")),
     ("lr", float("nan")),
@@ -81,6 +102,15 @@ WRONG: list[tuple[str, Any]] = [
     ("momentum", 1),
     ("momentum", -0.1),
     ("weight_decay", -1e-4),
+    ("nesterov", 1),
+    ("nesterov", True),  # without momentum
+    ("l1", -1e-5),
+    ("max_norm", 0),
+    ("label_smoothing", 1),
+    ("label_smoothing", -0.1),
+    ("lr_schedule", "linear"),
+    ("early_stopping", 0),
+    ("early_stopping", 3),  # without validation rows
     ("init", "zeros"),
     ("init_std", -0.01),
     ("init_bias", "ones"),
@@ -88,6 +118,11 @@ WRONG: list[tuple[str, Any]] = [
     ("output_relu", 1),
     ("noise_at_eval", "yes"),
     ("fused", None),
+    ("probes", "weight_norms"),
+    ("probes", ["weights"]),
+    ("probes", [{"mc": 0}]),
+    ("probes", [{"mc": True}]),
+    ("probes", [{"mc": 50, "k": 1}]),
     ("eval_train", 0),
     ("train_size", 9),
     ("train_size", 60_001),
@@ -110,8 +145,14 @@ def test_the_schema_refuses(key: str, value: Any) -> None:
         ("seed", 2**63 - 1),
         ("hidden", [1]),
         ("drop_probs", [0, 1]),
+        ("input_drop_prob", 1),
+        ("input_noise_std", 0),
+        ("drop_epochs", 0),
         ("lr", 100),
         ("momentum", 0.999),
+        ("l1", 0),
+        ("max_norm", 1e-9),
+        ("label_smoothing", 0.999),
         ("init_std", 0),
         ("train_size", 10),
         ("train_size", 60_000),
@@ -144,6 +185,59 @@ def test_the_mask_of_2019_is_not_for_nn(variant: str) -> None:
     assert config(variant=variant, mask="randn-2019")
     with pytest.raises(ValidationError, match="not for nn"):
         config(variant="nn", mask="randn-2019")
+
+
+@pytest.mark.parametrize("mask", ["per-batch", "randn-2019"])
+def test_nn_draws_masks_of_its_own(mask: str) -> None:
+    with pytest.raises(ValidationError, match="not for nn"):
+        config(variant="nn", mask=mask)
+
+
+@pytest.mark.parametrize("variant", ["unscaled", "classic"])
+def test_the_slip_of_2019_is_one_of_scaled_dropout(variant: str) -> None:
+    assert config(variant=variant, mask="per-batch")
+    with pytest.raises(ValidationError, match="a slip of scaled dropout"):
+        config(variant=variant, mask="randn-2019")
+
+
+@pytest.mark.parametrize("keys", [{"drop_probs": [0.5, 1]}, {"input_drop_prob": 1}])
+def test_gaussian_noise_takes_no_probability_of_1(keys: dict[str, Any]) -> None:
+    assert config(variant="scratch", **keys)
+    with pytest.raises(ValidationError, match="under 1, since its variance"):
+        config(variant="gaussian", **keys)
+
+
+@pytest.mark.parametrize("schedule", ["early", "late", "curriculum", "random"])
+def test_classic_dropout_has_one_probability_to_make_up_for(schedule: str) -> None:
+    assert config(variant="unscaled", drop_schedule=schedule)
+    with pytest.raises(ValidationError, match="one keep probability at test time"):
+        config(variant="classic", drop_schedule=schedule)
+
+
+def test_the_mask_of_2019_cannot_be_turned_off_by_a_schedule() -> None:
+    with pytest.raises(ValidationError, match="drops where p = 0 is asked for too"):
+        config(variant="scratch", mask="randn-2019", drop_schedule="early")
+
+
+def test_a_schedule_cannot_turn_after_the_last_epoch() -> None:
+    assert config(variant="nn", drop_schedule="early", drop_epochs=5)
+    assert config(variant="nn", drop_epochs=6)  # not used
+    with pytest.raises(ValidationError, match="drop_epochs = 6 are more than epochs = 5"):
+        config(variant="nn", drop_schedule="early", drop_epochs=6)
+
+
+def test_nesterov_takes_momentum_and_early_stopping_validation_rows() -> None:
+    assert config(variant="nn", nesterov=True, momentum=0.9, early_stopping=1, validation_size=1)
+    with pytest.raises(ValidationError, match="takes a momentum over 0"):
+        config(variant="nn", nesterov=True)
+    with pytest.raises(ValidationError, match="takes validation rows"):
+        config(variant="nn", early_stopping=1)
+
+
+def test_linear_regression_is_for_two_variants() -> None:
+    assert config(variant="nn", task="linear-regression").drop_probs == [0.2, 0.5]
+    with pytest.raises(ValidationError, match="use scratch or nn"):
+        config(variant="none", task="linear-regression")
 
 
 def test_the_textbook_page_knows_no_bfloat16() -> None:
@@ -179,15 +273,27 @@ def test_a_name_is_eight_hexadecimal_digits_of_what_differs() -> None:
 
 
 OTHER: dict[str, Any] = {
+    "task": "linear-regression",
     "seed": 1,
     "hidden": [256, 128],
     "drop_probs": [0.2, 0.4],
+    "input_drop_prob": 0.1,
+    "input_noise_std": 0.1,
+    "placement": "before",
+    "drop_schedule": "late",
+    "drop_epochs": 1,
     "lr": 0.1,
     "epochs": 6,
     "batch_size": 128,
     "sgd": "book",
     "momentum": 0.9,
     "weight_decay": 0.1,
+    "nesterov": True,
+    "l1": 1e-5,
+    "max_norm": 3.0,
+    "label_smoothing": 0.1,
+    "lr_schedule": "cosine",
+    "early_stopping": 3,
     "init": "torch",
     "init_std": 0.1,
     "init_bias": "normal",
@@ -196,6 +302,7 @@ OTHER: dict[str, Any] = {
     "noise_at_eval": True,
     "fused": False,
     "precision": "bf16",
+    "probes": ["weight_norms", {"mc": 50}],
     "eval_train": False,
     "train_size": 1000,
     "validation_size": 1000,
@@ -206,17 +313,56 @@ def test_every_key_is_tried() -> None:
     assert set(OTHER) == set(Config.model_fields) - {"variant"}
 
 
+NEEDED: dict[str, dict[str, Any]] = {  # the keys without which another has no meaning
+    "drop_epochs": {"drop_schedule": "late"},
+    "nesterov": {"momentum": 0.9},
+    "early_stopping": {"validation_size": 1000},
+}
+
+
 @pytest.mark.parametrize("key", OTHER)
 def test_every_key_that_a_variant_uses_changes_its_name(key: str) -> None:
-    assert name_of(config(variant="scratch", **{key: OTHER[key]})) != name_of(config(variant="scratch"))
+    needed = NEEDED.get(key, {})
+    assert name_of(config(variant="scratch", **needed, **{key: OTHER[key]})) != name_of(
+        config(variant="scratch", **needed)
+    )
 
 
 @pytest.mark.parametrize(
     ("variant", "key"),
-    [("none", "drop_probs"), ("none", "mask"), ("none", "noise_at_eval"), ("nn", "fused")],
+    [
+        ("none", "drop_probs"),
+        ("none", "input_drop_prob"),
+        ("none", "mask"),
+        ("none", "placement"),
+        ("none", "drop_schedule"),
+        ("none", "noise_at_eval"),
+        ("nn", "fused"),
+        ("scratch", "drop_epochs"),  # without a schedule
+        ("gaussian", "mask"),
+        ("three-point", "mask"),
+        ("dropconnect", "mask"),
+        ("dropconnect", "placement"),
+        ("dropconnect-unscaled", "mask"),
+        ("dropconnect-unscaled", "placement"),
+    ],
 )
 def test_a_key_that_a_variant_does_not_use_changes_nothing(variant: str, key: str) -> None:
     assert name_of(config(variant=variant, **{key: OTHER[key]})) == name_of(config(variant=variant))
+
+
+def test_noise_on_the_images_is_left_on_at_eval_without_dropout_too() -> None:
+    names = {
+        name_of(config(variant="none", input_noise_std=0.1, noise_at_eval=noise_at_eval))
+        for noise_at_eval in (False, True)
+    }
+    assert len(names) == 2
+
+
+@pytest.mark.parametrize("key", sorted(set(OTHER) - LINREG_KEYS))
+def test_a_key_of_the_network_changes_nothing_for_linear_regression(key: str) -> None:
+    keys = {"variant": "scratch", "task": "linear-regression"}
+    assert name_of(config(**keys, **{key: OTHER[key]})) == name_of(config(**keys))
 
 
 @pytest.mark.parametrize("init_bias", ["torch", "zeros"])
@@ -237,8 +383,8 @@ def test_a_deviation_from_which_weights_or_biases_are_drawn_changes_the_name(ini
 
 
 def test_variants_and_kinds_of_device_have_names_of_their_own() -> None:
-    names = {name_of(config(variant=v), d) for v in ("none", "nn", "scratch") for d in ("cpu", "cuda")}
-    assert len(names) == 6
+    names = {name_of(config(variant=v), d) for v in VARIANTS for d in ("cpu", "cuda")}
+    assert len(names) == 2 * len(VARIANTS) == 18
 
 
 def test_a_default_that_is_spelled_out_changes_nothing() -> None:
@@ -250,13 +396,13 @@ def test_a_default_that_is_spelled_out_changes_nothing() -> None:
 class Later(Config):
     """The schema of a later version, with one key more."""
 
-    label_smoothing: float = Field(0.0, ge=0, description="a number, 0 or more")
+    depth: int = Field(0, ge=0, description="a whole number, 0 or more")
 
 
 @pytest.mark.parametrize(("keys", "expected"), GOLDEN)
 def test_a_key_of_a_later_version_renames_no_run(keys: dict[str, Any], expected: str) -> None:
     assert name_of(Later(**keys)) == expected
-    assert name_of(Later(**keys, label_smoothing=0.1)) != expected
+    assert name_of(Later(**keys, depth=1)) != expected
 
 
 @pytest.mark.parametrize(("keys", "expected"), GOLDEN)
@@ -269,5 +415,7 @@ def test_a_resolved_config_loads_to_the_same_run(keys: dict[str, Any], expected:
 
 
 def test_settings_can_be_written_as_json() -> None:
-    settings = config(variant="scratch", **OTHER | {"fused": True}).settings("cpu")  # the page knows no bf16
+    every = OTHER | {"task": "fashion-mnist", "mask": "per-batch", "fused": True}  # the page knows no bf16
+    settings = config(variant="scratch", **every).settings("cpu")
+    assert settings.keys() == OTHER.keys() - {"task", "fused"} | {"variant", "device"}
     assert json.loads(json.dumps(settings)) == settings

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from dropexp.config import PROBES
 from dropexp.configfile import NAME_RULE, ConfigFile
+from dropexp.variants import VARIANTS
 from dropexp.yamlfile import ConfigError
+
+NAMES = ", ".join(VARIANTS)
+MC = "and mc: K for the mean of K passes"
 
 
 def read(text: str, *settings: str, seeds: str | None = None) -> ConfigFile:
@@ -57,9 +62,9 @@ def test_a_file_without_keys_is_named(text: str) -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("variant: dropout", "variant = 'dropout' is not one of none, nn, scratch"),
-        ("variant: no", "variant = 'no' is not one of none, nn, scratch"),
-        ("variant: false", "variant = false is not one of none, nn, scratch"),
+        ("variant: dropout", f"variant = 'dropout' is not one of {NAMES}"),
+        ("variant: no", f"variant = 'no' is not one of {NAMES}"),
+        ("variant: false", f"variant = false is not one of {NAMES}"),
         ("seed: true", "seed = true is not a whole number, 0 or more"),
         ("seed: -1", "seed = -1 is not a whole number, 0 or more"),
         ("seed: 010", "seed = 10.0 is not a whole number, 0 or more"),
@@ -91,7 +96,22 @@ def test_a_file_without_keys_is_named(text: str) -> None:
         ("init: zeros", "init = 'zeros' is not normal or torch (nn.Linear's own)"),
         ("init_std: x", "init_std = 'x' is not a number, 0 or more"),
         ("init_bias: ones", "init_bias = 'ones' is not one of zeros, normal, torch"),
-        ("mask: randn", "mask = 'randn' is not one of rand, randn-2019"),
+        ("mask: randn", "mask = 'randn' is not one of rand, randn-2019, per-batch"),
+        ("task: mnist", "task = 'mnist' is not fashion-mnist or linear-regression"),
+        ("input_drop_prob: 2", "input_drop_prob = 2 is not a probability (0 ≤ p ≤ 1)"),
+        ("input_noise_std: -1", "input_noise_std = -1 is not a number, 0 or more"),
+        ("placement: around", "placement = 'around' is not after or before (the ReLU)"),
+        ("drop_schedule: x", "drop_schedule = 'x' is not one of constant, early, late, curriculum, random"),
+        ("drop_epochs: -1", "drop_epochs = -1 is not a whole number, 0 or more"),
+        ("nesterov: 1", "nesterov = 1 is not true or false"),
+        ("l1: -1", "l1 = -1 is not a number, 0 or more"),
+        ("max_norm: 0", "max_norm = 0 is not a number greater than 0"),
+        ("label_smoothing: 1", "label_smoothing = 1 is not a number from 0 to under 1"),
+        ("lr_schedule: linear", "lr_schedule = 'linear' is not one of constant, step, cosine"),
+        ("early_stopping: 0", "early_stopping = 0 is not a whole number of epochs, 1 or more"),
+        ("probes: calibration", "probes = 'calibration' is not a list of probes, such as [weight_norms, mc: 50]"),
+        ("probes: [calibration, mc]", f"probes[1] = 'mc' is not a probe; there are {', '.join(PROBES)}, {MC}"),
+        ("probes: [mc: 0]", f"probes[0] = {{'mc': 0}} is not a probe; there are {', '.join(PROBES)}, {MC}"),
         ("output_relu: 1", "output_relu = 1 is not true or false"),
         ("noise_at_eval: x", "noise_at_eval = 'x' is not true or false"),
         ("fused: 0", "fused = 0 is not true or false"),
@@ -116,7 +136,7 @@ def test_a_wrong_value_is_named_with_its_line_and_what_is_allowed(line: str, pro
         ("seed: [0, 1]", "seed = [0, 1] is not a whole number, 0 or more"),
         ("lr: [0.1, 0.5]", "lr = [0.1, 0.5] is not a number greater than 0"),
         ("epochs: 1..3", "epochs = '1..3' is not a whole number, 1 or more"),
-        ("variant: [none, nn]", "variant = ['none', 'nn'] is not one of none, nn, scratch"),
+        ("variant: [none, nn]", f"variant = ['none', 'nn'] is not one of {NAMES}"),
         ("fused: [true, false]", "fused = [True, False] is not true or false"),
     ],
 )
@@ -141,7 +161,7 @@ def test_a_long_value_is_cut_short() -> None:
 @pytest.mark.parametrize("key", ["xyzzy", "on", "2020-01-01"])
 def test_an_unknown_key_that_is_near_to_none_lists_the_keys(key: str) -> None:
     (problem,) = problems(f"variant: nn\n{key}: 1\n")
-    assert problem.startswith(f"study.yaml:2: unknown key {key!r}; the keys are variant, seed, hidden, ")
+    assert problem.startswith(f"study.yaml:2: unknown key {key!r}; the keys are variant, task, seed, hidden, ")
     assert problem.endswith("name, matrix, arms, published")
 
 
@@ -295,6 +315,7 @@ def test_published_figures_are_read() -> None:
     text = "variant: nn\npublished: {arm: nn, source: a book, loss: [1], loss_scale: 256, test_acc: [0.5, 0.6]}\n"
     figures = {"arm": "nn", "source": "a book", "loss": [1.0], "loss_scale": 256.0, "test_acc": [0.5, 0.6]}
     assert read(text).published == figures
+    assert read("variant: nn\npublished: {w_norm: 12.12}\n").published == {"w_norm": 12.12}
 
 
 @pytest.mark.parametrize(
@@ -309,7 +330,11 @@ def test_published_figures_are_read() -> None:
         ("loss_scale: 0", "published.loss_scale = 0 is not a number greater than 0"),
         ("train_acc: [.nan]", "published.train_acc = [nan] is not a list of numbers, one per epoch"),
         ("test_acc: [true]", "published.test_acc = [True] is not a list of numbers, one per epoch"),
-        ("los: [1]", "unknown key 'los'; the keys of published are arm, source, loss, loss_scale, train_acc, test_acc"),
+        ("w_norm: [1]", "published.w_norm = [1] is not a number, the norm of the weights at the end"),
+        (
+            "los: [1]",
+            "unknown key 'los'; the keys of published are arm, source, loss, loss_scale, train_acc, test_acc, w_norm",
+        ),
     ],
 )
 def test_a_wrong_published_figure_is_named(line: str, problem: str) -> None:

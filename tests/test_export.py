@@ -98,6 +98,13 @@ def test_tensorboard_reads_back_every_column_by_epoch(tmp_path: Path, runs_dir: 
     assert accuracies(out / "another" / other.path.name) == [(1, 0.7), (2, 0.8)]
 
 
+def test_tensorboard_has_what_probes_measured(tmp_path: Path, runs_dir: Path) -> None:
+    run = write_run(runs_dir, "nn", test_acc=[0.7, 0.8], probed={"h1_zero": 0.25})
+    exported_to(tmp_path, runs_dir)
+    scalars = reader(tmp_path / "dropout" / run.path.name).Scalars("h1_zero")
+    assert [event.value for event in scalars] == [0.5, 0.25]
+
+
 def test_tensorboard_knows_the_config(tmp_path: Path, runs_dir: Path) -> None:
     run = write_run(runs_dir, "nn", 3, train_size=None)
     exported_to(tmp_path, runs_dir)

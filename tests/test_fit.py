@@ -15,7 +15,7 @@ from torch import Tensor
 from dropexp import products
 from dropexp.config import Config
 from dropexp.fit import EpochRecord, evaluate, fit, score, train_epoch
-from dropexp.variants import Network, build
+from dropexp.variants import VARIANTS, Network, build
 
 CORRECT = 20.0  # an output far above the others: its loss is nearly 0
 
@@ -23,25 +23,35 @@ CORRECT = 20.0  # an output far above the others: its loss is nearly 0
 class Witness:
     """A network that learns nothing and remembers what it was shown; each row's one feature is its number."""
 
+    noise_at_eval = False
+
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
         self.labels: dict[int, int] = {}
         self.rates: list[float] = []
+        self.done: list[float] = []
         self.evaluated: list[int] = []
         self.outputs = torch.zeros(0)
 
-    def step(self, X: Tensor, y: Tensor, lr: float) -> Tensor:
+    def step(self, X: Tensor, y: Tensor, lr: float, done: float = 0.0) -> Tensor:
         rows = [int(x) for x in X[:, 0]]
         self.batches.append(rows)
         self.labels |= dict(zip(rows, y.tolist(), strict=True))
         self.rates.append(lr)
+        self.done.append(done)
         self.outputs = self.outputs.resize_(0).resize_(len(X), 10).zero_()  # the same memory in every step
         self.outputs[range(len(X)), X[:, 0].long() % 10] = CORRECT
         return self.outputs
 
-    def logits(self, X: Tensor) -> Tensor:
+    def logits(self, X: Tensor, generator: torch.Generator | None = None) -> Tensor:
         self.evaluated.append(len(X))
         return torch.zeros(len(X), 10)
+
+    def hidden(self, X: Tensor, generator: torch.Generator | None = None) -> list[Tensor]:
+        return []
+
+    def weights(self) -> list[Tensor]:
+        return []
 
     def state(self) -> dict[str, Any]:
         return {}
@@ -53,7 +63,7 @@ class Witness:
 class Diverging(Witness):
     """Its outputs are not finite from the second epoch on."""
 
-    def step(self, X: Tensor, y: Tensor, lr: float) -> Tensor:
+    def step(self, X: Tensor, y: Tensor, lr: float, done: float = 0.0) -> Tensor:
         outputs = super().step(X, y, lr)
         return outputs if len(self.batches) == 1 else outputs * math.nan
 
@@ -211,6 +221,21 @@ def test_the_rate_is_the_one_given() -> None:
     assert {record.lr for record in records} == {0.125}
 
 
+def test_the_rate_of_an_epoch_is_what_the_schedule_makes_of_it() -> None:
+    network = Witness()
+    records = list(trained(network, epochs=3, lr_schedule=lambda epoch, epochs: epoch / epochs))
+    assert [record.lr for record in records] == pytest.approx([0.5 / 3, 1 / 3, 0.5])
+    assert network.rates == [record.lr for record in records for _ in range(2)]  # both batches of each epoch
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_step_is_told_which_share_of_the_training_is_over(before: int) -> None:
+    """By rows, so that a smaller last batch counts as what it is; epochs done before count as well."""
+    network = Witness()
+    list(trained(network, n=400, epochs=2, batch_size=300, done=before))
+    assert network.done == [0.0, 0.375, 0.5, 0.875][2 * before :]
+
+
 # Epochs
 
 
@@ -258,9 +283,11 @@ def real_rows(n: int) -> tuple[Tensor, Tensor]:
     return torch.rand(n, 784, generator=order(3)) + (torch.arange(784) % 10 == y[:, None]), y
 
 
-def real_fit(network: Network, route: str, seed: int = 0) -> Iterator[EpochRecord]:
+def real_fit(
+    network: Network, route: str, seed: int = 0, *, batch_size: int = 64, epochs: int = 3
+) -> Iterator[EpochRecord]:
     train, test = real_rows(352), real_rows(100)
-    return fit(network, train, test, lr=0.1, batch_size=64, epochs=3, order=order(seed), route=route)
+    return fit(network, train, test, lr=0.1, batch_size=batch_size, epochs=epochs, order=order(seed), route=route)
 
 
 @pytest.mark.parametrize("variant", ["none", "nn", "scratch"])
@@ -283,6 +310,27 @@ def test_a_real_network_learns(variant: str) -> None:
     records = list(real_fit(real(variant), products.route()))
     assert records[-1].test_loss < records[0].test_loss
     assert records[-1].test_acc > 0.5
+
+
+REGULARISED = {
+    **{"input_drop_prob": 0.1, "input_noise_std": 0.1, "label_smoothing": 0.1, "lr_schedule": "cosine"},
+    **{"momentum": 0.9, "nesterov": True, "weight_decay": 1e-3, "l1": 1e-5, "max_norm": 1.0},
+}
+
+
+@pytest.mark.parametrize("placement", ["after", "before"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_regularised_training_has_the_same_bits_on_one_thread_and_on_two(variant: str, placement: str) -> None:
+    keys = {"variant": variant, "hidden": [256, 64], "init": "torch", "placement": placement, **REGULARISED}
+    before, ends = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            network = build(Config.model_validate(keys), order(1), order(2))
+            ends.append([figures(record) for record in real_fit(network, products.route(), batch_size=256, epochs=2)])
+    finally:
+        torch.set_num_threads(before)
+    assert ends[0] == ends[1]
 
 
 def figures(record: EpochRecord) -> EpochRecord:

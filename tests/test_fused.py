@@ -6,13 +6,15 @@ import math
 
 import pytest
 import torch
-from autograd import Injected, problem, reference, worst_error
+from autograd import injected, problem, reference, worst_error
 from torch import Tensor
 
 from dropexp import fused, products, scratch
-from dropexp.fused import BitMask
-from dropexp.noise import Inverted
-from dropexp.scratch import SGD
+from dropexp.masks import BitMask
+from dropexp.noise import Classic, Inverted, Noise, Randn2019, Unscaled
+from dropexp.schedules import curriculum
+from dropexp.scratch import On
+from dropexp.sgd import SGD
 
 GENERATOR = torch.Generator()
 ROUTES = list(dict.fromkeys([products.PLAIN, products.route()]))
@@ -40,7 +42,7 @@ def test_page_and_fused_step_have_autograds_loss_and_gradients_in_float32(
         for kind in (scratch.MLP, fused.MLP):
             net = kind(
                 [(W.clone(), b.clone()) for W, b in layers],
-                [Injected(x) for x in xi],
+                injected(xi),
                 GENERATOR,
                 SGD(momentum=0.9),
             )
@@ -59,7 +61,7 @@ def test_page_and_fused_step_have_autograds_loss_and_gradients_in_float32(
 def test_two_updates_are_those_of_autograds_gradients(kind: type[scratch.MLP], sgd: SGD, route: str) -> None:
     layers, X, y, xi = problem([784, 256, 256, 10], 256)
     grads = reference(layers, X, y, xi).grads
-    net = kind([(W.clone(), b.clone()) for W, b in layers], [Injected(x) for x in xi], GENERATOR, sgd)
+    net = kind([(W.clone(), b.clone()) for W, b in layers], injected(xi), GENERATOR, sgd)
     lr = 10.0  # so that rounding is measured in the step, not in the weights
     with products.using(route):
         net.step(X, y, 0.0)  # moves nothing, but the velocity
@@ -75,14 +77,14 @@ def test_two_updates_are_those_of_autograds_gradients(kind: type[scratch.MLP], s
 def test_a_relu_on_the_outputs_stops_the_gradient_where_it_is_zero(kind: type[scratch.MLP]) -> None:
     layers, X, y, xi = problem([784, 64, 10], 256)
     expected = reference(layers, X, y, xi, output_relu=True)
-    net = kind(layers, [Injected(x) for x in xi], GENERATOR, SGD(momentum=0.9), output_relu=True)
+    net = kind(layers, injected(xi), GENERATOR, SGD(momentum=0.9), output_relu=True)
     net.step(X, y, 0.0)
     assert worst_error(net.velocities, expected.grads) <= 1e-6
 
 
 def test_a_step_in_bfloat16_has_roughly_the_gradients_of_float32() -> None:
     layers, X, y, xi = problem([784, 256, 256, 10], 256)
-    net = fused.MLP(layers, [Injected(x) for x in xi], GENERATOR, SGD(momentum=0.9), mm=products.bf16_mm)
+    net = fused.MLP(layers, injected(xi), GENERATOR, SGD(momentum=0.9), mm=products.bf16_mm)
     net.step(X, y, 0.0)
     assert 1e-3 < worst_error(net.velocities, reference(layers, X, y, xi).grads) < 0.1
     assert all(W.dtype == b.dtype == torch.float32 for W, b in net.layers)
@@ -94,9 +96,13 @@ def test_fused_logits_are_the_pages() -> None:
     assert torch.allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
-def test_a_step_takes_no_memory_for_tensors_once_it_has_its_buffers() -> None:
+@pytest.mark.parametrize("on", ["after", "before", "weights"])
+@pytest.mark.parametrize(
+    "noise", [Inverted(0.2), Inverted(0.5), Inverted(0.5, shared=True), Unscaled(0.5), Classic(0.5), Randn2019(0.5)]
+)
+def test_a_step_takes_no_memory_for_tensors_once_it_has_its_buffers(noise: Noise, on: On) -> None:
     layers, X, y, _ = problem([784, 256, 256, 10], 256)
-    net = fused.MLP(layers, [Inverted(0.2), Inverted(0.5)], GENERATOR, SGD())
+    net = fused.MLP(layers, [noise] * 3, GENERATOR, SGD(momentum=0.9), on=on, input_noise_std=0.1, schedule=curriculum)
     net.step(X, y, 0.1)
     with torch.profiler.profile(profile_memory=True) as profile:
         net.step(X, y, 0.1)
@@ -114,7 +120,7 @@ def drawn(mask: BitMask, generator: torch.Generator) -> Tensor:
 
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.2, 0.25, 0.5, 0.6, 0.999, 1.0])
 def test_every_lane_of_the_random_bits_drops_at_the_same_rate(p: float) -> None:
-    xi = drawn(BitMask(p, torch.empty(4096, 256)), torch.Generator().manual_seed(0))
+    xi = drawn(BitMask(Inverted(p), torch.empty(4096, 256), False), torch.Generator().manual_seed(0))
     lanes = xi.view(-1, 8)  # eight lanes of 8 bits, or twice four of 16
     dropped = (lanes == 0).double().mean(dim=0)
     sd = math.sqrt(p * (1 - p) / len(lanes))
@@ -126,14 +132,14 @@ def test_every_lane_of_the_random_bits_drops_at_the_same_rate(p: float) -> None:
 
 @pytest.mark.parametrize("bit", range(64))
 def test_every_bit_that_decides_is_fair(bit: int) -> None:
-    mask = BitMask(0.5, torch.empty(4096, 64))
+    mask = BitMask(Inverted(0.5), torch.empty(4096, 64), False)
     drawn(mask, torch.Generator().manual_seed(1))
     ones = ((mask.bits >> bit) & 1).double().mean()
     assert abs(ones - 0.5) < 5 * 0.5 / math.sqrt(len(mask.bits))
 
 
 def test_masks_of_neighbouring_units_and_steps_are_independent() -> None:
-    mask, generator = BitMask(0.5, torch.empty(512, 256)), torch.Generator().manual_seed(0)
+    mask, generator = BitMask(Inverted(0.5), torch.empty(512, 256), False), torch.Generator().manual_seed(0)
     first, second = drawn(mask, generator), drawn(mask, generator)
     n = first.numel()
     for a, b in ((first, second), (first[:, 1:], first[:, :-1]), (first[1:], first[:-1])):
@@ -146,9 +152,9 @@ def test_the_random_bits_of_a_step_do_what_the_same_xi_does_on_the_page(p: float
     """Gradients too, though the tuned step keeps no ξ: a unit that was active and kept is one whose H > 0."""
     layers, X, y, _ = problem([784, 256, 256, 10], 256)
     generator = torch.Generator().manual_seed(3)
-    xi = [drawn(BitMask(p, torch.empty(256, 256)), generator) for _ in range(2)]
-    page = scratch.MLP([(W.clone(), b.clone()) for W, b in layers], [Injected(x) for x in xi], GENERATOR, SGD(0.9))
-    net = fused.MLP(layers, [Inverted(p)] * 2, generator.manual_seed(3), SGD(0.9))
+    xi = [drawn(BitMask(Inverted(p), torch.empty(256, 256), False), generator) for _ in range(2)]
+    page = scratch.MLP([(W.clone(), b.clone()) for W, b in layers], injected(xi), GENERATOR, SGD(0.9))
+    net = fused.MLP(layers, [None, *[Inverted(p)] * 2], generator.manual_seed(3), SGD(0.9))
     assert torch.allclose(page.step(X, y, 0.0), net.step(X, y, 0.0), rtol=1e-5, atol=1e-5)
     gradients = [(W.double(), b.double()) for W, b in page.velocities]
     for found, expected in zip(net.velocities, gradients, strict=True):
@@ -162,7 +168,7 @@ def test_a_smaller_batch_draws_its_own_rows_only() -> None:
     ends = []
     for sizes in ([256, 96, 256], [96, 256]):
         generator = torch.Generator().manual_seed(0)
-        net = fused.MLP(layers, [Inverted(0.2)], generator, SGD())
+        net = fused.MLP(layers, [None, Inverted(0.2)], generator, SGD())
         for n in sizes:
             net.step(X[:n], y[:n], 0.0)
         ends.append(generator.get_state())

@@ -11,17 +11,23 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "dropexp"
-ROOMS = sorted(path.stem for path in PACKAGE.glob("*.py"))
-TORCH_ROOMS = {"benchmark", "captured", "data", "device", "experiment", "fit", "fused", "modules", "noise",
-               "products", "scratch", "stack", "stacking", "streams", "trainer", "variants", "workers"}  # fmt: skip
-PANDAS_ROOMS = {"arms", "charts", "comparison", "drawing", "report", "tables"}
+ROOMS = sorted(  # of a folder's by its name too: claims.decay
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py")
+)
+TORCH_ROOMS = {"benchmark", "captured", "checkpoint", "claims.decay", "claims.equalities", "claims.moments",
+               "claims.nets", "claims.subnets", "data", "device", "evaluation", "experiment", "fit", "fused",
+               "linreg", "masks", "modules", "noise", "predictive", "probes", "products", "schedules", "scratch",
+               "sgd", "stack", "stacking", "stacknoise", "streams", "trained", "trainer", "variants",
+               "workers"}  # fmt: skip
+PANDAS_ROOMS = {"arms", "charts", "claims.seeds", "comparison", "drawing", "report", "tables"}
+FOLDERS = {"dropexp", "dropexp.claims"}
 RICH_ROOMS = {"display", "progress", "cli", "reading"}
 COMMANDS = {"cli", "reading"}
 
 
 def imports(room: str, top_only: bool = False) -> set[str]:
     """The modules that a room imports at run time; rooms of this package by their own name."""
-    tree = ast.parse((PACKAGE / f"{room}.py").read_text(encoding="utf-8"))
+    tree = ast.parse((PACKAGE / f"{room.replace('.', '/')}.py").read_text(encoding="utf-8"))
     types_only = {
         node
         for guard in ast.walk(tree)
@@ -32,8 +38,11 @@ def imports(room: str, top_only: bool = False) -> set[str]:
     for node in tree.body if top_only else ast.walk(tree):
         if node in types_only:
             continue
-        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.module == "dropexp"):
+        if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module in FOLDERS:
+            folder = node.module.removeprefix("dropexp").removeprefix(".")
+            found |= {f"{folder}.{alias.name}".removeprefix(".") for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module.removeprefix("dropexp."))
     return {name if name in ROOMS else name.partition(".")[0] for name in found}
@@ -66,20 +75,33 @@ def test_the_loop_knows_no_files_and_no_config() -> None:
         "torch",
         "captured",
         "products",
+        "schedules",
         "stack",
         "variants",
     }
 
 
 def test_networks_and_noises_know_no_config() -> None:
-    for room in ("noise", "scratch", "fused", "stack", "captured", "modules"):
+    for room in (
+        "noise",
+        "masks",
+        "sgd",
+        "schedules",
+        "linreg",
+        "scratch",
+        "fused",
+        "stack",
+        "stacknoise",
+        "captured",
+        "modules",
+    ):
         assert not imports(room) & {"config", "study", "variants", "runs", "data"}
 
 
 def test_every_error_that_the_command_explains_exists() -> None:
     source = (PACKAGE / "answers.py").read_text(encoding="utf-8")
     named = re.findall(r'\("dropexp\.(\w+)", "(\w+)"\): ', source)
-    assert len(named) == 9
+    assert len(named) == 10
     for room, error in named:
         assert f"class {error}(" in (PACKAGE / f"{room}.py").read_text(encoding="utf-8")
 
@@ -100,6 +122,8 @@ def test_imports_run_one_way() -> None:
     [
         (["--help"], ["torch", "pandas", "numpy", "pydantic", "scipy"]),
         (["compare", "--help"], ["torch", "pandas", "numpy"]),
+        (["evaluate", "--help"], ["torch", "pandas", "numpy"]),
+        (["claims", "--help"], ["torch", "pandas", "numpy"]),
         (["compare"], ["torch", "torchvision"]),
         (["runs"], ["torch", "torchvision"]),
         (["train", "-c", "nowhere.yaml"], ["torch", "pandas", "rich.progress"]),

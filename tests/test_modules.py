@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -12,8 +13,9 @@ from autograd import problem, worst_error
 from torch import Tensor, nn
 
 from dropexp.config import Config
-from dropexp.modules import Dropout, Network, global_draws_from, mlp
-from dropexp.scratch import MLP, SGD, Layer
+from dropexp.modules import Dropout, InputNoise, Network, global_draws_from, mlp
+from dropexp.scratch import MLP
+from dropexp.sgd import SGD, Layer
 from dropexp.variants import build
 
 # The layer
@@ -140,8 +142,13 @@ def test_the_mask_comes_from_the_generator_that_is_given_else_from_torchs() -> N
 # The network
 
 
+def dropouts(*drop_probs: float) -> list[nn.Module | None]:
+    """A layer for each hidden layer, none for the images."""
+    return [None, *(nn.Dropout(p) for p in drop_probs)]
+
+
 def test_dropout_follows_each_hidden_layers_relu() -> None:
-    assert [str(layer) for layer in mlp([784, 256, 128, 10], [0.2, 0.5])] == [
+    assert [str(layer) for layer in mlp([784, 256, 128, 10], dropouts(0.2, 0.5))] == [
         "Linear(in_features=784, out_features=256, bias=True)",
         "ReLU()",
         "Dropout(p=0.2, inplace=False)",
@@ -153,15 +160,30 @@ def test_dropout_follows_each_hidden_layers_relu() -> None:
 
 
 @pytest.mark.parametrize(
-    ("drop_probs", "output_relu", "kinds"),
+    ("noises", "options", "kinds"),
     [
-        ([], False, [nn.Linear, nn.ReLU, nn.Linear]),
-        ([], True, [nn.Linear, nn.ReLU, nn.Linear, nn.ReLU]),
-        ([0.5], True, [nn.Linear, nn.ReLU, nn.Dropout, nn.Linear, nn.ReLU]),
+        ([], {}, [nn.Linear, nn.ReLU, nn.Linear]),
+        ([], {"output_relu": True}, [nn.Linear, nn.ReLU, nn.Linear, nn.ReLU]),
+        (dropouts(0.5), {"output_relu": True}, [nn.Linear, nn.ReLU, nn.Dropout, nn.Linear, nn.ReLU]),
+        (dropouts(0.5), {"before_relu": True}, [nn.Linear, nn.Dropout, nn.ReLU, nn.Linear]),
+        ([nn.Dropout(0.1), None], {}, [nn.Dropout, nn.Linear, nn.ReLU, nn.Linear]),
+        ([], {"input_noise_std": 0.1}, [InputNoise, nn.Linear, nn.ReLU, nn.Linear]),
     ],
 )
-def test_a_network_has_what_is_asked_for(drop_probs: list[float], output_relu: bool, kinds: list[type]) -> None:
-    assert [type(layer) for layer in mlp([8, 4, 2], drop_probs, output_relu=output_relu)] == kinds
+def test_a_network_has_what_is_asked_for(
+    noises: list[nn.Module | None], options: dict[str, Any], kinds: list[type]
+) -> None:
+    assert [type(layer) for layer in mlp([8, 4, 2], noises, **options)] == kinds
+
+
+def test_input_noise_has_its_deviation_and_leaves_eval_mode_alone() -> None:
+    noise, X = InputNoise(0.3), torch.ones(1000, 1000)
+    with global_draws_from(draws()):
+        added = (noise(X) - X).double()
+    assert abs(added.mean()) < 5 * 0.3 / 1000
+    assert abs(added.std() / 0.3 - 1) < 5 / 1000  # the deviation of a deviation is 1/√(2n)
+    assert noise.eval()(X) is X
+    assert repr(noise) == "InputNoise(std=0.3)"
 
 
 SIZES = [20, 16, 8, 10]
@@ -180,7 +202,7 @@ def network(
     output_relu: bool = False,
     noise_at_eval: bool = False,
 ) -> Network:
-    net = mlp(SIZES, [p, p], output_relu=output_relu).to(layers[0][0].dtype)
+    net = mlp(SIZES, dropouts(p, p), output_relu=output_relu).to(layers[0][0].dtype)
     return Network(net, layers, draws(seed), sgd or SGD(), noise_at_eval=noise_at_eval)
 
 
@@ -293,6 +315,15 @@ def test_noise_is_off_in_eval_mode_unless_it_is_asked_for() -> None:
     noisy = network(layers, noise_at_eval=True)
     assert not torch.equal(noisy.logits(X), noisy.logits(X))
     assert not clean.logits(X).requires_grad
+
+
+def test_a_pass_with_noise_draws_from_the_generator_that_it_is_given_and_no_other() -> None:
+    layers, X, _, _ = problem(SIZES, 32)
+    net = network(layers)
+    before = net.generator.get_state()
+    one, same, other = (net.logits(X, draws(seed)) for seed in (1, 1, 2))
+    assert torch.equal(one, same) and not torch.equal(one, other)
+    assert torch.equal(net.generator.get_state(), before)
 
 
 def test_evaluating_does_not_disturb_the_training() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_runs import publish, write_arm, write_run
+from fake_runs import publish, write_arm, write_regression, write_run
 from rich.console import Console
 from scipy import integrate, stats
 
@@ -109,6 +109,26 @@ def test_published_epochs_beyond_ours_and_single_runs_claim_nothing(tmp_path: Pa
     assert list(published["n"]) == [1, 1, 0]
     assert published["inside"].isna().all()
     assert printed(tmp_path)
+
+
+@pytest.mark.parametrize(("norm", "inside"), [(12.12, True), (13.5, False)])
+def test_a_figure_that_a_source_gives_once_stands_beside_our_last(tmp_path: Path, norm: float, inside: bool) -> None:
+    for seed, last in enumerate((11.9, 12.0, 12.1, 12.2)):
+        write_regression(tmp_path, seed=seed, test_loss=[4.0, (last / 10) ** 2])
+    publish(tmp_path, "weight-decay", w_norm=norm, source="a blog")
+    (row,) = compare(runs_dir=tmp_path).published.to_dict("records")
+    assert (row["figure"], row["epoch"], row["n"], row["inside"]) == ("w_norm", 2, 4, inside)
+    assert row["mean"] == pytest.approx(12.05)
+    assert row["rounding"] == pytest.approx(0.005 if norm == 12.12 else 0.05)
+    line = next(line for line in printed(tmp_path).splitlines() if line.startswith("norm of w  "))
+    assert line.split()[-1] == ("yes" if inside else "no")
+
+
+def test_a_published_figure_that_no_run_has_is_noted(study: Path) -> None:
+    publish(study, test_acc=[0.7], w_norm=12.12)
+    comparison = compare(runs_dir=study)
+    assert set(comparison.published["figure"]) == {"test_acc"}
+    assert said(comparison.notes, "dropout: no run here has the published w_norm")
 
 
 # which arm they fit

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from command import Command
-from fake_runs import publish, write_arm, write_run
+from fake_runs import publish, write_arm, write_regression, write_run
 
 
 @pytest.fixture
@@ -66,6 +66,32 @@ def test_the_published_figures_are_given_to_an_arm(command: Command) -> None:
     publish(runs_dir, source="a book", test_acc=[0.74, 0.84])
     assert "fit old best" in command("compare", "--published").stdout
     assert "fit old best" not in command("compare").stdout
+
+
+def test_any_column_can_be_compared_and_required(command: Command) -> None:
+    for variant, zeros in (("none", 0.4), ("nn", 0.5)):
+        for seed in range(6):
+            probed = {"h1_zero": zeros + seed / 1000, "w1_norm": 12.0 + seed}
+            write_run(command.folder / "runs", variant, seed, probed=probed)
+    done = command("compare", "--metric", "h1_zero", "--require", "nn.w1_norm <= 20", "--plot", "zeros.svg")
+    assert "nn is HIGHER than none in share of zeros in h1 after 2 epochs: +0.1" in done.stdout
+    assert "share of zeros in h1" in (command.folder / "zeros.svg").read_text(encoding="utf-8")
+    assert "nn.w1_norm is 14.5000" in command("compare", "--require", "nn.w1_norm <= 14", code=1).stderr
+    assert "gap, seconds, h1_zero, w1_norm" in command("compare", "--metric", "h2_zero", code=2).stderr
+    rows = list(csv.DictReader(io.StringIO(command("runs", "--format", "csv").stdout)))
+    assert [float(row["w1_norm"]) for row in rows[:6]] == [12.0, 13.0, 14.0, 15.0, 16.0, 17.0]
+
+
+def test_a_regression_is_compared_without_an_option(command: Command) -> None:
+    for decay in (0.0, 4.0):
+        for seed in range(6):
+            loss = (5 - decay) * (1 + seed / 100)
+            write_regression(command.folder / "runs", seed=seed, weight_decay=decay, test_loss=loss)
+    done = command("compare")
+    assert "scratch,weight_decay=4.0 is BETTER than scratch,weight_decay=0.0 in test loss after 3 epochs" in done.stdout
+    assert "test\n" not in done.stdout
+    assert "accuracy" not in done.stdout and "nats" not in done.stdout
+    assert "5.2500" in command("runs").stdout
 
 
 def test_a_filter_lists_the_runs_that_it_keeps(study: Command) -> None:

@@ -21,7 +21,9 @@ def test_the_quick_start_is_two_commands() -> None:
     assert commands == ["make study", "make test"]
 
 
-@pytest.mark.parametrize("command", ["train", "compare", "report", "export", "runs", "bench", "data fetch"])
+@pytest.mark.parametrize(
+    "command", ["train", "compare", "report", "evaluate", "export", "runs", "bench", "claims", "data fetch"]
+)
 def test_every_command_is_shown(command: str) -> None:
     assert re.search(rf"^dropexp {command}", README, re.MULTILINE)
 
@@ -44,7 +46,7 @@ def test_defaults_in_the_table_are_the_configs() -> None:
 
 def test_the_makefile_has_every_verb_and_lists_them() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    verbs = "study install test test-browser lint check train compare report bench bench-peers clean help"
+    verbs = "study install test test-browser lint check train compare report bench bench-peers claims clean help"
     for verb in verbs.split():
         assert re.search(rf"^{verb}:.*##", makefile, re.MULTILINE)
 

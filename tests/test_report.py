@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_runs import epoch_row, publish, write_arm, write_run
+from fake_runs import epoch_row, publish, write_arm, write_regression, write_run
 
 from dropexp.comparison import Comparison, compare
 from dropexp.report import page, write
@@ -73,9 +73,12 @@ def as_trained(runs_dir: Path, config: Path) -> Comparison:
     study = load_config(config)
     for run in study.runs:
         keys = run.config.model_dump()
-        accs = [0.8 + 0.001 * run.config.seed] * run.config.epochs
-        folder = write_run(runs_dir, test_acc=accs, name=run.name, arm=run.arm, **keys)
-        true = {"hash": run.digest("cpu"), "settings": run.config.settings("cpu"), "cell": run.cell}
+        figures = [0.8 + 0.001 * run.config.seed] * run.config.epochs
+        if run.config.task == "linear-regression":
+            folder = write_regression(runs_dir, test_loss=figures, name=run.name, **keys)
+        else:
+            folder = write_run(runs_dir, test_acc=figures, name=run.name, **keys)
+        true = {"arm": run.arm, "hash": run.digest("cpu"), "settings": run.config.settings("cpu"), "cell": run.cell}
         folder.write_info(folder.read_info() | true)
         folder.path.rename(folder.path.with_name(f"{run.cell}-{run.digest('cpu')}"))
     write_study(runs_dir, study.name, study.remarks)
@@ -284,6 +287,30 @@ def test_what_a_swept_key_does(tmp_path: Path) -> None:
         write_study_of(tmp_path, lr=lr)
     assert "Along lr" in Page(page_of(tmp_path, by="lr")).texts("h2")
     assert not any(heading.startswith("Along") for heading in Page(page_of(tmp_path)).texts("h2"))
+
+
+def test_what_probes_measured_is_a_table_and_the_one_that_is_asked_for_is_charted(tmp_path: Path) -> None:
+    for variant in ("none", "nn"):
+        for seed in range(3):
+            write_run(tmp_path, variant, seed, 0.8, probed={"h1_zero": 0.25 + seed / 100, "w1_norm": 12.0})
+    plain = Page(page_of(tmp_path))
+    assert {"h1_zero", "w1_norm"} <= set(plain.texts("th", scope="col"))
+    assert "Test accuracy" not in plain.texts("h2")
+    found = Page(page_of(tmp_path, metric="h1_zero"))
+    charts = json.loads(found.texts("script", id="figures")[0])["charts"]
+    assert list(charts) == ["chart-learning", "chart-arms", "chart-differences", "chart-usual", "chart-gap"]
+    assert "share of zeros in h1" in json.dumps(charts["chart-learning"])
+    assert "Test accuracy" in found.texts("h2")
+
+
+def test_a_regression_has_a_page_too(tmp_path: Path) -> None:
+    for decay in (0.0, 4.0):
+        for seed in range(3):
+            write_regression(tmp_path, seed=seed, weight_decay=decay, test_loss=(5 - decay) * (1 + seed / 10))
+    found = Page(page_of(tmp_path))
+    assert found.texts("h1") == ["Test loss after 3 epochs"]
+    assert "From training to test" not in found.texts("h2")
+    assert "dropexp compare weight-decay" in found.texts("pre", **{"aria-label": "Commands"})[0].splitlines()
 
 
 def test_the_same_runs_give_the_same_bytes(tmp_path: Path) -> None:

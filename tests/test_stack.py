@@ -12,32 +12,34 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import pytest
 import torch
-from autograd import Injected, problem, reference, worst_error
-from torch import Tensor
+from autograd import Injected, injected, problem, reference, worst_error
+from torch import Tensor, nn
 
 from dropexp import captured, execute, modules, scratch, stacking
 from dropexp.config import Config
 from dropexp.data import Data
 from dropexp.experiment import Outcome, Run, train_run
 from dropexp.fit import fit, fit_stack
-from dropexp.noise import Inverted, Noise, Randn2019
+from dropexp.noise import Classic, Gaussian, Inverted, Noise, Randn2019, ThreePoint, Unscaled
 from dropexp.runs import Row, RunFolder
-from dropexp.scratch import SGD, Layer
+from dropexp.schedules import DropSchedule, curriculum, early, late, random_rate
+from dropexp.sgd import SGD, Layer
 from dropexp.stack import BLOCK, Stack
 from dropexp.stacking import train_stack
 from dropexp.stats import tost_p
 from dropexp.streams import stream
 from dropexp.study import PlannedRun
 from dropexp.trainer import Event, Plan, Task
-from dropexp.variants import ALIKE, EACH_ITS_OWN, build, page, shape
+from dropexp.variants import ALIKE, EACH_ITS_OWN, VARIANTS, build, page, register, shape
 
 CPU = torch.device("cpu")
 BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "gpu.py"
@@ -62,107 +64,267 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-class Injecting(Stack):
-    """A stack whose ξ are known beforehand: (steps, n, width) for each run and hidden layer."""
+@dataclass
+class Known(Injected):
+    """A noise that hands out ξ known beforehand one after the other."""
 
-    known: list[list[Tensor]]
+    known: Iterator[Tensor] = field(default_factory=lambda: iter(()))
 
-    def draw(self, steps: int) -> None:
-        for r, i in itertools.product(range(len(self.pages)), range(len(self.xi))):
-            self.xi[i][r, :steps] = self.known[r][i][:steps]
+    def draw(self, H: Tensor, generator: torch.Generator | None) -> Tensor:
+        self.xi = next(self.known)
+        return super().draw(H, generator)
+
+
+NOISES: list[Noise] = [
+    *(kind(0.3, shared=shared) for kind in (Inverted, Unscaled, Classic) for shared in (False, True)),
+    *(kind(0.3) for kind in (Randn2019, Gaussian, ThreePoint)),
+]
+LRS = [0.5, 0.1, 2.0]
+
+
+def agrees_with_the_page(noises: Sequence[Sequence[Noise | None]], sgds: Sequence[SGD], **options: Any) -> None:
+    """Three steps of three runs, the last of fewer rows: outputs, parameters and velocities to 1e-12 in float64.
+
+    The pages train alone under the very noise that the stack drew.
+    """
+    n, rest = 16, 5
+    problems = [problem(SIZES, 2 * n + rest, seed=seed, dtype=torch.float64) for seed in range(3)]
+    X, y = torch.cat([X for _, X, _, _ in problems]), torch.cat([y for _, _, y, _ in problems])
+    rows = torch.arange(len(y)).view(3, -1).flip(1)
+    both = [
+        [
+            scratch.MLP(copied(layers), own, g, sgd, **options)
+            for (layers, *_), own, g, sgd in zip(problems, noises, generators(3), sgds, strict=True)
+        ]
+        for _ in range(2)
+    ]
+    stacked = Stack(both[0], X, y, rows.shape[1], n)
+    outputs = stacked.train_epoch(rows, LRS)
+    stacked.write_back()
+    for r, (ours, alone) in enumerate(zip(*both, strict=True)):
+        epsilon = torch.zeros(3, n, SIZES[0]) if stacked.noise.epsilon is None else stacked.noise.epsilon[r]
+        alone.noises = [None if xi is None else Known(X, known=iter(xi[r])) for xi in stacked.noise.xi]
+        alone.input_noise_std = 0
+        for k, batch in enumerate(rows[r].split(n)):
+            O = alone.step(X[batch] + epsilon[k, : len(batch)], y[batch], LRS[r])
+            assert (outputs[r, k * n : k * n + len(batch)] - O).abs().max() <= 1e-12
+        for name, tensor in ours.state().items():
+            assert (tensor - alone.state()[name]).abs().max() <= 1e-12
+
+
+@pytest.mark.parametrize("on", ["after", "before", "weights"])
+@pytest.mark.parametrize("noise", NOISES, ids=str)
+def test_a_stack_takes_the_pages_steps_with_each_noise(noise: Noise, on: str) -> None:
+    """On images, on a hidden layer or nowhere, from run to run."""
+    noises: list[list[Noise | None]] = [[noise] * 3, [None, noise, None], []]
+    agrees_with_the_page(noises, [SGD(momentum=0.9)] * 3, on=on, input_noise_std=0.1)
 
 
 @pytest.mark.parametrize("output_relu", [False, True])
 @pytest.mark.parametrize(
-    "sgd", [SGD(), SGD(divisor=16), SGD(weight_decay=0.1), SGD(momentum=0.9), SGD(momentum=0.9, weight_decay=0.1)]
+    "sgds",
+    [
+        [SGD(), SGD(divisor=16), SGD(weight_decay=0.1)],
+        [SGD(l1=0.01), SGD(max_norm=1.5), SGD(weight_decay=0.1, l1=0.01, max_norm=1.0)],
+        [SGD(momentum=0.9), SGD(momentum=0.9, weight_decay=0.1), SGD(momentum=0.9, divisor=16, max_norm=1.0)],
+        [SGD(momentum=0.9, nesterov=True), SGD(momentum=0.9, nesterov=True, l1=0.01), SGD(momentum=0.9, nesterov=True)],
+    ],
 )
-def test_two_steps_of_a_stack_are_the_pages_in_float64(sgd: SGD, output_relu: bool) -> None:
-    n, rest, lrs = 16, 5, [0.5, 0.1, 2.0]
-    problems = [problem(SIZES, n + rest, seed=seed, dtype=torch.float64) for seed in range(3)]
-    X, y = torch.cat([X for _, X, _, _ in problems]), torch.cat([y for _, _, y, _ in problems])
-    rows = torch.arange(3 * (n + rest)).view(3, -1).flip(1)
-    pages = [
-        scratch.MLP(copied(layers), [Inverted(0.5)] * 2, g, sgd, output_relu=output_relu)
-        for (layers, *_), g in zip(problems, generators(3), strict=True)
-    ]
-    stacked = Injecting(pages, lrs, X, y, n + rest, n)
-    stacked.known = [[torch.stack([x[:n], x[rest:]]) for x in xi] for *_, xi in problems]
-    outputs = stacked.train_block(rows)
+def test_each_run_of_a_stack_has_its_own_sgd(sgds: list[SGD], output_relu: bool) -> None:
+    noises: list[list[Noise | None]] = [[None, Inverted(0.2), Inverted(0.5)], [], [Gaussian(0.1), None, None]]
+    agrees_with_the_page(noises, sgds, output_relu=output_relu, label_smoothing=0.1)
+
+
+def test_labels_are_smoothed_and_images_noisy_in_the_runs_that_ask_for_it() -> None:
+    layers, X, y, _ = problem(SIZES, 12, dtype=torch.float64)
+    options: list[dict[str, Any]] = [{}, {"label_smoothing": 0.2}, {"input_noise_std": 0.5}]
+    pages = [scratch.MLP(copied(layers), [], torch.Generator(), SGD(), **own) for own in options]
+    stacked = Stack(pages, X, y, 12, 12)
+    outputs = stacked.train_epoch(torch.arange(12).expand(3, -1), [0.1] * 3)
     stacked.write_back()
-    for r, (layers, _, _, xi) in enumerate(problems):
-        alone = scratch.MLP(copied(layers), [], generators(1)[0], sgd, output_relu=output_relu)
-        for k, batch in enumerate(rows[r].split(n)):
-            alone.noises = [Injected(x[:n] if k == 0 else x[rest:]) for x in xi]
-            O = alone.step(X[batch], y[batch], lrs[r])
-            assert (outputs[r, k * n : k * n + len(batch)] - O).abs().max() <= 1e-12
-        for name, tensor in pages[r].state().items():
-            assert (tensor - alone.state()[name]).abs().max() <= 1e-12
+    for smoothing, ours in zip((0.0, 0.2), pages[:2], strict=True):
+        alone = scratch.MLP(copied(layers), [], torch.Generator(), SGD(), label_smoothing=smoothing)
+        alone.step(X, y, 0.1)
+        assert worst_error(ours.layers, alone.layers) <= 1e-12
+    assert torch.equal(outputs[0], outputs[1]) and not torch.allclose(outputs[0], outputs[2])
+    assert stacked.noise.epsilon is not None
+    assert not stacked.noise.epsilon[:2].any()
+    assert stacked.noise.epsilon[2].std().item() == pytest.approx(0.5, rel=0.2)
+
+
+@pytest.mark.parametrize("on", ["after", "before", "weights"])
+def test_in_eval_mode_each_run_scales_by_what_its_noises_say(on: str) -> None:
+    layers, X, y, _ = problem(SIZES, 9, dtype=torch.float64)
+    noises: list[list[Noise | None]] = [[Classic(0.1), Classic(0.5), None], [], [None, Inverted(0.5), Classic(0.3)]]
+    options: Any = {"on": on}
+    pages = [scratch.MLP(copied(layers), own, torch.Generator(), SGD(), **options) for own in noises]
+    stacked = Stack(pages, X, y, 9, 9)
+    for r, alone in enumerate(pages):
+        assert (stacked.logits(X)[r] - alone.logits(X)).abs().max() <= 1e-12
+        assert (stacked.logits(X.expand(3, 9, -1))[r] - alone.logits(X)).abs().max() <= 1e-12
 
 
 @pytest.mark.parametrize("n", [256, 96])
 def test_gradients_in_float32_are_autograds_within_a_millionth(n: int) -> None:
     problems = [problem([784, 256, 256, 10], n, seed=seed) for seed in range(3)]
     X, y = torch.cat([X for _, X, _, _ in problems]), torch.cat([y for _, _, y, _ in problems])
-    pages = [scratch.MLP(layers, [Inverted(0.5)] * 2, torch.Generator(), SGD()) for layers, *_ in problems]
-    stacked = Injecting(pages, [0.1] * 3, X, y, n, 256)
-    stacked.known = [[x.unsqueeze(0) for x in xi] for *_, xi in problems]
-    stacked.train_block(torch.arange(3 * n).view(3, n))
+    pages = [scratch.MLP(layers, injected(xi), torch.Generator(), SGD()) for layers, _, _, xi in problems]
+    stacked = Stack(pages, X, y, n, 256)
+    stacked.train_epoch(torch.arange(3 * n).view(3, n), [0.1] * 3)
     for r, (layers, X_r, y_r, xi) in enumerate(problems):
         grads = [(dW[r], db[r, 0]) for dW, db in stacked.dlayers]
         assert worst_error(grads, reference(layers, X_r, y_r, xi).grads) <= 1e-6
 
 
-def empty_stack(noises: list[list[Noise]], n: int = 256, widths: tuple[int, ...] = (64, 32), steps: int = 3) -> Stack:
-    layers = scratch.init_params([5, *widths, 10], torch.Generator())
-    pages = [scratch.MLP(copied(layers), own, g, SGD()) for own, g in zip(noises, generators(len(noises)), strict=True)]
-    return Stack(pages, [0.1] * len(noises), torch.zeros(n, 5), torch.zeros(n, dtype=torch.int64), steps * n, n)
+# What a stack draws
+
+
+def empty_stack(
+    noises: Sequence[Sequence[Noise | None]], n: int = 256, sizes: Sequence[int] = (5, 64, 32, 10), **options: Any
+) -> Stack:
+    """To draw at most three steps of each run's noises; run r has a generator of seed r."""
+    layers = scratch.init_params(sizes, torch.Generator())
+    pages = [
+        scratch.MLP(copied(layers), own, g, SGD(), **options)
+        for own, g in zip(noises, generators(len(noises)), strict=True)
+    ]
+    return Stack(pages, torch.zeros(n, sizes[0]), torch.zeros(n, dtype=torch.int64), 3 * n, n)
+
+
+def drawn(stacked: Stack, steps: int = 3) -> list[Tensor | None]:
+    """ξ of every layer of the next steps, (R, steps, …)."""
+    stacked.noise.draw([0.0] * steps)
+    return [None if xi is None else xi[:, :steps].clone() for xi in stacked.noise.xi]
 
 
 def test_every_lane_of_every_run_drops_at_its_own_rate() -> None:
-    noises: list[list[Noise]] = [
-        [Inverted(0.2), Inverted(0.5)],
+    noises: list[list[Noise | None]] = [
+        [None, Inverted(0.2), Inverted(0.5)],
         [],
-        [Randn2019(0.2), Randn2019(0.5)],
-        [Inverted(0.0), Inverted(1.0)],
-        [Randn2019(0.0), Randn2019(1.0)],
+        [None, Randn2019(0.2), Randn2019(0.5)],
+        [None, Inverted(0.0), Inverted(1.0)],
+        [None, Randn2019(0.0), Randn2019(1.0)],
+        [None, Unscaled(0.2), Classic(0.5)],
     ]
     phi = [1 - 0.5 * (1 + math.erf(keep / math.sqrt(2))) for keep in (0.8, 0.5, 1.0)]
-    rates = [(0.2, 0.5), (0.0, 0.0), (phi[0], phi[1]), (0.0, 1.0), (phi[2], 1.0)]
-    scales = [(1 / 0.8, 2.0), (1.0, 1.0), (1 / 0.8, 2.0), (1.0, 0.0), (1.0, 0.0)]
-    stacked = empty_stack(noises, n=2048)
-    stacked.draw(3)
-    for r, i in itertools.product(range(5), range(2)):
-        xi, p, scale = stacked.xi[i][r], rates[r][i], torch.tensor(scales[r][i])
+    rates = [(0.2, 0.5), (0.0, 0.0), (phi[0], phi[1]), (0.0, 1.0), (phi[2], 1.0), (0.2, 0.5)]
+    scales = [(1 / 0.8, 2.0), (1.0, 1.0), (1 / 0.8, 2.0), (1.0, 0.0), (1.0, 0.0), (1.0, 1.0)]
+    of_images, *of_hidden = drawn(empty_stack(noises, n=2048))
+    assert of_images is None  # no run has noise there, and no memory is taken for it
+    for r, i in itertools.product(range(6), range(2)):
+        every, p, scale = of_hidden[i], rates[r][i], torch.tensor(scales[r][i])
+        assert every is not None
+        xi = every[r]
         assert set(xi.unique().tolist()) <= {0.0, scale.item()}
         lanes = (xi.reshape(-1, 4) == 0).double().mean(dim=0)  # the four of a 64-bit draw
         assert (lanes - p).abs().max() <= 5 * math.sqrt(p * (1 - p) / (xi.numel() / 4)) + 1 / 131072
 
 
+MOMENTS: list[tuple[type[Any], float, float]] = [
+    (Inverted, 1.0, 0.3 / 0.7),
+    (Unscaled, 0.7, 0.3 * 0.7),
+    (Classic, 0.7, 0.3 * 0.7),
+    (Randn2019, 0.7580363 / 0.7, 0.7580363 * 0.2419637 / 0.49),  # Φ(0.7) = 0.7580363
+    (Gaussian, 1.0, 0.3 / 0.7),
+    (ThreePoint, 1.0, 0.3 / 1.4),
+]
+
+
+@pytest.mark.parametrize("on", ["after", "weights"])
+@pytest.mark.parametrize(("kind", "mean", "variance"), MOMENTS)
+def test_what_a_stack_draws_has_the_noises_mean_and_variance(
+    kind: type[Any], mean: float, variance: float, on: str
+) -> None:
+    stacked = empty_stack([[], [kind(0.3)] * 3], sizes=(300, 200, 100, 10), n=128, on=on)
+    for every in drawn(stacked)[:2]:
+        assert every is not None
+        xi = every[1].double()
+        assert abs(xi.mean() - mean) < 5 * math.sqrt(variance / xi.numel())
+        fourth = ((xi - mean) ** 4).mean()
+        assert abs(xi.var() - variance) < 5 * math.sqrt((fourth - variance**2) / xi.numel())
+        assert (every[0] == 1).all()  # the run without noise
+
+
+@pytest.mark.parametrize("kind", [Inverted, Unscaled, Classic])
+def test_a_shared_mask_is_one_for_all_rows_and_another_in_every_step(kind: type[Any]) -> None:
+    _, xi, _ = drawn(empty_stack([[None, kind(0.5, shared=True), None], [None, kind(0.5), None]]))
+    assert xi is not None
+    assert (xi[0] == xi[0, :, :1]).all() and not (xi[1] == xi[1, :, :1]).all()
+    assert not torch.equal(xi[0, 0], xi[0, 1])
+
+
 def test_a_run_draws_the_same_in_any_stack() -> None:
-    noises: list[list[Noise]] = [[], [Inverted(0.2), Inverted(0.5)], [Inverted(0.1), Randn2019(0.3)]]
-    together, alone = empty_stack(noises), empty_stack(noises[2:])
-    alone.pages[0].generator.manual_seed(2)
+    """Whatever its neighbours draw, and on which layers."""
+    noises: list[list[Noise | None]] = [
+        [],
+        [Inverted(0.4), Gaussian(0.2), Inverted(0.5)],
+        [None, Inverted(0.1, shared=True), Randn2019(0.3)],
+        [None, None, ThreePoint(0.3)],
+    ]
+    together = empty_stack(noises, input_noise_std=0.1)
+    lone = [empty_stack([own], input_noise_std=0.1) for own in noises]
+    for r, one in enumerate(lone):
+        one.pages[0].generator.manual_seed(r)
     for steps in (3, 1):
-        for one in (together, alone):
-            one.draw(steps)
-        for xi, own in zip(together.xi, alone.xi, strict=True):
-            assert torch.equal(xi[2, :steps], own[0, :steps])
-    assert torch.equal(together.pages[2].generator.get_state(), alone.pages[0].generator.get_state())
-    untouched = generators(1)[0].get_state()
-    assert torch.equal(together.pages[0].generator.get_state(), untouched)  # without dropout nothing is drawn
+        in_company, alone = drawn(together, steps), [drawn(one, steps) for one in lone]
+        for r, i in itertools.product(range(4), range(3)):
+            every, own = in_company[i], alone[r][i]
+            assert every is not None
+            assert torch.equal(every[r], torch.ones(()).expand_as(every[r]) if own is None else own[0])
+        for r, one in enumerate(lone):
+            assert together.noise.epsilon is not None and one.noise.epsilon is not None
+            assert torch.equal(together.noise.epsilon[r, :steps], one.noise.epsilon[0, :steps])
+            assert torch.equal(together.pages[r].generator.get_state(), one.pages[0].generator.get_state())
+
+
+def test_a_run_without_noise_draws_nothing() -> None:
+    stacked = empty_stack([[], [None, Inverted(0.5), None]])
+    drawn(stacked)
+    assert torch.equal(stacked.pages[0].generator.get_state(), generators(1)[0].get_state())
+
+
+def test_a_run_without_noise_has_no_say_in_what_the_noise_is_on() -> None:
+    first, second = planned(variant="none", placement="before").config, planned(variant="gaussian").config
+    assert shape(first) == shape(second)
+    pages = [page(config, stream(0, "init"), stream(0, "noise")) for config in (first, second)]
+    assert Stack(pages, torch.zeros(8, 784), torch.zeros(8, dtype=torch.int64), 8, 8).noise.on == "after"
 
 
 def test_noise_of_other_steps_runs_and_units_is_independent() -> None:
-    stacked = empty_stack([[Inverted(0.5)] * 2] * 2, n=512)
-    stacked.draw(3)
-    a = stacked.xi[0] - 1  # of variance 1
+    _, xi, _ = drawn(empty_stack([[None, Inverted(0.5), None]] * 2, n=512))
+    assert xi is not None
+    a = xi - 1  # of variance 1
     for other in (a.roll(1, 0), a.roll(1, 1), a.roll(1, 2), a.roll(1, 3)):
         assert abs((a * other).double().mean()) < 5 / math.sqrt(a.numel() / 2)
 
 
-def test_a_stack_draws_no_noise_that_it_does_not_know() -> None:
-    with pytest.raises(TypeError, match="a stack cannot draw Injected"):
-        empty_stack([[Injected(torch.ones(256, 64)), Inverted(0.5)]])
+@pytest.mark.parametrize("kind", [Inverted, Gaussian])
+@pytest.mark.parametrize("schedule", [early(0.5), late(0.5), curriculum, random_rate])
+def test_each_step_has_the_drop_probability_of_its_schedule(schedule: DropSchedule, kind: type[Any]) -> None:
+    layers, done = scratch.init_params([5, 4000, 10], torch.Generator()), [0.0, 0.4, 0.6, 0.8]
+    noises: list[Noise | None] = [None, kind(0.3)]
+    pages = [
+        scratch.MLP(layers, noises, g, SGD(), schedule=own)
+        for own, g in zip((None, schedule), generators(2), strict=True)
+    ]
+    stacked = Stack(pages, torch.zeros(64, 5), torch.zeros(64, dtype=torch.int64), 4 * 64, 64)
+    stacked.noise.draw(done)
+    xi = stacked.noise.xi[1]
+    assert xi is not None
+    again = torch.Generator().manual_seed(1)
+    for r, rates in enumerate(([0.3] * 4, [schedule(0.3, share, again) for share in done])):
+        for k, p in enumerate(rates):
+            assert xi[r, k].double().var().item() == pytest.approx(p / (1 - p), rel=0.05, abs=1e-4)
+    assert pages[1].noises == [None, kind(rates[-1])]  # for who evaluates the page
+
+
+def test_schedules_are_told_how_far_the_training_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[float] = []
+    monkeypatch.setattr(scratch.MLP, "set_rates", lambda self, done: told.append(done))
+    X, y, rows = torch.zeros(5, 5), torch.zeros(5, dtype=torch.int64), 4 * BLOCK + 6
+    stacked = Stack(empty_stack([[]]).pages, X, y, rows, 4)
+    stacked.train_epoch(torch.zeros(1, rows, dtype=torch.int64), [0.1], epoch=3, epochs=4)
+    assert told == [(2 + start / rows) / 4 for start in range(0, rows, 4)]
 
 
 @pytest.mark.parametrize("num_rows", [3, 4, BLOCK * 4, BLOCK * 4 + 2, BLOCK * 4 * 2 + 4 * 3 + 2])
@@ -170,9 +332,9 @@ def test_an_epoch_of_any_length_gives_every_row_its_output(num_rows: int) -> Non
     n = 4
     layers, X, y, _ = problem(SIZES, num_rows)
     page = scratch.MLP(copied(layers), [], torch.Generator(), SGD())
-    stacked = Stack([page, page], [1e-9, 1e-9], X, y, num_rows, n)
+    stacked = Stack([page, page], X, y, num_rows, n)
     rows = torch.stack([torch.randperm(num_rows, generator=g) for g in generators(2)])
-    outputs = stacked.train_epoch(rows)
+    outputs = stacked.train_epoch(rows, [1e-9, 1e-9])
     assert torch.allclose(outputs, page.logits(X)[rows], atol=1e-5)
 
 
@@ -203,11 +365,20 @@ def table(folder: Path) -> pd.DataFrame:
 SEEDS = [planned(seed=seed) for seed in range(3)]
 
 
-@pytest.mark.parametrize("keys", [{}, {"validation_size": 50, "train_size": 300, "momentum": 0.5, "sgd": "book"}])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"validation_size": 50, "train_size": 300, "momentum": 0.5, "sgd": "book", "lr": 20.0},
+        {"lr_schedule": "cosine", "momentum": 0.5, "nesterov": True, "label_smoothing": 0.1},
+        {"lr_schedule": "step", "weight_decay": 0.01, "l1": 0.001, "max_norm": 1.0, "probes": ["weight_norms"]},
+    ],
+)
 def test_without_noise_each_run_of_a_stack_is_the_lone_one(keys: dict[str, Any], tmp_path: Path, data: Data) -> None:
     """It sees the same batches from the same parameters; seeds, rates and variants differ within the stack."""
     none = {"drop_probs": [0.0, 0.0], **keys}
-    runs = [planned(**none), planned(seed=1, lr=0.3, **none), planned(variant="none", seed=2, **keys)]
+    plain = {**keys, "l1": 0.0, "max_norm": None, "label_smoothing": 0.0}
+    runs = [planned(**none), planned(seed=1, **none | {"lr": 0.3}), planned(variant="none", seed=2, **plain)]
     assert [told[-1] for told in train(runs, tmp_path / "stack", data)] == [Outcome("done")] * 3
     for place, run in enumerate(runs):
         list(train_run(run, RunFolder(tmp_path / "alone"), data, CPU, force=True))
@@ -254,7 +425,12 @@ def interrupt(runs: list[PlannedRun], folder: Path, data: Data, after: int) -> N
 @pytest.mark.parametrize("after", [1, 3, 5])
 def test_an_interrupted_stack_goes_on_to_the_same_tables(after: int, tmp_path: Path, data: Data) -> None:
     """Within an epoch too, when some runs have written it and others have not: these then go on as two stacks."""
-    runs = [planned(seed=seed, momentum=0.5) for seed in range(3)]
+    own: list[dict[str, Any]] = [
+        {"mask": "per-batch", "drop_schedule": "random"},
+        {"variant": "gaussian", "drop_schedule": "curriculum", "input_drop_prob": 0.1},
+        {"variant": "none", "input_noise_std": 0.1},
+    ]
+    runs = [planned(seed=seed, momentum=0.5, lr_schedule="cosine", **keys) for seed, keys in enumerate(own)]
     train(runs, tmp_path / "whole", data)
     interrupt(runs, tmp_path / "cut", data, after)
     states = [folder.read_info()["status"] for folder in folders(runs, tmp_path / "cut")]
@@ -293,6 +469,42 @@ def test_a_run_that_diverges_ends_and_the_others_do_not_notice(tmp_path: Path, d
     train(SEEDS, tmp_path / "good", data)
     for place in (0, 2):
         assert table(tmp_path / "wild" / str(place)).equals(table(tmp_path / "good" / str(place)))
+
+
+def test_a_run_that_stops_early_ends_and_the_others_go_on(tmp_path: Path, data: Data) -> None:
+    stops: dict[str, Any] = {"lr": 1e-9, "early_stopping": 2}  # which learns nothing
+    runs = [planned(seed=seed, epochs=6, validation_size=50, **keys) for seed, keys in enumerate([{}, stops, {}])]
+    told = train(runs, tmp_path, data)
+    assert [own[-1] for own in told] == [Outcome("done")] * 3
+    assert [len(own) - 1 for own in told] == [6, 3, 6]
+    saved = torch.load(RunFolder(tmp_path / "1").checkpoint, weights_only=True)
+    assert saved["epoch"] == 3 and RunFolder(tmp_path / "1").read_info()["rows"] == 3
+
+
+def test_a_run_that_was_killed_when_it_had_stopped_trains_no_further(
+    tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [planned(seed=seed, epochs=6, validation_size=50, lr=1e-9, early_stopping=2) for seed in range(2)]
+    write_info = Run.write_info
+
+    def killed(self: Run, status: str, why: str | None = None, **more: Any) -> None:
+        if status == "running":
+            write_info(self, status, why, **more)
+
+    monkeypatch.setattr(Run, "write_info", killed)
+    train(runs, tmp_path, data)
+    monkeypatch.undo()
+    assert train(runs, tmp_path, data) == [[Outcome("done")]] * 2
+    assert [folder.read_info()["rows"] for folder in folders(runs, tmp_path)] == [3, 3]
+
+
+def test_probes_measure_each_run_as_it_is_after_the_epoch(tmp_path: Path, data: Data) -> None:
+    runs = [planned(seed=seed, probes=["weight_norms"]) for seed in range(2)]
+    for place, own in enumerate(train(runs, tmp_path, data)):
+        *_, last, _ = own
+        W1 = torch.load(RunFolder(tmp_path / str(place)).checkpoint, weights_only=True)["network"]["W1"]
+        assert isinstance(last, dict)
+        assert any(value == pytest.approx(W1.norm().item(), rel=1e-5) for value in last.values())
 
 
 def test_what_is_done_or_busy_is_left_and_the_rest_trains(tmp_path: Path, data: Data) -> None:
@@ -355,12 +567,12 @@ def test_memory_that_gives_out_later_costs_no_finished_epoch(
     train_epoch, epochs = Stack.train_epoch, itertools.count(1)
     in_memory: weakref.WeakSet[Stack] = weakref.WeakSet()
 
-    def gives_out(self: Stack, rows: Tensor) -> Tensor:
+    def gives_out(self: Stack, *args: Any) -> Tensor:
         in_memory.add(self)
         assert len(in_memory) == 1  # the larger one is gone before a smaller one is tried
         if next(epochs) == 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return train_epoch(self, rows)
+        return train_epoch(self, *args)
 
     train(SEEDS, tmp_path / "whole", data)
     monkeypatch.setattr(Stack, "train_epoch", gives_out)
@@ -388,31 +600,33 @@ def test_whatever_else_goes_wrong_is_kept_for_every_run(
 
 def test_runs_of_equal_shape_stack_and_others_train_alone() -> None:
     own: list[dict[str, Any]] = [
-        {"variant": "none"},
-        {"seed": 1},
-        {"lr": 2.0},
-        {"drop_probs": [0.1, 0.1]},
-        {"mask": "randn-2019"},
+        *({"variant": variant} for variant in ("none", "unscaled", "classic", "gaussian", "three-point")),
+        *({"mask": mask} for mask in ("randn-2019", "per-batch")),
+        *({"seed": 1}, {"lr": 2.0}, {"sgd": "book"}, {"init": "normal"}, {"init_std": 0.1, "init": "normal"}),
+        *({"drop_probs": [0.1, 0.1]}, {"input_drop_prob": 0.2}, {"input_noise_std": 0.1}, {"label_smoothing": 0.1}),
+        *({"weight_decay": 0.1}, {"l1": 0.1}, {"max_norm": 2.0}),
+        *({"drop_schedule": "curriculum"}, {"drop_schedule": "early", "drop_epochs": 2}),
     ]
-    own += [{"sgd": "book"}, {"init": "normal"}, {"init_std": 0.1, "init": "normal"}]
     assert {shape(planned(**keys).config) for keys in own} == {shape(planned().config)}
     other: list[dict[str, Any]] = [
-        {"hidden": [8, 8]},
-        {"batch_size": 32},
-        {"epochs": 9},
-        {"momentum": 0.9},
-        {"weight_decay": 0.1},
+        *({"hidden": [8, 8]}, {"batch_size": 32}, {"epochs": 9}, {"lr_schedule": "step"}),
+        *({"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}, {"variant": "dropconnect"}, {"placement": "before"}),
+        *({"output_relu": True}, {"eval_train": False}, {"train_size": 100}, {"validation_size": 100}),
+        {"probes": ["weight_norms"]},
     ]
-    other += [{"output_relu": True}, {"eval_train": False}, {"train_size": 100}, {"validation_size": 100}]
     assert len({shape(planned(**keys).config) for keys in [{}, *other]}) == len(other) + 1
-    for keys in ({"variant": "nn"}, {"fused": False}, {"noise_at_eval": True}):
+    held_out = {"validation_size": 100}
+    assert shape(planned(early_stopping=3, **held_out).config) == shape(planned(**held_out).config)
+    assert shape(planned(variant="dropconnect").config) == shape(planned(variant="dropconnect-unscaled").config)
+    alone: list[dict[str, Any]] = [{"variant": "nn"}, {"fused": False}, {"noise_at_eval": True}]
+    for keys in (*alone, {"precision": "bf16"}, {"task": "linear-regression"}):
         assert shape(planned(**keys).config) is None
     assert shape(planned(variant="none", noise_at_eval=True).config) is not None  # it has no noise to leave on
 
 
 def test_a_stack_knows_no_key_that_a_config_has_not() -> None:
     assert not ALIKE & EACH_ITS_OWN
-    assert ALIKE | EACH_ITS_OWN - {"device"} <= set(Config.model_fields)
+    assert ALIKE | EACH_ITS_OWN - {"device", "plugin"} <= set(Config.model_fields)
 
 
 @pytest.fixture
@@ -438,6 +652,37 @@ def test_execute_groups_runs_by_shape_and_tells_of_each(
         assert own[-1].status == "done"
     sizes = [folder.read_info()["provenance"]["stack"] for folder in folders(runs, tmp_path)]
     assert sizes == [3, 1, 3, 1, 3]
+
+
+@pytest.fixture
+def per_row() -> Iterator[str]:
+    """A plugin's variant: whole rows are dropped, which a noise may decide for its batch alone."""
+
+    @dataclass(frozen=True)
+    class PerRow:
+        p: float
+        at_eval = 1.0
+
+        def draw(self, H: Tensor, generator: torch.Generator | None) -> Tensor:
+            return (torch.rand(len(H), 1, generator=generator) >= self.p).to(H) / (1 - self.p)
+
+    register("per-row", PerRow)
+    yield "per-row"
+    del VARIANTS["per-row"]
+
+
+def test_every_variant_by_hand_trains_in_a_stack(
+    stacks_here: Callable[[list[PlannedRun], Path], list[Event]], per_row: str, tmp_path: Path
+) -> None:
+    runs = [
+        planned(variant=variant, drop_probs=[0.1, 0.2], epochs=4, lr=0.3) for variant in VARIANTS if variant != "nn"
+    ]
+    assert per_row in [run.config.variant for run in runs]
+    stacks_here(runs, tmp_path)
+    for run, folder in zip(runs, folders(runs, tmp_path), strict=True):
+        info = folder.read_info()
+        assert info["status"] == "done" and info["last"]["test_acc"] > 0.5
+        assert info["provenance"]["stack"] == (2 if "dropconnect" in run.config.variant else len(runs) - 2)
 
 
 def test_a_stack_is_no_larger_than_jobs_says(tmp_path: Path) -> None:
@@ -483,9 +728,9 @@ def test_a_stack_trains_as_lone_runs_do(data: Data) -> None:
         return [stream(config.seed, "order") for config in configs]
 
     pages = [page(config, *streams(config.seed)) for config in configs]
-    stacked = Stack(pages, [0.2] * 24, data.X_train, data.y_train, rows, 64)
+    stacked = Stack(pages, data.X_train, data.y_train, rows, 64)
     train = torch.arange(rows).expand(24, -1)
-    *_, last = fit_stack(stacked, train, test, epochs=6, orders=orders(), clean=False)
+    *_, last = fit_stack(stacked, train, test, lrs=[0.2] * 24, epochs=6, orders=orders(), clean=False)
     differences = []
     for config, order, record in zip(configs, orders(), last, strict=True):
         network, data_set = build(config, *streams(config.seed)), (data.X_train, data.y_train)
@@ -521,7 +766,7 @@ def recomputing(monkeypatch: pytest.MonkeyPatch) -> None:
 def network(kind: type[modules.Network], sgd: SGD, device: torch.device = CPU) -> modules.Network:
     layers, *_ = problem(SIZES, 1)
     layers = [(W.to(device), b.to(device)) for W, b in layers]
-    net = modules.mlp(SIZES, [0.2, 0.5])
+    net = modules.mlp(SIZES, [None, nn.Dropout(0.2), nn.Dropout(0.5)])
     return kind(net, layers, torch.Generator(device).manual_seed(0), sgd, noise_at_eval=False)
 
 
@@ -628,8 +873,11 @@ def test_a_captured_network_steps_as_uncaptured_on_cuda(sgd: SGD) -> None:
 
 
 @on_cuda
-@pytest.mark.parametrize("sgd", [SGD(), SGD(momentum=0.9, weight_decay=0.01)])
-def test_a_captured_block_is_the_uncaptured_one_on_cuda(sgd: SGD, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("on", ["after", "before", "weights"])
+@pytest.mark.parametrize("sgd", [SGD(), SGD(momentum=0.9, weight_decay=0.01, nesterov=True, l1=0.001, max_norm=1.0)])
+def test_a_captured_block_is_the_uncaptured_one_on_cuda(
+    sgd: SGD, on: Literal["after", "before", "weights"], monkeypatch: pytest.MonkeyPatch
+) -> None:
     device, num_rows, ends = torch.device("cuda"), 64 * (BLOCK + 2) + 10, []
     layers, X, y, _ = problem([784, 256, 256, 10], num_rows)
     X, y = X.to(device), y.to(device)
@@ -638,9 +886,11 @@ def test_a_captured_block_is_the_uncaptured_one_on_cuda(sgd: SGD, monkeypatch: p
             monkeypatch.setattr(captured, "capture", lambda steps, device: (Eager(steps), None))
         on_device = [(W.to(device), b.to(device)) for W, b in layers]
         noises = [torch.Generator(device).manual_seed(seed) for seed in range(3)]
-        pages = [scratch.MLP(copied(on_device), [Inverted(0.2), Inverted(0.5)], g, sgd) for g in noises]
-        stacked = Stack(pages, [0.1] * 3, X, y, num_rows, 64)
-        outputs = stacked.train_epoch(torch.arange(num_rows, device=device).expand(3, -1))
+        own: list[Noise | None] = [Inverted(0.1), Inverted(0.2, shared=True), Gaussian(0.5)]
+        pages = [scratch.MLP(copied(on_device), own, g, sgd, on=on, input_noise_std=0.1) for g in noises]
+        stacked = Stack(pages, X, y, num_rows, 64)
+        for lr in (0.1, 0.05):  # which a graph must not know
+            outputs = stacked.train_epoch(torch.arange(num_rows, device=device).expand(3, -1), [lr] * 3)
         ends.append((outputs.clone(), stacked.theta.clone()))
     for a, b in zip(*ends, strict=True):
         assert (a - b).abs().max() <= 1e-5 * b.abs().max()

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from dropexp.study import PlannedRun, Study, load_config
+from dropexp.variants import VARIANTS
 from dropexp.yamlfile import ConfigError
+
+NAMES = ", ".join(VARIANTS)
 
 Load = Callable[..., Study]
 Problems = Callable[..., list[str]]
@@ -171,11 +174,11 @@ def test_arms_times_a_matrix_is_every_combination(load: Load) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("lr: 1\n", "study.yaml:1: this file has no variant; add one of none, nn, scratch"),
-        ("matrix: {seed: 0..4}\n", "study.yaml:1: this file has no variant; add one of none, nn, scratch"),
+        ("lr: 1\n", f"study.yaml:1: this file has no variant; add one of {NAMES}"),
+        ("matrix: {seed: 0..4}\n", f"study.yaml:1: this file has no variant; add one of {NAMES}"),
         (
             "arms:\n  a: {variant: nn}\n  b: {lr: 1}\n",
-            "study.yaml:3: arm 'b' has no variant; add one of none, nn, scratch",
+            f"study.yaml:3: arm 'b' has no variant; add one of {NAMES}",
         ),
     ],
 )

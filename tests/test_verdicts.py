@@ -16,7 +16,7 @@ def pair(
     differences: ArrayLike,
     arm: str = "nn",
     what: str = "test accuracy after 5 epochs",
-    higher_is_better: bool = True,
+    higher_is_better: bool | None = True,
     unit: Unit = "points",
 ) -> Pair:
     return Pair(arm, "none", np.asarray(differences, dtype=float), what, higher_is_better, unit)
@@ -43,6 +43,21 @@ def test_where_lower_is_better_a_loss_is_better() -> None:
         "nn is BETTER than none in test loss after 5 epochs: -0.0200 nats, 95 % interval [-0.0256, -0.0144], "
         "p = 0.002, better in 10 of 10 pairs."
     )
+
+
+def test_where_neither_way_is_better_more_is_higher_and_less_is_lower() -> None:
+    more, less = (
+        judge([pair(side * 2 + SHAPE, "nn", "norm of W1 after 5 epochs", None, "")], 0.1)[0] for side in (1, -1)
+    )
+    assert (more.word, more.wins) == (Word.HIGHER, 1.0)
+    assert (less.word, less.wins) == (Word.LOWER, 0.0)
+    assert more.sentence == (
+        "nn is HIGHER than none in norm of W1 after 5 epochs: +2, 95 % interval [+1.445, +2.555], "
+        "p = 0.002, higher in 10 of 10 pairs."
+    )
+    assert "lower in 10 of 10 pairs" in less.sentence
+    few = judge([pair(2 + SHAPE[:5], "nn", "norm of W1 after 5 epochs", None, "")], 0.1)[0]
+    assert "HIGHER and LOWER take 6 seeds at least" in few.sentence
 
 
 def test_small_differences_with_a_small_spread_are_equivalent() -> None:

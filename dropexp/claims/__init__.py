@@ -1,0 +1,1 @@
+"""Claims of teaching texts about dropout, and whether they hold: `catalogue.py` has the list."""

@@ -1,0 +1,131 @@
+"""The claims, in their order: what is said, by whom, and what checks it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from dropexp.claims import decay, empirical, equalities, moments, subnets
+from dropexp.claims.claim import Claim
+from dropexp.yamlfile import ConfigError, Problem
+
+D2L = "Dive into Deep Learning"
+JMLR = "Srivastava et al., 2014"
+
+
+CLAIMS = [
+    Claim(
+        "1", "expectation", "Dropout leaves the mean activation as it is: E[h′] = h",
+        f"{D2L}, dropout", "100,000 masks, z-test", moments.expectation,
+    ),
+    Claim(
+        "2", "output", "So the mean output of the net with noise is its output without",
+        "a common reading of claim 1", "mean of 100,000 noisy passes against the eval pass, z-test",
+        moments.output_expectation,
+    ),
+    Claim(
+        "3", "variance", "The noise has the variance Var[h′ | h] = h²·p/(1−p)",
+        f"{JMLR}, section 10", "100,000 masks, z-test of squared deviations", moments.variance,
+    ),
+    Claim(
+        "4", "eval", "In eval mode the net is deterministic, in training it is not",
+        f"{D2L}, dropout", "two passes in each mode, bit for bit", equalities.eval_is_deterministic,
+    ),
+    Claim(
+        "5", "extremes", "p = 0 is the identity, p = 1 gives zeros",
+        f"{D2L}, dropout", "bit for bit", equalities.extremes,
+    ),
+    Claim(
+        "6", "no-gradient", "The weights of a dropped unit get no gradient",
+        f"{D2L}, dropout", "gradients of one example and of a batch", equalities.no_gradient,
+    ),
+    Claim(
+        "7", "before-relu", "Dropout before the activation function is dropout after it",
+        "a blog on d2l-zh 4.6", "one ξ on either side of it", equalities.before_is_after,
+    ),
+    Claim(
+        "8", "inverted", "Inverted dropout is dropout whose weights are scaled at test",
+        f"{JMLR}, section 10", "both nets, weights rescaled by 1/(1−p), same masks", equalities.inverted_is_classic,
+    ),
+    Claim(
+        "9", "subnets", "The net at test is the average of its 2ⁿ subnets",
+        f"{JMLR}, section 1", "all masks of 10 units, renormalised geometric mean", subnets.weight_scaling,
+    ),
+    Claim(
+        "10", "monte-carlo", "The mean of 50 sampled nets does as well as weight scaling",
+        f"{JMLR}, figure 11", "paired by net, TOST at ±0.3 points and ±0.01 nats",
+        studies={"figure-11-monte-carlo": empirical.monte_carlo},
+    ),
+    Claim(
+        "11", "smaller-weights", "Dropout makes weights smaller",
+        "Ng, Improving Deep Neural Networks", "‖W‖ of each layer, paired by seed, at equal epoch and at equal loss",
+        studies={"exercise-3-activations": empirical.smaller_weights},
+    ),
+    Claim(
+        "12", "l2", "Dropout acts like an L2 penalty",
+        f"{JMLR}, section 9.1", "all masks of 8 features against ridge regression in closed form",
+        subnets.dropout_is_ridge,
+    ),
+    Claim(
+        "13", "scratch", "Dropout from scratch is nn.Dropout",
+        f"{D2L}, dropout", "one step under the same masks; moments of 100,000 masks; TOST at ±0.3 points over seeds",
+        lambda: [*equalities.same_step(), *moments.same_masks()], {"dropout": empirical.same_accuracy},
+    ),
+    Claim(
+        "14", "sparsity", "Dropout makes activations sparser",
+        f"{JMLR}, section 7.2", "zeros and mean of each hidden layer in eval mode, paired by seed",
+        studies={"exercise-3-activations": empirical.sparser},
+    ),
+    Claim(
+        "15", "gap", "Dropout shrinks the gap between train and test accuracy",
+        f"{D2L}, dropout", "both in eval mode, paired by seed",
+        studies={"exercise-2-more-epochs": empirical.smaller_gap},
+    ),
+    Claim(
+        "16", "accuracy", "Dropout improves test accuracy",
+        f"{JMLR}, section 6", "paired by seed: few and many epochs, few and many images",
+        studies={"exercise-2-more-epochs": empirical.better_early_and_late, "does-dropout-help": empirical.better},
+    ),
+    Claim(
+        "17", "lower-at-input", "A lower drop probability near the input is better",
+        f"{D2L}, dropout", "(0.2, 0.5) against (0.5, 0.2), paired by seed",
+        studies={"exercise-1-drop-probs": empirical.lower_at_input},
+    ),
+    Claim(
+        "18", "slower", "Training with dropout takes longer",
+        f"{JMLR}, section 11", "epochs to the accuracy that the net without it has at epoch 10, paired by seed",
+        studies={"exercise-2-more-epochs": empirical.slower},
+    ),
+    Claim(
+        "19", "add-up", "Dropout and weight decay add up",
+        f"{D2L}, dropout, exercise 5", "interaction of a 2 × 2, by seed, TOST at ±0.3 points",
+        studies={"exercise-5-with-weight-decay": empirical.additive},
+    ),
+    Claim(
+        "20", "stable", "The framework's dropout is more stable than one's own",
+        "a blog on d2l-zh 4.6", "ratio of the SDs over at least 10 seeds", studies={"dropout": empirical.stable},
+    ),
+    Claim(
+        "21", "unscaled", "Dropout without rescaling does as well as nn.Dropout",
+        "\"Dropout is drop-dead easy\"", "TOST at ±0.3 points over seeds",
+        studies={"exercise-7-other-noise": empirical.same_unscaled},
+    ),
+    Claim(
+        "A9", "weight-decay", "A penalty λ‖w‖²/2 shrinks w by the factor 1 − ηλ/|B| in each step",
+        "a blog on weight decay and dropout",
+        "five steps on the loss with the penalty, by autograd, against the formula and torch's weight_decay",
+        decay.penalty_is_decay,
+    ),
+]  # fmt: skip
+
+
+def chosen(names: Collection[str], quick: bool = False) -> list[Claim]:
+    """The claims of these names or numbers, else all; `quick`: only those that are provable by computation.
+
+    Raises ConfigError for a name that no claim has.
+    """
+    known = {name for claim in CLAIMS for name in (claim.number, claim.name)}
+    if unknown := [name for name in names if name not in known]:
+        there = ", ".join(f"{claim.number} {claim.name}" for claim in CLAIMS)
+        raise ConfigError([Problem(f"claims {' '.join(unknown)}", f"no such claim; by number or name: {there}")])
+    asked = [claim for claim in CLAIMS if not names or {claim.number, claim.name} & set(names)]
+    return [claim for claim in asked if claim.proof or not quick]

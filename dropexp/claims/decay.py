@@ -1,0 +1,76 @@
+"""Claims on weight decay: a penalty in the loss, a factor on the weights, and what torch's optimisers do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from dropexp import linreg
+from dropexp.claims import nets
+from dropexp.claims.finding import Finding, equality
+
+LR, LAMBDA, STEPS, LARGE = 0.05, 0.5, 5, 8
+
+Decay = Callable[[Tensor, Tensor, float, float, int], Tensor]  # of w, Σ∂ℓ, η, λ, |B|, as linreg.decay
+
+
+def printed(w: Tensor, gradient: Tensor, lr: float, weight_decay: float, batch_size: int) -> Tensor:
+    """w ← (1 − ηλ/|B|)·w − (η/|B|)·Σ∂ℓ"""
+    return linreg.decay(w, gradient, lr, weight_decay, batch_size, printed=True)
+
+
+def penalty_is_decay(formula: Decay = printed, mended: Decay = linreg.decay) -> Iterator[Finding]:
+    """The weights after a few steps on the mean loss + λ‖w‖²/2, by autograd, against each other way to say so.
+
+    `mended` is the formula whose factor does not know |B|. Under Adam the factor is what `AdamW` has.
+    """
+    for batch_size in (1, LARGE):
+        penalty = by_torch(torch.optim.SGD, batch_size, in_loss=LAMBDA)
+        of, where = "weights after a few steps", f"at |B| = {batch_size}"
+        by_optimiser = by_torch(torch.optim.SGD, batch_size, weight_decay=LAMBDA)
+        yield equality(f"weight_decay {where}", distance(by_optimiser, penalty), of)
+        yield equality(f"the formula {where}", distance(by_formula(formula, batch_size), penalty), of)
+        if batch_size > 1:
+            yield equality(f"the factor 1 − ηλ {where}", distance(by_formula(mended, batch_size), penalty), of)
+    adam = by_torch(torch.optim.Adam, LARGE, in_loss=LAMBDA)
+    decayed = by_torch(torch.optim.AdamW, LARGE, weight_decay=LAMBDA)
+    yield equality("Adam", distance(decayed, adam), "weights after a few steps")
+
+
+def by_torch(
+    kind: Callable[..., torch.optim.Optimizer], batch_size: int, in_loss: float = 0.0, **options: float
+) -> Tensor:
+    """The weights after a few steps of this optimiser, with `in_loss`·‖w‖²/2 added to the loss."""
+    w, batches = problem(batch_size)
+    w.requires_grad_()
+    optimizer = kind([w], lr=LR, **options)
+    for X, y in batches:
+        optimizer.zero_grad()
+        (linreg.squared_loss(X @ w, y).mean() + in_loss / 2 * (w**2).sum()).backward()
+        optimizer.step()
+    return w.detach()
+
+
+def by_formula(decay: Decay, batch_size: int) -> Tensor:
+    w, batches = problem(batch_size)
+    for X, y in batches:
+        gradient = X.T @ (X @ w - y)  # Σ∂ℓ over the batch's rows
+        w = decay(w, gradient, LR, LAMBDA, batch_size)
+    return w
+
+
+def problem(batch_size: int) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    """Weights to begin with, and a batch X (|B|, n), y (|B|, 1) for each step."""
+    g = nets.generator()
+    n = 10
+    w = torch.randn(n, 1, generator=g, dtype=torch.float64)
+    X = torch.randn(STEPS, batch_size, n, generator=g, dtype=torch.float64)
+    y = torch.randn(STEPS, batch_size, 1, generator=g, dtype=torch.float64)
+    return w, list(zip(X, y, strict=True))
+
+
+def distance(w: Tensor, expected: Tensor) -> float:
+    """Relative to the size of the weights."""
+    return float((w - expected).norm() / expected.norm())

@@ -1,0 +1,91 @@
+"""Claims on what the noise does on average, by drawing it many times."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from statistics import NormalDist
+
+from torch import Tensor, float64, nn, ones
+
+from dropexp.claims import nets
+from dropexp.claims.finding import Finding, word
+from dropexp.noise import Classic, Gaussian, Inverted, Noise, Randn2019, ThreePoint, Unscaled
+from dropexp.scratch import MLP
+
+MASKS = 100_000
+LEVEL = 0.001  # a test fails below this p: of so many tests one in twenty would fail by chance at 5 %
+P = 0.2  # at 0.5 inverted dropout always is as far from its mean, and its variance has no spread to test by
+ACTIVATION = 1.5
+
+NOISES: dict[str, Noise] = {
+    "inverted": Inverted(P),
+    "gaussian": Gaussian(P),
+    "three-point": ThreePoint(P),
+    "classic": Classic(P),
+    "unscaled": Unscaled(P),
+    "randn-2019": Randn2019(P),
+}
+
+
+def expectation(noises: Mapping[str, Noise] = NOISES) -> Iterator[Finding]:
+    """E[h′] = h, with h′ = ξ·h. (Dive into Deep Learning, 3.13.1)"""
+    for name, noise in noises.items():
+        yield z_test(name, noisy_activations(noise), ACTIVATION)
+
+
+def variance(noises: Mapping[str, Noise] | None = None) -> Iterator[Finding]:
+    """Var[h′ | h] = h²·p / (1 − p)."""
+    for name, noise in (noises or {"inverted": Inverted(P), "gaussian": Gaussian(P)}).items():
+        h = noisy_activations(noise)
+        squares = (h - h.mean()) ** 2  # their mean is the variance
+        yield z_test(name, squares, ACTIVATION**2 * noise.p / (1 - noise.p), of="variance")
+
+
+def output_expectation(networks: Mapping[str, MLP] | None = None) -> Iterator[Finding]:
+    """E[f(x, ξ)] = f(x): what holds for a unit, asked of the net's outputs."""
+    noise = Inverted(P)
+    networks = networks or {
+        "noise on the last hidden layer": nets.by_hand([None, noise]),
+        "noise with a ReLU after it": nets.by_hand([None, noise, None], sizes=(20, 32, 32, 4)),
+    }
+    X, _ = nets.batch(1)
+    for name, net in networks.items():
+        passes = net.logits(X.expand(MASKS, -1), nets.generator())  # a mask for every row
+        outputs = zip(passes.T, net.logits(X)[0], strict=True)
+        tests = [z_test(name, O, o.item(), of="mean output", tests=passes.shape[1]) for O, o in outputs]
+        yield min(tests, key=lambda test: test.figures["p"])  # the output that fits worst
+
+
+def same_masks(ours: Noise | None = None) -> Iterator[Finding]:
+    """As often 0 and, where it is not, as large: ξ by hand and that of `nn.Dropout` have one mean and one variance."""
+    theirs = nn.Dropout(P)
+    with nets.drawn_globally():
+        xi = theirs(ones(MASKS, dtype=float64))
+    drawn = noisy_activations(ours or Inverted(P)) / ACTIVATION
+    yield z_test("mean of their masks", drawn - xi, 0.0, of="mean difference")
+    squares = (drawn - drawn.mean()) ** 2 - (xi - xi.mean()) ** 2
+    yield z_test("variance of their masks", squares, 0.0, of="difference in variance")
+
+
+def noisy_activations(noise: Noise) -> Tensor:
+    """h′ = ξ·h of one unit for each of so many masks, shape (MASKS,)."""
+    H = ones(MASKS, 1, dtype=float64) * ACTIVATION
+    return (noise.draw(H, nets.generator()) * H)[:, 0]
+
+
+def z_test(what: str, x: Tensor, expected: float, of: str = "mean h′", tests: int = 1) -> Finding:
+    """Whether the mean of draws x (n,) is `expected`: z = (x̄ − expected) / (SD / √n), two-sided.
+
+    p and the interval are after Bonferroni for so many `tests`.
+    """
+    mean, error = x.mean().item(), x.std().item() / math.sqrt(len(x))
+    off = mean - expected
+    z = off / error if error else math.copysign(math.inf, off) if off else 0.0
+    p = min(1.0, tests * math.erfc(abs(z) / math.sqrt(2)))
+    half = NormalDist().inv_cdf(1 - LEVEL / tests / 2) * error
+    interval = f"{1 - LEVEL:.1%} interval [{mean - half:.4f}, {mean + half:.4f}]"
+    shown = f"p = {p:.3f}" if p >= LEVEL else f"p < {LEVEL}"
+    words = f"{of} {mean:.4f}, {interval}, where {expected:.4f} is claimed: z = {z:+.1f}, {shown}, n = {len(x):,}"
+    figures = {"mean": mean, "low": mean - half, "high": mean + half, "claimed": expected, "z": z, "p": p, "n": len(x)}
+    return Finding(what, word(p >= LEVEL), words, figures)

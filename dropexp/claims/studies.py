@@ -1,0 +1,37 @@
+"""The studies that claims are judged by: where their configs are, and their runs as they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from dropexp.arms import Arm, arms_of
+from dropexp.claims.finding import Finding, Word
+from dropexp.history import NoRuns, read_runs
+
+# What trains a study, by its name.
+CONFIGS = {
+    "dropout": "configs/dropout.yaml --seeds 0..9",
+    "does-dropout-help": "configs/does-dropout-help.yaml",
+    "exercise-1-drop-probs": "configs/exercises/1-drop-probs.yaml",
+    "exercise-2-more-epochs": "configs/exercises/2-more-epochs.yaml",
+    "exercise-3-activations": "configs/exercises/3-activations.yaml",
+    "exercise-5-with-weight-decay": "configs/exercises/5-with-weight-decay.yaml",
+    "exercise-7-other-noise": "configs/exercises/7-other-noise.yaml",
+    "figure-11-monte-carlo": "configs/srivastava/figure-11-monte-carlo.yaml",
+}
+
+
+class NotTrained(Exception):
+    """The runs lack what a check needs; says what."""
+
+
+def from_runs(study: str, check: Callable[[Sequence[Arm]], Iterable[Finding]], runs_dir: Path) -> list[Finding]:
+    """What a check finds in the finished runs of a study, or how to train them."""
+    try:
+        return list(check(arms_of(read_runs(study, runs_dir), notes=[])))
+    except NoRuns:
+        why = ""
+    except NotTrained as error:
+        why = f"{error}; "
+    return [Finding(f"study {study}", Word.NOT_TRAINED, f"{why}dropexp train -c {CONFIGS[study]}")]

@@ -1,0 +1,246 @@
+"""The weight-decay study: linear regression with ten times as many features as rows, by hand and in torch.nn.
+
+Dive into Deep Learning, 3.7 (Chinese PyTorch edition, 3.12), in its order and symbols: data, parameters, loss,
+training step. Too few rows for so many weights overfit; a penalty on the weights, not on the bias, holds them small.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+NUM_INPUTS = 200
+NUM_TRAIN, NUM_TEST = 20, 100
+TRUE_W, TRUE_B, NOISE_STD = 0.01, 0.05, 0.01  # every feature has the same weight
+
+Rows = tuple[Tensor, Tensor]  # X (n, num_inputs), y (n, 1)
+
+
+@dataclass(frozen=True)
+class Data:
+    """The rows to train on, to test on and, if any were asked for, to choose on."""
+
+    train: Rows
+    test: Rows
+    validation: Rows | None
+
+
+def data(generator: torch.Generator, num_train: int = NUM_TRAIN, num_val: int = 0, num_test: int = NUM_TEST) -> Data:
+    """Rows with x_i ~ U(0, 1) and y = Σ 0.01·x_i + 0.05 + ε, ε ~ N(0, 0.01²), float32 on the CPU.
+
+    They are drawn in the order test, training, validation: the test rows are the same for any number of training
+    rows, and both for any number of validation rows.
+    """
+
+    def draw(n: int) -> Rows:
+        X = torch.rand(n, NUM_INPUTS, generator=generator)
+        noise = torch.empty(n, 1).normal_(0, NOISE_STD, generator=generator)
+        return X, TRUE_W * X.sum(dim=1, keepdim=True) + TRUE_B + noise
+
+    test, train = draw(num_test), draw(num_train)
+    return Data(train, test, draw(num_val) if num_val else None)
+
+
+def init_params(generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """w (num_inputs, 1) ~ N(0, 1) and b (1,) = 0, float32 on the CPU."""
+    return torch.randn(NUM_INPUTS, 1, generator=generator), torch.zeros(1)
+
+
+def squared_loss(o: Tensor, y: Tensor) -> Tensor:
+    """(ŷ − y)²/2 of each row, with outputs o = ŷ and labels y both (n, 1)."""
+    return (o - y) ** 2 / 2
+
+
+def decay(
+    w: Tensor, gradient: Tensor, lr: float, weight_decay: float, batch_size: int, *, printed: bool = False
+) -> Tensor:
+    """Weight decay in closed form: w ← (1 − ηλ)·w − (η/|B|)·Σ∂ℓ, with `gradient` = Σ∂ℓ over the batch's rows.
+
+    That is the step of plain SGD on the mean loss + λ‖w‖²/2, and of `torch.optim.SGD(weight_decay=λ)`. As `printed` in
+    the book's Chinese PyTorch edition (3.12.1; later ones print the form above) the factor is 1 − ηλ/|B|: the same at
+    |B| = 1, else a decay |B| times as weak.
+    """
+    shrink = lr * weight_decay / batch_size if printed else lr * weight_decay
+    return (1 - shrink) * w - lr / batch_size * gradient
+
+
+class Model(Protocol):
+    """What `fit` trains: one `step` trains on a batch, `predict` evaluates."""
+
+    @property
+    def w(self) -> Tensor: ...
+
+    def step(self, X: Tensor, y: Tensor, lr: float) -> Tensor: ...
+
+    def predict(self, X: Tensor) -> Tensor: ...
+
+    def state(self) -> dict[str, Any]: ...
+
+    def load(self, state: dict[str, Any]) -> None: ...
+
+
+class Scratch:
+    """The model by hand; its objective is the mean of (ŷ − y)²/2 over the batch + λ‖w‖²/2 + l1·‖w‖₁.
+
+    λ is `weight_decay`. `w` (num_inputs, 1) and `b` (1,) are the parameters (they are updated in place).
+    """
+
+    def __init__(self, w: Tensor, b: Tensor, weight_decay: float = 0.0, l1: float = 0.0) -> None:
+        self.w, self.b = w, b
+        self.weight_decay = weight_decay
+        self.l1 = l1
+
+    def gradients(self, X: Tensor, o: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The objective's gradients by w and b, for outputs o = ŷ of the batch X, y."""
+        d = (o - y) / len(y)  # ∂l/∂ŷ
+        dw = X.T @ d
+        if self.weight_decay:
+            dw = dw + self.weight_decay * self.w
+        if self.l1:
+            dw = dw + self.l1 * self.w.sign()
+        return dw, d.sum(dim=0)
+
+    def step(self, X: Tensor, y: Tensor, lr: float) -> Tensor:
+        """Train on one batch, X (n, num_inputs) and y (n, 1); returns the outputs (n, 1) before the update."""
+        o = self.predict(X)
+        dw, db = self.gradients(X, o, y)
+        self.w -= lr * dw
+        self.b -= lr * db
+        return o
+
+    def predict(self, X: Tensor) -> Tensor:
+        """The outputs ŷ (n, 1) for X (n, num_inputs)."""
+        return X @ self.w + self.b
+
+    def state(self) -> dict[str, Tensor]:
+        """The parameters w and b: the tensors themselves, no copies."""
+        return {"w": self.w, "b": self.b}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Take over a saved `state()`."""
+        for name, tensor in self.state().items():
+            tensor.copy_(state[name])
+
+
+class Concise:
+    """The same model as an `nn.Linear` with `torch.optim.SGD`, whose `weight_decay` is on the weight alone.
+
+    The optimiser has no L1, so that penalty is in the loss. `w` and `b` are the initial parameters, in the layout of
+    `Scratch`; they are copied.
+    """
+
+    def __init__(self, w: Tensor, b: Tensor, weight_decay: float = 0.0, l1: float = 0.0) -> None:
+        # without its own initialisation, which would draw from torch's global generator
+        self.net: nn.Linear = nn.utils.skip_init(nn.Linear, len(w), 1, device=w.device, dtype=w.dtype)
+        with torch.no_grad():
+            self.net.weight.copy_(w.T)
+            self.net.bias.copy_(b)
+        self.loss = nn.MSELoss()
+        self.l1 = l1
+        groups: list[dict[str, Any]] = [
+            {"params": [self.net.weight], "weight_decay": weight_decay},
+            {"params": [self.net.bias]},
+        ]
+        self.optimizer = torch.optim.SGD(groups)
+
+    @property
+    def w(self) -> Tensor:
+        return self.net.weight.detach().T
+
+    def step(self, X: Tensor, y: Tensor, lr: float) -> Tensor:
+        """Train on one batch, X (n, num_inputs) and y (n, 1); returns the outputs (n, 1) before the update."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        o: Tensor = self.net(X)
+        loss = self.loss(o, y) / 2
+        if self.l1:
+            loss = loss + self.l1 * self.net.weight.abs().sum()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return o.detach()
+
+    @torch.no_grad()
+    def predict(self, X: Tensor) -> Tensor:
+        """The outputs ŷ (n, 1) for X (n, num_inputs)."""
+        o: Tensor = self.net(X)
+        return o
+
+    def state(self) -> dict[str, Any]:
+        """Parameters and optimiser as torch names them."""
+        return {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over a saved `state()`."""
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One row of epochs.csv; losses are means of (ŷ − y)²/2 without penalty, taken at the end of the epoch.
+
+    `w_norm` is ‖w‖₂, `seconds` wall time. None: there are no validation rows.
+    """
+
+    epoch: int
+    train_loss: float
+    val_loss: float | None
+    test_loss: float
+    w_norm: float
+    lr: float
+    seconds: float  # training and test evaluation; neither the other losses nor files
+
+    @property
+    def finite(self) -> bool:
+        losses = (self.train_loss, self.val_loss, self.test_loss)
+        return all(loss is None or math.isfinite(loss) for loss in losses)
+
+
+def fit(
+    model: Model,
+    train: Rows,
+    test: Rows,
+    *,
+    lr: float,
+    batch_size: int,
+    epochs: int,
+    order: torch.Generator,
+    validation: Rows | None = None,
+    done: int = 0,
+) -> Iterator[EpochRecord]:
+    """Train up to `epochs` epochs, `done` of them before, and yield a record after each.
+
+    `order` shuffles the rows; every row counts once per epoch, the smaller last batch included. Stops after a record
+    whose loss is not finite.
+    """
+    for epoch in range(done + 1, epochs + 1):
+        began = time.perf_counter()
+        train_epoch(model, *train, lr, batch_size, order)
+        test_loss = evaluate(model, *test)
+        seconds = time.perf_counter() - began
+        val_loss = evaluate(model, *validation) if validation else None
+        w_norm = model.w.norm().item()
+        record = EpochRecord(epoch, evaluate(model, *train), val_loss, test_loss, w_norm, lr, seconds)
+        yield record
+        if not record.finite:
+            return
+
+
+def train_epoch(model: Model, X: Tensor, y: Tensor, lr: float, batch_size: int, order: torch.Generator) -> None:
+    """One step per batch of the shuffled rows."""
+    shuffled = torch.randperm(len(X), generator=order).to(X.device)
+    batches = zip(X[shuffled].split(batch_size), y[shuffled].split(batch_size), strict=True)
+    for X_batch, y_batch in batches:
+        model.step(X_batch, y_batch, lr)
+
+
+def evaluate(model: Model, X: Tensor, y: Tensor) -> float:
+    """Mean of (ŷ − y)²/2 for X (n, num_inputs), y (n, 1)."""
+    return squared_loss(model.predict(X), y).double().mean().item()

@@ -1,0 +1,81 @@
+"""What a network predicts, over one pass or as the mean over many, and what that is worth.
+
+Monte-Carlo dropout takes the mean probability over K passes with the noise on for the network's answer (Gal and
+Ghahramani, 2016): p(c | x) = (1/K) Σ softmax(O_k)_c. A single pass, in eval mode say, is the case K = 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+BINS = 15  # of equal width, as in Guo et al. (2017)
+
+
+@dataclass(frozen=True)
+class Predictive:
+    """What passes over the same n images say together, float64 on the CPU; entropies are in nats.
+
+    `log_p` (n, num_classes) is the log of the mean probability, `pass_entropy` (n,) the mean entropy of single passes.
+    """
+
+    log_p: Tensor
+    pass_entropy: Tensor
+
+    @property
+    def classes(self) -> Tensor:
+        """The most probable class of each image (n,)."""
+        return self.log_p.argmax(dim=1)
+
+    @property
+    def entropy(self) -> Tensor:
+        """H[p] = −Σ p·log p of each image (n,)."""
+        return entropy(self.log_p)
+
+    @property
+    def mutual_information(self) -> Tensor:
+        """H[mean of p_k] − mean of H[p_k]: how much passes disagree about each image (n,). (Houlsby et al., 2011)"""
+        return (self.entropy - self.pass_entropy).clamp(min=0)  # below 0 is rounding
+
+    def accuracy(self, y: Tensor) -> float:
+        """The fraction of images whose most probable class is their label y (n,)."""
+        return (self.classes == y.cpu()).double().mean().item()
+
+    def loss(self, y: Tensor) -> float:
+        """The mean negative log-likelihood of the labels y (n,), nats: of one pass the cross entropy."""
+        return -self.log_p.gather(1, y.cpu().unsqueeze(1)).mean().item()
+
+    def calibration_error(self, y: Tensor) -> float:
+        """The expected calibration error, Σ_b |B_b|/n · |accuracy(B_b) − confidence(B_b)|. (Guo et al., 2017)
+
+        Bin B_b has the images whose largest probability lies in ((b − 1)/BINS, b/BINS].
+        """
+        confidence = self.log_p.amax(dim=1).exp()
+        right = (self.classes == y.cpu()).double()
+        bins = ((confidence * BINS).ceil().long() - 1).clamp(0, BINS - 1)
+        return (torch.bincount(bins, right - confidence, BINS).abs().sum() / len(y)).item()
+
+
+def predictive(passes: Iterable[Tensor]) -> Predictive:
+    """What these passes say together, each the outputs O (n, num_classes) of one; at least one."""
+    log_sum, entropies, K = torch.tensor(-math.inf, dtype=torch.double), torch.zeros(()), 0
+    for O in passes:
+        log_p = log_softmax(O.cpu().double())
+        log_sum = torch.logaddexp(log_sum, log_p)  # not the sum of p, which may be 0 where its log is needed
+        entropies = entropies + entropy(log_p)
+        K += 1
+    return Predictive(log_sum - math.log(K), entropies / K)
+
+
+def log_softmax(O: Tensor) -> Tensor:
+    """Row by row."""
+    return O - O.logsumexp(dim=1, keepdim=True)
+
+
+def entropy(log_p: Tensor) -> Tensor:
+    """−Σ p·log p of each row, nats."""
+    return -(log_p.exp() * log_p).sum(dim=1)

@@ -1,0 +1,98 @@
+"""A trained network, found again by its run's name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+
+from dropexp import variants
+from dropexp.config import Config
+from dropexp.metrics import FASHION_MNIST
+from dropexp.runs import RunError, RunFolder, default_runs_dir, folders
+from dropexp.streams import stream
+from dropexp.variants import VARIANTS, Network
+from dropexp.yamlfile import ConfigError, Problem
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run's network on the CPU as it was after `epoch` epochs, and what is to be said of it."""
+
+    folder: RunFolder
+    config: Config
+    network: Network
+    epoch: int
+    remarks: list[str]
+
+
+def find(run: str, runs_dir: Path | None = None) -> RunFolder:
+    """The one run at this path or of this name: [STUDY/]FOLDER as `runs_dir` has it, its hash or the rest left out.
+
+    Raises RunError if there is none, ConfigError if there are several.
+    """
+    place = runs_dir or default_runs_dir()
+    try:
+        found = folders([run], place)
+    except RunError:
+        found = [folder for folder in folders([], place) if run in _names(folder)]
+        if not found:
+            raise
+    if len(found) > 1:
+        some = ", ".join(str(folder.path) for folder in found[:3])
+        more = ", …" if len(found) > 3 else ""
+        raise ConfigError([Problem(f"RUN {run}", f"names {len(found)} runs, give one of them: {some}{more}")])
+    return found[0]
+
+
+def load(folder: RunFolder) -> Trained:
+    """The network of this run's checkpoint.
+
+    Raises RunError if there is none to load, ConfigError if it is no network for images or of an unknown variant.
+    """
+    info = folder.read_info()
+    status, why = folder.status(), info.get("why")
+    config = _config(folder, info.get("config"))
+    if config.task != FASHION_MNIST:
+        raise ConfigError([Problem(str(folder.path), f"a run of {config.task} has no images; name another run")])
+    ended = f"{folder.path} is {status}" + (f" ({why})" if why else "")
+    try:
+        network = variants.build(config, stream(config.seed, "init"), stream(config.seed, "noise"))
+    except RuntimeError as error:
+        raise RunError(f"{folder.path} cannot be computed here: {error}") from None
+    try:
+        saved = torch.load(folder.checkpoint, map_location="cpu", weights_only=True)
+        network.load(saved["network"])
+        epoch = int(saved["epoch"])
+    except FileNotFoundError:
+        raise RunError(f"{ended} and has no checkpoint; train it by `dropexp train -c FILE`") from None
+    except Exception as error:  # damaged in whatever way
+        raise RunError(f"{folder.checkpoint} cannot be read ({error}); train the run again with --force") from None
+    remarks = [] if status == "done" else [f"{ended}: this is its checkpoint after epoch {epoch} of {config.epochs}"]
+    if VARIANTS[config.variant].plugin != info["settings"].get("plugin", ""):
+        remarks.append(f"{config.variant} is not what {folder.path} was trained with: its plugin has changed since")
+    if config.drop_schedule != "constant":
+        remarks.append(
+            f"the noise has the config's drop probabilities, which its {config.drop_schedule} schedule varies"
+        )
+    return Trained(folder, config, network, epoch, remarks)
+
+
+def _config(folder: RunFolder, content: object) -> Config:
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        variant = content.get("variant") if isinstance(content, dict) else None
+        if isinstance(variant, str) and variant not in VARIANTS:
+            what = f"variant {variant!r} is none of this program's; name the file that adds it by --plugin"
+            raise ConfigError([Problem(str(folder.path), what)]) from None
+        wrong = ", ".join(".".join(map(str, one["loc"])) or one["msg"] for one in error.errors())
+        raise RunError(f"{folder.path} has a config that is wrong ({wrong}); train the run again") from None
+
+
+def _names(folder: RunFolder) -> set[str]:
+    cell, _, digest = folder.path.name.rpartition("-")
+    study = folder.path.parent.name
+    return {folder.path.name, cell, digest, f"{study}/{cell}"}

@@ -1,0 +1,22 @@
+"""A noise of one's own: dropexp train -c examples/uniform-noise.yaml --plugin examples/uniform_noise.py"""
+
+from dataclasses import dataclass
+
+import torch
+
+from dropexp import register
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """ξ ~ U(1 − w, 1 + w) with w = √(3·p / keep); E[ξ] = 1, Var[ξ] = p / keep, as inverted dropout's."""
+
+    p: float
+    at_eval = 1.0
+
+    def draw(self, H: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+        width = (3 * self.p / (1 - self.p)) ** 0.5
+        return 1 + width * (2 * torch.rand(H.shape, generator=generator, device=H.device) - 1)
+
+
+register("uniform", Uniform)

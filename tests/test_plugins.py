@@ -1,0 +1,69 @@
+"""A user's own noise: a file that registers it, and all that can be wrong with that file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from command import Command
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "uniform_noise.py"
+CONFIG = "train_size: 300\nepochs: 2\nmatrix: {variant: [none, uniform], seed: 0..1}\n"
+
+
+def test_the_shipped_example_trains_in_one_process_and_in_workers_alike(command: Command) -> None:
+    config = command.write("my.yaml", CONFIG)
+    command("train", "-c", config, "--plugin", str(EXAMPLE), "--jobs", "1")
+    alone = command.tables()
+    command("train", "-c", config, "--plugin", str(EXAMPLE), "--jobs", "2", "--runs-dir", "again/runs", "-q")
+    again = {path.parent.name: pd.read_csv(path) for path in command.folder.glob("again/runs/my/*/epochs.csv")}
+    assert len(alone) == 4 and alone.keys() == again.keys()
+    for name, table in again.items():
+        assert [str(value) for value in table["test_loss"]] == [
+            row[alone[name][0].index("test_loss")] for row in alone[name][1:]
+        ]
+    listed = command("compare", "my").stdout  # which needs no plugin
+    assert "uniform" in listed and "none" in listed
+
+
+def test_the_noise_is_the_one_that_was_registered(command: Command) -> None:
+    zeros = EXAMPLE.read_text(encoding="utf-8").replace("return 1 + width", "return 0 * width")
+    command.write("zeros.py", zeros)
+    command("train", "-c", command.write("my.yaml", CONFIG), "--plugin", "zeros.py", "-q")
+    (found,) = command.folder.glob("runs/my/*uniform,seed=0*/epochs.csv")
+    table = pd.read_csv(found)
+    assert (table["train_loss"] > 2.2).all()  # nothing gets through but biases: ten classes by chance
+    assert table["train_loss"].iloc[0] == pytest.approx(2.30, abs=0.01)
+
+
+def test_a_changed_plugin_is_another_run(command: Command) -> None:
+    config = command.write("my.yaml", CONFIG)
+    command.write("mine.py", EXAMPLE.read_text(encoding="utf-8"))
+    command("train", "-c", config, "--plugin", "mine.py", "-q")
+    assert "2 runs" not in command("train", "-c", config, "--plugin", "mine.py").stderr
+    command.write("mine.py", EXAMPLE.read_text(encoding="utf-8") + "# changed\n")
+    states = command("train", "-c", config, "--plugin", "mine.py", "--dry-run").stdout.splitlines()
+    assert [line.split()[0] for line in states] == ["done", "done", "missing", "missing"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("import nowhere\n", ["mine.py:1", "nowhere"]),
+        ("x = 1\nx = 1 +\n", ["mine.py:2", "SyntaxError"]),
+        ("x = 1\n", ["mine.py", "registers no noise", "dropexp.register"]),
+        ("from dropexp import register\n\nregister('scratch', lambda p: None)\n", ["mine.py:3", "'scratch' already"]),
+    ],
+)
+def test_a_wrong_plugin_is_answered_with_file_line_and_remedy(command: Command, text: str, words: list[str]) -> None:
+    command.write("mine.py", text)
+    said = command("train", "-c", command.write("my.yaml", CONFIG), "--plugin", "mine.py", code=2).stderr
+    assert all(word in said for word in words)
+
+
+def test_a_missing_plugin_or_one_that_was_not_named_is_a_usage_error(command: Command) -> None:
+    config = command.write("my.yaml", CONFIG)
+    assert "nowhere.py" in command("train", "-c", config, "--plugin", "nowhere.py", code=2).stderr
+    said = command("train", "-c", config, code=2).stderr
+    assert "my.yaml:3" in said and "'uniform' is not one of none, nn, scratch" in said
