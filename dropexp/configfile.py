@@ -42,7 +42,7 @@ class Published(BaseModel):
     loss_scale: float = Field(1.0, gt=0, description="a number greater than 0")
     train_acc: list[float] = Field([], description="a list of numbers, one per epoch")
     test_acc: list[float] = Field([], description="a list of numbers, one per epoch")
-    w_norm: float | None = Field(None, description="a number, the norm of the weights at the end")
+    w_norm: dict[str, float] = Field({}, description="a mapping from arms to the norm of their weights at the end")
 
 
 class ConfigFile:
@@ -225,10 +225,11 @@ class ConfigFile:
                 self.wrong((*path, key), what)
             return {}
         there = [arm for arm in self.arms if arm] or self.axes.get("variant") or [self.base.get("variant")]
-        for arm in [published.arm] if isinstance(published.arm, str) else published.arm or []:
+        named = [("arm", arm) for arm in ([published.arm] if isinstance(published.arm, str) else published.arm or [])]
+        for key, arm in [*named, *(("w_norm", arm) for arm in published.w_norm)]:
             if arm not in there:
                 listed = ", ".join(map(str, there))
-                self.wrong((*path, "arm"), f"published.arm = {arm!r} is no arm here; there is {listed}")
+                self.wrong((*path, key), f"published.{key} = {arm!r} is no arm here; there is {listed}")
         return published.model_dump(exclude_defaults=True)
 
 

@@ -37,6 +37,7 @@ class Printed:
     epoch: int | None  # None: the last, of a figure that the source gives once
     value: float
     rounding: float  # half a unit of its last decimal
+    arm: str | None = None  # the only one it is of, as declared
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ def beside(source: Source) -> list[tuple[Any, ...]]:
     rows = []
     for arm in source.arms:
         for p in source.printed:
+            if p.arm not in (None, arm.first.base):
+                continue
             epoch = p.epoch or arm.lengths[0]
             ours = arm.at(p.figure, epoch)
             interval = prediction_interval(ours)
@@ -98,10 +101,11 @@ def fits(source: Source, notes: list[str]) -> list[tuple[Any, ...]]:
     if few:
         notes.append(f"{source.study}: a likelihood needs {LEAST_RUNS} runs of each arm; {', '.join(few)}")
         return []
-    ours = [_matrix(arm, source.printed) for arm in source.arms]
+    of_all = [p for p in source.printed if p.arm is None]
+    ours = [_matrix(arm, of_all) for arm in source.arms]
     known = np.logical_and.reduce([~np.isnan(matrix).any(axis=0) for matrix in ours])
     ours = [matrix[:, known] for matrix in ours]
-    printed = [p for p, is_known in zip(source.printed, known, strict=True) if is_known]
+    printed = [p for p, is_known in zip(of_all, known, strict=True) if is_known]
     if not printed:
         notes.append(f"{source.study}: no published figure has one of ours in every run")
         return []
@@ -178,9 +182,8 @@ def _printed(said: dict[str, Any]) -> list[Printed]:
         values = said.get(name) or []
         rounding = _rounding(values) * scale
         found += [Printed(figure, i + 1, value * scale, rounding) for i, value in enumerate(values)]
-    if (norm := said.get("w_norm")) is not None:
-        found.append(Printed("w_norm", None, norm, _rounding([norm])))
-    return found
+    norms = said.get("w_norm") or {}
+    return found + [Printed("w_norm", None, norm, _rounding([norm]), arm) for arm, norm in norms.items()]
 
 
 def _rounding(figures: list[float]) -> float:

@@ -222,7 +222,10 @@ def _recipe(study: str, runs: list[_Run]) -> tuple[str, str, int]:
         named = published.get("arm") or list(names.values())
         named = {named} if isinstance(named, str) else set(named)
         if here := [names[run.arm] for run in runs if named & {names[run.arm], run.info["arm"], run.config["variant"]}]:
-            content["published"] = published | {"arm": list(dict.fromkeys(here))}
+            norms = {names[run.arm]: published.get("w_norm", {}).get(run.info["arm"]) for run in runs}
+            norms = {name: norm for name, norm in norms.items() if norm is not None}
+            own = {"arm": list(dict.fromkeys(here))} | ({"w_norm": norms} if norms else {})
+            content["published"] = {key: value for key, value in published.items() if key != "w_norm"} | own
     return f"{study}.yaml", _yaml(content), len(arms) * len(seeds) - len(runs)
 
 

@@ -364,7 +364,7 @@ def test_a_line_ends_where_the_first_of_its_runs_stopped(tmp_path: Path) -> None
 def test_a_figure_printed_once_has_its_interval_drawn(tmp_path: Path) -> None:
     for seed in range(3):
         write_regression(tmp_path, seed=seed, test_loss=1.0 + seed / 10)
-    publish(tmp_path, "weight-decay", w_norm=20.5)
+    publish(tmp_path, "weight-decay", w_norm={"scratch": 20.5})
     chart = charts.published(compare((), tmp_path))
     (tick,) = rows_of(chart, "tick")
     assert tick["low"] < tick["mean"] < tick["high"] < 20.5

@@ -109,7 +109,10 @@ def test_a_file_without_keys_is_named(text: str) -> None:
         ("label_smoothing: 1", "label_smoothing = 1 is not a number from 0 to under 1"),
         ("lr_schedule: linear", "lr_schedule = 'linear' is not one of constant, step, cosine"),
         ("early_stopping: 0", "early_stopping = 0 is not a whole number of epochs, 1 or more"),
-        ("probes: calibration", "probes = 'calibration' is not a list of probes, such as [weight_norms, mc: 50]"),
+        (
+            "probes: calibration",
+            "probes = 'calibration' is not a list of probes, each once, such as [weight_norms, mc: 50]",
+        ),
         ("probes: [calibration, mc]", f"probes[1] = 'mc' is not a probe; there are {', '.join(PROBES)}, {MC}"),
         ("probes: [mc: 0]", f"probes[0] = {{'mc': 0}} is not a probe; there are {', '.join(PROBES)}, {MC}"),
         ("output_relu: 1", "output_relu = 1 is not true or false"),
@@ -315,7 +318,7 @@ def test_published_figures_are_read() -> None:
     text = "variant: nn\npublished: {arm: nn, source: a book, loss: [1], loss_scale: 256, test_acc: [0.5, 0.6]}\n"
     figures = {"arm": "nn", "source": "a book", "loss": [1.0], "loss_scale": 256.0, "test_acc": [0.5, 0.6]}
     assert read(text).published == figures
-    assert read("variant: nn\npublished: {w_norm: 12.12}\n").published == {"w_norm": 12.12}
+    assert read("variant: nn\npublished: {w_norm: {nn: 12.12}}\n").published == {"w_norm": {"nn": 12.12}}
 
 
 @pytest.mark.parametrize(
@@ -330,7 +333,8 @@ def test_published_figures_are_read() -> None:
         ("loss_scale: 0", "published.loss_scale = 0 is not a number greater than 0"),
         ("train_acc: [.nan]", "published.train_acc = [nan] is not a list of numbers, one per epoch"),
         ("test_acc: [true]", "published.test_acc = [True] is not a list of numbers, one per epoch"),
-        ("w_norm: [1]", "published.w_norm = [1] is not a number, the norm of the weights at the end"),
+        ("w_norm: 1.5", "published.w_norm = 1.5 is not a mapping from arms to the norm of their weights at the end"),
+        ("w_norm: {x: 1.5}", "published.w_norm = 'x' is no arm here; there is wide, narrow"),
         (
             "los: [1]",
             "unknown key 'los'; the keys of published are arm, source, loss, loss_scale, train_acc, test_acc, w_norm",

@@ -115,7 +115,7 @@ def test_published_epochs_beyond_ours_and_single_runs_claim_nothing(tmp_path: Pa
 def test_a_figure_that_a_source_gives_once_stands_beside_our_last(tmp_path: Path, norm: float, inside: bool) -> None:
     for seed, last in enumerate((11.9, 12.0, 12.1, 12.2)):
         write_regression(tmp_path, seed=seed, test_loss=[4.0, (last / 10) ** 2])
-    publish(tmp_path, "weight-decay", w_norm=norm, source="a blog")
+    publish(tmp_path, "weight-decay", w_norm={"scratch": norm, "elsewhere": 1.0}, source="a blog")
     (row,) = compare(runs_dir=tmp_path).published.to_dict("records")
     assert (row["figure"], row["epoch"], row["n"], row["inside"]) == ("w_norm", 2, 4, inside)
     assert row["mean"] == pytest.approx(12.05)
@@ -125,7 +125,7 @@ def test_a_figure_that_a_source_gives_once_stands_beside_our_last(tmp_path: Path
 
 
 def test_a_published_figure_that_no_run_has_is_noted(study: Path) -> None:
-    publish(study, test_acc=[0.7], w_norm=12.12)
+    publish(study, test_acc=[0.7], w_norm={"nn": 12.12})
     comparison = compare(runs_dir=study)
     assert set(comparison.published["figure"]) == {"test_acc"}
     assert said(comparison.notes, "dropout: no run here has the published w_norm")

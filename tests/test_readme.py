@@ -58,7 +58,7 @@ def test_constraints_are_names_and_versions_only() -> None:
     assert {"torch", "torchvision", "typer", "pydantic", "pyyaml", "pandas", "scipy", "rich", "filelock"} <= pinned
 
 
-@pytest.mark.parametrize("table", ["peers", "gpu", "growth"])
+@pytest.mark.parametrize("table", ["peers", "noises", "gpu", "growth"])
 def test_the_page_on_performance_has_a_place_for_every_benchmark(table: str) -> None:
     page = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
     assert page.count(f"<!-- {table}:begin -->") == page.count(f"<!-- {table}:end -->") == 1

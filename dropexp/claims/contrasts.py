@@ -55,7 +55,7 @@ def judged(contrasts: Sequence[Contrast], claimed: Claimed, margin: float | None
 
 def _words(contrast: Contrast, d: stats.Difference, p: float, p_equal: float, margin: float | None, found: Word) -> str:
     factor, places = (100, 2) if contrast.unit == "points" else (1, 4 if abs(d.mean) < 10 else 2)
-    mean, low, high = (f"{value * factor:+.{places}f}" for value in (d.mean, d.low, d.high))
+    mean, low, high = (f"{value * factor:+z.{places}f}" for value in (d.mean, d.low, d.high))
     unit = f" {contrast.unit}" if contrast.unit else ""
     if d.pairs < 2:
         return f"n = {d.pairs}: one run is not a result" if d.pairs else "no seed in common"

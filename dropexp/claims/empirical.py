@@ -32,7 +32,8 @@ def same_accuracy(arms: Arms) -> Iterator[Finding]:
 
 def monte_carlo(arms: Arms) -> Iterator[Finding]:
     """The mean of k noisy passes minus one eval pass of the same net, for the k that is claimed and beyond."""
-    by_k = {probe["mc"]: arm for arm in arms for probe in arm.first.config.get("probes", []) if "mc" in probe}
+    probes = [(probe, arm) for arm in arms for probe in arm.first.config.get("probes", [])]
+    by_k = {probe["mc"]: arm for probe, arm in probes if isinstance(probe, dict)}
     if max(by_k, default=0) < PASSES:
         raise NotTrained(f"no arm has the probe mc: {PASSES}")
     for metric, what, unit, margin in (("acc", "accuracy", "points", MARGIN), ("loss", "loss", "nats", NATS)):
