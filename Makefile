@@ -75,11 +75,12 @@ bench-peers: ## time dropexp beside its peers and write docs/performance.md; PAR
 bench-peers: .venv-peers/installed
 	PYTHONPATH=benchmarks .venv-peers/bin/python -m peers $(if $(PARTS),--parts $(PARTS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-claims:   ## train what the claims of teaching texts take (an hour), and write docs/claims.md
+claims:   ## train what the claims of teaching texts take (two hours), and write docs/claims.md
 claims: .venv/installed
-	$(BIN)/dropexp train --config configs/dropout.yaml --seeds 0..9
-	-$(BIN)/dropexp train $(addprefix --config ,$(CLAIMS))
-	$(BIN)/dropexp claims --format md > docs/claims.md
+	$(BIN)/dropexp train --config configs/dropout.yaml --seeds 0..99 || test $$? -eq 1
+	$(BIN)/dropexp train $(addprefix --config ,$(CLAIMS)) || test $$? -eq 1
+	$(BIN)/dropexp claims --format md > docs/claims.md.new
+	mv docs/claims.md.new docs/claims.md
 
 clean:    ## remove the environment and caches; runs and data stay
 	rm -rf .venv .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache

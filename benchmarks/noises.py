@@ -44,7 +44,7 @@ NOISES: dict[str, dict[str, Any]] = {
     "three-point": {"variant": "three-point"},
     "Gaussian": {"variant": "gaussian"},
     "additive noise on the images": {"variant": "none", "input_noise_std": 0.1},
-    "DropConnect": {"variant": "dropconnect"},
+    "DropConnect, on all weights": {"variant": "dropconnect", "input_drop_prob": 0.5},
 }
 
 

@@ -2,7 +2,8 @@
 
     from dropexp import load_config, train, load_runs, compare
 
-do in a notebook what the commands do; `register` is for plugins. What they need is imported when they are first used.
+do in a notebook what the commands do; `load_plugin` adds a noise of your own, whose file calls `register`. What they
+need is imported when they are first used.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dropexp.arms import load_runs
     from dropexp.comparison import compare
+    from dropexp.plugins import load_plugin
     from dropexp.study import load_config
     from dropexp.training import train
     from dropexp.variants import register
 
-__all__ = ["compare", "load_config", "load_runs", "register", "train"]
+__all__ = ["compare", "load_config", "load_plugin", "load_runs", "register", "train"]
 
 # Read once, when torch loads: MKL's results equal on any number of threads, oneDNN's float32 products in float32.
 os.environ.setdefault("MKL_CBWR", "AVX2,STRICT")
@@ -26,6 +28,7 @@ os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
 _ROOMS = {
     "compare": "comparison",
     "load_config": "study",
+    "load_plugin": "plugins",
     "load_runs": "arms",
     "register": "variants",
     "train": "training",

@@ -75,13 +75,14 @@ def ieee_products() -> Iterator[None]:
 class Network(modules.Network):
     """A torch.nn network whose whole step is captured: forward, loss, backward and optimiser in one replay.
 
-    There is a graph for each number of rows, at the learning rate in force. `nn.Dropout` draws from torch's default
-    generator, whose seed and offset a replay reads when it is launched: a step sets them to the run's just before.
+    There is a graph for each number of rows, at the learning rate in force: another rate takes another capture.
+    `nn.Dropout` draws from torch's default generator, whose seed and offset a replay reads when it is launched: a step
+    sets them to the run's just before.
     """
 
     lr: float | None = None
 
-    def step(self, X: Tensor, y: Tensor, lr: float, done: float = 0.0) -> Tensor:
+    def step(self, X: Tensor, y: Tensor, lr: float, progress: float = 0.0) -> Tensor:
         """As uncaptured, without a schedule. The outputs stay in a buffer of the graph until its next replay."""
         if lr != self.lr:  # it is a constant of every graph
             self.graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor, Tensor, Tensor]] = {}

@@ -83,13 +83,14 @@ def train(
 ) -> None:
     """Train what is missing: done runs are skipped, interrupted ones go on."""
     from dropexp import device as devices
-    from dropexp import plugins
     from dropexp.execute import default_jobs, execute
+    from dropexp.plugins import load_plugin, loaded
     from dropexp.runs import FINISHED, default_runs_dir, write_study
     from dropexp.trainer import Plan
     from dropexp.training import tasks_of, unfinished
 
-    plugins.load(plugin or [])
+    for file in plugin or []:
+        load_plugin(file)
     studies = _load_configs(config, settings or [], seeds)
     runs_dir = runs_dir or default_runs_dir()
     with going_on():
@@ -108,7 +109,7 @@ def train(
             from dropexp.progress import watching
 
             root = _data_root(data_dir, data_url, quiet) if any(task.has_images for task in todo) else None
-            plan = Plan(root, device, force, plugins.loaded())
+            plan = Plan(root, device, force, loaded())
             running = execute(todo, plan, jobs or default_jobs(device))
             with watching(todo, quiet) as watcher, closing(running) as events:
                 for event in events:
@@ -153,9 +154,11 @@ def evaluate(
     """Evaluate a trained network: Monte-Carlo dropout, calibration, uncertainty, on turned images too."""
     from rich.console import Console
 
-    from dropexp import data, display, evaluation, markup, plugins, trained
+    from dropexp import data, display, evaluation, markup, trained
+    from dropexp.plugins import load_plugin
 
-    plugins.load(plugin or [])
+    for file in plugin or []:
+        load_plugin(file)
     numbers = evaluation.image_numbers(images)
     network = trained.load(trained.find(run, runs_dir))
     for remark in network.remarks:
@@ -192,17 +195,25 @@ def claims(
     from dropexp.claims import catalogue, table
     from dropexp.runs import default_runs_dir
 
-    checked = [claim.run(runs_dir or default_runs_dir()) for claim in catalogue.chosen(names or (), quick)]
+    place = None if quick else runs_dir or default_runs_dir()
+    checked = [claim.run(place) for claim in catalogue.chosen(names or (), quick)]
+    tables, notes = [table.overview(checked), *table.details(checked)], table.notes(checked)
     if output is Format.csv:
         print(table.to_csv(checked), end="")
     elif output is Format.json:
         print(table.to_json(checked))
     elif output is Format.md:
-        print(markup.markdown(table.tables(checked)))
+        print(table.heading(), markup.markdown(tables, notes), sep="\n")
     elif output is Format.latex:
-        print(markup.latex(table.tables(checked)))
+        print(markup.latex(tables, notes))
     else:
-        display.show_tables(table.tables(checked), Console())
+        display.show_tables(tables[1:] if names else tables[:1], Console())
+        for note in notes:
+            say(f"note: {note}")
+        if not names:
+            say("dropexp claims NAME shows what a verdict rests on, with its source and its test")
+    for command in table.missing(checked):
+        say(f"not trained: {command}")
 
 
 @app.command()

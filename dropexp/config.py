@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from dropexp.variants import LINREG_KEYS, LINREG_VARIANTS, NUM_TRAIN, VARIANTS
+from dropexp.metrics import LINEAR_REGRESSION
+from dropexp.variants import LINREG_KEYS, LINREG_ROWS, LINREG_VARIANTS, NUM_TRAIN, VARIANTS
 
 # A field's description completes "… is not …" in an error; "item" does so for an entry of a list.
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -122,7 +123,7 @@ class Config(BaseModel):
                 raise PydanticCustomError("keys_disagree", "{what}", {"what": what, "keys": keys})
         return self
 
-    def _disagreements(self, used: list[str]) -> Iterator[tuple[bool, str, *tuple[str, ...]]]:
+    def _disagreements(self, used: list[str]) -> Iterator[tuple[Any, ...]]:
         """Whether keys disagree, how, and which."""
         yield (
             "drop_probs" in used and len(self.drop_probs) != len(self.hidden),
@@ -192,15 +193,31 @@ class Config(BaseModel):
             "validation_size",
         )
         yield (
-            self.task == "linear-regression" and self.variant not in LINREG_VARIANTS,
+            self.task == LINEAR_REGRESSION and self.variant not in LINREG_VARIANTS,
             f"variant = {self.variant} is not for linear-regression; use {' or '.join(LINREG_VARIANTS)}",
             "variant",
             "task",
         )
+        fields = type(self).model_fields
+        foreign = [key for key in fields if key not in LINREG_KEYS and getattr(self, key) != fields[key].default]
+        yield (
+            self.task == LINEAR_REGRESSION and bool(foreign),
+            f"{' and '.join(foreign)} {'are' if len(foreign) > 1 else 'is'} not for linear-regression, which has "
+            f"{', '.join(sorted(LINREG_KEYS))}",
+            *foreign,
+            "task",
+        )
+        rows = max(self.train_size or 0, self.validation_size)
+        yield (
+            self.task == LINEAR_REGRESSION and rows > LINREG_ROWS,
+            f"{rows} rows are more than linear-regression draws ({LINREG_ROWS})",
+            "train_size",
+            "validation_size",
+        )
 
     def used(self) -> list[str]:
         """The keys that can change this run's numbers."""
-        if self.task == "linear-regression":
+        if self.task == LINEAR_REGRESSION:
             return [key for key in type(self).model_fields if key in LINREG_KEYS]
         unused = set(VARIANTS[self.variant].unused)
         if self.input_noise_std:
@@ -216,7 +233,8 @@ class Config(BaseModel):
         fields = type(self).model_fields
         differing = {key: getattr(self, key) for key in self.used() if getattr(self, key) != fields[key].default}
         plugin = VARIANTS[self.variant].plugin
-        return differing | ({"plugin": plugin} if plugin else {}) | {"device": device_kind}
+        device = "cpu" if self.task == LINEAR_REGRESSION else device_kind
+        return differing | ({"plugin": plugin} if plugin else {}) | {"device": device}
 
 
 def digest(settings: dict[str, Any]) -> str:

@@ -24,7 +24,8 @@ def default_jobs(device: str) -> int:
 def execute(tasks: Sequence[Task], plan: Plan, jobs: int) -> Generator[Event]:
     """Train the tasks, at most `jobs` at a time, on a GPU in one process, and yield what happens.
 
-    Raises `DataError`. Closing the generator or KeyboardInterrupt marks what is being trained as interrupted.
+    Raises `DataError`, `PluginError`. Closing the generator or KeyboardInterrupt marks what is being trained as
+    interrupted.
     """
     workers = min(jobs, len(tasks))
     return in_workers(tasks, plan, workers) if workers > 1 and not plan.stacked else _here(tasks, plan, jobs)

@@ -18,6 +18,7 @@ from dropexp.checkpoint import Checkpoints, State
 from dropexp.config import Config
 from dropexp.data import Data, split
 from dropexp.fit import EpochRecord, fit
+from dropexp.metrics import LINEAR_REGRESSION
 from dropexp.provenance import provenance
 from dropexp.runs import Row, RunFolder, write_whole
 from dropexp.schedules import LR_SCHEDULES
@@ -25,6 +26,7 @@ from dropexp.streams import stream
 from dropexp.study import PlannedRun
 
 Record = EpochRecord | linreg.EpochRecord
+DRAWING = "2"  # another one when noise or order are drawn otherwise: no run goes on with other draws than it began
 DRAWN = "drawn"  # the data of a task without images, by the run's own stream
 
 
@@ -41,7 +43,7 @@ def train_run(
 ) -> Generator[Row, None, Outcome]:
     """Train one run into its folder, yield each new row of its table, and return how it ended.
 
-    `data` is None for a task that draws its own. A finished run is left as it is unless `force`. Raises `Busy` if
+    `data` may be None for a task that draws its own. A finished run is left as it is unless `force`. Raises `Busy` if
     another process trains it; whatever else goes wrong is an `Outcome`. Closing the generator or KeyboardInterrupt
     marks the run as interrupted.
     """
@@ -77,13 +79,14 @@ class Run:
     ) -> None:
         self.planned = planned
         self.folder = folder
-        self.data = data
-        self.device = device
+        regression = planned.config.task == LINEAR_REGRESSION
+        self.data = None if regression else data
+        self.device = torch.device("cpu") if regression else device
         self.route = products.PLAIN
-        if data and device.type == "cpu" and not stacked:
+        if self.data and device.type == "cpu" and not stacked:
             config = planned.config
             on_page = config.variant != "nn" and not config.fused  # which sums over whole batches, others over ROWS
-            self.route = products.route(min(config.batch_size, len(data.y_train)) if on_page else products.ROWS)
+            self.route = products.route(min(config.batch_size, len(self.data.y_train)) if on_page else products.ROWS)
         self.stacked = stacked
         self.stack = 1
         self.began = _now()
@@ -111,6 +114,7 @@ class Run:
             "hash": self.planned.digest(self.device.type),
             "data": self.data.checksum if self.data else DRAWN,
             "route": "stack" if self.stacked else self.route,  # a stack draws its noise otherwise
+            "drawing": DRAWING,
             "torch": str(torch.__version__),
         }
         done = self.state.resume(self.folder, self.identity)
@@ -228,7 +232,7 @@ class Run:
     def fail(self, error: Exception) -> Outcome:
         self.going = False
         outcome = Outcome("failed", f"{type(error).__name__}: {error}")
-        with suppress(OSError):  # a full disk may be why it failed
+        with suppress(Exception):  # a full disk, say, or a variant of a plugin that is gone
             self.write_info(outcome.status, outcome.why, traceback="".join(traceback.format_exception(error)))
         return outcome
 

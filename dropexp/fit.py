@@ -119,8 +119,8 @@ def train_epoch(
     for start, rows in zip(range(0, len(X), batch_size), shuffled.split(batch_size), strict=True):
         X_rows = X_batch[: len(rows)]
         torch.index_select(X, 0, rows, out=X_rows)
-        done = (epoch - 1 + start / len(X)) / epochs
-        outputs.append(network.step(X_rows, labels[start : start + len(rows)], lr, done).clone())
+        progress = (epoch - 1 + start / len(X)) / epochs
+        outputs.append(network.step(X_rows, labels[start : start + len(rows)], lr, progress).clone())
     return score(torch.cat(outputs), labels)
 
 

@@ -32,7 +32,7 @@ class Buffers:
         self.O, D = (new(sizes[-1], n).T for _ in range(2))  # by columns: along rows of ten a sum is slow
         self.D = [*(new(n, m) for m in sizes[1:-1]), D]
         self.Y, self.row = new(n, sizes[-1]), new(n, 1)
-        on_units = net.on != "weights"
+        on_units = net.placement != "weights"
         noisy = [noise is not None and on_units for noise in noises]
         noisy[0] = noisy[0] or net.input_noise_std > 0
         self.H = [new(n, m) if there else None for m, there in zip(sizes, noisy, strict=False)]
@@ -72,7 +72,7 @@ class MLP(scratch.MLP):
         self.grads = [(torch.empty_like(W), torch.empty_like(b)) for W, b in self.layers]
         self.buffers: dict[int, Buffers] = {}  # by the number of rows: a training has two, whole batches and the last
 
-    def step(self, X: Tensor, y: Tensor, lr: float, done: float = 0.0) -> Tensor:
+    def step(self, X: Tensor, y: Tensor, lr: float, progress: float = 0.0) -> Tensor:
         """As the page's. The outputs stay in a buffer of this network until its next step."""
         n = len(X)
         if n not in self.buffers:
@@ -80,7 +80,7 @@ class MLP(scratch.MLP):
         buffer = self.buffers[n]
         A, O, masks = buffer.A, buffer.O, buffer.masks
         if self.schedule:
-            self.set_rates(done)
+            self.set_rates(progress)
             for mask, noise in zip(masks, self.noises, strict=True):
                 if mask and noise:
                     mask.take(noise)
@@ -91,7 +91,7 @@ class MLP(scratch.MLP):
             H.append(self._read(i, X if i == 0 else A[i - 1], buffer))
             V.append(self._weights(i, W, buffer))
             Z = self.mm(H[i], V[i], out=A[i] if i < len(A) else O).add_(b)
-            if i < len(A) and not (self.on == "before" and masks[i + 1]):
+            if i < len(A) and not (self.placement == "before" and masks[i + 1]):
                 Z.relu_()
         if self.output_relu:
             O.relu_()
@@ -108,12 +108,12 @@ class MLP(scratch.MLP):
             self._sum_over_rows(D, H[i], out=dW.T)  # ∂l/∂V = Hᵀ·D, transposed like W's memory
             torch.sum(D, dim=0, out=db)
             mask = masks[i]
-            if mask and self.on == "weights":
+            if mask and self.placement == "weights":
                 mask.times(dW.T, dW.T)
             if i > 0:
                 D = self.mm(D, V[i].T, out=buffer.D[i - 1])
-                if mask and self.on != "weights":
-                    mask.backward(D, H[i] if self.on == "before" else A[i - 1], H[i])
+                if mask and self.placement != "weights":
+                    mask.backward(D, H[i] if self.placement == "before" else A[i - 1], H[i])
                 else:
                     threshold_backward(D, A[i - 1], 0, grad_input=D)
             self.update(i, self.grads[i], lr)
@@ -126,9 +126,9 @@ class MLP(scratch.MLP):
             return A
         if i == 0 and self.input_noise_std:
             A = H.normal_(0, self.input_noise_std, generator=self.generator).add_(A)
-        if mask and self.on != "weights":
+        if mask and self.placement != "weights":
             mask.drop(A, H, self.generator)
-            if self.on == "before" and i > 0:
+            if self.placement == "before" and i > 0:
                 H.relu_()
         return H
 

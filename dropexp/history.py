@@ -53,13 +53,18 @@ class Run:
         return str(self.config.get("task", FASHION_MNIST))
 
     def setting(self, name: str) -> Any:
-        """The value of a config key, or of "arm"; None where the variant has no use for it."""
+        """The value of a config key, or of "arm", in words where it is null; None where the run has no use for it."""
         if name in ("arm", "task"):
             return self.base if name == "arm" else self.task
-        unused = VARIANTS[self.variant].unused if self.variant in VARIANTS else ()
-        value = None if name in unused else self.settings.get(name, self.config.get(name))
-        every = name == "train_size" and self.task == FASHION_MNIST
-        return "all" if every and value is None else value
+        known = self.config | self.settings
+        scheduled = name != "drop_epochs" or known.get("drop_schedule") in ("early", "late")
+        if not scheduled or (self.variant in VARIANTS and name in VARIANTS[self.variant].unused):
+            return None
+        if known.get(name) is not None:
+            return known[name]
+        if name == "train_size" and self.task == FASHION_MNIST:
+            return "all"
+        return ("half" if name == "drop_epochs" else "none") if name in known else None
 
     def said(self) -> str:
         why = f" ({self.why})" if self.why else ""
@@ -151,7 +156,7 @@ def keep(runs: list[Run], wanted: Mapping[str, Any]) -> list[Run]:
 def _is(value: Any, wanted: Any) -> bool:
     """Whether a setting is what is wanted, or what a label shows of it, or of no use; 1 is 1.0 and is not true."""
     same = value == wanted and isinstance(value, bool) == isinstance(wanted, bool)
-    return value is None or same or text(value) == wanted
+    return value is None or same or text(value) == ("none" if wanted is None else wanted)
 
 
 def number(value: Any) -> float:

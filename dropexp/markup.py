@@ -28,17 +28,13 @@ _LATEX = str.maketrans(
     {
         **{c: f"\\{c}" for c in "&%$#_{}"},
         **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}"},
-        **{
-            ">": r"\textgreater{}",
-            "±": r"$\pm$",
-            "×": r"$\times$",
-            "−": "$-$",
-            "–": "--",
-            "≥": r"$\ge$",
-            "≤": r"$\le$",
-        },
+        **{">": r"\textgreater{}", "|": r"\textbar{}", "–": "--", "…": r"\dots{}"},
+        **{"±": r"$\pm$", "×": r"$\times$", "−": "$-$", "·": r"$\cdot$", "≥": r"$\ge$", "≤": r"$\le$", "≠": r"$\ne$"},
+        **{"′": r"$'$", "²": "$^2$", "ⁿ": "$^n$", "‖": r"$\|$", "←": r"$\leftarrow$", "√": r"$\surd$"},
+        **{"η": r"$\eta$", "λ": r"$\lambda$", "Λ": r"$\Lambda$", "ξ": r"$\xi$"},
     }
 )
+LONG = 40  # characters that a column of words may have before its lines are broken
 
 
 def latex(tables: Sequence[Table], remarks: Sequence[str] = ()) -> str:
@@ -50,7 +46,10 @@ def _latex(table: Table) -> str:
     shown = [i for i, header in enumerate(table.headers) if header != "by epoch"]
     lines = [[line[i].replace("\n", " ").translate(_LATEX) for i in shown] for line in (table.headers, *table.rows)]
     head, *body = [" & ".join(line) + r" \\" for line in lines]
-    columns = "".join("l" if i in table.left else "r" for i in shown)
+    long = [i for i in shown if i in table.fold and any(len(row[i]) > LONG for row in table.rows)]
+    columns = "".join(
+        rf"p{{{0.8 / len(long):.2f}\linewidth}}" if i in long else "l" if i in table.left else "r" for i in shown
+    )
     caption = _in_latex(table.title)
     return "\n".join(
         [

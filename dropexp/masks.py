@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
@@ -12,7 +14,7 @@ threshold_backward = torch.ops.aten.threshold_backward.grad_input
 
 
 class BitMask:
-    """A noise of two values, decided by random bits: eight to a decision where dropped·256 is whole, else sixteen.
+    """A noise of two values, decided by random bits: eight to a decision where drop_prob·256 is whole, else sixteen.
 
     One 64-bit draw thus decides for eight or four units. The probability to drop is met to within 1/131072: 0.2 becomes
     13107/65536 = 0.199997, 0.5 is exact, and what is kept is scaled by the p that was asked for. ξ itself is never
@@ -21,7 +23,7 @@ class BitMask:
 
     def __init__(self, noise: Mask, like: Tensor, changes: bool) -> None:
         lane, self.levels = (torch.int16, 2**16)
-        if not changes and (noise.dropped * 2**8).is_integer():
+        if not changes and (noise.drop_prob * 2**8).is_integer():
             lane, self.levels = torch.int8, 2**8
         self.decisions = torch.empty_like(like[:1] if noise.shared else like)
         numbers = self.decisions.numel()
@@ -31,11 +33,11 @@ class BitMask:
         self.take(noise)
 
     def take(self, noise: Noise) -> None:
-        """Decide by another noise of this kind from now on."""
-        assert isinstance(noise, Mask)
-        self.scale = noise.kept
+        """Decide by another mask of this kind from now on."""
+        noise = cast(Mask, noise)
+        self.scale = noise.scale
         # lanes are signed, from −levels/2 to levels/2 − 1: those over the threshold are kept
-        self.threshold = float(round(noise.dropped * self.levels) - self.levels // 2) - 0.5
+        self.threshold = float(round(noise.drop_prob * self.levels) - self.levels // 2) - 0.5
 
     def drop(self, A: Tensor, H: Tensor, generator: torch.Generator) -> None:
         """H = ξ ⊙ A."""
@@ -55,15 +57,16 @@ class BitMask:
 class Drawn:
     """Any other noise, drawn as the page draws it; its methods are those of `BitMask`."""
 
-    def __init__(self, noise: Noise, like: Tensor) -> None:
+    xi: Tensor
+
+    def __init__(self, noise: Noise) -> None:
         self.noise = noise
-        self.xi = torch.empty_like(like)
 
     def take(self, noise: Noise) -> None:
         self.noise = noise
 
     def drop(self, A: Tensor, H: Tensor, generator: torch.Generator) -> None:
-        self.xi.copy_(self.noise.draw(A, generator))
+        self.xi = self.noise.draw(A, generator)
         self.times(A, H)
 
     def times(self, A: Tensor, H: Tensor) -> None:
@@ -76,4 +79,4 @@ class Drawn:
 
 def draws(noise: Noise, like: Tensor, *, changes: bool) -> BitMask | Drawn:
     """What draws `noise` in the shape of `like` (n, m); `changes`: its drop probability will."""
-    return BitMask(noise, like, changes) if isinstance(noise, Mask) else Drawn(noise, like)
+    return BitMask(noise, like, changes) if isinstance(noise, Mask) else Drawn(noise)

@@ -143,14 +143,14 @@ class Network:
         ]
         self.optimizer = torch.optim.SGD(groups, lr=1.0, momentum=sgd.momentum, nesterov=sgd.nesterov)
 
-    def step(self, X: Tensor, y: Tensor, lr: float, done: float = 0.0) -> Tensor:
+    def step(self, X: Tensor, y: Tensor, lr: float, progress: float = 0.0) -> Tensor:
         """Train on one batch, X (n, num_inputs) and y (n,); returns the outputs (n, num_outputs) of the noisy pass.
 
-        `done` is the share of the training that is over, for the schedule of drop probabilities.
+        `progress` is the share of the training that is over, for the schedule of drop probabilities.
         """
         if self.schedule:
             for dropout, p in self.dropouts:
-                dropout.p = self.schedule(p, done, self.generator)
+                dropout.p = self.schedule(p, progress, self.generator)
         with global_draws_from(self.generator):
             return self.descend(X, y, lr)
 

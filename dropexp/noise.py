@@ -27,10 +27,11 @@ class Noise(Protocol):
         """What takes ξ's place in eval mode."""
         ...
 
-    def draw(self, H: Tensor, generator: torch.Generator | None) -> Tensor:
-        """ξ for H (…, n, num_hiddens), in its type and on its device, in its shape or one that broadcasts to it.
+    def draw(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
+        """ξ for what has this shape (…, n, num_hiddens), type and device; in its shape, or one that broadcasts to it.
 
-        Without a generator torch's global one draws.
+        Nothing else of `like` means anything: a stack of runs draws before there are activations. Without a generator
+        torch's global one draws.
         """
         ...
 
@@ -40,12 +41,12 @@ class Mask(Noise, Protocol):
     """A noise of two values, which random bits can decide as well."""
 
     @property
-    def dropped(self) -> float:
+    def drop_prob(self) -> float:
         """The probability of ξ = 0."""
         ...
 
     @property
-    def kept(self) -> float:
+    def scale(self) -> float:
         """The value of ξ otherwise."""
         ...
 
@@ -68,18 +69,18 @@ class Inverted:
     at_eval = 1.0
 
     @property
-    def dropped(self) -> float:
+    def drop_prob(self) -> float:
         return self.p
 
     @property
-    def kept(self) -> float:
+    def scale(self) -> float:
         return 1 / (1 - self.p) if self.p < 1 else 0.0
 
-    def draw(self, H: Tensor, generator: torch.Generator | None) -> Tensor:
+    def draw(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
         keep = 1 - self.p
         if keep == 0:
-            return torch.zeros_like(H)
-        return bernoulli(keep, H, self.shared, generator) / keep
+            return torch.zeros_like(like)
+        return bernoulli(keep, like, self.shared, generator) / keep
 
 
 @dataclass(frozen=True)
@@ -92,14 +93,14 @@ class Unscaled:
     p: float
     shared: bool = False
     at_eval = 1.0
-    kept = 1.0
+    scale = 1.0
 
     @property
-    def dropped(self) -> float:
+    def drop_prob(self) -> float:
         return self.p
 
-    def draw(self, H: Tensor, generator: torch.Generator | None) -> Tensor:
-        return bernoulli(1 - self.p, H, self.shared, generator)
+    def draw(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
+        return bernoulli(1 - self.p, like, self.shared, generator)
 
 
 @dataclass(frozen=True)
@@ -111,18 +112,18 @@ class Classic:
 
     p: float
     shared: bool = False
-    kept = 1.0
+    scale = 1.0
 
     @property
-    def dropped(self) -> float:
+    def drop_prob(self) -> float:
         return self.p
 
     @property
     def at_eval(self) -> float:
         return 1 - self.p
 
-    def draw(self, H: Tensor, generator: torch.Generator | None) -> Tensor:
-        return bernoulli(1 - self.p, H, self.shared, generator)
+    def draw(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
+        return bernoulli(1 - self.p, like, self.shared, generator)
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class Randn2019:
     """ξ = mask / keep with mask = (z < keep), z ~ N(0, 1): the slip in the book's code until October 2019.
 
     The true keep rate is Φ(keep), 0.788 where 0.8 was meant and 0.691 where 0.5 was; E[ξ] = Φ(keep) / keep ≠ 1,
-    Var[ξ] = Φ(keep)·(1 − Φ(keep)) / keep²; eval: ξ = 1.
+    Var[ξ] = Φ(keep)·(1 − Φ(keep)) / keep²; eval: ξ = 1. p = 0 would drop 16 %: a network takes it for no dropout.
     """
 
     p: float
@@ -138,19 +139,19 @@ class Randn2019:
     shared = False
 
     @property
-    def dropped(self) -> float:
+    def drop_prob(self) -> float:
         return 1 - NormalDist().cdf(1 - self.p) if self.p < 1 else 1.0
 
     @property
-    def kept(self) -> float:
+    def scale(self) -> float:
         return 1 / (1 - self.p) if self.p < 1 else 0.0
 
-    def draw(self, H: Tensor, generator: torch.Generator | None) -> Tensor:
+    def draw(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
         keep = 1 - self.p
         if keep == 0:
-            return torch.zeros_like(H)
-        mask = torch.randn(H.shape, generator=generator, device=H.device) < keep
-        return mask.to(H.dtype) / keep
+            return torch.zeros_like(like)
+        mask = torch.randn(like.shape, generator=generator, device=like.device) < keep
+        return mask.to(like.dtype) / keep
 
 
 @dataclass(frozen=True)
@@ -167,9 +168,9 @@ class Gaussian:
         if self.p >= 1:
             raise ValueError(f"p = {self.p}: Gaussian noise of variance p / (1 − p) takes p < 1")
 
-    def draw(self, H: Tensor, generator: torch.Generator | None) -> Tensor:
+    def draw(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
         std = (self.p / (1 - self.p)) ** 0.5
-        return torch.empty_like(H).normal_(1, std, generator=generator)
+        return torch.empty_like(like).normal_(1, std, generator=generator)
 
 
 @dataclass(frozen=True)
@@ -183,15 +184,15 @@ class ThreePoint:
     p: float
     at_eval = 1.0
 
-    def draw(self, H: Tensor, generator: torch.Generator | None) -> Tensor:
+    def draw(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
         half = Inverted(self.p)
-        return (half.draw(H, generator) + half.draw(H, generator)) / 2
+        return (half.draw(like, generator) + half.draw(like, generator)) / 2
 
 
-def bernoulli(keep: float, H: Tensor, shared: bool, generator: torch.Generator | None) -> Tensor:
-    """A mask of ones (with probability `keep`) and zeros in the shape of H (…, n, m), or (…, 1, m) if it is shared."""
-    like = H[..., :1, :] if shared else H
-    return (torch.rand(like.shape, generator=generator, device=H.device) < keep).to(H.dtype)
+def bernoulli(keep: float, like: Tensor, shared: bool, generator: torch.Generator | None) -> Tensor:
+    """A mask of ones (with probability `keep`) and zeros for `like` (…, n, m), or (…, 1, m) if it is shared."""
+    drawn = torch.rand((like[..., :1, :] if shared else like).shape, generator=generator, device=like.device)
+    return (drawn < keep).to(like.dtype)
 
 
 def at_rate(noise: Noise, p: float) -> Noise:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import runpy
 import traceback
-from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
+from dropexp import variants
 from dropexp.variants import VARIANTS
 
 _loaded: dict[Path, str] = {}  # files, and what tells their texts apart
@@ -18,33 +17,49 @@ class PluginError(Exception):
     """A file that registers no noise, and why not."""
 
 
-def load(files: Iterable[Path]) -> None:
-    """Run these files; each adds at least one variant by `dropexp.register`. A file that has been loaded is left alone.
+def load_plugin(file: str | Path, digest: str | None = None) -> None:
+    """Run this file, which adds at least one variant by `dropexp.register`.
 
-    What tells a file's text from others becomes part of the hash of its runs. Raises `PluginError`.
+    What tells its text from others, eight hexadecimal digits, becomes part of the hash of its runs. A file that has
+    been loaded is left alone, one that has changed takes the place of what it was. Raises `PluginError`, also if the
+    text has another digest than is asked for.
     """
-    for file in map(Path.resolve, files):
-        try:
-            digest = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
-        except OSError as error:
-            raise PluginError(f"{file} cannot be read: {error.strerror}") from None
-        if _loaded.get(file) == digest:
-            continue
-        before = set(VARIANTS)
-        try:
-            runpy.run_path(str(file))
-        except Exception as error:
-            lines = [step.lineno for step in traceback.extract_tb(error.__traceback__) if step.filename == str(file)]
-            line = getattr(error, "lineno", None) or (lines[-1] if lines else 1)
-            raise PluginError(f"{file}:{line}: {type(error).__name__}: {error}") from None
-        added = set(VARIANTS) - before
-        if not added:
+    file = Path(file).resolve()
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise PluginError(f"{file} cannot be read: {error.strerror}") from None
+    found = hashlib.sha256(text).hexdigest()[:8]
+    if digest not in (None, found):
+        raise PluginError(f"{file} has changed since the command began; start it again")
+    if _loaded.get(file) == found:
+        return
+    before = dict(VARIANTS)
+    for name in [name for name in before if file in _loaded and before[name].plugin == _loaded[file]]:
+        del VARIANTS[name]
+    others = len(VARIANTS)
+    variants.being_loaded.append(found)
+    try:
+        runpy.run_path(str(file))
+        if len(VARIANTS) == others:
             raise PluginError(f"{file} registers no noise; it is to call dropexp.register(name, noise)")
-        for name in added:
-            VARIANTS[name] = replace(VARIANTS[name], plugin=digest)
-        _loaded[file] = digest
+    except BaseException as error:
+        VARIANTS.clear()
+        VARIANTS.update(before)
+        if isinstance(error, PluginError) or not isinstance(error, Exception):
+            raise
+        raise PluginError(f"{file}:{_line(error, file)}: {type(error).__name__}: {error}") from None
+    finally:
+        variants.being_loaded.pop()
+    _loaded[file] = found
 
 
-def loaded() -> tuple[Path, ...]:
-    """The files that have been loaded: what a worker process has to load too."""
-    return tuple(_loaded)
+def loaded() -> tuple[tuple[Path, str], ...]:
+    """The files that have been loaded and what tells their texts apart: what a worker process has to load too."""
+    return tuple(_loaded.items())
+
+
+def _line(error: Exception, file: Path) -> int:
+    """Where in the file it happened."""
+    steps = [step.lineno for step in traceback.extract_tb(error.__traceback__) if step.filename == str(file)]
+    return getattr(error, "lineno", None) or (steps[-1] if steps and steps[-1] else 1)

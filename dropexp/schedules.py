@@ -25,21 +25,21 @@ DropSchedule = Callable[[float, float, "torch.Generator"], float]
 
 def early(share: float) -> DropSchedule:
     """p for the first `share` of the training, then none. (Liu et al., 2023)"""
-    return lambda p, done, generator: p if done < share else 0.0
+    return lambda p, progress, generator: p if progress < share else 0.0
 
 
 def late(share: float) -> DropSchedule:
     """None for the first `share` of the training, then p. (Liu et al., 2023)"""
-    return lambda p, done, generator: 0.0 if done < share else p
+    return lambda p, progress, generator: 0.0 if progress < share else p
 
 
-def curriculum(p: float, done: float, generator: torch.Generator) -> float:
-    """keep(t) = (1 − keep)·e^(−10·t) + keep, t from 0 to 1: from no dropout up to p. (Morerio et al., 2017)"""
-    return p * -math.expm1(-10 * done)
+def curriculum(p: float, progress: float, generator: torch.Generator) -> float:
+    """keep(t) = (1 − keep)·e^(−10·t) + keep, t the progress: from no dropout up to p. (Morerio et al., 2017)"""
+    return p * -math.expm1(-10 * progress)
 
 
-def random_rate(p: float, done: float, generator: torch.Generator) -> float:
-    """Another p for every batch, evenly from half the way down to 0, or up to 1 if that is nearer, to as far beyond."""
+def random_rate(p: float, progress: float, generator: torch.Generator) -> float:
+    """p' ~ U(p − w/2, p + w/2) with w = min(p, 1 − p), another for every batch and layer."""
     import torch
 
     width = min(p, 1 - p)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -56,8 +56,16 @@ def softmax(O: Tensor) -> Tensor:
     return O_exp / O_exp.sum(dim=1, keepdim=True)
 
 
-On = Literal["after", "before", "weights"]
-Noisy = tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor | float]]  # H, Z, V and ξ of each layer
+Placement = Literal["after", "before", "weights"]
+
+
+class Pass(NamedTuple):
+    """What each layer computed with: H, what it read, and V, its weights, noise included; Z = H·V + b; ξ, the noise."""
+
+    H: list[Tensor]
+    V: list[Tensor]
+    Z: list[Tensor]
+    xi: list[Tensor | float]
 
 
 class MLP:
@@ -65,8 +73,8 @@ class MLP:
 
     `layers` are the parameters (they are updated in place). `noises` has an object for each layer, for what that layer
     reads: the images, then each hidden layer; None where there is no noise, and no objects at all for a network
-    without dropout. The noise is `on` hidden units "after" their ReLU, "before" it, or on the "weights" that read them
-    (DropConnect, Wan et al., 2013, with one ξ for a batch). `schedule` changes drop probabilities from step to step.
+    without dropout. Their `placement` is on hidden units "after" their ReLU, "before" it, or on the "weights" that
+    read them (DropConnect, Wan et al., 2013, one ξ for a batch). `schedule` changes drop probabilities step by step.
 
     `input_noise_std` adds N(0, std²) to the images (Bishop, 1995); `label_smoothing` spreads that share of a label over
     all classes (Szegedy et al., 2016). `output_relu` puts a ReLU on the outputs too, `noise_at_eval` leaves the noise
@@ -80,7 +88,7 @@ class MLP:
         generator: torch.Generator,
         sgd: SGD,
         *,
-        on: On = "after",
+        placement: Placement = "after",
         schedule: DropSchedule | None = None,
         input_noise_std: float = 0.0,
         label_smoothing: float = 0.0,
@@ -92,7 +100,7 @@ class MLP:
         self.drop_probs = [noise.p if noise else 0.0 for noise in self.noises]
         self.generator = generator
         self.sgd = sgd
-        self.on = on
+        self.placement = placement
         self.schedule = schedule
         self.input_noise_std = input_noise_std
         W, b = self.layers[-1]
@@ -101,28 +109,28 @@ class MLP:
         self.noise_at_eval = noise_at_eval
         self.velocities = sgd.velocities(self.layers)
 
-    def forward(self, X: Tensor, generator: torch.Generator | None) -> tuple[Noisy, Tensor]:
-        """What each layer computes with, noise drawn by `generator` or none, and the outputs O.
-
-        H: what it reads, noise included; V: its weights, noise included; Z = H·V + b; ξ: the noise.
-        """
+    def forward(self, X: Tensor, generator: torch.Generator | None) -> tuple[Pass, Tensor]:
+        """A pass with noise drawn by `generator`, or without noise; and the outputs O."""
         H: list[Tensor] = []
-        Z: list[Tensor] = []
         V: list[Tensor] = []
+        Z: list[Tensor] = []
         xi: list[Tensor | float] = []
         if generator and self.input_noise_std:
             X = X + self.input_noise_std * torch.randn(X.shape, generator=generator, device=X.device)
         for i, (W, b) in enumerate(self.layers):
             A = relu(Z[i - 1]) if i > 0 else X
-            xi.append(self.draw(i, W if self.on == "weights" else A, generator))
-            if self.on == "weights":
+            xi.append(self.draw(i, W if self.placement == "weights" else A, generator))
+            if self.placement == "weights":
                 H.append(A)
                 V.append(xi[i] * W)
+            elif self.placement == "before" and i > 0:
+                H.append(relu(xi[i] * Z[i - 1]))
+                V.append(W)
             else:
-                H.append(relu(xi[i] * Z[i - 1]) if self.on == "before" and i > 0 else xi[i] * A)
+                H.append(xi[i] * A)
                 V.append(W)
             Z.append(self.linear(H[i], V[i], b))
-        return (H, Z, V, xi), relu(Z[-1]) if self.output_relu else Z[-1]
+        return Pass(H, V, Z, xi), relu(Z[-1]) if self.output_relu else Z[-1]
 
     def draw(self, i: int, like: Tensor, generator: torch.Generator | None) -> Tensor | float:
         """ξ on what layer i reads, say (rand < keep) / keep; without a generator what eval mode has in its place."""
@@ -134,31 +142,31 @@ class MLP:
     def linear(self, H: Tensor, W: Tensor, b: Tensor) -> Tensor:
         return H @ W + b
 
-    def backward(self, y: Tensor, noisy: Noisy, O: Tensor) -> list[Layer]:
+    def backward(self, y: Tensor, passed: Pass, O: Tensor) -> list[Layer]:
         """The gradients of the mean cross entropy, layer by layer."""
-        H, Z, V, xi = noisy
+        H, V, Z, xi = passed
         D = (softmax(O) - self.targets[y]) / len(y)  # ∂l/∂O; a row of targets is onehot(y), perhaps smoothed
         if self.output_relu:
             D = D * (O > 0)
         grads: list[Layer] = []
         for i in reversed(range(len(self.layers))):
             dW = H[i].T @ D  # ∂l/∂V = Hᵀ·D
-            grads.insert(0, (xi[i] * dW if self.on == "weights" else dW, D.sum(dim=0)))  # ∂l/∂b = Σ D
+            grads.insert(0, (xi[i] * dW if self.placement == "weights" else dW, D.sum(dim=0)))  # ∂l/∂b = Σ D
             if i > 0:
                 D = D @ V[i].T  # ∂l/∂H
-                if self.on != "weights":
+                if self.placement != "weights":
                     D = xi[i] * D
-                D = D * ((H[i] if self.on == "before" else Z[i - 1]) > 0)  # ∂l/∂Z
+                D = D * ((H[i] if self.placement == "before" else Z[i - 1]) > 0)  # ∂l/∂Z
         return grads
 
-    def step(self, X: Tensor, y: Tensor, lr: float, done: float = 0.0) -> Tensor:
+    def step(self, X: Tensor, y: Tensor, lr: float, progress: float = 0.0) -> Tensor:
         """Train on one batch, X (n, num_inputs) and y (n,); returns the outputs (n, num_outputs) of the noisy pass.
 
-        `done` is the share of the training that is over, for the schedule of drop probabilities.
+        `progress` is the share of the training that is over, for the schedule of drop probabilities.
         """
-        self.set_rates(done)
-        noisy, O = self.forward(X, self.generator)
-        for i, grad in enumerate(self.backward(y, noisy, O)):
+        self.set_rates(progress)
+        passed, O = self.forward(X, self.generator)
+        for i, grad in enumerate(self.backward(y, passed, O)):
             self.update(i, grad, lr)
         return O
 
@@ -167,12 +175,12 @@ class MLP:
         velocity = self.velocities[i] if self.velocities else None
         self.sgd.update(self.layers[i], grad, velocity, lr, hidden=i + 1 < len(self.layers))
 
-    def set_rates(self, done: float) -> None:
+    def set_rates(self, progress: float) -> None:
         """Give the noises the drop probabilities that the schedule has for this step."""
         if self.schedule:
             for i, noise in enumerate(self.noises):
                 if noise:
-                    self.noises[i] = at_rate(noise, self.schedule(self.drop_probs[i], done, self.generator))
+                    self.noises[i] = at_rate(noise, self.schedule(self.drop_probs[i], progress, self.generator))
 
     def logits(self, X: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The outputs (n, num_outputs) for X (n, num_inputs): without noise, or with noise drawn by `generator`."""
@@ -180,7 +188,8 @@ class MLP:
 
     def hidden(self, X: Tensor, generator: torch.Generator | None = None) -> list[Tensor]:
         """What each hidden layer passes on (n, num_hiddens): in eval mode, or with noise drawn by `generator`."""
-        return self.forward(X, generator)[0][0][1:]
+        passed, _ = self.forward(X, generator)
+        return passed.H[1:]
 
     def weights(self) -> list[Tensor]:
         """W (num_inputs, num_outputs) of each layer."""

@@ -47,7 +47,6 @@ class SGD:
             bound(W, self.max_norm)
 
 
-def bound(W: Tensor, max_norm: float) -> None:
+def bound(W: Tensor, max_norm: float | Tensor) -> None:
     """Shrink, in place, the columns of W (…, num_inputs, num_outputs) whose norm is over `max_norm` to that."""
-    norms = W.norm(dim=-2, keepdim=True)
-    W.mul_(max_norm / norms.clamp(min=max_norm))
+    W.mul_((max_norm / W.norm(dim=-2, keepdim=True)).clamp_(max=1))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dropexp import captured, scratch
 from dropexp.masks import threshold_backward
-from dropexp.sgd import Layer
+from dropexp.sgd import Layer, bound
 from dropexp.stacknoise import StackNoise
 
 BLOCK = 32  # steps whose noise is drawn at once; another number would draw other noise
@@ -66,7 +66,7 @@ class Stack:
         self.H, self.V = list(self.A), [W for W, _ in self.layers]
         for i, xi in enumerate(self.noise.xi):
             if xi is not None:  # without noise H is A, and V is W
-                noisy = self.V if self.noise.on == "weights" else self.H
+                noisy = self.V if self.noise.placement == "weights" else self.H
                 noisy[i] = new(noisy[i].shape)
         self.O = new(self.steps, R * n, self.sizes[-1])
         self.D = [new(R * n, m) for m in self.sizes[1:]]
@@ -110,16 +110,16 @@ class Stack:
         for first in range(0, num_rows, block):
             part = rows[:, first : first + block]
             starts = range(first, first + part.shape[1], self.batch_size)
-            done = [(epoch - 1 + start / num_rows) / epochs for start in starts]
-            outputs.append(self.train_block(part, done))
+            progress = [(epoch - 1 + start / num_rows) / epochs for start in starts]
+            outputs.append(self.train_block(part, progress))
         return torch.cat(outputs, dim=1)
 
-    def train_block(self, rows: Tensor, done: Sequence[float]) -> Tensor:
-        """At most `steps` steps, of which the last may have fewer rows; `done` is the share of training before each."""
+    def train_block(self, rows: Tensor, progress: Sequence[float]) -> Tensor:
+        """At most `steps` steps, of which the last may have fewer rows; `progress` is that before each."""
         targets = self.targets.gather(1, self.y[rows].unsqueeze(2).expand(-1, -1, self.sizes[-1]))
         self._by_step(rows, self.rows)
         self._by_step(targets, self.Y)
-        self.noise.draw(done)
+        self.noise.draw(progress)
         self._run(rows.shape[1])
         (R, num_rows), n = rows.shape, self.batch_size
         whole, rest = divmod(num_rows, n)
@@ -153,7 +153,7 @@ class Stack:
 
     def _step(self, k: int, n: int) -> None:
         """Step k of the block, on the first n rows of its batches. Results lie in buffers, none is read by the host."""
-        R, on, last = len(self.pages), self.noise.on, len(self.layers) - 1
+        R, placement, last = len(self.pages), self.noise.placement, len(self.layers) - 1
 
         def first(buffer: Tensor) -> Tensor:
             return buffer[: R * n].view(R, n, -1)
@@ -165,15 +165,14 @@ class Stack:
             A[0].add_(self.noise.epsilon[:, k, :n])
         xi = self.noise.of_step(k, n)
         for i, ((W, b), noise) in enumerate(zip(self.layers, xi, strict=True)):
-            if noise is not None and on == "weights":
+            if noise is not None and placement == "weights":
                 torch.mul(noise, W, out=V[i])
             elif noise is not None:
                 torch.mul(noise, A[i], out=H[i])
-                if on == "before" and i > 0:
+                if placement == "before" and i > 0:
                     H[i].relu_()
             Z = torch.baddbmm(b, H[i], V[i], out=A[i + 1] if i < last else O)
-            relu_now = on != "before" or xi[i + 1] is None if i < last else self.output_relu
-            if relu_now:
+            if (placement != "before" or xi[i + 1] is None) if i < last else self.output_relu:
                 Z.relu_()
 
         D = torch.softmax(O, dim=2, out=first(self.D[-1])).sub_(Y).div_(n)
@@ -183,13 +182,13 @@ class Stack:
             noise = xi[i]
             torch.bmm(H[i].transpose(1, 2), D, out=dW)
             torch.sum(D, dim=1, keepdim=True, out=db)
-            if noise is not None and on == "weights":
+            if noise is not None and placement == "weights":
                 dW.mul_(noise)
             if i > 0:
                 D = torch.bmm(D, V[i].transpose(1, 2), out=first(self.D[i - 1]))
-                if noise is not None and on != "weights":
+                if noise is not None and placement != "weights":
                     D.mul_(noise)
-                threshold_backward(D, H[i] if on == "before" else A[i], 0, grad_input=D)
+                threshold_backward(D, H[i] if placement == "before" else A[i], 0, grad_input=D)
         self._update()
 
     def _update(self) -> None:
@@ -206,8 +205,7 @@ class Stack:
         self.theta.addcmul_(step, self.minus_lr)
         if self.max_norm is not None:
             for W, _ in self.layers[:-1]:
-                norms = W.norm(dim=1, keepdim=True)
-                W.mul_((self.max_norm.unsqueeze(2) / norms).clamp_(max=1))  # 1 where there is no bound
+                bound(W, self.max_norm.unsqueeze(2))
 
     def logits(self, X: Tensor) -> Tensor:
         """The outputs (R, n, num_outputs) without noise, for X (n, num_inputs) of all runs or (R, n, num_inputs)."""

@@ -6,14 +6,14 @@ not depend on the others or on their number.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from dropexp import scratch
-from dropexp.noise import Mask, Noise
+from dropexp.noise import Gaussian, Mask, Noise, ThreePoint
 
 LEVELS = 2**16  # of the lane of random bits that decides for a unit
 
@@ -29,10 +29,11 @@ class StackNoise:
 
     def __init__(self, pages: Sequence[scratch.MLP], steps: int, n: int) -> None:
         self.pages = pages
-        self.on = next((page.on for page in pages if any(page.noises)), "after")  # without noise that means nothing
+        noisy = [page for page in pages if any(page.noises)]  # to others it means nothing
+        self.placement = noisy[0].placement if noisy else "after"
         weights = [W for W, _ in pages[0].layers]
         new = weights[0].new_ones
-        shapes = [tuple(W.shape) if self.on == "weights" else (n, len(W)) for W in weights]
+        shapes = [tuple(W.shape) if self.placement == "weights" else (n, len(W)) for W in weights]
         self.xi = [
             new(len(pages), steps, *shape) if any(page.noises[i] for page in pages) else None
             for i, shape in enumerate(shapes)
@@ -41,27 +42,22 @@ class StackNoise:
         if any(page.input_noise_std for page in pages):
             self.epsilon = new(len(pages), steps, n, len(weights[0])).zero_()
 
-    def draw(self, done: Sequence[float]) -> None:
-        """The noise of the next steps, before each of which this share of its training is done."""
+    def draw(self, progress: Sequence[float]) -> None:
+        """The noise of the next steps, before each of which this share of the training is over."""
         for r, page in enumerate(self.pages):
             if self.epsilon is not None and page.input_noise_std:
-                self.epsilon[r, : len(done)].normal_(0, page.input_noise_std, generator=page.generator)
+                self.epsilon[r, : len(progress)].normal_(0, page.input_noise_std, generator=page.generator)
             noises = []  # of each step
-            for share in done:
+            for share in progress:
                 page.set_rates(share)
                 noises.append(list(page.noises))
             for xi, of_layer in zip(self.xi, zip(*noises, strict=True), strict=True):
-                if xi is None or of_layer[0] is None:
-                    continue
-                start = 0
-                for noise, alike in itertools.groupby(of_layer):  # all steps at once, but for a schedule
-                    end = start + len(list(alike))
-                    _draw(noise, xi[r, start:end], page.generator)
-                    start = end
+                if xi is not None and of_layer[0] is not None:
+                    _draw(of_layer, xi[r, : len(progress)], page.generator)
 
     def of_step(self, k: int, n: int) -> list[Tensor | None]:
         """ξ of step k of the block for each layer, on the first n rows, (R, n, num_inputs), or on the weights."""
-        return [None if xi is None else xi[:, k] if self.on == "weights" else xi[:, k, :n] for xi in self.xi]
+        return [None if xi is None else xi[:, k] if self.placement == "weights" else xi[:, k, :n] for xi in self.xi]
 
     def at_eval(self, i: int) -> Tensor | None:
         """What takes the place of ξ for layer i in eval mode, (R, 1, 1); None if that is 1 for all."""
@@ -70,15 +66,25 @@ class StackNoise:
         return None if set(factors) == {1.0} else like.new_tensor(factors).view(-1, 1, 1)
 
 
-def _draw(noise: Noise, xi: Tensor, generator: torch.Generator) -> None:
-    """ξ of each step, xi (steps, n, m): a mask by a lane of random bits for each unit, any other noise as the page."""
-    if not isinstance(noise, Mask):
-        for of_step in xi:  # one by one: a noise may draw for all rows of its batch together
+def _draw(noises: Sequence[Noise], xi: Tensor, generator: torch.Generator) -> None:
+    """ξ of each step by its noise, all of one kind, xi (steps, n, m): a mask by a lane of random bits for each unit."""
+    first = noises[0]
+    if isinstance(first, Mask):
+        masks = cast(Sequence[Mask], noises)
+        shape = xi[:, :1].shape if first.shared else xi.shape
+        bits = torch.empty(-(-shape.numel() // 4), dtype=torch.int64, device=xi.device)
+        bits.random_(-(2**63), None, generator=generator)  # plain random_() leaves the highest bit 0
+        lanes = bits.view(torch.int16)[: shape.numel()].view(shape)  # signed; those under a threshold are dropped
+        thresholds = [round(mask.drop_prob * LEVELS) - LEVELS // 2 - 0.5 for mask in masks]
+        kept = (lanes > _of_steps(thresholds, xi)).expand_as(xi)
+        torch.mul(kept, _of_steps([mask.scale for mask in masks], xi), out=xi)
+    elif isinstance(first, Gaussian | ThreePoint) and len(set(noises)) == 1:
+        xi.copy_(first.draw(xi, generator))
+    else:  # one by one: their rates differ, or a plugin's noise may draw for all rows of its batch together
+        for noise, of_step in zip(noises, xi, strict=True):
             of_step.copy_(noise.draw(of_step, generator))
-        return
-    shape = xi[:, :1].shape if noise.shared else xi.shape
-    bits = torch.empty(-(-shape.numel() // 4), dtype=torch.int64, device=xi.device)
-    bits.random_(-(2**63), None, generator=generator)  # plain random_() leaves the highest bit 0
-    lanes = bits.view(torch.int16)[: shape.numel()].view(shape)
-    threshold = round(noise.dropped * LEVELS) - LEVELS // 2 - 0.5  # lanes are signed; those under it are dropped
-    xi.copy_(lanes > threshold).mul_(noise.kept)
+
+
+def _of_steps(values: list[float], like: Tensor) -> Tensor | float:
+    """One number for all steps, or (steps, 1, 1)."""
+    return values[0] if len(set(values)) == 1 else like.new_tensor(values).view(-1, 1, 1)

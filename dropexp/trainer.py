@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dropexp.device import kind
+from dropexp.metrics import FASHION_MNIST
 from dropexp.runs import Busy, Row, RunFolder
 from dropexp.study import PlannedRun
 from dropexp.variants import shape
@@ -31,7 +32,7 @@ class Task:
 
     @property
     def has_images(self) -> bool:
-        return self.planned.config.task == "fashion-mnist"
+        return self.planned.config.task == FASHION_MNIST
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Plan:
     data_root: Path | None  # None: no task has images
     device: str = "cpu"
     force: bool = False
-    plugins: tuple[Path, ...] = ()  # files that worker processes load too
+    plugins: tuple[tuple[Path, str], ...] = ()  # files that worker processes load too, and their texts' digests
     stacks: bool | None = None  # whether runs of equal shape train side by side; None: on a CUDA device
 
     @property

@@ -29,6 +29,7 @@ NUM_TRAIN = 60_000  # training images
 
 # What `linreg.py` knows of the config.
 LINREG_VARIANTS = ("scratch", "nn")
+LINREG_ROWS = 10_000  # so few that torch sums their losses in one piece on any number of threads
 LINREG_KEYS = frozenset(
     {"variant", "task", "seed", "lr", "epochs", "batch_size", "weight_decay", "l1"} | {"train_size", "validation_size"}
 )
@@ -50,7 +51,7 @@ class Network(Protocol):
 
     noise_at_eval: bool  # whether `logits` draws noise in eval mode too, from the training's stream
 
-    def step(self, X: Tensor, y: Tensor, lr: float, done: float = 0.0) -> Tensor:
+    def step(self, X: Tensor, y: Tensor, lr: float, progress: float = 0.0) -> Tensor:
         """Train on a batch, with this share of the training done; returns the outputs of the noisy pass."""
         ...
 
@@ -79,7 +80,6 @@ class Network(Protocol):
 class Variant:
     """One row of the table."""
 
-    what: str
     build: Callable[[Config, torch.Generator, torch.Generator], Network]
     noise: NoiseOf | None = None  # what networks by hand draw
     on_weights: bool = False  # DropConnect
@@ -135,7 +135,7 @@ def _by_hand(config: Config, init: torch.Generator, noise: torch.Generator) -> s
         [kind.noise(mask, p) if p else None for p in drop_probs(config)] if kind.noise else [],
         noise,
         _sgd(config),
-        on="weights" if kind.on_weights else config.placement,
+        placement="weights" if kind.on_weights else config.placement,
         schedule=_drop_schedule(config),
         input_noise_std=config.input_noise_std,
         label_smoothing=config.label_smoothing,
@@ -229,33 +229,33 @@ def _noise(name: str) -> NoiseOf:
     return made
 
 
+being_loaded: list[str] = []  # what tells the text of a plugin from others, while its file runs
+
 _OF_UNITS = frozenset({"mask", "placement"})
 _OF_NOISE = frozenset(
     {"drop_probs", "input_drop_prob", "mask", "placement", "drop_schedule", "drop_epochs", "noise_at_eval"}
 )
 VARIANTS = {
-    "none": Variant("no dropout, by hand", _by_hand, unused=_OF_NOISE),
-    "nn": Variant("nn.Dropout in a torch.nn network", _torch_nn, unused=frozenset({"mask", "fused"})),
-    "scratch": Variant("dropout from scratch, by hand", _by_hand, _noise("Inverted")),
-    "unscaled": Variant("dropout that nothing makes up for", _by_hand, _noise("Unscaled")),
-    "classic": Variant("dropout that eval mode makes up for", _by_hand, _noise("Classic")),
-    "gaussian": Variant(
-        "Gaussian noise of dropout's variance", _by_hand, _noise("Gaussian"), unused=frozenset({"mask"})
-    ),
-    "three-point": Variant("dropout of half units", _by_hand, _noise("ThreePoint"), unused=frozenset({"mask"})),
-    "dropconnect": Variant("dropped weights", _by_hand, _noise("Inverted"), on_weights=True, unused=_OF_UNITS),
-    "dropconnect-unscaled": Variant(
-        "dropped weights that nothing makes up for", _by_hand, _noise("Unscaled"), on_weights=True, unused=_OF_UNITS
-    ),
+    "none": Variant(_by_hand, unused=_OF_NOISE),
+    "nn": Variant(_torch_nn, unused=frozenset({"mask", "fused"})),
+    "scratch": Variant(_by_hand, _noise("Inverted")),
+    "unscaled": Variant(_by_hand, _noise("Unscaled")),
+    "classic": Variant(_by_hand, _noise("Classic")),
+    "gaussian": Variant(_by_hand, _noise("Gaussian"), unused=frozenset({"mask"})),
+    "three-point": Variant(_by_hand, _noise("ThreePoint"), unused=frozenset({"mask"})),
+    "dropconnect": Variant(_by_hand, _noise("Inverted"), on_weights=True, unused=_OF_UNITS),
+    "dropconnect-unscaled": Variant(_by_hand, _noise("Unscaled"), on_weights=True, unused=_OF_UNITS),
 }
 
 
-def register(name: str, noise: Callable[[float], Noise], what: str = "") -> None:
-    """Add a variant by hand with this noise, made of a drop probability: what a plugin calls.
+def register(name: str, noise: Callable[[float], Noise]) -> None:
+    """Add a variant by hand with this noise, made of a drop probability: what a plugin's file calls.
 
     A noise is a frozen dataclass with a field p and what `noise.Noise` asks for. Raises ValueError if there is such a
-    variant already.
+    variant already, RuntimeError outside a file that is being loaded: its text is part of the hash of its runs.
     """
+    if not being_loaded:
+        raise RuntimeError("register is for the file of a plugin: dropexp train --plugin FILE, or load_plugin(FILE)")
     if name in VARIANTS:
         raise ValueError(f"there is a variant {name!r} already")
-    VARIANTS[name] = Variant(what or name, _by_hand, lambda mask, p: noise(p), unused=frozenset({"mask"}))
+    VARIANTS[name] = Variant(_by_hand, lambda mask, p: noise(p), plugin=being_loaded[-1], unused=frozenset({"mask"}))

@@ -131,7 +131,7 @@ class _Case:
         if word is Word.EQUIVALENT:
             return (
                 f"{arm} and {baseline} are EQUIVALENT WITHIN ±{self.bound()} in {what}: {self.estimate()}, "
-                f"{_p(self.p_equivalent)} against a true difference of {self.bound()} or more, {self.n} pairs."
+                f"{p_in_words(self.p_equivalent)} against a true difference of {self.bound()} or more, {self.n} pairs."
             )
         if word is Word.INCONCLUSIVE:
             return f"{arm} against {baseline} in {what} is INCONCLUSIVE: {self.doubts()}"
@@ -188,25 +188,30 @@ class _Case:
         return f"{self.amount(d.mean, '+')}{interval}"
 
     def chance(self) -> str:
-        return _p(self.p_holm) + (f" (Holm, {self.family} comparisons)" if self.family > 1 else "")
+        return p_in_words(self.p_holm) + (f" (Holm, {self.family} comparisons)" if self.family > 1 else "")
 
     def bound(self) -> str:
-        return self.with_unit(f"{self.margin * self.factor():g}")
+        return amount(self.margin, self.pair.unit, "g")
 
     def amount(self, value: float, sign: str = "") -> str:
-        return self.with_unit(self.figure(value, sign))
+        return amount(value, self.pair.unit, f"{sign}{_FORM[self.pair.unit]}")
 
     def figure(self, value: float, sign: str = "") -> str:
-        return f"{value * self.factor():{sign}{_FORM[self.pair.unit]}}"
-
-    def factor(self) -> int:
-        return 100 if self.pair.unit == "points" else 1
-
-    def with_unit(self, figure: str) -> str:
-        return figure if self.pair.unit in UNITLESS else f"{figure} {self.pair.unit}"
+        return f"{value * _factor(self.pair.unit):{sign}{_FORM[self.pair.unit]}}"
 
 
-def _p(p: float) -> str:
+def amount(value: float, unit: Unit, form: str = "") -> str:
+    """A value with its unit, a fraction in points; signed and as exact as in a verdict, or in this form."""
+    told = f"{value * _factor(unit):{form or '+' + _FORM[unit]}}"
+    return told if unit in UNITLESS else f"{told} {unit}"
+
+
+def _factor(unit: Unit) -> int:
+    return 100 if unit == "points" else 1
+
+
+def p_in_words(p: float) -> str:
+    """A p-value, rounded."""
     if p < 0.001:
         return "p < 0.001"
     # Rounding must not carry a p across the 5 % that the word rests on.

@@ -16,8 +16,8 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 
-from dropexp import plugins
 from dropexp.fetch import DataError
+from dropexp.plugins import PluginError, load_plugin
 from dropexp.runs import RunFolder
 from dropexp.trainer import Event, Plan, Task, Trainer
 
@@ -51,7 +51,7 @@ class _Worker:
 
 
 def in_workers(tasks: Sequence[Task], plan: Plan, count: int) -> Generator[Event]:
-    """Train the tasks in `count` workers. Raises `DataError`."""
+    """Train the tasks in `count` workers. Raises `DataError`, or `PluginError` if a plugin has changed meanwhile."""
     waiting = iter(enumerate(tasks))
     workers: list[_Worker] = []
     try:
@@ -70,7 +70,7 @@ def in_workers(tasks: Sequence[Task], plan: Plan, count: int) -> Generator[Event
                         workers.append(_Worker(plan))
                         yield workers[-1].train(index, task)
                     continue
-                if isinstance(event, DataError):
+                if isinstance(event, DataError | PluginError):
                     raise event
                 yield event
                 if event.status:
@@ -145,7 +145,12 @@ def _work(plan: Plan, tasks: Connection, stop: Connection) -> None:
     import torch
 
     torch.set_num_threads(1)
-    plugins.load(plan.plugins)
+    try:
+        for file, digest in plan.plugins:
+            load_plugin(file, digest)
+    except PluginError as error:
+        _told(tasks, error)
+        return
     _train_what_comes(Trainer(plan), tasks)
 
 
@@ -165,7 +170,7 @@ def _train_what_comes(trainer: Trainer, tasks: Connection) -> None:
                 _told(tasks, error)
 
 
-def _told(tasks: Connection, news: Event | DataError) -> bool:
+def _told(tasks: Connection, news: Event | DataError | PluginError) -> bool:
     try:
         tasks.send(news)
     except OSError:  # the parent is gone

@@ -14,9 +14,9 @@ class Uniform:
     p: float
     at_eval = 1.0
 
-    def draw(self, H: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+    def draw(self, like: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         width = (3 * self.p / (1 - self.p)) ** 0.5
-        return 1 + width * (2 * torch.rand(H.shape, generator=generator, device=H.device) - 1)
+        return torch.empty_like(like).uniform_(1 - width, 1 + width, generator=generator)
 
 
 register("uniform", Uniform)

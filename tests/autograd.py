@@ -22,8 +22,8 @@ class Injected:
     p: float = 0.5
     at_eval: float = 1.0
 
-    def draw(self, H: Tensor, generator: torch.Generator | None) -> Tensor:
-        return self.xi[: len(H)].to(H.dtype)
+    def draw(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
+        return self.xi[: len(like)].to(like.dtype)
 
 
 def injected(xi: Sequence[Tensor]) -> list[Noise | None]:

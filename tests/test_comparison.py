@@ -579,6 +579,34 @@ def test_settings_that_differ_are_listed_and_no_others(tmp_path: Path) -> None:
     assert "Settings that differ" in printed(tmp_path)
 
 
+def test_a_key_that_is_null_is_a_setting_and_not_without_use(tmp_path: Path) -> None:
+    accs = [0.8, 0.81, 0.82]
+    write_arm(tmp_path, "none", accs, max_norm=None, early_stopping=None)
+    write_arm(tmp_path, "scratch", accs, max_norm=1.0, early_stopping=None)
+    write_arm(tmp_path, "nn", accs, max_norm=None, early_stopping=5)
+    comparison = compare(runs_dir=tmp_path)
+    assert [*comparison.settings["max_norm"]] == ["none", "none", 1.0]
+    assert said(comparison.findings, "scratch differs from none in max_norm (1.0, none) too.")
+    assert said(comparison.findings, "nn differs from none in early_stopping (5, none) too.")
+    for wanted, arms in ((1.0, ["scratch"]), ("none", ["none", "nn"]), (None, ["none", "nn"])):
+        assert [*compare(runs_dir=tmp_path, where={"max_norm": wanted}).arms["arm"]] == arms
+
+
+def test_when_the_noise_ends_is_a_setting_of_schedules_that_end_only(tmp_path: Path) -> None:
+    accs = [0.8, 0.81, 0.82]
+    write_arm(tmp_path, "none", accs, drop_epochs=None)
+    write_arm(tmp_path, "scratch", accs, drop_schedule="constant", drop_epochs=None)
+    for name, epochs in (("half", None), ("one", 1)):
+        write_arm(tmp_path, "scratch", accs, arm=name, drop_schedule="early", drop_epochs=epochs)
+    settings = compare(runs_dir=tmp_path).settings
+    assert dict(zip(settings["arm"], settings["drop_epochs"], strict=True)) == {
+        "none": None,
+        "half": "half",
+        "one": 1,
+        "scratch": None,
+    }
+
+
 def test_settings_that_every_label_says_are_not_listed_again(study: Path) -> None:
     assert "Settings that differ" not in printed(study)
 

@@ -360,9 +360,10 @@ def test_noise_on_the_images_is_left_on_at_eval_without_dropout_too() -> None:
 
 
 @pytest.mark.parametrize("key", sorted(set(OTHER) - LINREG_KEYS))
-def test_a_key_of_the_network_changes_nothing_for_linear_regression(key: str) -> None:
+def test_a_key_of_the_network_is_refused_for_linear_regression(key: str) -> None:
     keys = {"variant": "scratch", "task": "linear-regression"}
-    assert name_of(config(**keys, **{key: OTHER[key]})) == name_of(config(**keys))
+    with pytest.raises(ValidationError, match=rf"\b{key}\b.* not for linear-regression"):
+        config(**keys, **{key: OTHER[key]})
 
 
 @pytest.mark.parametrize("init_bias", ["torch", "zeros"])

@@ -13,7 +13,7 @@ from dropexp import fused, products, scratch
 from dropexp.masks import BitMask
 from dropexp.noise import Classic, Inverted, Noise, Randn2019, Unscaled
 from dropexp.schedules import curriculum
-from dropexp.scratch import On
+from dropexp.scratch import Placement
 from dropexp.sgd import SGD
 
 GENERATOR = torch.Generator()
@@ -96,13 +96,15 @@ def test_fused_logits_are_the_pages() -> None:
     assert torch.allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("on", ["after", "before", "weights"])
+@pytest.mark.parametrize("placement", ["after", "before", "weights"])
 @pytest.mark.parametrize(
     "noise", [Inverted(0.2), Inverted(0.5), Inverted(0.5, shared=True), Unscaled(0.5), Classic(0.5), Randn2019(0.5)]
 )
-def test_a_step_takes_no_memory_for_tensors_once_it_has_its_buffers(noise: Noise, on: On) -> None:
+def test_a_step_takes_no_memory_for_tensors_once_it_has_its_buffers(noise: Noise, placement: Placement) -> None:
     layers, X, y, _ = problem([784, 256, 256, 10], 256)
-    net = fused.MLP(layers, [noise] * 3, GENERATOR, SGD(momentum=0.9), on=on, input_noise_std=0.1, schedule=curriculum)
+    net = fused.MLP(
+        layers, [noise] * 3, GENERATOR, SGD(momentum=0.9), placement=placement, input_noise_std=0.1, schedule=curriculum
+    )
     net.step(X, y, 0.1)
     with torch.profiler.profile(profile_memory=True) as profile:
         net.step(X, y, 0.1)

@@ -179,11 +179,11 @@ def test_draws_and_bits_drop_at_the_rate_and_keep_at_the_value_that_a_mask_says(
     assert isinstance(noise, Mask) and isinstance(first, Mask)
     bits = BitMask(first, like, changes)
     bits.take(noise)
-    sd = math.sqrt(noise.dropped * (1 - noise.dropped) / 1e6)
+    sd = math.sqrt(noise.drop_prob * (1 - noise.drop_prob) / 1e6)
     for xi in (noise.draw(like, generator()), by_bits(bits, like)):
-        assert abs(float((xi == 0).double().mean()) - noise.dropped) <= 5 * sd + 1 / 131072
+        assert abs(float((xi == 0).double().mean()) - noise.drop_prob) <= 5 * sd + 1 / 131072
         kept: Any = xi[xi != 0].unique().tolist()
-        assert kept == pytest.approx([noise.kept] if noise.dropped < 1 else [])
+        assert kept == pytest.approx([noise.scale] if noise.drop_prob < 1 else [])
 
 
 @pytest.mark.parametrize("p", [0.2, 0.5])  # sixteen bits to a decision, and eight

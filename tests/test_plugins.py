@@ -8,6 +8,16 @@ import pandas as pd
 import pytest
 from command import Command
 
+from dropexp import load_plugin, register
+from dropexp.config import Config, digest
+from dropexp.execute import execute
+from dropexp.noise import Inverted
+from dropexp.plugins import PluginError, loaded
+from dropexp.runs import RunFolder
+from dropexp.study import PlannedRun
+from dropexp.trainer import Plan, Task
+from dropexp.variants import VARIANTS
+
 EXAMPLE = Path(__file__).parent.parent / "examples" / "uniform_noise.py"
 CONFIG = "train_size: 300\nepochs: 2\nmatrix: {variant: [none, uniform], seed: 0..1}\n"
 
@@ -41,7 +51,7 @@ def test_a_changed_plugin_is_another_run(command: Command) -> None:
     config = command.write("my.yaml", CONFIG)
     command.write("mine.py", EXAMPLE.read_text(encoding="utf-8"))
     command("train", "-c", config, "--plugin", "mine.py", "-q")
-    assert "2 runs" not in command("train", "-c", config, "--plugin", "mine.py").stderr
+    assert "4 runs: 0 trained now, 4 before" in command("train", "-c", config, "--plugin", "mine.py").stderr
     command.write("mine.py", EXAMPLE.read_text(encoding="utf-8") + "# changed\n")
     states = command("train", "-c", config, "--plugin", "mine.py", "--dry-run").stdout.splitlines()
     assert [line.split()[0] for line in states] == ["done", "done", "missing", "missing"]
@@ -60,6 +70,54 @@ def test_a_wrong_plugin_is_answered_with_file_line_and_remedy(command: Command, 
     command.write("mine.py", text)
     said = command("train", "-c", command.write("my.yaml", CONFIG), "--plugin", "mine.py", code=2).stderr
     assert all(word in said for word in words)
+
+
+def test_a_notebook_loads_a_file_and_a_changed_file_takes_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    config = {"variant": "uniform"}
+    seen = []
+    for text in (EXAMPLE.read_text(encoding="utf-8"), EXAMPLE.read_text(encoding="utf-8") + "# changed\n"):
+        file.write_text(text, encoding="utf-8")
+        load_plugin(file)
+        load_plugin(file)  # again changes nothing
+        seen.append(digest(Config.model_validate(config).settings("cpu")))
+    assert seen[0] != seen[1]
+    with pytest.raises(PluginError, match="has changed since the command began"):
+        load_plugin(file, "00000000")
+    file.write_text("1 / 0\n", encoding="utf-8")
+    with pytest.raises(PluginError, match=r"mine.py:1: ZeroDivisionError"):
+        load_plugin(file)
+    assert digest(Config.model_validate(config).settings("cpu")) == seen[1]  # what was there stays
+    del VARIANTS["uniform"]
+
+
+def test_what_registered_and_then_failed_is_taken_back(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(EXAMPLE.read_text(encoding="utf-8") + "1 / 0\n", encoding="utf-8")
+    with pytest.raises(PluginError):
+        load_plugin(file)
+    assert "uniform" not in VARIANTS
+
+
+def test_register_outside_a_file_is_refused_since_the_hash_would_not_know_the_noise() -> None:
+    with pytest.raises(RuntimeError, match="load_plugin"):
+        register("mine", Inverted)
+    assert "mine" not in VARIANTS
+
+
+def test_a_worker_does_not_train_with_another_text_than_the_command_began_with(tmp_path: Path, real_root: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
+    load_plugin(file)
+    try:
+        runs = [PlannedRun("s", None, f"seed={s}", Config(variant="uniform", seed=s, train_size=100)) for s in (0, 1)]
+        tasks = [Task(run, RunFolder(tmp_path / run.cell)) for run in runs]
+        file.write_text(EXAMPLE.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
+        with pytest.raises(PluginError, match="has changed"):
+            list(execute(tasks, Plan(real_root, plugins=loaded()), 2))
+        assert not list(tmp_path.glob("*/epochs.csv"))
+    finally:
+        del VARIANTS["uniform"]
 
 
 def test_a_missing_plugin_or_one_that_was_not_named_is_a_usage_error(command: Command) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dropexp import probes
-from dropexp.config import Config
+from dropexp.config import PROBES, Config
 from dropexp.data import Data
 from dropexp.experiment import train_run
 from dropexp.predictive import predictive
@@ -215,3 +215,7 @@ def test_hidden_units_are_the_same_in_every_network_by_hand_and_in_torch_nn(data
     ):
         torch.testing.assert_close(page, fused)
         torch.testing.assert_close(page, nn)
+
+
+def test_a_config_knows_every_probe_that_is_there() -> None:
+    assert {*PROBES, "mc"} == set(probes._PROBES)

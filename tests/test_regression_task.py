@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 from command import Command
 
+from dropexp.config import Config
+
 CONFIG = """\
 task: linear-regression
 lr: 0.003
@@ -34,6 +36,15 @@ def test_it_needs_no_data(command: Command) -> None:
     assert len(command.tables()) == 8
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_it_is_itself_beside_a_study_of_images(command: Command, jobs: str) -> None:
+    images = command.write("images.yaml", "variant: none\ntrain_size: 100\nepochs: 1\nmatrix: {seed: 0..1}\n")
+    command("train", "-c", images, "-c", command.write("wd.yaml", CONFIG), "--jobs", jobs, "-q")
+    for path in command.folder.glob("runs/*/*/epochs.csv"):
+        assert ("w_norm" in pd.read_csv(path)) == (path.parent.parent.name == "wd")
+    assert len(command.tables()) == 10
+
+
 def test_it_goes_on_where_it_was_interrupted(command: Command) -> None:
     long = CONFIG.replace("epochs: 3", "epochs: 400").replace("seed: 0..1", "seed: [0]")
     config = command.write("wd.yaml", long)
@@ -52,6 +63,23 @@ def test_a_variant_that_is_none_of_its_is_refused(command: Command, variant: str
     config = command.write("wd.yaml", f"task: linear-regression\nvariant: {variant}\n")
     said = command("train", "-c", config, code=2).stderr
     assert f"wd.yaml:2: variant = {variant} is not for linear-regression; use scratch or nn" in said
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("momentum: 0.9", "wd.yaml:3: momentum is not for linear-regression, which has batch_size, epochs"),
+        ("train_size: 20000", "wd.yaml:3: 20000 rows are more than linear-regression draws (10000)"),
+    ],
+)
+def test_a_key_that_would_change_nothing_is_refused(command: Command, line: str, words: str) -> None:
+    config = command.write("wd.yaml", f"task: linear-regression\nvariant: scratch\n{line}\n")
+    assert words in command("train", "-c", config, code=2).stderr
+
+
+def test_its_runs_are_of_the_cpu_whatever_the_device() -> None:
+    settings = Config(task="linear-regression", variant="scratch").settings("cuda")
+    assert settings == {"task": "linear-regression", "variant": "scratch", "device": "cpu"}
 
 
 def test_validation_rows_add_a_column_and_l1_shrinks_the_weights(command: Command) -> None:

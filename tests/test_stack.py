@@ -70,9 +70,9 @@ class Known(Injected):
 
     known: Iterator[Tensor] = field(default_factory=lambda: iter(()))
 
-    def draw(self, H: Tensor, generator: torch.Generator | None) -> Tensor:
+    def draw(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
         self.xi = next(self.known)
-        return super().draw(H, generator)
+        return super().draw(like, generator)
 
 
 NOISES: list[Noise] = [
@@ -117,7 +117,7 @@ def agrees_with_the_page(noises: Sequence[Sequence[Noise | None]], sgds: Sequenc
 def test_a_stack_takes_the_pages_steps_with_each_noise(noise: Noise, on: str) -> None:
     """On images, on a hidden layer or nowhere, from run to run."""
     noises: list[list[Noise | None]] = [[noise] * 3, [None, noise, None], []]
-    agrees_with_the_page(noises, [SGD(momentum=0.9)] * 3, on=on, input_noise_std=0.1)
+    agrees_with_the_page(noises, [SGD(momentum=0.9)] * 3, placement=on, input_noise_std=0.1)
 
 
 @pytest.mark.parametrize("output_relu", [False, True])
@@ -235,7 +235,7 @@ MOMENTS: list[tuple[type[Any], float, float]] = [
 def test_what_a_stack_draws_has_the_noises_mean_and_variance(
     kind: type[Any], mean: float, variance: float, on: str
 ) -> None:
-    stacked = empty_stack([[], [kind(0.3)] * 3], sizes=(300, 200, 100, 10), n=128, on=on)
+    stacked = empty_stack([[], [kind(0.3)] * 3], sizes=(300, 200, 100, 10), n=128, placement=on)
     for every in drawn(stacked)[:2]:
         assert every is not None
         xi = every[1].double()
@@ -287,7 +287,7 @@ def test_a_run_without_noise_has_no_say_in_what_the_noise_is_on() -> None:
     first, second = planned(variant="none", placement="before").config, planned(variant="gaussian").config
     assert shape(first) == shape(second)
     pages = [page(config, stream(0, "init"), stream(0, "noise")) for config in (first, second)]
-    assert Stack(pages, torch.zeros(8, 784), torch.zeros(8, dtype=torch.int64), 8, 8).noise.on == "after"
+    assert Stack(pages, torch.zeros(8, 784), torch.zeros(8, dtype=torch.int64), 8, 8).noise.placement == "after"
 
 
 def test_noise_of_other_steps_runs_and_units_is_independent() -> None:
@@ -619,7 +619,8 @@ def test_runs_of_equal_shape_stack_and_others_train_alone() -> None:
     assert shape(planned(early_stopping=3, **held_out).config) == shape(planned(**held_out).config)
     assert shape(planned(variant="dropconnect").config) == shape(planned(variant="dropconnect-unscaled").config)
     alone: list[dict[str, Any]] = [{"variant": "nn"}, {"fused": False}, {"noise_at_eval": True}]
-    for keys in (*alone, {"precision": "bf16"}, {"task": "linear-regression"}):
+    assert shape(Config(task="linear-regression", variant="scratch")) is None
+    for keys in (*alone, {"precision": "bf16"}):
         assert shape(planned(**keys).config) is None
     assert shape(planned(variant="none", noise_at_eval=True).config) is not None  # it has no noise to leave on
 
@@ -655,7 +656,7 @@ def test_execute_groups_runs_by_shape_and_tells_of_each(
 
 
 @pytest.fixture
-def per_row() -> Iterator[str]:
+def per_row(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A plugin's variant: whole rows are dropped, which a noise may decide for its batch alone."""
 
     @dataclass(frozen=True)
@@ -663,9 +664,10 @@ def per_row() -> Iterator[str]:
         p: float
         at_eval = 1.0
 
-        def draw(self, H: Tensor, generator: torch.Generator | None) -> Tensor:
-            return (torch.rand(len(H), 1, generator=generator) >= self.p).to(H) / (1 - self.p)
+        def draw(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
+            return (torch.rand(len(like), 1, generator=generator) >= self.p).to(like) / (1 - self.p)
 
+    monkeypatch.setattr("dropexp.variants.being_loaded", ["a plugin's text"])
     register("per-row", PerRow)
     yield "per-row"
     del VARIANTS["per-row"]
@@ -887,7 +889,7 @@ def test_a_captured_block_is_the_uncaptured_one_on_cuda(
         on_device = [(W.to(device), b.to(device)) for W, b in layers]
         noises = [torch.Generator(device).manual_seed(seed) for seed in range(3)]
         own: list[Noise | None] = [Inverted(0.1), Inverted(0.2, shared=True), Gaussian(0.5)]
-        pages = [scratch.MLP(copied(on_device), own, g, sgd, on=on, input_noise_std=0.1) for g in noises]
+        pages = [scratch.MLP(copied(on_device), own, g, sgd, placement=on, input_noise_std=0.1) for g in noises]
         stacked = Stack(pages, X, y, num_rows, 64)
         for lr in (0.1, 0.05):  # which a graph must not know
             outputs = stacked.train_epoch(torch.arange(num_rows, device=device).expand(3, -1), [lr] * 3)

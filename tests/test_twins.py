@@ -14,7 +14,7 @@ from dropexp import fused, scratch
 from dropexp.masks import BitMask, draws
 from dropexp.modules import InputNoise, Network, mlp
 from dropexp.noise import Classic, Gaussian, Inverted, Mask, Noise, Randn2019, ThreePoint, Unscaled
-from dropexp.scratch import On
+from dropexp.scratch import Placement
 from dropexp.sgd import SGD, Layer
 
 SIZES = [784, 96, 64, 10]
@@ -27,7 +27,7 @@ NOISES: list[Noise] = [
     Gaussian(0.5),
     ThreePoint(0.5),
 ]
-PLACES: list[On] = ["after", "before", "weights"]
+PLACES: list[Placement] = ["after", "before", "weights"]
 NETWORKS = [scratch.MLP, fused.MLP]
 
 
@@ -42,11 +42,11 @@ def copies(layers: list[Layer]) -> list[Layer]:
 class Twin(nn.Module):
     """The network in torch.nn, in float64, with ξ[i] on what layer i reads: the images, then the hidden layers."""
 
-    def __init__(self, layers: list[Layer], xi: list[Tensor], on: On) -> None:
+    def __init__(self, layers: list[Layer], xi: list[Tensor], placement: Placement) -> None:
         super().__init__()
         self.linears = nn.ModuleList(nn.Linear(len(W), len(b), dtype=torch.float64) for W, b in layers)
         self.xi = [x.double() for x in xi]
-        self.on = on
+        self.placement = placement
         with torch.no_grad():
             for linear, (W, b) in zip(self.linears, layers, strict=True):
                 cast(nn.Linear, linear).weight.copy_(W.T)
@@ -57,11 +57,11 @@ class Twin(nn.Module):
         for i, linear in enumerate(self.linears):
             assert isinstance(linear, nn.Linear)
             xi, weight = self.xi[i], linear.weight
-            if self.on == "before":
+            if self.placement == "before":
                 H = F.relu(H * xi) if i > 0 else H * xi
             else:
                 H = F.relu(H) if i > 0 else H
-                if self.on == "after":
+                if self.placement == "after":
                     H = H * xi
                 else:
                     weight = weight * xi.T
@@ -79,44 +79,44 @@ class Twin(nn.Module):
         return [(W.T, b) for W, b in zip(weights, biases, strict=True) if W is not None and b is not None]
 
 
-def drawn(noise: Noise, layers: list[Layer], n: int, on: On) -> list[Tensor]:
+def drawn(noise: Noise, layers: list[Layer], n: int, placement: Placement) -> list[Tensor]:
     """One ξ for each layer, in its whole shape."""
     source = generator(5)
-    shapes = [W.shape if on == "weights" else (n, len(W)) for W, _ in layers]
+    shapes = [W.shape if placement == "weights" else (n, len(W)) for W, _ in layers]
     return [noise.draw(torch.empty(shape), source).expand(shape) for shape in shapes]
 
 
-def known(xi: list[Tensor], kind: type[scratch.MLP], on: On) -> list[Noise | None]:
+def known(xi: list[Tensor], kind: type[scratch.MLP], placement: Placement) -> list[Noise | None]:
     """Noises that give these; weights lie transposed in the tuned network, and so does what it draws for them."""
-    return [Injected(x.T if on == "weights" and kind is fused.MLP else x) for x in xi]
+    return [Injected(x.T if placement == "weights" and kind is fused.MLP else x) for x in xi]
 
 
-@pytest.mark.parametrize("on", PLACES)
+@pytest.mark.parametrize("placement", PLACES)
 @pytest.mark.parametrize("noise", NOISES, ids=str)
-def test_the_page_has_the_twins_outputs_and_gradients_in_float64(noise: Noise, on: On) -> None:
+def test_the_page_has_the_twins_outputs_and_gradients_in_float64(noise: Noise, placement: Placement) -> None:
     layers, X, y, _ = problem(SIZES, 64, dtype=torch.float64)
-    xi = drawn(noise, layers, 64, on)
-    twin = Twin(layers, xi, on)
+    xi = drawn(noise, layers, 64, placement)
+    twin = Twin(layers, xi, placement)
     outputs = twin(X)
     nn.CrossEntropyLoss()(outputs, y).backward()
-    page = scratch.MLP(copies(layers), known(xi, scratch.MLP, on), generator(), SGD(), on=on)
+    page = scratch.MLP(copies(layers), known(xi, scratch.MLP, placement), generator(), SGD(), placement=placement)
     computed, O = page.forward(X, generator())
     assert (O - outputs).abs().max() <= 1e-12 * outputs.abs().max()
     assert worst_error(page.backward(y, computed, O), twin.grads()) < 1e-12
 
 
-@pytest.mark.parametrize("on", PLACES)
+@pytest.mark.parametrize("placement", PLACES)
 @pytest.mark.parametrize("noise", NOISES, ids=str)
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_both_networks_have_the_twins_outputs_and_gradients_in_float32(
-    kind: type[scratch.MLP], noise: Noise, on: On
+    kind: type[scratch.MLP], noise: Noise, placement: Placement
 ) -> None:
     layers, X, y, _ = problem(SIZES, 64)
-    xi = drawn(noise, layers, 64, on)
-    twin = Twin(layers, xi, on)
+    xi = drawn(noise, layers, 64, placement)
+    twin = Twin(layers, xi, placement)
     outputs = twin(X)
     nn.CrossEntropyLoss()(outputs, y).backward()
-    net = kind(copies(layers), known(xi, kind, on), generator(), SGD(momentum=0.9), on=on)
+    net = kind(copies(layers), known(xi, kind, placement), generator(), SGD(momentum=0.9), placement=placement)
     O = net.step(X, y, 0.0)
     assert (O - outputs).abs().max() <= 1e-6 * outputs.abs().max()
     assert worst_error(net.velocities, twin.grads()) <= 1e-6  # the first velocity is the gradient
@@ -133,17 +133,24 @@ REGULARISERS: list[tuple[SGD, float]] = [
 ]
 
 
-@pytest.mark.parametrize("on", PLACES)
+@pytest.mark.parametrize("placement", PLACES)
 @pytest.mark.parametrize(("sgd", "label_smoothing"), REGULARISERS, ids=str)
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_three_steps_are_those_of_torchs_optimiser_and_loss(
-    kind: type[scratch.MLP], sgd: SGD, label_smoothing: float, on: On
+    kind: type[scratch.MLP], sgd: SGD, label_smoothing: float, placement: Placement
 ) -> None:
     exact = kind is scratch.MLP
     layers, X, y, _ = problem([40, 24, 16, 10], 64, dtype=torch.float64 if exact else torch.float32)
-    xi = drawn(Inverted(0.5), layers, 64, on)
-    net = kind(copies(layers), known(xi, kind, on), generator(), sgd, on=on, label_smoothing=label_smoothing)
-    twin, loss = Twin(layers, xi, on), nn.CrossEntropyLoss(label_smoothing=label_smoothing)
+    xi = drawn(Inverted(0.5), layers, 64, placement)
+    net = kind(
+        copies(layers),
+        known(xi, kind, placement),
+        generator(),
+        sgd,
+        placement=placement,
+        label_smoothing=label_smoothing,
+    )
+    twin, loss = Twin(layers, xi, placement), nn.CrossEntropyLoss(label_smoothing=label_smoothing)
     weights, biases = ([p for name, p in twin.named_parameters() if name.endswith(end)] for end in ("weight", "bias"))
     groups: list[dict[str, Any]] = [{"params": weights, "weight_decay": sgd.weight_decay}, {"params": biases}]
     optimizer = torch.optim.SGD(groups, lr=0.3 / sgd.divisor, momentum=sgd.momentum, nesterov=sgd.nesterov)
@@ -192,8 +199,8 @@ def test_the_page_steps_as_the_network_with_nn_dropout_does_under_the_masks_that
     dropouts: list[nn.Module | None] = [nn.Dropout(p) for p in sites]
     net = mlp([40, 24, 16, 10], [None] * (3 - len(sites)) + dropouts, before_relu=before).double()
     network = Network(net, layers, generator(), sgd, label_smoothing=0.1)
-    xi, on = masks_of(net), PLACES[before]
-    page = scratch.MLP(copies(layers), [], generator(), sgd, on=on, label_smoothing=0.1)
+    xi, placement = masks_of(net), PLACES[before]
+    page = scratch.MLP(copies(layers), [], generator(), sgd, placement=placement, label_smoothing=0.1)
     for _ in range(3):
         xi.clear()
         O = network.step(X, y, 0.3)
@@ -227,7 +234,10 @@ def test_a_mask_is_the_same_before_the_relu_and_after_it_and_noise_below_0_is_no
     kind: type[scratch.MLP], noise: Noise
 ) -> None:
     layers, X, y, _ = problem([40, 24, 16, 10], 64)
-    after, before = (kind(copies(layers), [noise] * 3, generator(), SGD(momentum=0.9), on=on) for on in PLACES[:2])
+    after, before = (
+        kind(copies(layers), [noise] * 3, generator(), SGD(momentum=0.9), placement=placement)
+        for placement in PLACES[:2]
+    )
     same = torch.equal(after.step(X, y, 0.1), before.step(X, y, 0.1))
     pairs = zip(after.state().values(), before.state().values(), strict=True)
     assert {same, *(torch.equal(a, b) for a, b in pairs)} == {not isinstance(noise, Gaussian)}
@@ -258,22 +268,22 @@ BITS: list[Noise] = [
 
 
 @pytest.mark.parametrize("on_images", [False, True])
-@pytest.mark.parametrize("on", PLACES)
+@pytest.mark.parametrize("placement", PLACES)
 @pytest.mark.parametrize("noise", BITS, ids=str)
 def test_a_step_with_random_bits_is_the_pages_with_the_xi_that_they_decided(
-    noise: Noise, on: On, on_images: bool
+    noise: Noise, placement: Placement, on_images: bool
 ) -> None:
     assert isinstance(noise, Mask)
     layers, X, y, _ = problem(SIZES, 64)
     noises = [noise if on_images else None, noise, noise]
     source = generator(3)
     xi = [
-        decided(one, torch.empty(W.T.shape if on == "weights" else (64, len(W))), source)
+        decided(one, torch.empty(W.T.shape if placement == "weights" else (64, len(W))), source)
         for one, (W, _) in zip(noises, layers, strict=True)
     ]
-    the_same: list[Noise | None] = [None if x is None else Injected(x.T if on == "weights" else x) for x in xi]
-    page = scratch.MLP(copies(layers), the_same, generator(), SGD(momentum=0.9), on=on)
-    net = fused.MLP(layers, noises, generator(3), SGD(momentum=0.9), on=on)
+    the_same: list[Noise | None] = [None if x is None else Injected(x.T if placement == "weights" else x) for x in xi]
+    page = scratch.MLP(copies(layers), the_same, generator(), SGD(momentum=0.9), placement=placement)
+    net = fused.MLP(layers, noises, generator(3), SGD(momentum=0.9), placement=placement)
     assert torch.allclose(page.step(X, y, 0.0), net.step(X, y, 0.0), rtol=1e-5, atol=1e-5)
     gradients = [(W.double(), b.double()) for W, b in page.velocities]
     for found, expected in zip(net.velocities, gradients, strict=True):
@@ -281,15 +291,16 @@ def test_a_step_with_random_bits_is_the_pages_with_the_xi_that_they_decided(
             assert (f - e).abs().max() <= 3e-6 * e.abs().max()  # two roundings
 
 
-@pytest.mark.parametrize("on", PLACES)
+@pytest.mark.parametrize("placement", PLACES)
 @pytest.mark.parametrize("noise", NOISES, ids=str)
 @pytest.mark.parametrize("noise_at_eval", [False, True])
-def test_both_networks_evaluate_alike(noise: Noise, on: On, noise_at_eval: bool) -> None:
+def test_both_networks_evaluate_alike(noise: Noise, placement: Placement, noise_at_eval: bool) -> None:
     """Noise included, where it is left on: it is then drawn as on the page."""
     layers, X, _, _ = problem(SIZES, 64)
     layers = [(W.T.contiguous().T, b) for W, b in layers]  # as they lie in the tuned network: normal_ fills by memory
     page, net = (
-        kind(copies(layers), [noise] * 3, generator(), SGD(), on=on, noise_at_eval=noise_at_eval) for kind in NETWORKS
+        kind(copies(layers), [noise] * 3, generator(), SGD(), placement=placement, noise_at_eval=noise_at_eval)
+        for kind in NETWORKS
     )
     torch.testing.assert_close(net.logits(X), page.logits(X), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(net.logits(X, generator(7)), page.logits(X, generator(7)), rtol=1e-5, atol=1e-5)

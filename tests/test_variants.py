@@ -47,14 +47,14 @@ def test_every_variant_is_built_by_some_test_here() -> None:
 def test_a_variant_by_hand_has_its_noise_where_a_probability_is_over_0(variant: str, fused: bool) -> None:
     net = by_hand(variant=variant, input_drop_prob=0.1, drop_probs=[0, 0.5], fused=fused)
     assert net.noises == [NOISES[variant](0.1), None, NOISES[variant](0.5)]
-    assert net.on == ("weights" if variant.startswith("dropconnect") else "after")
+    assert net.placement == ("weights" if variant.startswith("dropconnect") else "after")
     assert by_hand(variant=variant).noises == [None] * 3
 
 
 @pytest.mark.parametrize("variant", NOISES)
 def test_a_placement_is_for_noise_on_units(variant: str) -> None:
-    on = by_hand(variant=variant, placement="before").on
-    assert on == ("weights" if variant.startswith("dropconnect") else "before")
+    placement = by_hand(variant=variant, placement="before").placement
+    assert placement == ("weights" if variant.startswith("dropconnect") else "before")
 
 
 @pytest.mark.parametrize("variant", NOISES)

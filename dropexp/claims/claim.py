@@ -27,20 +27,22 @@ class Claim:
     proof: Callable[[], Iterable[Finding]] | None = None
     studies: Mapping[str, Callable[[Sequence[Arm]], Iterable[Finding]]] = field(default_factory=dict)
 
-    def run(self, runs_dir: Path) -> Evidence:
-        """Compute the proof, and judge the runs that are there."""
+    def run(self, runs_dir: Path | None) -> Evidence:
+        """Compute the proof, and judge the runs that are there; without a folder of runs the proof alone."""
         findings = list(self.proof()) if self.proof else []
+        notes: list[str] = []
         for study, check in self.studies.items():
-            findings += from_runs(study, check, runs_dir)
-        return Evidence(self, findings)
+            findings += from_runs(study, check, runs_dir, notes) if runs_dir else []
+        return Evidence(self, findings, notes)
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """A claim and what was found, setting by setting."""
+    """A claim and what was found, setting by setting; the notes say what was left out."""
 
     claim: Claim
     findings: list[Finding]
+    notes: list[str] = field(default_factory=list)
 
     @property
     def word(self) -> Word:
@@ -54,9 +56,12 @@ class Evidence:
 
     @property
     def verdict(self) -> str:
-        """The word and, where settings do not agree or some are missing, what each says."""
-        by_word = {w: [f.what for f in self.findings if f.word is w] for w in Word}
-        missing = by_word.pop(Word.NOT_TRAINED)
-        groups = [f"{w} for {', '.join(settings)}" for w, settings in by_word.items() if settings]
-        said = f"{self.word}: {'; '.join(groups)}" if len(groups) > 1 else str(self.word)
-        return f"{said}; not trained: {', '.join(missing)}" if groups and missing else said
+        """The word, and what it is the word for; where they differ or some are missing, what each says."""
+        groups: dict[tuple[Word, str], list[str]] = {}
+        for found in sorted(self.findings, key=lambda finding: [*Word].index(finding.word)):
+            groups.setdefault((found.word, found.setting), []).append(found.what)
+        if {*groups} == {(Word.NOT_TRAINED, "")}:
+            return str(Word.NOT_TRAINED)
+        said = [f"{w} for {', '.join(what)}" + f" ({where})" * bool(where) for (w, where), what in groups.items()]
+        several = len({w for w, _ in groups} - {Word.NOT_TRAINED}) > 1
+        return f"{self.word}: " * several + "; ".join(said)

@@ -12,6 +12,7 @@ from dropexp.claims import nets
 from dropexp.claims.finding import Finding, equality
 
 LR, LAMBDA, STEPS, LARGE = 0.05, 0.5, 5, 8
+OF = "weights after a few steps"
 
 Decay = Callable[[Tensor, Tensor, float, float, int], Tensor]  # of w, Σ∂ℓ, η, λ, |B|, as linreg.decay
 
@@ -21,22 +22,21 @@ def printed(w: Tensor, gradient: Tensor, lr: float, weight_decay: float, batch_s
     return linreg.decay(w, gradient, lr, weight_decay, batch_size, printed=True)
 
 
-def penalty_is_decay(formula: Decay = printed, mended: Decay = linreg.decay) -> Iterator[Finding]:
-    """The weights after a few steps on the mean loss + λ‖w‖²/2, by autograd, against each other way to say so.
-
-    `mended` is the formula whose factor does not know |B|. Under Adam the factor is what `AdamW` has.
-    """
+def printed_is_penalty(formula: Decay = printed) -> Iterator[Finding]:
+    """The weights after a few steps by this formula, against those on the mean loss + λ‖w‖²/2, by autograd."""
     for batch_size in (1, LARGE):
         penalty = by_torch(torch.optim.SGD, batch_size, in_loss=LAMBDA)
-        of, where = "weights after a few steps", f"at |B| = {batch_size}"
-        by_optimiser = by_torch(torch.optim.SGD, batch_size, weight_decay=LAMBDA)
-        yield equality(f"weight_decay {where}", distance(by_optimiser, penalty), of)
-        yield equality(f"the formula {where}", distance(by_formula(formula, batch_size), penalty), of)
-        if batch_size > 1:
-            yield equality(f"the factor 1 − ηλ {where}", distance(by_formula(mended, batch_size), penalty), of)
+        yield equality(f"|B| = {batch_size}", distance(by_formula(formula, batch_size), penalty), OF)
+
+
+def decay_is_penalty(mended: Decay = linreg.decay) -> Iterator[Finding]:
+    """The same of the factor that does not know |B| and of torch's optimisers; under Adam the factor is AdamW's."""
+    penalty = by_torch(torch.optim.SGD, LARGE, in_loss=LAMBDA)
+    yield equality("the factor 1 − ηλ", distance(by_formula(mended, LARGE), penalty), OF)
+    decayed = by_torch(torch.optim.SGD, LARGE, weight_decay=LAMBDA)
+    yield equality("torch's SGD", distance(decayed, penalty), OF)
     adam = by_torch(torch.optim.Adam, LARGE, in_loss=LAMBDA)
-    decayed = by_torch(torch.optim.AdamW, LARGE, weight_decay=LAMBDA)
-    yield equality("Adam", distance(decayed, adam), "weights after a few steps")
+    yield equality("Adam", distance(by_torch(torch.optim.AdamW, LARGE, weight_decay=LAMBDA), adam), OF)
 
 
 def by_torch(

@@ -18,15 +18,17 @@ class Word(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """`what` names the setting, `words` are the evidence, `figures` its numbers in full precision.
+    """`what` was looked at, in which `setting` and `study` if runs were; `words` are the evidence.
 
-    The word is never DEPENDS, which takes several findings.
+    `figures` are its numbers in full precision. The word is never DEPENDS, which takes several findings.
     """
 
     what: str
     word: Word
     words: str
     figures: dict[str, float] = field(default_factory=dict)
+    setting: str = ""
+    study: str = ""
 
 
 def word(holds: bool) -> Word:

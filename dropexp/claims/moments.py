@@ -12,6 +12,7 @@ from dropexp.claims import nets
 from dropexp.claims.finding import Finding, word
 from dropexp.noise import Classic, Gaussian, Inverted, Noise, Randn2019, ThreePoint, Unscaled
 from dropexp.scratch import MLP
+from dropexp.verdicts import p_in_words
 
 MASKS = 100_000
 LEVEL = 0.001  # a test fails below this p: of so many tests one in twenty would fail by chance at 5 %
@@ -22,7 +23,7 @@ NOISES: dict[str, Noise] = {
     "inverted": Inverted(P),
     "gaussian": Gaussian(P),
     "three-point": ThreePoint(P),
-    "classic": Classic(P),
+    "classic in training": Classic(P),  # it is made up for at test
     "unscaled": Unscaled(P),
     "randn-2019": Randn2019(P),
 }
@@ -85,7 +86,8 @@ def z_test(what: str, x: Tensor, expected: float, of: str = "mean h′", tests: 
     p = min(1.0, tests * math.erfc(abs(z) / math.sqrt(2)))
     half = NormalDist().inv_cdf(1 - LEVEL / tests / 2) * error
     interval = f"{1 - LEVEL:.1%} interval [{mean - half:.4f}, {mean + half:.4f}]"
-    shown = f"p = {p:.3f}" if p >= LEVEL else f"p < {LEVEL}"
-    words = f"{of} {mean:.4f}, {interval}, where {expected:.4f} is claimed: z = {z:+.1f}, {shown}, n = {len(x):,}"
+    words = (
+        f"{of} {mean:.4f}, {interval}, where {expected:.4f} is claimed: z = {z:+.1f}, {p_in_words(p)}, n = {len(x):,}"
+    )
     figures = {"mean": mean, "low": mean - half, "high": mean + half, "claimed": expected, "z": z, "p": p, "n": len(x)}
     return Finding(what, word(p >= LEVEL), words, figures)

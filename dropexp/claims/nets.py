@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from dropexp import fused, modules, scratch
 from dropexp.modules import global_draws_from
 from dropexp.noise import Inverted, Noise
-from dropexp.scratch import On
 from dropexp.sgd import SGD, Layer
 from dropexp.variants import Network
 
@@ -39,10 +38,9 @@ def by_hand(
     noises: Sequence[Noise | None],
     sizes: Sequence[int] = SIZES,
     kind: type[scratch.MLP] = scratch.MLP,
-    on: On = "after",
     noise_at_eval: bool = False,
 ) -> scratch.MLP:
-    return kind(layers(sizes), noises, generator(3), SGD(), on=on, noise_at_eval=noise_at_eval)
+    return kind(layers(sizes), noises, generator(3), SGD(), noise_at_eval=noise_at_eval)
 
 
 def concise(p: float, sizes: Sequence[int] = SIZES, noise_at_eval: bool = False) -> modules.Network:
@@ -64,7 +62,7 @@ def every(p: float = 0.5, noise_at_eval: bool = False) -> dict[str, Network]:
 
 
 @contextmanager
-def drawn_globally(seed: int = 4) -> Iterator[None]:
-    """Within it `nn.Dropout`, which knows no other generator than torch's global one, draws from this seed."""
-    with global_draws_from(generator(seed)):
+def drawn_globally() -> Iterator[None]:
+    """Within it `nn.Dropout`, which knows no other generator than torch's global one, draws from a seed."""
+    with global_draws_from(generator(4)):
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dropexp.arms import Arm, arms_of
@@ -11,7 +12,7 @@ from dropexp.history import NoRuns, read_runs
 
 # What trains a study, by its name.
 CONFIGS = {
-    "dropout": "configs/dropout.yaml --seeds 0..9",
+    "dropout": "configs/dropout.yaml --seeds 0..99",
     "does-dropout-help": "configs/does-dropout-help.yaml",
     "exercise-1-drop-probs": "configs/exercises/1-drop-probs.yaml",
     "exercise-2-more-epochs": "configs/exercises/2-more-epochs.yaml",
@@ -26,12 +27,21 @@ class NotTrained(Exception):
     """The runs lack what a check needs; says what."""
 
 
-def from_runs(study: str, check: Callable[[Sequence[Arm]], Iterable[Finding]], runs_dir: Path) -> list[Finding]:
-    """What a check finds in the finished runs of a study, or how to train them."""
+def from_runs(
+    study: str, check: Callable[[Sequence[Arm]], Iterable[Finding]], runs_dir: Path, notes: list[str]
+) -> list[Finding]:
+    """What a check finds in the finished runs of a study, or how to train them; what is left out goes to the notes."""
+    left_out: list[str] = []
     try:
-        return list(check(arms_of(read_runs(study, runs_dir), notes=[])))
+        found = list(check(arms_of(read_runs(study, runs_dir), left_out)))
     except NoRuns:
-        why = ""
+        found = [Finding(f"study {study}", Word.NOT_TRAINED, training(study))]
     except NotTrained as error:
-        why = f"{error}; "
-    return [Finding(f"study {study}", Word.NOT_TRAINED, f"{why}dropexp train -c {CONFIGS[study]}")]
+        found = [Finding(f"study {study}", Word.NOT_TRAINED, f"{error}; {training(study)}")]
+    notes += [f"{study}: {note}" for note in left_out]
+    return [replace(finding, study=study) for finding in found]
+
+
+def training(study: str) -> str:
+    """The command that trains it."""
+    return f"dropexp train -c {CONFIGS[study]}"

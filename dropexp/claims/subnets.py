@@ -18,7 +18,7 @@ def every_mask(noise: Mask, n: int) -> tuple[Tensor, Tensor]:
     """All ξ (2ⁿ, n) of n units, and the probability of each (2ⁿ, 1)."""
     kept = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * n)
     number = kept.sum(dim=1, keepdim=True)
-    return kept * noise.kept, (1 - noise.dropped) ** number * noise.dropped ** (n - number)
+    return kept * noise.scale, (1 - noise.drop_prob) ** number * noise.drop_prob ** (n - number)
 
 
 def weight_scaling(noise: Mask | None = None, n: int = 10) -> Iterator[Finding]:
@@ -45,7 +45,8 @@ def weight_scaling(noise: Mask | None = None, n: int = 10) -> Iterator[Finding]:
 def dropout_is_ridge(noise: Mask | None = None, n: int = 8) -> Iterator[Finding]:
     """min E‖y − (ξ ⊙ X)w‖² is min ‖y − Xw‖² + wᵀΛw, Λ = p/(1−p)·diag(XᵀX). (Srivastava et al., 2014, section 9.1)
 
-    So the weights that fit best under dropout are (XᵀX + Λ)⁻¹Xᵀy. The expectation is taken over all masks of a row.
+    So the weights that fit best under dropout are (XᵀX + Λ)⁻¹Xᵀy, and not (XᵀX + λI)⁻¹Xᵀy where features are of
+    unequal size. The expectation is taken over all masks of a row.
     """
     noise = noise or Inverted(P)
     g = nets.generator()
@@ -61,7 +62,12 @@ def dropout_is_ridge(noise: Mask | None = None, n: int = 8) -> Iterator[Finding]
         w: Tensor = torch.linalg.solve(X.T @ X + penalty, X.T @ y)
         return w
 
-    with_penalty = ridge(noise.p / (1 - noise.p) * torch.diag((X**2).sum(dim=0)))
-    off, without = ((w - other).norm().item() / w.norm().item() for other in (with_penalty, ridge(torch.zeros(n, n))))
-    of = f"weights under all {len(xi)} masks and those of ridge regression (without its penalty {without:.0%} off)"
-    yield equality("linear regression", off, of)
+    def off(penalty: Tensor) -> float:
+        return float((w - ridge(penalty)).norm() / w.norm())
+
+    of = f"weights under all {len(xi)} masks and those of ridge regression"
+    without = f"{of} (without its penalty {off(torch.zeros(n, n)):.0%} off)"
+    by_feature = noise.p / (1 - noise.p) * torch.diag((X**2).sum(dim=0))
+    yield equality("linear regression with Λ by feature", off(by_feature), without)
+    best = min(off(size * torch.eye(n)) for size in torch.logspace(-3, 5, 400, dtype=torch.float64))
+    yield equality("linear regression with one λ for all features", best, f"{of} with the best λ of 400")

@@ -7,62 +7,94 @@ import io
 import json
 import math
 from collections.abc import Sequence
+from datetime import date
+from typing import Any
 
 from dropexp.claims.claim import Evidence
+from dropexp.claims.finding import Finding, Word
+from dropexp.claims.studies import training
+from dropexp.provenance import provenance
 from dropexp.tables import Table
 
 LEGEND = (
-    "depends: it holds in one setting and fails in another. open: these runs cannot tell. "
-    "By computation: equal within 1e-12, or a z-test at 0.1 %. From runs: a claimed difference holds where its 95 % "
-    "t-interval leaves out 0 on the claimed side and the sign-flip p, after Holm over the study's settings, is below "
-    "5 %; it fails where they say the opposite, or where two one-sided t-tests find it within the margin. A claimed "
-    "equality holds where these do."
+    "depends: it holds in one setting and fails in another. open: these runs cannot tell. By computation: equal within "
+    "1e-12, or a z-test at 0.1 %. From runs, by the verdicts of dropexp compare: a claimed difference holds where it "
+    "is HIGHER, or LOWER, as claimed, and fails where it is the opposite or EQUIVALENT; a claimed equality holds where "
+    "it is EQUIVALENT and fails where there is a difference; a DETECTABLE one below the margin leaves both open. All "
+    "that a check asks of a study is one family, by Holm."
 )
-COLUMNS = ("number", "name", "claim", "source", "test", "verdict", "setting", "word", "evidence")
+OF_CLAIM = ("number", "name", "claim", "source", "test", "verdict", "in_words")
+OF_FINDING = ("study", "setting", "of", "finding", "evidence")
+FIGURES = ("mean", "low", "high", "p", "n")
 
 
-def tables(checked: Sequence[Evidence]) -> list[Table]:
-    """The claims with their verdicts, and what each rests on."""
-    claims = [
-        [f"{e.claim.number} {e.claim.name}", e.claim.claim, e.claim.source, e.claim.test, e.verdict] for e in checked
-    ]
-    findings = [
-        [f"{e.claim.number} {e.claim.name}" if i == 0 else "", finding.what, finding.word, finding.words]
-        for e in checked
-        for i, finding in enumerate(e.findings)
-    ]
+def overview(checked: Sequence[Evidence]) -> Table:
+    """The claims with their verdicts."""
+    rows = [[f"{e.claim.number} {e.claim.name}", e.claim.claim, e.verdict] for e in checked]
+    return Table("Claims", ["", "claim", "verdict"], rows, fold=(1, 2), left=range(3), legend=LEGEND)
+
+
+def details(checked: Sequence[Evidence]) -> list[Table]:
+    """What each claim rests on: a table per claim, with its source and its test."""
     return [
-        Table("Claims", ["", "claim", "source", "test", "verdict"], claims, range(5), range(5), LEGEND),
-        Table("Evidence", ["", "setting", "verdict", "evidence"], findings, fold=(1, 3), left=range(4)),
+        Table(
+            f"{e.claim.number} {e.claim.name}: {e.claim.claim}",
+            ["of", "verdict", "evidence"],
+            [[f"{f.setting}: {f.what}" if f.setting else f.what, f.word, f.words] for f in e.findings],
+            fold=(0, 2),
+            left=range(3),
+            legend=f"Source: {e.claim.source}. Test: {e.claim.test}.",
+        )
+        for e in checked
     ]
+
+
+def heading() -> str:
+    """What made the page, and when."""
+    by = provenance()
+    commit = f", commit {by['commit'][:10]}{' and later changes' * by['dirty']}" if by["commit"] else ""
+    return (
+        "# Claims of teaching texts about dropout\n\n"
+        f"By `dropexp claims --format md` on {date.today()}: dropexp {by['dropexp']}{commit}, torch {by['torch']}, "
+        f"Python {by['python']}. `make claims` trains what it takes and writes it again.\n"
+    )
+
+
+def missing(checked: Sequence[Evidence]) -> list[str]:
+    """The commands that train what is not trained."""
+    return list(dict.fromkeys(training(f.study) for e in checked for f in e.findings if f.word is Word.NOT_TRAINED))
+
+
+def notes(checked: Sequence[Evidence]) -> list[str]:
+    """What was left out; claims share studies, so each once."""
+    return list(dict.fromkeys(note for e in checked for note in e.notes))
 
 
 def to_csv(checked: Sequence[Evidence]) -> str:
     """A row per finding."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for e in checked:
-        c = e.claim
-        told = (c.number, c.name, c.claim, c.source, c.test, e.verdict)
-        writer.writerows((*told, finding.what, finding.word, finding.words) for finding in e.findings)
+    writer = csv.DictWriter(text, [*OF_CLAIM, *OF_FINDING, *FIGURES], extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_claim(e) | _finding(f) | _known(f.figures) for e in checked for f in e.findings)
     return text.getvalue()
 
 
 def to_json(checked: Sequence[Evidence]) -> str:
     """A record per claim, with its findings and their figures in full precision; what is not known is null."""
     claims = [
-        {
-            **{key: getattr(e.claim, key) for key in ("number", "name", "claim", "source", "test")},
-            **{"verdict": e.word, "in_words": e.verdict},
-            "findings": [
-                {"setting": f.what, "verdict": f.word, "evidence": f.words, "figures": _known(f.figures)}
-                for f in e.findings
-            ],
-        }
+        _claim(e) | {"notes": e.notes, "findings": [_finding(f) | {"figures": _known(f.figures)} for f in e.findings]}
         for e in checked
     ]
     return json.dumps({"schema": 1, "claims": claims}, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _claim(e: Evidence) -> dict[str, Any]:
+    told = {key: getattr(e.claim, key) for key in OF_CLAIM[:5]}
+    return told | {"verdict": e.word, "in_words": e.verdict}
+
+
+def _finding(f: Finding) -> dict[str, Any]:
+    return {"study": f.study, "setting": f.setting, "of": f.what, "finding": f.word, "evidence": f.words}
 
 
 def _known(figures: dict[str, float]) -> dict[str, float | None]:
