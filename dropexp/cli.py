@@ -84,7 +84,7 @@ def train(
     """Train what is missing: done runs are skipped, interrupted ones go on."""
     from dropexp import device as devices
     from dropexp.execute import default_jobs, execute
-    from dropexp.plugins import load_plugin, loaded
+    from dropexp.plugins import files_of, load_plugin
     from dropexp.runs import FINISHED, default_runs_dir, write_study
     from dropexp.trainer import Plan
     from dropexp.training import tasks_of, unfinished
@@ -109,7 +109,7 @@ def train(
             from dropexp.progress import watching
 
             root = _data_root(data_dir, data_url, quiet) if any(task.has_images for task in todo) else None
-            plan = Plan(root, device, force, loaded())
+            plan = Plan(root, device, force, files_of(task.planned.config.variant for task in todo))
             running = execute(todo, plan, jobs or default_jobs(device))
             with watching(todo, quiet) as watcher, closing(running) as events:
                 for event in events:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import runpy
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 
 from dropexp import variants
@@ -31,7 +32,7 @@ def load_plugin(file: str | Path, digest: str | None = None) -> None:
         raise PluginError(f"{file} cannot be read: {error.strerror}") from None
     found = hashlib.sha256(text).hexdigest()[:8]
     if digest not in (None, found):
-        raise PluginError(f"{file} has changed since the command began; start it again")
+        raise PluginError(f"{file} has changed since it was loaded; load it again, or start the command again")
     if _loaded.get(file) == found:
         return
     before = dict(VARIANTS)
@@ -54,9 +55,10 @@ def load_plugin(file: str | Path, digest: str | None = None) -> None:
     _loaded[file] = found
 
 
-def loaded() -> tuple[tuple[Path, str], ...]:
-    """The files that have been loaded and what tells their texts apart: what a worker process has to load too."""
-    return tuple(_loaded.items())
+def files_of(names: Iterable[str]) -> tuple[tuple[Path, str], ...]:
+    """The files that registered these variants and what tells their texts apart: what worker processes load too."""
+    digests = {VARIANTS[name].plugin for name in names}
+    return tuple((file, digest) for file, digest in _loaded.items() if digest in digests)
 
 
 def _line(error: Exception, file: Path) -> int:

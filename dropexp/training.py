@@ -56,8 +56,9 @@ def train(
     if any(task.has_images for task in tasks):
         root = fetch.find(None if data_dir is None else Path(data_dir)) or fetch.fetch()
     jobs = jobs or (1 if device == "cpu" else default_jobs(device))
+    files = plugins.files_of(task.planned.config.variant for task in tasks)
     failed = []
-    with closing(execute(tasks, Plan(root, device, force, plugins.loaded()), jobs)) as events:
+    with closing(execute(tasks, Plan(root, device, force, files), jobs)) as events:
         for event in events:
             cell = tasks[event.task].planned.cell
             if event.row:

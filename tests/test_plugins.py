@@ -12,7 +12,7 @@ from dropexp import load_plugin, register
 from dropexp.config import Config, digest
 from dropexp.execute import execute
 from dropexp.noise import Inverted
-from dropexp.plugins import PluginError, loaded
+from dropexp.plugins import PluginError, files_of
 from dropexp.runs import RunFolder
 from dropexp.study import PlannedRun
 from dropexp.trainer import Plan, Task
@@ -82,7 +82,7 @@ def test_a_notebook_loads_a_file_and_a_changed_file_takes_its_place(tmp_path: Pa
         load_plugin(file)  # again changes nothing
         seen.append(digest(Config.model_validate(config).settings("cpu")))
     assert seen[0] != seen[1]
-    with pytest.raises(PluginError, match="has changed since the command began"):
+    with pytest.raises(PluginError, match="has changed since it was loaded"):
         load_plugin(file, "00000000")
     file.write_text("1 / 0\n", encoding="utf-8")
     with pytest.raises(PluginError, match=r"mine.py:1: ZeroDivisionError"):
@@ -114,7 +114,7 @@ def test_a_worker_does_not_train_with_another_text_than_the_command_began_with(t
         tasks = [Task(run, RunFolder(tmp_path / run.cell)) for run in runs]
         file.write_text(EXAMPLE.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
         with pytest.raises(PluginError, match="has changed"):
-            list(execute(tasks, Plan(real_root, plugins=loaded()), 2))
+            list(execute(tasks, Plan(real_root, plugins=files_of(["uniform"])), 2))
         assert not list(tmp_path.glob("*/epochs.csv"))
     finally:
         del VARIANTS["uniform"]

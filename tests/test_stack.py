@@ -152,11 +152,11 @@ def test_labels_are_smoothed_and_images_noisy_in_the_runs_that_ask_for_it() -> N
     assert stacked.noise.epsilon[2].std().item() == pytest.approx(0.5, rel=0.2)
 
 
-@pytest.mark.parametrize("on", ["after", "before", "weights"])
-def test_in_eval_mode_each_run_scales_by_what_its_noises_say(on: str) -> None:
+@pytest.mark.parametrize("placement", ["after", "before", "weights"])
+def test_in_eval_mode_each_run_scales_by_what_its_noises_say(placement: str) -> None:
     layers, X, y, _ = problem(SIZES, 9, dtype=torch.float64)
     noises: list[list[Noise | None]] = [[Classic(0.1), Classic(0.5), None], [], [None, Inverted(0.5), Classic(0.3)]]
-    options: Any = {"on": on}
+    options: Any = {"placement": placement}
     pages = [scratch.MLP(copied(layers), own, torch.Generator(), SGD(), **options) for own in noises]
     stacked = Stack(pages, X, y, 9, 9)
     for r, alone in enumerate(pages):
