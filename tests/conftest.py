@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from command import Command
 from synthetic import real_data, write_synthetic
 
@@ -41,3 +43,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(root / "cache"))
         return load(root, checksums=write_synthetic(root))
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For products so small that a second thread is only waited for."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -31,6 +31,8 @@ from dropexp.study import load_config
 from dropexp.verdicts import Pair
 from dropexp.yamlfile import ConfigError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 HOLDS, FAILS, OPEN, NOT_TRAINED = Word.HOLDS, Word.FAILS, Word.OPEN, Word.NOT_TRAINED
 ROOT = Path(__file__).parent.parent
 Values = NDArray[np.float64]

@@ -12,6 +12,8 @@ from dropexp.data import Data
 from dropexp.experiment import Outcome, train_run
 from dropexp.runs import RunFolder
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 KEYS = {"variant": "scratch", "epochs": 40, "early_stopping": 3, "validation_size": 100, "train_size": 100, "lr": 0.5}
 
 

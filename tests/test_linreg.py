@@ -29,6 +29,8 @@ from dropexp.linreg import (
     train_epoch,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 Make = Callable[..., Model]
 MODELS = pytest.mark.parametrize("make", [Scratch, Concise])
 PENALTIES = pytest.mark.parametrize(("weight_decay", "l1"), [(0.0, 0.0), (4.0, 0.0), (0.0, 0.1), (0.5, 0.1)])

@@ -21,6 +21,8 @@ from dropexp.streams import stream
 from dropexp.study import PlannedRun
 from dropexp.variants import VARIANTS, Network, build
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 ALL: list[Any] = ["weight_norms", "activations", "noise_at_test", "calibration", {"mc": 3}]
 COLUMNS = [

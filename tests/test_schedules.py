@@ -17,6 +17,8 @@ from dropexp.fit import EpochRecord, fit
 from dropexp.schedules import LR_SCHEDULES, curriculum, early, late, random_rate
 from dropexp.variants import Network, build
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)

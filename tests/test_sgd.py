@@ -10,6 +10,8 @@ from torch import Tensor
 
 from dropexp.sgd import SGD, Layer, bound
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def layer(seed: int, num_inputs: int = 20, num_outputs: int = 8) -> Layer:
     g = torch.Generator().manual_seed(seed)

@@ -55,13 +55,7 @@ def copied(layers: list[Layer]) -> list[Layer]:
     return [(W.clone(), b.clone()) for W, b in layers]
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """These products are so small that a second thread is only waited for."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @dataclass

@@ -17,6 +17,8 @@ from dropexp.noise import Classic, Gaussian, Inverted, Mask, Noise, Randn2019, T
 from dropexp.scratch import Placement
 from dropexp.sgd import SGD, Layer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SIZES = [784, 96, 64, 10]
 NOISES: list[Noise] = [
     Inverted(0.5),
