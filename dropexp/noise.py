@@ -197,6 +197,6 @@ def bernoulli(keep: float, like: Tensor, shared: bool, generator: torch.Generato
 
 def at_rate(noise: Noise, p: float) -> Noise:
     """The same noise with another p."""
-    dataclass: Any = noise
-    changed: Noise = replace(dataclass, p=p)
+    instance: Any = noise
+    changed: Noise = replace(instance, p=p)
     return changed

@@ -30,9 +30,10 @@ def write_synthetic(root: Path, train: int = 600, test: int = 100) -> dict[str, 
 
 
 def real_data() -> Path:
-    """The folder with the real Fashion-MNIST; a test that asks for it is skipped where there is none."""
+    """The folder with the real Fashion-MNIST; a test that asks for it fails where there is none."""
     shared = Path(__file__).parents[2] / "shared" / "data"
     root = Path(os.environ.get("DROPEXP_DATA") or shared)
     if not (root / "FashionMNIST" / "raw" / "train-images-idx3-ubyte.gz").is_file():
-        pytest.skip("the real Fashion-MNIST is not at DROPEXP_DATA or ../shared/data")
+        why = "the real Fashion-MNIST is not at DROPEXP_DATA or ../shared/data; `dropexp data fetch` gets it"
+        pytest.fail(why, pytrace=False)
     return root
