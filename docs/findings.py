@@ -1,0 +1,143 @@
+"""Writes the tables and charts of findings.md from trained runs; `make findings` trains them first.
+
+Each figure is one that `dropexp compare STUDY --baseline ARM --metric METRIC` prints.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import altair as alt
+import pandas as pd
+
+from dropexp import compare
+from dropexp.charts import learning_curves, save
+from dropexp.comparison import Comparison
+from dropexp.drawing import COLORS, DASHES, SHAPES, WIDTH
+from dropexp.drawing import channel_of, data_of, domain_of, dose_axis, line_labels, lit, picked, titled
+from dropexp.verdicts import amount
+
+DOCS = Path(__file__).parent
+SIZES = (1000, 5000, 20000, 60000)
+KINDS = ("dropout", "weight decay", "both")
+
+
+class Question(NamedTuple):
+    """A row of the page's table: `arm` minus `baseline` of a study."""
+
+    asked: str
+    config: str
+    arm: str
+    baseline: str
+    metric: str = "test_acc"
+
+
+QUESTIONS: list[Question] = []
+
+
+def sizes() -> dict[int, Comparison]:
+    """By number of training images: every kind beside the net without a regulariser."""
+    study = "does-dropout-help"
+    return {size: compare(study, where={"train_size": size}, baseline=f"{size}-none") for size in SIZES}
+
+
+def gains(by_size: dict[int, Comparison]) -> pd.DataFrame:
+    """A row per number of images and kind: its mean gain over none and the interval, in points, and the verdict."""
+    rows = pd.concat([comparison.differences.assign(size=size) for size, comparison in by_size.items()])
+    rows["series"] = [arm.split("-", 1)[1].replace("-", " ") for arm in rows["arm"]]
+    rows[["mean", "low", "high"]] = 100 * rows[["difference", "low", "high"]]
+    return rows[["size", "series", "mean", "low", "high", "verdict"]].reset_index(drop=True)
+
+
+def gains_table(by_size: dict[int, Comparison]) -> str:
+    none = {
+        size: comparison.arms.set_index("arm").loc[f"{size}-none", ["mean", "sd"]]
+        for size, comparison in by_size.items()
+    }
+    cells = {
+        (row.size, row.series): f"{row.mean:+.2f} [{row.low:+.2f}, {row.high:+.2f}] {row.verdict}"
+        for row in gains(by_size).itertuples(index=False, name="Gain")
+    }
+    rows = [
+        [f"{size:,}", f"{acc['mean']:.4f} ± {acc['sd']:.4f}", *(cells[size, kind] for kind in KINDS)]
+        for size, acc in none.items()
+    ]
+    return markdown(["images", "none: test accuracy", *(f"{kind} − none, points" for kind in KINDS)], rows)
+
+
+def gains_chart(by_size: dict[int, Comparison]) -> alt.LayerChart:
+    rows, height = gains(by_size), 280
+    x, place, _ = dose_axis("training images", [*SIZES], height)
+    asides = rows["series"].map(KINDS.index) / 6 - 1 / 6
+    rows["place"] = [place(size, aside) for size, aside in zip(rows["size"], asides, strict=True)]
+    domain = domain_of(rows["low"], rows["high"])
+    y = channel_of(alt.Y, "test accuracy: gain over none (points)", domain)
+    color, shape, dash = (
+        channel("series", type="nominal", legend=None, scale=alt.Scale(domain=[*KINDS], range=looks[: len(KINDS)]))
+        for channel, looks in ((alt.Color, COLORS), (alt.Shape, SHAPES), (alt.StrokeDash, DASHES))
+    )
+    base = alt.Chart(data_of(rows)).encode(x, opacity=lit(1))
+    ends = rows[rows["size"] == SIZES[-1]].assign(label=lambda ends: ends["series"])
+    chart = alt.layer(
+        alt.Chart(data_of(pd.DataFrame({"none": [0.0]}))).mark_rule().encode(y("none")),
+        base.mark_line(strokeWidth=2).encode(y("mean"), color, dash).add_params(picked()),
+        base.mark_rule(strokeWidth=2.5).encode(y("low"), alt.Y2("high"), color),
+        base.mark_point(filled=True, size=80).encode(y("mean"), color, shape),
+        *line_labels(ends, y, color, domain, (WIDTH, height), alt.value(WIDTH)),
+    ).properties(width=WIDTH, height=height)
+    said = [f"{row.series}, {row.size} images: {row.mean:+.2f}" for row in rows.itertuples(index=False, name="Gain")]
+    return titled(chart, "What each gains, by training images", "mean over ten seeds, 95 % interval", said)
+
+
+def recipes_table() -> str:
+    """Dropout beside none under two recipes, and the best of all."""
+    rows = []
+    for recipe in ("constant", "tuned"):
+        found = compare("recipes", where={"arm": recipe})
+        none, dropout = (f"{mean:.4f} ± {sd:.4f}" for mean, sd in found.arms[["mean", "sd"]].to_numpy())
+        rows.append([recipe, none, dropout, *estimate(found, found.arms["arm"].iloc[1])])
+    return markdown(["recipe", "none", "dropout (0.2, 0.5)", "dropout − none", "verdict"], rows)
+
+
+def questions_table() -> str:
+    rows = []
+    for asked, config, arm, baseline, metric in QUESTIONS:
+        found = compare(Path(config).stem, baseline=baseline, metric=metric)
+        rows.append([asked, *estimate(found, arm), f"[`{config}`](../configs/{config}.yaml)"])
+    return markdown(["question", "difference, 95 % interval", "verdict", "config"], rows)
+
+
+def estimate(comparison: Comparison, arm: str) -> list[str]:
+    """The difference of an arm to its baseline with its interval, and the verdict."""
+    row = comparison.differences.set_index("arm").loc[arm]
+    mean, low, high = (amount(row[name], comparison.metric.unit) for name in ("difference", "low", "high"))
+    return [f"{mean} [{low.split()[0]}, {high.split()[0]}]", row["verdict"]]
+
+
+def markdown(heads: list[str], rows: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (heads, ["---"] * len(heads), *rows))
+
+
+def put(page: str, name: str, content: str) -> str:
+    """The page with what stands between the marks of this name replaced."""
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    return re.sub(f"{begin}.*?{end}", lambda _: f"{begin}\n{content}\n{end}", page, flags=re.DOTALL)
+
+
+def main() -> None:
+    by_size = sizes()
+    save(gains_chart(by_size), DOCS / "findings-sizes.svg")
+    save(learning_curves(compare("recipes")), DOCS / "findings-recipes.svg")
+    page = DOCS / "findings.md"
+    text = page.read_text(encoding="utf-8")
+    for name, table in (("sizes", gains_table(by_size)), ("recipes", recipes_table()), ("more", questions_table())):
+        text = put(text, name, table)
+    page.write_text(text, encoding="utf-8")
+    print(f"written: {page}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
