@@ -13,7 +13,7 @@ from typing import NamedTuple
 import altair as alt
 import pandas as pd
 
-from dropexp import compare
+from dropexp import compare, load_config
 from dropexp.charts import learning_curves, save
 from dropexp.comparison import Comparison
 from dropexp.drawing import COLORS, DASHES, SHAPES, WIDTH
@@ -29,13 +29,18 @@ class Question(NamedTuple):
     """A row of the page's table: `arm` minus `baseline` of a study."""
 
     asked: str
-    config: str
+    config: str  # below configs/
     arm: str
     baseline: str
     metric: str = "test_acc"
+    at: str | int = "last"
 
 
-QUESTIONS: list[Question] = []
+QUESTIONS = [
+    Question("Dropout, 10 epochs", "exercises/2-more-epochs", "scratch", "none", at=10),
+    Question("Dropout, 100 epochs", "exercises/2-more-epochs", "scratch", "none"),
+    Question("p (0.2, 0.5) in place of (0.5, 0.2)", "exercises/1-drop-probs", "scratch,drop_probs=0.2-0.5", "scratch,drop_probs=0.5-0.2"),
+]
 
 
 def sizes() -> dict[int, Comparison]:
@@ -104,8 +109,8 @@ def recipes_table() -> str:
 
 def questions_table() -> str:
     rows = []
-    for asked, config, arm, baseline, metric in QUESTIONS:
-        found = compare(Path(config).stem, baseline=baseline, metric=metric)
+    for asked, config, arm, baseline, metric, at in QUESTIONS:
+        found = compare(load_config(f"configs/{config}.yaml").name, baseline=baseline, metric=metric, at=at)
         rows.append([asked, *estimate(found, arm), f"[`{config}`](../configs/{config}.yaml)"])
     return markdown(["question", "difference, 95 % interval", "verdict", "config"], rows)
 
