@@ -57,11 +57,15 @@ class Evidence:
     @property
     def verdict(self) -> str:
         """The word, and what it is the word for; where they differ or some are missing, what each says."""
-        groups: dict[tuple[Word, str], list[str]] = {}
+        if self.word is Word.NOT_TRAINED:
+            return str(self.word)
+        groups: dict[Word, dict[str, list[str]]] = {}  # by word and setting
         for found in sorted(self.findings, key=lambda finding: [*Word].index(finding.word)):
-            groups.setdefault((found.word, found.setting), []).append(found.what)
-        if {*groups} == {(Word.NOT_TRAINED, "")}:
-            return str(Word.NOT_TRAINED)
-        said = [f"{w} for {', '.join(what)}" + f" ({where})" * bool(where) for (w, where), what in groups.items()]
-        several = len({w for w, _ in groups} - {Word.NOT_TRAINED}) > 1
+            groups.setdefault(found.word, {}).setdefault(found.setting, []).append(found.what)
+        said = [
+            f"{word} for "
+            + ", ".join(", ".join(what) + f" ({where})" * bool(where) for where, what in settings.items())
+            for word, settings in groups.items()
+        ]
+        several = len({*groups} - {Word.NOT_TRAINED}) > 1
         return f"{self.word}: " * several + "; ".join(said)
