@@ -37,7 +37,8 @@ COMMAND = [sys.executable, "-c", "from dropexp.cli import main; main()"]
 SHM = Path("/dev/shm")
 GRACE = 10.0  # seconds that multiprocessing's own helper may outlive the command
 MEASURED = {"own_mb": "own memory, MB", "files": "open files", "threads": "threads"}
-ALLOWED = {"own_mb": 2.0, "files": 0.0, "threads": 0.0}  # growth over 1,000 runs
+# Growth over 1,000 runs: garbage waits until it is 50,000 objects, of 75 a run, so some MB come and go.
+ALLOWED = {"own_mb": 5.0, "files": 0.0, "threads": 0.0}
 
 Sample = dict[str, Any]  # runs begun, entries in /dev/shm, and by process what is measured
 
