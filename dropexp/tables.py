@@ -16,6 +16,7 @@ from dropexp.metrics import LINEAR_REGRESSION, METRICS, REGRESSION, UNITLESS, Me
 
 if TYPE_CHECKING:
     from dropexp import benchmark
+    from dropexp.prune import Removal
 
 ABSENT = "-"
 BARS = "▁▂▃▄▅▆▇█"
@@ -74,6 +75,23 @@ def runs(frame: pd.DataFrame) -> Table:
     ]
     headers = ["state", "arm", "seed", "epoch", *(_CLASSIFIED[0][name] for name in shown), "path"]
     return Table("", headers, rows, left=(0, 1, len(headers) - 1))
+
+
+def listed(removals: Sequence[Removal]) -> pd.DataFrame:
+    """A row per removal: state, path, why, size in bytes."""
+    rows = [(one.state, str(one.path), one.why, one.size) for one in removals]
+    return pd.DataFrame(rows, columns=["state", "path", "why", "size"])
+
+
+def removals(frame: pd.DataFrame) -> Table:
+    """A line per folder that something may go from: state, size, why, path."""
+    rows = [[row["state"], size(row["size"]), row["why"], row["path"]] for row in frame.to_dict("records")]
+    return Table("", ["state", "size", "why", "path"], rows, fold=(2, 3), left=(0, 2, 3))
+
+
+def size(count: int) -> str:
+    """So many bytes, in a unit that fits."""
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
 def timings(result: benchmark.Result) -> Table:
