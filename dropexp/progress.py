@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from rich.console import Console
@@ -40,8 +40,12 @@ def watching(tasks: Sequence[Task], quiet: bool) -> Iterator[Watcher]:
         yield _Silent()
     elif on_terminal():
         bars = _Bars(tasks)
-        with bars.progress:
+        bars.progress.start()
+        try:
             yield bars
+        finally:
+            with suppress(OSError):  # the terminal was closed: that is an interrupt already
+                bars.progress.stop()
     else:
         yield _Lines(tasks)
 
@@ -65,7 +69,7 @@ class _Silent:
 
 
 class _Lines:
-    """A plain line per epoch, and one for each run that did not end well."""
+    """A plain line per epoch, and one for each run that met with something or did not end well."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self.tasks = tasks
@@ -78,8 +82,8 @@ class _Lines:
         if event.row:
             epoch = f"epoch {event.row['epoch']}/{run.config.epochs}"
             line = f"{name}  {epoch}  {figures(event.row)}  {event.row['seconds']:.2f} s"
-        elif event.status not in (None, "done"):
-            line = f"{name}  {event.status}: {event.why}"
+        elif event.why:
+            line = f"{name}  {event.status or 'note'}: {event.why}"
         else:
             return
         print(f"[{self.ended + (event.status is None)}/{len(self.tasks)}] {line}", file=sys.stderr, flush=True)
@@ -117,8 +121,9 @@ class _Bars:
             self.ended += 1
             self.epochs[event.task] = run.config.epochs
             self.progress.remove_task(self.bars.pop(event.task))
-            if event.status != "done":
-                self.progress.console.print(f"{run.name}/{run.cell}: {event.status}: {event.why}", markup=False)
+        if event.why:
+            note = f"{run.name}/{run.cell}: {event.status or 'note'}: {event.why}"
+            self.progress.console.print(note, markup=False)
         done = sum(self.epochs.values())
         self.progress.update(self.study, completed=done, note=f"{self.ended} of {len(self.tasks)} runs done")
 

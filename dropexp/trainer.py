@@ -52,7 +52,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Event:
-    """A task began (neither row nor status), grew by a row, or ended with a status of run.json, or with "busy"."""
+    """A task began, grew by a row, met what `why` tells, or ended with a status of run.json, or with "busy"."""
 
     task: int  # its place in the list of tasks
     row: Row | None = None
