@@ -17,7 +17,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dropexp.fetch import CHECKSUMS, DataError, cache_dir, scratch_dir, source, verify
+from dropexp.fetch import CHECKSUMS, DataError, cache_dir, remove_left_behind, scratch_dir, source, verify
 
 _NOT_CACHED = (OSError, ValueError, LookupError, TypeError, ArithmeticError, struct.error)  # none yet, old, or broken
 _PIECE = 32_000  # numbers checked at once: so few that they stay in the processor's cache
@@ -51,6 +51,7 @@ def load(root: Path, *, checksums: Mapping[str, str] = CHECKSUMS) -> Data:
     one copy in memory; what one writes into its tensors is its own. Raises DataError if a file is missing or wrong.
     """
     cached = cache_dir() / f"decoded-{_checksum(checksums)}"
+    remove_left_behind()
     try:
         stamp = _stamp(root, checksums)
         with suppress(*_NOT_CACHED):
