@@ -182,13 +182,15 @@ def _train_what_comes(trainer: Trainer, tasks: Connection) -> None:
         except (EOFError, OSError):  # the parent closed its end
             return
         with closing(trainer.events({index: task})) as events:
-            next(events)  # the parent said itself that the task began
             try:
+                next(events)  # the parent said itself that the task began
                 for event in events:
                     if not _told(tasks, event):
                         return
             except DataError as error:
                 _told(tasks, error)
+            except Exception as error:  # before there was a run that could have failed of it: no memory for the data
+                _told(tasks, Event(index, status="failed", why=f"{type(error).__name__}: {error}"))
 
 
 def _told(tasks: Connection, news: Event | DataError | PluginError) -> bool:
