@@ -24,6 +24,7 @@ from torture.counts import COUNTS
 from torture.study import CONFIG, FILES, TEXT, Study, ask, tables
 
 SET_ASIDE = {"damaged"}  # in the names of what is kept of a damaged file
+OTHERS: list[Any] = ["gone", None, -1, "?", [], {"?": 1}]  # what a field of run.json may be instead
 ROUNDS = 4
 HARMS = ["cut", "flipped", "emptied", "zeroed", "flipped", "gone"]
 
@@ -180,7 +181,7 @@ def test_each_field_of_run_json_may_be_gone_or_of_another_type(
 ) -> None:
     runs = half_trained if half else undisturbed.runs
     keys = list(json.loads(next(runs.glob("torture/*/run.json")).read_bytes()))
-    harms: list[tuple[str, Any]] = [(key, other) for key in keys for other in ("gone", None, -1, "?", [], {"?": 1})]
+    harms: list[tuple[str, Any]] = [(key, other) for key in keys for other in OTHERS]
     for some in _in_sixes(draw.sample(harms, 12 if quick else len(harms))):
         damaged = Damaged.copied(runs, command, undisturbed)
         for folder, (key, other) in zip(damaged.folders, some, strict=False):
