@@ -185,7 +185,7 @@ def epochs_of(curves: Curves) -> int:
 
 
 def _curves(run: Run) -> Curves:
-    rows = run.folder.read_rows()
+    rows = run.rows()
     if run.epoch is None or [row.get("epoch") for row in rows] != list(range(1, run.epoch + 1)):
         raise RunError(f"the table in {run.folder.path} has not the epochs 1 to {run.epoch}; train with --force")
     names = metrics_of(run.task, rows[0] if rows else ())

@@ -45,7 +45,7 @@ from dropexp.drawing import (
 )
 from dropexp.history import text
 from dropexp.metrics import METRICS, UNITLESS, Metric, usual
-from dropexp.runs import write_whole
+from dropexp.wholefile import write_whole
 
 SPAN = 20  # losses further apart than so many times stand on a logarithmic axis
 SUFFIXES = (".png", ".svg", ".pdf", ".html")

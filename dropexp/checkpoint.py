@@ -7,12 +7,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 
+from dropexp import variants
+from dropexp.config import Config
 from dropexp.linreg import Model
-from dropexp.runs import RunFolder
+from dropexp.metrics import LINEAR_REGRESSION
+from dropexp.runs import SCHEMA, Damaged, NewerRun, RunError, RunFolder
+from dropexp.streams import stream
 from dropexp.variants import Network
+from dropexp.wholefile import is_sealed, sealed, sha256
 
 CHECKPOINT_SHARE = 0.02  # of the time since the last one: what writing a checkpoint may cost
 
@@ -25,26 +32,85 @@ class State:
     order: torch.Generator
     noise: torch.Generator
 
-    def to_bytes(self, epoch: int, identity: dict[str, str]) -> bytes:
-        file = io.BytesIO()
-        generators = {"order": self.order.get_state(), "noise": self.noise.get_state()}
-        torch.save({"epoch": epoch, "identity": identity, "network": self.network.state(), **generators}, file)
-        return file.getvalue()
+    @classmethod
+    def fresh(cls, config: Config, device: torch.device, stacked: bool) -> State:
+        """What a run begins with: each part drawn from a stream of its own."""
+        init, order = stream(config.seed, "init"), stream(config.seed, "order")
+        noise = stream(config.seed, "noise", device)
+        if config.task == LINEAR_REGRESSION:
+            return cls(variants.regression(config, init), order, noise)
+        return cls((variants.page if stacked else variants.build)(config, init, noise), order, noise)
 
-    def resume(self, folder: RunFolder, identity: dict[str, str]) -> int:
-        """Take over the checkpoint and cut the table to it; returns the number of epochs done, 0 if none counts."""
+    def to_bytes(self, epoch: int, identity: dict[str, str], folder: RunFolder) -> bytes:
+        """The checkpoint after `epoch` epochs, sealed; it knows the table up to there too."""
+        file = io.BytesIO()
+        about = {"schema": SCHEMA, "epoch": epoch, "identity": identity, "table": sha256(folder.table(epoch))}
+        generators = {"order": self.order.get_state(), "noise": self.noise.get_state()}
+        torch.save({**about, "network": self.network.state(), **generators}, file)
+        return sealed(file.getvalue())
+
+    def resume(self, folder: RunFolder, identity: dict[str, str]) -> tuple[int, list[str]]:
+        """Take over the checkpoint and cut the table to it; returns the number of epochs done, 0 if none counts.
+
+        What is damaged in the folder is set aside, and named in the sentences that are returned too. Raises `NewerRun`.
+        """
+        done, damaged = 0, dict[Path, str]()
         try:
-            saved = torch.load(folder.checkpoint, map_location="cpu", weights_only=True)
-            if saved["identity"] != identity:  # begun on another route, say: two roundings are not mixed
-                return 0
-            epoch = int(saved["epoch"])
-            folder.cut_rows(epoch)
+            folder.check()
+        except Damaged as damage:
+            damaged[damage.path] = damage.set_aside()
+        except NewerRun:
+            raise
+        except RunError:  # no run.json: a checkpoint does not need it
+            pass
+        try:
+            done = self._take_over(folder, identity)
+        except Damaged as damage:
+            if damage.path not in damaged:  # of a table that was set aside, the checkpoint misses the rows too
+                damaged[damage.path] = damage.set_aside()
+        return done, [*damaged.values()]
+
+    def _take_over(self, folder: RunFolder, identity: dict[str, str]) -> int:
+        saved = read(folder)
+        if saved is None or saved["identity"] != identity:  # begun on another route, say: two roundings are not mixed
+            return 0
+        folder.cut_rows(saved["epoch"], saved.get("table"))
+        try:
             self.network.load(saved["network"])
             self.order.set_state(saved["order"])
             self.noise.set_state(saved["noise"])
-        except Exception:  # missing, or damaged in whatever way: to train anew is cheap, a wrong number is not
-            return 0
-        return epoch
+        except Exception as error:  # in whatever way: to train anew is cheap, a wrong number is not
+            raise Damaged(folder.checkpoint, f"it does not fit, {type(error).__name__}") from None
+        return int(saved["epoch"])
+
+
+def read(folder: RunFolder) -> dict[str, Any] | None:
+    """What the checkpoint holds, None if there is none. Raises `RunError` if it may not be read, `Damaged`, `NewerRun`.
+
+    One of an earlier version has neither schema nor seal, and says nothing of the table.
+    """
+    path = folder.checkpoint
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error})") from None
+    try:
+        whole = is_sealed(content)
+    except ValueError as error:
+        raise Damaged(path, error) from None
+    try:
+        saved: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        newer, earlier = saved.get("schema", SCHEMA) > SCHEMA, "schema" not in saved
+        saved["identity"], int(saved["epoch"])
+    except Exception as error:  # torch has many words for it
+        raise Damaged(path, f"torch cannot load it, {type(error).__name__}") from None
+    if newer:
+        raise NewerRun(path)
+    if not whole and not earlier:
+        raise Damaged(path, "its seal is gone")
+    return saved
 
 
 class Checkpoints:

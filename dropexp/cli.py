@@ -85,7 +85,8 @@ def train(
     from dropexp import device as devices
     from dropexp.execute import default_jobs, execute
     from dropexp.plugins import files_of, load_plugin
-    from dropexp.runs import FINISHED, default_runs_dir, write_study
+    from dropexp.runs import FINISHED, default_runs_dir
+    from dropexp.studyfile import write_study
     from dropexp.trainer import Plan
     from dropexp.training import tasks_of, unfinished
 
@@ -103,7 +104,8 @@ def train(
 
         todo = unfinished(tasks, force)
         for study in studies:
-            write_study(runs_dir, study.name, study.remarks)
+            if note := write_study(runs_dir, study.name, study.remarks):
+                say(f"note: {note}")
         trained = 0
         if todo:
             from dropexp.progress import watching
@@ -114,6 +116,8 @@ def train(
             with watching(todo, quiet) as watcher, closing(running) as events:
                 for event in events:
                     watcher.tell(event)
+                    if event.note:
+                        say(f"note: {event.note}")
                     trained += event.status in FINISHED
                     if event.status not in (None, "done") and not keep_going:
                         break
@@ -164,7 +168,7 @@ def evaluate(
     for remark in network.remarks:
         say(f"note: {remark}")
     root = _data_root(data_dir, data_url, False)
-    result = evaluation.evaluate(network, data.load(root), rotate or [], mc, numbers)
+    result = evaluation.evaluate(network, data.load(root, tell=say), rotate or [], mc, numbers)
     if output is Format.csv:
         print(result.to_csv(), end="")
     elif output is Format.json:

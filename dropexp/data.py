@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from mmap import ACCESS_COPY, mmap
@@ -19,9 +19,14 @@ from torch import Tensor
 
 from dropexp.fetch import CHECKSUMS, DataError, cache_dir, remove_left_behind, scratch_dir, source, verify
 
+LAYOUT = 1  # of the cached file: a line of JSON, then the tensors as they are in memory
 _NOT_CACHED = (OSError, ValueError, LookupError, TypeError, ArithmeticError, struct.error)  # none yet, old, or broken
 _PIECE = 32_000  # numbers checked at once: so few that they stay in the processor's cache
 _ALIGNED = 64  # bytes of a cache line: tensors that begin on one have every row of 784 begin on one
+
+
+class _OtherCache(ValueError):
+    """A cache that was decoded from other files, or has another version's layout."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +49,14 @@ class Data:
         return replace(self, **moved)
 
 
-def load(root: Path, *, checksums: Mapping[str, str] = CHECKSUMS) -> Data:
+def load(
+    root: Path, *, checksums: Mapping[str, str] = CHECKSUMS, tell: Callable[[str], object] = lambda note: None
+) -> Data:
     """The data set under `root`, a folder as `dropexp.fetch.find` gives, in the order of its files.
 
     The files are verified and decoded once and cached; and again when they or the cache have changed. Processes share
-    one copy in memory; what one writes into its tensors is its own. Raises DataError if a file is missing or wrong.
+    one copy in memory; what one writes into its tensors is its own. Raises DataError if a file is missing or wrong,
+    and tells of a cache that was damaged.
     """
     cached = cache_dir() / f"decoded-{_checksum(checksums)}"
     remove_left_behind()
@@ -57,8 +65,12 @@ def load(root: Path, *, checksums: Mapping[str, str] = CHECKSUMS) -> Data:
         with suppress(*_NOT_CACHED):
             return _read(cached, stamp, checksums)
         with _alone(cached), scratch_dir() as scratch:
-            with suppress(*_NOT_CACHED):  # another process has decoded it meanwhile
-                return _read(cached, stamp, checksums)
+            try:
+                return _read(cached, stamp, checksums)  # another process has decoded it meanwhile
+            except (OSError, _OtherCache):
+                pass
+            except _NOT_CACHED as error:
+                tell(f"{cached} was damaged ({error}) and is decoded again")
             raw = Path(scratch) / "FashionMNIST" / "raw"
             raw.mkdir(parents=True)
             verify(root, checksums, copy_to=raw)
@@ -154,7 +166,8 @@ def _numbers(contents: NDArray[np.uint8]) -> NDArray[Any]:
 
 def _write(contents: list[NDArray[np.uint8]], file: Path, stamp: list[list[str | int]]) -> None:
     """Writes a line that describes the tensors, then each as it is in memory."""
-    about = json.dumps({"files": stamp, "shapes": [array.shape for array in contents]}).encode()
+    shapes = [array.shape for array in contents]
+    about = json.dumps({"layout": LAYOUT, "files": stamp, "shapes": shapes}).encode()
     with file.open("wb") as out:
         out.write(about + b" " * (-(len(about) + 1) % _ALIGNED) + b"\n")
         for array in contents:
@@ -162,11 +175,14 @@ def _write(contents: list[NDArray[np.uint8]], file: Path, stamp: list[list[str |
 
 
 def _read(file: Path, stamp: list[list[str | int]], checksums: Mapping[str, str]) -> Data:
-    """The data in `file`, mapped. Raises ValueError if it is not what was decoded from the files."""
+    """The data in `file`, mapped. Raises ValueError if it is not what was decoded from the files.
+
+    A file that names no layout is of the first.
+    """
     with file.open("rb") as decoded:
         about = json.loads(decoded.readline(1 << 16))
-        if about["files"] != stamp:
-            raise ValueError(f"{file} was decoded from other files")
+        if about.get("layout", 1) != LAYOUT or about["files"] != stamp:
+            raise _OtherCache
         end = decoded.tell()
         mapped = mmap(decoded.fileno(), 0, access=ACCESS_COPY)
     tensors = []

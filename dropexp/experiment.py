@@ -20,10 +20,11 @@ from dropexp.data import Data, split
 from dropexp.fit import EpochRecord, fit
 from dropexp.metrics import LINEAR_REGRESSION
 from dropexp.provenance import provenance
-from dropexp.runs import Row, RunFolder, write_whole
+from dropexp.runs import FINISHED, NewerRun, Row, RunFolder
 from dropexp.schedules import LR_SCHEDULES
 from dropexp.streams import stream
 from dropexp.study import PlannedRun
+from dropexp.wholefile import write_whole
 
 Record = EpochRecord | linreg.EpochRecord
 DRAWING = "2"  # another one when noise or order are drawn otherwise: no run goes on with other draws than it began
@@ -40,12 +41,12 @@ class Outcome:
 
 def train_run(
     planned: PlannedRun, folder: RunFolder, data: Data | None, device: torch.device, *, force: bool = False
-) -> Generator[Row, None, Outcome]:
+) -> Generator[Row | str, None, Outcome]:
     """Train one run into its folder, yield each new row of its table, and return how it ended.
 
-    `data` may be None for a task that draws its own. A finished run is left as it is unless `force`. Raises `Busy` if
-    another process trains it; whatever else goes wrong is an `Outcome`. Closing the generator or KeyboardInterrupt
-    marks the run as interrupted.
+    A damaged file is set aside first, and a sentence yielded that says so. `data` may be None for a task that draws its
+    own. A finished run is left as it is unless `force`. Raises `Busy` if another process trains it; whatever else goes
+    wrong is an `Outcome`. Closing the generator or KeyboardInterrupt marks the run as interrupted.
     """
     with ExitStack() as held:
         run = Run(planned, folder, data, device)
@@ -93,6 +94,7 @@ class Run:
         self.last: Row | None = None
         self.going = False  # from its beginning to its end
         self.val_accs: list[float] = []  # of its epochs
+        self.notes: list[str] = []  # on damaged files that were set aside
 
     def open(self, held: ExitStack, force: bool) -> Outcome | None:
         """Hold the folder; returns how the run has ended, if it has. Raises `Busy`."""
@@ -100,16 +102,18 @@ class Run:
             held.enter_context(self.folder.lock())
         except OSError as error:
             return Outcome("failed", f"its folder cannot be written: {error}")
-        status = self.folder.status()
+        try:
+            status = self.folder.status()
+        except NewerRun as error:
+            return Outcome("failed", str(error))
         if force:
             self.folder.clear()
-        elif status in ("done", "diverged"):
+        elif status in FINISHED:
             return Outcome(status, self.folder.read_info()["why"])
         return None
 
     def resume(self) -> int:
-        """Take over the checkpoint, if there is one to go on from; returns the number of epochs done."""
-        self.state = self._fresh_state()
+        """Go on from the checkpoint, if one counts; returns the epochs done. `notes` tells what was set aside."""
         self.identity = {
             "hash": self.planned.digest(self.device.type),
             "data": self.data.checksum if self.data else DRAWN,
@@ -117,9 +121,10 @@ class Run:
             "drawing": DRAWING,
             "torch": str(torch.__version__),
         }
-        done = self.state.resume(self.folder, self.identity)
+        self.state = State.fresh(self.planned.config, self.device, self.stacked)
+        done, self.notes = self.state.resume(self.folder, self.identity)
         if done == 0:
-            self.state = self._fresh_state()  # a damaged checkpoint may have been taken over in part
+            self.state = State.fresh(self.planned.config, self.device, self.stacked)  # none that is taken over in part
             self.folder.clear()
         return done
 
@@ -132,9 +137,10 @@ class Run:
         self.write_info("running")
         write_whole(self.folder.config_path, self._config_yaml())
 
-    def train(self) -> Generator[Row, None, Outcome]:
+    def train(self) -> Generator[Row | str, None, Outcome]:
         config = self.planned.config
         done = self.resume()
+        yield from self.notes
         self.begin()
         if self.stops():
             return Outcome("done")
@@ -219,7 +225,7 @@ class Run:
     def save(self, record: Record) -> None:
         """Write a checkpoint, unless the loss is not finite: from there nothing may go on."""
         if record.finite:
-            write_whole(self.folder.checkpoint, self.state.to_bytes(record.epoch, self.identity))
+            write_whole(self.folder.checkpoint, self.state.to_bytes(record.epoch, self.identity, self.folder))
 
     def end(self, outcome: Outcome) -> Outcome:
         self.going = False
@@ -231,21 +237,12 @@ class Run:
 
     def fail(self, error: Exception) -> Outcome:
         self.going = False
+        if isinstance(error, NewerRun):  # whose folder is left as it is
+            return Outcome("failed", str(error))
         outcome = Outcome("failed", f"{type(error).__name__}: {error}")
         with suppress(Exception):  # a full disk, say, or a variant of a plugin that is gone
             self.write_info(outcome.status, outcome.why, traceback="".join(traceback.format_exception(error)))
         return outcome
-
-    def _fresh_state(self) -> State:
-        config = self.planned.config
-        init, order = stream(config.seed, "init"), stream(config.seed, "order")
-        noise = stream(config.seed, "noise", self.device)
-        network: variants.Network | linreg.Model
-        if self.data is None:
-            network = variants.regression(config, init)
-        else:
-            network = (variants.page if self.stacked else variants.build)(config, init, noise)
-        return State(network, order, noise)
 
     @staticmethod
     def _row(record: Row, config: Config) -> Row:
@@ -281,6 +278,7 @@ class Run:
                 "settings": planned.config.settings(self.device.type),
                 "rows": self.last["epoch"] if self.last else 0,
                 "last": self.last and {key: _finite(value) for key, value in self.last.items()},
+                "files": self.folder.digests() if status in FINISHED else None,
                 "provenance": provenance() | here,
                 **more,
             }

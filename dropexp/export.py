@@ -13,7 +13,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dropexp.runs import EPOCHS, STATUSES, Row, RunError, write_whole
+from dropexp.runs import EPOCHS, STATUSES, Row, RunError
+from dropexp.wholefile import write_whole
 
 if TYPE_CHECKING:
     from dropexp.history import Run
@@ -130,7 +131,7 @@ def _with_epochs(runs: Iterable[Run]) -> tuple[list[tuple[Run, list[Row], list[f
         try:
             if run.status not in STATUSES:
                 raise RunError(run.why or f"{run.folder.path} is {run.status}")
-            rows = run.folder.read_rows()
+            rows = run.rows()
             if not rows or not all(isinstance(row.get("epoch"), int) for row in rows):
                 raise RunError(f"{run.folder.path} has no epoch yet")
             began = (run.folder.read_info().get("provenance") or {}).get("began")

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from dropexp.metrics import FASHION_MNIST, metrics_of
-from dropexp.runs import RUN, RunError, RunFolder, default_runs_dir, folders
+from dropexp.runs import EPOCHS, FINISHED, RUN, Row, RunError, RunFolder, default_runs_dir, folders
 from dropexp.variants import VARIANTS
 
 NO_RUN = ("broken", "twice")  # a folder that cannot be read, and a second one of the same run
@@ -38,6 +38,7 @@ class Run:
     settings: dict[str, Any] = field(default_factory=dict)
     epoch: int | None = None
     figures: dict[str, float] = field(default_factory=dict)  # at the last epoch, all that it has
+    table: str | None = None  # the SHA-256 of its table, once it is finished
 
     @cached_property
     def key(self) -> str:
@@ -51,6 +52,10 @@ class Run:
     @property
     def task(self) -> str:
         return str(self.config.get("task", FASHION_MNIST))
+
+    def rows(self) -> list[Row]:
+        """Its table. Raises RunError if it is damaged."""
+        return self.folder.read_rows(known=self.table)
 
     def setting(self, name: str) -> Any:
         """The value of a config key, or of "arm", in words where it is null; None where the run has no use for it."""
@@ -86,13 +91,18 @@ def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) 
     for run in map(_read_run, found):
         key = (run.study, run.hash or str(run.folder.path))
         if key in once:
-            kept, spare = (run, once[key]) if run.status == "done" != once[key].status else (once[key], run)
+            kept, spare = sorted((once[key], run), key=_rank)
             twice.append(
                 replace(spare, status="twice", why=f"{spare.folder.path} is the same run as {kept.folder.path}")
             )
             run = kept
         once[key] = run
     return [*once.values(), *twice]
+
+
+def _rank(run: Run) -> int:
+    """What is done comes before what diverged, and either before what is not finished."""
+    return FINISHED.index(run.status) if run.status in FINISHED else len(FINISHED)
 
 
 def _read_run(folder: RunFolder) -> Run:
@@ -124,6 +134,7 @@ def _read_run(folder: RunFolder) -> Run:
             settings=dict(info["settings"]),
             epoch=last.get("epoch"),
             figures=figures,
+            table=(info.get("files") or {}).get(EPOCHS),
         )
     except RunError as error:
         why = str(error)

@@ -69,7 +69,7 @@ class _Silent:
 
 
 class _Lines:
-    """A plain line per epoch, and one for each run that met with something or did not end well."""
+    """A plain line per epoch, and one for each run that did not end well."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self.tasks = tasks
@@ -82,8 +82,8 @@ class _Lines:
         if event.row:
             epoch = f"epoch {event.row['epoch']}/{run.config.epochs}"
             line = f"{name}  {epoch}  {figures(event.row)}  {event.row['seconds']:.2f} s"
-        elif event.why:
-            line = f"{name}  {event.status or 'note'}: {event.why}"
+        elif event.status not in (None, "done"):
+            line = f"{name}  {event.status}: {event.why}"
         else:
             return
         print(f"[{self.ended + (event.status is None)}/{len(self.tasks)}] {line}", file=sys.stderr, flush=True)
@@ -121,9 +121,8 @@ class _Bars:
             self.ended += 1
             self.epochs[event.task] = run.config.epochs
             self.progress.remove_task(self.bars.pop(event.task))
-        if event.why:
-            note = f"{run.name}/{run.cell}: {event.status or 'note'}: {event.why}"
-            self.progress.console.print(note, markup=False)
+            if event.status != "done":
+                self.progress.console.print(f"{run.name}/{run.cell}: {event.status}: {event.why}", markup=False)
         done = sum(self.epochs.values())
         self.progress.update(self.study, completed=done, note=f"{self.ended} of {len(self.tasks)} runs done")
 

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from dropexp.arms import Arm
-from dropexp.runs import read_study
+from dropexp.runs import RunError
 from dropexp.stats import prediction_interval, spread
+from dropexp.studyfile import read_study
 
 PUBLISHED = ("arm", "figure", "epoch", "published", "rounding", "n", "mean", "sd", "low", "high", "inside", "source")
 FITS = ("study", "arm", "n", "figures", "log_likelihood", "right", "given", "source")
@@ -55,7 +56,11 @@ def sources(arms: list[Arm], notes: list[str]) -> list[Source]:
     found = []
     for study in dict.fromkeys(arm.study for arm in arms):
         members = {arm.label.removeprefix(f"{study}/"): arm for arm in arms if arm.study == study}
-        said = read_study(next(iter(members.values())).first.folder).get("published")
+        try:
+            said = read_study(next(iter(members.values())).first.folder).get("published")
+        except RunError as error:
+            notes.append(f"{study}: nothing published is shown: {error}")
+            continue
         if not said:
             continue
         named = said.get("arm") or list(members)

@@ -7,6 +7,7 @@ import re
 import shlex
 from base64 import b64encode
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
@@ -22,8 +23,10 @@ from dropexp import charts, drawing, tables
 from dropexp.comparison import Comparison
 from dropexp.configfile import NAME, NAME_BYTES
 from dropexp.metrics import MARGIN, usual
-from dropexp.runs import RunFolder, read_study, write_whole
+from dropexp.runs import RunError, RunFolder
+from dropexp.studyfile import read_study
 from dropexp.tables import Table
+from dropexp.wholefile import write_whole
 
 UNKNOWN = "unknown"
 ORIGIN = {  # of run.json's provenance, in the page's words
@@ -218,7 +221,10 @@ def _recipe(study: str, runs: list[_Run]) -> tuple[str, str, int]:
         "arms": {name: {key: arm[key] for key in arm if key not in shared} for name, arm in arms.items()},
         "matrix": {"seed": _seeds(seeds)},
     }
-    if published := read_study(runs[0].folder).get("published"):
+    published = None
+    with suppress(RunError):  # which the comparison's notes tell
+        published = read_study(runs[0].folder).get("published")
+    if published:
         named = published.get("arm") or list(names.values())
         named = {named} if isinstance(named, str) else set(named)
         if here := [names[run.arm] for run in runs if named & {names[run.arm], run.info["arm"], run.config["variant"]}]:

@@ -8,15 +8,20 @@
 
 A file is replaced whole (written aside, then renamed), the table grows by whole lines. So a process that is
 killed at any moment leaves a folder that can be read.
+
+What a disk or a hand has changed is told by SHA-256. run.json, study.json and checkpoint.pt bear their own
+(`wholefile.py`); the checkpoint also bears the table's, as far as it counts its rows, and the run.json of a finished
+run the table's and config.yaml's. What is damaged is not believed and not lost: training renames it to
+<file>.damaged-<n>, says so, and goes on from what is whole, or begins anew. Files of an earlier version lack
+checksums and are read without; those of a later schema are not touched.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import json
+import itertools
 import os
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,11 +30,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-SCHEMA = 1
+from dropexp.wholefile import read_json, sealed_json, sha256, write_whole
+
+SCHEMA = 1  # of run.json, study.json and checkpoint.pt; the others' are pinned by run.json
 STATUSES = ("running", "done", "interrupted", "diverged", "failed")
 FINISHED = ("done", "diverged")  # a diverged run is a result: it is not trained again
 CONFIG, EPOCHS, RUN, CHECKPOINT, LOCK = "config.yaml", "epochs.csv", "run.json", "checkpoint.pt", ".lock"
-STUDY = "study.json"  # beside the runs of one name: what the config says of the whole study
+DAMAGED = ".damaged-"  # and a number: the end of a name that a damaged file is set aside by
 
 Row = dict[str, Any]
 
@@ -38,8 +45,28 @@ class RunError(Exception):
     """A run folder that cannot be read or written, named, with what to do."""
 
 
+class Damaged(RunError):
+    """A file that is not as it was written; training sets it aside."""
+
+    def __init__(self, path: Path, what: object) -> None:
+        super().__init__(f"{path} is damaged: {what}; `dropexp train -c FILE` sets it aside and makes it anew")
+        self.path, self.what = path, what
+
+    def set_aside(self) -> str:
+        """Rename the file, if it is there; returns a sentence that says so."""
+        if not self.path.exists():
+            return f"{self.path} was missing and is made anew"
+        names = (f"{self.path.name}{DAMAGED}{n}" for n in itertools.count(1))
+        kept = next(path for name in names if not (path := self.path.with_name(name)).exists())
+        os.replace(self.path, kept)
+        return f"{self.path} was damaged ({self.what}), is kept as {kept.name} and made anew"
+
+
 class NewerRun(RunError):
-    """A run of a later version of this program: it is left alone."""
+    """A file of a later version of this program: it is left alone."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is of a later version of dropexp; use that, or another --runs-dir")
 
 
 class Busy(Exception):
@@ -49,34 +76,6 @@ class Busy(Exception):
 def default_runs_dir() -> Path:
     """`$DROPEXP_RUNS`, else `runs` in the current folder."""
     return Path(os.environ.get("DROPEXP_RUNS") or "runs")
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`, so that a reader sees the old bytes or the new ones, never a part."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(aside, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        _replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _replace(aside: Path, path: Path) -> None:
-    """Rename; on Windows it is refused while another process, such as `compare`, reads the file."""
-    for _ in range(9 if os.name == "nt" else 0):
-        try:
-            os.replace(aside, path)
-            return
-        except PermissionError:
-            time.sleep(0.1)
-    os.replace(aside, path)
-
-
-def to_json(content: Any) -> bytes:
-    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _number(value: str) -> int | float | None:
@@ -136,34 +135,40 @@ class RunFolder:
     # run.json
 
     def write_info(self, info: dict[str, Any]) -> None:
-        write_whole(self.path / RUN, to_json({"schema": SCHEMA, **info}))
+        write_whole(self.path / RUN, sealed_json({"schema": SCHEMA, **info}))
 
     def read_info(self) -> dict[str, Any]:
-        """run.json as it stands. Raises `RunError` if it is missing, broken or of a newer version."""
+        """run.json as it stands. Raises `RunError` if it is missing, `Damaged`, or `NewerRun`."""
         path = self.path / RUN
-        try:
-            info = json.loads(path.read_bytes())
-        except FileNotFoundError:
-            raise RunError(f"{path} is missing") from None
-        except OSError as error:
-            raise RunError(f"{path} cannot be read ({error})") from None
-        except ValueError as error:
-            raise RunError(f"{path} cannot be read ({error}); remove the folder and train again") from None
-        if isinstance(info, dict) and isinstance(info.get("schema"), int) and info["schema"] > SCHEMA:
-            raise NewerRun(f"{path} is of a later version of dropexp; use that, or another --runs-dir")
-        if not isinstance(info, dict) or info.get("schema") != SCHEMA or info.get("status") not in STATUSES:
-            raise RunError(f"{path} is not a run.json of schema {SCHEMA}; remove the folder and train again")
+        info = read_json_file(path)
+        if info is None:
+            raise RunError(f"{path} is missing")
+        if info.get("schema") != SCHEMA or info.get("status") not in STATUSES:
+            raise Damaged(path, f"it is no run.json of schema {SCHEMA}")
         return info
 
-    def status(self) -> str:
-        """As run.json says, but a run whose process is gone is interrupted; "missing" without a run.json to read.
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of the table and the config, by file name."""
+        return {name: sha256(_read(self.path / name) or b"") for name in (CONFIG, EPOCHS)}
 
-        Raises `NewerRun` for a run of a later version.
-        """
+    def check(self) -> str:
+        """The status in run.json. Raises as `read_info`, and `Damaged` for a finished run's table or config too."""
+        info = self.read_info()
+        known = info.get("files")
+        if info["status"] in FINISHED and isinstance(known, dict):  # not of an earlier version
+            for name, digest in self.digests().items():
+                if digest != known.get(name):
+                    raise Damaged(self.path / name, "it is not as run.json knows it, by its SHA-256")
+        return str(info["status"])
+
+    def status(self) -> str:
+        """As in run.json, or "interrupted", as its process is gone; "missing", "broken". Raises `NewerRun`."""
         try:
-            status: str = self.read_info()["status"]
+            status = self.check()
         except NewerRun:
             raise
+        except Damaged:
+            return "broken"
         except RunError:
             return "missing"
         return "interrupted" if status == "running" and not self.held() else status
@@ -183,31 +188,59 @@ class RunFolder:
             file.flush()
             os.fsync(file.fileno())
 
-    def read_rows(self) -> list[Row]:
-        """The table's whole lines; a torn last line is left out. Raises `RunError` if a cell is no number."""
-        path = self.path / EPOCHS
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return []
-        except (OSError, ValueError) as error:
-            raise RunError(f"{path} cannot be read ({error})") from None
-        whole = text[: text.rfind("\n") + 1]
-        try:
-            return [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(io.StringIO(whole))]
-        except (ValueError, TypeError, AttributeError, csv.Error) as error:
-            raise RunError(f"{path} is damaged ({error}); train the run again with --force") from None
+    def table(self, count: int | None = None) -> bytes:
+        """The table's whole lines, or its header and first `count` rows; a torn last line is left out."""
+        lines = (_read(self.path / EPOCHS) or b"").splitlines(keepends=True)
+        whole = lines if not lines or lines[-1].endswith(b"\n") else lines[:-1]
+        return b"".join(whole if count is None else whole[: count + 1 if count else 0])
 
-    def cut_rows(self, count: int) -> list[Row]:
-        """Keep the first `count` rows of the table. Raises `RunError` if there are fewer."""
-        rows = self.read_rows()
-        if len(rows) < count:
-            raise RunError(f"{self.path / EPOCHS} has {len(rows)} rows where the checkpoint counts {count}")
-        path = self.path / EPOCHS
-        if path.exists():
-            lines = path.read_bytes().splitlines(keepends=True)
-            write_whole(path, b"".join(lines[: count + 1 if count else 0]))
-        return rows[:count]
+    def read_rows(self, count: int | None = None, known: str | None = None) -> list[Row]:
+        """The table's rows, or the first `count`.
+
+        Raises `Damaged` if there are fewer, if a cell is no number, or if its SHA-256 is not the one that is `known`.
+        """
+        path, table = self.path / EPOCHS, self.table(count)
+        try:
+            text = io.StringIO(table.decode())
+            rows = [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(text)]
+        except (ValueError, TypeError, AttributeError, csv.Error) as error:
+            raise Damaged(path, error) from None
+        if len(rows) < (count or 0):
+            raise Damaged(path, f"it has {len(rows)} rows where the checkpoint counts {count}")
+        if known is not None and sha256(table) != known:
+            raise Damaged(path, "its rows are not as they were written, by their SHA-256")
+        return rows
+
+    def cut_rows(self, count: int, known: str | None = None) -> list[Row]:
+        """Keep the first `count` rows of the table. Raises `Damaged` as `read_rows` does."""
+        rows = self.read_rows(count, known)
+        if (self.path / EPOCHS).exists():
+            write_whole(self.path / EPOCHS, self.table(count))
+        return rows
+
+
+def _read(path: Path) -> bytes | None:
+    """A file's bytes, None if it is not there. Raises `RunError` if it may not be read."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error})") from None
+
+
+def read_json_file(path: Path) -> dict[str, Any] | None:
+    """What stands in run.json or study.json, None if it is not there. Raises `RunError`, `Damaged`, `NewerRun`."""
+    text = _read(path)
+    if text is None:
+        return None
+    try:
+        content = read_json(text, SCHEMA)
+    except ValueError as error:
+        raise Damaged(path, error) from None
+    if isinstance(content.get("schema"), int) and content["schema"] > SCHEMA:
+        raise NewerRun(path)
+    return content
 
 
 def locate(runs_dir: Path, name: str, cell: str, digest: str) -> RunFolder:
@@ -264,25 +297,3 @@ def _folders(place: Path) -> list[Path]:
             return [place / name for name in sorted(entry.name for entry in entries if entry.is_dir())]
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return []
-
-
-def write_study(runs_dir: Path, name: str, study: dict[str, Any]) -> None:
-    """Keep what a config says of its study as a whole, a source's published figures; nothing is kept of nothing."""
-    path = runs_dir / name / STUDY
-    content = to_json({"schema": SCHEMA, **study}) if study else None
-    if content == (path.read_bytes() if path.exists() else None):
-        return
-    if content is None:
-        path.unlink()
-    else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, content)
-
-
-def read_study(run: RunFolder) -> dict[str, Any]:
-    """What the config said of the study that this run belongs to; empty if nothing was said."""
-    try:
-        study = json.loads((run.path.parent / STUDY).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return study if isinstance(study, dict) else {}

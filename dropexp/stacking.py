@@ -29,7 +29,7 @@ def train_stack(
     device: torch.device,
     *,
     force: bool = False,
-) -> Generator[tuple[int, Row | Outcome]]:
+) -> Generator[tuple[int, Row | str | Outcome]]:
     """Train runs of one `variants.shape` side by side, each into its own folder, from where it could go on alone.
 
     Yields a run's place in the lists with each new row of its table and, at last, with how it ended: "busy" if another
@@ -58,12 +58,13 @@ def train_stack(
             raise
 
 
-def _train_together(runs: Sequence[Run]) -> Generator[tuple[Run, Row | Outcome]]:
+def _train_together(runs: Sequence[Run]) -> Generator[tuple[Run, Row | str | Outcome]]:
     """Those that have done equally many epochs as one stack, or as two where memory does not do for one."""
     by_done: dict[int, list[Run]] = {}
     for run in runs:
         try:
             by_done.setdefault(run.resume(), []).append(run)
+            yield from [(run, note) for note in run.notes]
         except Exception as error:
             yield run, run.fail(error)
     for done, stacked in by_done.items():

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from pydantic import ValidationError
 
-from dropexp import variants
+from dropexp import checkpoint, variants
 from dropexp.config import Config
 from dropexp.metrics import FASHION_MNIST
-from dropexp.runs import RunError, RunFolder, default_runs_dir, folders
+from dropexp.runs import Damaged, RunError, RunFolder, default_runs_dir, folders
 from dropexp.streams import stream
 from dropexp.variants import VARIANTS, Network
 from dropexp.yamlfile import ConfigError, Problem
+
+AGAIN = "`dropexp train -c FILE --force` trains the run again"
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,19 @@ def load(folder: RunFolder) -> Trained:
     except RuntimeError as error:
         raise RunError(f"{folder.path} cannot be computed here: {error}") from None
     try:
-        saved = torch.load(folder.checkpoint, map_location="cpu", weights_only=True)
-        network.load(saved["network"])
-        epoch = int(saved["epoch"])
-    except FileNotFoundError:
-        raise RunError(f"{ended} and has no checkpoint; train it by `dropexp train -c FILE`") from None
-    except Exception as error:  # damaged in whatever way
-        raise RunError(f"{folder.checkpoint} cannot be read ({error}); train the run again with --force") from None
+        saved = checkpoint.read(folder)
+        if saved is not None:
+            network.load(saved["network"])
+    except Damaged as damage:
+        raise RunError(f"{damage.path} is damaged ({damage.what}); {AGAIN}") from None
+    except RunError:
+        raise
+    except Exception as error:  # of one without a seal, damaged in whatever way
+        raise RunError(f"{folder.checkpoint} is damaged ({error}); {AGAIN}") from None
+    if saved is None:
+        lost = f"its checkpoint was dropped; {AGAIN}" if status == "done" else "it has no checkpoint; train it first"
+        raise RunError(f"{ended}, but {lost}")
+    epoch = int(saved["epoch"])
     remarks = [] if status == "done" else [f"{ended}: this is its checkpoint after epoch {epoch} of {config.epochs}"]
     if VARIANTS[config.variant].plugin != info["settings"].get("plugin", ""):
         remarks.append(f"{config.variant} is not what {folder.path} was trained with: its plugin has changed since")

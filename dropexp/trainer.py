@@ -52,12 +52,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Event:
-    """A task began, grew by a row, met what `why` tells, or ended with a status of run.json, or with "busy"."""
+    """A task began (nothing else), met what is noted, grew by a row, or ended with a status of run.json or "busy"."""
 
     task: int  # its place in the list of tasks
     row: Row | None = None
     status: str | None = None
     why: str | None = None
+    note: str | None = None  # a damaged file was set aside, or its worker was killed and it goes on in another
 
 
 class Trainer:
@@ -77,7 +78,9 @@ class Trainer:
             yield Event(place)
         device = torch.device(self.plan.device)
         if self.data is None and self.plan.data_root is not None:
-            self.data = load(self.plan.data_root).to(device)
+            notes: list[str] = []
+            self.data = load(self.plan.data_root, tell=notes.append).to(device)
+            yield from [Event(min(tasks), note=note) for note in notes]
         if self.data is not None and self.plan.stacked and all(shape(task.planned.config) for task in tasks.values()):
             yield from self._stack(tasks, self.data, device)
         else:
@@ -90,7 +93,7 @@ class Trainer:
             with closing(train_run(task.planned, task.folder, data, device, force=self.plan.force)) as rows:
                 try:
                     while True:
-                        yield Event(place, next(rows))
+                        yield _event(place, next(rows))
                 except StopIteration as end:
                     yield Event(place, status=end.value.status, why=end.value.why)
                 except Busy:
@@ -107,4 +110,8 @@ class Trainer:
                 if isinstance(news, Outcome):
                     yield Event(places[i], status=news.status, why=news.why)
                 else:
-                    yield Event(places[i], news)
+                    yield _event(places[i], news)
+
+
+def _event(place: int, news: Row | str) -> Event:
+    return Event(place, note=news) if isinstance(news, str) else Event(place, news)

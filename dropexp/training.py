@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 from dropexp import device as devices
 from dropexp import fetch, plugins
 from dropexp.execute import default_jobs, execute
-from dropexp.runs import FINISHED, Row, default_runs_dir, locate, write_study
+from dropexp.runs import FINISHED, Row, default_runs_dir, locate
 from dropexp.study import Study, load_config
+from dropexp.studyfile import write_study
 from dropexp.trainer import Plan, Task
 
 
@@ -43,13 +45,14 @@ def train(
     Runs that are done yield nothing: `load_runs` has them. Unless said, one job trains at a time, on a CUDA device 32
     side by side; on a CPU more than one use worker processes. Raises
     `ConfigError`, `DataError` or `DeviceError` before anything is trained, RuntimeError after the rest was if a run
-    failed.
+    failed. Warns of files that were damaged and set aside.
     """
     study = study if isinstance(study, Study) else load_config(study)
     runs_dir = default_runs_dir() if runs_dir is None else Path(runs_dir)
     device = devices.resolve(device)
     tasks = unfinished(tasks_of([study], runs_dir, device), force)
-    write_study(runs_dir, study.name, study.remarks)
+    if note := write_study(runs_dir, study.name, study.remarks):
+        warnings.warn(note, stacklevel=2)
     if not tasks:
         return
     root = None
@@ -61,6 +64,8 @@ def train(
     with closing(execute(tasks, Plan(root, device, force, files), jobs)) as events:
         for event in events:
             cell = tasks[event.task].planned.cell
+            if event.note:
+                warnings.warn(event.note, stacklevel=2)
             if event.row:
                 yield {"run": cell, **event.row}
             if event.status not in (None, "done"):

@@ -110,14 +110,13 @@ def _died(worker: _Worker, tasks: Sequence[Task], killed: list[int] | None) -> E
     worker.process.join()
     code = worker.process.exitcode or 0
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    why = f"its worker process ended ({how}); "
+    folder, why = tasks[worker.task].folder, f"its worker process ended ({how})"
     if how in KILLED and killed is not None:
         killed.append(worker.task)
-        why += "it goes on after the others, with fewer at a time"
-        _mark(tasks[worker.task].folder, "interrupted", why)
-        return Event(worker.task, why=why)
-    why += "the same command trains it again, fewer --jobs need less memory"
-    _mark(tasks[worker.task].folder, "failed", why)
+        _mark(folder, "interrupted", why)
+        return Event(worker.task, note=f"{folder.path}: {why}; it goes on after the others, with fewer at a time")
+    why += "; the same command trains it again, fewer --jobs need less memory"
+    _mark(folder, "failed", why)
     return Event(worker.task, status="failed", why=why)
 
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dropexp.runs import EPOCHS, RunFolder, write_study
+from dropexp.runs import EPOCHS, RunFolder
+from dropexp.studyfile import write_study
 
 DEFAULTS: dict[str, Any] = {
     "hidden": [256, 256],

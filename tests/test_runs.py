@@ -20,16 +20,16 @@ import pytest
 from dropexp import runs
 from dropexp.runs import (
     Busy,
+    Damaged,
     NewerRun,
     RunError,
     RunFolder,
     folders,
     locate,
-    read_study,
     study_names,
-    write_study,
-    write_whole,
 )
+from dropexp.studyfile import read_study, write_study
+from dropexp.wholefile import write_whole
 
 ROW: dict[str, Any] = {"epoch": 1, "train_loss": 0.1 + 0.2, "val_loss": None, "test_loss": 1e-5, "lr": 0.5}
 
@@ -71,7 +71,7 @@ def kill(process: subprocess.Popen[str]) -> None:
 KEEPS_WRITING = """
 import sys
 from pathlib import Path
-from dropexp.runs import write_whole
+from dropexp.wholefile import write_whole
 write_whole(Path(sys.argv[1]), b"a" * 300_000)
 print("ready", flush=True)
 while True:
@@ -165,17 +165,17 @@ def test_a_torn_header_is_no_row(folder: RunFolder) -> None:
 
 
 @pytest.mark.parametrize("line", ["x,1,,1,1", "1,1,,1,1,1", "1,1", "1,one,,1,1", "\0,1,,1,1"])
-def test_a_damaged_row_is_an_error_that_says_what_to_do(folder: RunFolder, line: str) -> None:
+def test_a_damaged_row_is_an_error_that_says_what_happens_to_it(folder: RunFolder, line: str) -> None:
     folder.append_row(ROW)
     with open(folder.path / "epochs.csv", "a") as file:
         file.write(f"{line}\n")
-    with pytest.raises(RunError, match=r"epochs\.csv is damaged .*--force"):
+    with pytest.raises(RunError, match=r"epochs\.csv is damaged: .*sets it aside"):
         folder.read_rows()
 
 
-def test_a_table_that_is_no_text_is_an_error(folder: RunFolder) -> None:
+def test_a_table_that_is_no_text_is_damaged(folder: RunFolder) -> None:
     (folder.path / "epochs.csv").write_bytes(b"epoch\n\xff\xfe\n")
-    with pytest.raises(RunError, match=r"epochs\.csv cannot be read"):
+    with pytest.raises(Damaged, match=r"epochs\.csv is damaged"):
         folder.read_rows()
 
 
@@ -246,11 +246,11 @@ def test_missing_info_is_an_error(folder: RunFolder) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"schema": 1, "status": "done"', b"\xff"])
-def test_broken_info_is_an_error_that_says_what_to_do(folder: RunFolder, content: bytes) -> None:
+def test_broken_info_is_damaged(folder: RunFolder, content: bytes) -> None:
     (folder.path / "run.json").write_bytes(content)
-    with pytest.raises(RunError, match=r"run\.json cannot be read .*; remove the folder and train again"):
+    with pytest.raises(Damaged, match=r"run\.json is damaged"):
         folder.read_info()
-    assert folder.status() == "missing"
+    assert folder.status() == "broken"
 
 
 @pytest.mark.parametrize(
@@ -266,12 +266,11 @@ def test_broken_info_is_an_error_that_says_what_to_do(folder: RunFolder, content
         {"schema": 1, "status": "x"},
     ],
 )
-def test_info_of_no_schema_is_an_error_that_says_what_to_do(folder: RunFolder, info: object) -> None:
+def test_info_of_no_schema_is_damaged(folder: RunFolder, info: object) -> None:
     (folder.path / "run.json").write_text(json.dumps(info))
-    with pytest.raises(RunError, match=r"is not a run\.json of schema 1; remove the folder") as error:
+    with pytest.raises(Damaged, match=r"is damaged"):
         folder.read_info()
-    assert not isinstance(error.value, NewerRun)
-    assert folder.status() == "missing"
+    assert folder.status() == "broken"
 
 
 @pytest.mark.parametrize(
@@ -480,12 +479,10 @@ def test_what_is_said_of_a_study_is_read_from_each_of_its_runs(tmp_path: Path) -
     assert read_study(run) == {"schema": 1, "published": {"loss": [1.0]}}
 
 
-@pytest.mark.parametrize("content", [None, b"", b"[]", b"\xff", b"{"])
-def test_a_study_of_which_nothing_can_be_read_is_empty(tmp_path: Path, content: bytes | None) -> None:
-    run = make_run(tmp_path / "one" / "a-00000000")
-    if content is not None:
-        (tmp_path / "one" / "study.json").write_bytes(content)
-    assert read_study(run) == {}
+def test_a_study_of_which_nothing_was_said_is_empty(tmp_path: Path) -> None:
+    write_study(tmp_path, "one", {})
+    assert not (tmp_path / "one").exists()
+    assert read_study(make_run(tmp_path / "one" / "a-00000000")) == {}
 
 
 def test_the_table_is_plain_csv(folder: RunFolder) -> None:

@@ -340,9 +340,9 @@ def planned(**keys: Any) -> PlannedRun:
     return PlannedRun("study", None, "cell", Config.model_validate(keys))
 
 
-def train(runs: list[PlannedRun], folder: Path, data: Data, **options: Any) -> list[list[Row | Outcome]]:
+def train(runs: list[PlannedRun], folder: Path, data: Data, **options: Any) -> list[list[Row | str | Outcome]]:
     """All that is told of each run, which goes into `folder/<its place>`."""
-    told: list[list[Row | Outcome]] = [[] for _ in runs]
+    told: list[list[Row | str | Outcome]] = [[] for _ in runs]
     for place, news in train_stack(runs, folders(runs, folder), data, CPU, **options):
         told[place].append(news)
     return told

@@ -17,8 +17,8 @@ from command import Command
 from dropexp import checkpoint
 from dropexp.data import load
 from dropexp.experiment import train_run
-from dropexp.runs import write_study
 from dropexp.study import load_config
+from dropexp.studyfile import write_study
 from dropexp.training import tasks_of
 from torture.counts import COUNTS
 from torture.study import CONFIG, FILES, TEXT, Study, ask, tables
@@ -97,7 +97,7 @@ class Damaged:
 
     def trains_to_the_same(self) -> str:
         """Train; whatever is not as undisturbed then is named, and the command failed. Returns what it said."""
-        trained = ask(self.command, "train", "-c", CONFIG, "--jobs", "2")
+        trained = ask(self.command, "train", "-c", CONFIG, "--jobs", "1")
         if trained.returncode == 0:
             self.undisturbed.check(self.command.folder / "runs", SET_ASIDE)
         else:
@@ -207,7 +207,7 @@ def test_a_damaged_study_json_is_written_anew(command: Command, undisturbed: Stu
         path = damaged.command.folder / "runs" / "torture" / "study.json"
         damaged.harm(path, how, draw)
         ask(command, "compare", "--published")
-        command("train", "-c", CONFIG)
+        command("train", "-c", CONFIG, "--jobs", "1")
         assert path.read_bytes() == written
 
 
@@ -229,6 +229,6 @@ def test_a_damaged_cache_of_the_data_is_decoded_anew(
             file.seek(-1, os.SEEK_CUR)
             file.write(bytes([byte ^ 1 << draw.randrange(8)]))
     COUNTS.faults += 1
-    command("train", "-c", CONFIG)
+    command("train", "-c", CONFIG, "--jobs", "1")
     undisturbed.check(command.folder / "runs")
     shutil.rmtree(command.folder / "cache")

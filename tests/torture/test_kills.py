@@ -145,6 +145,6 @@ def _strike(strike: Strike, command: Command, undisturbed: Study) -> None:
 
 
 def _goes_on_to_the_end(command: Command, undisturbed: Study) -> None:
-    command("train", "-c", CONFIG)
+    command("train", "-c", CONFIG, "--jobs", "1")
     undisturbed.check(command.folder / "runs")
-    assert "6 runs: 0 trained now, 6 before" in command("train", "-c", CONFIG).stderr
+    assert "6 runs: 0 trained now, 6 before" in command("train", "-c", CONFIG, "--jobs", "1").stderr

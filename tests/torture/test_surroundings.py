@@ -53,7 +53,7 @@ def test_a_full_disk_is_named_and_with_more_room_the_same_command_goes_on(
     kilobytes = draw.randrange(50 + 180 * part, 230 + 180 * part)  # of the 900 that it takes
     with _disk(command.folder / "disk", f"{kilobytes}k") as disk:
         COUNTS.faults += 1
-        said = ask(command, "train", "-c", CONFIG, "--runs-dir", "disk/runs")
+        said = ask(command, "train", "-c", CONFIG, "--jobs", "1", "--runs-dir", "disk/runs")
         assert said.returncode == 1 and "No space left on device" in said.stderr
         for path in disk.glob("runs/torture/*/epochs.csv"):  # what is there is right, but for a line that is torn
             whole = table(undisturbed.runs / "torture" / path.parent.name / "epochs.csv")
@@ -61,7 +61,7 @@ def test_a_full_disk_is_named_and_with_more_room_the_same_command_goes_on(
             assert rows == whole[: len(rows)]
         ask(command, "compare", "--runs-dir", "disk/runs")
         _remount(disk, "size=8m")
-        command("train", "-c", CONFIG, "--runs-dir", "disk/runs")
+        command("train", "-c", CONFIG, "--jobs", "1", "--runs-dir", "disk/runs")
         undisturbed.check(disk / "runs")
 
 
@@ -80,7 +80,7 @@ def test_runs_on_a_disk_that_is_read_only_are_read_and_not_trained(command: Comm
     with _disk(command.folder / "disk", "8m") as disk:
         _remount(disk, "ro")
         COUNTS.faults += 1
-        said = command("train", "-c", CONFIG, "--runs-dir", "disk/runs", code=1).stderr
+        said = command("train", "-c", CONFIG, "--jobs", "1", "--runs-dir", "disk/runs", code=1).stderr
         assert "Read-only file system" in said and "disk/runs" in said
         _remount(disk, "rw")
         shutil.copytree(undisturbed.runs, disk / "runs")
@@ -88,12 +88,12 @@ def test_runs_on_a_disk_that_is_read_only_are_read_and_not_trained(command: Comm
         (unfinished / "run.json").unlink()
         _remount(disk, "ro")
         COUNTS.faults += 1
-        said = command("train", "-c", CONFIG, "--runs-dir", "disk/runs", code=1).stderr
+        said = command("train", "-c", CONFIG, "--jobs", "1", "--runs-dir", "disk/runs", code=1).stderr
         assert "Read-only file system" in said and unfinished.name.rpartition("-")[0] in said
         assert "scratch" in command("compare", "--runs-dir", "disk/runs").stdout
         command("runs", "--runs-dir", "disk/runs")
         _remount(disk, "rw")
-        command("train", "-c", CONFIG, "--runs-dir", "disk/runs")
+        command("train", "-c", CONFIG, "--jobs", "1", "--runs-dir", "disk/runs")
         undisturbed.check(disk / "runs")
 
 
@@ -106,7 +106,7 @@ def test_a_folder_that_one_may_not_write_or_not_even_read_is_named(command: Comm
     for mode in (0o555, 0o000):
         one.chmod(mode)
         COUNTS.faults += 1
-        code, said = _bound(command, "train", "-c", CONFIG)
+        code, said = _bound(command, "train", "-c", CONFIG, "--jobs", "1")
         assert code == 1 and "Permission denied" in said and cell in said
         assert "5 before" in said  # the others are what they were
         assert _bound(command, "compare")[0] == 0
@@ -117,7 +117,7 @@ def test_a_folder_that_one_may_not_write_or_not_even_read_is_named(command: Comm
         code, said = _bound(command, *asked)
         assert code in (1, 5) and ("Permission denied" in said or "no runs" in said)
     (command.folder / "runs").chmod(0o755)
-    command("train", "-c", CONFIG)
+    command("train", "-c", CONFIG, "--jobs", "1")
     undisturbed.check(command.folder / "runs")
 
 

@@ -1,0 +1,40 @@
+"""study.json, beside the runs of one name: what a config says of its study as a whole, a source's published figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dropexp.runs import SCHEMA, Damaged, NewerRun, RunFolder, read_json_file
+from dropexp.wholefile import sealed_json, write_whole
+
+STUDY = "study.json"
+
+
+def write_study(runs_dir: Path, name: str, study: dict[str, Any]) -> str | None:
+    """Keep what a config says of its study; nothing is kept of nothing.
+
+    Returns a sentence if what was there is damaged and set aside, or of a later version and left alone.
+    """
+    path, note = runs_dir / name / STUDY, None
+    try:
+        there = read_json_file(path) is not None
+    except NewerRun as newer:
+        return str(newer)
+    except Damaged as damage:
+        there, note = False, damage.set_aside()
+    content = sealed_json({"schema": SCHEMA, **study})
+    if there and not study:
+        path.unlink()
+    elif study and not (there and path.read_bytes() == content):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
+    return note
+
+
+def read_study(run: RunFolder) -> dict[str, Any]:
+    """What the config said of the study that this run belongs to; empty if nothing was said.
+
+    Raises `RunError` if it may not be read, `Damaged`, `NewerRun`.
+    """
+    return read_json_file(run.path.parent / STUDY) or {}

@@ -1,0 +1,344 @@
+"""What a disk or a hand has changed is found, named, kept and made good; files of other versions are read, or left."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from command import Command
+
+from dropexp import checkpoint
+from dropexp.comparison import compare
+from dropexp.config import Config
+from dropexp.data import Data
+from dropexp.experiment import Outcome, train_run
+from dropexp.runs import Damaged, NewerRun, RunFolder
+from dropexp.stacking import train_stack
+from dropexp.study import PlannedRun
+from dropexp.studyfile import read_study, write_study
+from dropexp.wholefile import is_sealed, read_json, sealed, sealed_json
+
+CPU = torch.device("cpu")
+FILES = ["checkpoint.pt", "epochs.csv", "run.json"]
+Harm = Callable[[bytes], bytes]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread_and_a_checkpoint_each_epoch() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "CHECKPOINT_SHARE", 1e9)
+        yield
+    torch.set_num_threads(threads)
+
+
+def planned(**keys: Any) -> PlannedRun:
+    keys = {"variant": "scratch", "hidden": [16, 8], "batch_size": 64, "epochs": 3, "init": "torch", "lr": 0.1} | keys
+    return PlannedRun("study", None, "cell", Config.model_validate(keys))
+
+
+def train(folder: Path, data: Data, run: PlannedRun | None = None) -> tuple[Outcome, list[str], int]:
+    """How the run ended, what was said of damaged files, and how many epochs were trained."""
+    news = train_run(run or planned(), RunFolder(folder), data, CPU)
+    said: list[str] = []
+    rows = 0
+    while True:
+        try:
+            new = next(news)
+        except StopIteration as end:
+            return end.value, said, rows
+        if isinstance(new, str):
+            said.append(new)
+        else:
+            rows += 1
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, data: Data) -> Path:
+    """A folder with a whole run, and one that was interrupted after two epochs."""
+    place = tmp_path_factory.mktemp("trained")
+    train(place / "done", data)
+    rows = train_run(planned(), RunFolder(place / "interrupted"), data, CPU)
+    for _ in range(2):
+        next(rows)
+    rows.close()
+    return place
+
+
+def a_copy(trained: Path, state: str, to: Path) -> Path:
+    return Path(shutil.copytree(trained / state, to / state))
+
+
+def table(folder: Path) -> str:
+    """epochs.csv without its one column that differs from run to run."""
+    return pd.read_csv(folder / "epochs.csv", dtype=str).drop(columns="seconds").to_csv(index=False)
+
+
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def a_digit(content: bytes) -> bytes:
+    """With one digit of the figures changed, so that it reads as well as before."""
+    at = next(i for i in range(len(content) * 2 // 3, len(content)) if content[i : i + 2].isdigit())
+    return content[:at] + (b"3" if content[at : at + 1] != b"3" else b"4") + content[at + 1 :]
+
+
+def a_weight(content: bytes) -> bytes:
+    """With one bit of a weight changed, in what torch reads without a word."""
+    saved = torch.load(io.BytesIO(content), weights_only=True)
+    at = content.index(bytes(saved["network"]["W1"].untyped_storage())[:64])
+    return content[: at + 9] + bytes([content[at + 9] ^ 1]) + content[at + 10 :]
+
+
+HARMS: dict[str, list[Harm]] = {
+    "checkpoint.pt": [lambda _: b"", lambda _: b"nonsense", cut, a_weight, lambda content: content[:-20]],
+    "epochs.csv": [lambda _: b"", lambda _: b"\xff\xfe\n", cut, a_digit],
+    "run.json": [lambda _: b"", lambda _: b"[]", cut, a_digit, lambda content: content.replace(b"1", b"0", 1)],
+    "config.yaml": [lambda _: b"", cut, a_digit],
+}
+
+
+@pytest.mark.parametrize(("name", "harm"), [(name, harm) for name in FILES for harm in HARMS[name]])
+def test_a_damaged_file_of_an_interrupted_run_is_named_and_kept_and_the_run_made_good(
+    name: str, harm: Harm, trained: Path, tmp_path: Path, data: Data
+) -> None:
+    folder = a_copy(trained, "interrupted", tmp_path)
+    harmed = harm((folder / name).read_bytes())
+    (folder / name).write_bytes(harmed)
+    outcome, said, epochs = train(folder, data)
+    assert outcome == Outcome("done")
+    assert len(said) == 1 and str(folder / name) in said[0] and f"{name}.damaged-1" in said[0]
+    assert "\n" not in said[0]
+    assert (folder / f"{name}.damaged-1").read_bytes() == harmed
+    assert epochs == (1 if name == "run.json" else 3)  # the checkpoint does without run.json
+    assert table(folder) == table(trained / "done")
+    assert RunFolder(folder).status() == "done"
+
+
+@pytest.mark.parametrize(
+    ("name", "harm"), [(name, harm) for name in HARMS if name != "checkpoint.pt" for harm in HARMS[name]]
+)
+def test_a_finished_run_with_a_damaged_file_is_no_longer_done_and_is_made_good(
+    name: str, harm: Harm, trained: Path, tmp_path: Path, data: Data
+) -> None:
+    folder = a_copy(trained, "done", tmp_path)
+    (folder / name).write_bytes(harm((folder / name).read_bytes()))
+    assert RunFolder(folder).status() == "broken"
+    outcome, said, epochs = train(folder, data)
+    assert outcome == Outcome("done")
+    assert len(said) == 1 and f"{name}.damaged-1" in said[0]
+    assert epochs == (3 if name == "epochs.csv" else 0)  # what is whole is not trained again
+    assert table(folder) == table(trained / "done")
+    assert RunFolder(folder).status() == "done"
+
+
+def test_a_finished_run_whose_table_is_gone_is_trained_again_and_says_so(
+    trained: Path, tmp_path: Path, data: Data
+) -> None:
+    folder = a_copy(trained, "done", tmp_path)
+    (folder / "epochs.csv").unlink()
+    (folder / "checkpoint.pt").unlink()
+    assert train(folder, data) == (
+        Outcome("done"),
+        [f"{folder / 'epochs.csv'} was missing and is made anew"],
+        3,
+    )
+
+
+def test_what_was_set_aside_before_is_not_overwritten(trained: Path, tmp_path: Path, data: Data) -> None:
+    folder = a_copy(trained, "interrupted", tmp_path)
+    for harm in (b"one", b"two"):
+        (folder / "checkpoint.pt").write_bytes(harm)
+        train(folder, data)
+        (folder / "run.json").unlink()
+    kept = [path.read_bytes() for path in sorted(folder.glob("checkpoint.pt.damaged-*"))]
+    assert kept == [b"one", b"two"]
+
+
+def test_rows_past_the_checkpoint_may_be_torn_or_nonsense_and_are_no_damage(
+    trained: Path, tmp_path: Path, data: Data
+) -> None:
+    folder = a_copy(trained, "interrupted", tmp_path)
+    with open(folder / "epochs.csv", "ab") as file:
+        file.write(b"3,0.5,\0\0\0\n4,0.")
+    assert train(folder, data)[1:] == ([], 1)
+    assert table(folder) == table(trained / "done")
+
+
+def test_in_a_stack_each_run_with_a_damaged_file_is_named(trained: Path, tmp_path: Path, data: Data) -> None:
+    runs = [planned(seed=seed) for seed in range(2)]
+    folders = [RunFolder(tmp_path / str(seed)) for seed in range(2)]
+    news = train_stack(runs, folders, data, CPU)
+    for _ in range(2):
+        next(news)
+    news.close()
+    folders[1].checkpoint.write_bytes(b"nonsense")
+    told = list(train_stack(runs, folders, data, CPU))
+    (said,) = [(place, new) for place, new in told if isinstance(new, str)]
+    assert said[0] == 1 and "checkpoint.pt.damaged-1" in said[1]
+    assert [new for _, new in told if isinstance(new, Outcome)] == [Outcome("done")] * 2
+
+
+def test_any_changed_bit_of_a_sealed_file_is_found() -> None:
+    content = sealed_json({"schema": 1, "status": "done", "last": {"epoch": 5, "loss": 0.25}, "why": None})
+    assert read_json(content, 1)["last"] == {"epoch": 5, "loss": 0.25}
+    draw = random.Random(0)
+    for _ in range(300):
+        at = draw.randrange(len(content))
+        changed = content[:at] + bytes([content[at] ^ 1 << draw.randrange(8)]) + content[at + 1 :]
+        try:
+            read = read_json(changed, 1)
+        except ValueError:
+            continue
+        # what passes has lost its seal, not its content, or claims to be of a later version, and is refused as such
+        assert read["schema"] != 1 or {key: read[key] for key in ("status", "last", "why")} == {
+            "status": "done",
+            "last": {"epoch": 5, "loss": 0.25},
+            "why": None,
+        }
+
+
+def test_any_changed_bit_of_a_checkpoint_is_found(trained: Path, tmp_path: Path) -> None:
+    folder = RunFolder(a_copy(trained, "done", tmp_path))
+    content = folder.checkpoint.read_bytes()
+    draw = random.Random(0)
+    places = [*draw.sample(range(len(content)), 60), *range(len(content) - 73, len(content))]
+    for at in places:
+        folder.checkpoint.write_bytes(content[:at] + bytes([content[at] ^ 1 << draw.randrange(8)]) + content[at + 1 :])
+        with pytest.raises(Damaged):
+            checkpoint.read(folder)
+
+
+def test_a_sealed_checkpoint_is_still_one_that_torch_reads(trained: Path) -> None:
+    content = (trained / "done" / "checkpoint.pt").read_bytes()
+    assert is_sealed(content)
+    assert torch.load(trained / "done" / "checkpoint.pt", weights_only=True)["schema"] == 1
+
+
+def test_a_comparison_names_a_changed_figure_and_leaves_its_run_out(tmp_path: Path, data: Data) -> None:
+    for seed in range(3):
+        train(tmp_path / "study" / f"seed={seed}-0000000{seed}", data, planned(seed=seed))
+    harmed = tmp_path / "study" / "seed=1-00000001"
+    (harmed / "epochs.csv").write_bytes(a_digit((harmed / "epochs.csv").read_bytes()))
+    result = compare("study", tmp_path)
+    assert list(result.arms["n"]) == [2]
+    assert any("seed 1 left out" in note and "epochs.csv is damaged" in note for note in result.notes)
+
+
+# study.json
+
+
+@pytest.mark.parametrize("harm", [lambda _: b"", lambda _: b"[]", lambda _: b"\xff", cut, a_digit])
+def test_a_damaged_study_is_named_by_a_comparison_and_made_anew_by_training(harm: Harm, tmp_path: Path) -> None:
+    said: dict[str, Any] = {"published": {"source": "a book", "loss": [0.5, 0.25, 0.125, 0.0625]}}
+    assert write_study(tmp_path, "study", said) is None
+    path = tmp_path / "study" / "study.json"
+    whole = path.read_bytes()
+    path.write_bytes(harm(whole))
+    with pytest.raises(Damaged, match=r"study\.json is damaged"):
+        read_study(RunFolder(tmp_path / "study" / "cell-00000000"))
+    assert "study.json.damaged-1" in str(write_study(tmp_path, "study", said))
+    assert path.read_bytes() == whole
+    assert (tmp_path / "study" / "study.json.damaged-1").read_bytes() == harm(whole)
+
+
+# Other versions
+
+
+def unsealed_json(path: Path) -> None:
+    """As it was written before there were seals."""
+    content = json.loads(path.read_bytes())
+    del content["sha256"]
+    content.pop("files", None)
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def as_before(folder: Path) -> None:
+    """The run as a version without schema in its checkpoint and without checksums has written it."""
+    unsealed_json(folder / "run.json")
+    saved = torch.load(folder / "checkpoint.pt", weights_only=True)
+    torch.save({key: value for key, value in saved.items() if key not in ("schema", "table")}, folder / "checkpoint.pt")
+
+
+def test_a_run_of_an_earlier_version_goes_on(trained: Path, tmp_path: Path, data: Data) -> None:
+    folder = a_copy(trained, "interrupted", tmp_path)
+    as_before(folder)
+    assert not is_sealed((folder / "checkpoint.pt").read_bytes())
+    assert train(folder, data) == (Outcome("done"), [], 1)
+    assert table(folder) == table(trained / "done")
+
+
+def test_a_finished_run_of_an_earlier_version_is_done(trained: Path, tmp_path: Path, data: Data) -> None:
+    folder = a_copy(trained, "done", tmp_path)
+    as_before(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert train(folder, data) == (Outcome("done"), [], 0)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    saved = checkpoint.read(RunFolder(folder))
+    assert saved is not None and saved["epoch"] == 3
+
+
+@pytest.mark.parametrize("name", ["run.json", "checkpoint.pt"])
+def test_a_run_of_a_later_version_is_refused_and_left_as_it_is(
+    name: str, trained: Path, tmp_path: Path, data: Data
+) -> None:
+    folder = a_copy(trained, "interrupted", tmp_path)
+    if name == "run.json":
+        (folder / name).write_bytes(json.dumps({"schema": 2, "state": "paused", "sha256": "of another kind"}).encode())
+    else:
+        saved = io.BytesIO()
+        torch.save({**torch.load(folder / name, weights_only=True), "schema": 2}, saved)
+        (folder / name).write_bytes(sealed(saved.getvalue()))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    outcome, said, epochs = train(folder, data)
+    assert outcome.status == "failed" and said == [] and epochs == 0
+    assert outcome.why == f"{folder / name} is of a later version of dropexp; use that, or another --runs-dir"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_study_of_an_earlier_version_is_read_and_of_a_later_one_left_as_it_is(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "study" / "cell-00000000")
+    write_study(tmp_path, "study", {"published": {"loss": [1.0]}})
+    path = tmp_path / "study" / "study.json"
+    unsealed_json(path)
+    assert read_study(run)["published"] == {"loss": [1.0]}
+    path.write_text('{"schema": 2, "said": {}}')
+    with pytest.raises(NewerRun):
+        read_study(run)
+    for said in ({"published": {"loss": [2.0]}}, {}):
+        assert "is of a later version of dropexp" in str(write_study(tmp_path, "study", said))
+    assert path.read_text() == '{"schema": 2, "said": {}}'
+
+
+# As a user meets it
+
+TINY = "name: tiny\ntask: linear-regression\nepochs: 3\nmatrix:\n  variant: [scratch]\n  seed: 0..3\n"
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_the_command_names_what_is_damaged_and_leaves_other_runs_alone(jobs: str, command: Command) -> None:
+    config = command.write("tiny.yaml", TINY + "published: {loss: [1]}\n")
+    command("train", "-c", config, "--jobs", "1", "-q")
+    whole = command.tables()
+    one, two, *others = sorted((command.folder / "runs" / "tiny").glob("*seed=*"))
+    before = [(path / "run.json").stat().st_mtime_ns for path in others]
+    (one / "epochs.csv").write_bytes(a_digit((one / "epochs.csv").read_bytes()))
+    (two / "run.json").write_bytes(b"{")
+    (one.parent / "study.json").write_bytes(b"{")
+    done = command("train", "-c", config, "--jobs", jobs, "-q")
+    for place in (one / "epochs.csv", two / "run.json", one.parent / "study.json"):
+        assert f"{place.relative_to(command.folder)} was damaged" in done.stderr
+    assert len(done.stderr.splitlines()) == 3
+    assert command.tables() == whole
+    assert [(path / "run.json").stat().st_mtime_ns for path in others] == before
+    assert command("train", "-c", config, "-q").stderr == ""
