@@ -102,16 +102,17 @@ def ask(command: Command, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def start(command: Command, *arguments: str, prefix: Sequence[str] = (), **torture: Any) -> subprocess.Popen[str]:
     """The command in a process group of its own, with what it is to be tortured by; `talk` has its stderr."""
-    return subprocess.Popen(
-        [*prefix, DROPEXP, *arguments],
-        cwd=command.folder,
-        env=command.environment | {"TORTURE": json.dumps(torture)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=(command.folder / "talk.txt").open("a"),
-        process_group=0,
-        text=True,
-    )
+    with (command.folder / "talk.txt").open("a") as file:
+        return subprocess.Popen(
+            [*prefix, DROPEXP, *arguments],
+            cwd=command.folder,
+            env=command.environment | {"TORTURE": json.dumps(torture)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=file,
+            process_group=0,
+            text=True,
+        )
 
 
 def talk(command: Command) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pty
 import signal
 import subprocess
-import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -51,15 +49,13 @@ def test_a_terminal_that_is_closed_ends_all_processes_and_the_same_command_goes_
     command.write(CONFIG, TEXT)
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [DROPEXP, "train", "-c", CONFIG, "--jobs", "2"],
+        ["setsid", "--ctty", DROPEXP, "train", "-c", CONFIG, "--jobs", "2"],  # with this terminal as its own
         cwd=command.folder,
         env=command.environment | {"TERM": "xterm"},
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        start_new_session=True,
         text=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
     os.close(theirs)
     deadline = time.monotonic() + TIMEOUT

@@ -24,15 +24,15 @@ from typing import Any
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
-def _on_file_events(do: Callable[[str, str], None]) -> None:
-    """Call `do` with the event and the file's path before a file is opened for writing, synced, renamed or removed."""
+def _on_file_events(do: Callable[[str, str, str], None]) -> None:
+    """Before a file is opened for writing, synced, renamed or removed: the event, its name, and where it lies now."""
     busy = False
 
-    def tell(event: str, path: object) -> None:
+    def tell(event: str, path: object, now: object = None) -> None:
         nonlocal busy
         if not busy and isinstance(path, str | os.PathLike):
             busy = True
-            do(event, os.fspath(path))
+            do(event, os.path.basename(path), os.fspath(now or path))  # type: ignore[call-overload]  # noqa: PTH119
             busy = False
 
     def heard(event: str, arguments: tuple[Any, ...]) -> None:
@@ -41,7 +41,7 @@ def _on_file_events(do: Callable[[str, str], None]) -> None:
             if (mode and set(mode) & set("wax+")) or (mode is None and flags & WRITING):
                 tell(event, path)
         elif event == "os.rename":
-            tell(event, arguments[1])
+            tell(event, arguments[1], arguments[0])
         elif event == "os.remove":
             tell(event, arguments[0])
 
@@ -56,9 +56,9 @@ def _on_file_events(do: Callable[[str, str], None]) -> None:
 def _die(event: str, file: str, nth: int, tear: float | None, who: str, told: str | None) -> None:
     left = nth
 
-    def perhaps(happened: str, path: str) -> None:
+    def perhaps(happened: str, name: str, path: str) -> None:
         nonlocal left
-        if happened != event or file not in os.path.basename(path):  # noqa: PTH119 (as above)
+        if happened != event or file not in name or (name.endswith(".lock") and file != ".lock"):
             return
         left -= 1
         if left:
@@ -114,8 +114,8 @@ def _turn_the_clock_back(seconds: float) -> None:
 def _take_memory(megabytes: int) -> None:
     taken: list[bytes] = []
 
-    def take(event: str, path: str) -> None:
-        if not taken and event == "open" and path.endswith("epochs.csv"):
+    def take(event: str, name: str, path: str) -> None:
+        if not taken and event == "open" and name == "epochs.csv":
             taken.append(b"\1" * (megabytes << 20))
 
     _on_file_events(take)
