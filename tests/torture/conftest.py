@@ -14,13 +14,25 @@ SEED = pytest.StashKey[int]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--quick", action="store_true", help="a tenth of the kills and damages, as in CI")
+    parser.addoption("--quick", action="store_true", help="each test once, with one of its parameters and few damages")
     parser.addoption("--seed", type=int, help="draw the moments and damages of an earlier run")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     seed: int | None = config.getoption("--seed")
     config.stash[SEED] = random.randrange(1_000_000) if seed is None else seed
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--quick"):
+        return
+    alike: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        alike.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    draw = random.Random(config.stash[SEED])
+    kept = [draw.choice(group) for group in alike.values()]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -89,11 +89,7 @@ class Strike:
                 os.kill(its_workers[0] if self.who == "self" and its_workers else pid, signal.SIGKILL)
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "study" in metafunc.fixturenames:
-        metafunc.parametrize("study", range(1 if metafunc.config.getoption("--quick") else STUDIES))
-
-
+@pytest.mark.parametrize("study", range(STUDIES))
 def test_a_study_that_is_killed_again_and_again_ends_as_if_nothing_had_been(
     study: int, command: Command, undisturbed: Study, draw: Random
 ) -> None:
