@@ -78,6 +78,7 @@ def test_a_terminal_that_is_closed_ends_all_processes_and_the_same_command_goes_
         "dropexp compare | head -n 1",
         "dropexp compare --format json | head -c 1",
         "dropexp runs | true",
+        "dropexp runs --format json | true",
         "dropexp train -c torture.yaml --force 2>&1 | head -n 1",
     ],
 )
