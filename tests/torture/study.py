@@ -64,7 +64,7 @@ class Study:
         for folder in sorted(runs.glob("torture/*/")):
             names = {path.name for path in folder.iterdir()}
             extra = {name for name in names - FILES if not any(part in name for part in besides or ())}
-            assert not extra and names >= FILES, f"{folder} holds {sorted(names)}"
+            assert not extra and names | {".lock"} >= FILES, f"{folder} holds {sorted(names)}"
             assert json.loads((folder / "run.json").read_text())["status"] == "done"
         beside = {path.name for path in (runs / "torture").iterdir() if not path.is_dir()}
         assert "study.json" in beside and not [name for name in beside if name.endswith(".tmp")]
