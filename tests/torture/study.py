@@ -51,10 +51,10 @@ class Study:
         assert tables(study.runs) == tables(command.folder / "again")
         return study
 
-    def check(self, runs: Path, besides: set[str] | None = None) -> None:
+    def check(self, runs: Path, *, damaged: bool = False) -> None:
         """Every run is there once, done, with the table of an undisturbed one, and nothing lies beside it.
 
-        `besides` are parts of names that may lie in a folder, what was set aside, say.
+        Where files were `damaged`, they may lie there too, and a finished run's checkpoint may be gone.
         """
         expected, found = tables(self.runs), tables(runs)
         changed = [run for run in expected.keys() | found.keys() if expected.get(run) != found.get(run)]
@@ -62,9 +62,10 @@ class Study:
         COUNTS.lost += len(changed)
         assert not changed, f"not as undisturbed: {sorted(changed)}"
         for folder in sorted(runs.glob("torture/*/")):
-            names = {path.name for path in folder.iterdir()}
-            extra = {name for name in names - FILES if not any(part in name for part in besides or ())}
-            assert not extra and names | {".lock"} >= FILES, f"{folder} holds {sorted(names)}"
+            names = {path.name for path in folder.iterdir()} | {".lock"}  # which there is not where flock is not
+            if damaged:
+                names = {name for name in names if ".damaged" not in name} | {"checkpoint.pt"}
+            assert names == FILES, f"{folder} holds {sorted(names)}"
             assert json.loads((folder / "run.json").read_text())["status"] == "done"
         beside = {path.name for path in (runs / "torture").iterdir() if not path.is_dir()}
         assert "study.json" in beside and not [name for name in beside if name.endswith(".tmp")]

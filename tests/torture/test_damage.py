@@ -23,7 +23,6 @@ from dropexp.training import tasks_of
 from torture.counts import COUNTS
 from torture.study import CONFIG, FILES, TEXT, Study, ask, tables
 
-SET_ASIDE = {"damaged"}  # in the names of what is kept of a damaged file
 OTHERS: list[Any] = ["gone", None, -1, "?", [], {"?": 1}]  # what a field of run.json may be instead
 ROUNDS = 4
 HARMS = ["cut", "flipped", "emptied", "zeroed", "flipped", "gone"]
@@ -99,7 +98,7 @@ class Damaged:
         """Train; whatever is not as undisturbed then is named, and the command failed. Returns what it said."""
         trained = ask(self.command, "train", "-c", CONFIG, "--jobs", "1")
         if trained.returncode == 0:
-            self.undisturbed.check(self.command.folder / "runs", SET_ASIDE)
+            self.undisturbed.check(self.command.folder / "runs", damaged=True)
         else:
             found = tables(self.command.folder / "runs")
             for run, table in tables(self.undisturbed.runs).items():
