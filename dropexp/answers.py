@@ -68,7 +68,8 @@ def _explained(error: Exception) -> tuple[str, int]:
         ("dropexp.runs", "RunError"): NO_RUNS,
         ("dropexp.runs", "NewerRun"): FAILED,
     }
-    code = kinds.get((type(error).__module__, type(error).__name__))
+    families = ((kind.__module__, kind.__name__) for kind in type(error).__mro__)
+    code = next((kinds[family] for family in families if family in kinds), None)
     if code:
         return str(error), code
     if isinstance(error, OSError):

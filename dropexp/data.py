@@ -69,8 +69,8 @@ def load(
                 return _read(cached, stamp, checksums)  # another process has decoded it meanwhile
             except (OSError, _OtherCache):
                 pass
-            except _NOT_CACHED as error:
-                tell(f"{cached} was damaged ({error}) and is decoded again")
+            except _NOT_CACHED:
+                tell(f"{cached} was damaged and is decoded again")
             raw = Path(scratch) / "FashionMNIST" / "raw"
             raw.mkdir(parents=True)
             verify(root, checksums, copy_to=raw)
@@ -181,7 +181,7 @@ def _read(file: Path, stamp: list[list[str | int]], checksums: Mapping[str, str]
     """
     with file.open("rb") as decoded:
         about = json.loads(decoded.readline(1 << 16))
-        if about.get("layout", 1) != LAYOUT or about["files"] != stamp:
+        if about["files"] != stamp or about.get("layout", 1) != LAYOUT:
             raise _OtherCache
         end = decoded.tell()
         mapped = mmap(decoded.fileno(), 0, access=ACCESS_COPY)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dropexp.answers import FAILED, say
 from dropexp.metrics import MARGIN
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dropexp.tables import Table
 
 
 class Format(StrEnum):
@@ -158,25 +164,74 @@ def runs(
     names: Names = None,
     runs_dir: RunsDir = None,
     where: Filters = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="List what may go: broken, interrupted, failed and second runs, leftovers.")
+    ] = False,
+    checkpoints: Annotated[
+        bool, typer.Option("--checkpoints", help="With --prune: the checkpoints of finished runs, and nothing else.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --prune: remove it.")] = False,
     output: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.table,
 ) -> None:
-    """List the runs: state, arm, seed, last epoch, test accuracy."""
+    """List the runs: state, arm, seed, last epoch, test accuracy. Or remove those without a result."""
+    from dropexp import tables
+    from dropexp.arms import load_runs
+    from dropexp.yamlfile import ConfigError, Problem
+
+    if prune:
+        _prune(names or (), runs_dir, _wanted(where), checkpoints, yes, output)
+        return
+    if checkpoints or yes:
+        raise ConfigError([Problem("--checkpoints" if checkpoints else "--yes", "goes with --prune")])
+    found = load_runs(names or (), runs_dir, _wanted(where))
+    _write(found, tables.runs, output)
+
+
+def _prune(
+    names: Sequence[str],
+    runs_dir: Path | None,
+    wanted: dict[str, object],
+    checkpoints: bool,
+    yes: bool,
+    output: Format,
+) -> None:
+    import pandas as pd
+
+    from dropexp import prune, tables
+
+    planned = (prune.checkpoints if checkpoints else prune.needless)(names, runs_dir, wanted)
+    columns = {name: [str(getattr(one, name)) for one in planned] for name in ("state", "path", "why")}
+    if planned or output in (Format.csv, Format.json):
+        _write(pd.DataFrame(columns | {"size": [one.size for one in planned]}), tables.removals, output)
+    if not yes:
+        total = tables.size(sum(one.size for one in planned))
+        say(f"{total} may go; --prune --yes removes it" if planned else "nothing may go")
+        return
+    stayed = {one.path: said for one in planned if (said := prune.remove(one))}
+    for said in stayed.values():
+        say(said)
+    gone = [one.size for one in planned if one.path not in stayed]
+    say(f"removed from {len(gone)} folders: {tables.size(sum(gone))}")
+    if stayed:
+        raise typer.Exit(FAILED)
+
+
+def _write(frame: pd.DataFrame, table: Callable[[pd.DataFrame], Table], output: Format) -> None:
+    """A listing in the form that is asked for; csv and json have all of its columns, in full precision."""
     from rich.console import Console
 
-    from dropexp import display, markup, tables
-    from dropexp.arms import load_runs
+    from dropexp import display, markup
 
-    found = load_runs(names or (), runs_dir, _wanted(where))
     if output is Format.csv:
-        print(found.to_csv(index=False, lineterminator="\n"), end="")
+        print(frame.to_csv(index=False, lineterminator="\n"), end="")
     elif output is Format.json:
-        print(found.to_json(orient="records", force_ascii=False, indent=2, double_precision=15))
+        print(frame.to_json(orient="records", force_ascii=False, indent=2, double_precision=15))
     elif output is Format.md:
-        print(markup.markdown([tables.runs(found)]))
+        print(markup.markdown([table(frame)]))
     elif output is Format.latex:
-        print(markup.latex([tables.runs(found)]))
+        print(markup.latex([table(frame)]))
     else:
-        display.show_tables([tables.runs(found)], Console())
+        display.show_tables([table(frame)], Console())
 
 
 def export(

@@ -76,6 +76,17 @@ def runs(frame: pd.DataFrame) -> Table:
     return Table("", headers, rows, left=(0, 1, len(headers) - 1))
 
 
+def removals(frame: pd.DataFrame) -> Table:
+    """A line per folder that something may go from: state, size, why, path."""
+    rows = [[row["state"], size(row["size"]), row["why"], row["path"]] for row in frame.to_dict("records")]
+    return Table("", ["state", "size", "why", "path"], rows, fold=(2, 3), left=(0, 2, 3))
+
+
+def size(count: int) -> str:
+    """So many bytes, in a unit that fits."""
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+
+
 def timings(result: benchmark.Result) -> Table:
     """The timings of a benchmark and their ratios."""
     book, products = result.timings[0].median, result.timings[-1].median

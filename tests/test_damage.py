@@ -342,3 +342,5 @@ def test_the_command_names_what_is_damaged_and_leaves_other_runs_alone(jobs: str
     assert command.tables() == whole
     assert [(path / "run.json").stat().st_mtime_ns for path in others] == before
     assert command("train", "-c", config, "-q").stderr == ""
+    (two / "run.json").write_bytes(b"{")
+    assert "run.json is damaged" in command("evaluate", two.name, code=5).stderr

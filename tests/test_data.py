@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -172,12 +173,39 @@ BROKEN: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("harm", BROKEN)
-def test_a_broken_cache_is_rebuilt(root: Path, checksums: dict[str, str], harm: str) -> None:
+def test_a_broken_cache_is_named_and_rebuilt(root: Path, checksums: dict[str, str], harm: str) -> None:
     before = deepcopy(load(root, checksums=checksums))  # a file that is mapped is not to be harmed
     good = cached_file().read_bytes()
     BROKEN[harm](cached_file())
     assert cached_file().read_bytes() != good
-    assert same(load(root, checksums=checksums), before)
+    told: list[str] = []
+    assert same(load(root, checksums=checksums, tell=told.append), before)
+    assert told == [f"{cached_file()} was damaged and is decoded again"]
+    assert cached_file().read_bytes() == good
+    assert same(load(root, checksums=checksums, tell=told.append), before) and len(told) == 1
+
+
+def rewrite_header(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the line before the tensors, which keeps its length."""
+    line, _, tensors = file.read_bytes().partition(b"\n")
+    about = json.loads(line)
+    change(about)
+    file.write_bytes(json.dumps(about).encode().ljust(len(line)) + b"\n" + tensors)
+
+
+def test_a_cache_of_an_earlier_version_names_no_layout_and_is_read(root: Path, checksums: dict[str, str]) -> None:
+    load(root, checksums=checksums)
+    rewrite_header(cached_file(), lambda about: about.pop("layout"))
+    before = cached_file().read_bytes()
+    load(root, checksums=checksums, tell=pytest.fail)
+    assert cached_file().read_bytes() == before
+
+
+def test_a_cache_of_another_layout_is_decoded_again_and_is_no_damage(root: Path, checksums: dict[str, str]) -> None:
+    load(root, checksums=checksums)
+    good = cached_file().read_bytes()
+    rewrite_header(cached_file(), lambda about: about.update(layout=2))
+    load(root, checksums=checksums, tell=pytest.fail)
     assert cached_file().read_bytes() == good
 
 

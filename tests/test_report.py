@@ -20,8 +20,8 @@ from fake_runs import epoch_row, publish, write_arm, write_regression, write_run
 from dropexp.comparison import Comparison, compare
 from dropexp.report import page, write
 from dropexp.runs import RunFolder
-from dropexp.studyfile import write_study
 from dropexp.study import load_config
+from dropexp.studyfile import write_study
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))

@@ -1,0 +1,201 @@
+"""What may go: runs without a result, second folders of a run, leftovers; and to save space checkpoints.
+
+It is planned first, and then done. Only files that this program writes are removed, and none through a link. A run with
+a result stays unless another folder holds it too; a run that some process trains stays, and one of a later version.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dropexp import runs
+from dropexp.history import NO_RUN, NoRuns, Run, keep, read_runs
+from dropexp.runs import DAMAGED, FINISHED, LOCK, RUN, Busy, Damaged, NewerRun, RunError, RunFolder
+from dropexp.studyfile import STUDY
+from dropexp.wholefile import sha256
+
+
+def _left(*names: str) -> str:
+    """Matches what stands beside files of these names: set aside as damaged, or half-written."""
+    either = "|".join(map(re.escape, names))
+    return rf"(?:{either}){re.escape(DAMAGED)}\d+|\.(?:{either})\.\d+\.tmp"
+
+
+_RUN_FILES = (runs.CONFIG, runs.EPOCHS, RUN, runs.CHECKPOINT)
+_LEFT = re.compile(_left(*_RUN_FILES))
+_LEFT_OF_STUDY = re.compile(_left(STUDY))
+_RUN_FOLDER = re.compile(r".+-[0-9a-f]{8}")
+_DAY = 86_400  # seconds; where no lock does, it tells a half-written file that was left from one at work
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Files of a folder that may go, and the folder with them if nothing else is in it."""
+
+    state: str  # of the run, or "leftover", or "checkpoint"
+    path: Path
+    files: Sequence[Path]
+    why: str
+    size: int  # bytes
+    known: str | None  # the SHA-256 of run.json when this was planned; None for what is no run's
+
+
+def needless(
+    names: Sequence[str] = (), runs_dir: Path | None = None, where: Mapping[str, Any] | None = None
+) -> list[Removal]:
+    """Runs that are broken, interrupted or failed, second folders of a run, and what was left behind.
+
+    `where` keeps runs whose keys have these values, and leaves out what has no config to ask. Raises NoRuns.
+    """
+    place = runs_dir or runs.default_runs_dir()
+    left = [] if where else [*_leftovers(place, names)]
+    try:
+        found = read_runs(names, place)
+    except NoRuns:
+        if not left:
+            raise
+        return left
+    kept = {(run.study, run.hash): run for run in keep(found, where or {}) if run.status not in NO_RUN}
+    chosen = [run for run in found if (run.study, run.hash) in kept or (run.status == "broken" and not where)]
+    planned = (_of(run, kept.get((run.study, run.hash))) for run in chosen)
+    return [*(removal for removal in planned if removal), *left]
+
+
+def checkpoints(
+    names: Sequence[str] = (), runs_dir: Path | None = None, where: Mapping[str, Any] | None = None
+) -> list[Removal]:
+    """The checkpoints of finished runs, which nothing but `evaluate` reads. Raises NoRuns."""
+    found = keep(read_runs(names, runs_dir), where or {})
+    folders = [run.folder for run in found if run.status in FINISHED]
+    return [
+        _removal("checkpoint", folder.path, [folder.checkpoint], "only `dropexp evaluate` would read it")
+        for folder in folders
+        if folder.checkpoint in _ours(folder.path) and _is_finished(folder)  # else it may be made good from it
+    ]
+
+
+def _of(run: Run, kept: Run | None) -> Removal | None:
+    """What of a run's folder may go, None if nothing; `kept` is that run, or the one that it is a second folder of."""
+    path, files = run.folder.path, _ours(run.folder.path)
+    left = [file for file in files if _LEFT.fullmatch(file.name)]
+    if not files or run.folder.held():
+        return None
+    if run.status in FINISHED:
+        return _removal("leftover", path, left, "set aside as damaged, or half-written") if left else None
+    if run.status == "twice" and kept and (_is_finished(kept.folder) or not _is_finished(run.folder)):
+        why = f"the same run as {kept.folder.path}"
+    elif run.status == "broken" and _is_broken(run.folder):
+        why = run.why or "nobody can read it"
+    elif run.status in ("interrupted", "failed"):
+        why = run.why or f"{run.epoch or 0} of {run.config.get('epochs')} epochs, from which training would go on"
+    else:
+        return None
+    others = [entry.name for entry in _listed(path) if entry not in files]
+    return _removal(run.status, path, files, f"{why}; it keeps {', '.join(others)}" if others else why)
+
+
+def _is_finished(folder: RunFolder) -> bool:
+    """Whether the run has a result, and all of it."""
+    try:
+        return folder.status() in FINISHED
+    except NewerRun:
+        return False
+
+
+def _is_broken(folder: RunFolder) -> bool:
+    """Whether it is sure that nobody can read run.json, or that there is none."""
+    try:
+        folder.read_info()
+    except NewerRun:
+        return False
+    except Damaged:
+        return True
+    except RunError:
+        return not (folder.path / RUN).exists()  # else one may not look
+    return True
+
+
+def _leftovers(place: Path, names: Sequence[str]) -> Iterator[Removal]:
+    """In the folders of these studies, or of all: what was left of study.json, and of runs that never began."""
+    for study in [place / name for name in names] or _listed(place):
+        if study.is_symlink():
+            continue
+        files = [file for file in _listed(study) if _LEFT_OF_STUDY.fullmatch(file.name) and not file.is_symlink()]
+        files = [file for file in files if DAMAGED in file.name or time.time() - file.stat().st_mtime > _DAY]
+        if files:
+            yield _removal("leftover", study, files, "set aside as damaged, or half-written", run=False)
+        for path in filter(_never_began, _listed(study)):
+            yield _removal("leftover", path, _ours(path), "a run that never began")
+
+
+def _never_began(path: Path) -> bool:
+    files = _ours(path) if _RUN_FOLDER.fullmatch(path.name) else []
+    begun = any(file.name in _RUN_FILES for file in files)
+    return bool(files) and files == _listed(path) and not begun and not RunFolder(path).held()
+
+
+def _removal(state: str, path: Path, files: Sequence[Path], why: str, run: bool = True) -> Removal:
+    size = sum(file.lstat().st_size for file in files)
+    return Removal(state, path, files, why, size, _digest(path) if run else None)
+
+
+def remove(removal: Removal) -> str | None:
+    """Remove the files; returns a sentence if something had to stay."""
+    if removal.known is None:
+        return _unlinked(removal.files)
+    locks = [file for file in removal.files if file.name == LOCK]
+    try:
+        with RunFolder(removal.path).lock():
+            if _digest(removal.path) != removal.known:
+                return f"{removal.path} has changed meanwhile and stays"
+            said = _unlinked([file for file in removal.files if file.name != LOCK])
+            if os.name != "nt":  # a process that waits for the lock sees that it is gone, and makes its own
+                said = said or _unlinked(locks)
+    except Busy:
+        return f"{removal.path} is being trained and stays"
+    except OSError as error:
+        return f"{removal.path} stays: {error}"
+    if os.name == "nt":  # where a file that some process has open cannot be removed
+        said = said or _unlinked(locks)
+    with suppress(OSError):  # there is something else in it
+        removal.path.rmdir()
+        removal.path.parent.rmdir()
+    return said
+
+
+def _unlinked(files: Iterable[Path]) -> str | None:
+    try:
+        for file in files:
+            file.unlink(missing_ok=True)
+    except OSError as error:
+        return str(error)
+    return None
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256((path / RUN).read_bytes())
+    except OSError:
+        return ""
+
+
+def _ours(path: Path) -> list[Path]:
+    """The files in a run's folder that this program writes; none where a link leads to it."""
+    if path.is_symlink() or path.parent.is_symlink():
+        return []
+    files = [file for file in _listed(path) if file.is_file() and not file.is_symlink()]
+    return [file for file in files if file.name in (*_RUN_FILES, LOCK) or _LEFT.fullmatch(file.name)]
+
+
+def _listed(path: Path) -> list[Path]:
+    try:
+        return sorted(path.iterdir())
+    except OSError:
+        return []
