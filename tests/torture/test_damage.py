@@ -129,11 +129,13 @@ class Damaged:
         }
 
     def _compared(self, runs: Path) -> dict[str, dict[str, Any]]:
-        """The arms that `compare` has figures of, one run each here."""
+        """The figures that `compare` has of each arm, which is one run here."""
         compared = ask(self.command, "compare", "--format", "json", "--runs-dir", str(runs)).stdout
         arms = json.loads(compared)["arms"] if compared else []
         return {
-            arm["arm"]: {key: value for key, value in arm.items() if "seconds" not in key} for arm in arms if arm["n"]
+            arm["arm"]: {key: value for key, value in arm.items() if "seconds" not in key and value is not None}
+            for arm in arms
+            if arm["n"]
         }
 
     def is_named_in(self, said: str) -> None:
