@@ -27,9 +27,12 @@ def going_on() -> Iterator[None]:
 
 
 def say(text: str, quiet: bool = False) -> None:
-    """Talk goes to stderr."""
+    """Talk goes to stderr, as long as somebody is there to hear it."""
     if not quiet:
-        print(text, file=sys.stderr)
+        try:
+            print(text, file=sys.stderr)
+        except OSError:  # its terminal was closed
+            _forget_unread()
 
 
 @contextmanager
@@ -43,8 +46,7 @@ def answers() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:  # `dropexp compare | head`
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_unread()
         raise SystemExit(FAILED) from None
     except Exception as error:
         if os.environ.get("DROPEXP_DEBUG"):
@@ -84,5 +86,15 @@ def _interrupt(signum: int, frame: object) -> None:
 
 def _end(message: str, code: int) -> NoReturn:
     for line in message.splitlines():
-        print(f"dropexp: {line}", file=sys.stderr)
+        say(f"dropexp: {line}")
     raise SystemExit(code)
+
+
+def _forget_unread() -> None:
+    """Send what nobody reads any more to nowhere; Python would try again at its end, complain, and exit with 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -17,7 +17,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dropexp.fetch import CHECKSUMS, DataError, cache_dir, scratch_dir, source, verify
+from dropexp.fetch import CHECKSUMS, DataError, cache_dir, remove_left_behind, scratch_dir, source, verify
 
 LAYOUT = 1  # of the cached file: a line of JSON, then the tensors as they are in memory
 _NOT_CACHED = (OSError, ValueError, LookupError, TypeError, ArithmeticError, struct.error)  # none yet, old, or broken
@@ -59,6 +59,7 @@ def load(
     and tells of a cache that was damaged.
     """
     cached = cache_dir() / f"decoded-{_checksum(checksums)}"
+    remove_left_behind()
     try:
         stamp = _stamp(root, checksums)
         with suppress(*_NOT_CACHED):

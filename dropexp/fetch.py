@@ -9,7 +9,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
@@ -36,6 +36,7 @@ Progress = Callable[[str, int, int], None]  # of a file: its name, bytes so far,
 
 _FOUR_FILES = ", ".join(f"{name}.gz" for name in CHECKSUMS)
 _PIECE = 1 << 16  # bytes read at once
+_AT_WORK = ".lock"  # in a scratch folder, held while it is used
 
 
 class DataError(Exception):
@@ -141,18 +142,36 @@ def fetch(
     )
 
 
-def scratch_dir() -> tempfile.TemporaryDirectory[str]:
+@contextmanager
+def scratch_dir() -> Iterator[str]:
     """A folder for the length of a `with`, in the cache, or with the system's if that cannot be written."""
+    from filelock import FileLock
+
+    remove_left_behind()
     cache = cache_dir()
-    with suppress(OSError):
-        for left in cache.glob("tmp-*"):  # by a process that was killed; a day tells it from one at work
-            if time.time() - left.stat().st_mtime > 86_400:
-                shutil.rmtree(left, ignore_errors=True)
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(prefix="tmp-", dir=cache, ignore_cleanup_errors=True)
+        scratch = tempfile.TemporaryDirectory(prefix="tmp-", dir=cache, ignore_cleanup_errors=True)
     except OSError:
-        return tempfile.TemporaryDirectory(prefix="dropexp-", ignore_cleanup_errors=True)
+        scratch = tempfile.TemporaryDirectory(prefix="dropexp-", ignore_cleanup_errors=True)
+    with scratch, ExitStack() as held:
+        with suppress(OSError):  # where locks do not work, a day passes before it counts as left behind
+            held.enter_context(FileLock(Path(scratch.name) / _AT_WORK))
+        yield scratch.name
+
+
+def remove_left_behind() -> None:
+    """Remove the scratch folders of processes that were killed: those whose lock nobody holds."""
+    from filelock import FileLock, Timeout
+
+    for left in cache_dir().glob("tmp-*"):
+        with suppress(OSError, Timeout):
+            if (left / _AT_WORK).exists():
+                with FileLock(left / _AT_WORK, timeout=0):
+                    pass
+            elif time.time() - left.stat().st_mtime < 86_400:
+                continue
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _download(mirror: str, file: str, md5: str, progress: Progress | None, timeout: float) -> bytearray:

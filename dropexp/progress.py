@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from rich.console import Console
@@ -40,8 +40,12 @@ def watching(tasks: Sequence[Task], quiet: bool) -> Iterator[Watcher]:
         yield _Silent()
     elif on_terminal():
         bars = _Bars(tasks)
-        with bars.progress:
+        bars.progress.start()
+        try:
             yield bars
+        finally:
+            with suppress(OSError):  # the terminal was closed: that is an interrupt already
+                bars.progress.stop()
     else:
         yield _Lines(tasks)
 

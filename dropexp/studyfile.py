@@ -27,8 +27,8 @@ def write_study(runs_dir: Path, name: str, study: dict[str, Any]) -> str | None:
     if there and not study:
         path.unlink()
     elif study and not (there and path.read_bytes() == content):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, content)
+        with RunFolder(path.parent).lock():  # which removes what a process left that was killed while it wrote
+            write_whole(path, content)
     return note
 
 

@@ -52,13 +52,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Event:
-    """A task began (nothing else), met a damaged file, grew by a row, or ended with a status of run.json or "busy"."""
+    """A task began (nothing else), met what is noted, grew by a row, or ended with a status of run.json or "busy"."""
 
     task: int  # its place in the list of tasks
     row: Row | None = None
     status: str | None = None
     why: str | None = None
-    note: str | None = None  # a damaged file was set aside
+    note: str | None = None  # a damaged file was set aside, or its worker was killed and it goes on in another
 
 
 class Trainer:

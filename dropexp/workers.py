@@ -22,6 +22,7 @@ from dropexp.runs import RunFolder
 from dropexp.trainer import Event, Plan, Task, Trainer
 
 GRACE_SECONDS = 10.0  # for a worker to end; far more than it needs
+KILLED = ("SIGKILL", "exit code 137")  # as the system does where memory runs out, and a container's shell tells it
 
 
 class _Worker:
@@ -51,32 +52,45 @@ class _Worker:
 
 
 def in_workers(tasks: Sequence[Task], plan: Plan, count: int) -> Generator[Event]:
-    """Train the tasks in `count` workers. Raises `DataError`, or `PluginError` if a plugin has changed meanwhile."""
-    waiting = iter(enumerate(tasks))
+    """Train the tasks in `count` workers. Raises `DataError`, or `PluginError` if a plugin has changed meanwhile.
+
+    A run whose worker is killed, most often by the system since memory ran out, goes on once more, after all others
+    and in a group of one worker fewer.
+    """
+    killed: list[int] = []
+    yield from _train_all(tasks, range(len(tasks)), plan, count, killed)
+    yield from _train_all(tasks, killed, plan, max(1, count - 1))
+
+
+def _train_all(
+    tasks: Sequence[Task], places: Sequence[int], plan: Plan, count: int, killed: list[int] | None = None
+) -> Generator[Event]:
+    """Train the tasks at these places. Those whose worker was killed are added to `killed`; without it they failed."""
+    waiting = iter(places)
     workers: list[_Worker] = []
     try:
-        for index, task in itertools.islice(waiting, count):
+        for place in itertools.islice(waiting, count):
             workers.append(_Worker(plan))
-            yield workers[-1].train(index, task)
+            yield workers[-1].train(place, tasks[place])
         while busy := {worker.pipe: worker for worker in workers if worker.task is not None}:
             for pipe in wait(list(busy)):
                 worker = busy[pipe]  # type: ignore[index]  # wait() returns what it was given
                 try:
                     event = worker.pipe.recv()
                 except (EOFError, OSError):
-                    yield _died(worker, tasks)
+                    yield _died(worker, tasks, killed)
                     workers.remove(worker)
-                    for index, task in itertools.islice(waiting, 1):
+                    for place in itertools.islice(waiting, 1):
                         workers.append(_Worker(plan))
-                        yield workers[-1].train(index, task)
+                        yield workers[-1].train(place, tasks[place])
                     continue
                 if isinstance(event, DataError | PluginError):
                     raise event
                 yield event
                 if event.status:
                     worker.task = None
-                    for index, task in itertools.islice(waiting, 1):
-                        yield worker.train(index, task)
+                    for place in itertools.islice(waiting, 1):
+                        yield worker.train(place, tasks[place])
     finally:
         for worker in workers:
             worker.end()
@@ -89,14 +103,20 @@ def in_workers(tasks: Sequence[Task], plan: Plan, count: int) -> Generator[Event
                 _mark(tasks[worker.task].folder, "interrupted", None)
 
 
-def _died(worker: _Worker, tasks: Sequence[Task]) -> Event:
-    """A worker that ended by itself: killed, most often for memory. Its run is named, the others go on."""
+def _died(worker: _Worker, tasks: Sequence[Task], killed: list[int] | None) -> Event:
+    """A worker that ended by itself. Its run is named, the others go on."""
     assert worker.task is not None
+    worker.end()
     worker.process.join()
     code = worker.process.exitcode or 0
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    why = f"its worker process ended ({how}); the same command trains it again, fewer --jobs need less memory"
-    _mark(tasks[worker.task].folder, "failed", why)
+    folder, why = tasks[worker.task].folder, f"its worker process ended ({how})"
+    if how in KILLED and killed is not None:
+        killed.append(worker.task)
+        _mark(folder, "interrupted", why)
+        return Event(worker.task, note=f"{folder.path}: {why}; it goes on after the others, with fewer at a time")
+    why += "; the same command trains it again, fewer --jobs need less memory"
+    _mark(folder, "failed", why)
     return Event(worker.task, status="failed", why=why)
 
 
@@ -105,7 +125,7 @@ def _mark(folder: RunFolder, status: str, why: str | None) -> None:
     with suppress(Exception), folder.lock():  # it may have ended before there was a run.json
         rows = folder.read_rows()
         ended = {"status": status, "why": why, "rows": len(rows), "last": rows[-1] if rows else None}
-        if folder.read_info()["status"] == "running":
+        if folder.read_info()["status"] in ("running", "interrupted"):
             folder.write_info(folder.read_info() | ended)
 
 
@@ -161,13 +181,15 @@ def _train_what_comes(trainer: Trainer, tasks: Connection) -> None:
         except (EOFError, OSError):  # the parent closed its end
             return
         with closing(trainer.events({index: task})) as events:
-            next(events)  # the parent said itself that the task began
             try:
+                next(events)  # the parent said itself that the task began
                 for event in events:
                     if not _told(tasks, event):
                         return
             except DataError as error:
                 _told(tasks, error)
+            except Exception as error:  # before there was a run that could have failed of it: no memory for the data
+                _told(tasks, Event(index, status="failed", why=f"{type(error).__name__}: {error}"))
 
 
 def _told(tasks: Connection, news: Event | DataError | PluginError) -> bool:

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -337,6 +338,20 @@ def test_what_a_killed_process_left_in_the_cache_is_removed_after_a_day() -> Non
     with fetch.scratch_dir() as scratch:
         assert Path(scratch).parent == fetch.cache_dir()
     assert not left.exists() and at_work.exists() and not Path(scratch).exists()
+
+
+def test_what_a_killed_process_left_is_removed_at_once_where_its_lock_tells() -> None:
+    code = (
+        "import os, signal\n"
+        "from dropexp.fetch import scratch_dir\n"
+        "with scratch_dir():\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    (left,) = fetch.cache_dir().glob("tmp-*")
+    with fetch.scratch_dir() as scratch:
+        fetch.remove_left_behind()
+        assert not left.exists() and Path(scratch).exists()
 
 
 def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, facts: dict[str, Any]) -> None:

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+from command import Command
+
+from torture.counts import COUNTS
+from torture.study import HOOKS, Study
+
+SEED = pytest.StashKey[int]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="each test once, with one of its parameters and few damages")
+    parser.addoption("--seed", type=int, help="draw the moments and damages of an earlier run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    seed: int | None = config.getoption("--seed")
+    config.stash[SEED] = random.randrange(1_000_000) if seed is None else seed
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--quick"):
+        return
+    alike: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        alike.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    draw = random.Random(config.stash[SEED])
+    kept = [draw.choice(group) for group in alike.values()]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    terminalreporter.write_line(f"{COUNTS} (--seed {config.stash[SEED]})")
+
+
+@pytest.fixture(scope="session")
+def quick(pytestconfig: pytest.Config) -> bool:
+    return bool(pytestconfig.getoption("--quick"))
+
+
+@pytest.fixture
+def draw(request: pytest.FixtureRequest) -> random.Random:
+    """What is random in a test: other for each, the same for the same --seed."""
+    return random.Random(f"{request.config.stash[SEED]}/{request.node.name}")
+
+
+@pytest.fixture
+def command(command: Command) -> Command:
+    """The installed command, with the hooks that a test may arm."""
+    command.environment["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(HOOKS), command.environment.get("PYTHONPATH")])
+    )
+    return command
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, real_root: Path, shared_cache: Path) -> Study:
+    """The study, trained without any disturbance."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("DROPEXP_", "XDG_", "CI"))}
+    environment |= {"DROPEXP_DATA": str(real_root.resolve()), "XDG_CACHE_HOME": str(shared_cache)}
+    return Study.trained(Command(tmp_path_factory.mktemp("undisturbed"), environment))

@@ -1,0 +1,161 @@
+"""The study that is tortured, and what must be true of it in the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from command import DROPEXP, TIMEOUT, Command
+
+from torture.counts import COUNTS
+
+HOOKS = Path(__file__).parent / "hooks"
+CONFIG = "torture.yaml"
+TEXT = """\
+name: torture
+hidden: [32, 16]
+init: torch
+train_size: 500
+epochs: 4
+published: {test_acc: [0.5, 0.6, 0.7, 0.8]}
+arms:
+  plain: {}
+  careful: {validation_size: 200, early_stopping: 3, momentum: 0.9, probes: [weight_norms]}
+matrix:
+  variant: [none, nn, scratch]
+  seed: 0..0
+"""
+FILES = {".lock", "checkpoint.pt", "config.yaml", "epochs.csv", "run.json"}
+
+
+@dataclass(frozen=True)
+class Study:
+    """What an undisturbed training gives: its folder, and the seconds that it takes here."""
+
+    runs: Path
+    seconds: float
+
+    @classmethod
+    def trained(cls, command: Command) -> Study:
+        command("train", "-c", command.write(CONFIG, TEXT), "--jobs", "2")  # which decodes the data
+        began = time.monotonic()
+        command("train", "-c", CONFIG, "--jobs", "2", "--runs-dir", "again")
+        seconds = time.monotonic() - began
+        study = cls(command.folder / "runs", seconds)
+        assert tables(study.runs) == tables(command.folder / "again")
+        return study
+
+    def check(self, runs: Path, *, damaged: bool = False) -> None:
+        """Every run is there once, done, with the table of an undisturbed one, and nothing lies beside it.
+
+        Where files were `damaged`, they may lie there too, and a finished run's checkpoint may be gone.
+        """
+        expected, found = tables(self.runs), tables(runs)
+        changed = [run for run in expected.keys() | found.keys() if expected.get(run) != found.get(run)]
+        COUNTS.checked += len(expected)
+        COUNTS.lost += len(changed)
+        assert not changed, f"not as undisturbed: {sorted(changed)}"
+        for folder in sorted(runs.glob("torture/*/")):
+            names = {path.name for path in folder.iterdir()} | {".lock"}  # which there is not where flock is not
+            if damaged:
+                names = {name for name in names if ".damaged" not in name} | {"checkpoint.pt"}
+            assert names == FILES, f"{folder} holds {sorted(names)}"
+            assert json.loads((folder / "run.json").read_text())["status"] == "done"
+        beside = {path.name for path in (runs / "torture").iterdir() if not path.is_dir()}
+        assert "study.json" in beside and not [name for name in beside if name.endswith(".tmp")]
+
+
+def tables(runs: Path) -> dict[str, list[list[bytes]]]:
+    """The cells of every epochs.csv but those of `seconds`, by the run's folder name."""
+    return {path.parent.name: table(path) for path in sorted(runs.glob("torture/*/epochs.csv"))}
+
+
+def table(path: Path) -> list[list[bytes]]:
+    """The cells between line ends; what stands after the last one is one too, empty in a whole file."""
+    lines = [line.split(b",") for line in path.read_bytes().split(b"\n")]
+    if b"seconds" in lines[0]:
+        column = lines[0].index(b"seconds")
+        for line in lines:
+            del line[column : column + 1]
+    return lines
+
+
+def ask(command: Command, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command's answer, whichever of the documented exit codes it has."""
+    done = subprocess.run(
+        [DROPEXP, *arguments],
+        cwd=command.folder,
+        env=command.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+    assert "Traceback" not in done.stderr and done.returncode in (0, 1, 2, 3, 5), f"{done.returncode}: {done.stderr}"
+    return done
+
+
+def start(command: Command, *arguments: str, prefix: Sequence[str] = (), **torture: Any) -> subprocess.Popen[str]:
+    """The command in a process group of its own, with what it is to be tortured by; `talk` has its stderr."""
+    with (command.folder / "talk.txt").open("a") as file:
+        return subprocess.Popen(
+            [*prefix, DROPEXP, *arguments],
+            cwd=command.folder,
+            env=command.environment | {"TORTURE": json.dumps(torture)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=file,
+            process_group=0,
+            text=True,
+        )
+
+
+def talk(command: Command) -> str:
+    """What the commands that were started have said since this was last asked; a traceback is never part of it."""
+    file = command.folder / "talk.txt"
+    said = file.read_text()
+    file.unlink()
+    assert "Traceback" not in said, said
+    return said
+
+
+def wait_until_gone(process: subprocess.Popen[str]) -> None:
+    """Wait for the command and every process that it has started."""
+    process.wait(TIMEOUT)
+    deadline = time.monotonic() + 60
+    while left := members(process.pid):
+        assert time.monotonic() < deadline, f"left behind: {left}"
+        time.sleep(0.02)
+
+
+def members(group: int) -> list[int]:
+    """The living processes of a group."""
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            try:
+                stat = (Path(entry.path) / "stat").read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            state, _, its_group = stat.rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state not in "ZX":
+                found.append(int(entry.name))
+    return found
+
+
+def workers(process: subprocess.Popen[str]) -> list[int]:
+    """The command's worker processes."""
+    found = []
+    for pid in members(process.pid):
+        try:
+            if b"spawn_main" in (Path("/proc") / str(pid) / "cmdline").read_bytes():
+                found.append(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
