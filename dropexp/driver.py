@@ -59,12 +59,13 @@ class _Driver:
 
         self.ray: Any = ray
         self.tasks, self.plan, self.jobs = tasks, plan, jobs
+        self.resource = "GPU" if kind(plan.device) == "cuda" else "CPU"
         self.waiting = deque(stacks)
         self.chunks: dict[Any, _Chunk] = {}  # by the stream of their news, the one read last at the end
         self.holds: dict[int, ExitStack] = {}  # the locks of the runs that were sent
         self.epochs: Counter[int] = Counter()  # that have been told
         self.deaths: Counter[int] = Counter()  # since the last epoch
-        self.refused: set[str] = set()  # nodes
+        self.refused: dict[str, str] = {}  # nodes, and why
         images = any(task.has_images for task in tasks) and plan.data_root
         packed = ray.put(fetch.packed(images)) if images else None
         plugins = tuple((file.name, digest, file.read_bytes()) for file, digest in plan.plugins)
@@ -115,9 +116,10 @@ class _Driver:
 
     def _slots(self) -> int:
         """How many chunks can train at a time, on the nodes that there are just now and that did not refuse."""
-        cuda = kind(self.plan.device) == "cuda"
-        slots = int(amount("GPU", self.refused) * ALONE if cuda else amount("CPU", self.refused))
-        return max(1, slots if cuda or self.jobs is None else min(slots, self.jobs))
+        there = amount(self.resource, self.refused)
+        if self.resource == "GPU":
+            return max(1, int(there * ALONE))
+        return max(1, int(there) if self.jobs is None else min(int(there), self.jobs))
 
     def _next_stacks(self, slots: int) -> list[list[int]]:
         """What is sent next: one stack, or several runs that train one after the other."""
@@ -129,7 +131,7 @@ class _Driver:
 
     def _gpus(self, stacks: list[list[int]]) -> float:
         """What a chunk takes of a GPU: a stack fills it."""
-        if kind(self.plan.device) != "cuda":
+        if self.resource == "CPU":
             return 0
         return 1 if max(map(len, stacks)) > 1 else 1 / min(self.jobs or ALONE, ALONE)
 
@@ -164,6 +166,8 @@ class _Driver:
     def _receive(self) -> Generator[Event]:
         """What the next chunk tells, if one tells anything within a second."""
         ready, _ = self.ray.wait(list(self.chunks), num_returns=1, timeout=1)
+        if self.refused and not ready and not amount(self.resource, self.refused):
+            raise ClusterError(f"no node of the cluster can train: {'; '.join(self.refused.values())}")
         for stream in ready:
             chunk = self.chunks.pop(stream)
             try:
@@ -173,11 +177,11 @@ class _Driver:
             except self.ray.exceptions.RayError as error:
                 yield from self._again(stream, chunk, error)
                 continue
-            self.chunks[stream] = chunk
             if isinstance(news, News):
+                self.chunks[stream] = chunk  # as the last: all get their turn
                 yield from self._keep(news, chunk)
             else:
-                yield from self._elsewhere(stream, *news)
+                yield from self._elsewhere(chunk, *news)
 
     def _keep(self, news: News, chunk: _Chunk) -> Generator[Event]:
         """Write what has changed, then tell what has happened. Of a run that has been told to its end nothing is."""
@@ -220,15 +224,11 @@ class _Driver:
             yield Event(place, status="failed", why=why)
         self._put_back(chunk)
 
-    def _elsewhere(self, stream: Any, name: str, why: str) -> Generator[Event]:
-        """A node refuses: it gets no more, others get what it was sent. Raises `ClusterError` if it was the last."""
-        chunk = self.chunks.pop(stream)
+    def _elsewhere(self, chunk: _Chunk, name: str, why: str) -> Generator[Event]:
+        """A node refuses: it gets no more, and others get what it was sent."""
         if name not in self.refused:
-            self.refused.add(name)
-            if not amount("GPU" if kind(self.plan.device) == "cuda" else "CPU", self.refused):
-                raise ClusterError(f"no node of the cluster can train: {why}")
-            place = chunk.stacks[0][0]
-            yield Event(place, why=f"{why}; this node is left out")
+            self.refused[name] = why
+            yield Event(chunk.stacks[0][0], why=f"{why}; this node is left out")
         self._put_back(chunk)
 
     def _put_back(self, chunk: _Chunk) -> None:

@@ -25,7 +25,7 @@ def main() -> None:
                 cluster.remove_node(nodes[asked["kill"]], allow_graceful=False)
             print(json.dumps({"address": cluster.address, "nodes": len(nodes)}), flush=True)
     finally:
-        cluster.shutdown()
+        cluster.shutdown()  # type: ignore[no-untyped-call]  # Ray has types for a part of itself
 
 
 if __name__ == "__main__":
