@@ -62,6 +62,7 @@ def _explained(error: Exception) -> tuple[str, int]:
         ("dropexp.baselines", "ComparisonError"): USAGE,
         ("dropexp.charts", "ChartError"): USAGE,
         ("dropexp.plugins", "PluginError"): USAGE,
+        ("dropexp.cluster", "ClusterError"): USAGE,
         ("dropexp.export", "ExportError"): FAILED,
         ("dropexp.fetch", "DataError"): NO_DATA,
         ("dropexp.history", "NoRuns"): NO_RUNS,

@@ -10,7 +10,7 @@ import atexit
 import gc
 import shlex
 import sys
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,11 +79,15 @@ def train(
     keep_going: Annotated[
         bool, typer.Option("--keep-going/--fail-fast", help="Whether the rest goes on when a run fails.")
     ] = True,
+    ray: Annotated[
+        str | None, typer.Option(metavar="auto|ADDRESS", help="Train on a Ray cluster; --jobs are on each GPU there.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train what is missing: done runs are skipped, interrupted ones go on."""
+    from dropexp import cluster
     from dropexp import device as devices
-    from dropexp.execute import default_jobs, execute
+    from dropexp.execute import execute
     from dropexp.plugins import files_of, load_plugin
     from dropexp.runs import FINISHED, default_runs_dir
     from dropexp.studyfile import write_study
@@ -94,8 +98,8 @@ def train(
         load_plugin(file)
     studies = _load_configs(config, settings or [], seeds)
     runs_dir = runs_dir or default_runs_dir()
-    with going_on():
-        device = devices.resolve(device)
+    with going_on(), nullcontext() if ray is None else cluster.connected(ray):
+        device = devices.resolve(device) if ray is None else cluster.resolve(device)
         tasks = tasks_of(studies, runs_dir, device)
         if dry_run:
             for task in tasks:
@@ -111,8 +115,8 @@ def train(
             from dropexp.progress import watching
 
             root = _data_root(data_dir, data_url, quiet) if any(task.has_images for task in todo) else None
-            plan = Plan(root, device, force, files_of(task.planned.config.variant for task in todo))
-            running = execute(todo, plan, jobs or default_jobs(device))
+            files = files_of(task.planned.config.variant for task in todo)
+            running = execute(todo, Plan(root, device, force, files, on_ray=ray is not None), jobs)
             with watching(todo, quiet) as watcher, closing(running) as events:
                 for event in events:
                     watcher.tell(event)

@@ -1,4 +1,4 @@
-"""Many runs: in this process on all its cores, on a GPU side by side, or in worker processes of one thread each.
+"""Many runs: in this process on all its cores, on a GPU side by side, in worker processes, or on a Ray cluster.
 
 All ways yield the same events; on a CPU they train to the same numbers. A parent of workers imports no torch.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 
 from dropexp.device import kind
+from dropexp.driver import on_ray
 from dropexp.provenance import cores
 from dropexp.trainer import Event, Plan, Task, Trainer
 from dropexp.variants import shape
@@ -21,12 +22,16 @@ def default_jobs(device: str) -> int:
     return {"cpu": cores(), "cuda": STACK}.get(kind(device), 1)
 
 
-def execute(tasks: Sequence[Task], plan: Plan, jobs: int) -> Generator[Event]:
+def execute(tasks: Sequence[Task], plan: Plan, jobs: int | None = None) -> Generator[Event]:
     """Train the tasks, at most `jobs` at a time, on a GPU in one process, and yield what happens.
 
-    Raises `DataError`, `PluginError`. Closing the generator or KeyboardInterrupt marks what is being trained as
-    interrupted.
+    On Ray `jobs` is how many train at a time on each GPU, or on all processors together; None is as many as there are.
+    Raises `DataError`, `PluginError`, `ClusterError`. Closing the generator or KeyboardInterrupt marks what is being
+    trained as interrupted.
     """
+    if plan.on_ray:
+        return on_ray(tasks, plan, _stacks(tasks, plan, jobs or STACK), jobs)
+    jobs = jobs or default_jobs(plan.device)
     workers = min(jobs, len(tasks))
     return in_workers(tasks, plan, workers) if workers > 1 and not plan.stacked else _here(tasks, plan, jobs)
 

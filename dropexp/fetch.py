@@ -142,6 +142,29 @@ def fetch(
     )
 
 
+def keep(packed: Mapping[str, bytes], checksums: Mapping[str, str] = CHECKSUMS) -> Path:
+    """Puts files that came another way, packed, by name, in the cache and returns it, as `fetch` does.
+
+    Raises DataError if one is not right, OSError if the cache cannot be written.
+    """
+    raw = cache_dir() / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True, exist_ok=True)
+    for name, sha256 in checksums.items():
+        place = raw / f"{name}.gz"
+        if _fault(place, sha256):
+            _put(packed[name], place, sha256)
+    return cache_dir()
+
+
+def packed(root: Path, checksums: Mapping[str, str] = CHECKSUMS) -> dict[str, bytes]:
+    """The files under `root` by name, packed."""
+    sources = {name: source(root, name) for name in checksums}
+    return {
+        name: path.read_bytes() if path.suffix == ".gz" else gzip.compress(path.read_bytes(), 1, mtime=0)
+        for name, path in sources.items()
+    }
+
+
 @contextmanager
 def scratch_dir() -> Iterator[str]:
     """A folder for the length of a `with`, in the cache, or with the system's if that cannot be written."""
@@ -201,7 +224,7 @@ def _download(mirror: str, file: str, md5: str, progress: Progress | None, timeo
     return content
 
 
-def _put(content: bytearray, place: Path, sha256: str) -> None:
+def _put(content: bytes | bytearray, place: Path, sha256: str) -> None:
     with scratch_dir() as scratch:
         part = Path(scratch) / place.name
         part.write_bytes(content)

@@ -82,8 +82,8 @@ class _Lines:
         if event.row:
             epoch = f"epoch {event.row['epoch']}/{run.config.epochs}"
             line = f"{name}  {epoch}  {figures(event.row)}  {event.row['seconds']:.2f} s"
-        elif event.status not in (None, "done"):
-            line = f"{name}  {event.status}: {event.why}"
+        elif event.why:
+            line = f"{name}  {event.status or 'put back'}: {event.why}"
         else:
             return
         print(f"[{self.ended + (event.status is None)}/{len(self.tasks)}] {line}", file=sys.stderr, flush=True)
@@ -121,8 +121,9 @@ class _Bars:
             self.ended += 1
             self.epochs[event.task] = run.config.epochs
             self.progress.remove_task(self.bars.pop(event.task))
-            if event.status != "done":
-                self.progress.console.print(f"{run.name}/{run.cell}: {event.status}: {event.why}", markup=False)
+        if event.why:
+            told = f"{run.name}/{run.cell}: {event.status or 'put back'}: {event.why}"
+            self.progress.console.print(told, markup=False)
         done = sum(self.epochs.values())
         self.progress.update(self.study, completed=done, note=f"{self.ended} of {len(self.tasks)} runs done")
 

@@ -16,16 +16,17 @@ from typing import Any
 def provenance() -> dict[str, Any]:
     """Versions, system, processor, and the commit of a source checkout; nothing here imports torch."""
     return {
-        "dropexp": _version("dropexp"),
+        "dropexp": version_of("dropexp"),
         "python": platform.python_version(),
-        "torch": _version("torch"),
+        "torch": version_of("torch"),
         "platform": platform.platform(),
         "cpu": _cpu(),
         **_git(Path(__file__).parent),
     }
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """The version that is installed, None if none is."""
     try:
         return version(package)
     except PackageNotFoundError:

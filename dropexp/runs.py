@@ -243,11 +243,9 @@ def read_json_file(path: Path) -> dict[str, Any] | None:
     return content
 
 
-def locate(runs_dir: Path, name: str, cell: str, digest: str) -> RunFolder:
-    """The folder of the run with this hash, whatever readable cell it was given when it was first trained."""
-    study = runs_dir / name
-    found = sorted(study.glob(f"*-{digest}")) if study.is_dir() else []
-    return RunFolder(found[0] if found else study / f"{cell}-{digest}")
+def by_hash(study: Path) -> dict[str, RunFolder]:
+    """The runs of a study by the hash that their folders' names end with, whatever readable cell they begin with."""
+    return {path.name.rpartition("-")[2]: RunFolder(path) for path in reversed(_folders(study))}
 
 
 def folders(paths_or_names: Iterable[str], runs_dir: Path) -> list[RunFolder]:

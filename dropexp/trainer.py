@@ -44,6 +44,7 @@ class Plan:
     force: bool = False
     plugins: tuple[tuple[Path, str], ...] = ()  # files that worker processes load too, and their texts' digests
     stacks: bool | None = None  # whether runs of equal shape train side by side; None: on a CUDA device
+    on_ray: bool = False  # whether the Ray cluster that is connected trains them
 
     @property
     def stacked(self) -> bool:
@@ -52,7 +53,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Event:
-    """A task began (nothing else), met what is noted, grew by a row, or ended with a status of run.json or "busy"."""
+    """A task began (nothing else), met what is noted, grew by a row, or ended with a status of run.json or "busy".
+
+    One that is put back, to begin elsewhere, has a why and no status.
+    """
 
     task: int  # its place in the list of tasks
     row: Row | None = None

@@ -10,7 +10,7 @@ from pathlib import Path
 from dropexp import device as devices
 from dropexp import fetch, plugins
 from dropexp.execute import default_jobs, execute
-from dropexp.runs import FINISHED, Row, default_runs_dir, locate
+from dropexp.runs import FINISHED, Row, RunFolder, by_hash, default_runs_dir
 from dropexp.study import Study, load_config
 from dropexp.studyfile import write_study
 from dropexp.trainer import Plan, Task
@@ -20,8 +20,10 @@ def tasks_of(studies: Iterable[Study], runs_dir: Path, device: str) -> list[Task
     """Every run of the studies with its folder, each once; `device` is a resolved one."""
     tasks: dict[Path, Task] = {}
     for study in studies:
+        there = by_hash(runs_dir / study.name)  # listed once: a study may have a hundred thousand
         for run in study.runs:
-            folder = locate(runs_dir, run.name, run.cell, run.digest(devices.kind(device)))
+            digest = run.digest(devices.kind(device))
+            folder = there.get(digest) or RunFolder(runs_dir / run.name / f"{run.cell}-{digest}")
             tasks.setdefault(folder.path, Task(run, folder))
     return list(tasks.values())
 

@@ -122,7 +122,13 @@ def _died(worker: _Worker, tasks: Sequence[Task], killed: list[int] | None) -> E
 
 def _mark(folder: RunFolder, status: str, why: str | None) -> None:
     """Say in run.json how a run ended whose worker could not."""
-    with suppress(Exception), folder.lock():  # it may have ended before there was a run.json
+    with suppress(Exception), folder.lock():
+        mark_held(folder, status, why)
+
+
+def mark_held(folder: RunFolder, status: str, why: str | None) -> None:
+    """The same of a run that this process holds; it may have ended before there was a run.json."""
+    with suppress(Exception):
         rows = folder.read_rows()
         ended = {"status": status, "why": why, "rows": len(rows), "last": rows[-1] if rows else None}
         if folder.read_info()["status"] in ("running", "interrupted"):

@@ -24,8 +24,8 @@ from dropexp.runs import (
     NewerRun,
     RunError,
     RunFolder,
+    by_hash,
     folders,
-    locate,
     study_names,
 )
 from dropexp.studyfile import read_study, write_study
@@ -393,15 +393,12 @@ def test_locking_makes_the_folder(tmp_path: Path) -> None:
 
 def test_a_run_is_found_by_its_hash_whatever_its_cell(tmp_path: Path) -> None:
     there = make_run(tmp_path / "study" / "arm=old,seed=0-0123abcd")
-    assert locate(tmp_path, "study", "variant=nn,seed=0", "0123abcd") == there
-    absent = locate(tmp_path, "study", "variant=nn,seed=0", "ffffffff")
-    assert absent.path == tmp_path / "study" / "variant=nn,seed=0-ffffffff"
-    assert not absent.path.exists()
+    make_run(tmp_path / "other" / "seed=0-89abcdef")
+    assert by_hash(tmp_path / "study") == {"0123abcd": there}
 
 
-def test_runs_of_another_study_are_not_found(tmp_path: Path) -> None:
-    make_run(tmp_path / "other" / "seed=0-0123abcd")
-    assert locate(tmp_path, "study", "seed=0", "0123abcd").path == tmp_path / "study" / "seed=0-0123abcd"
+def test_a_study_that_is_not_there_has_no_runs(tmp_path: Path) -> None:
+    assert by_hash(tmp_path / "study") == {}
 
 
 @pytest.fixture

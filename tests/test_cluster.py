@@ -1,0 +1,273 @@
+"""Training on a Ray cluster, for real: nodes on this machine, studies that lose nodes and drivers, and their tables."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from command import Command
+
+from dropexp import node
+from dropexp.config import Config
+from dropexp.driver import _write
+from dropexp.experiment import train_run
+from dropexp.node import Parcel, Shared
+from dropexp.runs import FINISHED, RunFolder
+from dropexp.study import PlannedRun
+from dropexp.trainer import Plan
+
+ROOT = Path(__file__).parent.parent
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # or Ray takes this machine's other address
+EXAMPLE = ROOT / "examples" / "uniform_noise.py"
+
+SMALL = "train_size: 500\nhidden: [16, 16]\nepochs: 3\nmatrix: {variant: [none, nn, scratch, uniform], seed: [0, 1]}\n"
+LONG = "train_size: 500\nhidden: [8]\ndrop_probs: [0.5]\nepochs: 150\nmatrix: {variant: [scratch, nn], seed: [0, 1]}\n"
+DRAWN = "task: linear-regression\nlr: 0.003\nbatch_size: 5\nepochs: 20\nmatrix: {variant: [scratch, nn], seed: 0..3}\n"
+
+
+class Nodes:
+    """Nodes of a cluster on this machine, each with a cache of its own and no data."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.address = ""
+        self.count = 0
+        environment = {key: value for key, value in os.environ.items() if key != "DROPEXP_DATA"}
+        self.process = subprocess.Popen(
+            [sys.executable, ROOT / "tests" / "ray_nodes.py"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment | LOOPBACK | {"RAY_USAGE_STATS_ENABLED": "0"},
+            cwd=folder,
+        )
+
+    def start(self, package: Path = ROOT) -> int:
+        """Start a node that imports this package; returns its number."""
+        self._ask({"start": {"PYTHONPATH": str(package), "XDG_CACHE_HOME": str(self.cache(self.count))}})
+        self.count += 1
+        return self.count - 1
+
+    def kill(self, number: int) -> None:
+        self._ask({"kill": number})
+
+    def cache(self, number: int) -> Path:
+        return self.folder / f"cache-{number}"
+
+    def end(self) -> None:
+        with self.process as process:
+            assert process.stdin is not None
+            process.stdin.close()
+
+    def _ask(self, what: dict[str, Any]) -> None:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        print(json.dumps(what), file=self.process.stdin, flush=True)
+        self.address = json.loads(self.process.stdout.readline())["address"]
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    """Two nodes of this package."""
+    started = Nodes(tmp_path_factory.mktemp("nodes"))
+    try:
+        started.start()
+        started.start()
+        yield started
+    finally:
+        started.end()
+
+
+@pytest.fixture
+def remote(command: Command, nodes: Nodes) -> Command:
+    """The command, where it finds the cluster."""
+    command.environment |= LOOPBACK
+    return command
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, real_root: Path) -> dict[str, list[list[str]]]:
+    """What LONG gives without Ray."""
+    here = Command(tmp_path_factory.mktemp("here"), os.environ | {"DROPEXP_DATA": str(real_root.resolve())})
+    here("train", "-c", here.write("long.yaml", LONG), "--jobs", "2", "-q")
+    return here.tables()
+
+
+def another_version(folder: Path) -> Path:
+    """A folder with a package that differs by a comment."""
+    shutil.copytree(ROOT / "dropexp", folder / "dropexp", ignore=shutil.ignore_patterns("__pycache__"))
+    with open(folder / "dropexp" / "fit.py", "a", encoding="utf-8") as file:
+        file.write("# changed\n")
+    return folder
+
+
+def test_two_nodes_write_the_tables_that_one_process_writes(remote: Command, nodes: Nodes) -> None:
+    config = remote.write("small.yaml", SMALL)
+    here = Command(remote.folder / "here", remote.environment)
+    here.folder.mkdir()
+    here("train", "-c", str(remote.folder / config), "--plugin", str(EXAMPLE), "--jobs", "1", "-q")
+    done = remote("train", "-c", config, "--plugin", str(EXAMPLE), "--ray", nodes.address)
+    assert "8 runs: 8 trained now" in done.stderr and not done.stdout
+    assert all(line.startswith(("[", "8 runs:", "next:")) for line in done.stderr.splitlines())  # Ray says nothing
+    assert len(remote.tables()) == 8 and remote.tables() == here.tables()
+    for number in (0, 1):  # each trained, with the data that it was sent
+        assert len(list(nodes.cache(number).glob("dropexp/decoded-*[0-9a-f]"))) == 1
+    for folder in remote.folder.glob("runs/small/*"):
+        assert {path.name for path in folder.iterdir()} == {*node.FILES, ".lock"}
+        assert RunFolder(folder).read_info()["provenance"]["threads"] == 1
+    again = remote("train", "-c", config, "--plugin", str(EXAMPLE), "--ray", nodes.address)
+    assert "8 runs: 0 trained now, 8 before" in again.stderr
+
+
+def test_a_node_that_dies_takes_nothing_with_it(
+    remote: Command, nodes: Nodes, undisturbed: dict[str, list[list[str]]]
+) -> None:
+    doomed = nodes.start()
+    process = remote.start("train", "-c", remote.write("long.yaml", LONG), "--ray", nodes.address)
+    while len(remote.tables_so_far()) < 3:  # all three nodes are at work
+        remote.wait_for_rows(sum(len(table) for table in remote.tables_so_far()), process)
+    nodes.kill(doomed)
+    _, told = process.communicate(timeout=180)
+    assert process.returncode == 0, told
+    assert "put back: its worker or node ended" in told and "Traceback" not in told
+    assert remote.tables() == undisturbed
+    epochs = [
+        line.split("  ")[0].split("] ")[1] + line.split("  ")[1] for line in told.splitlines() if "  epoch " in line
+    ]
+    assert len(epochs) == len(set(epochs)) == 4 * 150  # each is told once
+
+
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGINT"])
+def test_the_same_command_goes_on_where_its_driver_was_stopped(
+    how: str, remote: Command, nodes: Nodes, undisturbed: dict[str, list[list[str]]]
+) -> None:
+    words = ("train", "-c", remote.write("long.yaml", LONG), "--ray", nodes.address)
+    process = remote.start(*words)
+    remote.wait_for_rows(10, process)
+    process.send_signal(signal.Signals[how])
+    _, told = process.communicate(timeout=180)
+    assert process.returncode == (130 if how == "SIGINT" else -signal.SIGKILL)
+    states = [RunFolder(folder).status() for folder in remote.folder.glob("runs/long/*")]
+    assert "interrupted" in states and set(states) <= {"interrupted", "missing", "done"}
+    if how == "SIGINT":
+        assert "to go on: dropexp train" in told
+    again = remote(*words)
+    assert len([line for line in again.stderr.splitlines() if "  epoch " in line]) < 4 * 150
+    assert remote.tables() == undisturbed
+
+
+def test_a_node_with_another_version_is_named_and_left_out(remote: Command, nodes: Nodes, tmp_path: Path) -> None:
+    other = nodes.start(another_version(tmp_path / "other"))
+    try:
+        done = remote("train", "-c", remote.write("drawn.yaml", DRAWN), "--ray", nodes.address)
+        (told,) = [line for line in done.stderr.splitlines() if "this node is left out" in line]
+        versions = {
+            word for word in told.replace(")", " ").split() if len(word) == 8 and set(word) <= set("0123456789abcdef")
+        }
+        assert "install the same" in told and str(tmp_path / "other") in told and len(versions) == 2
+        assert "8 runs: 8 trained now" in done.stderr
+        remote.environment["PYTHONPATH"] = str(tmp_path / "other")  # now most of the cluster differs
+        done = remote("train", "-c", "drawn.yaml", "--force", "--ray", nodes.address)
+        assert done.stderr.count("this node is left out") <= 2 and "8 runs: 8 trained now" in done.stderr
+    finally:
+        nodes.kill(other)
+    done = remote("train", "-c", "drawn.yaml", "--force", "--ray", nodes.address, code=2)
+    assert "no node of the cluster can train" in done.stderr and "install the same" in done.stderr
+
+
+def test_the_driver_imports_no_torch(remote: Command, nodes: Nodes) -> None:
+    remote.write("drawn.yaml", DRAWN)
+    script = remote.write(
+        "run.py", "import sys\nfrom dropexp.cli import main\ntry: main()\nfinally: print('torch' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script, "train", "-c", "drawn.yaml", "--ray", nodes.address, "-q"],
+        cwd=remote.folder, env=remote.environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "False" and not done.stderr
+    assert len(remote.tables()) == 8
+
+
+def test_without_ray_the_command_says_how_to_get_it(command: Command) -> None:
+    hidden = command.folder / "hidden"
+    hidden.mkdir()
+    (hidden / "ray.py").write_text("raise ImportError('No module named ray')\n")
+    command.environment["PYTHONPATH"] = f"{hidden}{os.pathsep}{ROOT}"
+    done = command("train", "-c", command.write("drawn.yaml", DRAWN), "--ray", "auto", code=2)
+    assert "pip install 'dropexp[ray]'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "why"), [("127.0.0.1:{port}", "no Ray cluster at"), ("ray://127.0.0.1:10001", "is no address")]
+)
+def test_where_no_cluster_is_the_command_says_so(address: str, why: str, command: Command) -> None:
+    with socket.socket() as taken:  # a port that nobody listens at
+        taken.bind(("127.0.0.1", 0))
+        address = address.format(port=taken.getsockname()[1])
+        done = command("train", "-c", command.write("drawn.yaml", DRAWN), "--ray", address, code=2)
+    assert why in done.stderr
+    assert not list(command.folder.glob("runs/*"))
+
+
+def test_wherever_the_writing_is_cut_short_the_run_goes_on(tmp_path: Path, one_thread: None) -> None:
+    keys = {"task": "linear-regression", "variant": "scratch", "lr": 0.003, "batch_size": 5, "epochs": 6}
+    run = PlannedRun("drawn", None, "cell", Config.model_validate(keys))
+    whole = RunFolder(tmp_path / "whole")
+    list(train_run(run, whole, None, torch.device("cpu")))
+    told = list(node.train(Shared(Plan(None)), [[Parcel(0, run, {})]], pace=0.0))
+    assert [event.status for news in told for event in news.events][-1] == "done"
+    steps = [{name: content} for news in told for files in news.files.values() for name, content in files.items()]
+    assert len(steps) > 10
+    for count in range(len(steps) + 1):
+        folder = RunFolder(tmp_path / str(count))
+        folder.path.mkdir()
+        for step in steps[:count]:
+            _write(folder, step)
+        assert (folder.status() in FINISHED) == (count == len(steps))
+        list(train_run(run, folder, None, torch.device("cpu")))
+        kept, expected = ([{**row, "seconds": 0} for row in one.read_rows()] for one in (folder, whole))
+        assert kept == expected
+
+
+def test_a_run_goes_on_from_what_is_sent_and_what_does_not_count_is_taken_back(
+    tmp_path: Path, one_thread: None
+) -> None:
+    keys = {"task": "linear-regression", "variant": "scratch", "lr": 0.003, "batch_size": 5, "epochs": 6}
+    run = PlannedRun("drawn", None, "cell", Config.model_validate(keys))
+    half = RunFolder(tmp_path / "half")
+    rows = train_run(run, half, None, torch.device("cpu"))
+    next(rows), next(rows)
+    rows.close()
+    files = {name: (half.path / name).read_bytes() for name in node.FILES}
+    going_on = [event.row["epoch"] for news in node.train(Shared(Plan(None)), [[Parcel(0, run, files)]], 0.0)
+                for event in news.events if event.row]  # fmt: skip
+    assert going_on[0] > 1 and going_on[-1] == 6
+    damaged = files | {"checkpoint.pt": b"damaged"}
+    first = next(news for news in node.train(Shared(Plan(None)), [[Parcel(0, run, damaged)]], 0.0) if news.files)
+    assert first.events[0].row is not None and first.events[0].row["epoch"] == 1
+    assert first.files[0]["epochs.csv"] is not None and first.files[0]["epochs.csv"].count(b"\n") == 2
+
+
+def test_runs_of_one_shape_train_as_a_stack_where_they_are_sent_as_one(
+    real_root: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+) -> None:
+    monkeypatch.setenv("DROPEXP_DATA", str(real_root.resolve()))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(shared_cache))
+    keys = {"variant": "scratch", "train_size": 500, "hidden": [16, 16], "epochs": 2}
+    runs = [PlannedRun("s", None, f"{seed}", Config.model_validate(keys | {"seed": seed})) for seed in (0, 1)]
+    here = Shared(Plan(real_root, stacks=True), packed=object())  # which nobody asks for where the data is
+    told = list(node.train(here, [[Parcel(5, runs[0], {}), Parcel(7, runs[1], {})]], pace=0.0))
+    assert {event.task: event.status for news in told for event in news.events} == {5: "done", 7: "done"}
+    for place in (5, 7):
+        last = [news.files[place]["run.json"] for news in told if news.files.get(place, {}).get("run.json")][-1]
+        assert last is not None and json.loads(last)["provenance"]["stack"] == 2
