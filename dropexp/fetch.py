@@ -220,6 +220,8 @@ def _fault(path: Path, sha256: str, copy: Path | None = None) -> str | None:
 def _unpacked(path: Path) -> Iterator[bytes]:
     size = 0
     try:
+        if path.stat().st_size > LARGEST:
+            raise DataError(f"it holds more than {LARGEST:,} bytes, as none of the files does")
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             while piece := file.read(_PIECE):
                 size += len(piece)

@@ -20,9 +20,10 @@ from markupsafe import Markup
 
 from dropexp import charts, drawing, tables
 from dropexp.comparison import Comparison
-from dropexp.configfile import NAME, NAME_BYTES
 from dropexp.metrics import MARGIN, usual
-from dropexp.runs import RunFolder, read_study, write_whole
+from dropexp.names import is_name
+from dropexp.published import said_of
+from dropexp.runs import RunFolder, write_whole
 from dropexp.tables import Table
 
 UNKNOWN = "unknown"
@@ -218,7 +219,7 @@ def _recipe(study: str, runs: list[_Run]) -> tuple[str, str, int]:
         "arms": {name: {key: arm[key] for key in arm if key not in shared} for name, arm in arms.items()},
         "matrix": {"seed": _seeds(seeds)},
     }
-    if published := read_study(runs[0].folder).get("published"):
+    if published := said_of(runs[0].folder, []):
         named = published.get("arm") or list(names.values())
         named = {named} if isinstance(named, str) else set(named)
         if here := [names[run.arm] for run in runs if named & {names[run.arm], run.info["arm"], run.config["variant"]}]:
@@ -230,7 +231,7 @@ def _recipe(study: str, runs: list[_Run]) -> tuple[str, str, int]:
 
 
 def _arm_name(label: str, number: int) -> str:
-    return label if NAME.match(label) and len(label.encode()) <= NAME_BYTES else f"arm-{number}"
+    return label if is_name(label) else f"arm-{number}"
 
 
 def _commands(comparison: Comparison, runs: list[_Run], studies: list[str]) -> list[str]:
