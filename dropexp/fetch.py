@@ -163,7 +163,8 @@ def _download(mirror: str, file: str, md5: str, progress: Progress | None, timeo
 
     content = bytearray()
     try:
-        with urllib.request.urlopen(f"{mirror.rstrip('/')}/{file}", timeout=timeout) as answer:
+        address = f"{mirror.rstrip('/')}/{file}"  # http, https or file, as `fetch` has made sure
+        with urllib.request.urlopen(address, timeout=timeout) as answer:  # nosec B310
             total = int(answer.headers.get("Content-Length") or 0)
             while len(content) <= LARGEST and (piece := answer.read(_PIECE)):
                 content += piece

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inputs import texts, words
 
-COMMANDS = ["train", "compare", "report", "runs", "export", "claims", "data", "x"]
+COMMANDS = ["train", "compare", "report", "runs", "export", "data", "x"]
 options = st.sampled_from(["-c", "-o", "--set", "--seeds", "--device", "--jobs", "--runs-dir", "--plugin", "--by",
                            "--help", "--format", "--to", "--plot", "--margin", "--dry-run", "-q", "x"])  # fmt: skip
 
