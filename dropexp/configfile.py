@@ -194,7 +194,9 @@ class ConfigFile:
         for arm, keys in given.items():
             self._check_name("arm", arm, ("arms", arm))
             if not isinstance(keys, dict):
-                self.wrong(("arms", arm), f"arms.{arm} = {_shown(keys)} is not of the form {{key: value, …}}")
+                self.wrong(
+                    ("arms", arm), f"{_dotted(('arms', arm))} = {_shown(keys)} is not of the form {{key: value, …}}"
+                )
                 continue
             arms[arm] = {}
             for key, value in keys.items():
@@ -246,7 +248,11 @@ def _whole(text: str) -> int | str:
 
 
 def _dotted(path: yamlfile.Path) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+    """As in arms.wide.hidden[1]; what is no name is quoted, so that a message stays on its line."""
+    shown = (
+        f"[{part}]" if isinstance(part, int) else f".{part if names.is_name(part) else repr(part)}" for part in path
+    )
+    return "".join(shown).removeprefix(".")
 
 
 def _shown(value: Any) -> str:

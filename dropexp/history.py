@@ -136,7 +136,7 @@ def _wrong(info: dict[str, Any]) -> list[str]:
     config, last, origin = info["config"], info.get("last") or {}, info.get("provenance") or {}
     right = {
         "name": is_name(info["name"]),
-        "arm": info["arm"] is None or is_name(info["arm"]),
+        "arm": _is_plain(info["arm"], str | None),
         "why": isinstance(info["why"], str | None),
         "hash": re.fullmatch("[0-9a-f]{8}", info["hash"]) is not None,
         "config": _is_plain(config, dict),
@@ -157,7 +157,7 @@ def _is_whole(value: Any, least: int) -> bool:
     return type(value) is int and least <= value < 2**63
 
 
-def _is_plain(value: Any, kind: type[Any] = object) -> bool:
+def _is_plain(value: Any, kind: Any = object) -> bool:
     """Whether it is of this kind and made of numbers and of texts that can be shown and written."""
     if not isinstance(value, kind):
         return False

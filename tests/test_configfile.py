@@ -214,6 +214,13 @@ def test_of_very_many_problems_the_first_hundred_are_told(text: str) -> None:
     assert found[-1] == "study.yaml: these are 100 problems; there may be more"
 
 
+@pytest.mark.parametrize("keys", ["{lr: x}", "5"])
+def test_an_arm_of_several_lines_is_told_of_on_one(keys: str) -> None:
+    found = problems(f'variant: nn\narms: {{"a\\nb\\e[2J": {keys}}}\n')
+    assert [problem.startswith("study.yaml:2: ") for problem in found] == [True, True]
+    assert found[1].startswith(r"study.yaml:2: arms.'a\nb\x1b[2J'")
+
+
 @pytest.mark.parametrize("comments", [0, 1, 100])
 def test_what_is_wrong_with_options_comes_last(comments: int) -> None:
     comment = "# a comment\n" * comments

@@ -32,7 +32,7 @@ def said(notes: list[str], *parts: str) -> bool:
     [
         {"name": ".."},
         {"name": "a\0b"},
-        {"arm": "../x"},
+        {"arm": "\x1b[2J"},
         {"arm": 5},
         {"hash": "' OR ''='"},
         {"why": 5},

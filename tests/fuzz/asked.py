@@ -7,6 +7,7 @@ import io
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -81,6 +82,7 @@ class Place:
             redirect_stderr(err),
             _in_folder(self.cwd),
             _ends_if_it_hangs(),
+            _own_signals(),
             _watching(self.runs, self.cache, *(self.cwd / name for name in may_write)),
         ):
             try:
@@ -128,6 +130,17 @@ def _in_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.chdir(before)
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """The command takes SIGTERM and SIGHUP as an interrupt; these tests are to end by them."""
+    before = {name: signal.getsignal(name) for name in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
 
 
 @contextmanager

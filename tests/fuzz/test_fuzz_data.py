@@ -45,7 +45,7 @@ def test_any_bytes_in_the_files(content: bytes, ending: str) -> None:
     [
         (BOMB, ".gz"),
         (gzip.compress(BOMB), ".gz"),
-        (gzip.compress(b"") * 200_000, ".gz"),
+        (gzip.compress(b"") * 20_000, ".gz"),
         (b"\x1f\x8b\x08\x08" + bytes(6) + b"x" * 2_000_000, ".gz"),
         (b"\x1f\x8b\x08\x04" + bytes(6) + b"\xff\xff", ".gz"),
         (struct.pack(">4I", 0x803, 2**32 - 1, 2**32 - 1, 2**32 - 1), ""),
