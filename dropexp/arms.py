@@ -35,7 +35,7 @@ def load_runs(
     """
     runs = [run for run in keep(read_runs(paths_or_names, runs_dir), where or {}) if run.status != "twice"]
     labels = labels_of(runs)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": run.study,
             "arm": run.arm,
@@ -46,10 +46,11 @@ def load_runs(
             "path": str(run.folder.path),
             "epoch": run.epoch,
         }
-        | {key: value for key, value in run.config.items() if key not in ("name", "arm", "seed")}
-        | (run.figures or dict.fromkeys(METRICS, math.nan))
         for run in runs
     ]
+    for row, run in zip(rows, runs, strict=True):
+        row |= {key: value for key, value in run.config.items() if key not in row}
+        row |= run.figures or dict.fromkeys(METRICS, math.nan)
     return pd.DataFrame(rows).astype({"seed": "Int64", "epoch": "Int64"})
 
 
@@ -186,7 +187,7 @@ def epochs_of(curves: Curves) -> int:
 
 def _curves(run: Run) -> Curves:
     rows = run.rows()
-    if run.epoch is None or [row.get("epoch") for row in rows] != list(range(1, run.epoch + 1)):
+    if len(rows) != run.epoch or [row.get("epoch") for row in rows] != list(range(1, len(rows) + 1)):
         raise RunError(f"the table in {run.folder.path} has not the epochs 1 to {run.epoch}; train with --force")
     names = metrics_of(run.task, rows[0] if rows else ())
     curves = {name: np.array([number(row.get(name)) for row in rows]) for name in names}

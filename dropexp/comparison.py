@@ -192,9 +192,9 @@ def _unknown(arm: Arm, metric: str) -> list[int]:
 
 
 def _moment(at: str | int) -> str:
-    if str(at) in AT or (str(at).isdecimal() and int(at) > 0):
+    if str(at) in AT or (str(at).isdecimal() and len(str(at)) < 20 and int(at) > 0):
         return str(at)
-    raise ComparisonError(f"no epoch {at!r}; it is {', '.join(AT)} or a number from 1")
+    raise ComparisonError(f"no epoch {at!r:.40}; it is {', '.join(AT)} or a number from 1")
 
 
 def _what(metric: Metric, at: str, arms: list[Arm]) -> str:

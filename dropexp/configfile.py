@@ -6,24 +6,20 @@ import difflib
 import itertools
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from dropexp import yamlfile
+from dropexp import names, yamlfile
 from dropexp.config import Config
 from dropexp.variants import VARIANTS
 from dropexp.yamlfile import ConfigError, Problem
 
 STUDY_KEYS = ("name", "matrix", "arms", "published")
 MAX_RUNS = 100_000
+MAX_PROBLEMS = 100  # more than anyone mends at once
 RANGE = re.compile(r"(\d{1,18})\.\.(\d{1,18})\Z")
-NAME = re.compile(r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)(?:\.|\Z))\w[\w +=,.-]*(?<![ .])\Z")
-NAME_BYTES = 100
-NAME_RULE = (
-    f"letters, digits, '_' and, inside, ' +=,.-', at most {NAME_BYTES} bytes, none of Windows' devices (con, nul, …)"
-)
 
 _FIELD_TYPES: dict[str, TypeAdapter[Any]] = {
     key: TypeAdapter(cast(Any, Annotated[info.annotation, info]), config=Config.model_config)
@@ -76,6 +72,9 @@ class ConfigFile:
     def wrong(self, path: yamlfile.Path, what: str) -> None:
         """Add a problem with what stands at the path, or with the option that put it there."""
         self.problems.append(Problem(self._at(path), what))
+        if len(self.problems) == MAX_PROBLEMS:
+            self.problems.append(Problem(self.where, f"these are {MAX_PROBLEMS} problems; there may be more"))
+            self.stop_if_wrong()
 
     def disagree(self, keys: Iterable[str], arm: str | None, what: str) -> None:
         """Add a problem between keys: led to what an option or the arm says of one, before what the top says."""
@@ -131,8 +130,8 @@ class ConfigFile:
         return True
 
     def _check_name(self, what: str, name: Any, path: yamlfile.Path) -> None:
-        if not isinstance(name, str) or not NAME.match(name) or len(name.encode()) > NAME_BYTES:
-            self.wrong(path, f"{what} = {_shown(name)} cannot name a folder; use {NAME_RULE}")
+        if not names.is_name(name):
+            self.wrong(path, f"{what} = {_shown(name)} cannot name a folder; use {names.RULE}")
 
     # the parts
 
@@ -171,8 +170,8 @@ class ConfigFile:
             self.options["seed"] = f"--seeds {seeds}"
             for place in places:
                 place.pop("seed", None)
-            ranges: list[list[Any]] = [whole_range(part) or [_whole(part)] for part in seeds.split(",")]
-            matrix["seed"] = list(itertools.chain.from_iterable(ranges))
+            parts: Iterator[list[Any]] = (whole_range(part) or [_whole(part)] for part in seeds.split(","))
+            matrix["seed"] = list(itertools.islice(itertools.chain.from_iterable(parts), MAX_RUNS + 1))
 
     def _axes(self, matrix: dict[str, Any], top: dict[str, Any]) -> dict[str, list[Any]]:
         axes: dict[str, list[Any]] = {}
@@ -195,7 +194,9 @@ class ConfigFile:
         for arm, keys in given.items():
             self._check_name("arm", arm, ("arms", arm))
             if not isinstance(keys, dict):
-                self.wrong(("arms", arm), f"arms.{arm} = {_shown(keys)} is not of the form {{key: value, …}}")
+                self.wrong(
+                    ("arms", arm), f"{_dotted(('arms', arm))} = {_shown(keys)} is not of the form {{key: value, …}}"
+                )
                 continue
             arms[arm] = {}
             for key, value in keys.items():
@@ -247,7 +248,11 @@ def _whole(text: str) -> int | str:
 
 
 def _dotted(path: yamlfile.Path) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+    """As in arms.wide.hidden[1]; what is no name is quoted, so that a message stays on its line."""
+    shown = (
+        f"[{part}]" if isinstance(part, int) else f".{part if names.is_name(part) else repr(part)}" for part in path
+    )
+    return "".join(shown).removeprefix(".")
 
 
 def _shown(value: Any) -> str:

@@ -20,7 +20,8 @@ from torch import Tensor
 from dropexp.fetch import CHECKSUMS, DataError, cache_dir, remove_left_behind, scratch_dir, source, verify
 
 LAYOUT = 1  # of the cached file: a line of JSON, then the tensors as they are in memory
-_NOT_CACHED = (OSError, ValueError, LookupError, TypeError, ArithmeticError, struct.error)  # none yet, old, or broken
+# What reading the cache raises that is not there yet, is old, or is broken.
+_NOT_CACHED = (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError, struct.error)
 _PIECE = 32_000  # numbers checked at once: so few that they stay in the processor's cache
 _ALIGNED = 64  # bytes of a cache line: tensors that begin on one have every row of 784 begin on one
 

@@ -205,7 +205,8 @@ def _download(mirror: str, file: str, md5: str, progress: Progress | None, timeo
 
     content = bytearray()
     try:
-        with urllib.request.urlopen(f"{mirror.rstrip('/')}/{file}", timeout=timeout) as answer:
+        address = f"{mirror.rstrip('/')}/{file}"  # http, https or file, as `fetch` has made sure
+        with urllib.request.urlopen(address, timeout=timeout) as answer:  # nosec B310
             total = int(answer.headers.get("Content-Length") or 0)
             while len(content) <= LARGEST and (piece := answer.read(_PIECE)):
                 content += piece
@@ -262,6 +263,8 @@ def _fault(path: Path, sha256: str, copy: Path | None = None) -> str | None:
 def _unpacked(path: Path) -> Iterator[bytes]:
     size = 0
     try:
+        if path.stat().st_size > LARGEST:
+            raise DataError(f"it holds more than {LARGEST:,} bytes, as none of the files does")
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             while piece := file.read(_PIECE):
                 size += len(piece)

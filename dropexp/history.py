@@ -8,13 +8,16 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from dropexp.metrics import FASHION_MNIST, metrics_of
+from dropexp.names import is_name
 from dropexp.runs import EPOCHS, FINISHED, RUN, Row, RunError, RunFolder, default_runs_dir, folders
 from dropexp.variants import VARIANTS
 
+LARGEST = 2.0**128  # of figures: they are measured in float32
+_UNSHOWN = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # what a terminal obeys, half a character
 NO_RUN = ("broken", "twice")  # a folder that cannot be read, and a second one of the same run
 
 
@@ -108,39 +111,72 @@ def _rank(run: Run) -> int:
 def _read_run(folder: RunFolder) -> Run:
     try:
         info = folder.read_info()
-        status, last, config = info["status"], info.get("last") or {}, dict(info["config"])
+        if wrong := _wrong(info):
+            raise ValueError(f"{' and '.join(wrong)} cannot be as a training writes it")
+        status, last, config = info["status"], info.get("last") or {}, info["config"]
         task = config.get("task", FASHION_MNIST)
-        names = [info["name"], config["variant"], info["hash"], info["arm"] or ""]
-        if not all(isinstance(name, str) for name in names) or PurePath(info["name"]).name != info["name"]:
-            raise ValueError("name, variant, arm and hash are not all names")
-        if type(config["seed"]) is not int or config["seed"] < 0:
-            raise ValueError("seed is no whole number from 0")
         if status == "running" and not folder.held():
             status = "interrupted"  # its process is gone
-        measured = [name for name, value in last.items() if value is None or isinstance(value, int | float)]
-        figures = {name: number(last.get(name)) for name in metrics_of(task, measured)}
+        figures = {name: number(last.get(name)) for name in metrics_of(task, last)}
         if "gap" in figures:
             figures["gap"] = figures["clean_train_acc"] - figures["test_acc"]
         return Run(
             folder,
             study=info["name"],
             status=status,
-            why=info["why"],
+            why=info["why"] and _UNSHOWN.sub("\ufffd", info["why"]),
             seed=config["seed"],
             variant=config["variant"],
             arm=info["arm"],
             hash=info["hash"],
             config=config,
-            settings=dict(info["settings"]),
+            settings=info["settings"],
             epoch=last.get("epoch"),
             figures=figures,
             table=(info.get("files") or {}).get(EPOCHS),
         )
     except RunError as error:
         why = str(error)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         why = f"{folder.path / RUN} is damaged ({error!r}); remove the folder and train again"
     return Run(folder, folder.path.parent.name, "broken", why)
+
+
+def _wrong(info: dict[str, Any]) -> list[str]:
+    """The parts of run.json that no training writes so: what reads them later shall not have to look."""
+    config, last, origin = info["config"], info.get("last") or {}, info.get("provenance") or {}
+    right = {
+        "name": is_name(info["name"]),
+        "arm": _is_plain(info["arm"], str | None),
+        "why": isinstance(info["why"], str | None),
+        "hash": re.fullmatch("[0-9a-f]{8}", info["hash"]) is not None,
+        "config": _is_plain(config, dict),
+        "variant": _is_plain(config["variant"], str),
+        "task": _is_plain(config.get("task", ""), str),
+        "seed": _is_whole(config["seed"], 0),
+        "validation_size": _is_whole(config.get("validation_size", 0), 0),
+        "settings": _is_plain(info["settings"], dict),
+        "last": _is_plain(last, dict) and all(isinstance(value, float | int | None) for value in last.values()),
+        "epoch": last.get("epoch") is None or _is_whole(last["epoch"], 1),
+        "provenance": _is_plain(origin, dict),
+        "times": all(isinstance(origin.get(time), str | None) for time in ("began", "ended")),
+    }
+    return [part for part, is_right in right.items() if not is_right]
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return type(value) is int and least <= value < 2**63
+
+
+def _is_plain(value: Any, kind: Any = object) -> bool:
+    """Whether it is of this kind and made of numbers and of texts that can be shown and written."""
+    if not isinstance(value, kind):
+        return False
+    if isinstance(value, dict):
+        return all(_is_plain(item) for pair in value.items() for item in pair)
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return not _UNSHOWN.search(value) if isinstance(value, str) else value is None or abs(value) < 2**1023
 
 
 def keep(runs: list[Run], wanted: Mapping[str, Any]) -> list[Run]:
@@ -171,8 +207,8 @@ def _is(value: Any, wanted: Any) -> bool:
 
 
 def number(value: Any) -> float:
-    """A figure as it was read; NaN for what is none."""
-    return float(value) if isinstance(value, int | float) else math.nan
+    """A figure as it was read; NaN for what is none, or beyond all that a training can measure."""
+    return float(value) if isinstance(value, int | float) and abs(value) < LARGEST else math.nan
 
 
 def text(value: Any) -> str:

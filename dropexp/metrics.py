@@ -10,6 +10,11 @@ from typing import Literal
 MARGIN = 0.003  # the least difference that matters, unless another is asked for
 FASHION_MNIST, LINEAR_REGRESSION = "fashion-mnist", "linear-regression"  # the tasks
 NO_FIGURES = ("epoch", "lr")  # columns of epochs.csv that say what a row is of
+# What tables of runs and arms have columns for besides: no column of epochs.csv that a probe adds is named so.
+_TAKEN = frozenset(
+    {"name", "arm", "label", "seed", "status", "why", "path", "series", "study", "by", "n", "diverged", "mean", "sd"}
+    | {"curve", "task", "variant"}
+)
 
 # points: of a fraction, whose hundredths they are; squares: half the squared error; "": a number without a unit
 Unit = Literal["points", "nats", "s", "squares", ""]
@@ -71,8 +76,8 @@ _PROBES = {
 def metrics_of(task: str, columns: Iterable[str] = ()) -> dict[str, Metric]:
     """By name the figures that runs of a task have, and those of any further column of theirs."""
     known = REGRESSION if task == LINEAR_REGRESSION else METRICS
-    more = (name for name in columns if name not in known and name not in NO_FIGURES)
-    return known | {name: _probed(name) for name in more}
+    more = (name for name in columns if name not in known and name not in NO_FIGURES and name not in _TAKEN)
+    return known | {name: _probed(name) for name in more if re.fullmatch(r"[A-Za-z]\w{,99}", name)}
 
 
 def usual(metrics: Iterable[str]) -> str:

@@ -25,11 +25,11 @@ def load_plugin(file: str | Path, digest: str | None = None) -> None:
     been loaded is left alone, one that has changed takes the place of what it was. Raises `PluginError`, also if the
     text has another digest than is asked for.
     """
-    file = Path(file).resolve()
     try:
+        file = Path(file).resolve()
         text = file.read_bytes()
-    except OSError as error:
-        raise PluginError(f"{file} cannot be read: {error.strerror}") from None
+    except (OSError, RuntimeError) as error:  # the latter of links in a circle
+        raise PluginError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     found = hashlib.sha256(text).hexdigest()[:8]
     if digest not in (None, found):
         raise PluginError(f"{file} has changed since it was loaded; load it again, or start the command again")
@@ -47,7 +47,7 @@ def load_plugin(file: str | Path, digest: str | None = None) -> None:
     except BaseException as error:
         VARIANTS.clear()
         VARIANTS.update(before)
-        if isinstance(error, PluginError) or not isinstance(error, Exception):
+        if isinstance(error, PluginError | KeyboardInterrupt):
             raise
         raise PluginError(f"{file}:{_line(error, file)}: {type(error).__name__}: {error}") from None
     finally:
@@ -61,7 +61,7 @@ def files_of(names: Iterable[str]) -> tuple[tuple[Path, str], ...]:
     return tuple((file, digest) for file, digest in _loaded.items() if digest in digests)
 
 
-def _line(error: Exception, file: Path) -> int:
+def _line(error: BaseException, file: Path) -> int:
     """Where in the file it happened."""
     steps = [step.lineno for step in traceback.extract_tb(error.__traceback__) if step.filename == str(file)]
     return getattr(error, "lineno", None) or (steps[-1] if steps and steps[-1] else 1)

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from dropexp.arms import Arm
-from dropexp.runs import RunError
+from dropexp.runs import RunError, RunFolder
 from dropexp.stats import prediction_interval, spread
-from dropexp.studyfile import read_study
+from dropexp.studyfile import STUDY, read_study
 
 PUBLISHED = ("arm", "figure", "epoch", "published", "rounding", "n", "mean", "sd", "low", "high", "inside", "source")
 FITS = ("study", "arm", "n", "figures", "log_likelihood", "right", "given", "source")
@@ -56,11 +56,7 @@ def sources(arms: list[Arm], notes: list[str]) -> list[Source]:
     found = []
     for study in dict.fromkeys(arm.study for arm in arms):
         members = {arm.label.removeprefix(f"{study}/"): arm for arm in arms if arm.study == study}
-        try:
-            said = read_study(next(iter(members.values())).first.folder).get("published")
-        except RunError as error:
-            notes.append(f"{study}: nothing published is shown: {error}")
-            continue
+        said = said_of(next(iter(members.values())).first.folder, notes)
         if not said:
             continue
         named = said.get("arm") or list(members)
@@ -76,6 +72,28 @@ def sources(arms: list[Arm], notes: list[str]) -> list[Source]:
             notes.append(f"{study}: no run here has the published {', '.join(lost)}")
         found.append(Source(study, said.get("source"), printed, meant))
     return found
+
+
+def said_of(run: RunFolder, notes: list[str]) -> dict[str, Any]:
+    """What the config of this run's study says was published; nothing, and a note why, if that cannot be read."""
+    try:
+        said = read_study(run).get("published")
+    except RunError as error:
+        notes.append(f"{run.path.parent.name}: nothing published is shown: {error}")
+        return {}
+    if not said:
+        return {}
+    from pydantic import ValidationError  # which takes time, and few studies have such a section
+
+    from dropexp.configfile import Published
+
+    try:
+        return Published.model_validate(said).model_dump(exclude_defaults=True)
+    except ValidationError as error:
+        wrong = ", ".join(".".join(map(str, one["loc"])) or one["msg"] for one in error.errors())
+        place = run.path.parent / STUDY
+        notes.append(f"{place} is damaged ({wrong}): its published figures are left out; `dropexp train` mends it")
+        return {}
 
 
 def beside(source: Source) -> list[tuple[Any, ...]]:

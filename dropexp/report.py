@@ -21,10 +21,10 @@ from markupsafe import Markup
 
 from dropexp import charts, drawing, tables
 from dropexp.comparison import Comparison
-from dropexp.configfile import NAME, NAME_BYTES
 from dropexp.metrics import MARGIN, usual
-from dropexp.runs import RunError, RunFolder
-from dropexp.studyfile import read_study
+from dropexp.names import is_name
+from dropexp.published import said_of
+from dropexp.runs import RunFolder
 from dropexp.tables import Table
 from dropexp.wholefile import write_whole
 
@@ -221,10 +221,7 @@ def _recipe(study: str, runs: list[_Run]) -> tuple[str, str, int]:
         "arms": {name: {key: arm[key] for key in arm if key not in shared} for name, arm in arms.items()},
         "matrix": {"seed": _seeds(seeds)},
     }
-    published = None
-    with suppress(RunError):  # which the comparison's notes tell
-        published = read_study(runs[0].folder).get("published")
-    if published:
+    if published := said_of(runs[0].folder, []):
         named = published.get("arm") or list(names.values())
         named = {named} if isinstance(named, str) else set(named)
         if here := [names[run.arm] for run in runs if named & {names[run.arm], run.info["arm"], run.config["variant"]}]:
@@ -236,7 +233,7 @@ def _recipe(study: str, runs: list[_Run]) -> tuple[str, str, int]:
 
 
 def _arm_name(label: str, number: int) -> str:
-    return label if NAME.match(label) and len(label.encode()) <= NAME_BYTES else f"arm-{number}"
+    return label if is_name(label) else f"arm-{number}"
 
 
 def _commands(comparison: Comparison, runs: list[_Run], studies: list[str]) -> list[str]:

@@ -20,7 +20,9 @@ def require(comparison: Comparison, requirement: str) -> str | None:
     """
     arms = {arm["arm"]: arm for arm in comparison.arms.to_dict("records")}
     # A label may hold dots, so the metric is what follows the last one before the operator.
-    parts = re.fullmatch(r"\s*(.+)\.(\w+)\s*(>=|<=|>|<)\s*(-?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*", requirement)
+    # Nothing in the pattern can match in many ways: a text of any length is read at once.
+    number = r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?"
+    parts = re.fullmatch(rf"(.+)\.(\w+)\s*(>=|<=|>|<)\s*({number})", requirement.strip())
     if parts is None:
         raise ComparisonError(
             f"{requirement!r} is no requirement; write ARM.METRIC OP NUMBER, OP one of {' '.join(_HOLDS)}, "

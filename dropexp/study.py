@@ -17,6 +17,8 @@ from dropexp.configfile import MAX_RUNS, ConfigFile
 from dropexp.variants import VARIANTS
 from dropexp.yamlfile import ConfigError, Problem
 
+MAX_BYTES = 500_000  # of a config; ours have 2,300 at most
+
 
 @dataclass(frozen=True)
 class PlannedRun:
@@ -53,7 +55,11 @@ def load_config(path: str | Path, settings: Iterable[str] = (), seeds: str | Non
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        with open(path, "rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ConfigError([Problem(str(path), f"more than {MAX_BYTES:,} bytes: this is no config")])
+        text = content.decode()
     except FileNotFoundError:
         raise ConfigError([Problem(str(path), "no such file")]) from None
     except (OSError, UnicodeDecodeError) as error:

@@ -10,6 +10,11 @@ import yaml
 from yaml.reader import ReaderError
 
 Path = tuple[str | int, ...]  # where a value stands: keys and list indices from the top
+KINDS = {
+    yaml.ScalarNode: ("scalar", {"null", "bool", "int", "float", "str"}),
+    yaml.SequenceNode: ("sequence", {"seq"}),
+    yaml.MappingNode: ("mapping", {"map"}),
+}
 MAX_VALUES = 100_000  # far more than a config has; a few nested aliases ask for billions
 
 
@@ -64,6 +69,7 @@ def parse(text: str, where: str) -> tuple[Any, dict[Path, int]]:
         if len(lines) > MAX_VALUES:
             raise ConfigError([Problem(where, f"more than {MAX_VALUES} values: this is no config")])
         lines.setdefault(path, node.start_mark.line + 1)
+        kind_of(node)
         if isinstance(node, yaml.MappingNode):
             return mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -71,14 +77,22 @@ def parse(text: str, where: str) -> tuple[Any, dict[Path, int]]:
         return scalar(node)
 
     def scalar(node: yaml.Node) -> Any:
+        kind = kind_of(node)
         try:
             value = loader.construct_object(node)
             str(value)  # fails for a number of thousands of digits, which no message could show either
-        except (ValueError, LookupError, AttributeError):  # !!bool x, or the 45th of May
-            where_it_is = f"{where}:{node.start_mark.line + 1}"
-            what = f"not YAML: {node.value[:40]!r} is no {node.tag.rpartition(':')[2]}"
-            raise ConfigError([Problem(where_it_is, what)]) from None
+        except (ValueError, LookupError, AttributeError):  # !!bool x
+            what = f"not YAML: {node.value[:40]!r} is no {kind}"
+            raise ConfigError([Problem(f"{where}:{node.start_mark.line + 1}", what)]) from None
         return value
+
+    def kind_of(node: yaml.Node) -> str:
+        kind: str = node.tag.rpartition(":")[2]
+        what_it_is, kinds = KINDS[type(node)]
+        if kind not in kinds:  # !!timestamp, !!python/name:os.system
+            what = f"not YAML: a {what_it_is} of kind {kind[:40]!r} is nothing that a config has; leave the tag out"
+            raise ConfigError([Problem(f"{where}:{node.start_mark.line + 1}", what)])
+        return kind
 
     def mapping(node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         content: dict[str, Any] = {}

@@ -329,6 +329,24 @@ def test_a_figure_that_is_not_known_meets_no_requirement(study: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "requirement",
+    [" " * 50_000 + "x", "a." * 50_000, "nn.test_acc >= " + "1" * 50_000 + "x"],
+    ids=["blank", "dots", "1"],
+)
+def test_a_requirement_of_any_length_is_read_at_once(study: Path, requirement: str) -> None:
+    comparison = compare(runs_dir=study)
+    began = time.process_time()
+    with pytest.raises(ComparisonError):
+        require(comparison, requirement)
+    assert time.process_time() - began < 1
+
+
+def test_an_epoch_of_thousands_of_digits_is_none(study: Path) -> None:
+    with pytest.raises(ComparisonError, match="no epoch '9999"):
+        compare(runs_dir=study, at="9" * 5000)
+
+
+@pytest.mark.parametrize(
     ("requirement", "allowed"),
     [
         ("nn.test_acc", ">= <= > <"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dropexp.config import PROBES
-from dropexp.configfile import NAME_RULE, ConfigFile
+from dropexp.configfile import ConfigFile
+from dropexp.names import RULE
 from dropexp.variants import VARIANTS
 from dropexp.yamlfile import ConfigError
 
@@ -200,8 +201,24 @@ def test_everything_that_is_wrong_is_told_at_once_in_the_order_of_lines() -> Non
         "study.yaml:12: lr = 0 is not a number greater than 0",
         "study.yaml:13: unknown key 'epoch'; did you mean 'epochs'?",
         "study.yaml:14: drop_probs[1] = 1.5 is not a probability (0 ≤ p ≤ 1)",
-        f"study.yaml:15: name = 'a/b' cannot name a folder; use {NAME_RULE}",
+        f"study.yaml:15: name = 'a/b' cannot name a folder; use {RULE}",
     ]
+
+
+@pytest.mark.parametrize(
+    "text", ["".join(f"key{i}: 1\n" for i in range(1000)), "variant: nn\nmatrix: {hidden: 0..99999}\n"]
+)
+def test_of_very_many_problems_the_first_hundred_are_told(text: str) -> None:
+    found = problems(text)
+    assert len(found) == 101
+    assert found[-1] == "study.yaml: these are 100 problems; there may be more"
+
+
+@pytest.mark.parametrize("keys", ["{lr: x}", "5"])
+def test_an_arm_of_several_lines_is_told_of_on_one(keys: str) -> None:
+    found = problems(f'variant: nn\narms: {{"a\\nb\\e[2J": {keys}}}\n')
+    assert [problem.startswith("study.yaml:2: ") for problem in found] == [True, True]
+    assert found[1].startswith(r"study.yaml:2: arms.'a\nb\x1b[2J'")
 
 
 @pytest.mark.parametrize("comments", [0, 1, 100])
@@ -298,7 +315,7 @@ TOO_LONG = ["x" * 101, "ü" * 51, "字" * 34]
 @pytest.mark.parametrize("name", [*PATHS, *MINDED_BY_WINDOWS, *TOO_LONG])
 def test_a_name_may_not_be(name: str) -> None:
     quoted = '"' + name.replace("\\", "\\\\").replace("\n", "\\n") + '"'
-    cannot = f"cannot name a folder; use {NAME_RULE}"
+    cannot = f"cannot name a folder; use {RULE}"
     shown = repr(name) if len(name) <= 58 else f"{name!r:.57}…"
     assert problems(f"variant: nn\nname: {quoted}\n") == [f"study.yaml:2: name = {shown} {cannot}"]
     assert problems(f"arms:\n  {quoted}: {{}}\n") == [f"study.yaml:2: arm = {shown} {cannot}"]

@@ -167,6 +167,7 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     "empty": lambda file: os.truncate(file, 0),
     "too long": lambda file: file.write_bytes(file.read_bytes() + b"\0"),
     "foreign": lambda file: file.write_bytes(bytes(range(256)) * 100),
+    "deep JSON": lambda file: file.write_bytes(b"[" * 60_000 + b"\n"),
     "foreign JSON": lambda file: file.write_bytes(b"null\n"),
     "another shape": lambda file: file.write_bytes(file.read_bytes().replace(b"[600, 28, 28]", b"[600, 14, 56]")),
 }

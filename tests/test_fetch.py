@@ -202,6 +202,15 @@ def test_a_broken_file_is_named_with_the_reason(tmp_path: Path, content: bytes, 
         fetch.verify(tmp_path, checksums)
 
 
+def test_a_packed_file_that_is_longer_than_any_unpacked_one_is_not_read(tmp_path: Path) -> None:
+    checksums = write_synthetic(tmp_path)
+    with open(tmp_path / "FashionMNIST" / "raw" / f"{IMAGES}.gz", "wb") as packed:
+        packed.write(gzip.compress(b"") * 100)  # what unpacks to nothing would be read to its end
+        packed.truncate(1 << 40)
+    with pytest.raises(DataError, match=f"{IMAGES}.gz: it holds more than 47,040,016 bytes"):
+        fetch.verify(tmp_path, checksums)
+
+
 def test_a_half_unpacked_file_beside_the_packed_one_is_named(tmp_path: Path) -> None:
     checksums = write_synthetic(tmp_path)
     unpacked = tmp_path / "FashionMNIST" / "raw" / IMAGES

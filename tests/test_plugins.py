@@ -63,6 +63,7 @@ def test_a_changed_plugin_is_another_run(command: Command) -> None:
         ("import nowhere\n", ["mine.py:1", "nowhere"]),
         ("x = 1\nx = 1 +\n", ["mine.py:2", "SyntaxError"]),
         ("x = 1\n", ["mine.py", "registers no noise", "dropexp.register"]),
+        ("import sys\nsys.exit(0)\n", ["mine.py:2", "SystemExit"]),
         ("from dropexp import register\n\nregister('scratch', lambda p: None)\n", ["mine.py:3", "'scratch' already"]),
     ],
 )
@@ -89,6 +90,13 @@ def test_a_notebook_loads_a_file_and_a_changed_file_takes_its_place(tmp_path: Pa
         load_plugin(file)
     assert digest(Config.model_validate(config).settings("cpu")) == seen[1]  # what was there stays
     del VARIANTS["uniform"]
+
+
+def test_a_circle_of_links_is_no_plugin(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.symlink_to(file)
+    with pytest.raises(PluginError, match=r"mine\.py cannot be read"):
+        load_plugin(file)
 
 
 def test_what_registered_and_then_failed_is_taken_back(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from scipy import integrate, stats
 from dropexp import display
 from dropexp.comparison import compare
 from dropexp.published import log_likelihood
+from dropexp.report import page
+from dropexp.runs import write_study
 
 
 @pytest.fixture
@@ -204,3 +207,15 @@ def test_no_likelihood_is_taken_unless_asked_for(study: Path) -> None:
     publish(study, test_acc=[0.75])
     assert compare(runs_dir=study).fits.empty
     assert not any("likelihood" in note for note in compare(runs_dir=study).notes)
+
+
+@pytest.mark.parametrize(
+    "published",
+    [[1], "x", {"test_acc": 0.8}, {"loss": ["x"]}, {"loss": [math.inf]}, {"arm": 5}, {"w_norm": [1]}, {"x": 1}],
+)
+def test_published_figures_that_are_damaged_are_left_out_and_named(study: Path, published: Any) -> None:
+    write_study(study, "dropout", {"published": published})
+    comparison = compare(runs_dir=study)
+    assert comparison.published.empty
+    assert said(comparison.notes, str(study / "dropout" / "study.json"), "is damaged")
+    page(comparison)  # which has them in its configs

@@ -76,6 +76,13 @@ def test_a_binary_file_is_no_config(tmp_path: Path, content: bytes) -> None:
         load_config(tmp_path / "checkpoint.pt")
 
 
+def test_a_file_of_a_length_that_no_config_has_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "long.yaml"
+    file.write_text("variant: nn\n" + "# a comment\n" * 50_000)
+    with pytest.raises(ConfigError, match=r"long\.yaml: more than 500,000 bytes: this is no config"):
+        load_config(file)
+
+
 def test_what_is_wrong_in_a_file_is_told_before_any_run_is_planned(problems: Problems) -> None:
     assert problems("drop_probs: [0.5]\nlr: 0\n") == ["study.yaml:2: lr = 0 is not a number greater than 0"]
 
@@ -286,6 +293,11 @@ def test_a_setting_replaces_a_key_in_every_run_wherever_the_file_has_it(
 def test_seeds_can_be_set(load: Load, value: str, seeds: list[int]) -> None:
     assert seeds_of(load("variant: nn\nseed: 1\n", f"seed={value}")) == seeds
     assert seeds_of(load("variant: nn\nmatrix: {seed: 0..9}\n", f"seed={value}")) == seeds
+
+
+def test_seeds_beyond_all_measure_are_refused_before_they_are_counted_out(problems: Problems) -> None:
+    (problem,) = problems("variant: nn\n", seeds=",".join(["0..99999"] * 10_000))
+    assert "100001 runs are more than one config may ask for (100000)" in problem
 
 
 def test_the_last_setting_of_a_key_holds(load: Load) -> None:

@@ -1,0 +1,123 @@
+"""The readers of what comes in, fuzzed by atheris, which follows the branches that an input takes:
+
+    python tests/fuzz/atheris_targets.py TARGET [SECONDS]      yaml, set, require, run.json, epochs.csv, idx, or all
+
+Each must end with what it returns or with an error that the command explains; anything else is a crash, whose input is
+kept in the current folder. Prints how many inputs were tried.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+try:
+    import atheris
+except ImportError:
+    sys.exit("atheris is not installed; pip install 'dropexp[fuzz]' (Linux and macOS)")
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+with atheris.instrument_imports(include=["dropexp", "yaml"]):
+    from fake_runs import publish, write_run
+
+    from dropexp import fetch, yamlfile
+    from dropexp.baselines import ComparisonError
+    from dropexp.comparison import compare
+    from dropexp.configfile import ConfigFile
+    from dropexp.fetch import CHECKSUMS, DataError
+    from dropexp.history import NoRuns, read_runs
+    from dropexp.requirement import require
+    from dropexp.runs import EPOCHS, RUN, RunError
+    from dropexp.study import load_config
+    from dropexp.yamlfile import ConfigError
+
+FOLDER = Path(tempfile.mkdtemp(prefix="dropexp-atheris-"))
+RUN_FOLDER = write_run(FOLDER / "runs", "nn", 0, 0.8).path
+write_run(FOLDER / "runs", "none", 0, 0.8)
+publish(FOLDER / "runs", arm="nn", test_acc=[0.8])
+COMPARISON = compare(runs_dir=FOLDER / "runs")
+CONFIG = b"name: x\nvariant: nn\nhidden: [8]\ndrop_probs: [.5]\narms: {a: {lr: 1e-3}}\nmatrix: {seed: 0..2}\n"
+
+
+def yaml(content: bytes) -> None:
+    file = FOLDER / "x.yaml"
+    file.write_bytes(content)
+    with suppress(ConfigError):
+        load_config(file)
+
+
+def set_(content: bytes) -> None:
+    text = content.decode("utf-8", "surrogateescape")
+    with suppress(ConfigError):
+        ConfigFile("variant: nn", "x.yaml", "x", [text], text).stop_if_wrong()
+    with suppress(ConfigError):
+        yamlfile.parse(text, "--filter")
+
+
+def require_(content: bytes) -> None:
+    with suppress(ComparisonError):
+        require(COMPARISON, content.decode("utf-8", "surrogateescape"))
+
+
+def run_json(content: bytes) -> None:
+    (RUN_FOLDER / RUN).write_bytes(content)
+    with suppress(NoRuns, ComparisonError):
+        read_runs((), FOLDER / "runs")
+        compare(runs_dir=FOLDER / "runs")
+
+
+def epochs_csv(content: bytes) -> None:
+    (RUN_FOLDER / EPOCHS).write_bytes(content)
+    with suppress(NoRuns, RunError, ComparisonError):
+        compare(runs_dir=FOLDER / "runs")
+
+
+def idx(content: bytes) -> None:
+    name = next(iter(CHECKSUMS))
+    for file in (FOLDER / name, FOLDER / f"{name}.gz"):
+        file.write_bytes(content)
+        with suppress(DataError):
+            fetch.verify(FOLDER, {name: CHECKSUMS[name]})
+        file.unlink()
+
+
+Target = Callable[[bytes], None]
+TARGETS: dict[str, tuple[Target, bytes]] = {  # and an input to begin with
+    "yaml": (yaml, CONFIG),
+    "set": (set_, b"lr=1e-3"),
+    "require": (require_, b"nn.test_acc >= 0.5"),
+    "run.json": (run_json, (RUN_FOLDER / RUN).read_bytes()),
+    "epochs.csv": (epochs_csv, (RUN_FOLDER / EPOCHS).read_bytes()),
+    "idx": (idx, b"\0\0\x08\x01\0\0\0\x02\0\1"),
+}
+
+
+def main() -> None:
+    target, seconds = [*sys.argv[1:], "30"][:2]
+    if target not in (*TARGETS, "all") or not seconds.isdecimal():
+        sys.exit(__doc__)
+    if target == "all":  # a process each: libFuzzer ends the one it runs in
+        sys.exit(max(subprocess.run([sys.executable, __file__, one, seconds]).returncode for one in TARGETS))
+    test, seed = TARGETS[target]
+    corpus = FOLDER / "corpus"
+    corpus.mkdir()
+    (corpus / "seed").write_bytes(seed)
+    print(f"{target}: {seconds} s", flush=True)
+    words = [
+        sys.argv[0],
+        str(corpus),
+        f"-max_total_time={seconds}",
+        "-timeout=60",
+        "-print_final_stats=1",
+        "-verbosity=0",
+    ]
+    atheris.Setup(words, test)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

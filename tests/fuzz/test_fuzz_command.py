@@ -1,0 +1,79 @@
+"""The installed command itself, a process for each input: so a few, of each kind that nothing in this process shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from asked import CODES, a_place, tried
+from command import Command
+from fake_runs import write_arm, write_run
+from hypothesis import given
+from hypothesis import strategies as st
+from inputs import texts, words
+
+COMMANDS = ["train", "compare", "report", "runs", "export", "data", "x"]
+options = st.sampled_from(["-c", "-o", "--set", "--seeds", "--device", "--jobs", "--runs-dir", "--plugin", "--by",
+                           "--help", "--format", "--to", "--plot", "--margin", "--dry-run", "-q", "x"])  # fmt: skip
+
+
+@given(st.sampled_from(COMMANDS), st.lists(options | words, max_size=5))
+def test_any_words_to_any_command(command: str, rest: list[str]) -> None:
+    """In this process; nothing is trained, since no config is there."""
+    with a_place() as place:
+        place.ask("words", command, *rest, may_write=tuple(word for word in rest if word and "/" not in word))
+
+
+PLUGINS = [b"", b"1/0", b"import sys; sys.exit(0)", b"raise SystemExit(7)", b"raise GeneratorExit", b"def f(:", b"\0",
+           b"\xff\xfe", b"x = " + b"(" * 1000, b"import dropexp; dropexp.register('nn', None)"]  # fmt: skip
+
+
+@given(st.sampled_from(PLUGINS) | st.binary(max_size=60).map(lambda content: b"\x00" + content), texts)
+def test_any_plugin(content: bytes, name: str) -> None:
+    with a_place() as place:
+        config = place.write("x.yaml", "variant: nn")
+        answer = place.ask("--plugin", "train", "-c", config, "--plugin", place.write("p.py", content), "--dry-run")
+        assert answer.code == 2 and "p.py" in answer.err
+        if "\0" not in name:
+            missing = place.ask("--plugin", "train", "-c", config, "--plugin", f"none/{name}", "--dry-run")
+            assert missing.code == 2
+
+
+def test_a_plugin_that_is_a_folder_or_a_circle_of_links() -> None:
+    with a_place() as place:
+        config = place.write("x.yaml", "variant: nn")
+        (place.cwd / "p.py").symlink_to("p.py")
+        for path in (".", "p.py"):
+            assert place.ask("--plugin", "train", "-c", config, "--plugin", path, "--dry-run").code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("train", "-c", "bytes.yaml"), 2),
+        (("train", "-c", "laughs.yaml"), 2),
+        (("train", "-c", "/dev/zero"), 2),
+        (("train", "-c", "evil.yaml"), 2),
+        (("train", "-c", "bytes.yaml", "--set", b"lr=\xff\xfe"), 2),
+        (("train", "-c", b"\xff.yaml"), 2),
+        (("compare", "--require", "." * 100_000), 2),
+        (("compare", "--at", "9" * 5000), 2),
+        (("compare", "--filter", b"lr=\xff"), 2),
+        (("compare", b"\xff"), 5),
+        (("runs", "--filter", "lr=!!timestamp 2001-01-01"), 2),
+        (("data", "verify", "--data-dir", "."), 3),
+        (("train", "-c", "good.yaml", "--plugin", "exits.py"), 2),
+    ],
+)
+def test_a_process_of_its_own(command: Command, words: tuple[str, ...], code: int) -> None:
+    tried["processes"] += 1
+    folder: Path = command.folder
+    (folder / "bytes.yaml").write_bytes(bytes(range(256)))
+    command.write("laughs.yaml", "a: &a [x, x]\n" + "\n".join(f"b{i}: &b{i} [*a, *a, *a]" for i in range(99_999)))
+    command.write("evil.yaml", "name: ../../evil\nvariant: !!python/name:os.system\n")
+    command.write("good.yaml", "variant: nn\n")
+    command.write("exits.py", "raise SystemExit(0)\n")
+    write_run(folder / "runs", "nn", 0, 0.8)
+    write_arm(folder / "runs", "none", [0.8, 0.81])
+    assert code in CODES
+    assert "internal error" not in command(*words, code=code).stderr

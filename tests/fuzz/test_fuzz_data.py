@@ -1,0 +1,154 @@
+"""Whatever lies where the data are looked for, it is Fashion-MNIST to the last bit, or refused with the file named."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import struct
+import tempfile
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from asked import a_place, tried
+from hypothesis import given
+from hypothesis import strategies as st
+from inputs import altered, as_json, changed, odd
+from synthetic import write_synthetic
+
+from dropexp import data
+from dropexp.fetch import CHECKSUMS, LARGEST, DataError
+
+LABELS = "t10k-labels-idx1-ubyte"
+PACKED = gzip.compress(struct.pack(">2I", 0x801, 10_000) + bytes(10_000), mtime=0)
+BOMB = gzip.compress(bytes(LARGEST + 1))
+
+
+def verify(content: bytes, ending: str, target: str = "idx and gzip") -> None:
+    """`data verify` of a folder with four such files: refused, a line for each."""
+    with a_place() as place:
+        for name in CHECKSUMS:
+            place.write(f"{name}{ending}", content)
+        answer = place.ask(target, "data", "verify", "--data-dir", ".")
+        assert answer.code == 3
+        assert sum(name in answer.err for name in CHECKSUMS) == 4
+        assert sum(file.stat().st_size for file in place.cache.rglob("*") if file.is_file()) == 0
+
+
+@given(st.binary(max_size=500) | changed(PACKED), st.sampled_from(["", ".gz"]))
+def test_any_bytes_in_the_files(content: bytes, ending: str) -> None:
+    verify(content, ending)
+
+
+@pytest.mark.parametrize(
+    ("content", "ending"),
+    [
+        (BOMB, ".gz"),
+        (gzip.compress(BOMB), ".gz"),
+        (gzip.compress(b"") * 20_000, ".gz"),
+        (b"\x1f\x8b\x08\x08" + bytes(6) + b"x" * 2_000_000, ".gz"),
+        (b"\x1f\x8b\x08\x04" + bytes(6) + b"\xff\xff", ".gz"),
+        (struct.pack(">4I", 0x803, 2**32 - 1, 2**32 - 1, 2**32 - 1), ""),
+        (b"", ""),
+        (b"", ".gz"),
+    ],
+    ids=["bomb", "bomb in a bomb", "many empty members", "endless name", "endless field", "2**96 pixels", "", "gz"],
+)
+def test_a_file_that_is_a_bomb(content: bytes, ending: str) -> None:
+    verify(content, ending)
+
+
+@pytest.mark.parametrize("size", [LARGEST + 1, 2**40], ids=["a byte too long", "a terabyte"])
+def test_a_file_of_a_size_that_none_has_is_not_read(size: int) -> None:
+    with a_place() as place:
+        for name in CHECKSUMS:
+            with open(place.cwd / f"{name}.gz", "wb") as file:
+                file.truncate(size)
+        answer = place.ask("idx and gzip", "data", "verify", "--data-dir", ".")
+        assert answer.code == 3 and answer.err.count(f"more than {LARGEST:,} bytes") == 4
+
+
+def test_folders_where_files_should_be() -> None:
+    with a_place() as place:
+        for name in CHECKSUMS:
+            (place.cwd / f"{name}.gz").mkdir()
+        assert place.ask("idx and gzip", "data", "verify", "--data-dir", ".").code == 3
+
+
+# The cache of decoded tensors, of a small set whose checksums are known.
+
+
+class _Small:
+    """The set, and the bytes of its cache."""
+
+    def __init__(self) -> None:
+        self.folder = tempfile.TemporaryDirectory(prefix="dropexp-fuzz-data-")
+        self.root = Path(self.folder.name)
+        with patch.dict("os.environ", {"XDG_CACHE_HOME": str(self.root / "cache")}):
+            self.checksums = write_synthetic(self.root, train=60, test=20)
+            self.X = data.load(self.root, checksums=self.checksums).X_train.clone()
+        (self.cached,) = (path for path in self.root.glob("cache/dropexp/decoded-*") if path.suffix != ".lock")
+        self.content = self.cached.read_bytes()
+
+    def load_from(self, content: bytes) -> None:
+        tried["decoded cache"] += 1
+        self.cached.write_bytes(content)
+        with patch.dict("os.environ", {"XDG_CACHE_HOME": str(self.root / "cache")}):
+            assert data.load(self.root, checksums=self.checksums).X_train.equal(self.X)
+
+
+@pytest.fixture(scope="session")
+def small() -> _Small:
+    return _Small()
+
+
+def test_any_bytes_in_the_decoded_cache(small: _Small) -> None:
+    @given(st.binary(max_size=300) | changed(small.content))
+    def holds(content: bytes) -> None:
+        small.load_from(content)
+
+    holds()
+
+
+def test_any_first_line_of_the_decoded_cache(small: _Small) -> None:
+    line, _, rest = small.content.partition(b"\n")
+    about = json.loads(line)
+
+    @given(altered(about) | odd.map(lambda shapes: about | {"shapes": shapes}))
+    def holds(changed_line: object) -> None:
+        small.load_from(as_json(changed_line) + b"\n" + rest)
+
+    holds()
+    small.load_from(b"[" * 60_000 + b"\n" + rest)
+    small.load_from(b'{"files": ' + b"[" * 60_000 + b"\n" + rest)
+
+
+def test_a_file_that_is_changed_is_no_data(small: _Small) -> None:
+    path = small.root / "FashionMNIST" / "raw" / f"{LABELS}.gz"
+    whole = path.read_bytes()
+
+    @given(changed(whole))
+    def holds(content: bytes) -> None:
+        tried["idx and gzip"] += 1
+        path.write_bytes(content)
+        try:
+            with patch.dict("os.environ", {"XDG_CACHE_HOME": str(small.root / "other cache")}):
+                found = data.load(small.root, checksums=small.checksums)
+        except DataError as error:
+            assert LABELS in str(error)
+        else:
+            assert found.X_train.equal(small.X)  # what the file holds is the same: a header's time, say
+
+    holds()
+    path.write_bytes(whole)
+
+
+URLS = ["x", "ftp://127.0.0.1/", "http://", "https://[", "http://127.0.0.1:9", "http://127.0.0.1:99999/", "file:///\0",
+        "file:///dev", "file://x/y", "HTTP://127.0.0.1:9", "http://\ud800", "http://127.0.0.1:9/ x"]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_any_address(url: str) -> None:
+    with a_place() as place, patch("dropexp.fetch.URL", "http://127.0.0.1:9/"):
+        answer = place.ask("--data-url", "data", "fetch", f"--data-url={url}")
+        assert answer.code == 3 and not list(place.cache.rglob("*.gz")), answer.err
