@@ -22,7 +22,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help study install test test-browser lint check train compare report bench bench-peers claims clean
+.PHONY: help study install test test-browser test-fuzz torture soak lint audit check train compare report bench bench-peers claims clean
 
 help:     ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -46,11 +46,29 @@ test-browser: .venv/installed-dev
 	{ echo 'no browser: put chromium, chromium-browser or google-chrome on the PATH' >&2; exit 1; }
 	$(BIN)/python -m pytest tests/browser
 
-lint:     ## check style and types
+test-fuzz: ## try inputs that nobody meant, a bounded number of them
+test-fuzz: .venv/installed-dev
+	$(BIN)/python -m pytest tests/fuzz
+
+torture:  ## kill commands, damage files, fill disks, try many inputs, on Linux; QUICK=1 a part of it
+torture: .venv/installed-dev
+	$(BIN)/python -m pytest tests/torture $(if $(QUICK),--quick)
+	$(BIN)/python -m pytest tests/fuzz $(if $(QUICK),,--hypothesis-profile=torture)
+
+soak:     ## 2,000 tiny runs in one command, on Linux: memory, files, processes
+soak: .venv/installed-dev
+	$(BIN)/python benchmarks/soak.py
+
+audit:    ## look the installed packages up among known vulnerabilities
+audit: .venv/installed-dev
+	$(BIN)/python .ci/audit
+
+lint:     ## check style, types, and what no source should do
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --recursive dropexp --configfile .bandit.yaml
 
 check: lint test  ## lint and test
 

@@ -7,7 +7,6 @@ import re
 import shlex
 from base64 import b64encode
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files

@@ -16,7 +16,7 @@ ROOMS = sorted(  # of a folder's by its name too: claims.decay
 )
 TORCH_ROOMS = {"benchmark", "captured", "checkpoint", "claims.decay", "claims.equalities", "claims.moments",
                "claims.nets", "claims.subnets", "data", "device", "evaluation", "experiment", "fit", "fused",
-               "linreg", "masks", "modules", "noise", "predictive", "probes", "products", "schedules", "scratch",
+               "linreg", "masks", "modules", "node", "noise", "predictive", "probes", "products", "schedules", "scratch",
                "sgd", "stack", "stacking", "stacknoise", "streams", "trained", "trainer", "variants",
                "workers"}  # fmt: skip
 PANDAS_ROOMS = {"arms", "charts", "claims.seeds", "comparison", "drawing", "report", "tables"}
@@ -101,7 +101,7 @@ def test_networks_and_noises_know_no_config() -> None:
 def test_every_error_that_the_command_explains_exists() -> None:
     source = (PACKAGE / "answers.py").read_text(encoding="utf-8")
     named = re.findall(r'\("dropexp\.(\w+)", "(\w+)"\): ', source)
-    assert len(named) == 10
+    assert len(named) == 11
     for room, error in named:
         assert f"class {error}(" in (PACKAGE / f"{room}.py").read_text(encoding="utf-8")
 
