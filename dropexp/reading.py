@@ -195,14 +195,11 @@ def _prune(
     yes: bool,
     output: Format,
 ) -> None:
-    import pandas as pd
-
     from dropexp import prune, tables
 
     planned = (prune.checkpoints if checkpoints else prune.needless)(names, runs_dir, wanted)
-    columns = {name: [str(getattr(one, name)) for one in planned] for name in ("state", "path", "why")}
     if planned or output in (Format.csv, Format.json):
-        _write(pd.DataFrame(columns | {"size": [one.size for one in planned]}), tables.removals, output)
+        _write(tables.listed(planned), tables.removals, output)
     if not yes:
         total = tables.size(sum(one.size for one in planned))
         say(f"{total} may go; --prune --yes removes it" if planned else "nothing may go")

@@ -16,6 +16,7 @@ from dropexp.metrics import LINEAR_REGRESSION, METRICS, REGRESSION, UNITLESS, Me
 
 if TYPE_CHECKING:
     from dropexp import benchmark
+    from dropexp.prune import Removal
 
 ABSENT = "-"
 BARS = "▁▂▃▄▅▆▇█"
@@ -74,6 +75,12 @@ def runs(frame: pd.DataFrame) -> Table:
     ]
     headers = ["state", "arm", "seed", "epoch", *(_CLASSIFIED[0][name] for name in shown), "path"]
     return Table("", headers, rows, left=(0, 1, len(headers) - 1))
+
+
+def listed(removals: Sequence[Removal]) -> pd.DataFrame:
+    """A row per removal: state, path, why, size in bytes."""
+    rows = [(one.state, str(one.path), one.why, one.size) for one in removals]
+    return pd.DataFrame(rows, columns=["state", "path", "why", "size"])
 
 
 def removals(frame: pd.DataFrame) -> Table:

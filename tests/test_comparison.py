@@ -955,7 +955,7 @@ def test_broken_folders_alone_are_listed_too(tmp_path: Path) -> None:
     out = io.StringIO()
     display.show_tables([tables.runs(load_runs(runs_dir=tmp_path))], Console(file=out))
     assert "broken" in out.getvalue()
-    with pytest.raises(NoRuns, match="run.json is damaged"):
+    with pytest.raises(NoRuns, match=r"run\.json is damaged"):
         compare(runs_dir=tmp_path)
 
 

@@ -626,7 +626,7 @@ def test_a_stack_knows_no_key_that_a_config_has_not() -> None:
 
 @pytest.fixture
 def stacks_here(data: Data, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[PlannedRun], Path], list[Event]]:
-    monkeypatch.setattr("dropexp.data.load", lambda root: data)
+    monkeypatch.setattr("dropexp.data.load", lambda root, tell: data)
 
     def events(runs: list[PlannedRun], folder: Path) -> list[Event]:
         tasks = [Task(run, to) for run, to in zip(runs, folders(runs, folder), strict=True)]
