@@ -16,8 +16,9 @@ from dropexp import fetch, node
 from dropexp.cluster import ClusterError, amount
 from dropexp.device import kind
 from dropexp.node import FILES, Files, News, Parcel, Shared
-from dropexp.runs import FINISHED, Busy, RunFolder, write_whole
+from dropexp.runs import FINISHED, Busy, RunFolder
 from dropexp.trainer import Event, Plan, Task
+from dropexp.wholefile import write_whole
 from dropexp.workers import mark_held
 
 TRIES = 3  # of a run that does not get an epoch further, each ended by the death of its worker or node

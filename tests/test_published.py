@@ -17,7 +17,7 @@ from dropexp import display
 from dropexp.comparison import compare
 from dropexp.published import log_likelihood
 from dropexp.report import page
-from dropexp.runs import write_study
+from dropexp.studyfile import write_study
 
 
 @pytest.fixture

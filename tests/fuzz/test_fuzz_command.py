@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from asked import CODES, a_place, tried
 from command import Command
 from fake_runs import write_arm, write_run
 from hypothesis import given
 from hypothesis import strategies as st
-from inputs import texts, words
+
+from fuzz.asked import CODES, a_place, tried
+from fuzz.inputs import texts, words
 
 COMMANDS = ["train", "compare", "report", "runs", "export", "data", "x"]
 options = st.sampled_from(["-c", "-o", "--set", "--seeds", "--device", "--jobs", "--runs-dir", "--plugin", "--by",

@@ -6,10 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from asked import Answer, a_place, names_a_place
 from hypothesis import given
 from hypothesis import strategies as st
-from inputs import CONFIGS, HOSTILE, KEYS, changed, odd, texts, trees, words
+
+from fuzz.asked import Answer, a_place, names_a_place
+from fuzz.inputs import CONFIGS, HOSTILE, KEYS, changed, odd, texts, trees, words
 
 TREE = {
     "name": "x",

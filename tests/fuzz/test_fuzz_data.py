@@ -10,14 +10,14 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from asked import a_place, tried
 from hypothesis import given
 from hypothesis import strategies as st
-from inputs import altered, as_json, changed, odd
 from synthetic import write_synthetic
 
 from dropexp import data
 from dropexp.fetch import CHECKSUMS, LARGEST, DataError
+from fuzz.asked import a_place, tried
+from fuzz.inputs import altered, as_json, changed, odd
 
 LABELS = "t10k-labels-idx1-ubyte"
 PACKED = gzip.compress(struct.pack(">2I", 0x801, 10_000) + bytes(10_000), mtime=0)

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asked import Answer, Place, a_place
 from fake_runs import publish, write_run
 from hypothesis import given
 from hypothesis import strategies as st
-from inputs import HOSTILE, altered, as_json, changed, odd, texts, words
 
-from dropexp.runs import CHECKPOINT, CONFIG, EPOCHS, LOCK, RUN, STUDY
+from dropexp.runs import CHECKPOINT, CONFIG, EPOCHS, LOCK, RUN
+from dropexp.studyfile import STUDY
+from fuzz.asked import Answer, Place, a_place
+from fuzz.inputs import HOSTILE, altered, as_json, changed, odd, texts, words
 
 PUBLISHED: dict[str, Any] = {
     "arm": "nn",

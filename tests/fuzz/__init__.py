@@ -1,0 +1,1 @@
+"""Inputs that nobody meant: `make test-fuzz`, and many more with `make torture`."""
