@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, redirect_stdout, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dropexp import fetch, node
 from dropexp.cluster import ClusterError, amount
 from dropexp.device import kind
-from dropexp.node import FILES, Files, News, Parcel, Shared
-from dropexp.runs import FINISHED, Busy, RunFolder
+from dropexp.node import FILES, Files, News, Parcel, Shared, names_in
+from dropexp.runs import FINISHED, Busy, NewerRun, RunFolder
 from dropexp.trainer import Event, Plan, Task
 from dropexp.wholefile import write_whole
 from dropexp.workers import mark_held
@@ -149,14 +149,16 @@ class _Driver:
                         folder.clear()
                     elif status in FINISHED:  # by another process, meanwhile
                         return Event(place, status=status, why=folder.read_info()["why"])
-                there = [name for name in FILES if (folder.path / name).exists()]
-                parcel = Parcel(place, task.planned, {name: (folder.path / name).read_bytes() for name in there})
+                files = {name: (folder.path / name).read_bytes() for name in names_in(folder)}
+                parcel = Parcel(place, task.planned, files)
                 self.holds.setdefault(place, hold.pop_all())
         except Busy:
             return Event(place, status="busy", why="another process is training it")
         except OSError as error:
             self._let_go(place)
             return Event(place, status="failed", why=f"its folder cannot be written: {error}")
+        except NewerRun as error:
+            return Event(place, status="failed", why=str(error))
         return parcel
 
     def _let_go(self, place: int) -> None:
@@ -205,7 +207,7 @@ class _Driver:
                 del self.deaths[place]
             if event.status:
                 self._let_go(place)
-            yield event
+            yield replace(event, note=event.note and f"{self.tasks[place].folder.path}: {event.note}")
 
     def _again(self, stream: Any, chunk: _Chunk, error: Exception) -> Generator[Event]:
         """A worker or its node is gone: what it was training has a try less, and what is not done is sent again."""
@@ -217,7 +219,7 @@ class _Driver:
         for place in chunk.begun.intersection(unfinished) or unfinished:
             self.deaths[place] += 1
             if self.deaths[place] < TRIES:
-                yield Event(place, why=what)
+                yield Event(place, note=f"{self.tasks[place].folder.path}: {what}; it goes on elsewhere")
                 continue
             why = f"{what}, {TRIES} times without an epoch more; the same command trains it again"
             mark_held(self.tasks[place].folder, "failed", why)
@@ -229,7 +231,7 @@ class _Driver:
         """A node refuses: it gets no more, and others get what it was sent."""
         if name not in self.refused:
             self.refused[name] = why
-            yield Event(chunk.stacks[0][0], why=f"{why}; this node is left out")
+            yield Event(chunk.stacks[0][0], note=f"{why}; this node is left out")
         self._put_back(chunk)
 
     def _put_back(self, chunk: _Chunk) -> None:
@@ -238,13 +240,17 @@ class _Driver:
 
 
 def _write(folder: RunFolder, files: Files) -> None:
-    """Write a run's files so that it can go on wherever this is cut short: what is gone first, run.json last."""
-    for name in FILES:
-        if name in files and files[name] is None:
+    """Write a run's files so that it can go on wherever this is cut short: what is gone first, run.json last.
+
+    What was set aside as damaged comes before both, under a name of its own.
+    """
+    order = [name for name in files if name not in FILES]
+    order += sorted((name for name in FILES if name in files), key=lambda name: files[name] is not None)
+    for name in order:
+        content = files[name]
+        if content is None:
             (folder.path / name).unlink(missing_ok=True)
-    for name in FILES:
-        content = files.get(name)
-        if content is not None:
+        else:
             write_whole(folder.path / name, content)
 
 

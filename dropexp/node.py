@@ -20,14 +20,19 @@ from dropexp import fetch
 from dropexp.fetch import DataError, scratch_dir
 from dropexp.plugins import PluginError, load_plugin
 from dropexp.provenance import version_of
-from dropexp.runs import CHECKPOINT, CONFIG, EPOCHS, RUN, RunFolder
+from dropexp.runs import CHECKPOINT, CONFIG, DAMAGED, EPOCHS, RUN, RunFolder
 from dropexp.study import PlannedRun
 from dropexp.trainer import Event, Plan, Task, Trainer
 
 FILES = (CONFIG, EPOCHS, CHECKPOINT, RUN)  # in the order of writing that lets a run go on wherever it is cut short
+Files = dict[str, bytes | None]  # of a run folder, by name: what a file holds, None if it is gone
 CHECKPOINT_EVERY = 10  # paces from one checkpoint of a run that is sent to the next, unless it ends
 
-Files = dict[str, bytes | None]  # of a run folder, by name: what a file holds, None if it is gone
+
+def names_in(run: RunFolder) -> list[str]:
+    """The files of a run folder in that order, before them what was set aside as damaged."""
+    aside = sorted(path.name for name in FILES for path in run.path.glob(f"{name}{DAMAGED}*"))
+    return aside + [name for name in FILES if (run.path / name).exists()]
 
 
 class Refused(Exception):
@@ -113,7 +118,8 @@ class _Outbox:
 
     def post(self, event: Event) -> Iterator[News]:
         """Take an event in, and send what has gathered, if it is time or the run ended."""
-        self.events.append(event)
+        note = event.note and event.note.replace(f"{self.runs[event.task].path}{os.sep}", "")
+        self.events.append(replace(event, note=note))
         os.utime(self.folder)  # after a day without a sign of life it would be taken for a dead process's
         now = time.monotonic()
         if not event.status and now - self.posted < self.pace:
@@ -142,13 +148,8 @@ class _Outbox:
     @staticmethod
     def _stamps(run: RunFolder) -> dict[str, tuple[int, ...]]:
         """What differs between two states of each file that is there."""
-        found: dict[str, tuple[int, ...]] = {}
-        for name in FILES:
-            path = run.path / name
-            if path.exists():
-                about = path.stat()
-                found[name] = (about.st_mtime_ns, about.st_size, about.st_ino)
-        return found
+        found = {name: (run.path / name).stat() for name in names_in(run)}
+        return {name: (about.st_mtime_ns, about.st_size, about.st_ino) for name, about in found.items()}
 
 
 @lru_cache(maxsize=1)

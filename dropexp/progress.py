@@ -83,7 +83,7 @@ class _Lines:
             epoch = f"epoch {event.row['epoch']}/{run.config.epochs}"
             line = f"{name}  {epoch}  {figures(event.row)}  {event.row['seconds']:.2f} s"
         elif event.why:
-            line = f"{name}  {event.status or 'put back'}: {event.why}"
+            line = f"{name}  {event.status}: {event.why}"
         else:
             return
         print(f"[{self.ended + (event.status is None)}/{len(self.tasks)}] {line}", file=sys.stderr, flush=True)
@@ -122,7 +122,7 @@ class _Bars:
             self.epochs[event.task] = run.config.epochs
             self.progress.remove_task(self.bars.pop(event.task))
         if event.why:
-            told = f"{run.name}/{run.cell}: {event.status or 'put back'}: {event.why}"
+            told = f"{run.name}/{run.cell}: {event.status}: {event.why}"
             self.progress.console.print(told, markup=False)
         done = sum(self.epochs.values())
         self.progress.update(self.study, completed=done, note=f"{self.ended} of {len(self.tasks)} runs done")

@@ -53,16 +53,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Event:
-    """A task began (nothing else), met what is noted, grew by a row, or ended with a status of run.json or "busy".
-
-    One that is put back, to begin elsewhere, has a why and no status.
-    """
+    """A task began (nothing else), met what is noted, grew by a row, or ended with a status of run.json or "busy"."""
 
     task: int  # its place in the list of tasks
     row: Row | None = None
     status: str | None = None
     why: str | None = None
-    note: str | None = None  # a damaged file was set aside, or its worker was killed and it goes on in another
+    note: str | None = None  # a damaged file was set aside, or its worker or node is gone and it goes on elsewhere
 
 
 class Trainer:
