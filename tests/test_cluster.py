@@ -153,7 +153,8 @@ def test_the_same_command_goes_on_where_its_driver_was_stopped(
 ) -> None:
     words = ("train", "-c", remote.write("long.yaml", LONG), "--ray", nodes.address)
     process = remote.start(*words)
-    remote.wait_for_rows(10, process)
+    while not list(remote.folder.glob("runs/long/*/run.json")):  # which is written last
+        remote.wait_for_rows(sum(len(table) for table in remote.tables_so_far()), process)
     process.send_signal(signal.Signals[how])
     _, told = process.communicate(timeout=180)
     assert process.returncode == (130 if how == "SIGINT" else -signal.SIGKILL)
