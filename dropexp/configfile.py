@@ -244,7 +244,8 @@ def whole_range(value: Any) -> list[int] | None:
 
 
 def _whole(text: str) -> int | str:
-    return int(text) if text.strip().isdecimal() and len(text) <= 40 else text
+    digits = text.strip()  # of more than int itself passes over, such as \x1c
+    return int(digits) if digits.isdecimal() and len(text) <= 40 else text
 
 
 def _dotted(path: yamlfile.Path) -> str:

@@ -80,7 +80,7 @@ def parse(text: str, where: str) -> tuple[Any, dict[Path, int]]:
         kind = kind_of(node)
         try:
             value = loader.construct_object(node)
-            str(value)  # fails for a number of thousands of digits, which no message could show either
+            str(value).encode()  # fails for thousands of digits and for half a character: no message could show them
         except (ValueError, LookupError, AttributeError):  # !!bool x
             what = f"not YAML: {node.value[:40]!r} is no {kind}"
             raise ConfigError([Problem(f"{where}:{node.start_mark.line + 1}", what)]) from None

@@ -295,6 +295,11 @@ def test_seeds_can_be_set(load: Load, value: str, seeds: list[int]) -> None:
     assert seeds_of(load("variant: nn\nmatrix: {seed: 0..9}\n", f"seed={value}")) == seeds
 
 
+@pytest.mark.parametrize("seeds", ["\x1c1", "1\x1f", "\u00a01"])
+def test_blanks_around_a_seed_do_not_count(load: Load, seeds: str) -> None:
+    assert seeds_of(load("variant: nn\n", seeds=seeds)) == [1]
+
+
 def test_seeds_beyond_all_measure_are_refused_before_they_are_counted_out(problems: Problems) -> None:
     (problem,) = problems("variant: nn\n", seeds=",".join(["0..99999"] * 10_000))
     assert "100001 runs are more than one config may ask for (100000)" in problem

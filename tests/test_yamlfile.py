@@ -156,6 +156,8 @@ def test_a_control_character_is_named_with_its_line(character: str) -> None:
         ("!!bool x", "'x' is no bool"),
         ("!!int ''", "'' is no int"),
         ("!!int 0b_", "'0b_' is no int"),
+        ('"x\\ud800"', r"'x\ud800' is no str"),
+        ('{"\\udfff": 1}', r"'\udfff' is no str"),
         ("9" * 5000, f"'{'9' * 40}' is no int"),
         ("!!int 0x" + "f" * 5000, f"'0x{'f' * 38}' is no int"),
     ],

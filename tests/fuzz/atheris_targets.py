@@ -8,6 +8,10 @@ kept in the current folder. Prints how many inputs were tried.
 
 from __future__ import annotations
 
+import atexit
+import os
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,6 +40,7 @@ with atheris.instrument_imports(include=["dropexp", "yaml"]):
     from dropexp.yamlfile import ConfigError
 
 FOLDER = Path(tempfile.mkdtemp(prefix="dropexp-atheris-"))
+atexit.register(shutil.rmtree, FOLDER)
 RUN_FOLDER = write_run(FOLDER / "runs", "nn", 0, 0.8).path
 write_run(FOLDER / "runs", "none", 0, 0.8)
 publish(FOLDER / "runs", arm="nn", test_acc=[0.8])
@@ -96,27 +101,41 @@ TARGETS: dict[str, tuple[Target, bytes]] = {  # and an input to begin with
 }
 
 
-def main() -> None:
-    target, seconds = [*sys.argv[1:], "30"][:2]
-    if target not in (*TARGETS, "all") or not seconds.isdecimal():
-        sys.exit(__doc__)
-    if target == "all":  # a process each: libFuzzer ends the one it runs in
-        sys.exit(max(subprocess.run([sys.executable, __file__, one, seconds]).returncode for one in TARGETS))
+def fuzz(target: str, seconds: str) -> None:
+    """Does not come back: libFuzzer ends the process."""
     test, seed = TARGETS[target]
     corpus = FOLDER / "corpus"
     corpus.mkdir()
     (corpus / "seed").write_bytes(seed)
-    print(f"{target}: {seconds} s", flush=True)
-    words = [
-        sys.argv[0],
-        str(corpus),
+    options = [
         f"-max_total_time={seconds}",
         "-timeout=60",
+        "-rss_limit_mb=4096",
         "-print_final_stats=1",
         "-verbosity=0",
     ]
-    atheris.Setup(words, test)
+    atheris.Setup([sys.argv[0], str(corpus), *options], test)
     atheris.Fuzz()
+
+
+def main() -> None:
+    target, seconds, *child = [*sys.argv[1:], "30"] if len(sys.argv) == 2 else sys.argv[1:] or ["", ""]
+    if target not in (*TARGETS, "all") or not seconds.isdecimal():
+        sys.exit(__doc__)
+    if child:
+        fuzz(target, seconds)
+    crashed = []
+    for one in TARGETS if target == "all" else [target]:
+        with tempfile.TemporaryDirectory() as folder:
+            words = [sys.executable, __file__, one, seconds, "child"]
+            done = subprocess.run(words, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": folder})
+        (tried,) = re.findall(r"number_of_executed_units: (\d+)", done.stderr) or ["0"]
+        print(f"atheris {one}: {int(tried):,} inputs tried in {seconds} s", flush=True)
+        if done.returncode:
+            crashed.append(one)
+            print(done.stderr[-4000:])
+    if crashed:
+        sys.exit(f"crashed: {', '.join(crashed)}")
 
 
 if __name__ == "__main__":
