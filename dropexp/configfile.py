@@ -148,7 +148,7 @@ class ConfigFile:
         top, matrix, *_ = places
         for setting in settings:
             key, equals, text = setting.partition("=")
-            key, option = key.strip(), f"--set {setting}"
+            key, option = key.strip(), f"--set {setting if setting.isprintable() else repr(setting)}"
             try:
                 value, _ = yamlfile.parse(text, option)
             except ConfigError as error:
@@ -167,7 +167,7 @@ class ConfigFile:
                 several = key == "seed" and (isinstance(value, list) or whole_range(value))
                 (matrix if several else top)[key] = value
         if seeds is not None:
-            self.options["seed"] = f"--seeds {seeds}"
+            self.options["seed"] = f"--seeds {seeds if seeds.isprintable() else repr(seeds)}"
             for place in places:
                 place.pop("seed", None)
             parts: Iterator[list[Any]] = (whole_range(part) or [_whole(part)] for part in seeds.split(","))

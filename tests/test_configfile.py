@@ -461,3 +461,8 @@ def test_only_the_part_that_is_no_seed_is_named(seeds: str, part: str) -> None:
     assert problems("variant: nn\n", seeds=seeds) == [
         f"--seeds {seeds}: seed = {part} is not a whole number, 0 or more"
     ]
+
+
+def test_an_option_with_line_ends_is_told_of_on_one_line() -> None:
+    assert problems("variant: nn", "variant=\r")[0].startswith(r"--set 'variant=\r': ")
+    assert problems("variant: nn", seeds="1\n,x")[0].startswith(r"--seeds '1\n,x': ")
