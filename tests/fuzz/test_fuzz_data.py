@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import struct
-import tempfile
 from pathlib import Path
 from unittest.mock import patch
 
@@ -81,9 +80,8 @@ def test_folders_where_files_should_be() -> None:
 class _Small:
     """The set, and the bytes of its cache."""
 
-    def __init__(self) -> None:
-        self.folder = tempfile.TemporaryDirectory(prefix="dropexp-fuzz-data-")
-        self.root = Path(self.folder.name)
+    def __init__(self, root: Path) -> None:
+        self.root = root
         with patch.dict("os.environ", {"XDG_CACHE_HOME": str(self.root / "cache")}):
             self.checksums = write_synthetic(self.root, train=60, test=20)
             self.X = data.load(self.root, checksums=self.checksums).X_train.clone()
@@ -98,8 +96,8 @@ class _Small:
 
 
 @pytest.fixture(scope="session")
-def small() -> _Small:
-    return _Small()
+def small(tmp_path_factory: pytest.TempPathFactory) -> _Small:
+    return _Small(tmp_path_factory.mktemp("small"))
 
 
 def test_any_bytes_in_the_decoded_cache(small: _Small) -> None:
