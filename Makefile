@@ -54,6 +54,10 @@ torture:  ## kill commands, damage files, fill disks, try many inputs, on Linux;
 torture: .venv/installed-dev
 	$(BIN)/python -m pytest tests/torture $(if $(QUICK),--quick)
 	$(BIN)/python -m pytest tests/fuzz $(if $(QUICK),,--hypothesis-profile=torture)
+ifeq ($(QUICK),)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[fuzz]'
+	$(BIN)/python tests/fuzz/atheris_targets.py all 30
+endif
 
 soak:     ## 2,000 tiny runs in one command, on Linux: memory, files, processes
 soak: .venv/installed-dev

@@ -16,7 +16,7 @@ from dropexp import variants
 from dropexp.config import Config
 from dropexp.linreg import Model
 from dropexp.metrics import LINEAR_REGRESSION
-from dropexp.runs import SCHEMA, Damaged, NewerRun, RunError, RunFolder
+from dropexp.runs import SCHEMA, Damaged, NewerRun, RunError, RunFolder, read_file
 from dropexp.streams import stream
 from dropexp.variants import Network
 from dropexp.wholefile import is_sealed, sealed, sha256
@@ -90,12 +90,9 @@ def read(folder: RunFolder) -> dict[str, Any] | None:
     One of an earlier version has neither schema nor seal, and says nothing of the table.
     """
     path = folder.checkpoint
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
+    content = read_file(path)
+    if content is None:
         return None
-    except OSError as error:
-        raise RunError(f"{path} cannot be read ({error})") from None
     try:
         whole = is_sealed(content)
     except ValueError as error:

@@ -149,7 +149,7 @@ class RunFolder:
 
     def digests(self) -> dict[str, str]:
         """The SHA-256 of the table and the config, by file name."""
-        return {name: sha256(_read(self.path / name) or b"") for name in (CONFIG, EPOCHS)}
+        return {name: sha256(read_file(self.path / name) or b"") for name in (CONFIG, EPOCHS)}
 
     def check(self) -> str:
         """The status in run.json. Raises as `read_info`, and `Damaged` for a finished run's table or config too."""
@@ -190,7 +190,7 @@ class RunFolder:
 
     def table(self, count: int | None = None) -> bytes:
         """The table's whole lines, or its header and first `count` rows; a torn last line is left out."""
-        lines = (_read(self.path / EPOCHS) or b"").splitlines(keepends=True)
+        lines = (read_file(self.path / EPOCHS) or b"").splitlines(keepends=True)
         whole = lines if not lines or lines[-1].endswith(b"\n") else lines[:-1]
         return b"".join(whole if count is None else whole[: count + 1 if count else 0])
 
@@ -219,9 +219,11 @@ class RunFolder:
         return rows
 
 
-def _read(path: Path) -> bytes | None:
-    """A file's bytes, None if it is not there. Raises `RunError` if it may not be read."""
+def read_file(path: Path) -> bytes | None:
+    """A file's bytes, None if it is not there. Raises `RunError` if it cannot be read."""
     try:
+        if path.exists() and not path.is_file():  # a pipe, say, which would be waited for
+            raise RunError(f"{path} is no file; remove the folder and train again")
         return path.read_bytes()
     except FileNotFoundError:
         return None
@@ -231,7 +233,7 @@ def _read(path: Path) -> bytes | None:
 
 def read_json_file(path: Path) -> dict[str, Any] | None:
     """What stands in run.json or study.json, None if it is not there. Raises `RunError`, `Damaged`, `NewerRun`."""
-    text = _read(path)
+    text = read_file(path)
     if text is None:
         return None
     try:

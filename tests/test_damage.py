@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from dropexp.comparison import compare
 from dropexp.config import Config
 from dropexp.data import Data
 from dropexp.experiment import Outcome, train_run
-from dropexp.runs import Damaged, NewerRun, RunFolder
+from dropexp.runs import Damaged, NewerRun, RunError, RunFolder
 from dropexp.stacking import train_stack
 from dropexp.study import PlannedRun
 from dropexp.studyfile import read_study, write_study
@@ -344,3 +346,14 @@ def test_the_command_names_what_is_damaged_and_leaves_other_runs_alone(jobs: str
     assert command("train", "-c", config, "-q").stderr == ""
     (two / "run.json").write_bytes(b"{")
     assert "run.json is damaged" in command("evaluate", two.name, code=5).stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes among its files")
+@pytest.mark.parametrize("name", FILES)
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(name: str, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(RunError, match=f"{name} is no file"):
+        {"run.json": folder.read_info, "epochs.csv": folder.table, "checkpoint.pt": lambda: checkpoint.read(folder)}[
+            name
+        ]()
