@@ -352,8 +352,11 @@ def test_the_command_names_what_is_damaged_and_leaves_other_runs_alone(jobs: str
 @pytest.mark.parametrize("name", FILES)
 def test_a_pipe_in_place_of_a_file_is_not_waited_for(name: str, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
+    readers: dict[str, Callable[[], object]] = {
+        "run.json": folder.read_info,
+        "epochs.csv": folder.table,
+        "checkpoint.pt": lambda: checkpoint.read(folder),
+    }
     os.mkfifo(tmp_path / name)
     with pytest.raises(RunError, match=f"{name} is no file"):
-        {"run.json": folder.read_info, "epochs.csv": folder.table, "checkpoint.pt": lambda: checkpoint.read(folder)}[
-            name
-        ]()
+        readers[name]()
