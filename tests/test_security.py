@@ -30,6 +30,8 @@ EXCEPTIONS = {
     ("plugins.py", "runpy.run_path"): "a plugin is a program that the user names by --plugin, and trusts",
     ("__init__.py", "importlib.import_module"): "our own rooms, when a notebook first asks for one",
     ("export.py", "importlib.import_module"): "optional packages, whose names stand there",
+    ("cluster.py", "socket"): "whether somebody answers at the address that --ray names, before Ray tries for minutes",
+    ("cluster.py", "socket.create_connection"): "the same",
     ("fetch.py", "urllib.request.urlopen"): "the download: what comes is held against a SHA-256 that stands there",
     ("fetch.py", "http.client.HTTPException"): "what a download may raise",
     ("report.py", "markupsafe.Markup"): "our own scripts: Vega's, and JSON in which no element can end",
