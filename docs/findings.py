@@ -12,12 +12,25 @@ from typing import NamedTuple
 
 import altair as alt
 import pandas as pd
+from altair.typing import ChartType
 
 from dropexp import compare, load_config
 from dropexp.charts import learning_curves, save
 from dropexp.comparison import Comparison
-from dropexp.drawing import COLORS, DASHES, SHAPES, WIDTH
-from dropexp.drawing import channel_of, data_of, domain_of, dose_axis, line_labels, lit, picked, titled
+from dropexp.drawing import (
+    COLORS,
+    DASHES,
+    SHAPES,
+    WIDTH,
+    channel_of,
+    data_of,
+    domain_of,
+    dose_axis,
+    line_labels,
+    lit,
+    picked,
+    titled,
+)
 from dropexp.verdicts import amount
 
 DOCS = Path(__file__).parent
@@ -39,7 +52,12 @@ class Question(NamedTuple):
 QUESTIONS = [
     Question("Dropout, 10 epochs", "exercises/2-more-epochs", "scratch", "none", at=10),
     Question("Dropout, 100 epochs", "exercises/2-more-epochs", "scratch", "none"),
-    Question("p (0.2, 0.5) in place of (0.5, 0.2)", "exercises/1-drop-probs", "scratch,drop_probs=0.2-0.5", "scratch,drop_probs=0.5-0.2"),
+    Question(
+        "p (0.2, 0.5) in place of (0.5, 0.2)",
+        "exercises/1-drop-probs",
+        "scratch,drop_probs=0.2-0.5",
+        "scratch,drop_probs=0.5-0.2",
+    ),
 ]
 
 
@@ -73,7 +91,7 @@ def gains_table(by_size: dict[int, Comparison]) -> str:
     return markdown(["images", "none: test accuracy", *(f"{kind} − none, points" for kind in KINDS)], rows)
 
 
-def gains_chart(by_size: dict[int, Comparison]) -> alt.LayerChart:
+def gains_chart(by_size: dict[int, Comparison]) -> ChartType:
     rows, height = gains(by_size), 280
     x, place, _ = dose_axis("training images", [*SIZES], height)
     asides = rows["series"].map(KINDS.index) / 6 - 1 / 6
@@ -117,9 +135,9 @@ def questions_table() -> str:
 
 def estimate(comparison: Comparison, arm: str) -> list[str]:
     """The difference of an arm to its baseline with its interval, and the verdict."""
-    row = comparison.differences.set_index("arm").loc[arm]
+    row = next(row for row in comparison.differences.to_dict("records") if row["arm"] == arm)
     mean, low, high = (amount(row[name], comparison.metric.unit) for name in ("difference", "low", "high"))
-    return [f"{mean} [{low.split()[0]}, {high.split()[0]}]", row["verdict"]]
+    return [f"{mean} [{low.split()[0]}, {high.split()[0]}]", str(row["verdict"])]
 
 
 def markdown(heads: list[str], rows: list[list[str]]) -> str:
