@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dropexp.runs import SCHEMA, Damaged, NewerRun, RunFolder, read_json_file
+from dropexp.runs import SCHEMA, Damaged, RunError, RunFolder, read_json_file
 from dropexp.wholefile import sealed_json, write_whole
 
 STUDY = "study.json"
@@ -14,15 +14,15 @@ STUDY = "study.json"
 def write_study(runs_dir: Path, name: str, study: dict[str, Any]) -> str | None:
     """Keep what a config says of its study; nothing is kept of nothing.
 
-    Returns a sentence if what was there is damaged and set aside, or of a later version and left alone.
+    Returns a sentence if what was there is damaged and set aside, or left alone: of a later version, or unreadable.
     """
     path, note = runs_dir / name / STUDY, None
     try:
         there = read_json_file(path) is not None
-    except NewerRun as newer:
-        return str(newer)
     except Damaged as damage:
         there, note = False, damage.set_aside()
+    except RunError as left:
+        return str(left)
     content = sealed_json({"schema": SCHEMA, **study})
     if there and not study:
         path.unlink()
