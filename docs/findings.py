@@ -116,12 +116,12 @@ def gains_chart(by_size: dict[int, Comparison]) -> ChartType:
 
 
 def recipes_table() -> str:
-    """Dropout beside none under two recipes, and the best of all."""
-    rows = []
+    """Dropout beside none under two recipes."""
+    found, rows = compare("recipes"), []
+    said = {arm["arm"]: f"{arm['mean']:.4f} ± {arm['sd']:.4f}" for arm in found.arms.to_dict("records")}
     for recipe in ("constant", "tuned"):
-        found = compare("recipes", where={"arm": recipe})
-        none, dropout = (f"{mean:.4f} ± {sd:.4f}" for mean, sd in found.arms[["mean", "sd"]].to_numpy())
-        rows.append([recipe, none, dropout, *estimate(found, found.arms["arm"].iloc[1])])
+        none, dropout = (f"{recipe},variant={variant}" for variant in ("none", "scratch"))
+        rows.append([recipe, said[none], said[dropout], *estimate(found, dropout)])
     return markdown(["recipe", "none", "dropout (0.2, 0.5)", "dropout − none", "verdict"], rows)
 
 
