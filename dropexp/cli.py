@@ -12,16 +12,13 @@ import shlex
 import sys
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from dropexp import reading
 from dropexp.answers import FAILED, answers, going_on, say
 from dropexp.reading import Format, RunsDir
-
-if TYPE_CHECKING:
-    from dropexp.study import Study
 
 app = typer.Typer(
     help="Does dropout help, how much, and how sure are we? Trains the Fashion-MNIST dropout study of "
@@ -90,13 +87,14 @@ def train(
     from dropexp.execute import execute
     from dropexp.plugins import files_of, load_plugin
     from dropexp.runs import FINISHED, default_runs_dir
+    from dropexp.study import load_configs
     from dropexp.studyfile import write_study
     from dropexp.trainer import Plan
     from dropexp.training import tasks_of, unfinished
 
     for file in plugin or []:
         load_plugin(file)
-    studies = _load_configs(config, settings or [], seeds)
+    studies = load_configs(config, settings or [], seeds)
     runs_dir = runs_dir or default_runs_dir()
     with going_on(), nullcontext() if ray is None else cluster.connected(ray):
         device = devices.resolve(device) if ray is None else cluster.resolve(device)
@@ -263,22 +261,6 @@ def verify_data(data_dir: DataDir = None) -> None:
 def data_path(data_dir: DataDir = None) -> None:
     """Say which folder the data is taken from."""
     print(_found(data_dir))
-
-
-def _load_configs(files: list[Path], settings: list[str], seeds: str | None) -> list[Study]:
-    """All the files' studies, or all the files' problems."""
-    from dropexp.study import load_config
-    from dropexp.yamlfile import ConfigError
-
-    studies, problems = [], []
-    for file in files:
-        try:
-            studies.append(load_config(file, settings, seeds))
-        except ConfigError as error:
-            problems += error.problems
-    if problems:
-        raise ConfigError(problems)
-    return studies
 
 
 def _found(data_dir: Path | None) -> Path:

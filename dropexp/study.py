@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,19 @@ def load_config(path: str | Path, settings: Iterable[str] = (), seeds: str | Non
     runs = _runs(file)
     file.stop_if_wrong()
     return Study(file.name, runs, file.published)
+
+
+def load_configs(paths: Iterable[Path], settings: Sequence[str] = (), seeds: str | None = None) -> list[Study]:
+    """Read several. Raises `ConfigError` with everything that is wrong in any of them."""
+    studies, problems = [], []
+    for path in paths:
+        try:
+            studies.append(load_config(path, settings, seeds))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return studies
 
 
 def _runs(file: ConfigFile) -> list[PlannedRun]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +20,14 @@ class Command:
 
     def __call__(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run to its end; the exit code must be the one that is expected, and no traceback may be seen."""
+        done = self.answer(*arguments)
+        assert done.returncode == code, done.stderr
+        return done
+
+    def answer(self, *arguments: str, prefix: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+        """Run to its end, whatever the exit code; `prefix` starts it. No traceback may be seen."""
         done = subprocess.run(
-            [DROPEXP, *arguments],
+            [*prefix, DROPEXP, *arguments],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
@@ -28,8 +35,7 @@ class Command:
             timeout=TIMEOUT,
             stdin=subprocess.DEVNULL,
         )
-        assert done.returncode == code, done.stderr
-        assert "Traceback" not in done.stderr
+        assert "Traceback" not in done.stderr, done.stderr
         return done
 
     def start(self, *arguments: str, own_group: bool = False) -> subprocess.Popen[str]:

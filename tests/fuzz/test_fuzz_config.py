@@ -61,7 +61,7 @@ def test_any_value_in_a_config_that_is_right_but_for_it(key: str, value: Any, ot
     dry_run(_yaml(TREE | {key: value, other: another}))
 
 
-@given(st.dictionaries(st.sampled_from([*TREE["published"], "x"]), odd, max_size=5))  # type: ignore[misc]  # a mapping
+@given(st.dictionaries(st.sampled_from([*TREE["published"], "x"]), odd, max_size=5))  # type: ignore[misc]  # TREE's values are of many types; this one is a mapping
 def test_any_published_section(published: dict[str, Any]) -> None:
     dry_run(_yaml(TREE | {"published": published}), target="published")
 

@@ -88,16 +88,8 @@ def table(path: Path) -> list[list[bytes]]:
 
 def ask(command: Command, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command's answer, whichever of the documented exit codes it has."""
-    done = subprocess.run(
-        [DROPEXP, *arguments],
-        cwd=command.folder,
-        env=command.environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-    )
-    assert "Traceback" not in done.stderr and done.returncode in (0, 1, 2, 3, 5), f"{done.returncode}: {done.stderr}"
+    done = command.answer(*arguments)
+    assert done.returncode in (0, 1, 2, 3, 5), f"{done.returncode}: {done.stderr}"
     return done
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from command import DROPEXP, TIMEOUT, Command
+from command import Command
 
 from torture.counts import COUNTS
 from torture.study import CONFIG, TEXT, Study, ask, start, table, talk, wait_until_gone
@@ -126,16 +126,8 @@ def test_a_folder_that_one_may_not_write_or_not_even_read_is_named(command: Comm
 
 def _bound(command: Command, *arguments: str) -> tuple[int, str]:
     """The command as somebody whom permissions bind: its exit code and its talk."""
-    done = subprocess.run(
-        [*BOUND, DROPEXP, *arguments],
-        cwd=command.folder,
-        env=command.environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-    )
-    assert "Traceback" not in done.stderr and "internal error" not in done.stderr, done.stderr
+    done = command.answer(*arguments, prefix=BOUND)
+    assert "internal error" not in done.stderr, done.stderr
     return done.returncode, done.stderr
 
 
