@@ -57,7 +57,7 @@ def _write(runs_dir: Path, config: Config, draw: random.Random) -> None:
 def timed(*arguments: str) -> tuple[float, float, subprocess.CompletedProcess[str]]:
     """Seconds and peak memory (MB, NaN on Windows) of the command, and what it printed."""
     script = (
-        "import sys\nfrom dropexp.cli import main\n"
+        "import sys\nfrom dropexp.__main__ import main\n"
         "try: main()\n"
         "finally:\n"
         "    try:\n"

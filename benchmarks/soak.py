@@ -33,7 +33,7 @@ epochs: 1
 eval_train: false
 matrix: {{seed: 0..{last}}}
 """
-COMMAND = [sys.executable, "-c", "from dropexp.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from dropexp.__main__ import main; main()"]
 SHM = Path("/dev/shm")
 GRACE = 10.0  # seconds that multiprocessing's own helper may outlive the command
 MEASURED = {"own_mb": "own memory, MB", "files": "open files", "threads": "threads"}

@@ -14,18 +14,6 @@ from typing import NoReturn
 FAILED, USAGE, NO_DATA, NO_RUNS, INTERRUPTED = 1, 2, 3, 5, 130
 
 
-@contextmanager
-def going_on() -> Iterator[None]:
-    """An interrupt within it ends with the command that goes on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        command = shlex.join(["dropexp", *(word for word in sys.argv[1:] if word != "--force")])
-        if "--force" in sys.argv:
-            say("dropexp: runs that --force has not reached are as they were", False)
-        _end(f"interrupted; to go on: {command}", INTERRUPTED)
-
-
 def say(text: str, quiet: bool = False) -> None:
     """Talk goes to stderr, as long as somebody is there to hear it."""
     if not quiet:
@@ -45,6 +33,10 @@ def answers() -> Iterator[None]:
         sys.stdout.reconfigure(errors="replace")
     try:
         yield
+    except (KeyboardInterrupt, SystemExit) as end:
+        if isinstance(end, SystemExit) and end.code != INTERRUPTED:  # into which Typer turns an interrupt
+            raise
+        _end(_interrupted(sys.argv[1:]), INTERRUPTED)
     except BrokenPipeError:  # `dropexp compare | head`
         _forget_unread()
         raise SystemExit(FAILED) from None
@@ -52,6 +44,14 @@ def answers() -> Iterator[None]:
         if os.environ.get("DROPEXP_DEBUG"):
             raise
         _end(*_explained(error))
+
+
+def _interrupted(words: list[str]) -> str:
+    """What to say of an interrupt: a training ends with the command that goes on."""
+    if words[:1] != ["train"]:
+        return "interrupted"
+    kept = "runs that --force has not reached are as they were\n" if "--force" in words else ""
+    return f"{kept}interrupted; to go on: {shlex.join(['dropexp', *(word for word in words if word != '--force')])}"
 
 
 def _explained(error: Exception) -> tuple[str, int]:

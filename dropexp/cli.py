@@ -6,10 +6,7 @@ config error; 3 data missing or corrupt; 5 no matching runs; 130 interrupted.
 
 from __future__ import annotations
 
-import atexit
-import gc
 import shlex
-import sys
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +14,7 @@ from typing import Annotated
 import typer
 
 from dropexp import reading
-from dropexp.answers import FAILED, answers, going_on, say
+from dropexp.answers import FAILED, say
 from dropexp.reading import Format, RunsDir
 
 app = typer.Typer(
@@ -40,20 +37,6 @@ Plugin = Annotated[
 ]
 DataUrl = Annotated[str | None, typer.Option(metavar="URL", help="A mirror that is asked first.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
-
-
-def main() -> None:
-    """The command `dropexp`."""
-    gc.set_threshold(50_000, 20, 100)  # modules stay: to look for garbage among them costs 0.2 s of torch's import
-    atexit.register(_leave_modules)
-    with answers():
-        app()
-
-
-def _leave_modules() -> None:
-    """Nor at the end, for memory that nobody needs any more: half a second. Only Triton would complain of the rest."""
-    if "triton" not in sys.modules:
-        gc.freeze()
 
 
 @app.command()
@@ -96,7 +79,7 @@ def train(
         load_plugin(file)
     studies = load_configs(config, settings or [], seeds)
     runs_dir = runs_dir or default_runs_dir()
-    with going_on(), nullcontext() if ray is None else cluster.connected(ray):
+    with nullcontext() if ray is None else cluster.connected(ray):
         device = devices.resolve(device) if ray is None else cluster.resolve(device)
         tasks = tasks_of(studies, runs_dir, device)
         if dry_run:

@@ -103,7 +103,7 @@ def test_an_interrupt_is_marked_and_told_how_to_go_on(jobs: str, sent: signal.Si
     assert "interrupted" in states and "running" not in states
 
 
-@pytest.mark.parametrize("after", [0.3, 0.6, 1.5])
+@pytest.mark.parametrize("after", [0.1, 0.2, 0.3, 0.6, 1.5])
 def test_an_early_interrupt_leaves_no_traceback_and_no_process(after: float, command: Command) -> None:
     process = command.start("train", "-c", command.write("long.yaml", LONG), "--jobs", "2", own_group=True)
     time.sleep(after)

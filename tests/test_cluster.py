@@ -189,7 +189,7 @@ def test_a_node_with_another_version_is_named_and_left_out(remote: Command, node
 def test_the_driver_imports_no_torch(remote: Command, nodes: Nodes) -> None:
     remote.write("drawn.yaml", DRAWN)
     script = remote.write(
-        "run.py", "import sys\nfrom dropexp.cli import main\ntry: main()\nfinally: print('torch' in sys.modules)\n"
+        "run.py", "import sys\nfrom dropexp.__main__ import main\ntry: main()\nfinally: print('torch' in sys.modules)\n"
     )
     done = subprocess.run(
         [sys.executable, script, "train", "-c", "drawn.yaml", "--ray", nodes.address, "-q"],

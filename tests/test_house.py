@@ -136,7 +136,8 @@ def test_imports_run_one_way() -> None:
 )
 def test_a_light_command_does_not_load_heavy_packages(arguments: list[str], light: list[str], tmp_path: Path) -> None:
     script = (
-        "import sys; from dropexp.cli import main\ntry: main()\nexcept SystemExit: pass\nfinally: print(*sys.modules)"
+        "import sys; from dropexp.__main__ import main\n"
+        "try: main()\nexcept SystemExit: pass\nfinally: print(*sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments], capture_output=True, text=True, cwd=tmp_path, check=True
@@ -150,7 +151,7 @@ def test_the_parent_of_workers_imports_no_torch(tmp_path: Path, real_root: Path)
     script = tmp_path / "run.py"
     script.write_text(
         "import sys\n"
-        "from dropexp.cli import main\n"
+        "from dropexp.__main__ import main\n"
         "if __name__ == '__main__':\n"
         "    try: main()\n"
         "    finally: print('torch' in sys.modules)\n"
