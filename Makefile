@@ -5,12 +5,15 @@ CONFIG  ?= configs/dropout.yaml
 RUNS    ?=
 JOBS    ?=
 CLAIMS  := configs/does-dropout-help.yaml \
+           configs/best.yaml \
            configs/exercises/1-drop-probs.yaml \
            configs/exercises/2-more-epochs.yaml \
            configs/exercises/3-activations.yaml \
            configs/exercises/5-with-weight-decay.yaml \
            configs/exercises/7-other-noise.yaml \
            configs/srivastava/figure-11-monte-carlo.yaml
+FINDINGS := configs/does-dropout-help.yaml configs/findings/recipes.yaml configs/best.yaml \
+           $(wildcard configs/exercises/[0-9]*.yaml configs/srivastava/*.yaml)
 
 # A folder that a team shares beside its checkouts, unless this checkout has data of its own.
 ifeq ($(wildcard data),)
@@ -22,7 +25,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help study install test test-browser test-fuzz torture soak lint audit check train compare report bench bench-peers claims clean
+.PHONY: help study install test test-browser test-fuzz torture soak lint audit check train compare report bench bench-peers claims findings clean
 
 help:     ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -97,12 +100,17 @@ bench-peers: ## time dropexp beside its peers and write docs/performance.md; PAR
 bench-peers: .venv-peers/installed
 	PYTHONPATH=benchmarks .venv-peers/bin/python -m peers $(if $(PARTS),--parts $(PARTS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-claims:   ## train what the claims of teaching texts take (two hours), and write docs/claims.md
+claims:   ## train what the claims of teaching texts take (three hours), and write docs/claims.md
 claims: .venv/installed
-	$(BIN)/dropexp train --config configs/dropout.yaml --seeds 0..99 || test $$? -eq 1
+	$(BIN)/dropexp train --config configs/dropout.yaml --seeds 0..39 || test $$? -eq 1
 	$(BIN)/dropexp train $(addprefix --config ,$(CLAIMS)) || test $$? -eq 1
 	$(BIN)/dropexp claims --format md > docs/claims.md.new
 	mv docs/claims.md.new docs/claims.md
+
+findings: ## train what docs/findings.md rests on (four hours), and write its tables and charts
+findings: .venv/installed
+	$(BIN)/dropexp train $(addprefix --config ,$(FINDINGS)) || test $$? -eq 1
+	$(BIN)/python docs/findings.py
 
 clean:    ## remove the environment and caches; runs and data stay
 	rm -rf .venv .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -14,7 +14,7 @@ import altair as alt
 import pandas as pd
 from altair.typing import ChartType
 
-from dropexp import compare, load_config
+from dropexp import compare, load_config, load_runs
 from dropexp.charts import learning_curves, save
 from dropexp.comparison import Comparison
 from dropexp.drawing import (
@@ -36,10 +36,20 @@ from dropexp.verdicts import amount
 DOCS = Path(__file__).parent
 SIZES = (1000, 5000, 20000, 60000)
 KINDS = ("dropout", "weight decay", "both")
+DROPS = ("scratch,drop_probs=0.2-0.5", "scratch,drop_probs=0.5-0.2")
+
+
+def both(setting: str) -> tuple[str, str]:
+    """The arms with dropout and without it that share a setting."""
+    return f"scratch,{setting}", f"none,{setting}"
+
+
+def of_arm(arm: str) -> tuple[str, str]:
+    return f"{arm},variant=scratch", f"{arm},variant=none"
 
 
 class Question(NamedTuple):
-    """A row of the page's table: `arm` minus `baseline` of a study."""
+    """A row of a table on the page: `arm` minus `baseline` of a study."""
 
     asked: str
     config: str  # below configs/
@@ -49,15 +59,60 @@ class Question(NamedTuple):
     at: str | int = "last"
 
 
-QUESTIONS = [
-    Question("Dropout, 10 epochs", "exercises/2-more-epochs", "scratch", "none", at=10),
-    Question("Dropout, 100 epochs", "exercises/2-more-epochs", "scratch", "none"),
-    Question(
-        "p (0.2, 0.5) in place of (0.5, 0.2)",
-        "exercises/1-drop-probs",
-        "scratch,drop_probs=0.2-0.5",
-        "scratch,drop_probs=0.5-0.2",
+EXERCISES = [
+    Question("1: drop (0.2, 0.5) in place of (0.5, 0.2)", "exercises/1-drop-probs", *DROPS),
+    Question("2: dropout, after 10 epochs", "exercises/2-more-epochs", "scratch", "none", at=10),
+    Question("2: dropout, after 100", "exercises/2-more-epochs", "scratch", "none"),
+    Question("2: what that does to the gap", "exercises/2-more-epochs", "scratch", "none", "gap"),
+    Question("3: dropout, variance of the first hidden layer", "exercises/3-activations", "scratch", "none", "h1_var"),
+    Question("3: and the norm of its weights", "exercises/3-activations", "scratch", "none", "w1_norm"),
+    Question("4: dropout left on at test", "exercises/4-noise-at-test", "dropout", "none", "noisy_acc"),
+    Question("4: with it off", "exercises/4-noise-at-test", "dropout", "none"),
+    Question("5: dropout", "exercises/5-with-weight-decay", "dropout", "none"),
+    Question("5: weight decay", "exercises/5-with-weight-decay", "weight-decay", "none"),
+    Question("5: both", "exercises/5-with-weight-decay", "both", "none"),
+    Question("6: noise on weights in place of units", "exercises/6-noise-on-weights", "weights", "units"),
+    Question("7: Gaussian noise in place of dropout", "exercises/7-other-noise", "gaussian", "scratch"),
+    Question("7: one mask for a batch", "exercises/7-other-noise", "per-batch", "scratch"),
+    Question("7: a random rate for each batch", "exercises/7-other-noise", "random", "scratch"),
+    Question("8: dropout on 64 units a layer", "exercises/8-wider-net", *both("hidden=64-64")),
+    Question("8: on 1,024", "exercises/8-wider-net", *both("hidden=1024-1024")),
+    Question("9: three values of noise in place of two", "exercises/9-three-values", "three-values", "two-values"),
+]
+PAPER = [
+    *(
+        Question(f"Table 9: {said}", "srivastava/table-9-regularisers", arm, "none")
+        for arm, said in (
+            ("l2", "L2"),
+            ("l2-l1", "L2 and L1"),
+            ("max-norm", "max-norm"),
+            ("dropout", "dropout"),
+            ("dropout-l2", "dropout and L2"),
+            ("dropout-max-norm", "dropout and max-norm"),
+        )
     ),
+    *(
+        Question(f"Figure 9a: drop {p}", "srivastava/figure-9a-rate", f"scratch,drop_probs={p}-{p}-{p}", "none")
+        for p in (0.2, 0.5, 0.8)
+    ),
+    *(
+        Question(f"Figure 9b: drop {p}, as many units left", "srivastava/figure-9b-rate-at-fixed-units", arm, "drop-0")
+        for p, arm in ((0.2, "drop-0.2"), (0.5, "drop-0.5"), (0.7, "drop-0.7"))
+    ),
+    *(
+        Question(f"Figure 10: dropout, {size:,} images", "srivastava/figure-10-training-set", *of_arm(f"images-{size}"))
+        for size in (100, 1000, 5000, 50000)
+    ),
+    Question("Figure 8: mean hidden activation", "srivastava/figure-8-sparsity", "scratch", "none", "h1_mean"),
+    Question("Figure 8: share of zeros", "srivastava/figure-8-sparsity", "scratch", "none", "h1_zero"),
+    Question("Table 10: Gaussian noise in place of dropout", "srivastava/table-10-gaussian", "gaussian", "scratch"),
+    Question(
+        "Appendix A: dropout at ten times the rate", "srivastava/appendix-a-momentum", "dropout-lr-x10", "dropout"
+    ),
+    Question("Appendix A: the same without dropout", "srivastava/appendix-a-momentum", "none-lr-x10", "none"),
+    Question("Curriculum in place of constant dropout", "srivastava/schedules", "curriculum", "constant"),
+    Question("Early dropout in place of constant", "srivastava/schedules", "early", "constant"),
+    Question("Late dropout in place of constant", "srivastava/schedules", "late", "constant"),
 ]
 
 
@@ -125,12 +180,24 @@ def recipes_table() -> str:
     return markdown(["recipe", "none", "dropout (0.2, 0.5)", "dropout − none", "verdict"], rows)
 
 
-def questions_table() -> str:
+def best_table() -> str:
+    """The recipe that validation chose, with dropout and without it."""
+    found, rows = compare("best"), []
+    for arm in found.arms.to_dict("records"):
+        by_seed = load_runs("best").query("variant == @arm['arm']")["test_acc"]
+        minus = estimate(found, arm["arm"]) if arm["arm"] != "none" else ["", ""]
+        rows.append(
+            [arm["arm"], f"{arm['mean']:.4f} ± {arm['sd']:.4f}", f"{by_seed.min():.4f} to {by_seed.max():.4f}", *minus]
+        )
+    return markdown(["", "test accuracy", "of ten seeds", "difference, 95 % interval", "verdict"], rows)
+
+
+def questions_table(questions: list[Question]) -> str:
     rows = []
-    for asked, config, arm, baseline, metric, at in QUESTIONS:
+    for asked, config, arm, baseline, metric, at in questions:
         found = compare(load_config(f"configs/{config}.yaml").name, baseline=baseline, metric=metric, at=at)
-        rows.append([asked, *estimate(found, arm), f"[`{config}`](../configs/{config}.yaml)"])
-    return markdown(["question", "difference, 95 % interval", "verdict", "config"], rows)
+        rows.append([asked, found.metric.title, *estimate(found, arm), f"[`{config}`](../configs/{config}.yaml)"])
+    return markdown(["", "in", "difference, 95 % interval", "verdict", "config"], rows)
 
 
 def estimate(comparison: Comparison, arm: str) -> list[str]:
@@ -153,10 +220,18 @@ def put(page: str, name: str, content: str) -> str:
 def main() -> None:
     by_size = sizes()
     save(gains_chart(by_size), DOCS / "findings-sizes.svg")
-    save(learning_curves(compare("recipes")), DOCS / "findings-recipes.svg")
+    for study in ("recipes", "best"):
+        save(learning_curves(compare(study)), DOCS / f"findings-{study}.svg")
+    tables = {
+        "sizes": gains_table(by_size),
+        "recipes": recipes_table(),
+        "best": best_table(),
+        "exercises": questions_table(EXERCISES),
+        "paper": questions_table(PAPER),
+    }
     page = DOCS / "findings.md"
     text = page.read_text(encoding="utf-8")
-    for name, table in (("sizes", gains_table(by_size)), ("recipes", recipes_table()), ("more", questions_table())):
+    for name, table in tables.items():
         text = put(text, name, table)
     page.write_text(text, encoding="utf-8")
     print(f"written: {page}", file=sys.stderr)

@@ -313,17 +313,20 @@ def test_accuracy_depends_on_the_epoch_and_the_images(tmp_path: Path) -> None:
     assert evidence.verdict == (
         "depends: holds for test accuracy of scratch (60,000 images × 20 epochs at p = 0.2-0.5); "
         "fails for test accuracy of scratch (60,000 images × 10 epochs at p = 0.2-0.5); "
-        "not trained for study does-dropout-help"
+        "not trained for study does-dropout-help, study best"
     )
     for size, by in ((1000, 0.02), (50000, 0.0)):
         write_arm(tmp_path, "none", ACCS, train_size=size, name="does-dropout-help")
         write_arm(tmp_path, "scratch", shifted(by), train_size=size, name="does-dropout-help")
+    write_arm(tmp_path, "none", ACCS, name="best")
+    write_arm(tmp_path, "scratch", shifted(0.02), name="best")
     found = {(f.study, f.setting): f.word for f in check("accuracy", tmp_path).findings}
     assert found == {
         ("exercise-2-more-epochs", "60,000 images × 10 epochs at p = 0.2-0.5"): FAILS,
         ("exercise-2-more-epochs", "60,000 images × 20 epochs at p = 0.2-0.5"): HOLDS,
         ("does-dropout-help", "1,000 images × 2 epochs at p = 0.2-0.5"): HOLDS,
         ("does-dropout-help", "50,000 images × 2 epochs at p = 0.2-0.5"): FAILS,
+        ("best", "60,000 images × 2 epochs at p = 0.2-0.5"): HOLDS,
     }
 
 

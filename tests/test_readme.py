@@ -46,7 +46,7 @@ def test_defaults_in_the_table_are_the_configs() -> None:
 
 def test_the_makefile_has_every_verb_and_lists_them() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    verbs = "study install test test-browser lint check train compare report bench bench-peers claims clean help"
+    verbs = "study install test test-browser lint check train compare report bench bench-peers claims findings clean help"
     for verb in verbs.split():
         assert re.search(rf"^{verb}:.*##", makefile, re.MULTILINE)
 

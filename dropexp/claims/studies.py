@@ -12,8 +12,9 @@ from dropexp.history import NoRuns, read_runs
 
 # What trains a study, by its name.
 CONFIGS = {
-    "dropout": "configs/dropout.yaml --seeds 0..99",
+    "dropout": "configs/dropout.yaml --seeds 0..39",
     "does-dropout-help": "configs/does-dropout-help.yaml",
+    "best": "configs/best.yaml",
     "exercise-1-drop-probs": "configs/exercises/1-drop-probs.yaml",
     "exercise-2-more-epochs": "configs/exercises/2-more-epochs.yaml",
     "exercise-3-activations": "configs/exercises/3-activations.yaml",
