@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dropexp.claims.catalogue import CLAIMS
 from dropexp.config import Config
 from dropexp.configfile import Published
 
@@ -44,9 +45,22 @@ def test_defaults_in_the_table_are_the_configs() -> None:
     assert "| `lr`, `epochs`, `batch_size` | 0.5, 5, 256 |" in README
 
 
+def test_the_verdicts_on_claims_are_those_of_the_page() -> None:
+    page = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    words = "holds", "fails", "depends", "open"
+    verdicts = dict(re.findall(rf"^\| \w+ ([\w-]+) \| .*? \| ({'|'.join(words)})\b", page, re.MULTILINE))
+    assert verdicts.keys() == {claim.name for claim in CLAIMS}
+    for word in words:
+        (told,) = re.findall(rf"^\| {word} \| (.*) \|$", README, re.MULTILINE)
+        names = verdicts.keys() & set(re.findall(r"`([\w-]+)`", told))
+        assert names == {name for name, verdict in verdicts.items() if verdict == word}
+
+
 def test_the_makefile_has_every_verb_and_lists_them() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    verbs = "study install test test-browser lint check train compare report bench bench-peers claims findings clean help"
+    verbs = (
+        "study install test test-browser lint check train compare report bench bench-peers claims findings clean help"
+    )
     for verb in verbs.split():
         assert re.search(rf"^{verb}:.*##", makefile, re.MULTILINE)
 
