@@ -36,6 +36,7 @@ from dropexp.verdicts import amount
 DOCS = Path(__file__).parent
 SIZES = (1000, 5000, 20000, 60000)
 KINDS = ("dropout", "weight decay", "both")
+MOMENTUM = "srivastava/appendix-a-momentum"
 DROPS = ("scratch,drop_probs=0.2-0.5", "scratch,drop_probs=0.5-0.2")
 
 
@@ -57,6 +58,7 @@ class Question(NamedTuple):
     baseline: str
     metric: str = "test_acc"
     at: str | int = "last"
+    where: dict[str, str] | None = None  # the arms of one family, if not all
 
 
 EXERCISES = [
@@ -107,9 +109,9 @@ PAPER = [
     Question("Figure 8: share of zeros", "srivastava/figure-8-sparsity", "scratch", "none", "h1_zero"),
     Question("Table 10: Gaussian noise in place of dropout", "srivastava/table-10-gaussian", "gaussian", "scratch"),
     Question(
-        "Appendix A: dropout at ten times the rate", "srivastava/appendix-a-momentum", "dropout-lr-x10", "dropout"
+        "Appendix A: dropout at ten times the rate", MOMENTUM, "dropout-lr-x10", "dropout", where={"variant": "scratch"}
     ),
-    Question("Appendix A: the same without dropout", "srivastava/appendix-a-momentum", "none-lr-x10", "none"),
+    Question("Appendix A: the same without dropout", MOMENTUM, "none-lr-x10", "none", where={"variant": "none"}),
     Question("Curriculum in place of constant dropout", "srivastava/schedules", "curriculum", "constant"),
     Question("Early dropout in place of constant", "srivastava/schedules", "early", "constant"),
     Question("Late dropout in place of constant", "srivastava/schedules", "late", "constant"),
@@ -182,20 +184,20 @@ def recipes_table() -> str:
 
 def best_table() -> str:
     """The recipe that validation chose, with dropout and without it."""
-    found, rows = compare("best"), []
+    found, runs, rows = compare("best"), load_runs("best"), []
     for arm in found.arms.to_dict("records"):
-        by_seed = load_runs("best").query("variant == @arm['arm']")["test_acc"]
+        by_seed = runs.loc[(runs["variant"] == arm["arm"]) & (runs["status"] == "done"), "test_acc"]
         minus = estimate(found, arm["arm"]) if arm["arm"] != "none" else ["", ""]
-        rows.append(
-            [arm["arm"], f"{arm['mean']:.4f} ± {arm['sd']:.4f}", f"{by_seed.min():.4f} to {by_seed.max():.4f}", *minus]
-        )
-    return markdown(["", "test accuracy", "of ten seeds", "difference, 95 % interval", "verdict"], rows)
+        ends = f"{by_seed.min():.4f} to {by_seed.max():.4f}"
+        rows.append([arm["arm"], str(arm["n"]), f"{arm['mean']:.4f} ± {arm['sd']:.4f}", ends, *minus])
+    return markdown(["", "seeds", "test accuracy", "lowest to highest", "difference, 95 % interval", "verdict"], rows)
 
 
 def questions_table(questions: list[Question]) -> str:
     rows = []
-    for asked, config, arm, baseline, metric, at in questions:
-        found = compare(load_config(f"configs/{config}.yaml").name, baseline=baseline, metric=metric, at=at)
+    for asked, config, arm, baseline, metric, at, where in questions:
+        study = load_config(f"configs/{config}.yaml").name
+        found = compare(study, baseline=baseline, metric=metric, at=at, where=where)
         rows.append([asked, found.metric.title, *estimate(found, arm), f"[`{config}`](../configs/{config}.yaml)"])
     return markdown(["", "in", "difference, 95 % interval", "verdict", "config"], rows)
 
