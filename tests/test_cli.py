@@ -103,11 +103,24 @@ def test_an_interrupt_is_marked_and_told_how_to_go_on(jobs: str, sent: signal.Si
     assert "interrupted" in states and "running" not in states
 
 
-@pytest.mark.parametrize("after", [0.1, 0.2, 0.3, 0.6, 1.5])
-def test_an_early_interrupt_leaves_no_traceback_and_no_process(after: float, command: Command) -> None:
+@pytest.mark.parametrize("module", ["typer", "dropexp.cli", "dropexp.execute", "filelock"])
+def test_an_interrupt_while_it_still_imports_says_how_to_go_on(module: str, command: Command) -> None:
+    command.write(
+        "sitecustomize.py",  # which Python imports first
+        "import os, signal, sys\n"
+        f"interrupt = lambda event, about: event == 'import' and about[0] == {module!r} and "
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.addaudithook(interrupt)\n",
+    )
+    command.environment["PYTHONPATH"] = str(command.folder)
+    talk = command("train", "-c", command.write("long.yaml", LONG), code=130).stderr
+    assert talk == "dropexp: interrupted; to go on: dropexp train -c long.yaml\n"
+
+
+def test_an_interrupt_while_workers_start_leaves_no_process(command: Command) -> None:
     process = command.start("train", "-c", command.write("long.yaml", LONG), "--jobs", "2", own_group=True)
-    time.sleep(after)
-    workers = _children(process.pid)
+    while not (workers := _children(process.pid)):
+        assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)  # a terminal tells every process of the command
     _, talk = process.communicate(timeout=30)
     assert process.returncode == 130
