@@ -45,10 +45,6 @@ def both(setting: str) -> tuple[str, str]:
     return f"scratch,{setting}", f"none,{setting}"
 
 
-def of_arm(arm: str) -> tuple[str, str]:
-    return f"{arm},variant=scratch", f"{arm},variant=none"
-
-
 class Question(NamedTuple):
     """A row of a table on the page: `arm` minus `baseline` of a study."""
 
@@ -100,10 +96,6 @@ PAPER = [
     *(
         Question(f"Figure 9b: drop {p}, as many units left", "srivastava/figure-9b-rate-at-fixed-units", arm, "drop-0")
         for p, arm in ((0.2, "drop-0.2"), (0.5, "drop-0.5"), (0.7, "drop-0.7"))
-    ),
-    *(
-        Question(f"Figure 10: dropout, {size:,} images", "srivastava/figure-10-training-set", *of_arm(f"images-{size}"))
-        for size in (100, 1000, 5000, 50000)
     ),
     Question("Figure 8: mean hidden activation", "srivastava/figure-8-sparsity", "scratch", "none", "h1_mean"),
     Question("Figure 8: share of zeros", "srivastava/figure-8-sparsity", "scratch", "none", "h1_zero"),
