@@ -11,9 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dropexp.listing import folders
 from dropexp.metrics import FASHION_MNIST, metrics_of
 from dropexp.names import is_name
-from dropexp.runs import EPOCHS, FINISHED, RUN, Row, RunError, RunFolder, default_runs_dir, folders
+from dropexp.runs import EPOCHS, FINISHED, RUN, Row, RunError, RunFolder, default_runs_dir
 from dropexp.variants import VARIANTS
 
 LARGEST = 2.0**128  # of figures: they are measured in float32

@@ -10,7 +10,8 @@ from pathlib import Path
 from dropexp import device as devices
 from dropexp import fetch, plugins
 from dropexp.execute import default_jobs, execute
-from dropexp.runs import FINISHED, Row, RunFolder, by_hash, default_runs_dir
+from dropexp.listing import by_hash
+from dropexp.runs import FINISHED, Row, RunFolder, default_runs_dir
 from dropexp.study import Study, load_config
 from dropexp.studyfile import write_study
 from dropexp.trainer import Plan, Task

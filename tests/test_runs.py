@@ -18,16 +18,8 @@ import pandas as pd
 import pytest
 
 from dropexp import runs
-from dropexp.runs import (
-    Busy,
-    Damaged,
-    NewerRun,
-    RunError,
-    RunFolder,
-    by_hash,
-    folders,
-    study_names,
-)
+from dropexp.listing import by_hash, folders, study_names
+from dropexp.runs import Busy, Damaged, NewerRun, RunError, RunFolder
 from dropexp.studyfile import read_study, write_study
 from dropexp.wholefile import write_whole
 
