@@ -202,8 +202,9 @@ def test_any_changed_bit_of_a_sealed_file_is_found() -> None:
             read = read_json(changed, 1)
         except ValueError:
             continue
-        # what passes has lost its seal, not its content, or claims to be of a later version, and is refused as such
-        assert read["schema"] != 1 or {key: read[key] for key in ("status", "last", "why")} == {
+        # what passes has lost its seal, not its content
+        assert {key: read[key] for key in ("schema", "status", "last", "why")} == {
+            "schema": 1,
             "status": "done",
             "last": {"epoch": 5, "loss": 0.25},
             "why": None,
@@ -306,6 +307,27 @@ def test_a_run_of_a_later_version_is_refused_and_left_as_it_is(
     assert outcome.status == "failed" and said == [] and epochs == 0
     assert outcome.why == f"{folder / name} is of a later version of dropexp; use that, or another --runs-dir"
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def a_later_schema(content: bytes) -> bytes:
+    return content.replace(b'"schema": 1', b'"schema": 9')
+
+
+def test_a_flipped_schema_is_damage_and_no_later_version(trained: Path, tmp_path: Path, data: Data) -> None:
+    folder = a_copy(trained, "done", tmp_path)
+    (folder / "run.json").write_bytes(a_later_schema((folder / "run.json").read_bytes()))
+    assert RunFolder(folder).status() == "broken"
+    outcome, said, epochs = train(folder, data)
+    assert (outcome, epochs) == (Outcome("done"), 0)
+    assert len(said) == 1 and "run.json.damaged-1" in said[0]
+
+
+def test_a_sealed_file_of_a_later_version_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "study" / "study.json"
+    path.parent.mkdir()
+    path.write_bytes(sealed_json({"schema": 9, "said": {}}))
+    assert "is of a later version of dropexp" in str(write_study(tmp_path, "study", {"published": {"loss": [2.0]}}))
+    assert path.read_bytes() == sealed_json({"schema": 9, "said": {}})
 
 
 def test_a_study_of_an_earlier_version_is_read_and_of_a_later_one_left_as_it_is(tmp_path: Path) -> None:
