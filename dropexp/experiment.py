@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import traceback
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, suppress
@@ -20,7 +19,7 @@ from dropexp.data import Data, split
 from dropexp.fit import EpochRecord, fit
 from dropexp.metrics import LINEAR_REGRESSION
 from dropexp.provenance import provenance
-from dropexp.runs import FINISHED, NewerRun, Row, RunFolder
+from dropexp.runs import FINISHED, NewerRun, Row, RunFolder, so_far
 from dropexp.schedules import LR_SCHEDULES
 from dropexp.streams import stream
 from dropexp.study import PlannedRun
@@ -276,8 +275,7 @@ class Run:
                 "hash": planned.digest(self.device.type),
                 "config": planned.config.model_dump(),
                 "settings": planned.config.settings(self.device.type),
-                "rows": self.last["epoch"] if self.last else 0,
-                "last": self.last and {key: _finite(value) for key, value in self.last.items()},
+                **so_far(self.last),
                 "files": self.folder.digests() if status in FINISHED else None,
                 "provenance": provenance() | here,
                 **more,
@@ -291,8 +289,3 @@ def diverged(record: Record) -> Outcome:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _finite(value: float | None) -> float | None:
-    """JSON has no word for infinity."""
-    return value if value is not None and math.isfinite(value) else None

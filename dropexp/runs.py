@@ -21,6 +21,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,6 +84,12 @@ def _number(value: str) -> int | float | None:
     if value == "":
         return None
     return float(value) if any(c in value for c in ".einfa") else int(value)
+
+
+def so_far(last: Row | None) -> dict[str, Any]:
+    """What run.json says of the table: how many rows it has, and its last, without what JSON has no word for."""
+    finite = {key: value if value is None or math.isfinite(value) else None for key, value in (last or {}).items()}
+    return {"rows": last["epoch"] if last else 0, "last": finite or None}
 
 
 @dataclass(frozen=True)
