@@ -45,7 +45,7 @@ def train_run(
 
     A damaged file is set aside first, and a sentence yielded that says so. `data` may be None for a task that draws its
     own. A finished run is left as it is unless `force`. Raises `Busy` if another process trains it; whatever else goes
-    wrong is an `Outcome`. Closing the generator or KeyboardInterrupt marks the run as interrupted.
+    wrong is an `Outcome`. Closing the generator or KeyboardInterrupt marks the run as interrupted, once it has begun.
     """
     with ExitStack() as held:
         run = Run(planned, folder, data, device)
@@ -55,7 +55,7 @@ def train_run(
         try:
             outcome = yield from run.train()
         except (KeyboardInterrupt, GeneratorExit):
-            run.write_info("interrupted")
+            run.interrupt()
             raise
         except Exception as error:
             return run.fail(error)
@@ -125,14 +125,14 @@ class Run:
         if done == 0:
             self.state = State.fresh(self.planned.config, self.device, self.stacked)  # none that is taken over in part
             self.folder.clear()
+        rows = self.folder.read_rows()
+        self.last = rows[-1] if rows else None
+        self.val_accs = [row["val_acc"] for row in rows if "val_acc" in row]
         return done
 
     def begin(self, stack: int = 1) -> None:
         """Say in the folder that the run is trained, in a stack of so many."""
         self.going, self.stack = True, stack
-        rows = self.folder.read_rows()
-        self.last = rows[-1] if rows else None
-        self.val_accs = [row["val_acc"] for row in rows if "val_acc" in row]
         self.write_info("running")
         write_whole(self.folder.config_path, self._config_yaml())
 
@@ -233,6 +233,12 @@ class Run:
         except OSError as error:
             return Outcome("failed", f"its end cannot be written: {error}")
         return outcome
+
+    def interrupt(self) -> None:
+        """Say so in the folder, unless the run has not begun here: then what stands there still holds."""
+        if self.going:
+            with suppress(OSError):  # a full disk shall not take the interrupt's place
+                self.write_info("interrupted")
 
     def fail(self, error: Exception) -> Outcome:
         self.going = False

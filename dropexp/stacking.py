@@ -53,8 +53,7 @@ def train_stack(
                 yield places[run], news
         except (KeyboardInterrupt, GeneratorExit):
             for run in places:
-                if run.going:
-                    run.write_info("interrupted")
+                run.interrupt()
             raise
 
 

@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 import torch
 
-from dropexp import experiment, products
+from dropexp import checkpoint, experiment, products
 from dropexp.config import Config
 from dropexp.data import Data
 from dropexp.experiment import Outcome, train_run
 from dropexp.runs import Busy, Row, RunFolder
+from dropexp.stacking import train_stack
 from dropexp.study import PlannedRun
 
 CPU = torch.device("cpu")
@@ -87,6 +88,39 @@ def test_an_interrupted_run_goes_on_to_the_same_table(variant: str, after: int, 
     assert isinstance(resumed[-1], dict) and resumed[-1]["epoch"] == 4
     assert len(resumed) < 4  # it did not begin anew
     assert table(tmp_path / "cut") == table(tmp_path / "whole")
+
+
+def test_an_interrupt_before_a_run_goes_on_leaves_what_is_known_of_it(
+    tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, folder = planned(variant="none"), RunFolder(tmp_path)
+    rows = train_run(run, folder, data, CPU)
+    next(rows)
+    rows.close()
+    before = (tmp_path / "run.json").read_bytes()
+
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint.State, "resume", interrupted)
+    for training in (train_run(run, folder, data, CPU), train_stack([run], [folder], data, CPU)):
+        with pytest.raises(KeyboardInterrupt):
+            next(training)
+        assert (tmp_path / "run.json").read_bytes() == before
+
+
+def test_an_interrupt_is_one_on_a_full_disk_too(tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: RunFolder, info: dict[str, Any]) -> None:
+        raise OSError("no space left on device")
+
+    run = planned(variant="none")
+    lone = train_run(run, RunFolder(tmp_path / "lone"), data, CPU)
+    stacked = train_stack([run], [RunFolder(tmp_path / "stacked")], data, CPU)
+    next(lone), next(stacked)
+    monkeypatch.setattr(RunFolder, "write_info", full)
+    for training in (lone, stacked):
+        with pytest.raises(KeyboardInterrupt):
+            training.throw(KeyboardInterrupt())
 
 
 def test_rows_past_the_checkpoint_are_cut_and_trained_again(tmp_path: Path, data: Data) -> None:
