@@ -16,7 +16,7 @@ from dropexp import fetch, node
 from dropexp.cluster import ClusterError, amount
 from dropexp.device import kind
 from dropexp.node import FILES, Files, News, Parcel, Shared, names_in
-from dropexp.runs import FINISHED, Busy, NewerRun, RunFolder
+from dropexp.runs import FINISHED, Busy, RunError, RunFolder
 from dropexp.trainer import Event, Plan, Task
 from dropexp.wholefile import write_whole
 from dropexp.workers import mark_held
@@ -157,7 +157,7 @@ class _Driver:
         except OSError as error:
             self._let_go(place)
             return Event(place, status="failed", why=f"its folder cannot be written: {error}")
-        except NewerRun as error:
+        except RunError as error:  # it is a link, or of a later version
             return Event(place, status="failed", why=str(error))
         return parcel
 

@@ -19,7 +19,7 @@ from dropexp.data import Data, split
 from dropexp.fit import EpochRecord, fit
 from dropexp.metrics import LINEAR_REGRESSION
 from dropexp.provenance import provenance
-from dropexp.runs import FINISHED, NewerRun, Row, RunFolder, so_far
+from dropexp.runs import FINISHED, NewerRun, Row, RunError, RunFolder, so_far
 from dropexp.schedules import LR_SCHEDULES
 from dropexp.streams import stream
 from dropexp.study import PlannedRun
@@ -99,11 +99,10 @@ class Run:
         """Hold the folder; returns how the run has ended, if it has. Raises `Busy`."""
         try:
             held.enter_context(self.folder.lock())
+            status = self.folder.status()
         except OSError as error:
             return Outcome("failed", f"its folder cannot be written: {error}")
-        try:
-            status = self.folder.status()
-        except NewerRun as error:
+        except RunError as error:  # it is a link, or of a later version
             return Outcome("failed", str(error))
         if force:
             self.folder.clear()

@@ -17,19 +17,18 @@ from typing import Any
 
 from dropexp import runs
 from dropexp.history import NO_RUN, NoRuns, Run, keep, read_runs
-from dropexp.runs import DAMAGED, FINISHED, LOCK, RUN, Busy, Damaged, NewerRun, RunError, RunFolder
+from dropexp.runs import DAMAGED, FILES, FINISHED, LOCK, RUN, Busy, Damaged, NewerRun, RunError, RunFolder
 from dropexp.studyfile import STUDY
-from dropexp.wholefile import sha256
+from dropexp.wholefile import half_written, sha256
 
 
 def _left(*names: str) -> str:
     """Matches what stands beside files of these names: set aside as damaged, or half-written."""
     either = "|".join(map(re.escape, names))
-    return rf"(?:{either}){re.escape(DAMAGED)}\d+|\.(?:{either})\.\d+\.tmp"
+    return rf"(?:{either}){re.escape(DAMAGED)}\d+|{half_written(*names)}"
 
 
-_RUN_FILES = (runs.CONFIG, runs.EPOCHS, RUN, runs.CHECKPOINT)
-_LEFT = re.compile(_left(*_RUN_FILES))
+_LEFT = re.compile(_left(*FILES))
 _LEFT_OF_STUDY = re.compile(_left(STUDY))
 _RUN_FOLDER = re.compile(r".+-[0-9a-f]{8}")
 _DAY = 86_400  # seconds; where no lock does, it tells a half-written file that was left from one at work
@@ -137,7 +136,7 @@ def _leftovers(place: Path, names: Sequence[str]) -> Iterator[Removal]:
 
 def _never_began(path: Path) -> bool:
     files = _ours(path) if _RUN_FOLDER.fullmatch(path.name) else []
-    begun = any(file.name in _RUN_FILES for file in files)
+    begun = any(file.name in FILES for file in files)
     return bool(files) and files == _listed(path) and not begun and not RunFolder(path).held()
 
 
@@ -160,7 +159,7 @@ def remove(removal: Removal) -> str | None:
                 said = said or _unlinked(locks)
     except Busy:
         return f"{removal.path} is being trained and stays"
-    except OSError as error:
+    except (OSError, RunError) as error:
         return f"{removal.path} stays: {error}"
     if os.name == "nt":  # where a file that some process has open cannot be removed
         said = said or _unlinked(locks)
@@ -191,7 +190,7 @@ def _ours(path: Path) -> list[Path]:
     if path.is_symlink() or path.parent.is_symlink():
         return []
     files = [file for file in _listed(path) if file.is_file() and not file.is_symlink()]
-    return [file for file in files if file.name in (*_RUN_FILES, LOCK) or _LEFT.fullmatch(file.name)]
+    return [file for file in files if file.name in (*FILES, LOCK) or _LEFT.fullmatch(file.name)]
 
 
 def _listed(path: Path) -> list[Path]:

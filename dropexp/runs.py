@@ -23,6 +23,7 @@ import io
 import itertools
 import math
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,12 +32,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from dropexp.wholefile import read_json, sealed_json, sha256, write_whole
+from dropexp.wholefile import half_written, read_json, sealed_json, sha256, write_whole
 
 SCHEMA = 1  # of run.json, study.json and checkpoint.pt; the others' are pinned by run.json
 STATUSES = ("running", "done", "interrupted", "diverged", "failed")
 FINISHED = ("done", "diverged")  # a diverged run is a result: it is not trained again
 CONFIG, EPOCHS, RUN, CHECKPOINT, LOCK = "config.yaml", "epochs.csv", "run.json", "checkpoint.pt", ".lock"
+FILES = (RUN, EPOCHS, CHECKPOINT, CONFIG)  # of a run, in the order in which they are cleared
 DAMAGED = ".damaged-"  # and a number: the end of a name that a damaged file is set aside by
 
 Row = dict[str, Any]
@@ -108,18 +110,11 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for this process; the hold ends with the process, however it ends.
-
-        Raises `Busy` if another process holds it.
-        """
-        self.path.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(self.path / LOCK, timeout=1):  # `held` may be trying the lock just now
-                for leftover in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
-                    leftover.unlink(missing_ok=True)
-                yield
-        except Timeout:
-            raise Busy(str(self.path)) from None
+        """Hold the run for this process, as `locked` does. Raises `Busy`, and `RunError` where a link leads to it."""
+        if self.path.is_symlink():
+            raise RunError(f"{self.path} is a link, which no training follows; put the folder itself in its place")
+        with locked(self.path, *FILES):
+            yield
 
     def held(self) -> bool:
         """Whether some process trains this run now."""
@@ -136,7 +131,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what a run wrote, the lock apart."""
-        for name in (RUN, EPOCHS, CHECKPOINT, CONFIG):
+        for name in FILES:
             (self.path / name).unlink(missing_ok=True)
 
     # run.json
@@ -224,6 +219,28 @@ class RunFolder:
         if (self.path / EPOCHS).exists():
             write_whole(self.path / EPOCHS, self.table(count))
         return rows
+
+
+@contextmanager
+def locked(path: Path, *names: str) -> Iterator[None]:
+    """Hold a folder, which is made if need be; the hold ends with the process, however it ends.
+
+    What a process left that was killed while it wrote files of these names is removed. Raises `Busy` if another
+    process holds the folder.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path / LOCK, timeout=1)  # `held` may be trying the lock just now
+    try:
+        lock.acquire()
+    except Timeout:
+        raise Busy(str(path)) from None
+    try:
+        for leftover in path.glob(".*.tmp"):
+            if re.fullmatch(half_written(*names), leftover.name):
+                leftover.unlink(missing_ok=True)
+        yield
+    finally:
+        lock.release()
 
 
 def read_file(path: Path) -> bytes | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dropexp.runs import SCHEMA, Damaged, RunError, RunFolder, read_json_file
+from dropexp.runs import SCHEMA, Damaged, RunError, RunFolder, locked, read_json_file
 from dropexp.wholefile import sealed_json, write_whole
 
 STUDY = "study.json"
@@ -27,7 +27,7 @@ def write_study(runs_dir: Path, name: str, study: dict[str, Any]) -> str | None:
     if there and not study:
         path.unlink()
     elif study and not (there and path.read_bytes() == content):
-        with RunFolder(path.parent).lock():  # which removes what a process left that was killed while it wrote
+        with locked(path.parent, STUDY):
             write_whole(path, content)
     return note
 

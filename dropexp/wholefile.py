@@ -33,6 +33,11 @@ def write_whole(path: Path, content: bytes) -> None:
         aside.unlink(missing_ok=True)
 
 
+def half_written(*names: str) -> str:
+    """A pattern for what `write_whole` leaves beside files of these names where its process is killed."""
+    return rf"\.(?:{'|'.join(map(re.escape, names))})\.\d+\.tmp"
+
+
 def _replace(aside: Path, path: Path) -> None:
     """Rename; on Windows it is refused while another process, such as `compare`, reads the file."""
     for _ in range(9 if os.name == "nt" else 0):

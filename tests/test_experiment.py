@@ -203,6 +203,16 @@ def test_a_folder_that_cannot_be_made_is_the_runs_failure_not_a_crash(tmp_path: 
     assert "cannot be written" in str(outcome.why)
 
 
+def test_a_link_to_a_run_elsewhere_is_not_trained_in(tmp_path: Path, data: Data) -> None:
+    run = planned(variant="none")
+    train(run, tmp_path / "elsewhere", data)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "elsewhere").iterdir()}
+    (tmp_path / "run").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    outcome = train(run, tmp_path / "run", data, force=True)
+    assert outcome.status == "failed" and f"{tmp_path / 'run'} is a link" in str(outcome.why)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "elsewhere").iterdir()} == before
+
+
 def test_what_goes_wrong_is_kept_and_the_next_command_tries_again(
     tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:

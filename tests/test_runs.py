@@ -366,6 +366,35 @@ def test_the_lock_removes_what_a_killed_writer_left_and_nothing_else(folder: Run
         assert folder.read_rows() == [ROW]
 
 
+def test_the_lock_removes_half_written_files_of_this_program_only(folder: RunFolder) -> None:
+    for name in (".run.json.1.tmp", ".checkpoint.pt.22.tmp", ".notes.1.tmp", ".run.json.tmp", ".run.json.x.tmp"):
+        (folder.path / name).write_text("")
+    with folder.lock():
+        left = {path.name for path in folder.path.iterdir()}
+    assert left == {".lock", ".notes.1.tmp", ".run.json.tmp", ".run.json.x.tmp"}
+
+
+def test_a_linked_run_is_read_and_never_written(tmp_path: Path) -> None:
+    elsewhere = make_run(tmp_path / "elsewhere" / "cell-0123abcd")
+    link = RunFolder(tmp_path / "runs" / "study" / "cell-0123abcd")
+    link.path.parent.mkdir(parents=True)
+    link.path.symlink_to(elsewhere.path, target_is_directory=True)
+    assert link.status() == "done"
+    with pytest.raises(RunError, match="is a link, which no training follows"), link.lock():
+        pytest.fail("it was followed")
+    assert [path.name for path in elsewhere.path.iterdir()] == ["run.json"]
+
+
+def test_a_linked_study_is_written_as_any_other(tmp_path: Path) -> None:
+    (tmp_path / "large disk").mkdir()
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "study").symlink_to(tmp_path / "large disk", target_is_directory=True)
+    write_study(tmp_path / "runs", "study", {"published": {"loss": [1.0]}})
+    with RunFolder(tmp_path / "runs" / "study" / "cell-0123abcd").lock():
+        assert (tmp_path / "large disk" / "cell-0123abcd").is_dir()
+    assert (tmp_path / "large disk" / "study.json").exists()
+
+
 def test_who_does_not_get_the_lock_removes_nothing(folder: RunFolder) -> None:
     with another_process(HANGS_AS_IT_WRITES, str(folder.path)):
         (writes,) = folder.path.glob(".*.tmp")
