@@ -5,28 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dropexp.runs import SCHEMA, Damaged, RunError, RunFolder, locked, read_json_file
+from dropexp.runs import SCHEMA, Damaged, RunError, RunFolder, locked, read_file, read_json_file
 from dropexp.wholefile import sealed_json, write_whole
 
 STUDY = "study.json"
 
 
 def write_study(runs_dir: Path, name: str, study: dict[str, Any]) -> str | None:
-    """Keep what a config says of its study; nothing is kept of nothing.
+    """Keep what a config says of its study; one that says nothing leaves what is there.
 
     Returns a sentence if what was there is damaged and set aside, or left alone: of a later version, or unreadable.
     """
     path, note = runs_dir / name / STUDY, None
+    content = sealed_json({"schema": SCHEMA, **study})
     try:
-        there = read_json_file(path) is not None
+        read_json_file(path)
     except Damaged as damage:
-        there, note = False, damage.set_aside()
+        note = damage.set_aside() if study else str(damage)
     except RunError as left:
         return str(left)
-    content = sealed_json({"schema": SCHEMA, **study})
-    if there and not study:
-        path.unlink()
-    elif study and not (there and path.read_bytes() == content):
+    if study and read_file(path) != content:
         with locked(path.parent, STUDY):
             write_whole(path, content)
     return note

@@ -503,6 +503,14 @@ def test_a_study_of_which_nothing_was_said_is_empty(tmp_path: Path) -> None:
     assert read_study(make_run(tmp_path / "one" / "a-00000000")) == {}
 
 
+def test_what_was_said_of_a_study_stays_where_a_config_says_nothing_of_it(tmp_path: Path) -> None:
+    for said in ({"published": {"loss": [1.0]}}, {}):
+        assert write_study(tmp_path, "one", said) is None
+    assert read_study(make_run(tmp_path / "one" / "a-00000000"))["published"] == {"loss": [1.0]}
+    write_study(tmp_path, "one", {"published": {"loss": [2.0]}})
+    assert read_study(RunFolder(tmp_path / "one" / "a-00000000"))["published"] == {"loss": [2.0]}
+
+
 def test_the_table_is_plain_csv(folder: RunFolder) -> None:
     folder.append_row(ROW)
     with open(folder.path / "epochs.csv", newline="") as file:
