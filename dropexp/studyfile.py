@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dropexp.runs import SCHEMA, Damaged, RunError, RunFolder, locked, read_file, read_json_file
+from dropexp.runs import SCHEMA, Busy, Damaged, RunError, RunFolder, locked, read_file, read_json_file
 from dropexp.wholefile import sealed_json, write_whole
 
 STUDY = "study.json"
@@ -14,19 +14,34 @@ STUDY = "study.json"
 def write_study(runs_dir: Path, name: str, study: dict[str, Any]) -> str | None:
     """Keep what a config says of its study; one that says nothing leaves what is there.
 
-    Returns a sentence if what was there is damaged and set aside, or left alone: of a later version, or unreadable.
+    Returns a sentence if what was there is damaged and set aside, or left alone: of a later version, unreadable, or
+    held by another process all the while.
     """
-    path, note = runs_dir / name / STUDY, None
+    path = runs_dir / name / STUDY
     content = sealed_json({"schema": SCHEMA, **study})
+    try:
+        if not study:
+            read_json_file(path)
+        elif read_file(path) != content:
+            with locked(path.parent, STUDY):
+                return _replace(path, content)
+    except RunError as left:
+        return str(left)
+    except Busy:
+        if read_file(path) != content:
+            return f"{path} is not written, since another process holds its folder; the same command writes it later"
+    return None
+
+
+def _replace(path: Path, content: bytes) -> str | None:
+    """Write it, unless another process has while this one waited; a sentence if what was there is damaged."""
+    note = None
     try:
         read_json_file(path)
     except Damaged as damage:
-        note = damage.set_aside() if study else str(damage)
-    except RunError as left:
-        return str(left)
-    if study and read_file(path) != content:
-        with locked(path.parent, STUDY):
-            write_whole(path, content)
+        note = damage.set_aside()
+    if read_file(path) != content:
+        write_whole(path, content)
     return note
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,8 +17,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from filelock import FileLock
 
-from dropexp import runs
+from dropexp import runs, studyfile
 from dropexp.listing import by_hash, folders, study_names
 from dropexp.runs import Busy, Damaged, NewerRun, RunError, RunFolder
 from dropexp.studyfile import read_study, write_study
@@ -509,6 +511,32 @@ def test_what_was_said_of_a_study_stays_where_a_config_says_nothing_of_it(tmp_pa
     assert read_study(make_run(tmp_path / "one" / "a-00000000"))["published"] == {"loss": [1.0]}
     write_study(tmp_path, "one", {"published": {"loss": [2.0]}})
     assert read_study(RunFolder(tmp_path / "one" / "a-00000000"))["published"] == {"loss": [2.0]}
+
+
+def test_a_study_that_another_process_holds_is_left_to_it_with_a_note(tmp_path: Path) -> None:
+    said = {"published": {"loss": [1.0]}}
+    with RunFolder(tmp_path / "one").lock():
+        note = write_study(tmp_path, "one", said)
+        assert note is not None and "study.json is not written, since another process holds its folder" in note
+    assert write_study(tmp_path, "one", said) is None
+    with RunFolder(tmp_path / "one").lock():
+        assert write_study(tmp_path, "one", said) is None  # what is to be written stands there
+
+
+def test_what_another_process_wrote_of_a_study_meanwhile_is_not_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"published": {"loss": [1.0]}}
+    write_study(tmp_path / "other", "one", said)
+    acquire = FileLock.acquire
+
+    def late(self: FileLock, *arguments: Any, **options: Any) -> Any:
+        shutil.copy(tmp_path / "other" / "one" / "study.json", tmp_path / "one" / "study.json")
+        return acquire(self, *arguments, **options)
+
+    monkeypatch.setattr(FileLock, "acquire", late)
+    monkeypatch.setattr(studyfile, "write_whole", lambda *_: pytest.fail("it was written again"))
+    assert write_study(tmp_path, "one", said) is None
 
 
 def test_the_table_is_plain_csv(folder: RunFolder) -> None:
