@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from dropexp.names import shown
 from dropexp.runs import CHECKPOINT, EPOCHS, RUN, RunError, RunFolder
+
+
+@dataclass(frozen=True)
+class Unshown(RunFolder):
+    """In place of a folder whose name a terminal would obey: under a name that can be shown, and nothing is there."""
+
+    def read_info(self) -> dict[str, Any]:
+        raise RunError(f"{self.path} has a name that cannot be shown, here as Python writes it; rename the folder")
 
 
 def by_hash(study: Path) -> dict[str, RunFolder]:
     """The runs of a study by the hash that their folders' names end with, whatever readable cell they begin with."""
-    return {path.name.rpartition("-")[2]: RunFolder(path) for path in reversed(_folders(study))}
+    there = [path for path in reversed(_folders(study)) if path.name.isprintable()]
+    return {path.name.rpartition("-")[2]: RunFolder(path) for path in there}
 
 
 def folders(paths_or_names: Iterable[str], runs_dir: Path) -> list[RunFolder]:
@@ -24,6 +36,8 @@ def folders(paths_or_names: Iterable[str], runs_dir: Path) -> list[RunFolder]:
         return _below(runs_dir)
     found: dict[Path, RunFolder] = {}
     for item in wanted:
+        if not item.isprintable():
+            raise RunError(f"{item!r} has a name that cannot be shown; rename the folder")
         here = [run for place in (runs_dir / item, Path(item)) if place.is_dir() for run in _below(place)]
         if not here:
             names = ", ".join(study_names(runs_dir)) or "nothing yet"
@@ -38,13 +52,18 @@ def study_names(runs_dir: Path) -> list[str]:
 
 
 def _below(place: Path) -> list[RunFolder]:
-    """The run folder itself, or the run folders at most two levels down, damaged ones too."""
+    """The run folder itself, or the run folders at most two levels down, damaged ones and `Unshown` too."""
     if _is_run(place):
         return [RunFolder(place)]
     found = []
     for path in _folders(place):
         found += [path] if _is_run(path) else [below for below in _folders(path) if _is_run(below)]
-    return [RunFolder(path) for path in found]
+    return [_under(place, path) for path in found]
+
+
+def _under(place: Path, path: Path) -> RunFolder:
+    below = path.relative_to(place).parts
+    return RunFolder(path) if all(map(str.isprintable, below)) else Unshown(place.joinpath(*map(shown, below)))
 
 
 def _is_run(path: Path) -> bool:

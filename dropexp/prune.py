@@ -17,6 +17,7 @@ from typing import Any
 
 from dropexp import runs
 from dropexp.history import NO_RUN, NoRuns, Run, keep, read_runs
+from dropexp.names import shown
 from dropexp.runs import DAMAGED, FILES, FINISHED, LOCK, RUN, Busy, Damaged, NewerRun, RunError, RunFolder
 from dropexp.studyfile import STUDY
 from dropexp.wholefile import half_written, sha256
@@ -96,7 +97,7 @@ def _of(run: Run, kept: Run | None) -> Removal | None:
         why = run.why or f"{run.epoch or 0} of {run.config.get('epochs')} epochs, from which training would go on"
     else:
         return None
-    others = [entry.name for entry in _listed(path) if entry not in files]
+    others = [shown(entry.name) for entry in _listed(path) if entry not in files]
     return _removal(run.status, path, files, f"{why}; it keeps {', '.join(others)}" if others else why)
 
 
@@ -124,7 +125,7 @@ def _is_broken(folder: RunFolder) -> bool:
 def _leftovers(place: Path, names: Sequence[str]) -> Iterator[Removal]:
     """In the folders of these studies, or of all: what was left of study.json, and of runs that never began."""
     for study in [place / name for name in names] or _listed(place):
-        if study.is_symlink():
+        if study.is_symlink() or not study.name.isprintable():
             continue
         files = [file for file in _listed(study) if _LEFT_OF_STUDY.fullmatch(file.name) and not file.is_symlink()]
         files = [file for file in files if DAMAGED in file.name or time.time() - file.stat().st_mtime > _DAY]
@@ -135,7 +136,7 @@ def _leftovers(place: Path, names: Sequence[str]) -> Iterator[Removal]:
 
 
 def _never_began(path: Path) -> bool:
-    files = _ours(path) if _RUN_FOLDER.fullmatch(path.name) else []
+    files = _ours(path) if _RUN_FOLDER.fullmatch(path.name) and path.name.isprintable() else []
     begun = any(file.name in FILES for file in files)
     return bool(files) and files == _listed(path) and not begun and not RunFolder(path).held()
 

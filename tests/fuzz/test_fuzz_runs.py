@@ -216,4 +216,6 @@ def test_names_of_folders_are_only_text() -> None:
             if name in (".", ".."):
                 continue
             victim.rename(victim.with_name(name))
-            place.ask("names", "runs")
+            for command in (("compare",), ("runs",), ("runs", "--prune")):
+                answer = place.ask("names", *command)
+                assert "\x1b" not in answer.out + answer.err
