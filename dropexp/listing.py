@@ -20,10 +20,13 @@ class Unshown(RunFolder):
         raise RunError(f"{self.path} has a name that cannot be shown, here as Python writes it; rename the folder")
 
 
-def by_hash(study: Path) -> dict[str, RunFolder]:
+def by_hash(study: Path) -> dict[str, list[RunFolder]]:
     """The runs of a study by the hash that their folders' names end with, whatever readable cell they begin with."""
-    there = [path for path in reversed(_folders(study)) if path.name.isprintable()]
-    return {path.name.rpartition("-")[2]: RunFolder(path) for path in there}
+    found: dict[str, list[RunFolder]] = {}
+    for path in _folders(study):
+        if path.name.isprintable():
+            found.setdefault(path.name.rpartition("-")[2], []).append(RunFolder(path))
+    return found
 
 
 def folders(paths_or_names: Iterable[str], runs_dir: Path) -> list[RunFolder]:

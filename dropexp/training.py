@@ -12,21 +12,30 @@ from dropexp import fetch, plugins
 from dropexp.execute import default_jobs, execute
 from dropexp.listing import by_hash
 from dropexp.runs import FINISHED, Row, RunFolder, default_runs_dir
-from dropexp.study import Study, load_config
+from dropexp.study import PlannedRun, Study, load_config
 from dropexp.studyfile import write_study
 from dropexp.trainer import Plan, Task
 
 
 def tasks_of(studies: Iterable[Study], runs_dir: Path, device: str) -> list[Task]:
     """Every run of the studies with its folder, each once; `device` is a resolved one."""
-    tasks: dict[Path, Task] = {}
+    kind = devices.kind(device)
+    there: dict[str, dict[str, list[RunFolder]]] = {}  # each study listed once: it may have a hundred thousand
+    tasks: dict[tuple[str, str], Task] = {}
     for study in studies:
-        there = by_hash(runs_dir / study.name)  # listed once: a study may have a hundred thousand
+        found = there.setdefault(study.name, by_hash(runs_dir / study.name))
         for run in study.runs:
-            digest = run.digest(devices.kind(device))
-            folder = there.get(digest) or RunFolder(runs_dir / run.name / f"{run.cell}-{digest}")
-            tasks.setdefault(folder.path, Task(run, folder))
+            digest = run.digest(kind)
+            if (study.name, digest) not in tasks:
+                tasks[study.name, digest] = Task(run, _folder(run, digest, found.get(digest, []), runs_dir))
     return list(tasks.values())
+
+
+def _folder(run: PlannedRun, digest: str, there: Sequence[RunFolder], runs_dir: Path) -> RunFolder:
+    """Where a run is or will be: of several folders the one with its result."""
+    if not there:
+        return RunFolder(runs_dir / run.name / f"{run.cell}-{digest}")
+    return there[0] if len(there) == 1 else min(there, key=lambda folder: folder.status() not in FINISHED)
 
 
 def unfinished(tasks: Sequence[Task], force: bool = False) -> list[Task]:

@@ -417,7 +417,7 @@ def test_locking_makes_the_folder(tmp_path: Path) -> None:
 def test_a_run_is_found_by_its_hash_whatever_its_cell(tmp_path: Path) -> None:
     there = make_run(tmp_path / "study" / "arm=old,seed=0-0123abcd")
     make_run(tmp_path / "other" / "seed=0-89abcdef")
-    assert by_hash(tmp_path / "study") == {"0123abcd": there}
+    assert by_hash(tmp_path / "study") == {"0123abcd": [there]}
 
 
 def test_a_study_that_is_not_there_has_no_runs(tmp_path: Path) -> None:
