@@ -144,7 +144,7 @@ class _Driver:
             with ExitStack() as hold:
                 if place not in self.holds:
                     hold.enter_context(folder.lock())
-                    status = folder.status()
+                    status = task.status()
                     if self.plan.force:
                         folder.clear()
                     elif status in FINISHED:  # by another process, meanwhile
@@ -157,7 +157,7 @@ class _Driver:
         except OSError as error:
             self._let_go(place)
             return Event(place, status="failed", why=f"its folder cannot be written: {error}")
-        except RunError as error:  # it is a link, or of a later version
+        except RunError as error:  # it is a link, of a later version, or another's
             return Event(place, status="failed", why=str(error))
         return parcel
 

@@ -99,10 +99,10 @@ class Run:
         """Hold the folder; returns how the run has ended, if it has. Raises `Busy`."""
         try:
             held.enter_context(self.folder.lock())
-            status = self.folder.status()
+            status = self.folder.status(self.planned.has)
         except OSError as error:
             return Outcome("failed", f"its folder cannot be written: {error}")
-        except RunError as error:  # it is a link, or of a later version
+        except RunError as error:  # it is a link, of a later version, or another's
             return Outcome("failed", str(error))
         if force:
             self.folder.clear()

@@ -50,6 +50,11 @@ class Run:
         return json.dumps({name: value for name, value in self.settings.items() if name != "seed"}, sort_keys=True)
 
     @property
+    def identity(self) -> tuple[str, str]:
+        """Equal for the folders of one run, as its hash may be for those of two."""
+        return self.study, json.dumps(self.settings, sort_keys=True) if self.hash else str(self.folder.path)
+
+    @property
     def base(self) -> str:
         return self.arm or self.variant
 
@@ -93,7 +98,7 @@ def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) 
     once: dict[tuple[str, str], Run] = {}
     twice: list[Run] = []
     for run in map(_read_run, found):
-        key = (run.study, run.hash or str(run.folder.path))
+        key = run.identity
         if key in once:
             kept, spare = sorted((once[key], run), key=_rank)
             twice.append(

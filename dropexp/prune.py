@@ -62,9 +62,9 @@ def needless(
         if not left:
             raise
         return left
-    kept = {(run.study, run.hash): run for run in keep(found, where or {}) if run.status not in NO_RUN}
-    chosen = [run for run in found if (run.study, run.hash) in kept or (run.status == "broken" and not where)]
-    planned = (_of(run, kept.get((run.study, run.hash))) for run in chosen)
+    kept = {run.identity: run for run in keep(found, where or {}) if run.status not in NO_RUN}
+    chosen = [run for run in found if run.identity in kept or (run.status == "broken" and not where)]
+    planned = (_of(run, kept.get(run.identity)) for run in chosen)
     return [*(removal for removal in planned if removal), *left]
 
 

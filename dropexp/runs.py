@@ -24,7 +24,7 @@ import itertools
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +42,7 @@ FILES = (RUN, EPOCHS, CHECKPOINT, CONFIG)  # of a run, in the order in which the
 DAMAGED = ".damaged-"  # and a number: the end of a name that a damaged file is set aside by
 
 Row = dict[str, Any]
+IsIts = Callable[[object], bool]  # whether settings, as they stand in run.json, are those of a run
 
 
 class RunError(Exception):
@@ -70,6 +71,13 @@ class NewerRun(RunError):
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path} is of a later version of dropexp; use that, or another --runs-dir")
+
+
+class OtherRun(RunError):
+    """The folder of a run whose hash, of eight digits, begins as another's does."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} holds another run, whose hash is the same; train this one in a study of another name")
 
 
 class Busy(Exception):
@@ -153,9 +161,14 @@ class RunFolder:
         """The SHA-256 of the table and the config, by file name."""
         return {name: sha256(read_file(self.path / name) or b"") for name in (CONFIG, EPOCHS)}
 
-    def check(self) -> str:
-        """The status in run.json. Raises as `read_info`, and `Damaged` for a finished run's table or config too."""
+    def check(self, is_its: IsIts = lambda settings: True) -> str:
+        """The status in run.json. Raises as `read_info`, and `Damaged` for a finished run's table or config too.
+
+        Raises `OtherRun` where the settings in run.json are not those of the run that the folder is asked for.
+        """
         info = self.read_info()
+        if not is_its(info.get("settings")):
+            raise OtherRun(self.path)
         known = info.get("files")
         if info["status"] in FINISHED and isinstance(known, dict):  # not of an earlier version
             for name, digest in self.digests().items():
@@ -163,11 +176,14 @@ class RunFolder:
                     raise Damaged(self.path / name, "it is not as run.json knows it, by its SHA-256")
         return str(info["status"])
 
-    def status(self) -> str:
-        """As in run.json, or "interrupted", as its process is gone; "missing", "broken". Raises `NewerRun`."""
+    def status(self, is_its: IsIts = lambda settings: True) -> str:
+        """As in run.json, or "interrupted", as its process is gone; "missing", "broken".
+
+        Raises `NewerRun`, and `OtherRun` as `check` does.
+        """
         try:
-            status = self.check()
-        except NewerRun:
+            status = self.check(is_its)
+        except (NewerRun, OtherRun):
             raise
         except Damaged:
             return "broken"

@@ -30,6 +30,10 @@ class Task:
     planned: PlannedRun
     folder: RunFolder
 
+    def status(self) -> str:
+        """Its folder's. Raises `NewerRun`, and `OtherRun` where that is another run's."""
+        return self.folder.status(self.planned.has)
+
     @property
     def has_images(self) -> bool:
         return self.planned.config.task == FASHION_MNIST

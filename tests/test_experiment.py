@@ -203,6 +203,21 @@ def test_a_folder_that_cannot_be_made_is_the_runs_failure_not_a_crash(tmp_path: 
     assert "cannot be written" in str(outcome.why)
 
 
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("done", [False, True])
+def test_another_run_s_folder_is_left_as_it_is(done: bool, force: bool, tmp_path: Path, data: Data) -> None:
+    one, other = (planned(variant="none", seed=seed) for seed in (0, 1))
+    rows = train_run(one, RunFolder(tmp_path), data, CPU)
+    list(rows) if done else next(rows)
+    rows.close()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    outcome = train(other, tmp_path, data, force=force)
+    assert outcome.status == "failed"
+    assert f"{tmp_path} holds another run, whose hash is the same" in str(outcome.why)
+    assert list(train_stack([other], [RunFolder(tmp_path)], data, CPU, force=force)) == [(0, outcome)]
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_a_link_to_a_run_elsewhere_is_not_trained_in(tmp_path: Path, data: Data) -> None:
     run = planned(variant="none")
     train(run, tmp_path / "elsewhere", data)

@@ -99,6 +99,14 @@ def test_a_config_key_takes_no_column_s_place_in_the_list_of_runs(tmp_path: Path
     assert list(load_runs(runs_dir=tmp_path)[["status", "path"]].iloc[0]) == ["failed", str(run.path)]
 
 
+def test_two_runs_of_one_hash_are_two_runs(tmp_path: Path) -> None:
+    one, other = write_arm(tmp_path, "nn", [0.80, 0.82])
+    other.write_info(other.read_info() | {"hash": one.read_info()["hash"]})
+    assert list(load_runs(runs_dir=tmp_path)["status"]) == ["done", "done"]
+    assert list(compare(runs_dir=tmp_path).arms["n"]) == [2]
+    assert needless((), tmp_path) == []
+
+
 OBEYED = "\x1b]0;owned\x07-0123abcd"  # sets the title of a terminal
 
 
