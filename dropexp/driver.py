@@ -15,8 +15,9 @@ from typing import Any
 from dropexp import fetch, node
 from dropexp.cluster import ClusterError, amount
 from dropexp.device import kind
+from dropexp.lock import Busy
 from dropexp.node import FILES, Files, News, Parcel, Shared, names_in
-from dropexp.runs import FINISHED, Busy, RunError, RunFolder
+from dropexp.runs import FINISHED, RunError, RunFolder
 from dropexp.trainer import Event, Plan, Task
 from dropexp.wholefile import write_whole
 from dropexp.workers import mark_held

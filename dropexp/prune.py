@@ -17,8 +17,9 @@ from typing import Any
 
 from dropexp import runs
 from dropexp.history import NO_RUN, NoRuns, Run, keep, read_runs
+from dropexp.lock import LOCK, Busy
 from dropexp.names import shown
-from dropexp.runs import DAMAGED, FILES, FINISHED, LOCK, RUN, Busy, Damaged, NewerRun, RunError, RunFolder
+from dropexp.runs import DAMAGED, FILES, FINISHED, RUN, Damaged, NewerRun, RunError, RunFolder
 from dropexp.studyfile import STUDY
 from dropexp.wholefile import half_written, sha256
 

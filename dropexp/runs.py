@@ -23,21 +23,19 @@ import io
 import itertools
 import math
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from dropexp.wholefile import half_written, read_json, sealed_json, sha256, write_whole
+from dropexp.lock import is_locked, locked
+from dropexp.wholefile import read_json, sealed_json, sha256, write_whole
 
 SCHEMA = 1  # of run.json, study.json and checkpoint.pt; the others' are pinned by run.json
 STATUSES = ("running", "done", "interrupted", "diverged", "failed")
 FINISHED = ("done", "diverged")  # a diverged run is a result: it is not trained again
-CONFIG, EPOCHS, RUN, CHECKPOINT, LOCK = "config.yaml", "epochs.csv", "run.json", "checkpoint.pt", ".lock"
+CONFIG, EPOCHS, RUN, CHECKPOINT = "config.yaml", "epochs.csv", "run.json", "checkpoint.pt"
 FILES = (RUN, EPOCHS, CHECKPOINT, CONFIG)  # of a run, in the order in which they are cleared
 DAMAGED = ".damaged-"  # and a number: the end of a name that a damaged file is set aside by
 
@@ -78,10 +76,6 @@ class OtherRun(RunError):
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path} holds another run, whose hash is the same; train this one in a study of another name")
-
-
-class Busy(Exception):
-    """Another process holds the run."""
 
 
 def default_runs_dir() -> Path:
@@ -126,16 +120,7 @@ class RunFolder:
 
     def held(self) -> bool:
         """Whether some process trains this run now."""
-        lock = FileLock(self.path / LOCK, timeout=0)
-        if not (self.path / LOCK).exists():
-            return False
-        try:
-            with lock:
-                return False
-        except Timeout:
-            return True
-        except OSError:  # a folder that one may only read has no lock to take, and nobody trains there
-            return False
+        return is_locked(self.path)
 
     def clear(self) -> None:
         """Remove what a run wrote, the lock apart."""
@@ -235,28 +220,6 @@ class RunFolder:
         if (self.path / EPOCHS).exists():
             write_whole(self.path / EPOCHS, self.table(count))
         return rows
-
-
-@contextmanager
-def locked(path: Path, *names: str) -> Iterator[None]:
-    """Hold a folder, which is made if need be; the hold ends with the process, however it ends.
-
-    What a process left that was killed while it wrote files of these names is removed. Raises `Busy` if another
-    process holds the folder.
-    """
-    path.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path / LOCK, timeout=1)  # `held` may be trying the lock just now
-    try:
-        lock.acquire()
-    except Timeout:
-        raise Busy(str(path)) from None
-    try:
-        for leftover in path.glob(".*.tmp"):
-            if re.fullmatch(half_written(*names), leftover.name):
-                leftover.unlink(missing_ok=True)
-        yield
-    finally:
-        lock.release()
 
 
 def read_file(path: Path) -> bytes | None:

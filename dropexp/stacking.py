@@ -14,7 +14,8 @@ from dropexp.checkpoint import Checkpoints
 from dropexp.data import Data, split
 from dropexp.experiment import Outcome, Run, diverged
 from dropexp.fit import fit_stack
-from dropexp.runs import Busy, Row, RunFolder
+from dropexp.lock import Busy
+from dropexp.runs import Row, RunFolder
 from dropexp.schedules import LR_SCHEDULES
 from dropexp.scratch import MLP
 from dropexp.stack import Stack

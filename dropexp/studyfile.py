@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dropexp.runs import SCHEMA, Busy, Damaged, RunError, RunFolder, locked, read_file, read_json_file
+from dropexp.lock import Busy, locked
+from dropexp.runs import SCHEMA, Damaged, RunError, RunFolder, read_file, read_json_file
 from dropexp.wholefile import sealed_json, write_whole
 
 STUDY = "study.json"

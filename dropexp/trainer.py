@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dropexp.device import kind
+from dropexp.lock import Busy
 from dropexp.metrics import FASHION_MNIST
-from dropexp.runs import Busy, Row, RunFolder
+from dropexp.runs import Row, RunFolder
 from dropexp.study import PlannedRun
 from dropexp.variants import shape
 

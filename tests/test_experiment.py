@@ -15,7 +15,8 @@ from dropexp import checkpoint, experiment, products
 from dropexp.config import Config
 from dropexp.data import Data
 from dropexp.experiment import Outcome, train_run
-from dropexp.runs import Busy, Row, RunFolder
+from dropexp.lock import Busy
+from dropexp.runs import Row, RunFolder
 from dropexp.stacking import train_stack
 from dropexp.study import PlannedRun
 

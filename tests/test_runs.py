@@ -21,7 +21,8 @@ from filelock import FileLock
 
 from dropexp import runs, studyfile
 from dropexp.listing import by_hash, folders, study_names
-from dropexp.runs import Busy, Damaged, NewerRun, RunError, RunFolder
+from dropexp.lock import Busy
+from dropexp.runs import Damaged, NewerRun, RunError, RunFolder
 from dropexp.studyfile import read_study, write_study
 from dropexp.wholefile import write_whole
 
