@@ -49,8 +49,8 @@ def train_run(
     """
     with ExitStack() as held:
         run = Run(planned, folder, data, device)
-        ended = run.open(held, force)
-        if ended:
+        if ended := run.open(held, force):
+            yield from run.notes
             return ended
         try:
             outcome = yield from run.train()
@@ -100,6 +100,9 @@ class Run:
         try:
             held.enter_context(self.folder.lock())
             status = self.folder.status(self.planned.has)
+            if status == "broken" and not force and (note := self.folder.mend_config(self._config_yaml())):
+                self.notes.append(note)
+                status = self.folder.status()
         except OSError as error:
             return Outcome("failed", f"its folder cannot be written: {error}")
         except RunError as error:  # it is a link, of a later version, or another's
@@ -123,7 +126,7 @@ class Run:
         done, self.notes = self.state.resume(self.folder, self.identity)
         if done == 0:
             self.state = State.fresh(self.planned.config, self.device, self.stacked)  # none that is taken over in part
-            self.folder.clear()
+            self.notes += self.folder.begin_anew()
         rows = self.folder.read_rows()
         self.last = rows[-1] if rows else None
         self.val_accs = [row["val_acc"] for row in rows if "val_acc" in row]

@@ -13,7 +13,8 @@ What a disk or a hand has changed is told by SHA-256. run.json, study.json and c
 (`wholefile.py`); the checkpoint also bears the table's, as far as it counts its rows, and the run.json of a finished
 run the table's and config.yaml's. What is damaged is not believed and not lost: training renames it to
 <file>.damaged-<n>, says so, and goes on from what is whole, or begins anew. Files of an earlier version lack
-checksums and are read without; those of a later schema are not touched.
+checksums and are read without; those of a later schema are not touched. A result is never cleared but by --force:
+where it cannot be made good, the run begins anew beside it, which is kept as <file>.before-<n>.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ STATUSES = ("running", "done", "interrupted", "diverged", "failed")
 FINISHED = ("done", "diverged")  # a diverged run is a result: it is not trained again
 CONFIG, EPOCHS, RUN, CHECKPOINT = "config.yaml", "epochs.csv", "run.json", "checkpoint.pt"
 FILES = (RUN, EPOCHS, CHECKPOINT, CONFIG)  # of a run, in the order in which they are cleared
-DAMAGED = ".damaged-"  # and a number: the end of a name that a damaged file is set aside by
+DAMAGED, BEFORE = ".damaged-", ".before-"  # and a number: ends of names that files are set aside by
 
 Row = dict[str, Any]
 IsIts = Callable[[object], bool]  # whether settings, as they stand in run.json, are those of a run
@@ -72,7 +73,7 @@ class NewerRun(RunError):
 
 
 class OtherRun(RunError):
-    """The folder of a run whose hash, of eight digits, begins as another's does."""
+    """A folder that holds another run than the one it is asked for; eight digits of hash may be those of both."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path} holds another run, whose hash is the same; train this one in a study of another name")
@@ -127,6 +128,26 @@ class RunFolder:
         for name in FILES:
             (self.path / name).unlink(missing_ok=True)
 
+    def may_hold_a_result(self) -> bool:
+        """Whether the run has ended as run.json says; or whether there is anything of it, if nobody can say."""
+        try:
+            return self.read_info()["status"] in FINISHED
+        except RunError:
+            return any((self.path / name).exists() for name in (EPOCHS, CHECKPOINT))
+
+    def begin_anew(self) -> list[str]:
+        """Clear the folder; what may be a result is set aside instead, and a sentence says so."""
+        if not self.may_hold_a_result():
+            self.clear()
+            return []
+        there = [name for name in FILES if (self.path / name).exists()]
+        ends = (f"{BEFORE}{n}" for n in itertools.count(1))
+        end = next(end for end in ends if not any((self.path / (name + end)).exists() for name in FILES))
+        for name in there:
+            os.replace(self.path / name, self.path / (name + end))
+        kept = ", ".join(name + end for name in there)
+        return [f"{self.path} is trained anew; what was there before is kept as {kept}"]
+
     # run.json
 
     def write_info(self, info: dict[str, Any]) -> None:
@@ -144,7 +165,7 @@ class RunFolder:
 
     def digests(self) -> dict[str, str]:
         """The SHA-256 of the table and the config, by file name."""
-        return {name: sha256(read_file(self.path / name) or b"") for name in (CONFIG, EPOCHS)}
+        return {name: sha256(read_file(self.path / name) or b"") for name in (EPOCHS, CONFIG)}
 
     def check(self, is_its: IsIts = lambda settings: True) -> str:
         """The status in run.json. Raises as `read_info`, and `Damaged` for a finished run's table or config too.
@@ -160,6 +181,18 @@ class RunFolder:
                 if digest != known.get(name):
                     raise Damaged(self.path / name, "it is not as run.json knows it, by its SHA-256")
         return str(info["status"])
+
+    def mend_config(self, content: bytes) -> str | None:
+        """Write a finished run's config.yaml anew, if nothing else is damaged; returns a sentence that says so."""
+        try:
+            self.check()
+        except Damaged as damage:
+            if damage.path == self.config_path:
+                note, info = damage.set_aside(), self.read_info()
+                write_whole(self.config_path, content)
+                self.write_info(info | {"files": info["files"] | {CONFIG: sha256(content)}})
+                return note
+        return None
 
     def status(self, is_its: IsIts = lambda settings: True) -> str:
         """As in run.json, or "interrupted", as its process is gone; "missing", "broken".

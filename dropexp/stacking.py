@@ -46,6 +46,7 @@ def train_stack(
             except Busy:
                 ended = Outcome("busy", "another process is training it")
             if ended:
+                yield from [(place, note) for note in run.notes]
                 yield place, ended
             else:
                 places[run] = place
