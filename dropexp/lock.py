@@ -24,10 +24,14 @@ def locked(folder: Path, *names: str) -> Iterator[None]:
 
     What is left of files of these names by a process that was killed while it wrote them is removed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK, timeout=1)  # `is_locked` may be trying the lock just now
     try:
-        lock.acquire()
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except FileNotFoundError:  # the folder was pruned while this waited
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
     except Timeout:
         raise Busy(str(folder)) from None
     try:

@@ -1,7 +1,8 @@
 """What may go: runs without a result, second folders of a run, leftovers; and to save space checkpoints.
 
 It is planned first, and then done. Only files that this program writes are removed, and none through a link. A run with
-a result stays unless another folder holds it too; a run that some process trains stays, and one of a later version.
+a result stays unless another folder holds it too; a run that some process trains stays, one of a later version, and a
+broken one that has epochs, which training mends. A result that was set aside stays too.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,11 +50,16 @@ class Removal:
 
 
 def needless(
-    names: Sequence[str] = (), runs_dir: Path | None = None, where: Mapping[str, Any] | None = None
+    names: Sequence[str] = (),
+    runs_dir: Path | None = None,
+    where: Mapping[str, Any] | None = None,
+    *,
+    tell: Callable[[str], object] = lambda note: None,
 ) -> list[Removal]:
     """Runs that are broken, interrupted or failed, second folders of a run, and what was left behind.
 
-    `where` keeps runs whose keys have these values, and leaves out what has no config to ask. Raises NoRuns.
+    `where` keeps runs whose keys have these values, and leaves out what has no config to ask. Tells of broken runs that
+    stay. Raises NoRuns.
     """
     place = runs_dir or runs.default_runs_dir()
     left = [] if where else [*_leftovers(place, names)]
@@ -65,8 +71,13 @@ def needless(
         return left
     kept = {run.identity: run for run in keep(found, where or {}) if run.status not in NO_RUN}
     chosen = [run for run in found if run.identity in kept or (run.status == "broken" and not where)]
-    planned = (_of(run, kept.get(run.identity)) for run in chosen)
-    return [*(removal for removal in planned if removal), *left]
+    planned = []
+    for run in chosen:
+        if run.status == "broken" and _is_broken(run.folder) and _has_epochs(run.folder):
+            tell(f"{run.folder.path} stays, since training mends it: {run.why}")
+        elif removal := _of(run, kept.get(run.identity)):
+            planned.append(removal)
+    return [*planned, *left]
 
 
 def checkpoints(
@@ -107,6 +118,14 @@ def _is_finished(folder: RunFolder) -> bool:
     try:
         return folder.status() in FINISHED
     except NewerRun:
+        return False
+
+
+def _has_epochs(folder: RunFolder) -> bool:
+    """Whether there is a checkpoint, or a table that can be read, from which a run is made good or known at least."""
+    try:
+        return folder.checkpoint.exists() or bool(folder.read_rows())
+    except RunError:
         return False
 
 

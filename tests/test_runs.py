@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -404,6 +404,24 @@ def test_who_does_not_get_the_lock_removes_nothing(folder: RunFolder) -> None:
         with pytest.raises(Busy), folder.lock():
             pytest.fail("two processes hold the run")
         assert writes.exists()
+
+
+def test_a_folder_that_is_pruned_as_its_lock_is_waited_for_is_made_again(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pruning = ExitStack()
+    pruning.enter_context(folder.lock())
+
+    def prune(seconds: float) -> None:
+        if folder.path.exists():
+            (folder.path / ".lock").unlink()
+            pruning.close()
+            folder.path.rmdir()
+
+    monkeypatch.setattr(time, "sleep", prune)  # as whoever waits for the lock does between two tries
+    with folder.lock():
+        folder.write_info({"status": "running"})
+    assert folder.read_info()["status"] == "running"
 
 
 def test_locking_makes_the_folder(tmp_path: Path) -> None:
