@@ -243,12 +243,13 @@ class Run:
                 self.write_info("interrupted")
 
     def fail(self, error: Exception) -> Outcome:
-        self.going = False
+        begun, self.going = self.going, False
         if isinstance(error, NewerRun):  # whose folder is left as it is
             return Outcome("failed", str(error))
         outcome = Outcome("failed", f"{type(error).__name__}: {error}")
         with suppress(Exception):  # a full disk, say, or a variant of a plugin that is gone
-            self.write_info(outcome.status, outcome.why, traceback="".join(traceback.format_exception(error)))
+            if begun or not self.folder.may_hold_a_result():
+                self.write_info(outcome.status, outcome.why, traceback="".join(traceback.format_exception(error)))
         return outcome
 
     @staticmethod

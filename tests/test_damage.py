@@ -210,6 +210,20 @@ def test_a_result_that_cannot_be_made_good_is_kept_beside_the_run_that_is_traine
         assert (folder / kept).read_bytes() == content and kept in "".join(said)
 
 
+def test_a_result_stays_where_a_training_that_would_mend_it_cannot_begin(
+    trained: Path, tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*arguments: object) -> None:
+        raise MemoryError("no room")
+
+    folder = a_copy(trained, "done", tmp_path)
+    (folder / "epochs.csv").write_bytes(cut((folder / "epochs.csv").read_bytes()))
+    before = content_of(folder)
+    monkeypatch.setattr(checkpoint.State, "fresh", no_room)
+    assert train(folder, data)[0] == Outcome("failed", "MemoryError: no room")
+    assert content_of(folder) == before
+
+
 def test_what_was_never_finished_is_trained_anew_without_a_word(
     trained: Path, tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
