@@ -68,6 +68,7 @@ def _explained(error: Exception) -> tuple[str, int]:
         ("dropexp.history", "NoRuns"): NO_RUNS,
         ("dropexp.runs", "RunError"): NO_RUNS,
         ("dropexp.runs", "NewerRun"): FAILED,
+        ("dropexp.runs", "OtherRun"): USAGE,
     }
     families = ((kind.__module__, kind.__name__) for kind in type(error).__mro__)
     code = next((kinds[family] for family in families if family in kinds), None)

@@ -84,7 +84,7 @@ def train(
         tasks = tasks_of(studies, runs_dir, device)
         if dry_run:
             for task in tasks:
-                print(f"{task.folder.status():<12} {task.folder.path}")
+                print(f"{task.status():<12} {task.folder.path}")
             return
 
         todo = unfinished(tasks, force)
@@ -109,7 +109,7 @@ def train(
 
     before = len(tasks) - len(todo)
     say(f"{len(tasks)} runs: {trained} trained now, {before} before", quiet)
-    not_done = [(state, task) for task in tasks if (state := task.folder.status()) != "done"]
+    not_done = [(state, task) for task in tasks if (state := task.status()) != "done"]
     for state, task in not_done:
         say(f"{state}: {task.folder.path}", False)
     if not_done:

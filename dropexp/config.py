@@ -237,7 +237,11 @@ class Config(BaseModel):
         return differing | ({"plugin": plugin} if plugin else {}) | {"device": device}
 
 
+def canonical(settings: dict[str, Any]) -> str:
+    """One text for these settings, in whatever order they are."""
+    return json.dumps(settings, sort_keys=True, separators=(",", ":"))
+
+
 def digest(settings: dict[str, Any]) -> str:
-    """Eight hexadecimal digits that name these settings."""
-    canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+    """Eight hexadecimal digits that name these settings, and among a hundred thousand runs most likely others too."""
+    return hashlib.sha256(canonical(settings).encode()).hexdigest()[:8]

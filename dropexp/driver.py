@@ -15,8 +15,9 @@ from typing import Any
 from dropexp import fetch, node
 from dropexp.cluster import ClusterError, amount
 from dropexp.device import kind
+from dropexp.lock import Busy
 from dropexp.node import FILES, Files, News, Parcel, Shared, names_in
-from dropexp.runs import FINISHED, Busy, NewerRun, RunFolder
+from dropexp.runs import FINISHED, RunError, RunFolder
 from dropexp.trainer import Event, Plan, Task
 from dropexp.wholefile import write_whole
 from dropexp.workers import mark_held
@@ -144,7 +145,7 @@ class _Driver:
             with ExitStack() as hold:
                 if place not in self.holds:
                     hold.enter_context(folder.lock())
-                    status = folder.status()
+                    status = task.status()
                     if self.plan.force:
                         folder.clear()
                     elif status in FINISHED:  # by another process, meanwhile
@@ -157,7 +158,7 @@ class _Driver:
         except OSError as error:
             self._let_go(place)
             return Event(place, status="failed", why=f"its folder cannot be written: {error}")
-        except NewerRun as error:
+        except RunError as error:  # it is a link, of a later version, or another's
             return Event(place, status="failed", why=str(error))
         return parcel
 

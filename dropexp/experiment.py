@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import traceback
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, suppress
@@ -20,7 +19,7 @@ from dropexp.data import Data, split
 from dropexp.fit import EpochRecord, fit
 from dropexp.metrics import LINEAR_REGRESSION
 from dropexp.provenance import provenance
-from dropexp.runs import FINISHED, NewerRun, Row, RunFolder
+from dropexp.runs import FINISHED, NewerRun, Row, RunError, RunFolder, so_far
 from dropexp.schedules import LR_SCHEDULES
 from dropexp.streams import stream
 from dropexp.study import PlannedRun
@@ -46,17 +45,17 @@ def train_run(
 
     A damaged file is set aside first, and a sentence yielded that says so. `data` may be None for a task that draws its
     own. A finished run is left as it is unless `force`. Raises `Busy` if another process trains it; whatever else goes
-    wrong is an `Outcome`. Closing the generator or KeyboardInterrupt marks the run as interrupted.
+    wrong is an `Outcome`. Closing the generator or KeyboardInterrupt marks the run as interrupted, once it has begun.
     """
     with ExitStack() as held:
         run = Run(planned, folder, data, device)
-        ended = run.open(held, force)
-        if ended:
+        if ended := run.open(held, force):
+            yield from run.notes
             return ended
         try:
             outcome = yield from run.train()
         except (KeyboardInterrupt, GeneratorExit):
-            run.write_info("interrupted")
+            run.interrupt()
             raise
         except Exception as error:
             return run.fail(error)
@@ -100,11 +99,13 @@ class Run:
         """Hold the folder; returns how the run has ended, if it has. Raises `Busy`."""
         try:
             held.enter_context(self.folder.lock())
+            status = self.folder.status(self.planned.has)
+            if status == "broken" and not force and (note := self.folder.mend_config(self._config_yaml())):
+                self.notes.append(note)
+                status = self.folder.status()
         except OSError as error:
             return Outcome("failed", f"its folder cannot be written: {error}")
-        try:
-            status = self.folder.status()
-        except NewerRun as error:
+        except RunError as error:  # it is a link, of a later version, or another's
             return Outcome("failed", str(error))
         if force:
             self.folder.clear()
@@ -125,15 +126,15 @@ class Run:
         done, self.notes = self.state.resume(self.folder, self.identity)
         if done == 0:
             self.state = State.fresh(self.planned.config, self.device, self.stacked)  # none that is taken over in part
-            self.folder.clear()
+            self.notes += self.folder.begin_anew()
+        rows = self.folder.read_rows()
+        self.last = rows[-1] if rows else None
+        self.val_accs = [row["val_acc"] for row in rows if "val_acc" in row]
         return done
 
     def begin(self, stack: int = 1) -> None:
         """Say in the folder that the run is trained, in a stack of so many."""
         self.going, self.stack = True, stack
-        rows = self.folder.read_rows()
-        self.last = rows[-1] if rows else None
-        self.val_accs = [row["val_acc"] for row in rows if "val_acc" in row]
         self.write_info("running")
         write_whole(self.folder.config_path, self._config_yaml())
 
@@ -235,13 +236,20 @@ class Run:
             return Outcome("failed", f"its end cannot be written: {error}")
         return outcome
 
+    def interrupt(self) -> None:
+        """Say so in the folder, unless the run has not begun here: then what stands there still holds."""
+        if self.going:
+            with suppress(OSError):  # a full disk shall not take the interrupt's place
+                self.write_info("interrupted")
+
     def fail(self, error: Exception) -> Outcome:
-        self.going = False
+        begun, self.going = self.going, False
         if isinstance(error, NewerRun):  # whose folder is left as it is
             return Outcome("failed", str(error))
         outcome = Outcome("failed", f"{type(error).__name__}: {error}")
         with suppress(Exception):  # a full disk, say, or a variant of a plugin that is gone
-            self.write_info(outcome.status, outcome.why, traceback="".join(traceback.format_exception(error)))
+            if begun or not self.folder.may_hold_a_result():
+                self.write_info(outcome.status, outcome.why, traceback="".join(traceback.format_exception(error)))
         return outcome
 
     @staticmethod
@@ -276,8 +284,7 @@ class Run:
                 "hash": planned.digest(self.device.type),
                 "config": planned.config.model_dump(),
                 "settings": planned.config.settings(self.device.type),
-                "rows": self.last["epoch"] if self.last else 0,
-                "last": self.last and {key: _finite(value) for key, value in self.last.items()},
+                **so_far(self.last),
                 "files": self.folder.digests() if status in FINISHED else None,
                 "provenance": provenance() | here,
                 **more,
@@ -291,8 +298,3 @@ def diverged(record: Record) -> Outcome:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _finite(value: float | None) -> float | None:
-    """JSON has no word for infinity."""
-    return value if value is not None and math.isfinite(value) else None

@@ -11,9 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dropexp.listing import folders
 from dropexp.metrics import FASHION_MNIST, metrics_of
 from dropexp.names import is_name
-from dropexp.runs import EPOCHS, FINISHED, RUN, Row, RunError, RunFolder, default_runs_dir, folders
+from dropexp.runs import EPOCHS, FINISHED, RUN, Row, RunError, RunFolder, default_runs_dir
 from dropexp.variants import VARIANTS
 
 LARGEST = 2.0**128  # of figures: they are measured in float32
@@ -47,6 +48,11 @@ class Run:
     def key(self) -> str:
         """Equal for the runs of one arm."""
         return json.dumps({name: value for name, value in self.settings.items() if name != "seed"}, sort_keys=True)
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Equal for the folders of one run, as its hash may be for those of two."""
+        return self.study, json.dumps(self.settings, sort_keys=True) if self.hash else str(self.folder.path)
 
     @property
     def base(self) -> str:
@@ -92,7 +98,7 @@ def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) 
     once: dict[tuple[str, str], Run] = {}
     twice: list[Run] = []
     for run in map(_read_run, found):
-        key = (run.study, run.hash or str(run.folder.path))
+        key = run.identity
         if key in once:
             kept, spare = sorted((once[key], run), key=_rank)
             twice.append(

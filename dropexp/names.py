@@ -1,4 +1,7 @@
-"""What may name a study or an arm: a folder on every system, and no word that a command takes for an option."""
+"""What may name a study or an arm: a folder on every system, and no word that a command takes for an option.
+
+And how a folder's name is shown that somebody else gave it.
+"""
 
 from __future__ import annotations
 
@@ -13,3 +16,8 @@ _NAME = re.compile(rf"(?!{_DEVICE})\w[\w +=,.-]*(?<![ .])\Z")
 
 def is_name(value: object) -> bool:
     return isinstance(value, str) and _NAME.match(value) is not None and len(value.encode()) <= MOST_BYTES
+
+
+def shown(name: str) -> str:
+    """The name, as Python writes it where a terminal would obey what is in it."""
+    return name if name.isprintable() else repr(name)

@@ -20,7 +20,7 @@ from dropexp import fetch
 from dropexp.fetch import DataError, scratch_dir
 from dropexp.plugins import PluginError, load_plugin
 from dropexp.provenance import version_of
-from dropexp.runs import CHECKPOINT, CONFIG, DAMAGED, EPOCHS, RUN, RunFolder
+from dropexp.runs import BEFORE, CHECKPOINT, CONFIG, DAMAGED, EPOCHS, RUN, RunFolder
 from dropexp.study import PlannedRun
 from dropexp.trainer import Event, Plan, Task, Trainer
 
@@ -30,8 +30,9 @@ CHECKPOINT_EVERY = 10  # paces from one checkpoint of a run that is sent to the 
 
 
 def names_in(run: RunFolder) -> list[str]:
-    """The files of a run folder in that order, before them what was set aside as damaged."""
-    aside = sorted(path.name for name in FILES for path in run.path.glob(f"{name}{DAMAGED}*"))
+    """The files of a run folder in that order, before them what was set aside."""
+    ends = [f"{name}{end}*" for name in FILES for end in (DAMAGED, BEFORE)]
+    aside = sorted(path.name for end in ends for path in run.path.glob(end))
     return aside + [name for name in FILES if (run.path / name).exists()]
 
 

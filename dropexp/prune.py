@@ -1,7 +1,8 @@
 """What may go: runs without a result, second folders of a run, leftovers; and to save space checkpoints.
 
 It is planned first, and then done. Only files that this program writes are removed, and none through a link. A run with
-a result stays unless another folder holds it too; a run that some process trains stays, and one of a later version.
+a result stays unless another folder holds it too; a run that some process trains stays, one of a later version, and a
+broken one that has epochs, which training mends. A result that was set aside stays too.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,19 +18,20 @@ from typing import Any
 
 from dropexp import runs
 from dropexp.history import NO_RUN, NoRuns, Run, keep, read_runs
-from dropexp.runs import DAMAGED, FINISHED, LOCK, RUN, Busy, Damaged, NewerRun, RunError, RunFolder
+from dropexp.lock import LOCK, Busy
+from dropexp.names import shown
+from dropexp.runs import DAMAGED, FILES, FINISHED, RUN, Damaged, NewerRun, RunError, RunFolder
 from dropexp.studyfile import STUDY
-from dropexp.wholefile import sha256
+from dropexp.wholefile import half_written, sha256
 
 
 def _left(*names: str) -> str:
     """Matches what stands beside files of these names: set aside as damaged, or half-written."""
     either = "|".join(map(re.escape, names))
-    return rf"(?:{either}){re.escape(DAMAGED)}\d+|\.(?:{either})\.\d+\.tmp"
+    return rf"(?:{either}){re.escape(DAMAGED)}\d+|{half_written(*names)}"
 
 
-_RUN_FILES = (runs.CONFIG, runs.EPOCHS, RUN, runs.CHECKPOINT)
-_LEFT = re.compile(_left(*_RUN_FILES))
+_LEFT = re.compile(_left(*FILES))
 _LEFT_OF_STUDY = re.compile(_left(STUDY))
 _RUN_FOLDER = re.compile(r".+-[0-9a-f]{8}")
 _DAY = 86_400  # seconds; where no lock does, it tells a half-written file that was left from one at work
@@ -48,11 +50,16 @@ class Removal:
 
 
 def needless(
-    names: Sequence[str] = (), runs_dir: Path | None = None, where: Mapping[str, Any] | None = None
+    names: Sequence[str] = (),
+    runs_dir: Path | None = None,
+    where: Mapping[str, Any] | None = None,
+    *,
+    tell: Callable[[str], object] = lambda note: None,
 ) -> list[Removal]:
     """Runs that are broken, interrupted or failed, second folders of a run, and what was left behind.
 
-    `where` keeps runs whose keys have these values, and leaves out what has no config to ask. Raises NoRuns.
+    `where` keeps runs whose keys have these values, and leaves out what has no config to ask. Tells of broken runs that
+    stay. Raises NoRuns.
     """
     place = runs_dir or runs.default_runs_dir()
     left = [] if where else [*_leftovers(place, names)]
@@ -62,10 +69,15 @@ def needless(
         if not left:
             raise
         return left
-    kept = {(run.study, run.hash): run for run in keep(found, where or {}) if run.status not in NO_RUN}
-    chosen = [run for run in found if (run.study, run.hash) in kept or (run.status == "broken" and not where)]
-    planned = (_of(run, kept.get((run.study, run.hash))) for run in chosen)
-    return [*(removal for removal in planned if removal), *left]
+    kept = {run.identity: run for run in keep(found, where or {}) if run.status not in NO_RUN}
+    chosen = [run for run in found if run.identity in kept or (run.status == "broken" and not where)]
+    planned = []
+    for run in chosen:
+        if run.status == "broken" and _is_broken(run.folder) and _has_epochs(run.folder):
+            tell(f"{run.folder.path} stays, since training mends it: {run.why}")
+        elif removal := _of(run, kept.get(run.identity)):
+            planned.append(removal)
+    return [*planned, *left]
 
 
 def checkpoints(
@@ -97,7 +109,7 @@ def _of(run: Run, kept: Run | None) -> Removal | None:
         why = run.why or f"{run.epoch or 0} of {run.config.get('epochs')} epochs, from which training would go on"
     else:
         return None
-    others = [entry.name for entry in _listed(path) if entry not in files]
+    others = [shown(entry.name) for entry in _listed(path) if entry not in files]
     return _removal(run.status, path, files, f"{why}; it keeps {', '.join(others)}" if others else why)
 
 
@@ -106,6 +118,14 @@ def _is_finished(folder: RunFolder) -> bool:
     try:
         return folder.status() in FINISHED
     except NewerRun:
+        return False
+
+
+def _has_epochs(folder: RunFolder) -> bool:
+    """Whether there is a checkpoint, or a table that can be read, from which a run is made good or known at least."""
+    try:
+        return folder.checkpoint.exists() or bool(folder.read_rows())
+    except RunError:
         return False
 
 
@@ -125,7 +145,7 @@ def _is_broken(folder: RunFolder) -> bool:
 def _leftovers(place: Path, names: Sequence[str]) -> Iterator[Removal]:
     """In the folders of these studies, or of all: what was left of study.json, and of runs that never began."""
     for study in [place / name for name in names] or _listed(place):
-        if study.is_symlink():
+        if study.is_symlink() or not study.name.isprintable():
             continue
         files = [file for file in _listed(study) if _LEFT_OF_STUDY.fullmatch(file.name) and not file.is_symlink()]
         files = [file for file in files if DAMAGED in file.name or time.time() - file.stat().st_mtime > _DAY]
@@ -136,8 +156,8 @@ def _leftovers(place: Path, names: Sequence[str]) -> Iterator[Removal]:
 
 
 def _never_began(path: Path) -> bool:
-    files = _ours(path) if _RUN_FOLDER.fullmatch(path.name) else []
-    begun = any(file.name in _RUN_FILES for file in files)
+    files = _ours(path) if _RUN_FOLDER.fullmatch(path.name) and path.name.isprintable() else []
+    begun = any(file.name in FILES for file in files)
     return bool(files) and files == _listed(path) and not begun and not RunFolder(path).held()
 
 
@@ -160,7 +180,7 @@ def remove(removal: Removal) -> str | None:
                 said = said or _unlinked(locks)
     except Busy:
         return f"{removal.path} is being trained and stays"
-    except OSError as error:
+    except (OSError, RunError) as error:
         return f"{removal.path} stays: {error}"
     if os.name == "nt":  # where a file that some process has open cannot be removed
         said = said or _unlinked(locks)
@@ -191,7 +211,7 @@ def _ours(path: Path) -> list[Path]:
     if path.is_symlink() or path.parent.is_symlink():
         return []
     files = [file for file in _listed(path) if file.is_file() and not file.is_symlink()]
-    return [file for file in files if file.name in (*_RUN_FILES, LOCK) or _LEFT.fullmatch(file.name)]
+    return [file for file in files if file.name in (*FILES, LOCK) or _LEFT.fullmatch(file.name)]
 
 
 def _listed(path: Path) -> list[Path]:

@@ -197,7 +197,10 @@ def _prune(
 ) -> None:
     from dropexp import prune, tables
 
-    planned = (prune.checkpoints if checkpoints else prune.needless)(names, runs_dir, wanted)
+    if checkpoints:
+        planned = prune.checkpoints(names, runs_dir, wanted)
+    else:
+        planned = prune.needless(names, runs_dir, wanted, tell=lambda note: say(f"note: {note}"))
     if planned or output in (Format.csv, Format.json):
         _write(tables.listed(planned), tables.removals, output)
     if not yes:

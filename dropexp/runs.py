@@ -1,4 +1,4 @@
-"""The run folder: every file name, how each is written, read, locked and found again.
+"""The run folder: every file name, how each is written, read and locked.
 
     runs/<name>/<cell>-<hash8>/
       config.yaml      the resolved config, complete
@@ -13,7 +13,8 @@ What a disk or a hand has changed is told by SHA-256. run.json, study.json and c
 (`wholefile.py`); the checkpoint also bears the table's, as far as it counts its rows, and the run.json of a finished
 run the table's and config.yaml's. What is damaged is not believed and not lost: training renames it to
 <file>.damaged-<n>, says so, and goes on from what is whole, or begins anew. Files of an earlier version lack
-checksums and are read without; those of a later schema are not touched.
+checksums and are read without; those of a later schema are not touched. A result is never cleared but by --force:
+where it cannot be made good, the run begins anew beside it, which is kept as <file>.before-<n>.
 """
 
 from __future__ import annotations
@@ -21,24 +22,26 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from dropexp.lock import is_locked, locked
 from dropexp.wholefile import read_json, sealed_json, sha256, write_whole
 
 SCHEMA = 1  # of run.json, study.json and checkpoint.pt; the others' are pinned by run.json
 STATUSES = ("running", "done", "interrupted", "diverged", "failed")
 FINISHED = ("done", "diverged")  # a diverged run is a result: it is not trained again
-CONFIG, EPOCHS, RUN, CHECKPOINT, LOCK = "config.yaml", "epochs.csv", "run.json", "checkpoint.pt", ".lock"
-DAMAGED = ".damaged-"  # and a number: the end of a name that a damaged file is set aside by
+CONFIG, EPOCHS, RUN, CHECKPOINT = "config.yaml", "epochs.csv", "run.json", "checkpoint.pt"
+FILES = (RUN, EPOCHS, CHECKPOINT, CONFIG)  # of a run, in the order in which they are cleared
+DAMAGED, BEFORE = ".damaged-", ".before-"  # and a number: ends of names that files are set aside by
 
 Row = dict[str, Any]
+IsIts = Callable[[object], bool]  # whether settings, as they stand in run.json, are those of a run
 
 
 class RunError(Exception):
@@ -69,8 +72,11 @@ class NewerRun(RunError):
         super().__init__(f"{path} is of a later version of dropexp; use that, or another --runs-dir")
 
 
-class Busy(Exception):
-    """Another process holds the run."""
+class OtherRun(RunError):
+    """A folder that holds another run than the one it is asked for; eight digits of hash may be those of both."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} holds another run, whose hash is the same; train this one in a study of another name")
 
 
 def default_runs_dir() -> Path:
@@ -83,6 +89,12 @@ def _number(value: str) -> int | float | None:
     if value == "":
         return None
     return float(value) if any(c in value for c in ".einfa") else int(value)
+
+
+def so_far(last: Row | None) -> dict[str, Any]:
+    """What run.json says of the table: how many rows it has, and its last, without what JSON has no word for."""
+    finite = {key: value if value is None or math.isfinite(value) else None for key, value in (last or {}).items()}
+    return {"rows": last["epoch"] if last else 0, "last": finite or None}
 
 
 @dataclass(frozen=True)
@@ -101,36 +113,40 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for this process; the hold ends with the process, however it ends.
-
-        Raises `Busy` if another process holds it.
-        """
-        self.path.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(self.path / LOCK, timeout=1):  # `held` may be trying the lock just now
-                for leftover in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
-                    leftover.unlink(missing_ok=True)
-                yield
-        except Timeout:
-            raise Busy(str(self.path)) from None
+        """Hold the run for this process, as `locked` does. Raises `Busy`, and `RunError` where a link leads to it."""
+        if self.path.is_symlink():
+            raise RunError(f"{self.path} is a link, which no training follows; put the folder itself in its place")
+        with locked(self.path, *FILES):
+            yield
 
     def held(self) -> bool:
         """Whether some process trains this run now."""
-        lock = FileLock(self.path / LOCK, timeout=0)
-        if not (self.path / LOCK).exists():
-            return False
-        try:
-            with lock:
-                return False
-        except Timeout:
-            return True
-        except OSError:  # a folder that one may only read has no lock to take, and nobody trains there
-            return False
+        return is_locked(self.path)
 
     def clear(self) -> None:
         """Remove what a run wrote, the lock apart."""
-        for name in (RUN, EPOCHS, CHECKPOINT, CONFIG):
+        for name in FILES:
             (self.path / name).unlink(missing_ok=True)
+
+    def may_hold_a_result(self) -> bool:
+        """Whether the run has ended as run.json says; or whether there is anything of it, if nobody can say."""
+        try:
+            return self.read_info()["status"] in FINISHED
+        except RunError:
+            return any((self.path / name).exists() for name in (EPOCHS, CHECKPOINT))
+
+    def begin_anew(self) -> list[str]:
+        """Clear the folder; what may be a result is set aside instead, and a sentence says so."""
+        if not self.may_hold_a_result():
+            self.clear()
+            return []
+        there = [name for name in FILES if (self.path / name).exists()]
+        ends = (f"{BEFORE}{n}" for n in itertools.count(1))
+        end = next(end for end in ends if not any((self.path / (name + end)).exists() for name in FILES))
+        for name in there:
+            os.replace(self.path / name, self.path / (name + end))
+        kept = ", ".join(name + end for name in there)
+        return [f"{self.path} is trained anew; what was there before is kept as {kept}"]
 
     # run.json
 
@@ -149,11 +165,16 @@ class RunFolder:
 
     def digests(self) -> dict[str, str]:
         """The SHA-256 of the table and the config, by file name."""
-        return {name: sha256(read_file(self.path / name) or b"") for name in (CONFIG, EPOCHS)}
+        return {name: sha256(read_file(self.path / name) or b"") for name in (EPOCHS, CONFIG)}
 
-    def check(self) -> str:
-        """The status in run.json. Raises as `read_info`, and `Damaged` for a finished run's table or config too."""
+    def check(self, is_its: IsIts = lambda settings: True) -> str:
+        """The status in run.json. Raises as `read_info`, and `Damaged` for a finished run's table or config too.
+
+        Raises `OtherRun` where the settings in run.json are not those of the run that the folder is asked for.
+        """
         info = self.read_info()
+        if not is_its(info.get("settings")):
+            raise OtherRun(self.path)
         known = info.get("files")
         if info["status"] in FINISHED and isinstance(known, dict):  # not of an earlier version
             for name, digest in self.digests().items():
@@ -161,11 +182,26 @@ class RunFolder:
                     raise Damaged(self.path / name, "it is not as run.json knows it, by its SHA-256")
         return str(info["status"])
 
-    def status(self) -> str:
-        """As in run.json, or "interrupted", as its process is gone; "missing", "broken". Raises `NewerRun`."""
+    def mend_config(self, content: bytes) -> str | None:
+        """Write a finished run's config.yaml anew, if nothing else is damaged; returns a sentence that says so."""
         try:
-            status = self.check()
-        except NewerRun:
+            self.check()
+        except Damaged as damage:
+            if damage.path == self.config_path:
+                note, info = damage.set_aside(), self.read_info()
+                write_whole(self.config_path, content)
+                self.write_info(info | {"files": info["files"] | {CONFIG: sha256(content)}})
+                return note
+        return None
+
+    def status(self, is_its: IsIts = lambda settings: True) -> str:
+        """As in run.json, or "interrupted", as its process is gone; "missing", "broken".
+
+        Raises `NewerRun`, and `OtherRun` as `check` does.
+        """
+        try:
+            status = self.check(is_its)
+        except (NewerRun, OtherRun):
             raise
         except Damaged:
             return "broken"
@@ -243,57 +279,3 @@ def read_json_file(path: Path) -> dict[str, Any] | None:
     if isinstance(content.get("schema"), int) and content["schema"] > SCHEMA:
         raise NewerRun(path)
     return content
-
-
-def by_hash(study: Path) -> dict[str, RunFolder]:
-    """The runs of a study by the hash that their folders' names end with, whatever readable cell they begin with."""
-    return {path.name.rpartition("-")[2]: RunFolder(path) for path in reversed(_folders(study))}
-
-
-def folders(paths_or_names: Iterable[str], runs_dir: Path) -> list[RunFolder]:
-    """Run folders named by a study's name, a run's path or a folder of runs; all under `runs_dir` if none is named.
-
-    Raises `RunError` for a name or path that holds no run.
-    """
-    wanted = list(paths_or_names)
-    if not wanted:
-        return _below(runs_dir)
-    found: dict[Path, RunFolder] = {}
-    for item in wanted:
-        here = [run for place in (runs_dir / item, Path(item)) if place.is_dir() for run in _below(place)]
-        if not here:
-            names = ", ".join(study_names(runs_dir)) or "nothing yet"
-            raise RunError(f"no runs at {item!r}: neither a name under {runs_dir} ({names}) nor a folder of runs")
-        found |= {run.path.resolve(): run for run in here}
-    return list(found.values())
-
-
-def study_names(runs_dir: Path) -> list[str]:
-    """The names under `runs_dir` that hold runs."""
-    return sorted({run.path.parent.name for run in _below(runs_dir)})
-
-
-def _below(place: Path) -> list[RunFolder]:
-    """The run folder itself, or the run folders at most two levels down, damaged ones too."""
-    if _is_run(place):
-        return [RunFolder(place)]
-    found = []
-    for path in _folders(place):
-        found += [path] if _is_run(path) else [below for below in _folders(path) if _is_run(below)]
-    return [RunFolder(path) for path in found]
-
-
-def _is_run(path: Path) -> bool:
-    """Whether a run was written here, or nobody knows since one may not look."""
-    try:
-        return any((path / name).exists() for name in (RUN, EPOCHS, CHECKPOINT))
-    except PermissionError:
-        return True
-
-
-def _folders(place: Path) -> list[Path]:
-    try:
-        with os.scandir(place) as entries:
-            return [place / name for name in sorted(entry.name for entry in entries if entry.is_dir())]
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return []

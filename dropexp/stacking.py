@@ -14,7 +14,8 @@ from dropexp.checkpoint import Checkpoints
 from dropexp.data import Data, split
 from dropexp.experiment import Outcome, Run, diverged
 from dropexp.fit import fit_stack
-from dropexp.runs import Busy, Row, RunFolder
+from dropexp.lock import Busy
+from dropexp.runs import Row, RunFolder
 from dropexp.schedules import LR_SCHEDULES
 from dropexp.scratch import MLP
 from dropexp.stack import Stack
@@ -45,6 +46,7 @@ def train_stack(
             except Busy:
                 ended = Outcome("busy", "another process is training it")
             if ended:
+                yield from [(place, note) for note in run.notes]
                 yield place, ended
             else:
                 places[run] = place
@@ -53,8 +55,7 @@ def train_stack(
                 yield places[run], news
         except (KeyboardInterrupt, GeneratorExit):
             for run in places:
-                if run.going:
-                    run.write_info("interrupted")
+                run.interrupt()
             raise
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dropexp.config import Config, digest
+from dropexp.config import Config, canonical, digest
 from dropexp.configfile import MAX_RUNS, ConfigFile
 from dropexp.variants import VARIANTS
 from dropexp.yamlfile import ConfigError, Problem
@@ -32,6 +32,10 @@ class PlannedRun:
     def digest(self, device_kind: str) -> str:
         """The hash in its folder's name."""
         return digest(self.config.settings(device_kind))
+
+    def has(self, settings: object) -> bool:
+        """Whether these settings, as some run.json has them, are this run's: its hash may be another's too."""
+        return not isinstance(settings, dict) or settings == self.config.settings(str(settings.get("device")))
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ def _runs(file: ConfigFile) -> list[PlannedRun]:
             planned = _planned(file, arm, file.base | own | cell, cell)
             if planned is None:
                 continue
-            equals[arm].add(runs.setdefault(planned.digest("any"), planned).arm)
+            equals[arm].add(runs.setdefault(canonical(planned.config.settings("any")), planned).arm)
     for arm, others in equals.items():
         if others and arm not in others:
             same = " and ".join(repr(other) for other in others)

@@ -5,30 +5,44 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dropexp.runs import SCHEMA, Damaged, RunError, RunFolder, read_json_file
+from dropexp.lock import Busy, locked
+from dropexp.runs import SCHEMA, Damaged, RunError, RunFolder, read_file, read_json_file
 from dropexp.wholefile import sealed_json, write_whole
 
 STUDY = "study.json"
 
 
 def write_study(runs_dir: Path, name: str, study: dict[str, Any]) -> str | None:
-    """Keep what a config says of its study; nothing is kept of nothing.
+    """Keep what a config says of its study; one that says nothing leaves what is there.
 
-    Returns a sentence if what was there is damaged and set aside, or left alone: of a later version, or unreadable.
+    Returns a sentence if what was there is damaged and set aside, or left alone: of a later version, unreadable, or
+    held by another process all the while.
     """
-    path, note = runs_dir / name / STUDY, None
+    path = runs_dir / name / STUDY
+    content = sealed_json({"schema": SCHEMA, **study})
     try:
-        there = read_json_file(path) is not None
-    except Damaged as damage:
-        there, note = False, damage.set_aside()
+        if not study:
+            read_json_file(path)
+        elif read_file(path) != content:
+            with locked(path.parent, STUDY):
+                return _replace(path, content)
     except RunError as left:
         return str(left)
-    content = sealed_json({"schema": SCHEMA, **study})
-    if there and not study:
-        path.unlink()
-    elif study and not (there and path.read_bytes() == content):
-        with RunFolder(path.parent).lock():  # which removes what a process left that was killed while it wrote
-            write_whole(path, content)
+    except Busy:
+        if read_file(path) != content:
+            return f"{path} is not written, since another process holds its folder; the same command writes it later"
+    return None
+
+
+def _replace(path: Path, content: bytes) -> str | None:
+    """Write it, unless another process has while this one waited; a sentence if what was there is damaged."""
+    note = None
+    try:
+        read_json_file(path)
+    except Damaged as damage:
+        note = damage.set_aside()
+    if read_file(path) != content:
+        write_whole(path, content)
     return note
 
 

@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from dropexp import checkpoint, variants
 from dropexp.config import Config
+from dropexp.listing import folders
 from dropexp.metrics import FASHION_MNIST
-from dropexp.runs import Damaged, RunError, RunFolder, default_runs_dir, folders
+from dropexp.runs import Damaged, RunError, RunFolder, default_runs_dir
 from dropexp.streams import stream
 from dropexp.variants import VARIANTS, Network
 from dropexp.yamlfile import ConfigError, Problem

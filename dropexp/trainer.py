@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dropexp.device import kind
+from dropexp.lock import Busy
 from dropexp.metrics import FASHION_MNIST
-from dropexp.runs import Busy, Row, RunFolder
+from dropexp.runs import Row, RunFolder
 from dropexp.study import PlannedRun
 from dropexp.variants import shape
 
@@ -29,6 +30,10 @@ class Task:
 
     planned: PlannedRun
     folder: RunFolder
+
+    def status(self) -> str:
+        """Its folder's. Raises `NewerRun`, and `OtherRun` where that is another run's."""
+        return self.folder.status(self.planned.has)
 
     @property
     def has_images(self) -> bool:

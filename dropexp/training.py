@@ -10,27 +10,55 @@ from pathlib import Path
 from dropexp import device as devices
 from dropexp import fetch, plugins
 from dropexp.execute import default_jobs, execute
-from dropexp.runs import FINISHED, Row, RunFolder, by_hash, default_runs_dir
-from dropexp.study import Study, load_config
+from dropexp.listing import by_hash
+from dropexp.runs import FINISHED, OtherRun, Row, RunFolder, default_runs_dir
+from dropexp.study import PlannedRun, Study, load_config
 from dropexp.studyfile import write_study
 from dropexp.trainer import Plan, Task
+from dropexp.yamlfile import ConfigError, Problem
 
 
 def tasks_of(studies: Iterable[Study], runs_dir: Path, device: str) -> list[Task]:
-    """Every run of the studies with its folder, each once; `device` is a resolved one."""
-    tasks: dict[Path, Task] = {}
+    """Every run of the studies with its folder, each once; `device` is a resolved one.
+
+    Raises `ConfigError` where two runs would have one folder, since their hashes are the same.
+    """
+    kind = devices.kind(device)
+    there: dict[str, dict[str, list[RunFolder]]] = {}  # each study listed once: it may have a hundred thousand
+    tasks: dict[tuple[str, str], Task] = {}
+    problems = []
     for study in studies:
-        there = by_hash(runs_dir / study.name)  # listed once: a study may have a hundred thousand
+        found = there.setdefault(study.name, by_hash(runs_dir / study.name))
         for run in study.runs:
-            digest = run.digest(devices.kind(device))
-            folder = there.get(digest) or RunFolder(runs_dir / run.name / f"{run.cell}-{digest}")
-            tasks.setdefault(folder.path, Task(run, folder))
+            digest = run.digest(kind)
+            task = tasks.get((study.name, digest))
+            if task is None:
+                tasks[study.name, digest] = Task(run, _folder(run, digest, found.get(digest, []), runs_dir))
+            elif not task.planned.has(run.config.settings(kind)):
+                what = f"{task.planned.cell} and {run.cell} have the same hash, {digest}, and so the same folder"
+                problems.append(Problem(f"study {study.name}", f"{what}; train one of them in a study of another name"))
+    if problems:
+        raise ConfigError(problems)
     return list(tasks.values())
+
+
+def _folder(run: PlannedRun, digest: str, there: Sequence[RunFolder], runs_dir: Path) -> RunFolder:
+    """Where a run is or will be: of several folders of its hash its own, of two of its own the one with a result."""
+
+    def rank(folder: RunFolder) -> int:
+        try:
+            return folder.status(run.has) not in FINISHED
+        except OtherRun:
+            return 2
+
+    if not there:
+        return RunFolder(runs_dir / run.name / f"{run.cell}-{digest}")
+    return there[0] if len(there) == 1 else min(there, key=rank)
 
 
 def unfinished(tasks: Sequence[Task], force: bool = False) -> list[Task]:
     """The tasks that training has something to do for."""
-    return [task for task in tasks if force or task.folder.status() not in FINISHED]
+    return [task for task in tasks if force or task.status() not in FINISHED]
 
 
 def train(

@@ -33,6 +33,11 @@ def write_whole(path: Path, content: bytes) -> None:
         aside.unlink(missing_ok=True)
 
 
+def half_written(*names: str) -> str:
+    """A pattern for what `write_whole` leaves beside files of these names where its process is killed."""
+    return rf"\.(?:{'|'.join(map(re.escape, names))})\.\d+\.tmp"
+
+
 def _replace(aside: Path, path: Path) -> None:
     """Rename; on Windows it is refused while another process, such as `compare`, reads the file."""
     for _ in range(9 if os.name == "nt" else 0):
@@ -68,7 +73,7 @@ def sealed_json(content: dict[str, Any]) -> bytes:
 def read_json(text: bytes, schema: int) -> dict[str, Any]:
     """What stands in a JSON file, the seal apart; that of a later schema is not known, and is left in.
 
-    Raises ValueError if it is no JSON object, or if its seal is another content's.
+    Raises ValueError if it is no JSON object, or if its seal is another content's, whatever schema it claims to have.
     """
     try:
         content = json.loads(text)
@@ -76,9 +81,10 @@ def read_json(text: bytes, schema: int) -> dict[str, Any]:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(content, dict):
         raise ValueError("it is no JSON object")
+    whole = _checked(text, _JSON_SEAL)
     if isinstance(content.get("schema"), int) and content["schema"] > schema:
         return content
-    if "sha256" in content and not _checked(text, _JSON_SEAL):
+    if "sha256" in content and not whole:
         raise ValueError(_BROKEN)
     content.pop("sha256", None)
     return content

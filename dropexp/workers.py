@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, wait
 
 from dropexp.fetch import DataError
 from dropexp.plugins import PluginError, load_plugin
-from dropexp.runs import RunFolder
+from dropexp.runs import RunFolder, so_far
 from dropexp.trainer import Event, Plan, Task, Trainer
 
 GRACE_SECONDS = 10.0  # for a worker to end; far more than it needs
@@ -130,7 +130,7 @@ def mark_held(folder: RunFolder, status: str, why: str | None) -> None:
     """The same of a run that this process holds; it may have ended before there was a run.json."""
     with suppress(Exception):
         rows = folder.read_rows()
-        ended = {"status": status, "why": why, "rows": len(rows), "last": rows[-1] if rows else None}
+        ended = {"status": status, "why": why, **so_far(rows[-1] if rows else None)}
         if folder.read_info()["status"] in ("running", "interrupted"):
             folder.write_info(folder.read_info() | ended)
 

@@ -138,8 +138,8 @@ def test_a_finished_run_with_a_damaged_file_is_no_longer_done_and_is_made_good(
     assert RunFolder(folder).status() == "broken"
     outcome, said, epochs = train(folder, data)
     assert outcome == Outcome("done")
-    assert len(said) == 1 and f"{name}.damaged-1" in said[0]
-    assert epochs == (3 if name == "epochs.csv" else 0)  # what is whole is not trained again
+    assert f"{name}.damaged-1" in said[0]
+    assert (epochs, len(said)) == ((3, 2) if name == "epochs.csv" else (0, 1))  # what is whole is not trained again
     assert table(folder) == table(trained / "done")
     assert RunFolder(folder).status() == "done"
 
@@ -150,11 +150,87 @@ def test_a_finished_run_whose_table_is_gone_is_trained_again_and_says_so(
     folder = a_copy(trained, "done", tmp_path)
     (folder / "epochs.csv").unlink()
     (folder / "checkpoint.pt").unlink()
-    assert train(folder, data) == (
-        Outcome("done"),
-        [f"{folder / 'epochs.csv'} was missing and is made anew"],
-        3,
-    )
+    outcome, said, epochs = train(folder, data)
+    assert (outcome, epochs) == (Outcome("done"), 3)
+    assert said == [
+        f"{folder / 'epochs.csv'} was missing and is made anew",
+        f"{folder} is trained anew; what was there before is kept as run.json.before-1, config.yaml.before-1",
+    ]
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
+
+
+@pytest.mark.parametrize("harm", HARMS["config.yaml"] + [None])
+@pytest.mark.parametrize("checkpoint_is", ["dropped", "of another torch"])
+def test_a_result_whose_config_is_damaged_or_gone_stays_whatever_its_checkpoint(
+    checkpoint_is: str, harm: Harm | None, trained: Path, tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = a_copy(trained, "done", tmp_path)
+    config = folder / "config.yaml"
+    if checkpoint_is == "dropped":
+        (folder / "checkpoint.pt").unlink()
+    before = content_of(folder)
+    harmed = harm(config.read_bytes()) if harm else None
+    config.unlink() if harmed is None else config.write_bytes(harmed)
+    with monkeypatch.context() as patch:
+        if checkpoint_is == "of another torch":
+            patch.setattr(torch, "__version__", "another")
+        outcome, (said,), epochs = train(folder, data)
+    assert (outcome, epochs) == (Outcome("done"), 0)
+    assert "config.yaml was missing" in said if harmed is None else "config.yaml.damaged-1" in said
+    assert content_of(folder) == before | ({} if harmed is None else {"config.yaml.damaged-1": harmed})
+    assert RunFolder(folder).status() == "done"
+
+
+def test_in_a_stack_a_result_stays_whose_config_is_damaged(trained: Path, tmp_path: Path, data: Data) -> None:
+    folder = a_copy(trained, "done", tmp_path)
+    (folder / "checkpoint.pt").unlink()
+    (folder / "config.yaml").write_text("nonsense")
+    (_, note), ended = train_stack([planned()], [RunFolder(folder)], data, CPU)
+    assert ended == (0, Outcome("done")) and "config.yaml.damaged-1" in str(note)
+    assert table(folder) == table(trained / "done")
+
+
+@pytest.mark.parametrize("damaged", ["epochs.csv", "run.json"])
+def test_a_result_that_cannot_be_made_good_is_kept_beside_the_run_that_is_trained_anew(
+    damaged: str, trained: Path, tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = a_copy(trained, "done", tmp_path)
+    (folder / damaged).write_bytes(a_digit((folder / damaged).read_bytes()))
+    before = content_of(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "__version__", "another")
+        outcome, said, epochs = train(folder, data)
+    assert (outcome, epochs) == (Outcome("done"), 3)
+    assert "is trained anew" in said[-1]
+    for name, content in before.items():
+        kept = f"{name}.damaged-1" if name == damaged else f"{name}.before-1"
+        assert (folder / kept).read_bytes() == content and kept in "".join(said)
+
+
+def test_a_result_stays_where_a_training_that_would_mend_it_cannot_begin(
+    trained: Path, tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*arguments: object) -> None:
+        raise MemoryError("no room")
+
+    folder = a_copy(trained, "done", tmp_path)
+    (folder / "epochs.csv").write_bytes(cut((folder / "epochs.csv").read_bytes()))
+    before = content_of(folder)
+    monkeypatch.setattr(checkpoint.State, "fresh", no_room)
+    assert train(folder, data)[0] == Outcome("failed", "MemoryError: no room")
+    assert content_of(folder) == before
+
+
+def test_what_was_never_finished_is_trained_anew_without_a_word(
+    trained: Path, tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = a_copy(trained, "interrupted", tmp_path)
+    monkeypatch.setattr(torch, "__version__", "another")
+    assert train(folder, data) == (Outcome("done"), [], 3)
+    assert set(content_of(folder)) == {"checkpoint.pt", "config.yaml", "epochs.csv", "run.json"}
 
 
 def test_what_was_set_aside_before_is_not_overwritten(trained: Path, tmp_path: Path, data: Data) -> None:
@@ -202,8 +278,9 @@ def test_any_changed_bit_of_a_sealed_file_is_found() -> None:
             read = read_json(changed, 1)
         except ValueError:
             continue
-        # what passes has lost its seal, not its content, or claims to be of a later version, and is refused as such
-        assert read["schema"] != 1 or {key: read[key] for key in ("status", "last", "why")} == {
+        # what passes has lost its seal, not its content
+        assert {key: read[key] for key in ("schema", "status", "last", "why")} == {
+            "schema": 1,
             "status": "done",
             "last": {"epoch": 5, "loss": 0.25},
             "why": None,
@@ -308,6 +385,27 @@ def test_a_run_of_a_later_version_is_refused_and_left_as_it_is(
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def a_later_schema(content: bytes) -> bytes:
+    return content.replace(b'"schema": 1', b'"schema": 9')
+
+
+def test_a_flipped_schema_is_damage_and_no_later_version(trained: Path, tmp_path: Path, data: Data) -> None:
+    folder = a_copy(trained, "done", tmp_path)
+    (folder / "run.json").write_bytes(a_later_schema((folder / "run.json").read_bytes()))
+    assert RunFolder(folder).status() == "broken"
+    outcome, said, epochs = train(folder, data)
+    assert (outcome, epochs) == (Outcome("done"), 0)
+    assert len(said) == 1 and "run.json.damaged-1" in said[0]
+
+
+def test_a_sealed_file_of_a_later_version_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "study" / "study.json"
+    path.parent.mkdir()
+    path.write_bytes(sealed_json({"schema": 9, "said": {}}))
+    assert "is of a later version of dropexp" in str(write_study(tmp_path, "study", {"published": {"loss": [2.0]}}))
+    assert path.read_bytes() == sealed_json({"schema": 9, "said": {}})
+
+
 def test_a_study_of_an_earlier_version_is_read_and_of_a_later_one_left_as_it_is(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "study" / "cell-00000000")
     write_study(tmp_path, "study", {"published": {"loss": [1.0]}})
@@ -340,7 +438,8 @@ def test_the_command_names_what_is_damaged_and_leaves_other_runs_alone(jobs: str
     done = command("train", "-c", config, "--jobs", jobs, "-q")
     for place in (one / "epochs.csv", two / "run.json", one.parent / "study.json"):
         assert f"{place.relative_to(command.folder)} was damaged" in done.stderr
-    assert len(done.stderr.splitlines()) == 3
+    assert f"{one.relative_to(command.folder)} is trained anew" in done.stderr
+    assert len(done.stderr.splitlines()) == 4
     assert command.tables() == whole
     assert [(path / "run.json").stat().st_mtime_ns for path in others] == before
     assert command("train", "-c", config, "-q").stderr == ""

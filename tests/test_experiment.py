@@ -11,11 +11,13 @@ import pandas as pd
 import pytest
 import torch
 
-from dropexp import experiment, products
+from dropexp import checkpoint, experiment, products
 from dropexp.config import Config
 from dropexp.data import Data
 from dropexp.experiment import Outcome, train_run
-from dropexp.runs import Busy, Row, RunFolder
+from dropexp.lock import Busy
+from dropexp.runs import Row, RunFolder
+from dropexp.stacking import train_stack
 from dropexp.study import PlannedRun
 
 CPU = torch.device("cpu")
@@ -87,6 +89,39 @@ def test_an_interrupted_run_goes_on_to_the_same_table(variant: str, after: int, 
     assert isinstance(resumed[-1], dict) and resumed[-1]["epoch"] == 4
     assert len(resumed) < 4  # it did not begin anew
     assert table(tmp_path / "cut") == table(tmp_path / "whole")
+
+
+def test_an_interrupt_before_a_run_goes_on_leaves_what_is_known_of_it(
+    tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, folder = planned(variant="none"), RunFolder(tmp_path)
+    rows = train_run(run, folder, data, CPU)
+    next(rows)
+    rows.close()
+    before = (tmp_path / "run.json").read_bytes()
+
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint.State, "resume", interrupted)
+    for training in (train_run(run, folder, data, CPU), train_stack([run], [folder], data, CPU)):
+        with pytest.raises(KeyboardInterrupt):
+            next(training)
+        assert (tmp_path / "run.json").read_bytes() == before
+
+
+def test_an_interrupt_is_one_on_a_full_disk_too(tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: RunFolder, info: dict[str, Any]) -> None:
+        raise OSError("no space left on device")
+
+    run = planned(variant="none")
+    lone = train_run(run, RunFolder(tmp_path / "lone"), data, CPU)
+    stacked = train_stack([run], [RunFolder(tmp_path / "stacked")], data, CPU)
+    next(lone), next(stacked)
+    monkeypatch.setattr(RunFolder, "write_info", full)
+    for training in (lone, stacked):
+        with pytest.raises(KeyboardInterrupt):
+            training.throw(KeyboardInterrupt())
 
 
 def test_rows_past_the_checkpoint_are_cut_and_trained_again(tmp_path: Path, data: Data) -> None:
@@ -167,6 +202,31 @@ def test_a_folder_that_cannot_be_made_is_the_runs_failure_not_a_crash(tmp_path: 
     outcome = train(planned(variant="none"), tmp_path / "file" / "run", data)
     assert outcome.status == "failed"
     assert "cannot be written" in str(outcome.why)
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("done", [False, True])
+def test_another_run_s_folder_is_left_as_it_is(done: bool, force: bool, tmp_path: Path, data: Data) -> None:
+    one, other = (planned(variant="none", seed=seed) for seed in (0, 1))
+    rows = train_run(one, RunFolder(tmp_path), data, CPU)
+    list(rows) if done else next(rows)
+    rows.close()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    outcome = train(other, tmp_path, data, force=force)
+    assert outcome.status == "failed"
+    assert f"{tmp_path} holds another run, whose hash is the same" in str(outcome.why)
+    assert list(train_stack([other], [RunFolder(tmp_path)], data, CPU, force=force)) == [(0, outcome)]
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_link_to_a_run_elsewhere_is_not_trained_in(tmp_path: Path, data: Data) -> None:
+    run = planned(variant="none")
+    train(run, tmp_path / "elsewhere", data)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "elsewhere").iterdir()}
+    (tmp_path / "run").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    outcome = train(run, tmp_path / "run", data, force=True)
+    assert outcome.status == "failed" and f"{tmp_path / 'run'} is a link" in str(outcome.why)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "elsewhere").iterdir()} == before
 
 
 def test_what_goes_wrong_is_kept_and_the_next_command_tries_again(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from fake_runs import write_arm, write_run
 
 from dropexp.arms import load_runs
 from dropexp.comparison import compare
+from dropexp.history import NoRuns
+from dropexp.listing import by_hash
+from dropexp.prune import needless
 from dropexp.runs import EPOCHS, RUN
 
 
@@ -93,3 +97,48 @@ def test_a_config_key_takes_no_column_s_place_in_the_list_of_runs(tmp_path: Path
     info = run.read_info()
     run.write_info(info | {"config": info["config"] | {"status": "done", "path": "elsewhere"}})
     assert list(load_runs(runs_dir=tmp_path)[["status", "path"]].iloc[0]) == ["failed", str(run.path)]
+
+
+def test_two_runs_of_one_hash_are_two_runs(tmp_path: Path) -> None:
+    one, other = write_arm(tmp_path, "nn", [0.80, 0.82])
+    other.write_info(other.read_info() | {"hash": one.read_info()["hash"]})
+    assert list(load_runs(runs_dir=tmp_path)["status"]) == ["done", "done"]
+    assert list(compare(runs_dir=tmp_path).arms["n"]) == [2]
+    assert needless((), tmp_path) == []
+
+
+OBEYED = "\x1b]0;owned\x07-0123abcd"  # sets the title of a terminal
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows lets no folder have such a name")
+@pytest.mark.parametrize("renamed", ["run", "study"])
+def test_a_folder_whose_name_a_terminal_would_obey_is_left_out_and_said_as_text(study: Path, renamed: str) -> None:
+    run = write_run(study, "nn", 9, name="other")
+    path = run.path if renamed == "run" else run.path.parent
+    path.rename(path.with_name(OBEYED))
+    listed = load_runs(runs_dir=study)
+    (left_out,) = listed[listed["status"] == "broken"].to_dict("records")
+    assert repr(OBEYED) in left_out["path"]
+    assert "has a name that cannot be shown" in left_out["why"] and "rename the folder" in left_out["why"]
+    assert said(compare(runs_dir=study).notes, "left out", repr(OBEYED))
+    with pytest.raises(NoRuns) as error:
+        load_runs(OBEYED, study)
+    for text in (*listed["path"], *listed["name"], left_out["why"], *compare(runs_dir=study).notes, str(error.value)):
+        assert text.isprintable()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows lets no folder have such a name")
+def test_no_name_of_a_file_reaches_a_terminal_from_what_may_be_removed(study: Path) -> None:
+    run = write_run(study, "nn", 9, status="failed")
+    (run.path / "\x1b[2J").write_text("")
+    for place in (study / "dropout" / OBEYED, study / OBEYED / "seed=0-0123abcd"):
+        place.mkdir(parents=True)
+        (place / ".lock").touch()
+    (study / OBEYED / "study.json.damaged-1").write_text("{")
+    (removal,) = needless((), study)
+    assert removal.why.endswith(r"it keeps '\x1b[2J'")
+
+
+def test_a_run_whose_folder_cannot_be_shown_is_not_gone_on_with(tmp_path: Path) -> None:
+    write_run(tmp_path, "nn", 0).path.rename(tmp_path / "dropout" / OBEYED)
+    assert by_hash(tmp_path / "dropout") == {}

@@ -69,14 +69,43 @@ def test_a_run_with_a_result_stays(status: str, tmp_path: Path) -> None:
     assert needless((), tmp_path) == []
 
 
+def lose_epochs(run: Path) -> None:
+    """Leave nothing that training could mend the run from."""
+    for name in ("checkpoint.pt", "epochs.csv"):
+        (run / name).unlink()
+
+
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"schema": 1, "status": "done"}', None])
 def test_a_run_that_nobody_can_read_goes(content: bytes | None, tmp_path: Path) -> None:
     run = run_of(tmp_path)
     (run / "run.json").unlink() if content is None else (run / "run.json").write_bytes(content)
+    lose_epochs(run)
+    (run / "epochs.csv").write_bytes(b"\xff")
     removal = planned(tmp_path)[run.name]
     assert removal.state == "broken" and "run.json" in removal.why
     assert remove(removal) is None
     assert not tmp_path.joinpath("dropout").exists()  # the study's folder, which is empty now
+
+
+@pytest.mark.parametrize("content", [b"{", None])
+@pytest.mark.parametrize("has", ["checkpoint.pt", "epochs.csv"])
+def test_a_broken_run_that_has_epochs_stays_and_is_said(has: str, content: bytes | None, tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    (run / "run.json").unlink() if content is None else (run / "run.json").write_bytes(content)
+    (run / ("epochs.csv" if has == "checkpoint.pt" else "checkpoint.pt")).unlink()
+    assert planned(tmp_path) == {}
+    said: list[str] = []
+    needless((), tmp_path, tell=said.append)
+    assert len(said) == 1 and f"{run} stays, since training mends it" in said[0] and "run.json" in said[0]
+
+
+def test_a_result_that_was_set_aside_stays(tmp_path: Path) -> None:
+    run = run_of(tmp_path, status="failed", why="no room")
+    (run / "epochs.csv.before-1").write_text("")
+    removal = planned(tmp_path)[run.name]
+    assert removal.why == "no room; it keeps epochs.csv.before-1"
+    assert remove(removal) is None
+    assert [path.name for path in run.iterdir()] == ["epochs.csv.before-1"]
 
 
 def test_a_run_of_a_later_version_stays(tmp_path: Path) -> None:
@@ -213,7 +242,9 @@ def test_names_and_filters_narrow_what_goes(tmp_path: Path) -> None:
     for seed in range(2):
         run_of(tmp_path, seed, "failed")
     other = write_run(tmp_path, "nn", name="other", status="failed").path
-    (run_of(tmp_path, 2) / "run.json").write_text("{")
+    broken = run_of(tmp_path, 2)
+    (broken / "run.json").write_text("{")
+    lose_epochs(broken)
     second = second_of(run_of(tmp_path, 3))
     assert len(needless((), tmp_path)) == 5
     assert [removal.path for removal in needless(["other"], tmp_path)] == [other]
@@ -314,6 +345,9 @@ def test_training_makes_again_what_was_pruned(command: Command) -> None:
     whole = command.tables()
     broken = next(command.folder.glob("runs/tiny/*none*"))
     (broken / "run.json").write_text("{")
+    assert "stays, since training mends it" in command("runs", "--prune", "--yes").stderr
+    assert (broken / "checkpoint.pt").exists()
+    lose_epochs(broken)
     command("runs", "--prune", "--yes")
     assert not broken.exists()
     assert "2 runs: 1 trained now, 1 before" in command("train", "-c", config).stderr

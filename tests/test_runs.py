@@ -5,29 +5,24 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from filelock import FileLock
 
-from dropexp import runs
-from dropexp.runs import (
-    Busy,
-    Damaged,
-    NewerRun,
-    RunError,
-    RunFolder,
-    by_hash,
-    folders,
-    study_names,
-)
+from dropexp import runs, studyfile
+from dropexp.listing import by_hash, folders, study_names
+from dropexp.lock import Busy
+from dropexp.runs import Damaged, NewerRun, RunError, RunFolder
 from dropexp.studyfile import read_study, write_study
 from dropexp.wholefile import write_whole
 
@@ -374,12 +369,59 @@ def test_the_lock_removes_what_a_killed_writer_left_and_nothing_else(folder: Run
         assert folder.read_rows() == [ROW]
 
 
+def test_the_lock_removes_half_written_files_of_this_program_only(folder: RunFolder) -> None:
+    for name in (".run.json.1.tmp", ".checkpoint.pt.22.tmp", ".notes.1.tmp", ".run.json.tmp", ".run.json.x.tmp"):
+        (folder.path / name).write_text("")
+    with folder.lock():
+        left = {path.name for path in folder.path.iterdir()}
+    assert left == {".lock", ".notes.1.tmp", ".run.json.tmp", ".run.json.x.tmp"}
+
+
+def test_a_linked_run_is_read_and_never_written(tmp_path: Path) -> None:
+    elsewhere = make_run(tmp_path / "elsewhere" / "cell-0123abcd")
+    link = RunFolder(tmp_path / "runs" / "study" / "cell-0123abcd")
+    link.path.parent.mkdir(parents=True)
+    link.path.symlink_to(elsewhere.path, target_is_directory=True)
+    assert link.status() == "done"
+    with pytest.raises(RunError, match="is a link, which no training follows"), link.lock():
+        pytest.fail("it was followed")
+    assert [path.name for path in elsewhere.path.iterdir()] == ["run.json"]
+
+
+def test_a_linked_study_is_written_as_any_other(tmp_path: Path) -> None:
+    (tmp_path / "large disk").mkdir()
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "study").symlink_to(tmp_path / "large disk", target_is_directory=True)
+    write_study(tmp_path / "runs", "study", {"published": {"loss": [1.0]}})
+    with RunFolder(tmp_path / "runs" / "study" / "cell-0123abcd").lock():
+        assert (tmp_path / "large disk" / "cell-0123abcd").is_dir()
+    assert (tmp_path / "large disk" / "study.json").exists()
+
+
 def test_who_does_not_get_the_lock_removes_nothing(folder: RunFolder) -> None:
     with another_process(HANGS_AS_IT_WRITES, str(folder.path)):
         (writes,) = folder.path.glob(".*.tmp")
         with pytest.raises(Busy), folder.lock():
             pytest.fail("two processes hold the run")
         assert writes.exists()
+
+
+def test_a_folder_that_is_pruned_as_its_lock_is_waited_for_is_made_again(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pruning = ExitStack()
+    pruning.enter_context(folder.lock())
+
+    def prune(seconds: float) -> None:
+        if folder.path.exists():
+            (folder.path / ".lock").unlink()
+            pruning.close()
+            folder.path.rmdir()
+
+    monkeypatch.setattr(time, "sleep", prune)  # as whoever waits for the lock does between two tries
+    with folder.lock():
+        folder.write_info({"status": "running"})
+    assert folder.read_info()["status"] == "running"
 
 
 def test_locking_makes_the_folder(tmp_path: Path) -> None:
@@ -394,7 +436,7 @@ def test_locking_makes_the_folder(tmp_path: Path) -> None:
 def test_a_run_is_found_by_its_hash_whatever_its_cell(tmp_path: Path) -> None:
     there = make_run(tmp_path / "study" / "arm=old,seed=0-0123abcd")
     make_run(tmp_path / "other" / "seed=0-89abcdef")
-    assert by_hash(tmp_path / "study") == {"0123abcd": there}
+    assert by_hash(tmp_path / "study") == {"0123abcd": [there]}
 
 
 def test_a_study_that_is_not_there_has_no_runs(tmp_path: Path) -> None:
@@ -480,6 +522,40 @@ def test_a_study_of_which_nothing_was_said_is_empty(tmp_path: Path) -> None:
     write_study(tmp_path, "one", {})
     assert not (tmp_path / "one").exists()
     assert read_study(make_run(tmp_path / "one" / "a-00000000")) == {}
+
+
+def test_what_was_said_of_a_study_stays_where_a_config_says_nothing_of_it(tmp_path: Path) -> None:
+    for said in ({"published": {"loss": [1.0]}}, {}):
+        assert write_study(tmp_path, "one", said) is None
+    assert read_study(make_run(tmp_path / "one" / "a-00000000"))["published"] == {"loss": [1.0]}
+    write_study(tmp_path, "one", {"published": {"loss": [2.0]}})
+    assert read_study(RunFolder(tmp_path / "one" / "a-00000000"))["published"] == {"loss": [2.0]}
+
+
+def test_a_study_that_another_process_holds_is_left_to_it_with_a_note(tmp_path: Path) -> None:
+    said = {"published": {"loss": [1.0]}}
+    with RunFolder(tmp_path / "one").lock():
+        note = write_study(tmp_path, "one", said)
+        assert note is not None and "study.json is not written, since another process holds its folder" in note
+    assert write_study(tmp_path, "one", said) is None
+    with RunFolder(tmp_path / "one").lock():
+        assert write_study(tmp_path, "one", said) is None  # what is to be written stands there
+
+
+def test_what_another_process_wrote_of_a_study_meanwhile_is_not_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"published": {"loss": [1.0]}}
+    write_study(tmp_path / "other", "one", said)
+    acquire = FileLock.acquire
+
+    def late(self: FileLock, *arguments: Any, **options: Any) -> Any:
+        shutil.copy(tmp_path / "other" / "one" / "study.json", tmp_path / "one" / "study.json")
+        return acquire(self, *arguments, **options)
+
+    monkeypatch.setattr(FileLock, "acquire", late)
+    monkeypatch.setattr(studyfile, "write_whole", lambda *_: pytest.fail("it was written again"))
+    assert write_study(tmp_path, "one", said) is None
 
 
 def test_the_table_is_plain_csv(folder: RunFolder) -> None:

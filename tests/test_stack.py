@@ -375,8 +375,8 @@ def test_without_noise_each_run_of_a_stack_is_the_lone_one(keys: dict[str, Any],
     runs = [planned(**none), planned(seed=1, **none | {"lr": 0.3}), planned(variant="none", seed=2, **plain)]
     assert [told[-1] for told in train(runs, tmp_path / "stack", data)] == [Outcome("done")] * 3
     for place, run in enumerate(runs):
-        list(train_run(run, RunFolder(tmp_path / "alone"), data, CPU, force=True))
-        stacked, alone = table(tmp_path / "stack" / str(place)), table(tmp_path / "alone")
+        list(train_run(run, RunFolder(tmp_path / "alone" / str(place)), data, CPU))
+        stacked, alone = table(tmp_path / "stack" / str(place)), table(tmp_path / "alone" / str(place))
         pd.testing.assert_frame_equal(stacked, alone, rtol=1e-4)
 
 

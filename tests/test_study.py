@@ -210,6 +210,12 @@ def test_a_seed_that_is_asked_for_twice_trains_once(load: Load) -> None:
     assert seeds_of(load("variant: nn\n", seeds="1,0..2")) == [1, 0, 2]
 
 
+def test_runs_that_differ_train_both_though_their_hashes_are_the_same(load: Load) -> None:
+    study = load("variant: nn\nmatrix: {seed: [10875, 12313]}\n")
+    assert len({run.digest("any") for run in study.runs}) == 1
+    assert seeds_of(study) == [10875, 12313]
+
+
 def test_equal_runs_of_one_arm_train_once(load: Load) -> None:
     study = load("matrix: {drop_probs: [[0.1, 0.1], [0.2, 0.2]]}\narms: {a: {variant: none}, b: {variant: nn}}\n")
     assert cells(study) == ["arm=a,seed=0", "arm=b,drop_probs=0.1+0.1,seed=0", "arm=b,drop_probs=0.2+0.2,seed=0"]

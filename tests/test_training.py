@@ -5,13 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import Command
 
 import dropexp
 from dropexp import compare, load_config, load_runs, train
-from dropexp.study import Study
+from dropexp.config import Config
+from dropexp.runs import RunError, RunFolder
+from dropexp.study import PlannedRun, Study
+from dropexp.training import tasks_of, unfinished
+from dropexp.yamlfile import ConfigError
 
 TINY = "name: tiny\nhidden: [16, 16]\ntrain_size: 500\nepochs: 2\nmatrix: {variant: [none, nn], seed: 0..1}\n"
 
@@ -42,6 +47,56 @@ def test_a_run_that_fails_is_raised_after_the_rest_is_trained(study: Study, tmp_
     with pytest.raises(RuntimeError, match="seed=0: diverged, the loss is not finite in epoch 1"):
         list(train(wild, runs_dir=tmp_path / "runs", data_dir=real_root, device="cpu"))
     assert list(load_runs(runs_dir=tmp_path / "runs")["status"]) == ["diverged"] * 2
+
+
+def planned(name: str, cell: str, **keys: Any) -> PlannedRun:
+    return PlannedRun(name, None, cell, Config.model_validate({"variant": "nn", **keys}))
+
+
+def test_one_run_of_two_configs_is_one_task_whatever_its_cells(tmp_path: Path) -> None:
+    studies = [Study("tiny", [planned("tiny", cell)]) for cell in ("seed=0", "lr=0.5,seed=0")]
+    (task,) = tasks_of(studies, tmp_path, "cpu")
+    assert task.folder.path.name == f"seed=0-{task.planned.digest('cpu')}"
+    (other, _) = tasks_of([studies[0], Study("other", [planned("other", "seed=0")])], tmp_path, "cpu")
+    assert other.folder.path == task.folder.path
+
+
+@pytest.mark.parametrize("done", ["a", "b"])
+def test_of_two_folders_of_a_run_the_one_with_its_result_is_taken(done: str, tmp_path: Path) -> None:
+    run = planned("tiny", "seed=0")
+    for cell in ("a", "b"):
+        folder = RunFolder(tmp_path / "tiny" / f"{cell}-{run.digest('cpu')}")
+        folder.path.mkdir(parents=True)
+        status = "done" if cell == done else "interrupted"
+        folder.write_info({"status": status, "why": None, "settings": run.config.settings("cpu")})
+    (task,) = tasks_of([Study("tiny", [run])], tmp_path, "cpu")
+    assert task.folder.path.name.startswith(done)
+    assert unfinished([task]) == []
+
+
+SAME_HASH = (39767, 50418)  # seeds
+
+
+def test_two_runs_that_would_share_a_folder_are_refused_by_name(tmp_path: Path) -> None:
+    one, other = (planned("tiny", f"seed={seed}", seed=seed) for seed in SAME_HASH)
+    assert one.digest("cpu") == other.digest("cpu")
+    with pytest.raises(ConfigError) as error:
+        tasks_of([Study("tiny", [one, other])], tmp_path, "cpu")
+    assert str(error.value) == (
+        "study tiny: seed=39767 and seed=50418 have the same hash, 42441db8, and so the same folder; "
+        "train one of them in a study of another name"
+    )
+    assert len(tasks_of([Study("tiny", [one]), Study("other", [planned("other", "x", seed=50418)])], tmp_path, "cpu"))
+
+
+def test_the_folder_of_another_run_with_the_same_hash_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    one, other = (planned("tiny", f"seed={seed}", seed=seed) for seed in SAME_HASH)
+    folder = RunFolder(tmp_path / "tiny" / f"seed=39767-{one.digest('cpu')}")
+    folder.path.mkdir(parents=True)
+    folder.write_info({"status": "done", "why": None, "settings": one.config.settings("cpu")})
+    assert unfinished(tasks_of([Study("tiny", [one])], tmp_path, "cpu")) == []
+    with pytest.raises(RunError, match="holds another run, whose hash is the same; train this one in a study"):
+        unfinished(tasks_of([Study("tiny", [other])], tmp_path, "cpu"))
 
 
 SMALL_BATCHES = "lr: 0.5\n"

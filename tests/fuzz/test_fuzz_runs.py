@@ -16,7 +16,8 @@ from fake_runs import publish, write_run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropexp.runs import CHECKPOINT, CONFIG, EPOCHS, LOCK, RUN
+from dropexp.lock import LOCK
+from dropexp.runs import CHECKPOINT, CONFIG, EPOCHS, RUN
 from dropexp.studyfile import STUDY
 from fuzz.asked import Answer, Place, a_place
 from fuzz.inputs import HOSTILE, altered, as_json, changed, odd, texts, words
@@ -216,4 +217,6 @@ def test_names_of_folders_are_only_text() -> None:
             if name in (".", ".."):
                 continue
             victim.rename(victim.with_name(name))
-            place.ask("names", "runs")
+            for command in (("compare",), ("runs",), ("runs", "--prune")):
+                answer = place.ask("names", *command)
+                assert "\x1b" not in answer.out + answer.err

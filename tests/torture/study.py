@@ -64,7 +64,9 @@ class Study:
         for folder in sorted(runs.glob("torture/*/")):
             names = {path.name for path in folder.iterdir()} | {".lock"}  # which there is not where flock is not
             if damaged:
-                names = {name for name in names if ".damaged" not in name} | {"checkpoint.pt"}
+                names = {name for name in names if ".damaged-" not in name and ".before-" not in name} | {
+                    "checkpoint.pt"
+                }
             assert names == FILES, f"{folder} holds {sorted(names)}"
             assert json.loads((folder / "run.json").read_text())["status"] == "done"
         beside = {path.name for path in (runs / "torture").iterdir() if not path.is_dir()}
