@@ -16,7 +16,7 @@ FAILED, USAGE, NO_DATA, NO_RUNS, INTERRUPTED = 1, 2, 3, 5, 130
 
 def say(text: str, quiet: bool = False) -> None:
     """Talk goes to stderr, as long as somebody is there to hear it."""
-    if not quiet:
+    if not quiet and sys.stderr:  # which is None where it was closed, and print() would take stdout for it
         try:
             print(text, file=sys.stderr)
         except OSError:  # its terminal was closed
@@ -112,7 +112,8 @@ def _forget_unread() -> None:
     """Send what nobody reads any more to nowhere; Python would try again at its end, complain, and exit with 120."""
     for stream in (sys.stdout, sys.stderr):
         try:
-            stream.flush()
+            if stream:  # a stream that was closed from the beginning is None
+                stream.flush()
         except (OSError, KeyboardInterrupt):  # the latter where a reader neither reads nor leaves
             with suppress(OSError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -33,9 +33,10 @@ def on_ray(tasks: Sequence[Task], plan: Plan, stacks: Sequence[list[int]], jobs:
 
     `jobs` is how many train at a time: on processors in all (None: as many as there are), on each GPU at most ALONE.
     Raises `ClusterError` if no node can train them. Closing the generator or KeyboardInterrupt marks what is being
-    trained as interrupted.
+    trained as interrupted. Until it ends sys.stdout is None: a thread of Ray's would print there, at any time, that a
+    worker died, which is told here.
     """
-    with redirect_stdout(None):  # where Ray's own thread would print that a worker died, which is told here
+    with redirect_stdout(None):
         driver = _Driver(tasks, plan, stacks, jobs)
         try:
             yield from driver.events()

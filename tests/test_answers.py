@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from command import DROPEXP, TIMEOUT, Command
 from fake_runs import write_arm
 
 FULL = Path("/dev/full")
+full = pytest.mark.skipif(not FULL.exists(), reason="there is no device here that is always full, as Linux has it")
 SHORT_AND_LONG = [("data", "path"), ("compare", "--format", "csv"), ("runs", "--format", "json")]
 
 
@@ -36,7 +38,7 @@ def answer(command: Command, words: Sequence[str], stdout: int) -> tuple[int, st
     return done.returncode, done.stderr
 
 
-@pytest.mark.skipif(not FULL.exists(), reason="there is no device here that is always full, as Linux has it")
+@full
 @pytest.mark.parametrize("words", SHORT_AND_LONG)
 def test_an_output_that_cannot_be_written_is_one_sentence_and_exit_1(words: Sequence[str], study: Command) -> None:
     with FULL.open("w") as nowhere:
@@ -53,3 +55,16 @@ def test_an_output_that_nobody_reads_any_more_is_exit_1_without_a_word(words: Se
         assert answer(study, words, theirs) == (1, "")
     finally:
         os.close(theirs)
+
+
+def test_talk_that_nobody_can_hear_is_not_mixed_with_the_data(command: Command) -> None:
+    done = command.answer("runs", prefix=["sh", "-c", '"$@" 2>&-', "sh"])
+    assert (done.returncode, done.stdout) == (5, "")
+
+
+@full
+def test_talk_that_cannot_be_written_is_dropped_where_nothing_may_be_printed_either() -> None:
+    script = "from contextlib import redirect_stdout as to\nfrom dropexp.answers import say\nwith to(None): say('x')\n"
+    with FULL.open("w") as nowhere:
+        done = subprocess.run([sys.executable, "-c", script], stderr=nowhere)
+    assert done.returncode == 0
