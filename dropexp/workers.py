@@ -33,11 +33,16 @@ class _Worker:
         self.pipe, theirs = spawn.Pipe()
         self.stop, stopped = spawn.Pipe()
         self.process = spawn.Process(target=_work, args=(plan, theirs, stopped), daemon=True)
-        with _starting_a_worker():
-            self.process.start()
-        theirs.close()  # so that a dead worker's pipe ends
-        stopped.close()
         self.task: int | None = None
+        try:
+            with _starting_a_worker():
+                self.process.start()
+        except BaseException:  # Ctrl-C, which came meanwhile
+            self.end()
+            raise
+        finally:
+            theirs.close()  # so that a dead worker's pipe ends
+            stopped.close()
 
     def train(self, index: int, task: Task) -> Event:
         self.task = index
@@ -142,23 +147,23 @@ def _starting_a_worker() -> Iterator[None]:
     A terminal sends Ctrl-C to every process of a command. And a worker needs nothing of a script, which may be standard
     input or lack the guard `if __name__ == "__main__"`.
     """
-    main = sys.modules["__main__"]
-    spec, file = getattr(main, "__spec__", None), main.__dict__.pop("__file__", None)
-    main.__spec__ = None
     before = None
     if hasattr(signal, "pthread_sigmask"):  # not on Windows; what is blocked here is delivered afterwards
         from multiprocessing import resource_tracker
 
         resource_tracker.ensure_running()  # its own start would take the block off
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    main = sys.modules["__main__"]
+    spec, file = getattr(main, "__spec__", None), main.__dict__.pop("__file__", None)
     try:
+        main.__spec__ = None
         yield
     finally:
-        if before is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         main.__spec__ = spec
         if file is not None:
             main.__file__ = file
+        if before is not None:  # last, for what was held back is raised here
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(plan: Plan, tasks: Connection, stop: Connection) -> None:
