@@ -173,9 +173,6 @@ def _work(plan: Plan, tasks: Connection, stop: Connection) -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
     gc.set_threshold(50_000, 20, 100)  # as in the command itself
-    import torch
-
-    torch.set_num_threads(1)
     try:
         for file, digest in plan.plugins:
             load_plugin(file, digest)
@@ -193,13 +190,16 @@ def _train_what_comes(trainer: Trainer, tasks: Connection) -> None:
             return
         with closing(trainer.events({index: task})) as events:
             try:
+                import torch
+
+                torch.set_num_threads(1)
                 next(events)  # the parent said itself that the task began
                 for event in events:
                     if not _told(tasks, event):
                         return
             except DataError as error:
                 _told(tasks, error)
-            except Exception as error:  # before there was a run that could have failed of it: no memory for the data
+            except Exception as error:  # before there was a run that could have failed of it: no memory for torch, say
                 _told(tasks, Event(index, status="failed", why=f"{type(error).__name__}: {error}"))
 
 

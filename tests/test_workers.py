@@ -1,4 +1,4 @@
-"""Workers whose start is interrupted."""
+"""Workers whose start is interrupted, and workers that cannot work."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import os
 import signal
 import sys
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 
 import pytest
-from command import TIMEOUT
+from command import TIMEOUT, Command
 
 from dropexp.trainer import Plan
 from dropexp.workers import _starting_a_worker, _Worker
+
+ROOT = Path(__file__).parent.parent
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows cannot hold a signal back")
 
@@ -44,3 +47,13 @@ def test_a_worker_whose_start_was_interrupted_ends(monkeypatch: pytest.MonkeyPat
     left.kill()
     assert code == 0
     assert caught  # which holds on to all that the interrupted start knew
+
+
+def test_a_worker_that_cannot_import_torch_fails_its_runs_in_a_sentence(command: Command) -> None:
+    hidden = command.folder / "hidden"
+    hidden.mkdir()
+    (hidden / "torch.py").write_text("raise ImportError('libtorch.so: cannot allocate memory')\n")
+    command.environment["PYTHONPATH"] = f"{hidden}{os.pathsep}{ROOT}"
+    config = command.write("drawn.yaml", "task: linear-regression\nmatrix: {variant: [scratch, nn]}\n")
+    done = command("train", "-c", config, "--jobs", "2", code=1)
+    assert done.stderr.count("failed: ImportError: libtorch.so: cannot allocate memory") == 2
