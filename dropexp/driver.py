@@ -15,8 +15,9 @@ from typing import Any
 from dropexp import fetch, node
 from dropexp.cluster import ClusterError, amount
 from dropexp.device import kind
+from dropexp.holding import hold, not_written
 from dropexp.node import FILES, Files, News, Parcel, Shared, names_in
-from dropexp.runs import FINISHED, Busy, NewerRun, RunFolder
+from dropexp.runs import RunError, RunFolder, read_file
 from dropexp.trainer import Event, Plan, Task
 from dropexp.wholefile import write_whole
 from dropexp.workers import mark_held
@@ -86,9 +87,9 @@ class _Driver:
         for stream in self.chunks:
             with suppress(Exception):  # the cluster may be gone
                 self.ray.cancel(stream, force=True)
-        for place, hold in self.holds.items():
+        for place, held in self.holds.items():
             mark_held(self.tasks[place].folder, "interrupted", None)
-            hold.close()
+            held.close()
 
     def _send(self) -> Generator[Event]:
         """Keep the cluster busy: a few more chunks are under way than train at a time, so that no processor waits."""
@@ -140,32 +141,22 @@ class _Driver:
     def _open(self, place: int) -> Parcel | Event:
         """Hold a run from now on, and pack what it goes on from; or say how it has ended."""
         task = self.tasks[place]
-        folder = task.folder
+        if place not in self.holds:
+            with ExitStack() as held:
+                if ended := hold(task.folder, held, self.plan.force):  # by another process, meanwhile
+                    return Event(place, status=ended.status, why=ended.why)
+                self.holds[place] = held.pop_all()
         try:
-            with ExitStack() as hold:
-                if place not in self.holds:
-                    hold.enter_context(folder.lock())
-                    status = folder.status()
-                    if self.plan.force:
-                        folder.clear()
-                    elif status in FINISHED:  # by another process, meanwhile
-                        return Event(place, status=status, why=folder.read_info()["why"])
-                files = {name: (folder.path / name).read_bytes() for name in names_in(folder)}
-                parcel = Parcel(place, task.planned, files)
-                self.holds.setdefault(place, hold.pop_all())
-        except Busy:
-            return Event(place, status="busy", why="another process is training it")
-        except OSError as error:
+            files = {name: read_file(task.folder.path / name) for name in names_in(task.folder)}
+        except (RunError, OSError) as error:
             self._let_go(place)
-            return Event(place, status="failed", why=f"its folder cannot be written: {error}")
-        except NewerRun as error:
             return Event(place, status="failed", why=str(error))
-        return parcel
+        return Parcel(place, task.planned, {name: text for name, text in files.items() if text is not None})
 
     def _let_go(self, place: int) -> None:
-        hold = self.holds.pop(place, None)
-        if hold:
-            hold.close()
+        held = self.holds.pop(place, None)
+        if held:
+            held.close()
 
     def _receive(self) -> Generator[Event]:
         """What the next chunk tells, if one tells anything within a second."""
@@ -195,7 +186,7 @@ class _Driver:
                     _write(self.tasks[place].folder, files)
                 except OSError as error:
                     self._let_go(place)
-                    yield Event(place, status="failed", why=f"its folder cannot be written: {error}")
+                    yield Event(place, status="failed", why=not_written(error).why)
         for event in news.events:
             place = event.task
             chunk.begun.add(place)

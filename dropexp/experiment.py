@@ -6,7 +6,7 @@ import math
 import traceback
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from dropexp.checkpoint import Checkpoints, State
 from dropexp.config import Config
 from dropexp.data import Data, split
 from dropexp.fit import EpochRecord, fit
+from dropexp.holding import Outcome, hold
 from dropexp.metrics import LINEAR_REGRESSION
 from dropexp.provenance import provenance
 from dropexp.runs import FINISHED, NewerRun, Row, RunFolder
@@ -31,26 +32,18 @@ DRAWING = "2"  # another one when noise or order are drawn otherwise: no run goe
 DRAWN = "drawn"  # the data of a task without images, by the run's own stream
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended: a status of run.json, and why if it is not "done"."""
-
-    status: str
-    why: str | None = None
-
-
 def train_run(
     planned: PlannedRun, folder: RunFolder, data: Data | None, device: torch.device, *, force: bool = False
 ) -> Generator[Row | str, None, Outcome]:
     """Train one run into its folder, yield each new row of its table, and return how it ended.
 
     A damaged file is set aside first, and a sentence yielded that says so. `data` may be None for a task that draws its
-    own. A finished run is left as it is unless `force`. Raises `Busy` if another process trains it; whatever else goes
-    wrong is an `Outcome`. Closing the generator or KeyboardInterrupt marks the run as interrupted.
+    own. A finished run is left as it is unless `force`; one that another process trains is "busy", and whatever goes
+    wrong is an `Outcome` too. Closing the generator or KeyboardInterrupt marks the run as interrupted.
     """
     with ExitStack() as held:
         run = Run(planned, folder, data, device)
-        ended = run.open(held, force)
+        ended = hold(folder, held, force)
         if ended:
             return ended
         try:
@@ -95,22 +88,6 @@ class Run:
         self.going = False  # from its beginning to its end
         self.val_accs: list[float] = []  # of its epochs
         self.notes: list[str] = []  # on damaged files that were set aside
-
-    def open(self, held: ExitStack, force: bool) -> Outcome | None:
-        """Hold the folder; returns how the run has ended, if it has. Raises `Busy`."""
-        try:
-            held.enter_context(self.folder.lock())
-        except OSError as error:
-            return Outcome("failed", f"its folder cannot be written: {error}")
-        try:
-            status = self.folder.status()
-        except NewerRun as error:
-            return Outcome("failed", str(error))
-        if force:
-            self.folder.clear()
-        elif status in FINISHED:
-            return Outcome(status, self.folder.read_info()["why"])
-        return None
 
     def resume(self) -> int:
         """Go on from the checkpoint, if one counts; returns the epochs done. `notes` tells what was set aside."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from dropexp.device import kind
 from dropexp.metrics import FASHION_MNIST
-from dropexp.runs import Busy, Row, RunFolder
+from dropexp.runs import Row, RunFolder
 from dropexp.study import PlannedRun
 from dropexp.variants import shape
 
@@ -97,11 +97,9 @@ class Trainer:
                         yield _event(place, next(rows))
                 except StopIteration as end:
                     yield Event(place, status=end.value.status, why=end.value.why)
-                except Busy:
-                    yield Event(place, status="busy", why="another process is training it")
 
     def _stack(self, tasks: dict[int, Task], data: Data, device: torch.device) -> Generator[Event]:
-        from dropexp.experiment import Outcome
+        from dropexp.holding import Outcome
         from dropexp.stacking import train_stack
 
         places = list(tasks)

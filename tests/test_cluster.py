@@ -186,6 +186,16 @@ def test_a_node_with_another_version_is_named_and_left_out(remote: Command, node
     assert "no node of the cluster can train" in done.stderr and "install the same" in done.stderr
 
 
+def test_a_pipe_in_place_of_a_runs_file_is_answered_and_the_others_train(remote: Command, nodes: Nodes) -> None:
+    config = remote.write("drawn.yaml", DRAWN)
+    first = remote("train", "-c", config, "--dry-run").stdout.splitlines()[0].split()[-1]
+    (remote.folder / first).mkdir(parents=True)
+    os.mkfifo(remote.folder / first / "checkpoint.pt")
+    done = remote("train", "-c", config, "--ray", nodes.address, code=1)
+    assert f"failed: {first}/checkpoint.pt is no file; remove the folder and train again" in done.stderr
+    assert "8 runs: 7 trained now" in done.stderr
+
+
 def test_the_driver_imports_no_torch(remote: Command, nodes: Nodes) -> None:
     remote.write("drawn.yaml", DRAWN)
     script = remote.write(

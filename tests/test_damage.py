@@ -21,7 +21,8 @@ from dropexp import checkpoint
 from dropexp.comparison import compare
 from dropexp.config import Config
 from dropexp.data import Data
-from dropexp.experiment import Outcome, train_run
+from dropexp.experiment import train_run
+from dropexp.holding import Outcome
 from dropexp.runs import Damaged, NewerRun, RunError, RunFolder
 from dropexp.stacking import train_stack
 from dropexp.study import PlannedRun

@@ -14,8 +14,9 @@ import torch
 from dropexp import experiment, products
 from dropexp.config import Config
 from dropexp.data import Data
-from dropexp.experiment import Outcome, train_run
-from dropexp.runs import Busy, Row, RunFolder
+from dropexp.experiment import train_run
+from dropexp.holding import Outcome
+from dropexp.runs import Row, RunFolder
 from dropexp.study import PlannedRun
 
 CPU = torch.device("cpu")
@@ -186,8 +187,7 @@ def test_what_goes_wrong_is_kept_and_the_next_command_tries_again(
 def test_a_run_that_is_being_trained_is_busy(tmp_path: Path, data: Data) -> None:
     first = train_run(planned(variant="none"), RunFolder(tmp_path), data, CPU)
     next(first)
-    with pytest.raises(Busy):
-        next(train_run(planned(variant="none"), RunFolder(tmp_path), data, CPU))
+    assert train(planned(variant="none"), tmp_path, data) == Outcome("busy", "another process is training it")
     first.close()
 
 

@@ -1,0 +1,39 @@
+"""Holding a run's folder to train it, or saying how the run has ended. Without torch, for the driver of a cluster."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from dropexp.runs import FINISHED, Busy, RunError, RunFolder
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: a status of run.json or "busy", and why if it is not "done"."""
+
+    status: str
+    why: str | None = None
+
+
+def hold(folder: RunFolder, held: ExitStack, force: bool) -> Outcome | None:
+    """Hold the folder as long as `held` is; returns how the run has ended, if it has and need not begin anew."""
+    try:
+        held.enter_context(folder.lock())
+        status = folder.status()
+        if force:
+            folder.clear()
+        elif status in FINISHED:
+            return Outcome(status, folder.read_info()["why"])
+    except Busy:
+        return Outcome("busy", "another process is training it")
+    except RunError as error:  # of a later version, say
+        return Outcome("failed", str(error))
+    except OSError as error:
+        return not_written(error)
+    return None
+
+
+def not_written(error: OSError) -> Outcome:
+    """The end of a run whose folder gave this error."""
+    return Outcome("failed", f"its folder cannot be written: {error}")
