@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from dropexp.runs import FINISHED, Busy, RunError, RunFolder
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # as a network disk says it that was mounted without
 
 
 @dataclass(frozen=True)
@@ -36,4 +39,7 @@ def hold(folder: RunFolder, held: ExitStack, force: bool) -> Outcome | None:
 
 def not_written(error: OSError) -> Outcome:
     """The end of a run whose folder gave this error."""
-    return Outcome("failed", f"its folder cannot be written: {error}")
+    why = f"its folder cannot be written: {error}"
+    if error.errno in NO_LOCKS:
+        why = f"locks do not work on the disk of its folder ({error}); name one on another by --runs-dir"
+    return Outcome("failed", why)

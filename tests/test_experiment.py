@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -168,6 +170,17 @@ def test_a_folder_that_cannot_be_made_is_the_runs_failure_not_a_crash(tmp_path: 
     outcome = train(planned(variant="none"), tmp_path / "file" / "run", data)
     assert outcome.status == "failed"
     assert "cannot be written" in str(outcome.why)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other locks")
+def test_a_disk_without_locks_is_named_as_that(tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*args: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refused)
+    outcome = train(planned(variant="none"), tmp_path, data)
+    assert outcome.status == "failed"
+    assert "locks do not work on the disk of its folder" in str(outcome.why) and "--runs-dir" in str(outcome.why)
 
 
 def test_what_goes_wrong_is_kept_and_the_next_command_tries_again(
