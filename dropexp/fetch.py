@@ -157,7 +157,8 @@ def keep(packed: Mapping[str, bytes], checksums: Mapping[str, str] = CHECKSUMS) 
 
 
 def packed(root: Path, checksums: Mapping[str, str] = CHECKSUMS) -> dict[str, bytes]:
-    """The files under `root` by name, packed."""
+    """The files under `root` by name, packed. Raises DataError as `verify` does."""
+    verify(root, checksums)
     sources = {name: source(root, name) for name in checksums}
     return {
         name: path.read_bytes() if path.suffix == ".gz" else gzip.compress(path.read_bytes(), 1, mtime=0)

@@ -17,7 +17,7 @@ import pytest
 import torch
 from command import Command
 
-from dropexp import node
+from dropexp import fetch, node
 from dropexp.config import Config
 from dropexp.driver import _write
 from dropexp.experiment import train_run
@@ -194,6 +194,19 @@ def test_a_pipe_in_place_of_a_runs_file_is_answered_and_the_others_train(remote:
     done = remote("train", "-c", config, "--ray", nodes.address, code=1)
     assert f"failed: {first}/checkpoint.pt is no file; remove the folder and train again" in done.stderr
     assert "8 runs: 7 trained now" in done.stderr
+
+
+def test_data_that_are_wrong_here_are_named_as_such_and_no_node_is_blamed(
+    remote: Command, nodes: Nodes, real_root: Path
+) -> None:
+    shutil.copytree(fetch.raw_dir(real_root), remote.folder / "data")
+    next((remote.folder / "data").glob("t10k-labels*")).write_bytes(b"damaged")
+    remote.environment["DROPEXP_DATA"] = str(remote.folder / "data")
+    done = remote(
+        "train", "-c", remote.write("small.yaml", SMALL.replace(", uniform", "")), "--ray", nodes.address, code=3
+    )
+    assert "These files are not those of Fashion-MNIST" in done.stderr and "t10k-labels" in done.stderr
+    assert "node" not in done.stderr
 
 
 def test_the_driver_imports_no_torch(remote: Command, nodes: Nodes) -> None:

@@ -219,6 +219,15 @@ def test_a_half_unpacked_file_beside_the_packed_one_is_named(tmp_path: Path) -> 
         fetch.verify(tmp_path, checksums)
 
 
+def test_what_is_wrong_is_not_sent_to_other_machines(tmp_path: Path) -> None:
+    checksums = write_synthetic(tmp_path)
+    raw = tmp_path / "FashionMNIST" / "raw"
+    assert fetch.packed(tmp_path, checksums)[LABELS] == (raw / f"{LABELS}.gz").read_bytes()
+    (raw / f"{LABELS}.gz").write_bytes(gzip.compress(b"other labels", mtime=0))
+    with pytest.raises(DataError, match=f"{LABELS}.gz: the SHA-256"):
+        fetch.packed(tmp_path, checksums)
+
+
 # Fetching
 
 
