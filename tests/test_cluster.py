@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -285,6 +286,20 @@ def test_a_run_goes_on_from_what_is_sent_and_what_does_not_count_is_taken_back(
         _write(half, news.files.get(0, {}))
     assert (half.path / "checkpoint.pt.damaged-1").read_bytes() == b"damaged"
     assert half.status() == "done"
+
+
+def test_a_node_trains_where_only_its_machine_writes_not_in_a_cache_that_many_may_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # for the system's own
+    keys = {"task": "linear-regression", "variant": "scratch", "lr": 0.003, "batch_size": 5, "epochs": 6}
+    run = PlannedRun("drawn", None, "cell", Config.model_validate(keys))
+    news = node.train(Shared(Plan(None)), [[Parcel(0, run, {})]], pace=0.0)
+    next(news)
+    (scratch,) = tmp_path.iterdir()
+    assert (scratch / "0").is_dir() and scratch.name != "cache"
+    assert list(news) and not scratch.exists()
 
 
 def test_runs_of_one_shape_train_as_a_stack_where_they_are_sent_as_one(
