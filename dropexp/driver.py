@@ -6,6 +6,7 @@ not told, is sent again. This process imports no torch, and Ray only when it tra
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, redirect_stdout, suppress
@@ -26,6 +27,7 @@ TRIES = 3  # of a run that does not get an epoch further, each ended by the deat
 CHUNK = 8  # runs sent at once at most: Ray's time for a task is shared, and few wait for a slow one
 CHUNKS = 4  # for each processor at least, so that all of them end at about the same time
 ALONE = 4  # runs on one GPU at a time that cannot be stacked: none of them fills it
+SILENCE = 20  # seconds without news after which it is said that no node is left
 NEWS = 50.0  # a second, from all nodes together: each piece takes this process some milliseconds
 
 
@@ -69,6 +71,7 @@ class _Driver:
         self.epochs: Counter[int] = Counter()  # that have been told
         self.deaths: Counter[int] = Counter()  # since the last epoch
         self.refused: dict[str, str] = {}  # nodes, and why
+        self.silence = 0.0  # seconds since the last news
         images = any(task.has_images for task in tasks) and plan.data_root
         packed = ray.put(fetch.packed(images)) if images else None
         plugins = tuple((file.name, digest, file.read_bytes()) for file, digest in plan.plugins)
@@ -161,6 +164,11 @@ class _Driver:
     def _receive(self) -> Generator[Event]:
         """What the next chunk tells, if one tells anything within a second."""
         ready, _ = self.ray.wait(list(self.chunks), num_returns=1, timeout=1)
+        self.silence = 0.0 if ready else self.silence + 1
+        if self.silence >= SILENCE and not amount(self.resource):
+            self.silence = -math.inf  # it is said once
+            note = "no node of the cluster is left to train; a new one will go on, or the same command after Ctrl-C"
+            yield Event(next(iter(self.chunks.values())).stacks[0][0], note=note)
         if self.refused and not ready and not amount(self.resource, self.refused):
             raise ClusterError(f"no node of the cluster can train: {'; '.join(self.refused.values())}")
         for stream in ready:

@@ -54,9 +54,10 @@ class Nodes:
             cwd=folder,
         )
 
-    def start(self, package: Path = ROOT) -> int:
-        """Start a node that imports this package; returns its number."""
-        self._ask({"start": {"PYTHONPATH": str(package), "XDG_CACHE_HOME": str(self.cache(self.count))}})
+    def start(self, package: Path = ROOT, cpus: int = 1) -> int:
+        """Start a node of so many processors that imports this package; returns its number."""
+        environment = {"PYTHONPATH": str(package), "XDG_CACHE_HOME": str(self.cache(self.count))}
+        self._ask({"start": environment, "cpus": cpus})
         self.count += 1
         return self.count - 1
 
@@ -146,6 +147,28 @@ def test_a_node_that_dies_takes_nothing_with_it(
         line.split("  ")[0].split("] ")[1] + line.split("  ")[1] for line in told.splitlines() if "  epoch " in line
     ]
     assert len(epochs) == len(set(epochs)) == 4 * 150  # each is told once
+
+
+def test_a_command_that_no_node_is_left_for_says_so_and_goes_on_with_the_next(
+    command: Command, tmp_path: Path, undisturbed: dict[str, list[list[str]]]
+) -> None:
+    command.environment |= LOOPBACK
+    nodes = Nodes(tmp_path)
+    try:
+        nodes.start(cpus=0)  # the head, which trains nothing
+        nodes.start()
+        process = command.start("train", "-c", command.write("long.yaml", LONG), "--ray", nodes.address)
+        command.wait_for_rows(1, process)
+        nodes.kill(1)
+        assert process.stderr is not None
+        said = next(line for line in process.stderr if "no node of the cluster" in line)
+        assert said.startswith("note: ") and "the same command after Ctrl-C" in said
+        nodes.start()
+        _, told = process.communicate(timeout=180)
+        assert process.returncode == 0 and "no node of the cluster" not in told, told
+        assert command.tables() == undisturbed
+    finally:
+        nodes.end()
 
 
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGINT"])
