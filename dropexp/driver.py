@@ -68,6 +68,7 @@ class _Driver:
         self.waiting = deque(stacks)
         self.chunks: dict[Any, _Chunk] = {}  # by the stream of their news, the one read last at the end
         self.holds: dict[int, ExitStack] = {}  # the locks of the runs that were sent
+        self.most_held = _open_files() // 2  # the other half is for Ray, and for what is written
         self.epochs: Counter[int] = Counter()  # that have been told
         self.deaths: Counter[int] = Counter()  # since the last epoch
         self.refused: dict[str, str] = {}  # nodes, and why
@@ -97,7 +98,8 @@ class _Driver:
     def _send(self) -> Generator[Event]:
         """Keep the cluster busy: a few more chunks are under way than train at a time, so that no processor waits."""
         slots = self._slots()
-        while self.waiting and len(self.chunks) < slots + (0 if self.jobs else slots // 4 + 1):
+        most = slots + (0 if self.jobs else slots // 4 + 1)
+        while self.waiting and len(self.chunks) < most and self._under_way() < self.most_held:
             parcels = []
             for stack in self._next_stacks(slots):
                 opened = [self._open(place) for place in stack]
@@ -127,10 +129,14 @@ class _Driver:
             return max(1, int(there * ALONE))
         return max(1, int(there) if self.jobs is None else min(int(there), self.jobs))
 
+    def _under_way(self) -> int:
+        """How many runs have been sent; each is a lock that is held, an open file."""
+        return sum(len(stack) for chunk in self.chunks.values() for stack in chunk.stacks)
+
     def _next_stacks(self, slots: int) -> list[list[int]]:
         """What is sent next: one stack, or several runs that train one after the other."""
         stacks = [self.waiting.popleft()]
-        size = min(CHUNK, len(self.waiting) // (CHUNKS * slots))
+        size = min(CHUNK, len(self.waiting) // (CHUNKS * slots), self.most_held // (2 * slots))
         while len(stacks) < size and len(stacks[0]) == len(self.waiting[0]) == 1:
             stacks.append(self.waiting.popleft())
         return stacks
@@ -237,6 +243,16 @@ class _Driver:
     def _put_back(self, chunk: _Chunk) -> None:
         stacks = [[place for place in stack if place in self.holds] for stack in chunk.stacks]
         self.waiting.extendleft(stack for stack in reversed(stacks) if stack)
+
+
+def _open_files() -> int:
+    """How many files this process may have open; `ulimit -n` says it."""
+    try:
+        import resource
+    except ImportError:  # on Windows, where nobody says it
+        return 1 << 16
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return limit if limit != resource.RLIM_INFINITY else 1 << 16
 
 
 def _write(folder: RunFolder, files: Files) -> None:

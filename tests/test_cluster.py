@@ -233,6 +233,30 @@ def test_data_that_are_wrong_here_are_named_as_such_and_no_node_is_blamed(
     assert "node" not in done.stderr
 
 
+def test_a_command_that_may_open_few_files_sends_fewer_runs_at_a_time(remote: Command, nodes: Nodes) -> None:
+    config = remote.write("many.yaml", DRAWN.replace("0..3", "0..39").replace("epochs: 20", "epochs: 1"))
+    script = remote.write(
+        "run.py",
+        "import resource\n"
+        "from dropexp import driver\n"
+        "from dropexp.__main__ import main\n"
+        "resource.getrlimit = lambda which: (16, 16)\n"  # Ray itself would not do with so few
+        "send, held = driver._Driver._send, [0]\n"
+        "def counted(self):\n"
+        "    yield from send(self)\n"
+        "    held.append(len(self.holds))\n"
+        "driver._Driver._send = counted\n"
+        "try: main()\n"
+        "finally: print(max(held))\n",
+    )
+    done = subprocess.run(
+        [sys.executable, script, "train", "-c", config, "--ray", nodes.address, "-q"],
+        cwd=remote.folder, env=remote.environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert len(remote.tables()) == 80
+    assert 0 < int(done.stdout) <= 8 + 2
+
+
 def test_the_driver_imports_no_torch(remote: Command, nodes: Nodes) -> None:
     remote.write("drawn.yaml", DRAWN)
     script = remote.write(
