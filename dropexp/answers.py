@@ -16,7 +16,7 @@ FAILED, USAGE, NO_DATA, NO_RUNS, INTERRUPTED = 1, 2, 3, 5, 130
 
 def say(text: str, quiet: bool = False) -> None:
     """Talk goes to stderr, as long as somebody is there to hear it."""
-    if not quiet:
+    if not quiet and sys.stderr:  # which is None where it was closed, and print() would take stdout for it
         try:
             print(text, file=sys.stderr)
         except OSError:  # its terminal was closed
@@ -32,10 +32,15 @@ def answers() -> Iterator[None]:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a pipe on Windows, or a C locale, has no ± and no bars
         sys.stdout.reconfigure(errors="replace")
     try:
-        yield
-    except (KeyboardInterrupt, SystemExit) as end:
-        if isinstance(end, SystemExit) and end.code != INTERRUPTED:  # into which Typer turns an interrupt
+        try:
+            yield
+        except SystemExit as end:  # as Typer ends every command
+            if end.code == INTERRUPTED:
+                raise KeyboardInterrupt from None
+            _write_out()
             raise
+        _write_out()
+    except KeyboardInterrupt:
         _end(_interrupted(sys.argv[1:]), INTERRUPTED)
     except BrokenPipeError:  # `dropexp compare | head`
         _forget_unread()
@@ -89,14 +94,27 @@ def _interrupt(signum: int, frame: object) -> None:
 def _end(message: str, code: int) -> NoReturn:
     for line in message.splitlines():
         say(f"dropexp: {line}")
+    _forget_unread()
     raise SystemExit(code)
+
+
+def _write_out() -> None:
+    """Write what print() has only gathered, while an error can still be answered."""
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a full disk, say
+        raise OSError(f"the output cannot be written: {error}") from None
 
 
 def _forget_unread() -> None:
     """Send what nobody reads any more to nowhere; Python would try again at its end, complain, and exit with 120."""
     for stream in (sys.stdout, sys.stderr):
         try:
-            stream.flush()
-        except OSError:
+            if stream:  # a stream that was closed from the beginning is None
+                stream.flush()
+        except (OSError, KeyboardInterrupt):  # the latter where a reader neither reads nor leaves
             with suppress(OSError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -6,6 +6,7 @@ not told, is sent again. This process imports no torch, and Ray only when it tra
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, redirect_stdout, suppress
@@ -15,9 +16,9 @@ from typing import Any
 from dropexp import fetch, node
 from dropexp.cluster import ClusterError, amount
 from dropexp.device import kind
-from dropexp.lock import Busy
+from dropexp.holding import hold, not_written
 from dropexp.node import FILES, Files, News, Parcel, Shared, names_in
-from dropexp.runs import FINISHED, RunError, RunFolder
+from dropexp.runs import RunError, RunFolder, read_file
 from dropexp.trainer import Event, Plan, Task
 from dropexp.wholefile import write_whole
 from dropexp.workers import mark_held
@@ -26,6 +27,7 @@ TRIES = 3  # of a run that does not get an epoch further, each ended by the deat
 CHUNK = 8  # runs sent at once at most: Ray's time for a task is shared, and few wait for a slow one
 CHUNKS = 4  # for each processor at least, so that all of them end at about the same time
 ALONE = 4  # runs on one GPU at a time that cannot be stacked: none of them fills it
+SILENCE = 20  # seconds without news after which it is said that no node is left
 NEWS = 50.0  # a second, from all nodes together: each piece takes this process some milliseconds
 
 
@@ -34,9 +36,10 @@ def on_ray(tasks: Sequence[Task], plan: Plan, stacks: Sequence[list[int]], jobs:
 
     `jobs` is how many train at a time: on processors in all (None: as many as there are), on each GPU at most ALONE.
     Raises `ClusterError` if no node can train them. Closing the generator or KeyboardInterrupt marks what is being
-    trained as interrupted.
+    trained as interrupted. Until it ends sys.stdout is None: a thread of Ray's would print there, at any time, that a
+    worker died, which is told here.
     """
-    with redirect_stdout(None):  # where Ray's own thread would print that a worker died, which is told here
+    with redirect_stdout(None):
         driver = _Driver(tasks, plan, stacks, jobs)
         try:
             yield from driver.events()
@@ -65,9 +68,11 @@ class _Driver:
         self.waiting = deque(stacks)
         self.chunks: dict[Any, _Chunk] = {}  # by the stream of their news, the one read last at the end
         self.holds: dict[int, ExitStack] = {}  # the locks of the runs that were sent
+        self.most_held = _open_files() // 2  # the other half is for Ray, and for what is written
         self.epochs: Counter[int] = Counter()  # that have been told
         self.deaths: Counter[int] = Counter()  # since the last epoch
         self.refused: dict[str, str] = {}  # nodes, and why
+        self.silence = 0.0  # seconds since the last news
         images = any(task.has_images for task in tasks) and plan.data_root
         packed = ray.put(fetch.packed(images)) if images else None
         plugins = tuple((file.name, digest, file.read_bytes()) for file, digest in plan.plugins)
@@ -86,14 +91,15 @@ class _Driver:
         for stream in self.chunks:
             with suppress(Exception):  # the cluster may be gone
                 self.ray.cancel(stream, force=True)
-        for place, hold in self.holds.items():
+        for place, held in self.holds.items():
             mark_held(self.tasks[place].folder, "interrupted", None)
-            hold.close()
+            held.close()
 
     def _send(self) -> Generator[Event]:
         """Keep the cluster busy: a few more chunks are under way than train at a time, so that no processor waits."""
         slots = self._slots()
-        while self.waiting and len(self.chunks) < slots + (0 if self.jobs else slots // 4 + 1):
+        most = slots + (0 if self.jobs else slots // 4 + 1)
+        while self.waiting and len(self.chunks) < most and self._under_way() < self.most_held:
             parcels = []
             for stack in self._next_stacks(slots):
                 opened = [self._open(place) for place in stack]
@@ -123,10 +129,14 @@ class _Driver:
             return max(1, int(there * ALONE))
         return max(1, int(there) if self.jobs is None else min(int(there), self.jobs))
 
+    def _under_way(self) -> int:
+        """How many runs have been sent; each is a lock that is held, an open file."""
+        return sum(len(stack) for chunk in self.chunks.values() for stack in chunk.stacks)
+
     def _next_stacks(self, slots: int) -> list[list[int]]:
         """What is sent next: one stack, or several runs that train one after the other."""
         stacks = [self.waiting.popleft()]
-        size = min(CHUNK, len(self.waiting) // (CHUNKS * slots))
+        size = min(CHUNK, len(self.waiting) // (CHUNKS * slots), self.most_held // (2 * slots))
         while len(stacks) < size and len(stacks[0]) == len(self.waiting[0]) == 1:
             stacks.append(self.waiting.popleft())
         return stacks
@@ -140,36 +150,31 @@ class _Driver:
     def _open(self, place: int) -> Parcel | Event:
         """Hold a run from now on, and pack what it goes on from; or say how it has ended."""
         task = self.tasks[place]
-        folder = task.folder
+        if place not in self.holds:
+            with ExitStack() as held:
+                if ended := hold(task.planned, task.folder, held, self.plan.force):  # by another process, meanwhile
+                    return Event(place, status=ended.status, why=ended.why, note=ended.note)
+                self.holds[place] = held.pop_all()
         try:
-            with ExitStack() as hold:
-                if place not in self.holds:
-                    hold.enter_context(folder.lock())
-                    status = task.status()
-                    if self.plan.force:
-                        folder.clear()
-                    elif status in FINISHED:  # by another process, meanwhile
-                        return Event(place, status=status, why=folder.read_info()["why"])
-                files = {name: (folder.path / name).read_bytes() for name in names_in(folder)}
-                parcel = Parcel(place, task.planned, files)
-                self.holds.setdefault(place, hold.pop_all())
-        except Busy:
-            return Event(place, status="busy", why="another process is training it")
-        except OSError as error:
+            files = {name: read_file(task.folder.path / name) for name in names_in(task.folder)}
+        except (RunError, OSError) as error:
             self._let_go(place)
-            return Event(place, status="failed", why=f"its folder cannot be written: {error}")
-        except RunError as error:  # it is a link, of a later version, or another's
             return Event(place, status="failed", why=str(error))
-        return parcel
+        return Parcel(place, task.planned, {name: text for name, text in files.items() if text is not None})
 
     def _let_go(self, place: int) -> None:
-        hold = self.holds.pop(place, None)
-        if hold:
-            hold.close()
+        held = self.holds.pop(place, None)
+        if held:
+            held.close()
 
     def _receive(self) -> Generator[Event]:
         """What the next chunk tells, if one tells anything within a second."""
         ready, _ = self.ray.wait(list(self.chunks), num_returns=1, timeout=1)
+        self.silence = 0.0 if ready else self.silence + 1
+        if self.silence >= SILENCE and not amount(self.resource):
+            self.silence = -math.inf  # it is said once
+            note = "no node of the cluster is left to train; a new one will go on, or the same command after Ctrl-C"
+            yield Event(next(iter(self.chunks.values())).stacks[0][0], note=note)
         if self.refused and not ready and not amount(self.resource, self.refused):
             raise ClusterError(f"no node of the cluster can train: {'; '.join(self.refused.values())}")
         for stream in ready:
@@ -195,7 +200,7 @@ class _Driver:
                     _write(self.tasks[place].folder, files)
                 except OSError as error:
                     self._let_go(place)
-                    yield Event(place, status="failed", why=f"its folder cannot be written: {error}")
+                    yield Event(place, status="failed", why=not_written(error).why)
         for event in news.events:
             place = event.task
             chunk.begun.add(place)
@@ -238,6 +243,16 @@ class _Driver:
     def _put_back(self, chunk: _Chunk) -> None:
         stacks = [[place for place in stack if place in self.holds] for stack in chunk.stacks]
         self.waiting.extendleft(stack for stack in reversed(stacks) if stack)
+
+
+def _open_files() -> int:
+    """How many files this process may have open; `ulimit -n` says it."""
+    try:
+        import resource
+    except ImportError:  # on Windows, where nobody says it
+        return 1 << 16
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return limit if limit != resource.RLIM_INFINITY else 1 << 16
 
 
 def _write(folder: RunFolder, files: Files) -> None:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import traceback
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import torch
-import yaml
 
 from dropexp import captured, linreg, probes, products, variants
 from dropexp.checkpoint import Checkpoints, State
 from dropexp.config import Config
 from dropexp.data import Data, split
 from dropexp.fit import EpochRecord, fit
+from dropexp.holding import Outcome, hold
 from dropexp.metrics import LINEAR_REGRESSION
 from dropexp.provenance import provenance
-from dropexp.runs import FINISHED, NewerRun, Row, RunError, RunFolder, so_far
+from dropexp.runs import FINISHED, NewerRun, Row, RunFolder, so_far
 from dropexp.schedules import LR_SCHEDULES
 from dropexp.streams import stream
 from dropexp.study import PlannedRun
@@ -30,27 +30,18 @@ DRAWING = "2"  # another one when noise or order are drawn otherwise: no run goe
 DRAWN = "drawn"  # the data of a task without images, by the run's own stream
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended: a status of run.json, and why if it is not "done"."""
-
-    status: str
-    why: str | None = None
-
-
 def train_run(
     planned: PlannedRun, folder: RunFolder, data: Data | None, device: torch.device, *, force: bool = False
 ) -> Generator[Row | str, None, Outcome]:
     """Train one run into its folder, yield each new row of its table, and return how it ended.
 
     A damaged file is set aside first, and a sentence yielded that says so. `data` may be None for a task that draws its
-    own. A finished run is left as it is unless `force`. Raises `Busy` if another process trains it; whatever else goes
-    wrong is an `Outcome`. Closing the generator or KeyboardInterrupt marks the run as interrupted, once it has begun.
+    own. A finished run is left as it is unless `force`; one that another process trains is "busy", and whatever goes
+    wrong is an `Outcome` too. Closing the generator or KeyboardInterrupt marks a run that has begun as interrupted.
     """
     with ExitStack() as held:
         run = Run(planned, folder, data, device)
-        if ended := run.open(held, force):
-            yield from run.notes
+        if ended := hold(planned, folder, held, force):
             return ended
         try:
             outcome = yield from run.train()
@@ -95,24 +86,6 @@ class Run:
         self.val_accs: list[float] = []  # of its epochs
         self.notes: list[str] = []  # on damaged files that were set aside
 
-    def open(self, held: ExitStack, force: bool) -> Outcome | None:
-        """Hold the folder; returns how the run has ended, if it has. Raises `Busy`."""
-        try:
-            held.enter_context(self.folder.lock())
-            status = self.folder.status(self.planned.has)
-            if status == "broken" and not force and (note := self.folder.mend_config(self._config_yaml())):
-                self.notes.append(note)
-                status = self.folder.status()
-        except OSError as error:
-            return Outcome("failed", f"its folder cannot be written: {error}")
-        except RunError as error:  # it is a link, of a later version, or another's
-            return Outcome("failed", str(error))
-        if force:
-            self.folder.clear()
-        elif status in FINISHED:
-            return Outcome(status, self.folder.read_info()["why"])
-        return None
-
     def resume(self) -> int:
         """Go on from the checkpoint, if one counts; returns the epochs done. `notes` tells what was set aside."""
         self.identity = {
@@ -136,7 +109,7 @@ class Run:
         """Say in the folder that the run is trained, in a stack of so many."""
         self.going, self.stack = True, stack
         self.write_info("running")
-        write_whole(self.folder.config_path, self._config_yaml())
+        write_whole(self.folder.config_path, self.planned.yaml())
 
     def train(self) -> Generator[Row | str, None, Outcome]:
         config = self.planned.config
@@ -258,10 +231,6 @@ class Run:
         absent: tuple[str, ...] = () if config.eval_train else ("clean_train_loss", "clean_train_acc")
         absent += () if config.validation_size else ("val_loss", "val_acc")
         return {key: value for key, value in record.items() if key not in absent}
-
-    def _config_yaml(self) -> bytes:
-        content = {"name": self.planned.name, **self.planned.config.model_dump()}
-        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode()
 
     def write_info(self, status: str, why: str | None = None, **more: Any) -> None:
         planned, ended = self.planned, None if status == "running" else _now()

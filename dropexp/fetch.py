@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import os
+import platform
 import shutil
 import sys
 import tempfile
@@ -36,6 +37,7 @@ Progress = Callable[[str, int, int], None]  # of a file: its name, bytes so far,
 
 _FOUR_FILES = ", ".join(f"{name}.gz" for name in CHECKSUMS)
 _PIECE = 1 << 16  # bytes read at once
+_SCRATCH = "tmp-dropexp-"  # how scratch folders are named
 _AT_WORK = ".lock"  # in a scratch folder, held while it is used
 
 
@@ -157,7 +159,8 @@ def keep(packed: Mapping[str, bytes], checksums: Mapping[str, str] = CHECKSUMS) 
 
 
 def packed(root: Path, checksums: Mapping[str, str] = CHECKSUMS) -> dict[str, bytes]:
-    """The files under `root` by name, packed."""
+    """The files under `root` by name, packed. Raises DataError as `verify` does."""
+    verify(root, checksums)
     sources = {name: source(root, name) for name in checksums}
     return {
         name: path.read_bytes() if path.suffix == ".gz" else gzip.compress(path.read_bytes(), 1, mtime=0)
@@ -166,35 +169,45 @@ def packed(root: Path, checksums: Mapping[str, str] = CHECKSUMS) -> dict[str, by
 
 
 @contextmanager
-def scratch_dir() -> Iterator[str]:
-    """A folder for the length of a `with`, in the cache, or with the system's if that cannot be written."""
+def scratch_dir(place: Path | None = None) -> Iterator[str]:
+    """A folder for the length of a `with`, in `place` or the cache, or with the system's if that cannot be written."""
     from filelock import FileLock
 
-    remove_left_behind()
-    cache = cache_dir()
+    place = place or cache_dir()
+    remove_left_behind(place)
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(prefix="tmp-", dir=cache, ignore_cleanup_errors=True)
+        place.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(prefix=f"{_scratch_here()}-", dir=place, ignore_cleanup_errors=True)
     except OSError:
-        scratch = tempfile.TemporaryDirectory(prefix="dropexp-", ignore_cleanup_errors=True)
+        scratch = tempfile.TemporaryDirectory(prefix=f"{_scratch_here()}-", ignore_cleanup_errors=True)
     with scratch, ExitStack() as held:
         with suppress(OSError):  # where locks do not work, a day passes before it counts as left behind
             held.enter_context(FileLock(Path(scratch.name) / _AT_WORK))
         yield scratch.name
 
 
-def remove_left_behind() -> None:
-    """Remove the scratch folders of processes that were killed: those whose lock nobody holds."""
+def remove_left_behind(place: Path | None = None) -> None:
+    """Remove the scratch folders of processes that were killed: those whose lock nobody holds.
+
+    Of another machine's lock nobody may know here; such a folder is left behind if nothing has changed in it for a day.
+    """
     from filelock import FileLock, Timeout
 
-    for left in cache_dir().glob("tmp-*"):
+    for left in (place or cache_dir()).glob(f"{_SCRATCH}*"):
         with suppress(OSError, Timeout):
-            if (left / _AT_WORK).exists():
+            if hasattr(os, "getuid") and left.lstat().st_uid != os.getuid():
+                continue
+            if left.name.rpartition("-")[0] == _scratch_here() and (left / _AT_WORK).exists():
                 with FileLock(left / _AT_WORK, timeout=0):
                     pass
             elif time.time() - left.stat().st_mtime < 86_400:
                 continue
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _scratch_here() -> str:
+    """How scratch folders of this machine are named, but for their last part."""
+    return f"{_SCRATCH}{platform.node()}"
 
 
 def _download(mirror: str, file: str, md5: str, progress: Progress | None, timeout: float) -> bytearray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -87,7 +88,7 @@ def train(shared: Shared, stacks: Sequence[Sequence[Parcel]], pace: float) -> It
             _load(*plugin)
         root = None if shared.packed is None else _data_root(shared.packed)
         trainer = _trainer(replace(shared.plan, data_root=root, force=False, plugins=()))
-        with scratch_dir() as folder:
+        with scratch_dir(_local()) as folder:
             outbox = _Outbox(Path(folder), pace)
             for stack in stacks:
                 with closing(trainer.events({parcel.place: outbox.unpack(parcel) for parcel in stack})) as events:
@@ -165,10 +166,15 @@ def _trainer(plan: Plan) -> Trainer:
 @cache
 def _load(name: str, digest: str, text: bytes) -> None:
     """Load a plugin that was sent."""
-    with scratch_dir() as folder:
+    with scratch_dir(_local()) as folder:
         file = Path(folder) / name
         file.write_bytes(text)
         load_plugin(file, digest)
+
+
+def _local() -> Path:
+    """Where this machine keeps what is soon forgotten; the cache may be on a disk that many share."""
+    return Path(tempfile.gettempdir())
 
 
 def _data_root(packed: Any) -> Path:

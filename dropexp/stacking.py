@@ -12,9 +12,9 @@ import torch
 
 from dropexp.checkpoint import Checkpoints
 from dropexp.data import Data, split
-from dropexp.experiment import Outcome, Run, diverged
+from dropexp.experiment import Run, diverged
 from dropexp.fit import fit_stack
-from dropexp.lock import Busy
+from dropexp.holding import Outcome, hold
 from dropexp.runs import Row, RunFolder
 from dropexp.schedules import LR_SCHEDULES
 from dropexp.scratch import MLP
@@ -40,16 +40,10 @@ def train_stack(
     with ExitStack() as held:
         places: dict[Run, int] = {}
         for place, (plan, folder) in enumerate(zip(planned, folders, strict=True)):
-            run = Run(plan, folder, data, device, stacked=True)
-            try:
-                ended = run.open(held, force)
-            except Busy:
-                ended = Outcome("busy", "another process is training it")
-            if ended:
-                yield from [(place, note) for note in run.notes]
+            if ended := hold(plan, folder, held, force):
                 yield place, ended
             else:
-                places[run] = place
+                places[Run(plan, folder, data, device, stacked=True)] = place
         try:
             for run, news in _train_together(list(places)):
                 yield places[run], news

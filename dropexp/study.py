@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import ValidationError
 
 from dropexp.config import Config, canonical, digest
@@ -32,6 +33,11 @@ class PlannedRun:
     def digest(self, device_kind: str) -> str:
         """The hash in its folder's name."""
         return digest(self.config.settings(device_kind))
+
+    def yaml(self) -> bytes:
+        """Its config.yaml."""
+        content = {"name": self.name, **self.config.model_dump()}
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode()
 
     def has(self, settings: object) -> bool:
         """Whether these settings, as some run.json has them, are this run's: its hash may be another's too."""

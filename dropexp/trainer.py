@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dropexp.device import kind
-from dropexp.lock import Busy
 from dropexp.metrics import FASHION_MNIST
 from dropexp.runs import Row, RunFolder
 from dropexp.study import PlannedRun
@@ -101,12 +100,10 @@ class Trainer:
                     while True:
                         yield _event(place, next(rows))
                 except StopIteration as end:
-                    yield Event(place, status=end.value.status, why=end.value.why)
-                except Busy:
-                    yield Event(place, status="busy", why="another process is training it")
+                    yield Event(place, status=end.value.status, why=end.value.why, note=end.value.note)
 
     def _stack(self, tasks: dict[int, Task], data: Data, device: torch.device) -> Generator[Event]:
-        from dropexp.experiment import Outcome
+        from dropexp.holding import Outcome
         from dropexp.stacking import train_stack
 
         places = list(tasks)
@@ -114,7 +111,7 @@ class Trainer:
         with closing(train_stack(planned, folders, data, device, force=self.plan.force)) as all_news:
             for i, news in all_news:
                 if isinstance(news, Outcome):
-                    yield Event(places[i], status=news.status, why=news.why)
+                    yield Event(places[i], status=news.status, why=news.why, note=news.note)
                 else:
                     yield _event(places[i], news)
 

@@ -33,11 +33,16 @@ class _Worker:
         self.pipe, theirs = spawn.Pipe()
         self.stop, stopped = spawn.Pipe()
         self.process = spawn.Process(target=_work, args=(plan, theirs, stopped), daemon=True)
-        with _starting_a_worker():
-            self.process.start()
-        theirs.close()  # so that a dead worker's pipe ends
-        stopped.close()
         self.task: int | None = None
+        try:
+            with _starting_a_worker():
+                self.process.start()
+        except BaseException:  # Ctrl-C, which came meanwhile
+            self.end()
+            raise
+        finally:
+            theirs.close()  # so that a dead worker's pipe ends
+            stopped.close()
 
     def train(self, index: int, task: Task) -> Event:
         self.task = index
@@ -142,23 +147,23 @@ def _starting_a_worker() -> Iterator[None]:
     A terminal sends Ctrl-C to every process of a command. And a worker needs nothing of a script, which may be standard
     input or lack the guard `if __name__ == "__main__"`.
     """
-    main = sys.modules["__main__"]
-    spec, file = getattr(main, "__spec__", None), main.__dict__.pop("__file__", None)
-    main.__spec__ = None
     before = None
     if hasattr(signal, "pthread_sigmask"):  # not on Windows; what is blocked here is delivered afterwards
         from multiprocessing import resource_tracker
 
         resource_tracker.ensure_running()  # its own start would take the block off
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    main = sys.modules["__main__"]
+    spec, file = getattr(main, "__spec__", None), main.__dict__.pop("__file__", None)
     try:
+        main.__spec__ = None
         yield
     finally:
-        if before is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         main.__spec__ = spec
         if file is not None:
             main.__file__ = file
+        if before is not None:  # last, for what was held back is raised here
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(plan: Plan, tasks: Connection, stop: Connection) -> None:
@@ -168,9 +173,6 @@ def _work(plan: Plan, tasks: Connection, stop: Connection) -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
     gc.set_threshold(50_000, 20, 100)  # as in the command itself
-    import torch
-
-    torch.set_num_threads(1)
     try:
         for file, digest in plan.plugins:
             load_plugin(file, digest)
@@ -188,13 +190,16 @@ def _train_what_comes(trainer: Trainer, tasks: Connection) -> None:
             return
         with closing(trainer.events({index: task})) as events:
             try:
+                import torch
+
+                torch.set_num_threads(1)
                 next(events)  # the parent said itself that the task began
                 for event in events:
                     if not _told(tasks, event):
                         return
             except DataError as error:
                 _told(tasks, error)
-            except Exception as error:  # before there was a run that could have failed of it: no memory for the data
+            except Exception as error:  # before there was a run that could have failed of it: no memory for torch, say
                 _told(tasks, Event(index, status="failed", why=f"{type(error).__name__}: {error}"))
 
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 import torch
 from command import Command
 
-from dropexp import node
+from dropexp import fetch, node
 from dropexp.config import Config
 from dropexp.driver import _write
 from dropexp.experiment import train_run
@@ -53,9 +54,10 @@ class Nodes:
             cwd=folder,
         )
 
-    def start(self, package: Path = ROOT) -> int:
-        """Start a node that imports this package; returns its number."""
-        self._ask({"start": {"PYTHONPATH": str(package), "XDG_CACHE_HOME": str(self.cache(self.count))}})
+    def start(self, package: Path = ROOT, cpus: int = 1) -> int:
+        """Start a node of so many processors that imports this package; returns its number."""
+        environment = {"PYTHONPATH": str(package), "XDG_CACHE_HOME": str(self.cache(self.count))}
+        self._ask({"start": environment, "cpus": cpus})
         self.count += 1
         return self.count - 1
 
@@ -147,6 +149,28 @@ def test_a_node_that_dies_takes_nothing_with_it(
     assert len(epochs) == len(set(epochs)) == 4 * 150  # each is told once
 
 
+def test_a_command_that_no_node_is_left_for_says_so_and_goes_on_with_the_next(
+    command: Command, tmp_path: Path, undisturbed: dict[str, list[list[str]]]
+) -> None:
+    command.environment |= LOOPBACK
+    nodes = Nodes(tmp_path)
+    try:
+        nodes.start(cpus=0)  # the head, which trains nothing
+        nodes.start()
+        process = command.start("train", "-c", command.write("long.yaml", LONG), "--ray", nodes.address)
+        command.wait_for_rows(1, process)
+        nodes.kill(1)
+        assert process.stderr is not None
+        said = next(line for line in process.stderr if "no node of the cluster" in line)
+        assert said.startswith("note: ") and "the same command after Ctrl-C" in said
+        nodes.start()
+        _, told = process.communicate(timeout=180)
+        assert process.returncode == 0 and "no node of the cluster" not in told, told
+        assert command.tables() == undisturbed
+    finally:
+        nodes.end()
+
+
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGINT"])
 def test_the_same_command_goes_on_where_its_driver_was_stopped(
     how: str, remote: Command, nodes: Nodes, undisturbed: dict[str, list[list[str]]]
@@ -184,6 +208,53 @@ def test_a_node_with_another_version_is_named_and_left_out(remote: Command, node
         nodes.kill(other)
     done = remote("train", "-c", "drawn.yaml", "--force", "--ray", nodes.address, code=2)
     assert "no node of the cluster can train" in done.stderr and "install the same" in done.stderr
+
+
+def test_a_pipe_in_place_of_a_runs_file_is_answered_and_the_others_train(remote: Command, nodes: Nodes) -> None:
+    config = remote.write("drawn.yaml", DRAWN)
+    first = remote("train", "-c", config, "--dry-run").stdout.splitlines()[0].split()[-1]
+    (remote.folder / first).mkdir(parents=True)
+    os.mkfifo(remote.folder / first / "checkpoint.pt")
+    done = remote("train", "-c", config, "--ray", nodes.address, code=1)
+    assert f"failed: {first}/checkpoint.pt is no file; remove the folder and train again" in done.stderr
+    assert "8 runs: 7 trained now" in done.stderr
+
+
+def test_data_that_are_wrong_here_are_named_as_such_and_no_node_is_blamed(
+    remote: Command, nodes: Nodes, real_root: Path
+) -> None:
+    shutil.copytree(fetch.raw_dir(real_root), remote.folder / "data")
+    next((remote.folder / "data").glob("t10k-labels*")).write_bytes(b"damaged")
+    remote.environment["DROPEXP_DATA"] = str(remote.folder / "data")
+    done = remote(
+        "train", "-c", remote.write("small.yaml", SMALL.replace(", uniform", "")), "--ray", nodes.address, code=3
+    )
+    assert "These files are not those of Fashion-MNIST" in done.stderr and "t10k-labels" in done.stderr
+    assert "node" not in done.stderr
+
+
+def test_a_command_that_may_open_few_files_sends_fewer_runs_at_a_time(remote: Command, nodes: Nodes) -> None:
+    config = remote.write("many.yaml", DRAWN.replace("0..3", "0..39").replace("epochs: 20", "epochs: 1"))
+    script = remote.write(
+        "run.py",
+        "import resource\n"
+        "from dropexp import driver\n"
+        "from dropexp.__main__ import main\n"
+        "resource.getrlimit = lambda which: (16, 16)\n"  # Ray itself would not do with so few
+        "send, held = driver._Driver._send, [0]\n"
+        "def counted(self):\n"
+        "    yield from send(self)\n"
+        "    held.append(len(self.holds))\n"
+        "driver._Driver._send = counted\n"
+        "try: main()\n"
+        "finally: print(max(held))\n",
+    )
+    done = subprocess.run(
+        [sys.executable, script, "train", "-c", config, "--ray", nodes.address, "-q"],
+        cwd=remote.folder, env=remote.environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert len(remote.tables()) == 80
+    assert 0 < int(done.stdout) <= 8 + 2
 
 
 def test_the_driver_imports_no_torch(remote: Command, nodes: Nodes) -> None:
@@ -262,6 +333,20 @@ def test_a_run_goes_on_from_what_is_sent_and_what_does_not_count_is_taken_back(
         _write(half, news.files.get(0, {}))
     assert (half.path / "checkpoint.pt.damaged-1").read_bytes() == b"damaged"
     assert half.status() == "done"
+
+
+def test_a_node_trains_where_only_its_machine_writes_not_in_a_cache_that_many_may_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # for the system's own
+    keys = {"task": "linear-regression", "variant": "scratch", "lr": 0.003, "batch_size": 5, "epochs": 6}
+    run = PlannedRun("drawn", None, "cell", Config.model_validate(keys))
+    news = node.train(Shared(Plan(None)), [[Parcel(0, run, {})]], pace=0.0)
+    next(news)
+    (scratch,) = tmp_path.iterdir()
+    assert (scratch / "0").is_dir() and scratch.name != "cache"
+    assert list(news) and not scratch.exists()
 
 
 def test_runs_of_one_shape_train_as_a_stack_where_they_are_sent_as_one(

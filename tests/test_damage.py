@@ -9,6 +9,7 @@ import random
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from dropexp import checkpoint
 from dropexp.comparison import compare
 from dropexp.config import Config
 from dropexp.data import Data
-from dropexp.experiment import Outcome, train_run
+from dropexp.experiment import train_run
+from dropexp.holding import Outcome
 from dropexp.runs import Damaged, NewerRun, RunError, RunFolder
 from dropexp.stacking import train_stack
 from dropexp.study import PlannedRun
@@ -57,7 +59,8 @@ def train(folder: Path, data: Data, run: PlannedRun | None = None) -> tuple[Outc
         try:
             new = next(news)
         except StopIteration as end:
-            return end.value, said, rows
+            said += [end.value.note] if end.value.note else []
+            return replace(end.value, note=None), said, rows
         if isinstance(new, str):
             said.append(new)
         else:
@@ -188,8 +191,9 @@ def test_in_a_stack_a_result_stays_whose_config_is_damaged(trained: Path, tmp_pa
     folder = a_copy(trained, "done", tmp_path)
     (folder / "checkpoint.pt").unlink()
     (folder / "config.yaml").write_text("nonsense")
-    (_, note), ended = train_stack([planned()], [RunFolder(folder)], data, CPU)
-    assert ended == (0, Outcome("done")) and "config.yaml.damaged-1" in str(note)
+    ((_, outcome),) = train_stack([planned()], [RunFolder(folder)], data, CPU)
+    assert isinstance(outcome, Outcome)
+    assert outcome.status == "done" and "config.yaml.damaged-1" in str(outcome.note)
     assert table(folder) == table(trained / "done")
 
 

@@ -9,7 +9,8 @@ import pytest
 from test_experiment import CPU, planned, table, train
 
 from dropexp.data import Data
-from dropexp.experiment import Outcome, train_run
+from dropexp.experiment import train_run
+from dropexp.holding import Outcome
 from dropexp.runs import RunFolder
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,8 @@ import torch
 from dropexp import checkpoint, experiment, products
 from dropexp.config import Config
 from dropexp.data import Data
-from dropexp.experiment import Outcome, train_run
-from dropexp.lock import Busy
+from dropexp.experiment import train_run
+from dropexp.holding import Outcome
 from dropexp.runs import Row, RunFolder
 from dropexp.stacking import train_stack
 from dropexp.study import PlannedRun
@@ -229,6 +231,17 @@ def test_a_link_to_a_run_elsewhere_is_not_trained_in(tmp_path: Path, data: Data)
     assert {path.name: path.read_bytes() for path in (tmp_path / "elsewhere").iterdir()} == before
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other locks")
+def test_a_disk_without_locks_is_named_as_that(tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*args: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refused)
+    outcome = train(planned(variant="none"), tmp_path, data)
+    assert outcome.status == "failed"
+    assert "locks do not work on the disk of its folder" in str(outcome.why) and "--runs-dir" in str(outcome.why)
+
+
 def test_what_goes_wrong_is_kept_and_the_next_command_tries_again(
     tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,8 +259,7 @@ def test_what_goes_wrong_is_kept_and_the_next_command_tries_again(
 def test_a_run_that_is_being_trained_is_busy(tmp_path: Path, data: Data) -> None:
     first = train_run(planned(variant="none"), RunFolder(tmp_path), data, CPU)
     next(first)
-    with pytest.raises(Busy):
-        next(train_run(planned(variant="none"), RunFolder(tmp_path), data, CPU))
+    assert train(planned(variant="none"), tmp_path, data) == Outcome("busy", "another process is training it")
     first.close()
 
 

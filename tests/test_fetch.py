@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -219,6 +220,15 @@ def test_a_half_unpacked_file_beside_the_packed_one_is_named(tmp_path: Path) -> 
         fetch.verify(tmp_path, checksums)
 
 
+def test_what_is_wrong_is_not_sent_to_other_machines(tmp_path: Path) -> None:
+    checksums = write_synthetic(tmp_path)
+    raw = tmp_path / "FashionMNIST" / "raw"
+    assert fetch.packed(tmp_path, checksums)[LABELS] == (raw / f"{LABELS}.gz").read_bytes()
+    (raw / f"{LABELS}.gz").write_bytes(gzip.compress(b"other labels", mtime=0))
+    with pytest.raises(DataError, match=f"{LABELS}.gz: the SHA-256"):
+        fetch.packed(tmp_path, checksums)
+
+
 # Fetching
 
 
@@ -338,7 +348,7 @@ def test_a_killed_download_is_no_data_and_the_next_one_ends_well(tmp_path: Path,
 
 
 def test_what_a_killed_process_left_in_the_cache_is_removed_after_a_day() -> None:
-    left, at_work = fetch.cache_dir() / "tmp-left", fetch.cache_dir() / "tmp-at-work"
+    left, at_work = (fetch.cache_dir() / f"tmp-dropexp-{platform.node()}-{name}" for name in ("left", "at_work"))
     for folder in (left, at_work):
         folder.mkdir(parents=True)
         (folder / "half").write_bytes(bytes(10))
@@ -361,6 +371,18 @@ def test_what_a_killed_process_left_is_removed_at_once_where_its_lock_tells() ->
     with fetch.scratch_dir() as scratch:
         fetch.remove_left_behind()
         assert not left.exists() and Path(scratch).exists()
+
+
+def test_what_another_machine_is_at_work_with_is_left_alone_since_its_lock_may_not_be_seen_here() -> None:
+    theirs = fetch.cache_dir() / "tmp-dropexp-elsewhere-at_work"
+    theirs.mkdir(parents=True)
+    (theirs / ".lock").touch()
+    fetch.remove_left_behind()
+    assert theirs.exists()
+    yesterday = time.time() - 25 * 3600
+    os.utime(theirs, (yesterday, yesterday))
+    fetch.remove_left_behind()
+    assert not theirs.exists()
 
 
 def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, facts: dict[str, Any]) -> None:

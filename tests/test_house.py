@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,16 @@ def test_networks_and_noises_know_no_config() -> None:
         "modules",
     ):
         assert not imports(room) & {"config", "study", "variants", "runs", "data"}
+
+
+def test_no_version_is_allowed_that_is_older_than_the_one_that_was_tried() -> None:
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = [one for extra in ("tensorboard", "mlflow", "ray") for one in project["optional-dependencies"][extra]]
+    pins = (PACKAGE.parent / "constraints.txt").read_text(encoding="utf-8").lower().split()
+    tried = dict(pin.split("==") for pin in pins)
+    for requirement in [*project["dependencies"], *extras]:
+        name, floor = requirement.split(">=")
+        assert f"{tried[name]}.".startswith(f"{floor}."), f"{requirement}, tried is {tried[name]}"
 
 
 def test_every_error_that_the_command_explains_exists() -> None:

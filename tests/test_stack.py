@@ -27,8 +27,9 @@ from torch import Tensor, nn
 from dropexp import captured, execute, modules, scratch, stacking
 from dropexp.config import Config
 from dropexp.data import Data
-from dropexp.experiment import Outcome, Run, train_run
+from dropexp.experiment import Run, train_run
 from dropexp.fit import fit, fit_stack
+from dropexp.holding import Outcome
 from dropexp.noise import Classic, Gaussian, Inverted, Noise, Randn2019, ThreePoint, Unscaled
 from dropexp.runs import Row, RunFolder
 from dropexp.schedules import DropSchedule, curriculum, early, late, random_rate

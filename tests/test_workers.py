@@ -1,17 +1,67 @@
-"""What is said in run.json of a run whose worker process could not say it."""
+"""Workers whose start is interrupted, workers that cannot work, and what is said of a run whose worker was killed."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
+import signal
+import sys
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import pytest
+from command import TIMEOUT, Command
 from fake_runs import write_run
 
 from dropexp.history import read_runs
 from dropexp.runs import RUN
-from dropexp.workers import mark_held
+from dropexp.trainer import Plan
+from dropexp.workers import _starting_a_worker, _Worker, mark_held
+
+ROOT = Path(__file__).parent.parent
+
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows cannot hold a signal back")
+
+
+@posix
+def test_an_interrupt_while_a_worker_starts_leaves_the_main_module_as_it_was() -> None:
+    main = sys.modules["__main__"]
+    before = main.__spec__, main.__file__
+    with pytest.raises(KeyboardInterrupt), _starting_a_worker():
+        signal.raise_signal(signal.SIGINT)
+    assert (main.__spec__, main.__file__) == before
+
+
+@posix
+def test_a_worker_whose_start_was_interrupted_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    start = SpawnProcess.start
+
+    def interrupted(process: SpawnProcess) -> None:
+        start(process)
+        started.append(process)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(SpawnProcess, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        _Worker(Plan(None))
+    (left,) = started
+    left.join(TIMEOUT)
+    code = left.exitcode
+    left.kill()
+    assert code == 0
+    assert caught  # which holds on to all that the interrupted start knew
+
+
+def test_a_worker_that_cannot_import_torch_fails_its_runs_in_a_sentence(command: Command) -> None:
+    hidden = command.folder / "hidden"
+    hidden.mkdir()
+    (hidden / "torch.py").write_text("raise ImportError('libtorch.so: cannot allocate memory')\n")
+    command.environment["PYTHONPATH"] = f"{hidden}{os.pathsep}{ROOT}"
+    config = command.write("drawn.yaml", "task: linear-regression\nmatrix: {variant: [scratch, nn]}\n")
+    done = command("train", "-c", config, "--jobs", "2", code=1)
+    assert done.stderr.count("failed: ImportError: libtorch.so: cannot allocate memory") == 2
 
 
 def test_a_run_that_diverged_as_its_worker_was_killed_can_still_be_read(tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""Holding a run's folder to train it, or saying how the run has ended. Without torch, for the driver of a cluster."""
+
+from __future__ import annotations
+
+import errno
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from dropexp.lock import Busy
+from dropexp.runs import FINISHED, RunError, RunFolder
+from dropexp.study import PlannedRun
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # as a network disk says it that was mounted without
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: a status of run.json or "busy", and why if it is not "done"."""
+
+    status: str
+    why: str | None = None
+    note: str | None = None  # on a damaged file that was set aside
+
+
+def hold(planned: PlannedRun, folder: RunFolder, held: ExitStack, force: bool) -> Outcome | None:
+    """Hold the folder as long as `held` is; returns how the run has ended, if it has and need not begin anew."""
+    note = None
+    try:
+        held.enter_context(folder.lock())
+        status = folder.status(planned.has)
+        if status == "broken" and not force and (note := folder.mend_config(planned.yaml())):
+            status = folder.status()
+        if force:
+            folder.clear()
+        elif status in FINISHED:
+            return Outcome(status, folder.read_info()["why"], note)
+    except Busy:
+        return Outcome("busy", "another process is training it")
+    except RunError as error:  # it is a link, of a later version, or another's
+        return Outcome("failed", str(error))
+    except OSError as error:
+        return not_written(error)
+    return None
+
+
+def not_written(error: OSError) -> Outcome:
+    """The end of a run whose folder gave this error."""
+    why = f"its folder cannot be written: {error}"
+    if error.errno in NO_LOCKS:
+        why = f"locks do not work on the disk of its folder ({error}); name one on another by --runs-dir"
+    return Outcome("failed", why)

@@ -1,0 +1,70 @@
+"""What the command says where its output goes nowhere, and how it exits."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from command import DROPEXP, TIMEOUT, Command
+from fake_runs import write_arm
+
+FULL = Path("/dev/full")
+full = pytest.mark.skipif(not FULL.exists(), reason="there is no device here that is always full, as Linux has it")
+SHORT_AND_LONG = [("data", "path"), ("compare", "--format", "csv"), ("runs", "--format", "json")]
+
+
+@pytest.fixture
+def study(command: Command) -> Command:
+    write_arm(command.folder / "runs", "nn", [0.8 + i / 1000 for i in range(40)])  # more than a buffer holds
+    command.environment.pop("PYTHONUNBUFFERED", None)  # which is not how users have it
+    return command
+
+
+def answer(command: Command, words: Sequence[str], stdout: int) -> tuple[int, str]:
+    """The exit code, and what it said on stderr."""
+    done = subprocess.run(
+        [DROPEXP, *words],
+        cwd=command.folder,
+        env=command.environment,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=TIMEOUT,
+    )
+    return done.returncode, done.stderr
+
+
+@full
+@pytest.mark.parametrize("words", SHORT_AND_LONG)
+def test_an_output_that_cannot_be_written_is_one_sentence_and_exit_1(words: Sequence[str], study: Command) -> None:
+    with FULL.open("w") as nowhere:
+        code, said = answer(study, words, nowhere.fileno())
+    assert code == 1
+    assert said.startswith("dropexp: ") and said.endswith("No space left on device\n") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", SHORT_AND_LONG)
+def test_an_output_that_nobody_reads_any_more_is_exit_1_without_a_word(words: Sequence[str], study: Command) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        assert answer(study, words, theirs) == (1, "")
+    finally:
+        os.close(theirs)
+
+
+def test_talk_that_nobody_can_hear_is_not_mixed_with_the_data(command: Command) -> None:
+    done = command.answer("runs", prefix=["sh", "-c", '"$@" 2>&-', "sh"])
+    assert (done.returncode, done.stdout) == (5, "")
+
+
+@full
+def test_talk_that_cannot_be_written_is_dropped_where_nothing_may_be_printed_either() -> None:
+    script = "from contextlib import redirect_stdout as to\nfrom dropexp.answers import say\nwith to(None): say('x')\n"
+    with FULL.open("w") as nowhere:
+        done = subprocess.run([sys.executable, "-c", script], stderr=nowhere)
+    assert done.returncode == 0
