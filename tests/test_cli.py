@@ -105,7 +105,7 @@ def test_an_interrupt_is_marked_and_told_how_to_go_on(jobs: str, sent: signal.Si
 
 @pytest.mark.parametrize("after", [0.1, 0.2, 0.3, 0.6, 1.5])
 def test_an_early_interrupt_leaves_no_traceback_and_no_process(after: float, command: Command) -> None:
-    process = command.start("train", "-c", command.write("long.yaml", LONG), "--jobs", "2", own_group=True)
+    process = command.start("train", "-c", command.write("long.yaml", LONG), "--jobs", "2")
     time.sleep(after)
     workers = _children(process.pid)
     os.killpg(process.pid, signal.SIGINT)  # a terminal tells every process of the command

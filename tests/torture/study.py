@@ -96,16 +96,8 @@ def ask(command: Command, *arguments: str) -> subprocess.CompletedProcess[str]:
 def start(command: Command, *arguments: str, prefix: Sequence[str] = (), **torture: Any) -> subprocess.Popen[str]:
     """The command in a process group of its own, with what it is to be tortured by; `talk` has its stderr."""
     with (command.folder / "talk.txt").open("a") as file:
-        return subprocess.Popen(
-            [*prefix, DROPEXP, *arguments],
-            cwd=command.folder,
-            env=command.environment | {"TORTURE": json.dumps(torture)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=file,
-            process_group=0,
-            text=True,
-        )
+        environment = command.environment | {"TORTURE": json.dumps(torture)}
+        return command.launch(*prefix, DROPEXP, *arguments, env=environment, stdout=subprocess.DEVNULL, stderr=file)
 
 
 def talk(command: Command) -> str:
