@@ -8,8 +8,9 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from command import DROPEXP, TIMEOUT, Command
 
@@ -35,21 +36,56 @@ FILES = {".lock", "checkpoint.pt", "config.yaml", "epochs.csv", "run.json"}
 
 
 @dataclass(frozen=True)
-class Study:
-    """What an undisturbed training gives: its folder, and the seconds that it takes here."""
+class Figures:
+    """What `runs` says of each run, and `compare` of each arm, which is one run here; time and place apart."""
 
-    runs: Path
+    by_run: dict[str, dict[str, Any]]
+    by_arm: dict[str, dict[str, Any]]
+
+    @classmethod
+    def asked_for(cls, command: Command) -> Self:
+        listed = json.loads(ask(command, "runs", "--format", "json").stdout or "[]")
+        compared = json.loads(ask(command, "compare", "--format", "json").stdout or '{"arms": []}')
+        by_run = {
+            Path(run["path"]).name: {key: value for key, value in run.items() if key not in ("path", "seconds")}
+            for run in listed
+        }
+        by_arm = {
+            arm["arm"]: {key: value for key, value in arm.items() if "seconds" not in key and value is not None}
+            for arm in compared["arms"]
+            if arm["n"]
+        }
+        return cls(by_run, by_arm)
+
+
+@dataclass(frozen=True)
+class Study:
+    """What an undisturbed training gives, and the seconds that it takes here."""
+
+    command: Command
     seconds: float
 
     @classmethod
-    def trained(cls, command: Command) -> Study:
+    def trained(cls, command: Command) -> Self:
         command("train", "-c", command.write(CONFIG, TEXT), "--jobs", "2")  # which decodes the data
         began = time.monotonic()
         command("train", "-c", CONFIG, "--jobs", "2", "--runs-dir", "again")
-        seconds = time.monotonic() - began
-        study = cls(command.folder / "runs", seconds)
-        assert tables(study.runs) == tables(command.folder / "again")
+        study = cls(command, time.monotonic() - began)
+        study.check(command.folder / "again")
         return study
+
+    @property
+    def runs(self) -> Path:
+        return self.command.folder / "runs"
+
+    @cached_property
+    def epochs(self) -> int:
+        """Those of all runs; a table has a header and ends with a line end."""
+        return sum(len(table) - 2 for table in tables(self.runs).values())
+
+    @cached_property
+    def figures(self) -> Figures:
+        return Figures.asked_for(self.command)
 
     def check(self, runs: Path, *, damaged: bool = False) -> None:
         """Every run is there once, done, with the table of an undisturbed one, and nothing lies beside it.
