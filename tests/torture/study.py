@@ -88,7 +88,7 @@ class Study:
         return Figures.asked_for(self.command)
 
     def check(self, runs: Path, *, damaged: bool = False) -> None:
-        """Every run is there once, done, with the table of an undisturbed one, and nothing lies beside it.
+        """Every run is there once, done, with the table and the config of an undisturbed one, beside it study.json.
 
         Where files were `damaged`, they may lie there too, and a finished run's checkpoint may be gone.
         """
@@ -104,7 +104,10 @@ class Study:
             assert names == FILES, f"{folder} holds {sorted(names)}"
             assert json.loads((folder / "run.json").read_text())["status"] == "done"
         beside = {path.name for path in (runs / "torture").iterdir() if not path.is_dir()}
-        assert "study.json" in beside and not [name for name in beside if name.endswith(".tmp")]
+        assert not [name for name in beside if name.endswith(".tmp")]
+        for file in ("study.json", *(f"{run}/config.yaml" for run in expected)):
+            whole = (self.runs / "torture" / file).read_bytes()
+            assert (runs / "torture" / file).read_bytes() == whole, f"{file} is not as undisturbed"
 
 
 def tables(runs: Path) -> dict[str, list[list[bytes]]]:
@@ -143,6 +146,17 @@ def talk(command: Command) -> str:
     file.unlink()
     assert "Traceback" not in said, said
     return said
+
+
+def epochs_told(said: str) -> int:
+    """How many epochs commands say that they have trained."""
+    return said.count("  epoch ")
+
+
+def are_running(command: Command) -> list[Path]:
+    """The runs whose run.json says so."""
+    infos = command.folder.glob("runs/*/*/run.json")
+    return [path.parent for path in infos if json.loads(path.read_bytes())["status"] == "running"]
 
 
 def wait_until_gone(process: subprocess.Popen[str]) -> None:
