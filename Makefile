@@ -53,12 +53,11 @@ test-fuzz: ## try inputs that nobody meant, a bounded number of them
 test-fuzz: .venv/installed-dev
 	$(BIN)/python -m pytest tests/fuzz
 
-torture:  ## kill commands, damage files, fill disks, try many inputs, on Linux; QUICK=1 a part of it
-torture: .venv/installed-dev
+torture:  ## kill commands, damage files, fill disks, try many inputs, on Linux; QUICK=1 a part of it, always the same
+torture: .venv/installed-dev $(if $(QUICK),,.venv/installed-fuzz)
 	$(BIN)/python -m pytest tests/torture $(if $(QUICK),--quick --seed 618875)
 	$(BIN)/python -m pytest tests/fuzz $(if $(QUICK),,--hypothesis-profile=torture)
 ifeq ($(QUICK),)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[fuzz]'
 	$(BIN)/python tests/fuzz/atheris_targets.py all 30
 endif
 
@@ -122,6 +121,10 @@ clean:    ## remove the environment and caches; runs and data stay
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.venv/installed-fuzz: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[fuzz]'
 	@touch $@
 
 .venv-peers/installed: pyproject.toml constraints.txt benchmarks/peers/requirements.txt

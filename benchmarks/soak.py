@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,12 +55,16 @@ def soak(folder: Path, runs: int, jobs: int) -> dict[str, Any]:
     began = time.perf_counter()
     with open(folder / "talk.txt", "w+", encoding="utf-8") as talk:
         command = subprocess.Popen([*COMMAND, *arguments], stderr=talk, start_new_session=True)
-        while command.poll() is None:
-            time.sleep(max(0.1, runs / 2000))
-            samples.append(sample(command.pid, runs_dir, shm))
-        end = time.perf_counter() + GRACE
-        while (left := len([*session(command.pid)])) and time.perf_counter() < end:
-            time.sleep(0.1)
+        try:
+            while command.poll() is None:
+                time.sleep(max(0.1, runs / 2000))
+                samples.append(sample(command.pid, runs_dir, shm))
+            end = time.perf_counter() + GRACE
+            while (left := len([*session(command.pid)])) and time.perf_counter() < end:
+                time.sleep(0.1)
+        finally:
+            with suppress(ProcessLookupError):  # nothing is left
+                os.killpg(command.pid, signal.SIGKILL)
         talk.seek(0)
         said = talk.read().splitlines()
     return {

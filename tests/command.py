@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 DROPEXP = Path(sys.executable).with_name("dropexp")
 TIMEOUT = 180
@@ -17,6 +21,7 @@ TIMEOUT = 180
 class Command:
     folder: Path
     environment: dict[str, str]
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def __call__(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run to its end; the exit code must be the one that is expected, and no traceback may be seen."""
@@ -38,17 +43,23 @@ class Command:
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
-    def start(self, *arguments: str, own_group: bool = False) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [DROPEXP, *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            start_new_session=own_group,
-            text=True,
-        )
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return self.launch(DROPEXP, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def launch(self, *words: str | Path, **options: Any) -> subprocess.Popen[str]:
+        """Start a program where the command would be, by default in a process group of its own."""
+        usual: dict[str, Any] = {"env": self.environment, "stdin": subprocess.DEVNULL, "process_group": 0}
+        self.started.append(subprocess.Popen(words, cwd=self.folder, text=True, **usual | options))
+        return self.started[-1]
+
+    def end(self) -> None:
+        """Kill what was started and still lives, and the rest of its process group."""
+        for process in self.started:
+            with process:
+                if hasattr(os, "killpg"):
+                    with suppress(ProcessLookupError, PermissionError):  # the latter for a dead group, on macOS
+                        os.killpg(process.pid, signal.SIGKILL)
+                process.kill()
 
     def write(self, name: str, text: str) -> str:
         (self.folder / name).write_text(text, encoding="utf-8")
@@ -66,10 +77,11 @@ class Command:
     def wait_for_rows(self, count: int, process: subprocess.Popen[str]) -> None:
         """Wait until the tables hold so many epochs."""
         deadline = time.monotonic() + TIMEOUT
-        while sum(len(table) - 1 for table in self.tables_so_far()) < count:
+        while self.rows_so_far() < count:
             assert process.poll() is None, process.communicate()[1]
             assert time.monotonic() < deadline, "no epochs came"
             time.sleep(0.02)
 
-    def tables_so_far(self) -> list[list[str]]:
-        return [path.read_text().splitlines() for path in self.folder.glob("runs/*/*/epochs.csv")]
+    def rows_so_far(self) -> int:
+        tables = [path.read_text().splitlines() for path in self.folder.glob("runs/*/*/epochs.csv")]
+        return sum(len(table) - 1 for table in tables)

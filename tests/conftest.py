@@ -28,12 +28,19 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.fixture(scope="session")
+def environment(real_root: Path, shared_cache: Path) -> dict[str, str]:
+    """Variables that name the real data and the cache, and nothing else of this machine's settings."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("DROPEXP_", "XDG_", "CI"))}
+    return kept | {"DROPEXP_DATA": str(real_root.resolve()), "XDG_CACHE_HOME": str(shared_cache)}
+
+
 @pytest.fixture
-def command(tmp_path: Path, real_root: Path, shared_cache: Path) -> Command:
-    """The installed command, in an empty folder, with the real data and nothing else of this machine's settings."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("DROPEXP_", "XDG_", "CI"))}
-    environment |= {"DROPEXP_DATA": str(real_root.resolve()), "XDG_CACHE_HOME": str(shared_cache)}
-    return Command(tmp_path, environment)
+def command(tmp_path: Path, environment: dict[str, str]) -> Iterator[Command]:
+    """The installed command, in an empty folder."""
+    command = Command(tmp_path, environment.copy())
+    yield command
+    command.end()
 
 
 @pytest.fixture(scope="session")

@@ -118,7 +118,7 @@ def test_an_interrupt_while_it_still_imports_says_how_to_go_on(module: str, comm
 
 
 def test_an_interrupt_while_workers_start_leaves_no_process(command: Command) -> None:
-    process = command.start("train", "-c", command.write("long.yaml", LONG), "--jobs", "2", own_group=True)
+    process = command.start("train", "-c", command.write("long.yaml", LONG), "--jobs", "2")
     while not (workers := _children(process.pid)):
         assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)  # a terminal tells every process of the command

@@ -67,6 +67,10 @@ class Nodes:
     def cache(self, number: int) -> Path:
         return self.folder / f"cache-{number}"
 
+    def decoded(self, number: int) -> list[Path]:
+        """The data that the node has made ready for training."""
+        return list(self.cache(number).glob("dropexp/decoded-*[0-9a-f]"))
+
     def end(self) -> None:
         with self.process as process:
             assert process.stdin is not None
@@ -98,9 +102,9 @@ def remote(command: Command, nodes: Nodes) -> Command:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, real_root: Path) -> dict[str, list[list[str]]]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> dict[str, list[list[str]]]:
     """What LONG gives without Ray."""
-    here = Command(tmp_path_factory.mktemp("here"), os.environ | {"DROPEXP_DATA": str(real_root.resolve())})
+    here = Command(tmp_path_factory.mktemp("here"), environment)
     here("train", "-c", here.write("long.yaml", LONG), "--jobs", "2", "-q")
     return here.tables()
 
@@ -123,7 +127,7 @@ def test_two_nodes_write_the_tables_that_one_process_writes(remote: Command, nod
     assert all(line.startswith(("[", "8 runs:", "next:")) for line in done.stderr.splitlines())  # Ray says nothing
     assert len(remote.tables()) == 8 and remote.tables() == here.tables()
     for number in (0, 1):  # each trained, with the data that it was sent
-        assert len(list(nodes.cache(number).glob("dropexp/decoded-*[0-9a-f]"))) == 1
+        assert len(nodes.decoded(number)) == 1
     for folder in remote.folder.glob("runs/small/*"):
         assert {path.name for path in folder.iterdir()} == {*node.FILES, ".lock"}
         assert RunFolder(folder).read_info()["provenance"]["threads"] == 1
@@ -136,8 +140,8 @@ def test_a_node_that_dies_takes_nothing_with_it(
 ) -> None:
     doomed = nodes.start()
     process = remote.start("train", "-c", remote.write("long.yaml", LONG), "--ray", nodes.address)
-    while len(remote.tables_so_far()) < 3:  # all three nodes are at work
-        remote.wait_for_rows(sum(len(table) for table in remote.tables_so_far()), process)
+    while not nodes.decoded(doomed):  # which it does when it has been given a run
+        remote.wait_for_rows(remote.rows_so_far() + 1, process)
     nodes.kill(doomed)
     _, told = process.communicate(timeout=180)
     assert process.returncode == 0, told
@@ -178,7 +182,7 @@ def test_the_same_command_goes_on_where_its_driver_was_stopped(
     words = ("train", "-c", remote.write("long.yaml", LONG), "--ray", nodes.address)
     process = remote.start(*words)
     while not list(remote.folder.glob("runs/long/*/run.json")):  # which is written last
-        remote.wait_for_rows(sum(len(table) for table in remote.tables_so_far()), process)
+        remote.wait_for_rows(remote.rows_so_far() + 1, process)
     process.send_signal(signal.Signals[how])
     _, told = process.communicate(timeout=180)
     assert process.returncode == (130 if how == "SIGINT" else -signal.SIGKILL)

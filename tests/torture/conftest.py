@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import random
-from pathlib import Path
 
 import pytest
 from command import Command
@@ -60,8 +59,6 @@ def command(command: Command) -> Command:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, real_root: Path, shared_cache: Path) -> Study:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Study:
     """The study, trained without any disturbance."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("DROPEXP_", "XDG_", "CI"))}
-    environment |= {"DROPEXP_DATA": str(real_root.resolve()), "XDG_CACHE_HOME": str(shared_cache)}
     return Study.trained(Command(tmp_path_factory.mktemp("undisturbed"), environment))

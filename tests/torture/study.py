@@ -8,8 +8,9 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from command import DROPEXP, TIMEOUT, Command
 
@@ -35,24 +36,59 @@ FILES = {".lock", "checkpoint.pt", "config.yaml", "epochs.csv", "run.json"}
 
 
 @dataclass(frozen=True)
-class Study:
-    """What an undisturbed training gives: its folder, and the seconds that it takes here."""
+class Figures:
+    """What `runs` says of each run, and `compare` of each arm, which is one run here; time and place apart."""
 
-    runs: Path
+    by_run: dict[str, dict[str, Any]]
+    by_arm: dict[str, dict[str, Any]]
+
+    @classmethod
+    def asked_for(cls, command: Command) -> Self:
+        listed = json.loads(ask(command, "runs", "--format", "json").stdout or "[]")
+        compared = json.loads(ask(command, "compare", "--format", "json").stdout or '{"arms": []}')
+        by_run = {
+            Path(run["path"]).name: {key: value for key, value in run.items() if key not in ("path", "seconds")}
+            for run in listed
+        }
+        by_arm = {
+            arm["arm"]: {key: value for key, value in arm.items() if "seconds" not in key and value is not None}
+            for arm in compared["arms"]
+            if arm["n"]
+        }
+        return cls(by_run, by_arm)
+
+
+@dataclass(frozen=True)
+class Study:
+    """What an undisturbed training gives, and the seconds that it takes here."""
+
+    command: Command
     seconds: float
 
     @classmethod
-    def trained(cls, command: Command) -> Study:
+    def trained(cls, command: Command) -> Self:
         command("train", "-c", command.write(CONFIG, TEXT), "--jobs", "2")  # which decodes the data
         began = time.monotonic()
         command("train", "-c", CONFIG, "--jobs", "2", "--runs-dir", "again")
-        seconds = time.monotonic() - began
-        study = cls(command.folder / "runs", seconds)
-        assert tables(study.runs) == tables(command.folder / "again")
+        study = cls(command, time.monotonic() - began)
+        study.check(command.folder / "again")
         return study
 
+    @property
+    def runs(self) -> Path:
+        return self.command.folder / "runs"
+
+    @cached_property
+    def epochs(self) -> int:
+        """Those of all runs; a table has a header and ends with a line end."""
+        return sum(len(table) - 2 for table in tables(self.runs).values())
+
+    @cached_property
+    def figures(self) -> Figures:
+        return Figures.asked_for(self.command)
+
     def check(self, runs: Path, *, damaged: bool = False) -> None:
-        """Every run is there once, done, with the table of an undisturbed one, and nothing lies beside it.
+        """Every run is there once, done, with the table and the config of an undisturbed one, beside it study.json.
 
         Where files were `damaged`, they may lie there too, and a finished run's checkpoint may be gone.
         """
@@ -70,7 +106,10 @@ class Study:
             assert names == FILES, f"{folder} holds {sorted(names)}"
             assert json.loads((folder / "run.json").read_text())["status"] == "done"
         beside = {path.name for path in (runs / "torture").iterdir() if not path.is_dir()}
-        assert "study.json" in beside and not [name for name in beside if name.endswith(".tmp")]
+        assert not [name for name in beside if name.endswith(".tmp")]
+        for file in ("study.json", *(f"{run}/config.yaml" for run in expected)):
+            whole = (self.runs / "torture" / file).read_bytes()
+            assert (runs / "torture" / file).read_bytes() == whole, f"{file} is not as undisturbed"
 
 
 def tables(runs: Path) -> dict[str, list[list[bytes]]]:
@@ -98,16 +137,8 @@ def ask(command: Command, *arguments: str) -> subprocess.CompletedProcess[str]:
 def start(command: Command, *arguments: str, prefix: Sequence[str] = (), **torture: Any) -> subprocess.Popen[str]:
     """The command in a process group of its own, with what it is to be tortured by; `talk` has its stderr."""
     with (command.folder / "talk.txt").open("a") as file:
-        return subprocess.Popen(
-            [*prefix, DROPEXP, *arguments],
-            cwd=command.folder,
-            env=command.environment | {"TORTURE": json.dumps(torture)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=file,
-            process_group=0,
-            text=True,
-        )
+        environment = command.environment | {"TORTURE": json.dumps(torture)}
+        return command.launch(*prefix, DROPEXP, *arguments, env=environment, stdout=subprocess.DEVNULL, stderr=file)
 
 
 def talk(command: Command) -> str:
@@ -117,6 +148,17 @@ def talk(command: Command) -> str:
     file.unlink()
     assert "Traceback" not in said, said
     return said
+
+
+def epochs_told(said: str) -> int:
+    """How many epochs commands say that they have trained."""
+    return said.count("  epoch ")
+
+
+def are_running(command: Command) -> list[Path]:
+    """The runs whose run.json says so."""
+    infos = command.folder.glob("runs/*/*/run.json")
+    return [path.parent for path in infos if json.loads(path.read_bytes())["status"] == "running"]
 
 
 def wait_until_gone(process: subprocess.Popen[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -16,9 +17,12 @@ from random import Random
 import pytest
 from command import Command
 
+from dropexp import checkpoint
+from dropexp.runs import RunFolder
 from torture.counts import COUNTS
-from torture.study import CONFIG, TEXT, Study, ask, start, table, talk, wait_until_gone
+from torture.study import CONFIG, TEXT, Study, ask, epochs_told, start, table, talk, wait_until_gone
 
+PAGE = os.sysconf("SC_PAGE_SIZE")  # bytes; a disk in memory has whole ones
 ROOT = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
 DIE = {"event": "os.rename", "file": "checkpoint.pt", "nth": 9, "tear": None, "who": "self", "told": None}
 # Root is bound by no permission, unless its capabilities are gone.
@@ -52,8 +56,10 @@ def test_a_full_disk_is_named_and_with_more_room_the_same_command_goes_on(
     part: int, command: Command, undisturbed: Study, draw: Random
 ) -> None:
     command.write(CONFIG, TEXT)
-    kilobytes = draw.randrange(50 + 180 * part, 230 + 180 * part)  # of the 900 that it takes
-    with _disk(command.folder / "disk", f"{kilobytes}k") as disk:
+    sizes = [path.stat().st_size for path in undisturbed.runs.rglob("*") if path.is_file()]
+    pages = sum(-(-size // PAGE) for size in sizes)  # that the study takes
+    room = draw.randrange(1 + pages * part // 4, pages * (part + 1) // 4) * PAGE
+    with _disk(command.folder / "disk", str(room)) as disk:
         COUNTS.faults += 1
         said = ask(command, "train", "-c", CONFIG, "--jobs", "1", "--runs-dir", "disk/runs")
         assert said.returncode == 1 and "No space left on device" in said.stderr
@@ -146,14 +152,18 @@ def test_where_there_are_no_locks_at_all_no_run_has_two_processes(command: Comma
     command.write(CONFIG, TEXT)
     process = start(command, "train", "-c", CONFIG, "--jobs", "1", flock=errno.ENOSYS, die=DIE)
     wait_until_gone(process)
-    assert process.returncode == -signal.SIGKILL, talk(command)
+    said = talk(command)
+    assert process.returncode == -signal.SIGKILL, said
     COUNTS.kills += 1
     COUNTS.faults += 1
+    saved = [checkpoint.read(RunFolder(folder)) for folder in command.folder.glob("runs/torture/*/")]
+    kept = sum(one["epoch"] for one in saved if one)
     both = [start(command, "train", "-c", CONFIG, "--jobs", "2", flock=errno.ENOSYS) for _ in range(2)]
     for process in both:
         wait_until_gone(process)
     said = talk(command)
     assert all(process.returncode in (0, 1) for process in both), said  # 1: what the other had was not waited for
+    assert epochs_told(said) == undisturbed.epochs - kept
     undisturbed.check(command.folder / "runs")
 
 
@@ -169,4 +179,7 @@ def test_a_clock_that_runs_backwards_changes_nothing(command: Command, undisturb
     process = start(command, "train", "-c", CONFIG, "--jobs", "2", clock=3600.0)
     wait_until_gone(process)
     assert process.returncode == 0, talk(command)
+    for path in command.folder.glob("runs/*/*/run.json"):
+        known = json.loads(path.read_bytes())["provenance"]
+        assert known["ended"] < known["began"]
     undisturbed.check(command.folder / "runs")

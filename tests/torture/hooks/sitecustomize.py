@@ -19,7 +19,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
@@ -74,6 +74,7 @@ def _die(event: str, file: str, nth: int, tear: float | None, who: str, told: st
             os.killpg(0, signal.SIGKILL)
         elif who == "parent" and "--multiprocessing-fork" in sys.orig_argv:
             os.kill(os.getppid(), signal.SIGKILL)
+            signal.pause()  # until its own watch on the parent ends it: what is torn here is never renamed
         else:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -98,6 +99,7 @@ def _fail_locks(errno: int) -> None:
 
 
 def _turn_the_clock_back(seconds: float) -> None:
+    import datetime
     import time
 
     now, looks = time.time, 0
@@ -107,8 +109,14 @@ def _turn_the_clock_back(seconds: float) -> None:
         looks += 1
         return now() - seconds * looks
 
+    class Earlier(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> Self:
+            return cls.fromtimestamp(earlier(), tz)
+
     time.time = earlier
     time.time_ns = lambda: int(earlier() * 1e9)
+    datetime.datetime = Earlier  # type: ignore[misc]
 
 
 def _take_memory(megabytes: int) -> None:
