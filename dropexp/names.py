@@ -1,4 +1,7 @@
-"""What may name a study or an arm: a folder on every system, and no word that a command takes for an option."""
+"""What may name a study or an arm: a folder on every system, and no word that a command takes for an option.
+
+And how text is shown that anyone may have written, the name of a folder say.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,12 @@ RULE = f"letters, digits, '_' and, inside, ' +=,.-', at most {MOST_BYTES} bytes,
 
 _DEVICE = r"(?i:con|prn|aux|nul|(?:com|lpt)[\d¹²³]) *(?:\.|\Z)"  # with any ending, as Windows takes them
 _NAME = re.compile(rf"(?!{_DEVICE})\w[\w +=,.-]*(?<![ .])\Z")
+_UNSHOWN = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # what a terminal obeys, half a character
+
+
+def shown(text: str) -> str:
+    """The text without anything that a terminal would obey."""
+    return _UNSHOWN.sub("\ufffd", text)
 
 
 def is_name(value: object) -> bool:
