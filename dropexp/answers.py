@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
+from dropexp.names import shown
+
 FAILED, USAGE, NO_DATA, NO_RUNS, INTERRUPTED = 1, 2, 3, 5, 130
 
 
@@ -18,7 +20,7 @@ def say(text: str, quiet: bool = False) -> None:
     """Talk goes to stderr, as long as somebody is there to hear it."""
     if not quiet and sys.stderr:  # which is None where it was closed, and print() would take stdout for it
         try:
-            print(text, file=sys.stderr)
+            print(shown(text), file=sys.stderr)
         except OSError:  # its terminal was closed
             _forget_unread()
 

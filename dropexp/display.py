@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from rich import box
 from rich.cells import cell_len
@@ -11,6 +12,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from dropexp.comparison import Comparison
+from dropexp.names import shown
 from dropexp.tables import Table, of
 
 FOLD_WIDTH = 12  # a name is not folded into less
@@ -26,7 +28,7 @@ def show(comparison: Comparison, console: Console) -> None:
     if comparison.findings and comparison.notes:
         console.print()
     for note in comparison.notes:
-        console.print(Text(f"note: {note}"), soft_wrap=soft)
+        console.print(Text(shown(f"note: {note}")), soft_wrap=soft)
 
 
 def show_tables(tables: Iterable[Table], console: Console) -> None:
@@ -37,6 +39,7 @@ def show_tables(tables: Iterable[Table], console: Console) -> None:
 
 def _print(table: Table, console: Console) -> None:
     """A pipe gets the natural width, and so does a long listing; a terminal that is narrower folds words."""
+    table = replace(table, title=shown(table.title), rows=[[*map(shown, row)] for row in table.rows])
     widths = [max(map(cell_len, _lines(table, i))) for i in range(len(table.headers))]
     soft = not console.is_terminal
     if table.title:

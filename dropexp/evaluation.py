@@ -126,7 +126,8 @@ def evaluate(trained: Trained, data: Data, rotations: Iterable[float], K: int, i
     """
     rows, config, network, y = len(data.y_test), trained.config, trained.network, data.y_test
     degrees = list(dict.fromkeys([0.0, *rotations]))
-    wrong = [Problem("--images", f"{i} is no test image; there are 0 to {rows - 1}") for i in images if i >= rows]
+    absent = [i for i in images if i >= rows]
+    wrong = [Problem("--images", f"{i} is no test image; there are 0 to {rows - 1}") for i in absent[:1]]
     wrong += [Problem("--rotate", f"{d} is no angle in degrees") for d in degrees if not math.isfinite(d)]
     if wrong:
         raise ConfigError(wrong)

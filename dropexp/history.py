@@ -13,12 +13,11 @@ from typing import Any
 
 from dropexp.listing import folders
 from dropexp.metrics import FASHION_MNIST, metrics_of
-from dropexp.names import is_name
+from dropexp.names import is_name, shown
 from dropexp.runs import EPOCHS, FINISHED, RUN, Row, RunError, RunFolder, default_runs_dir
 from dropexp.variants import VARIANTS
 
 LARGEST = 2.0**128  # of figures: they are measured in float32
-_UNSHOWN = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # what a terminal obeys, half a character
 NO_RUN = ("broken", "twice")  # a folder that cannot be read, and a second one of the same run
 
 
@@ -97,7 +96,7 @@ def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) 
         raise NoRuns(f"no runs under {place}; dropexp train -c FILE makes some, --runs-dir names another place")
     once: dict[tuple[str, str], Run] = {}
     twice: list[Run] = []
-    for run in map(_read_run, found):
+    for run in map(_read_or_broken, found):
         key = run.identity
         if key in once:
             kept, spare = sorted((once[key], run), key=_rank)
@@ -114,9 +113,17 @@ def _rank(run: Run) -> int:
     return FINISHED.index(run.status) if run.status in FINISHED else len(FINISHED)
 
 
-def _read_run(folder: RunFolder) -> Run:
+def _read_or_broken(folder: RunFolder) -> Run:
     try:
-        info = folder.read_info()
+        return read_run(folder)
+    except RunError as error:
+        return Run(folder, folder.path.parent.name, "broken", str(error))
+
+
+def read_run(folder: RunFolder) -> Run:
+    """What run.json says. Raises `RunError` if it is missing or no training writes it so, `Damaged`, or `NewerRun`."""
+    info = folder.read_info()
+    try:
         if wrong := _wrong(info):
             raise ValueError(f"{' and '.join(wrong)} cannot be as a training writes it")
         status, last, config = info["status"], info.get("last") or {}, info["config"]
@@ -130,7 +137,7 @@ def _read_run(folder: RunFolder) -> Run:
             folder,
             study=info["name"],
             status=status,
-            why=info["why"] and _UNSHOWN.sub("\ufffd", info["why"]),
+            why=info["why"] and shown(info["why"]),
             seed=config["seed"],
             variant=config["variant"],
             arm=info["arm"],
@@ -141,11 +148,8 @@ def _read_run(folder: RunFolder) -> Run:
             figures=figures,
             table=(info.get("files") or {}).get(EPOCHS),
         )
-    except RunError as error:
-        why = str(error)
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        why = f"{folder.path / RUN} is damaged ({error!r}); remove the folder and train again"
-    return Run(folder, folder.path.parent.name, "broken", why)
+        raise RunError(f"{folder.path / RUN} is damaged ({error!r}); remove the folder and train again") from None
 
 
 def _wrong(info: dict[str, Any]) -> list[str]:
@@ -182,7 +186,7 @@ def _is_plain(value: Any, kind: Any = object) -> bool:
         return all(_is_plain(item) for pair in value.items() for item in pair)
     if isinstance(value, list):
         return all(map(_is_plain, value))
-    return not _UNSHOWN.search(value) if isinstance(value, str) else value is None or abs(value) < 2**1023
+    return shown(value) == value if isinstance(value, str) else value is None or abs(value) < 2**1023
 
 
 def keep(runs: list[Run], wanted: Mapping[str, Any]) -> list[Run]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dropexp.names import shown
+from dropexp.names import quoted
 from dropexp.runs import CHECKPOINT, EPOCHS, RUN, RunError, RunFolder
 
 
@@ -66,7 +66,7 @@ def _below(place: Path) -> list[RunFolder]:
 
 def _under(place: Path, path: Path) -> RunFolder:
     below = path.relative_to(place).parts
-    return RunFolder(path) if all(map(str.isprintable, below)) else Unshown(place.joinpath(*map(shown, below)))
+    return RunFolder(path) if all(map(str.isprintable, below)) else Unshown(place.joinpath(*map(quoted, below)))
 
 
 def _is_run(path: Path) -> bool:

@@ -19,7 +19,7 @@ from typing import Any
 from dropexp import runs
 from dropexp.history import NO_RUN, NoRuns, Run, keep, read_runs
 from dropexp.lock import LOCK, Busy
-from dropexp.names import shown
+from dropexp.names import quoted
 from dropexp.runs import DAMAGED, FILES, FINISHED, RUN, Damaged, NewerRun, RunError, RunFolder
 from dropexp.studyfile import STUDY
 from dropexp.wholefile import half_written, sha256
@@ -109,7 +109,7 @@ def _of(run: Run, kept: Run | None) -> Removal | None:
         why = run.why or f"{run.epoch or 0} of {run.config.get('epochs')} epochs, from which training would go on"
     else:
         return None
-    others = [shown(entry.name) for entry in _listed(path) if entry not in files]
+    others = [quoted(entry.name) for entry in _listed(path) if entry not in files]
     return _removal(run.status, path, files, f"{why}; it keeps {', '.join(others)}" if others else why)
 
 

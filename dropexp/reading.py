@@ -109,6 +109,8 @@ def compare(
         say(f"chart: {plot}")
     if output is Format.csv:
         print(result.to_csv(), end="")
+        for note in result.notes:  # which the table has no place for
+            say(f"note: {note}")
     elif output is Format.json:
         print(result.to_json())
     else:

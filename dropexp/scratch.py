@@ -206,4 +206,4 @@ class MLP:
     def load(self, state: dict[str, Tensor]) -> None:
         """Take over a saved `state()`."""
         for name, tensor in self.state().items():
-            tensor.copy_(state[name])
+            tensor.copy_(state[name].view_as(tensor))  # copy_ alone broadcasts

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from dropexp import checkpoint, variants
 from dropexp.config import Config
+from dropexp.history import read_run
 from dropexp.listing import folders
 from dropexp.metrics import FASHION_MNIST
 from dropexp.runs import Damaged, RunError, RunFolder, default_runs_dir
@@ -54,32 +56,31 @@ def load(folder: RunFolder) -> Trained:
 
     Raises RunError if there is none to load, ConfigError if it is no network for images or of an unknown variant.
     """
-    info = folder.read_info()
-    status, why = folder.status(), info.get("why")
-    config = _config(folder, info.get("config"))
+    run, status = read_run(folder), folder.status()
+    config = _config(folder, run.config)
     if config.task != FASHION_MNIST:
         raise ConfigError([Problem(str(folder.path), f"a run of {config.task} has no images; name another run")])
-    ended = f"{folder.path} is {status}" + (f" ({why})" if why else "")
+    ended = f"{folder.path} is {status}" + (f" ({run.why})" if run.why else "")
+    try:
+        saved = checkpoint.read(folder)
+    except Damaged as damage:
+        raise RunError(f"{damage.path} is damaged ({damage.what}); {AGAIN}") from None
+    if saved is None:
+        lost = f"its checkpoint was dropped; {AGAIN}" if status == "done" else "it has no checkpoint; train it first"
+        raise RunError(f"{ended}, but {lost}")
+    if folder.checkpoint.stat().st_size < 4 * variants.num_params(config):  # float32; else no memory may be enough
+        raise RunError(f"{folder.checkpoint} is damaged (it is smaller than the network of {folder.path}); {AGAIN}")
     try:
         network = variants.build(config, stream(config.seed, "init"), stream(config.seed, "noise"))
     except RuntimeError as error:
         raise RunError(f"{folder.path} cannot be computed here: {error}") from None
     try:
-        saved = checkpoint.read(folder)
-        if saved is not None:
-            network.load(saved["network"])
-    except Damaged as damage:
-        raise RunError(f"{damage.path} is damaged ({damage.what}); {AGAIN}") from None
-    except RunError:
-        raise
+        network.load(saved["network"])
     except Exception as error:  # of one without a seal, damaged in whatever way
         raise RunError(f"{folder.checkpoint} is damaged ({error}); {AGAIN}") from None
-    if saved is None:
-        lost = f"its checkpoint was dropped; {AGAIN}" if status == "done" else "it has no checkpoint; train it first"
-        raise RunError(f"{ended}, but {lost}")
     epoch = int(saved["epoch"])
     remarks = [] if status == "done" else [f"{ended}: this is its checkpoint after epoch {epoch} of {config.epochs}"]
-    if VARIANTS[config.variant].plugin != info["settings"].get("plugin", ""):
+    if VARIANTS[config.variant].plugin != run.settings.get("plugin", ""):
         remarks.append(f"{config.variant} is not what {folder.path} was trained with: its plugin has changed since")
     if config.drop_schedule != "constant":
         remarks.append(
@@ -88,12 +89,11 @@ def load(folder: RunFolder) -> Trained:
     return Trained(folder, config, network, epoch, remarks)
 
 
-def _config(folder: RunFolder, content: object) -> Config:
+def _config(folder: RunFolder, content: dict[str, Any]) -> Config:
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        variant = content.get("variant") if isinstance(content, dict) else None
-        if isinstance(variant, str) and variant not in VARIANTS:
+        if (variant := content["variant"]) not in VARIANTS:
             what = f"variant {variant!r} is none of this program's; name the file that adds it by --plugin"
             raise ConfigError([Problem(str(folder.path), what)]) from None
         wrong = ", ".join(".".join(map(str, one["loc"])) or one["msg"] for one in error.errors())

@@ -5,6 +5,7 @@ Imports torch only when a network is built, since the config's checks read the t
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -178,6 +179,11 @@ def drop_probs(config: Config) -> list[float]:
 
 def _sizes(config: Config) -> list[int]:
     return [NUM_INPUTS, *config.hidden, NUM_OUTPUTS]
+
+
+def num_params(config: Config) -> int:
+    """The weights and biases of the network that the config asks for, counted."""
+    return sum((n + 1) * m for n, m in itertools.pairwise(_sizes(config)))
 
 
 def _layers(config: Config, init: torch.Generator, device: torch.device) -> list[Layer]:

@@ -15,7 +15,7 @@ import pytest
 import torch
 from command import Command
 
-from dropexp import evaluation, trained
+from dropexp import checkpoint, evaluation, trained, variants
 from dropexp.config import Config
 from dropexp.data import Data
 from dropexp.evaluation import Evaluation, image_numbers, turned
@@ -127,6 +127,53 @@ def test_a_damaged_checkpoint_is_refused(damage: bytes, tmp_path: Path, data: Da
         trained.load(RunFolder(tmp_path))
 
 
+def without_a_seal(folder: RunFolder, **changed: Any) -> None:
+    """Its checkpoint as of an earlier version, with other parameters."""
+    saved = checkpoint.read(folder) or {}
+    torch.save({"epoch": 1, "identity": {}, "network": saved["network"] | changed}, folder.checkpoint)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_evaluated_unless_its_shapes_are_others(
+    tmp_path: Path, data: Data
+) -> None:
+    run_of(tmp_path, data, epochs=1)
+    whole = evaluated(tmp_path, data)
+    without_a_seal(RunFolder(tmp_path))
+    assert evaluated(tmp_path, data) == whole
+    without_a_seal(RunFolder(tmp_path), W1=torch.zeros(1, 32))
+    with pytest.raises(RunError, match=r"checkpoint\.pt is damaged"):
+        trained.load(RunFolder(tmp_path))
+
+
+def rewrite(folder: RunFolder, **changed: Any) -> None:
+    folder.write_info(folder.read_info() | changed)
+
+
+def test_no_network_is_built_that_is_larger_than_its_checkpoint(
+    tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_of(tmp_path, data, epochs=1)
+    folder = RunFolder(tmp_path)
+    rewrite(folder, config=folder.read_info()["config"] | {"hidden": [1_000_000, 1_000_000]})
+    monkeypatch.setattr(variants, "build", lambda *_: pytest.fail("terabytes"))
+    with pytest.raises(RunError, match="smaller than the network"):
+        trained.load(folder)
+
+
+@pytest.mark.parametrize("changed", [{"settings": None}, {"config": []}, {"why": 5}])
+def test_a_run_that_no_training_writes_so_is_refused(changed: dict[str, Any], tmp_path: Path, data: Data) -> None:
+    run_of(tmp_path, data, epochs=1)
+    rewrite(RunFolder(tmp_path), **changed)
+    with pytest.raises(RunError, match=r"run\.json is damaged"):
+        trained.load(RunFolder(tmp_path))
+
+
+def test_a_remark_repeats_nothing_that_a_terminal_would_obey(tmp_path: Path, data: Data) -> None:
+    run_of(tmp_path, data, epochs=1)
+    rewrite(RunFolder(tmp_path), status="failed", why="\x1b[31mred")
+    assert "failed (\ufffd[31mred)" in trained.load(RunFolder(tmp_path)).remarks[0]
+
+
 def test_a_linear_regression_is_refused(tmp_path: Path) -> None:
     config = Config.model_validate({"variant": "scratch", "task": "linear-regression", "epochs": 1})
     planned = PlannedRun("study", None, "cell", config)
@@ -138,9 +185,7 @@ def test_a_linear_regression_is_refused(tmp_path: Path) -> None:
 def test_a_variant_that_no_plugin_adds_is_asked_for(tmp_path: Path, data: Data) -> None:
     run_of(tmp_path, data, epochs=1)
     folder = RunFolder(tmp_path)
-    info = folder.read_info()
-    info["config"]["variant"] = "my-noise"
-    folder.write_info(info)
+    rewrite(folder, config=folder.read_info()["config"] | {"variant": "my-noise"})
     with pytest.raises(ConfigError, match=r"'my-noise' .* --plugin"):
         trained.load(folder)
 
@@ -172,6 +217,9 @@ def test_what_is_no_image_or_no_angle_is_refused(tmp_path: Path, data: Data) -> 
     run_of(tmp_path, data, epochs=1)
     with pytest.raises(ConfigError, match="--images: 100 is no test image; there are 0 to 99"):
         evaluated(tmp_path, data, images=(100,))
+    with pytest.raises(ConfigError) as error:
+        evaluated(tmp_path, data, images=tuple(range(100_000)))
+    assert len(error.value.problems) == 1
     with pytest.raises(ConfigError, match="--rotate: nan is no angle"):
         evaluated(tmp_path, data, math.nan)
 

@@ -31,6 +31,14 @@ def test_every_format_says_the_same_verdict(study: Command) -> None:
     assert [row["verdict"] for row in rows] == ["", "WORSE", "WORSE", "WORSE"]
 
 
+def test_every_format_names_what_is_left_out(study: Command) -> None:
+    harmed = next(study.folder.glob("runs/dropout/variant=none,seed=0-*"))
+    (harmed / "run.json").write_text("{")
+    for form in ("table", "md", "latex", "csv", "json"):
+        done = study("compare", "--format", form)
+        assert "run.json is damaged" in done.stdout + done.stderr
+
+
 def test_a_swept_key_is_charted(study: Command) -> None:
     done = study("compare", "--by", "drop_probs", "--plot", "sweep.svg", "--format", "json")
     assert json.loads(done.stdout)["by"] == "drop_probs"

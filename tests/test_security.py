@@ -20,10 +20,11 @@ FORBIDDEN = (
     *("subprocess.getstatusoutput", "asyncio.create_subprocess_shell"),
     *("tempfile.mktemp", "os.tempnam", "os.chmod", "os.umask", "tarfile.*", "zipfile.*", "shutil.unpack_archive"),
     *("urllib.request.*", "http.client.*", "socket.*", "ssl.*", "ftplib.*", "requests.*"),
+    *("torch.hub.*", "torch.jit.load", "torch.package.*"),
     *("markupsafe.Markup",),
 )
 # What must be said at every call of these.
-REQUIRED = {"torch.load": ("weights_only", True), "torch.hub.load": ("", None)}
+REQUIRED = {"torch.load": ("weights_only", True)}
 NOT_SAID = {"shell": False, "allow_pickle": False}  # options that nothing is to set otherwise
 
 EXCEPTIONS = {
@@ -106,6 +107,11 @@ def test_every_exception_is_still_one() -> None:
         "import yaml\nclass L(yaml.FullLoader): pass",
         "import torch\ntorch.load('x')",
         "import torch\ntorch.load('x', weights_only=False)",
+        "import torch\ntorch.hub.load('x', 'y')",
+        "from torch import hub",
+        "import torch\ntorch.jit.load('x')",
+        "from torch.package import PackageImporter",
+        "import torch.package\ntorch.package.PackageImporter('x')",
         "import numpy as np\nnp.load('x', allow_pickle=True)",
         "import tempfile\ntempfile.mktemp()",
         "import runpy\nrunpy.run_module('x')",

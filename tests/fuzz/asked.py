@@ -169,6 +169,8 @@ def _audit(event: str, arguments: tuple[object, ...]) -> None:
     if event == "open":
         path, _, flags = arguments
         paths = [path] if isinstance(flags, int) and flags & WRITES else []
+    elif event in ("os.remove", "os.rmdir") and arguments[1] != -1:  # in an open folder: shutil.rmtree named it
+        return
     elif event in CHANGES:
         paths = [word for word in arguments if isinstance(word, str | bytes | os.PathLike)]
     else:
