@@ -97,6 +97,16 @@ PAPER = [
         Question(f"Figure 9b: drop {p}, as many units left", "srivastava/figure-9b-rate-at-fixed-units", arm, "drop-0")
         for p, arm in ((0.2, "drop-0.2"), (0.5, "drop-0.5"), (0.7, "drop-0.7"))
     ),
+    *(
+        Question(
+            f"Figure 10: dropout, {size:,} images",
+            "srivastava/figure-10-training-set",
+            f"images-{size},drop_probs=0.5-0.5,input_drop_prob=0.2,variant=scratch",
+            f"images-{size},variant=none",
+            where={"train_size": str(size)},
+        )
+        for size in (100, 500, 1000, 5000, 10000, 50000)
+    ),
     Question("Figure 8: mean hidden activation", "srivastava/figure-8-sparsity", "scratch", "none", "h1_mean"),
     Question("Figure 8: share of zeros", "srivastava/figure-8-sparsity", "scratch", "none", "h1_zero"),
     Question("Table 10: Gaussian noise in place of dropout", "srivastava/table-10-gaussian", "gaussian", "scratch"),
