@@ -80,6 +80,13 @@ def _is_run(path: Path) -> bool:
 def _folders(place: Path) -> list[Path]:
     try:
         with os.scandir(place) as entries:
-            return [place / name for name in sorted(entry.name for entry in entries if entry.is_dir())]
+            return [place / name for name in sorted(entry.name for entry in entries if _is_folder(entry))]
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False

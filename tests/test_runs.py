@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import shutil
 import signal
 import subprocess
@@ -489,6 +490,12 @@ def test_what_holds_no_runs_is_named_with_what_there_is(tree: Path, name: str) -
     with pytest.raises(RunError) as error:
         folders(["one", name], tree)
     assert str(error.value) == f"no runs at {name!r}: neither a name under {tree} (one, two) nor a folder of runs"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a link takes a right there")
+def test_a_link_to_itself_hides_no_runs(tree: Path) -> None:
+    (tree / "one" / "study.json").symlink_to("study.json")
+    assert found(tree) == ONE + TWO
 
 
 def test_where_nothing_is_there_are_no_runs(tmp_path: Path) -> None:
