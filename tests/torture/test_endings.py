@@ -23,7 +23,6 @@ from torture.study import (
     Study,
     are_running,
     epochs_told,
-    members,
     start,
     talk,
     wait_until_gone,
@@ -111,7 +110,7 @@ def _cut_off(command: Command, line: str) -> int:
     """The exit code of the first command in a pipeline, of which nothing is left."""
     path = os.pathsep.join([str(DROPEXP.parent), command.environment["PATH"]])
     shell = command.launch(
-        *("bash", "-c", f"{line}; echo ${{PIPESTATUS[0]}}"),
+        *("bash", "-c", f"{line}; code=${{PIPESTATUS[0]}}; echo; echo $code"),
         env=command.environment | {"PATH": path},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -119,7 +118,7 @@ def _cut_off(command: Command, line: str) -> int:
     out, error = shell.communicate(timeout=TIMEOUT)
     COUNTS.faults += 1
     assert error == ""
-    assert not members(shell.pid)
+    wait_until_gone(shell)
     return int(out.splitlines()[-1])
 
 
