@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from dropexp.names import shown
 
@@ -96,6 +96,8 @@ def _interrupt(signum: int, frame: object) -> None:
 def _end(message: str, code: int) -> NoReturn:
     for line in message.splitlines():
         say(f"dropexp: {line}")
+    if code == INTERRUPTED and sys.stdout:  # whoever neither reads it nor leaves would be waited for
+        _forget(sys.stdout)
     _forget_unread()
     raise SystemExit(code)
 
@@ -113,10 +115,14 @@ def _write_out() -> None:
 
 def _forget_unread() -> None:
     """Send what nobody reads any more to nowhere; Python would try again at its end, complain, and exit with 120."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # one that was closed from the beginning is None
         try:
-            if stream:  # a stream that was closed from the beginning is None
-                stream.flush()
-        except (OSError, KeyboardInterrupt):  # the latter where a reader neither reads nor leaves
-            with suppress(OSError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            stream.flush()
+        except OSError:
+            _forget(stream)
+
+
+def _forget(stream: TextIO) -> None:
+    """Send all that it has not written yet to nowhere."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

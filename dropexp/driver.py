@@ -17,8 +17,9 @@ from dropexp import fetch, node
 from dropexp.cluster import ClusterError, amount
 from dropexp.device import kind
 from dropexp.holding import hold, not_written
-from dropexp.node import FILES, Files, News, Parcel, Shared, names_in
-from dropexp.runs import RunError, RunFolder, read_file
+from dropexp.lock import most_locks
+from dropexp.node import IN_ORDER, Files, News, Parcel, Shared, names_in
+from dropexp.runs import CONFIG, RunError, RunFolder, read_file
 from dropexp.trainer import Event, Plan, Task
 from dropexp.wholefile import write_whole
 from dropexp.workers import mark_held
@@ -68,7 +69,8 @@ class _Driver:
         self.waiting = deque(stacks)
         self.chunks: dict[Any, _Chunk] = {}  # by the stream of their news, the one read last at the end
         self.holds: dict[int, ExitStack] = {}  # the locks of the runs that were sent
-        self.most_held = _open_files() // 2  # the other half is for Ray, and for what is written
+        self.forced = {*range(len(tasks))} if plan.force else set()  # runs to be cleared when they begin
+        self.most_held = most_locks()
         self.epochs: Counter[int] = Counter()  # that have been told
         self.deaths: Counter[int] = Counter()  # since the last epoch
         self.refused: dict[str, str] = {}  # nodes, and why
@@ -156,7 +158,8 @@ class _Driver:
                     return Event(place, status=ended.status, why=ended.why, note=ended.note)
                 self.holds[place] = held.pop_all()
         try:
-            files = {name: read_file(task.folder.path / name) for name in names_in(task.folder)}
+            names = [] if place in self.forced else names_in(task.folder)
+            files = {name: read_file(task.folder.path / name) for name in names}
         except (RunError, OSError) as error:
             self._let_go(place)
             return Event(place, status="failed", why=str(error))
@@ -195,8 +198,11 @@ class _Driver:
     def _keep(self, news: News, chunk: _Chunk) -> Generator[Event]:
         """Write what has changed, then tell what has happened. Of a run that has been told to its end nothing is."""
         for place, files in news.files.items():
-            if place in self.holds:
+            if place in self.holds and (place not in self.forced or CONFIG in files):  # which a run begins with
                 try:
+                    if place in self.forced:
+                        self.forced.remove(place)
+                        self.tasks[place].folder.clear()
                     _write(self.tasks[place].folder, files)
                 except OSError as error:
                     self._let_go(place)
@@ -245,23 +251,13 @@ class _Driver:
         self.waiting.extendleft(stack for stack in reversed(stacks) if stack)
 
 
-def _open_files() -> int:
-    """How many files this process may have open; `ulimit -n` says it."""
-    try:
-        import resource
-    except ImportError:  # on Windows, where nobody says it
-        return 1 << 16
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return limit if limit != resource.RLIM_INFINITY else 1 << 16
-
-
 def _write(folder: RunFolder, files: Files) -> None:
     """Write a run's files so that it can go on wherever this is cut short: what is gone first, run.json last.
 
     What was set aside as damaged comes before both, under a name of its own.
     """
-    order = [name for name in files if name not in FILES]
-    order += sorted((name for name in FILES if name in files), key=lambda name: files[name] is not None)
+    order = [name for name in files if name not in IN_ORDER]
+    order += sorted((name for name in IN_ORDER if name in files), key=lambda name: files[name] is not None)
     for name in order:
         content = files[name]
         if content is None:

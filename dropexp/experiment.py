@@ -40,17 +40,17 @@ def train_run(
     wrong is an `Outcome` too. Closing the generator or KeyboardInterrupt marks a run that has begun as interrupted.
     """
     with ExitStack() as held:
-        run = Run(planned, folder, data, device)
+        run = Run(planned, folder, data, device, force=force)
         if ended := hold(planned, folder, held, force):
             return ended
         try:
             outcome = yield from run.train()
+            return run.end(outcome)
         except (KeyboardInterrupt, GeneratorExit):
             run.interrupt()
             raise
         except Exception as error:
             return run.fail(error)
-        return run.end(outcome)
 
 
 class Run:
@@ -67,6 +67,7 @@ class Run:
         device: torch.device,
         *,
         stacked: bool = False,
+        force: bool = False,
     ) -> None:
         self.planned = planned
         self.folder = folder
@@ -79,6 +80,7 @@ class Run:
             on_page = config.variant != "nn" and not config.fused  # which sums over whole batches, others over ROWS
             self.route = products.route(min(config.batch_size, len(self.data.y_train)) if on_page else products.ROWS)
         self.stacked = stacked
+        self.force = force  # until what is there has been cleared
         self.stack = 1
         self.began = _now()
         self.last: Row | None = None
@@ -96,6 +98,8 @@ class Run:
             "torch": str(torch.__version__),
         }
         self.state = State.fresh(self.planned.config, self.device, self.stacked)
+        if self.force:
+            return 0
         done, self.notes = self.state.resume(self.folder, self.identity)
         if done == 0:
             self.state = State.fresh(self.planned.config, self.device, self.stacked)  # none that is taken over in part
@@ -106,7 +110,10 @@ class Run:
         return done
 
     def begin(self, stack: int = 1) -> None:
-        """Say in the folder that the run is trained, in a stack of so many."""
+        """Say in the folder that the run is trained, in a stack of so many; one that is forced clears it first."""
+        if self.force:  # only now, when nothing keeps the training from its first epoch
+            self.folder.clear()
+            self.force = False
         self.going, self.stack = True, stack
         self.write_info("running")
         write_whole(self.folder.config_path, self.planned.yaml())
@@ -202,11 +209,11 @@ class Run:
             write_whole(self.folder.checkpoint, self.state.to_bytes(record.epoch, self.identity, self.folder))
 
     def end(self, outcome: Outcome) -> Outcome:
-        self.going = False
         try:
             self.write_info(outcome.status, outcome.why)
         except OSError as error:
-            return Outcome("failed", f"its end cannot be written: {error}")
+            outcome = Outcome("failed", f"its end cannot be written: {error}")
+        self.going = False  # not before: an interrupt may come while it is written
         return outcome
 
     def interrupt(self) -> None:

@@ -30,10 +30,8 @@ def hold(planned: PlannedRun, folder: RunFolder, held: ExitStack, force: bool) -
         status = folder.status(planned.has)
         if status == "broken" and not force and (note := folder.mend_config(planned.yaml())):
             status = folder.status()
-        if force:
-            folder.clear()
-        elif status in FINISHED:
-            return Outcome(status, folder.read_info()["why"], note)
+        if status in FINISHED and not force:
+            return Outcome(status, folder.read_info().get("why"), note)
     except Busy:
         return Outcome("busy", "another process is training it")
     except RunError as error:  # it is a link, of a later version, or another's

@@ -71,10 +71,15 @@ def _under(place: Path, path: Path) -> RunFolder:
 
 def _is_run(path: Path) -> bool:
     """Whether a run was written here, or nobody knows since one may not look."""
-    try:
-        return any((path / name).exists() for name in (RUN, EPOCHS, CHECKPOINT))
-    except PermissionError:
+    for name in (RUN, EPOCHS, CHECKPOINT):
+        try:
+            (path / name).stat()
+        except PermissionError:  # which Path.exists() says in some versions of Python only
+            return True
+        except OSError:
+            continue
         return True
+    return False
 
 
 def _folders(place: Path) -> list[Path]:

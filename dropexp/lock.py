@@ -54,3 +54,13 @@ def is_locked(folder: Path) -> bool:
         return True
     except OSError:  # a folder that one may only read has no lock to take, and nobody trains there
         return False
+
+
+def most_locks() -> int:
+    """How many folders this process should hold at most: half of the files that it may open, as `ulimit -n` says."""
+    try:
+        import resource
+    except ImportError:  # on Windows, where nobody says it
+        return 1 << 15
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return limit // 2 if limit != resource.RLIM_INFINITY else 1 << 15

@@ -25,16 +25,16 @@ from dropexp.runs import BEFORE, CHECKPOINT, CONFIG, DAMAGED, EPOCHS, RUN, RunFo
 from dropexp.study import PlannedRun
 from dropexp.trainer import Event, Plan, Task, Trainer
 
-FILES = (CONFIG, EPOCHS, CHECKPOINT, RUN)  # in the order of writing that lets a run go on wherever it is cut short
+IN_ORDER = (CONFIG, EPOCHS, CHECKPOINT, RUN)  # in the order of writing that lets a run go on wherever it is cut short
 Files = dict[str, bytes | None]  # of a run folder, by name: what a file holds, None if it is gone
 CHECKPOINT_EVERY = 10  # paces from one checkpoint of a run that is sent to the next, unless it ends
 
 
 def names_in(run: RunFolder) -> list[str]:
     """The files of a run folder in that order, before them what was set aside."""
-    ends = [f"{name}{end}*" for name in FILES for end in (DAMAGED, BEFORE)]
+    ends = [f"{name}{end}*" for name in IN_ORDER for end in (DAMAGED, BEFORE)]
     aside = sorted(path.name for end in ends for path in run.path.glob(end))
-    return aside + [name for name in FILES if (run.path / name).exists()]
+    return aside + [name for name in IN_ORDER if (run.path / name).exists()]
 
 
 class Refused(Exception):

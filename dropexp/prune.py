@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -74,7 +75,9 @@ def needless(
     planned = []
     for run in chosen:
         if run.status == "broken" and _is_broken(run.folder) and _has_epochs(run.folder):
-            tell(f"{run.folder.path} stays, since training mends it: {run.why}")
+            mended = run.folder.status() not in FINISHED  # else training leaves it as it is
+            why = "training mends it" if mended else "it may hold a result"
+            tell(f"{run.folder.path} stays, since {why}: {run.why}")
         elif removal := _of(run, kept.get(run.identity)):
             planned.append(removal)
     return [*planned, *left]
@@ -138,8 +141,18 @@ def _is_broken(folder: RunFolder) -> bool:
     except Damaged:
         return True
     except RunError:
-        return not (folder.path / RUN).exists()  # else one may not look
+        return _is_missing(folder.path / RUN)  # else one may not look
     return True
+
+
+def _is_missing(file: Path) -> bool:
+    try:
+        file.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _leftovers(place: Path, names: Sequence[str]) -> Iterator[Removal]:
@@ -210,8 +223,16 @@ def _ours(path: Path) -> list[Path]:
     """The files in a run's folder that this program writes; none where a link leads to it."""
     if path.is_symlink() or path.parent.is_symlink():
         return []
-    files = [file for file in _listed(path) if file.is_file() and not file.is_symlink()]
+    files = filter(_is_plain, _listed(path))
     return [file for file in files if file.name in (*FILES, LOCK) or _LEFT.fullmatch(file.name)]
+
+
+def _is_plain(file: Path) -> bool:
+    """Whether it is a file, and no link to one, and one may look."""
+    try:
+        return stat.S_ISREG(file.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def _listed(path: Path) -> list[Path]:

@@ -146,7 +146,7 @@ class RunFolder:
         for name in there:
             os.replace(self.path / name, self.path / (name + end))
         kept = ", ".join(name + end for name in there)
-        return [f"{self.path} is trained anew; what was there before is kept as {kept}"]
+        return [f"{self.path / EPOCHS} is begun anew; what was there before is kept as {kept}"]
 
     # run.json
 

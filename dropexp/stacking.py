@@ -43,7 +43,7 @@ def train_stack(
             if ended := hold(plan, folder, held, force):
                 yield place, ended
             else:
-                places[Run(plan, folder, data, device, stacked=True)] = place
+                places[Run(plan, folder, data, device, stacked=True, force=force)] = place
         try:
             for run, news in _train_together(list(places)):
                 yield places[run], news

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from dropexp.holding import not_written
 from dropexp.lock import Busy, locked
 from dropexp.runs import SCHEMA, Damaged, RunError, RunFolder, read_file, read_json_file
 from dropexp.wholefile import sealed_json, write_whole
@@ -26,8 +27,12 @@ def write_study(runs_dir: Path, name: str, study: dict[str, Any]) -> str | None:
         elif read_file(path) != content:
             with locked(path.parent, STUDY):
                 return _replace(path, content)
+    except Damaged as damage:
+        return f"{path} is damaged ({damage.what}); a config with a section `published` makes it anew"
     except RunError as left:
         return str(left)
+    except OSError as error:
+        return f"{path} is not written: {not_written(error).why}"
     except Busy:
         if read_file(path) != content:
             return f"{path} is not written, since another process holds its folder; the same command writes it later"

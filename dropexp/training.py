@@ -28,7 +28,9 @@ def tasks_of(studies: Iterable[Study], runs_dir: Path, device: str) -> list[Task
     tasks: dict[tuple[str, str], Task] = {}
     problems = []
     for study in studies:
-        found = there.setdefault(study.name, by_hash(runs_dir / study.name))
+        if study.name not in there:
+            there[study.name] = by_hash(runs_dir / study.name)
+        found = there[study.name]
         for run in study.runs:
             digest = run.digest(kind)
             task = tasks.get((study.name, digest))

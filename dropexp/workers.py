@@ -14,11 +14,12 @@ import sys
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 
 from dropexp.fetch import DataError
 from dropexp.plugins import PluginError, load_plugin
-from dropexp.runs import RunFolder, so_far
+from dropexp.runs import FINISHED, RunFolder, so_far
 from dropexp.trainer import Event, Plan, Task, Trainer
 
 GRACE_SECONDS = 10.0  # for a worker to end; far more than it needs
@@ -64,7 +65,10 @@ def in_workers(tasks: Sequence[Task], plan: Plan, count: int) -> Generator[Event
     """
     killed: list[int] = []
     yield from _train_all(tasks, range(len(tasks)), plan, count, killed)
-    yield from _train_all(tasks, killed, plan, max(1, count - 1))
+    begun = [place for place in killed if tasks[place].status() not in FINISHED]  # --force has cleared these
+    again = [place for place in killed if place not in begun]
+    yield from _train_all(tasks, begun, replace(plan, force=False), max(1, count - 1))
+    yield from _train_all(tasks, again, plan, max(1, count - 1))
 
 
 def _train_all(
@@ -136,8 +140,9 @@ def mark_held(folder: RunFolder, status: str, why: str | None) -> None:
     with suppress(Exception):
         rows = folder.read_rows()
         ended = {"status": status, "why": why, **so_far(rows[-1] if rows else None)}
-        if folder.read_info()["status"] in ("running", "interrupted"):
-            folder.write_info(folder.read_info() | ended)
+        info = folder.read_info()
+        if info["status"] == "running" or (info["status"], status) == ("interrupted", "failed"):
+            folder.write_info(info | ended)
 
 
 @contextmanager

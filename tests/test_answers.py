@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -68,3 +71,21 @@ def test_talk_that_cannot_be_written_is_dropped_where_nothing_may_be_printed_eit
     with FULL.open("w") as nowhere:
         done = subprocess.run([sys.executable, "-c", script], stderr=nowhere)
     assert done.returncode == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM that a process hears of")
+def test_one_signal_ends_a_command_whose_reader_neither_reads_nor_leaves(study: Command) -> None:
+    ours, theirs = os.pipe()
+    os.set_blocking(theirs, False)
+    with suppress(BlockingIOError):
+        while os.write(theirs, b" " * (1 << 16)):
+            pass
+    os.set_blocking(theirs, True)
+    process = study.launch(DROPEXP, "runs", stdout=theirs, stderr=subprocess.PIPE)
+    os.close(theirs)
+    assert process.stderr is not None
+    time.sleep(2)  # for it to wait for the reader; earlier it ends as well
+    process.send_signal(signal.SIGTERM)
+    assert "dropexp: interrupted" in process.communicate(timeout=TIMEOUT)[1]
+    assert process.returncode == 130
+    os.close(ours)

@@ -10,13 +10,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from command import Command
+from command import TIMEOUT, Command
 
 from dropexp import fetch, node
 from dropexp.config import Config
@@ -129,7 +130,7 @@ def test_two_nodes_write_the_tables_that_one_process_writes(remote: Command, nod
     for number in (0, 1):  # each trained, with the data that it was sent
         assert len(nodes.decoded(number)) == 1
     for folder in remote.folder.glob("runs/small/*"):
-        assert {path.name for path in folder.iterdir()} == {*node.FILES, ".lock"}
+        assert {path.name for path in folder.iterdir()} == {*node.IN_ORDER, ".lock"}
         assert RunFolder(folder).read_info()["provenance"]["threads"] == 1
     again = remote("train", "-c", config, "--plugin", str(EXAMPLE), "--ray", nodes.address)
     assert "8 runs: 0 trained now, 8 before" in again.stderr
@@ -165,7 +166,10 @@ def test_a_command_that_no_node_is_left_for_says_so_and_goes_on_with_the_next(
         command.wait_for_rows(1, process)
         nodes.kill(1)
         assert process.stderr is not None
+        late = threading.Timer(TIMEOUT, process.kill)
+        late.start()
         said = next(line for line in process.stderr if "no node of the cluster" in line)
+        late.cancel()
         assert said.startswith("note: ") and "the same command after Ctrl-C" in said
         nodes.start()
         _, told = process.communicate(timeout=180)
@@ -210,7 +214,9 @@ def test_a_node_with_another_version_is_named_and_left_out(remote: Command, node
         assert done.stderr.count("this node is left out") <= 2 and "8 runs: 8 trained now" in done.stderr
     finally:
         nodes.kill(other)
+    there = remote.tables()
     done = remote("train", "-c", "drawn.yaml", "--force", "--ray", nodes.address, code=2)
+    assert remote.tables() == there and len(there) == 8  # a result goes when another begins, not before
     assert "no node of the cluster can train" in done.stderr and "install the same" in done.stderr
 
 
@@ -324,7 +330,7 @@ def test_a_run_goes_on_from_what_is_sent_and_what_does_not_count_is_taken_back(
     rows = train_run(run, half, None, torch.device("cpu"))
     next(rows), next(rows)
     rows.close()
-    files = {name: (half.path / name).read_bytes() for name in node.FILES}
+    files = {name: (half.path / name).read_bytes() for name in node.IN_ORDER}
     going_on = [event.row["epoch"] for news in node.train(Shared(Plan(None)), [[Parcel(0, run, files)]], 0.0)
                 for event in news.events if event.row]  # fmt: skip
     assert going_on[0] > 1 and going_on[-1] == 6

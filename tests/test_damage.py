@@ -157,7 +157,8 @@ def test_a_finished_run_whose_table_is_gone_is_trained_again_and_says_so(
     assert (outcome, epochs) == (Outcome("done"), 3)
     assert said == [
         f"{folder / 'epochs.csv'} was missing and is made anew",
-        f"{folder} is trained anew; what was there before is kept as run.json.before-1, config.yaml.before-1",
+        f"{folder / 'epochs.csv'} is begun anew; "
+        "what was there before is kept as run.json.before-1, config.yaml.before-1",
     ]
 
 
@@ -208,7 +209,7 @@ def test_a_result_that_cannot_be_made_good_is_kept_beside_the_run_that_is_traine
         patch.setattr(torch, "__version__", "another")
         outcome, said, epochs = train(folder, data)
     assert (outcome, epochs) == (Outcome("done"), 3)
-    assert "is trained anew" in said[-1]
+    assert "is begun anew" in said[-1]
     for name, content in before.items():
         kept = f"{name}.damaged-1" if name == damaged else f"{name}.before-1"
         assert (folder / kept).read_bytes() == content and kept in "".join(said)
@@ -442,7 +443,7 @@ def test_the_command_names_what_is_damaged_and_leaves_other_runs_alone(jobs: str
     done = command("train", "-c", config, "--jobs", jobs, "-q")
     for place in (one / "epochs.csv", two / "run.json", one.parent / "study.json"):
         assert f"{place.relative_to(command.folder)} was damaged" in done.stderr
-    assert f"{one.relative_to(command.folder)} is trained anew" in done.stderr
+    assert f"{one.relative_to(command.folder) / 'epochs.csv'} is begun anew" in done.stderr
     assert len(done.stderr.splitlines()) == 4
     assert command.tables() == whole
     assert [(path / "run.json").stat().st_mtime_ns for path in others] == before

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from collections.abc import Generator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,48 @@ def test_a_finished_run_is_left_alone_unless_forced(tmp_path: Path, data: Data) 
     assert (tmp_path / "epochs.csv").stat().st_mtime_ns == before
     train(run, tmp_path, data, force=True)
     assert (tmp_path / "epochs.csv").stat().st_mtime_ns != before
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_a_forced_run_that_cannot_begin_leaves_the_result_that_there_is(
+    error: type[BaseException], stacked: bool, tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*args: object) -> None:
+        raise error
+
+    run = planned(variant="scratch")
+    train(run, tmp_path, data)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr(checkpoint.State, "fresh", none)
+    with pytest.raises(KeyboardInterrupt) if error is KeyboardInterrupt else nullcontext():
+        if stacked:
+            list(train_stack([run], [RunFolder(tmp_path)], data, CPU, force=True))
+        else:
+            assert train(run, tmp_path, data, force=True).status == "failed"
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_stack_that_is_forced_trains_again(tmp_path: Path, data: Data) -> None:
+    run = planned(variant="scratch")
+    for _ in range(2):
+        *rows, (_, outcome) = train_stack([run], [RunFolder(tmp_path)], data, CPU, force=True)
+        assert len(rows) == run.config.epochs == len(RunFolder(tmp_path).read_rows())
+        assert outcome == Outcome("done")
+
+
+def test_an_interrupt_while_the_end_is_written_leaves_no_run_that_seems_to_go_on(
+    tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(folder: RunFolder) -> None:  # the table's digest is taken just before
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "digests", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(planned(variant="none"), tmp_path, data)
+    assert RunFolder(tmp_path).read_info()["status"] == "interrupted"
+    assert train(planned(variant="none"), tmp_path, data) == Outcome("done")
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
