@@ -41,7 +41,7 @@ FILES = (RUN, EPOCHS, CHECKPOINT, CONFIG)  # of a run, in the order in which the
 DAMAGED, BEFORE = ".damaged-", ".before-"  # and a number: ends of names that files are set aside by
 
 Row = dict[str, Any]
-IsIts = Callable[[object], bool]  # whether settings, as they stand in run.json, are those of a run
+IsIts = Callable[[object], bool]  # `PlannedRun.has` for settings as they stand in run.json
 
 
 class RunError(Exception):
@@ -173,8 +173,11 @@ class RunFolder:
         Raises `OtherRun` where the settings in run.json are not those of the run that the folder is asked for.
         """
         info = self.read_info()
-        if not is_its(info.get("settings")):
-            raise OtherRun(self.path)
+        try:
+            if not is_its(info.get("settings")):
+                raise OtherRun(self.path)
+        except ValueError as error:
+            raise Damaged(self.path / RUN, error) from None
         known = info.get("files")
         if info["status"] in FINISHED and isinstance(known, dict):  # not of an earlier version
             for name, digest in self.digests().items():

@@ -40,8 +40,16 @@ class PlannedRun:
         return yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode()
 
     def has(self, settings: object) -> bool:
-        """Whether these settings, as some run.json has them, are this run's: its hash may be another's too."""
-        return not isinstance(settings, dict) or settings == self.config.settings(str(settings.get("device")))
+        """Whether these settings, as some run.json has them, are this run's: its hash may be another's too.
+
+        Raises ValueError if their hash is not this run's, whose folder no training has written them into.
+        """
+        if not isinstance(settings, dict):  # of an earlier version
+            return True
+        own = self.config.settings(str(settings.get("device")))
+        if digest(settings) != digest(own):
+            raise ValueError("its settings are of another hash than the folder's")
+        return settings == own
 
 
 @dataclass(frozen=True)

@@ -251,7 +251,10 @@ def test_a_folder_that_cannot_be_made_is_the_runs_failure_not_a_crash(tmp_path: 
 
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize("done", [False, True])
-def test_another_run_s_folder_is_left_as_it_is(done: bool, force: bool, tmp_path: Path, data: Data) -> None:
+def test_another_run_s_folder_is_left_as_it_is(
+    done: bool, force: bool, tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dropexp.study.digest", lambda settings: "0123abcd")
     one, other = (planned(variant="none", seed=seed) for seed in (0, 1))
     rows = train_run(one, RunFolder(tmp_path), data, CPU)
     list(rows) if done else next(rows)

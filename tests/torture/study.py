@@ -37,7 +37,10 @@ FILES = {".lock", "checkpoint.pt", "config.yaml", "epochs.csv", "run.json"}
 
 @dataclass(frozen=True)
 class Figures:
-    """What `runs` says of each run, and `compare` of each arm, which is one run here; time and place apart."""
+    """What `runs` says of each run, and `compare` of each arm, which is one run here.
+
+    Time and place apart, and the label, which is as long as the other arms make it.
+    """
 
     by_run: dict[str, dict[str, Any]]
     by_arm: dict[str, dict[str, Any]]
@@ -47,11 +50,17 @@ class Figures:
         listed = json.loads(ask(command, "runs", "--format", "json").stdout or "[]")
         compared = json.loads(ask(command, "compare", "--format", "json").stdout or '{"arms": []}')
         by_run = {
-            Path(run["path"]).name: {key: value for key, value in run.items() if key not in ("path", "seconds")}
+            Path(run["path"]).name: {
+                key: value for key, value in run.items() if key not in ("path", "label", "seconds")
+            }
             for run in listed
         }
         by_arm = {
-            arm["arm"]: {key: value for key, value in arm.items() if "seconds" not in key and value is not None}
+            arm["arm"]: {
+                key: value
+                for key, value in arm.items()
+                if "seconds" not in key and key != "label" and value is not None
+            }
             for arm in compared["arms"]
             if arm["n"]
         }
