@@ -9,43 +9,39 @@ from pathlib import Path
 
 from dropexp import device as devices
 from dropexp import fetch, plugins
+from dropexp.config import canonical
 from dropexp.execute import default_jobs, execute
 from dropexp.listing import by_hash
 from dropexp.runs import FINISHED, OtherRun, Row, RunFolder, default_runs_dir
 from dropexp.study import PlannedRun, Study, load_config
 from dropexp.studyfile import write_study
 from dropexp.trainer import Plan, Task
-from dropexp.yamlfile import ConfigError, Problem
 
 
 def tasks_of(studies: Iterable[Study], runs_dir: Path, device: str) -> list[Task]:
-    """Every run of the studies with its folder, each once; `device` is a resolved one.
-
-    Raises `ConfigError` where two runs would have one folder, since their hashes are the same.
-    """
+    """Every run of the studies with its folder, each once; `device` is a resolved one."""
     kind = devices.kind(device)
     there: dict[str, dict[str, list[RunFolder]]] = {}  # each study listed once: it may have a hundred thousand
     tasks: dict[tuple[str, str], Task] = {}
-    problems = []
     for study in studies:
         if study.name not in there:
             there[study.name] = by_hash(runs_dir / study.name)
-        found = there[study.name]
         for run in study.runs:
-            digest = run.digest(kind)
-            task = tasks.get((study.name, digest))
-            if task is None:
-                tasks[study.name, digest] = Task(run, _folder(run, digest, found.get(digest, []), runs_dir))
-            elif not task.planned.has(run.config.settings(kind)):
-                what = f"{task.planned.cell} and {run.cell} have the same hash, {digest}, and so the same folder"
-                problems.append(Problem(f"study {study.name}", f"{what}; train one of them in a study of another name"))
-    if problems:
-        raise ConfigError(problems)
+            key = study.name, canonical(run.config.settings(kind))
+            if key not in tasks:
+                digest = run.digest(kind)
+                tasks[key] = Task(run, _folder(run, digest, there[study.name].get(digest, []), runs_dir))
     return list(tasks.values())
 
 
 def _folder(run: PlannedRun, digest: str, there: Sequence[RunFolder], runs_dir: Path) -> RunFolder:
-    """Where a run is or will be: of several folders of its hash its own, of two of its own the one with a result."""
+    """Where a run is or will be: of the folders of its hash one of its own, the one with a result if there are two.
+
+    Of a hundred thousand runs two have the same hash as likely as not; their folders differ in the readable part.
+    """
+    own = RunFolder(runs_dir / run.name / f"{run.cell}-{digest}")
+    if there in ([], [own]):
+        return own
 
     def rank(folder: RunFolder) -> int:
         try:
@@ -53,9 +49,8 @@ def _folder(run: PlannedRun, digest: str, there: Sequence[RunFolder], runs_dir: 
         except OtherRun:
             return 2
 
-    if not there:
-        return RunFolder(runs_dir / run.name / f"{run.cell}-{digest}")
-    return there[0] if len(there) == 1 else min(there, key=rank)
+    ranks = {folder: rank(folder) for folder in there}
+    return min((folder for folder in there if ranks[folder] < 2), key=lambda folder: ranks[folder], default=own)
 
 
 def unfinished(tasks: Sequence[Task], force: bool = False) -> list[Task]:

@@ -469,7 +469,8 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(name: str, tmp_path: Path) 
 def test_settings_that_are_not_those_of_the_folder_s_hash_are_damage(trained: Path, tmp_path: Path, data: Data) -> None:
     folder = a_copy(trained, "done", tmp_path)
     info = RunFolder(folder).read_info()
-    for settings in ({}, info["settings"] | {"lr": 7.0}):
+    wrong: list[dict[str, Any]] = [{}, info["settings"] | {"lr": 7.0}]
+    for settings in wrong:
         RunFolder(folder).write_info(info | {"settings": settings})
         assert RunFolder(folder).status(planned().has) == "broken"
         assert train(folder, data)[0] == Outcome("done")

@@ -136,7 +136,7 @@ def undamaged(command: tuple[str, ...]) -> Answer:
 def others(command: tuple[str, ...], answer: Answer) -> list[dict[str, Any]]:
     """What is said of the runs that nobody harmed, where the command says it in JSON."""
     if command == COMPARE:
-        rows = [arm for arm in json.loads(answer.out)["arms"] if arm["arm"].endswith("none")]
+        rows = [arm for arm in json.loads(answer.out)["arms"] if arm["arm"].split(",")[-1] in ("none", "variant=none")]
     elif command == RUNS:
         rows = [run for run in json.loads(answer.out) if not run["path"].endswith(VICTIM.name)]
     else:
