@@ -16,8 +16,8 @@ from typing import Any
 from dropexp import fetch, node
 from dropexp.cluster import ClusterError, amount
 from dropexp.device import kind
-from dropexp.holding import hold, not_written
-from dropexp.lock import most_locks
+from dropexp.holding import hold
+from dropexp.lock import most_locks, not_written
 from dropexp.node import IN_ORDER, Files, News, Parcel, Shared, names_in
 from dropexp.runs import CONFIG, RunError, RunFolder, read_file
 from dropexp.trainer import Event, Plan, Task
@@ -206,7 +206,7 @@ class _Driver:
                     _write(self.tasks[place].folder, files)
                 except OSError as error:
                     self._let_go(place)
-                    yield Event(place, status="failed", why=not_written(error).why)
+                    yield Event(place, status="failed", why=f"its folder {not_written(error)}")
         for event in news.events:
             place = event.task
             chunk.begun.add(place)

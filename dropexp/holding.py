@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from dropexp.lock import Busy
+from dropexp.lock import Busy, not_written
 from dropexp.runs import FINISHED, RunError, RunFolder
 from dropexp.study import PlannedRun
-
-NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # as a network disk says it that was mounted without
 
 
 @dataclass(frozen=True)
@@ -37,13 +34,5 @@ def hold(planned: PlannedRun, folder: RunFolder, held: ExitStack, force: bool) -
     except RunError as error:  # it is a link, of a later version, or another's
         return Outcome("failed", str(error))
     except OSError as error:
-        return not_written(error)
+        return Outcome("failed", f"its folder {not_written(error)}")
     return None
-
-
-def not_written(error: OSError) -> Outcome:
-    """The end of a run whose folder gave this error."""
-    why = f"its folder cannot be written: {error}"
-    if error.errno in NO_LOCKS:
-        why = f"locks do not work on the disk of its folder ({error}); name one on another by --runs-dir"
-    return Outcome("failed", why)

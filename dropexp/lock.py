@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from filelock import FileLock, Timeout
 from dropexp.wholefile import half_written
 
 LOCK = ".lock"
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # as a network disk says it that was mounted without
 
 
 class Busy(Exception):
@@ -64,3 +66,10 @@ def most_locks() -> int:
         return 1 << 15
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return limit // 2 if limit != resource.RLIM_INFINITY else 1 << 15
+
+
+def not_written(error: OSError) -> str:
+    """What is said of a folder that gave this error, and what to do."""
+    if error.errno in NO_LOCKS:
+        return f"is on a disk where locks do not work ({error}); name one on another by --runs-dir"
+    return f"cannot be written: {error}"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dropexp.holding import not_written
-from dropexp.lock import Busy, locked
+from dropexp.lock import Busy, locked, not_written
 from dropexp.runs import SCHEMA, Damaged, RunError, RunFolder, read_file, read_json_file
 from dropexp.wholefile import sealed_json, write_whole
 
@@ -32,7 +31,7 @@ def write_study(runs_dir: Path, name: str, study: dict[str, Any]) -> str | None:
     except RunError as left:
         return str(left)
     except OSError as error:
-        return f"{path} is not written: {not_written(error).why}"
+        return f"{path} is not written: its folder {not_written(error)}"
     except Busy:
         if read_file(path) != content:
             return f"{path} is not written, since another process holds its folder; the same command writes it later"

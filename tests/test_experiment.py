@@ -285,7 +285,7 @@ def test_a_disk_without_locks_is_named_as_that(tmp_path: Path, data: Data, monke
     monkeypatch.setattr("fcntl.flock", refused)
     outcome = train(planned(variant="none"), tmp_path, data)
     assert outcome.status == "failed"
-    assert "locks do not work on the disk of its folder" in str(outcome.why) and "--runs-dir" in str(outcome.why)
+    assert "is on a disk where locks do not work" in str(outcome.why) and "--runs-dir" in str(outcome.why)
 
 
 def test_what_goes_wrong_is_kept_and_the_next_command_tries_again(

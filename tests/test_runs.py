@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import math
 import os
@@ -570,3 +571,15 @@ def test_the_table_is_plain_csv(folder: RunFolder) -> None:
     with open(folder.path / "epochs.csv", newline="") as file:
         header, row = csv.reader(file)
     assert dict(zip(header, row, strict=True))["train_loss"] == repr(0.1 + 0.2)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other locks")
+def test_a_disk_without_locks_costs_a_study_its_remarks_not_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*args: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refused)
+    note = write_study(tmp_path, "study", {"published": {"loss": [1.0]}})
+    assert note is not None and "is not written" in note and "where locks do not work" in note
