@@ -229,6 +229,8 @@ def main() -> None:
         result = soak(Path(folder), options.runs, options.jobs)
     result = {"about": known, **result}
     result["growth"] = growth(result)
+    if not result["samples"]:
+        sys.exit("\n".join(faults(result)))
     from dropexp.charts import save
 
     options.out.mkdir(parents=True, exist_ok=True)

@@ -243,5 +243,5 @@ def canonical(settings: dict[str, Any]) -> str:
 
 
 def digest(settings: dict[str, Any]) -> str:
-    """Eight hexadecimal digits that name these settings, and among a hundred thousand runs most likely others too."""
+    """Eight hexadecimal digits that name these settings; two of a hundred thousand runs may well share theirs."""
     return hashlib.sha256(canonical(settings).encode()).hexdigest()[:8]

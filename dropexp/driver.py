@@ -18,8 +18,8 @@ from dropexp.cluster import ClusterError, amount
 from dropexp.device import kind
 from dropexp.holding import hold
 from dropexp.lock import most_locks, not_written
-from dropexp.node import IN_ORDER, Files, News, Parcel, Shared, names_in
-from dropexp.runs import CONFIG, RunError, RunFolder, read_file
+from dropexp.node import Files, News, Parcel, Shared, names_in
+from dropexp.runs import CONFIG, FILES, RunError, RunFolder, read_file
 from dropexp.trainer import Event, Plan, Task
 from dropexp.wholefile import write_whole
 from dropexp.workers import mark_held
@@ -166,8 +166,7 @@ class _Driver:
         return Parcel(place, task.planned, {name: text for name, text in files.items() if text is not None})
 
     def _let_go(self, place: int) -> None:
-        held = self.holds.pop(place, None)
-        if held:
+        if held := self.holds.pop(place, None):
             held.close()
 
     def _receive(self) -> Generator[Event]:
@@ -256,8 +255,8 @@ def _write(folder: RunFolder, files: Files) -> None:
 
     What was set aside as damaged comes before both, under a name of its own.
     """
-    order = [name for name in files if name not in IN_ORDER]
-    order += sorted((name for name in IN_ORDER if name in files), key=lambda name: files[name] is not None)
+    order = [name for name in files if name not in FILES]
+    order += sorted((name for name in FILES if name in files), key=lambda name: files[name] is not None)
     for name in order:
         content = files[name]
         if content is None:

@@ -21,20 +21,19 @@ from dropexp import fetch
 from dropexp.fetch import DataError, scratch_dir
 from dropexp.plugins import PluginError, load_plugin
 from dropexp.provenance import version_of
-from dropexp.runs import BEFORE, CHECKPOINT, CONFIG, DAMAGED, EPOCHS, RUN, RunFolder
+from dropexp.runs import BEFORE, CHECKPOINT, DAMAGED, FILES, RunFolder
 from dropexp.study import PlannedRun
 from dropexp.trainer import Event, Plan, Task, Trainer
 
-IN_ORDER = (CONFIG, EPOCHS, CHECKPOINT, RUN)  # in the order of writing that lets a run go on wherever it is cut short
 Files = dict[str, bytes | None]  # of a run folder, by name: what a file holds, None if it is gone
 CHECKPOINT_EVERY = 10  # paces from one checkpoint of a run that is sent to the next, unless it ends
 
 
 def names_in(run: RunFolder) -> list[str]:
-    """The files of a run folder in that order, before them what was set aside."""
-    ends = [f"{name}{end}*" for name in IN_ORDER for end in (DAMAGED, BEFORE)]
+    """The files of a run folder in the order of writing, before them what was set aside."""
+    ends = [f"{name}{end}*" for name in FILES for end in (DAMAGED, BEFORE)]
     aside = sorted(path.name for end in ends for path in run.path.glob(end))
-    return aside + [name for name in IN_ORDER if (run.path / name).exists()]
+    return aside + [name for name in FILES if (run.path / name).exists()]
 
 
 class Refused(Exception):

@@ -21,7 +21,7 @@ from dropexp import runs
 from dropexp.history import NO_RUN, NoRuns, Run, keep, read_runs
 from dropexp.lock import LOCK, Busy
 from dropexp.names import quoted
-from dropexp.runs import DAMAGED, FILES, FINISHED, RUN, Damaged, NewerRun, RunError, RunFolder
+from dropexp.runs import DAMAGED, FILES, FINISHED, RUN, Damaged, NewerRun, RunError, RunFolder, read_json_file
 from dropexp.studyfile import STUDY
 from dropexp.wholefile import half_written, sha256
 
@@ -133,26 +133,14 @@ def _has_epochs(folder: RunFolder) -> bool:
 
 
 def _is_broken(folder: RunFolder) -> bool:
-    """Whether it is sure that nobody can read run.json, or that there is none."""
+    """Whether it is sure that run.json is missing, or is nothing that training has written."""
     try:
-        folder.read_info()
-    except NewerRun:
-        return False
+        read_json_file(folder.path / RUN)
     except Damaged:
         return True
-    except RunError:
-        return _is_missing(folder.path / RUN)  # else one may not look
-    return True
-
-
-def _is_missing(file: Path) -> bool:
-    try:
-        file.stat()
-    except FileNotFoundError:
-        return True
-    except OSError:
+    except RunError:  # it is of a later version, or one may not look
         return False
-    return False
+    return True  # else the run were not called broken
 
 
 def _leftovers(place: Path, names: Sequence[str]) -> Iterator[Removal]:

@@ -37,7 +37,8 @@ SCHEMA = 1  # of run.json, study.json and checkpoint.pt; the others' are pinned 
 STATUSES = ("running", "done", "interrupted", "diverged", "failed")
 FINISHED = ("done", "diverged")  # a diverged run is a result: it is not trained again
 CONFIG, EPOCHS, RUN, CHECKPOINT = "config.yaml", "epochs.csv", "run.json", "checkpoint.pt"
-FILES = (RUN, EPOCHS, CHECKPOINT, CONFIG)  # of a run, in the order in which they are cleared
+# Of a run, in the order of writing that lets it go on wherever that is cut short; they are removed the other way round.
+FILES = (CONFIG, EPOCHS, CHECKPOINT, RUN)
 DAMAGED, BEFORE = ".damaged-", ".before-"  # and a number: ends of names that files are set aside by
 
 Row = dict[str, Any]
@@ -125,7 +126,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what a run wrote, the lock apart."""
-        for name in FILES:
+        for name in reversed(FILES):
             (self.path / name).unlink(missing_ok=True)
 
     def may_hold_a_result(self) -> bool:
@@ -140,7 +141,7 @@ class RunFolder:
         if not self.may_hold_a_result():
             self.clear()
             return []
-        there = [name for name in FILES if (self.path / name).exists()]
+        there = [name for name in reversed(FILES) if (self.path / name).exists()]
         ends = (f"{BEFORE}{n}" for n in itertools.count(1))
         end = next(end for end in ends if not any((self.path / (name + end)).exists() for name in FILES))
         for name in there:

@@ -73,7 +73,7 @@ def test_talk_that_cannot_be_written_is_dropped_where_nothing_may_be_printed_eit
     assert done.returncode == 0
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM that a process hears of")
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without a SIGTERM that it could answer")
 def test_one_signal_ends_a_command_whose_reader_neither_reads_nor_leaves(study: Command) -> None:
     ours, theirs = os.pipe()
     os.set_blocking(theirs, False)

@@ -24,7 +24,7 @@ from dropexp.config import Config
 from dropexp.driver import _write
 from dropexp.experiment import train_run
 from dropexp.node import Parcel, Shared
-from dropexp.runs import FINISHED, RunFolder
+from dropexp.runs import FILES, FINISHED, RunFolder
 from dropexp.study import PlannedRun
 from dropexp.trainer import Plan
 
@@ -130,7 +130,7 @@ def test_two_nodes_write_the_tables_that_one_process_writes(remote: Command, nod
     for number in (0, 1):  # each trained, with the data that it was sent
         assert len(nodes.decoded(number)) == 1
     for folder in remote.folder.glob("runs/small/*"):
-        assert {path.name for path in folder.iterdir()} == {*node.IN_ORDER, ".lock"}
+        assert {path.name for path in folder.iterdir()} == {*FILES, ".lock"}
         assert RunFolder(folder).read_info()["provenance"]["threads"] == 1
     again = remote("train", "-c", config, "--plugin", str(EXAMPLE), "--ray", nodes.address)
     assert "8 runs: 0 trained now, 8 before" in again.stderr
@@ -330,7 +330,7 @@ def test_a_run_goes_on_from_what_is_sent_and_what_does_not_count_is_taken_back(
     rows = train_run(run, half, None, torch.device("cpu"))
     next(rows), next(rows)
     rows.close()
-    files = {name: (half.path / name).read_bytes() for name in node.IN_ORDER}
+    files = {name: (half.path / name).read_bytes() for name in FILES}
     going_on = [event.row["epoch"] for news in node.train(Shared(Plan(None)), [[Parcel(0, run, files)]], 0.0)
                 for event in news.events if event.row]  # fmt: skip
     assert going_on[0] > 1 and going_on[-1] == 6
@@ -343,6 +343,24 @@ def test_a_run_goes_on_from_what_is_sent_and_what_does_not_count_is_taken_back(
         _write(half, news.files.get(0, {}))
     assert (half.path / "checkpoint.pt.damaged-1").read_bytes() == b"damaged"
     assert half.status() == "done"
+
+
+def test_a_result_that_a_node_cannot_read_is_kept_beside_the_new_one(tmp_path: Path, one_thread: None) -> None:
+    keys = {"task": "linear-regression", "variant": "scratch", "lr": 0.003, "batch_size": 5, "epochs": 2}
+    run = PlannedRun("drawn", None, "cell", Config.model_validate(keys))
+    held = RunFolder(tmp_path / "held")
+    list(train_run(run, held, None, torch.device("cpu")))
+    (held.path / "run.json").write_bytes(b"damaged")
+    held.checkpoint.unlink()
+    table = held.table()
+    files = {path.name: path.read_bytes() for path in held.path.iterdir()}
+    told = list(node.train(Shared(Plan(None)), [[Parcel(0, run, files)]], 0.0))
+    for news in told:
+        _write(held, news.files.get(0, {}))
+    notes = [event.note for news in told for event in news.events if event.note]
+    assert any(note.startswith("epochs.csv is begun anew") for note in notes)
+    assert next(held.path.glob("epochs.csv.before-*")).read_bytes() == table
+    assert held.status() == "done"
 
 
 def test_a_node_trains_where_only_its_machine_writes_not_in_a_cache_that_many_may_share(

@@ -87,16 +87,25 @@ def test_a_run_that_nobody_can_read_goes(content: bytes | None, tmp_path: Path) 
     assert not tmp_path.joinpath("dropout").exists()  # the study's folder, which is empty now
 
 
-@pytest.mark.parametrize("content", [b"{", None])
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"{", "training mends it"),
+        (None, "training mends it"),
+        (b'{"schema": 1, "status": "done"}', "it may hold a result"),  # and training leaves it as it is
+    ],
+)
 @pytest.mark.parametrize("has", ["checkpoint.pt", "epochs.csv"])
-def test_a_broken_run_that_has_epochs_stays_and_is_said(has: str, content: bytes | None, tmp_path: Path) -> None:
+def test_a_broken_run_that_has_epochs_stays_and_is_said(
+    has: str, content: bytes | None, why: str, tmp_path: Path
+) -> None:
     run = run_of(tmp_path)
     (run / "run.json").unlink() if content is None else (run / "run.json").write_bytes(content)
     (run / ("epochs.csv" if has == "checkpoint.pt" else "checkpoint.pt")).unlink()
     assert planned(tmp_path) == {}
     said: list[str] = []
     needless((), tmp_path, tell=said.append)
-    assert len(said) == 1 and f"{run} stays, since training mends it" in said[0] and "run.json" in said[0]
+    assert len(said) == 1 and f"{run} stays, since {why}" in said[0] and "run.json" in said[0]
 
 
 def test_a_result_that_was_set_aside_stays(tmp_path: Path) -> None:

@@ -493,7 +493,7 @@ def test_what_holds_no_runs_is_named_with_what_there_is(tree: Path, name: str) -
     assert str(error.value) == f"no runs at {name!r}: neither a name under {tree} (one, two) nor a folder of runs"
 
 
-@pytest.mark.skipif(os.name == "nt", reason="a link takes a right there")
+@pytest.mark.skipif(os.name == "nt", reason="on Windows it takes a privilege to make a link")
 def test_a_link_to_itself_hides_no_runs(tree: Path) -> None:
     (tree / "one" / "study.json").symlink_to("study.json")
     assert found(tree) == ONE + TWO
@@ -540,6 +540,15 @@ def test_what_was_said_of_a_study_stays_where_a_config_says_nothing_of_it(tmp_pa
     assert read_study(RunFolder(tmp_path / "one" / "a-00000000"))["published"] == {"loss": [2.0]}
 
 
+def test_what_is_damaged_stays_where_a_config_says_nothing_of_the_study(tmp_path: Path) -> None:
+    write_study(tmp_path, "one", {"published": {"loss": [1.0]}})
+    path = tmp_path / "one" / "study.json"
+    path.write_bytes(damaged := path.read_bytes().replace(b"1.0", b"2.0"))
+    note = write_study(tmp_path, "one", {})
+    assert note is not None and "a config with a section `published` makes it anew" in note
+    assert path.read_bytes() == damaged
+
+
 def test_a_study_that_another_process_holds_is_left_to_it_with_a_note(tmp_path: Path) -> None:
     said = {"published": {"loss": [1.0]}}
     with RunFolder(tmp_path / "one").lock():
@@ -573,7 +582,7 @@ def test_the_table_is_plain_csv(folder: RunFolder) -> None:
     assert dict(zip(header, row, strict=True))["train_loss"] == repr(0.1 + 0.2)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has other locks")
+@pytest.mark.skipif(os.name == "nt", reason="flock, which fails in this test, locks nothing on Windows")
 def test_a_disk_without_locks_costs_a_study_its_remarks_not_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,11 +28,11 @@ def _on_file_events(do: Callable[[str, str, str], None]) -> None:
     """Before a file is opened for writing, synced, renamed or removed: the event, its name, and where it lies now."""
     busy = False
 
-    def tell(event: str, path: object, now: object = None) -> None:
+    def tell(event: str, path: Any, now: Any = None) -> None:
         nonlocal busy
         if not busy and isinstance(path, str | os.PathLike):
             busy = True
-            do(event, os.path.basename(path), os.fspath(now or path))  # type: ignore[call-overload]  # noqa: PTH119
+            do(event, os.path.basename(path), os.fspath(now or path))  # noqa: PTH119 (as below)
             busy = False
 
     def heard(event: str, arguments: tuple[Any, ...]) -> None:
@@ -116,7 +116,7 @@ def _turn_the_clock_back(seconds: float) -> None:
 
     time.time = earlier
     time.time_ns = lambda: int(earlier() * 1e9)
-    datetime.datetime = Earlier  # type: ignore[misc]
+    datetime.datetime = Earlier  # type: ignore[misc]  # a class may not be replaced, but for a test
 
 
 def _take_memory(megabytes: int) -> None:
