@@ -196,7 +196,7 @@ def chart(result: dict[str, Any]) -> ChartType:
     color = alt.Color("series", type="nominal", legend=None, scale=alt.Scale(domain=names, range=COLORS[: len(names)]))
     dash = alt.StrokeDash("series", type="nominal", legend=None, scale=alt.Scale(domain=names, range=DASHES))
     ends = alt.Scale(domain=[0, result["runs"]], nice=False)
-    x = alt.X("runs", type="quantitative", title="runs begun", scale=ends)
+    x = alt.X("runs", type="quantitative", title="runs begun", scale=ends, axis=alt.Axis(tickCount=5))
     panels: list[ChartType] = []
     for key, title in [*MEASURED.items(), ("shm", "new in /dev/shm")]:
         rows = [

@@ -39,7 +39,7 @@ FILES = {".lock", "checkpoint.pt", "config.yaml", "epochs.csv", "run.json"}
 class Figures:
     """What `runs` says of each run, and `compare` of each arm, which is one run here.
 
-    Time and place apart, and the label, which is as long as the other arms make it.
+    Time and place apart, and labels, which are as long as the other arms make them.
     """
 
     by_run: dict[str, dict[str, Any]]
@@ -59,7 +59,7 @@ class Figures:
             arm["arm"]: {
                 key: value
                 for key, value in arm.items()
-                if "seconds" not in key and key != "label" and value is not None
+                if "seconds" not in key and key not in ("arm", "series") and value is not None
             }
             for arm in compared["arms"]
             if arm["n"]
