@@ -39,7 +39,8 @@ FILES = {".lock", "checkpoint.pt", "config.yaml", "epochs.csv", "run.json"}
 class Figures:
     """What `runs` says of each run, and `compare` of each arm, which is one run here.
 
-    Time and place apart, and labels, which are as long as the other arms make them.
+    Time and place apart, labels, which are as long as the other arms make them, and columns that are empty here, which
+    there are only where another run has figures in them.
     """
 
     by_run: dict[str, dict[str, Any]]
@@ -51,7 +52,9 @@ class Figures:
         compared = json.loads(ask(command, "compare", "--format", "json").stdout or '{"arms": []}')
         by_run = {
             Path(run["path"]).name: {
-                key: value for key, value in run.items() if key not in ("path", "label", "seconds")
+                key: value
+                for key, value in run.items()
+                if key not in ("path", "label", "seconds") and value is not None
             }
             for run in listed
         }
