@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -98,7 +99,8 @@ def read(folder: RunFolder) -> dict[str, Any] | None:
     except ValueError as error:
         raise Damaged(path, error) from None
     try:
-        saved: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # torch's, of a damaged file: what loads is looked at
+            saved: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         newer, earlier = saved.get("schema", SCHEMA) > SCHEMA, "schema" not in saved
         saved["identity"], int(saved["epoch"])
     except Exception as error:  # torch has many words for it

@@ -476,3 +476,11 @@ def test_settings_that_are_not_those_of_the_folder_s_hash_are_damage(trained: Pa
         assert train(folder, data)[0] == Outcome("done")
         assert table(folder) == table(trained / "done")
         assert RunFolder(folder).status(planned().has) == "done"
+
+
+def test_what_torch_warns_of_in_a_checkpoint_of_an_earlier_version_reaches_no_terminal(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    torch.save({"epoch": 1, "identity": {}}, folder.checkpoint)
+    content = folder.checkpoint.read_bytes()
+    folder.checkpoint.write_bytes(content.replace(b"\x80\x02}", b"\x80\x03}"))  # another protocol, which torch warns of
+    assert checkpoint.read(folder) == {"epoch": 1, "identity": {}}  # a warning is an error in these tests
