@@ -229,13 +229,12 @@ def main() -> None:
         result = soak(Path(folder), options.runs, options.jobs)
     result = {"about": known, **result}
     result["growth"] = growth(result)
-    if not result["samples"]:
-        sys.exit("\n".join(faults(result)))
-    from dropexp.charts import save
+    if result["samples"]:  # it trained long enough to be looked at
+        from dropexp.charts import save
 
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "soak.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
-    save(chart(result), options.out / "soak.svg")
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "soak.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
+        save(chart(result), options.out / "soak.svg")
     print(f"{result['done']} of {result['runs']} runs in {result['seconds']} s; left: {result['left']}")
     print("growth per 1,000 runs:", *in_words(result), sep="\n  ")
     if said := faults(result):

@@ -255,9 +255,10 @@ def _write(folder: RunFolder, files: Files) -> None:
 
     What was set aside as damaged comes before both, under a name of its own.
     """
-    order = [name for name in files if name not in FILES]
-    order += sorted((name for name in FILES if name in files), key=lambda name: files[name] is not None)
-    for name in order:
+    aside = [name for name in files if name not in FILES]
+    gone = [name for name in reversed(FILES) if name in files and files[name] is None]
+    there = [name for name in FILES if files.get(name) is not None]
+    for name in [*aside, *gone, *there]:
         content = files[name]
         if content is None:
             (folder.path / name).unlink(missing_ok=True)
@@ -273,7 +274,7 @@ def _task() -> Any:
         import ray
 
         here = ray.get_runtime_context().get_node_id()
-        address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]  # as in cluster.py
+        address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]  # Ray has types for a part of itself
         try:
             from dropexp import node
 

@@ -218,8 +218,8 @@ def _download(mirror: str, file: str, md5: str, progress: Progress | None, timeo
 
     content = bytearray()
     try:
-        address = f"{mirror.rstrip('/')}/{file}"  # http, https or file, as `fetch` has made sure
-        with urllib.request.urlopen(address, timeout=timeout) as answer:  # nosec B310  # see above
+        address = f"{mirror.rstrip('/')}/{file}"
+        with urllib.request.urlopen(address, timeout=timeout) as answer:  # nosec B310  # `fetch` lets no other scheme in
             total = int(answer.headers.get("Content-Length") or 0)
             while len(content) <= LARGEST and (piece := answer.read(_PIECE)):
                 content += piece

@@ -140,7 +140,7 @@ def _is_broken(folder: RunFolder) -> bool:
         return True
     except RunError:  # it is of a later version, or one may not look
         return False
-    return True  # else the run were not called broken
+    return True  # it can be read, but is not as training writes it, or the run would not be called broken
 
 
 def _leftovers(place: Path, names: Sequence[str]) -> Iterator[Removal]:

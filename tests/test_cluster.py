@@ -363,6 +363,21 @@ def test_a_result_that_a_node_cannot_read_is_kept_beside_the_new_one(tmp_path: P
     assert held.status() == "done"
 
 
+def test_what_is_gone_on_a_node_is_removed_run_json_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = RunFolder(tmp_path)
+    for name in FILES:
+        (tmp_path / name).write_text(name)
+    unlink, removed = Path.unlink, []
+
+    def noted(self: Path, missing_ok: bool = False) -> None:
+        removed.append(self.name)
+        unlink(self, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", noted)
+    _write(folder, dict.fromkeys(FILES))
+    assert [name for name in removed if name in FILES] == [*reversed(FILES)]
+
+
 def test_a_node_trains_where_only_its_machine_writes_not_in_a_cache_that_many_may_share(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
 ) -> None:

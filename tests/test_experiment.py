@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 from collections.abc import Generator
 from contextlib import nullcontext
 from pathlib import Path
@@ -277,12 +275,7 @@ def test_a_link_to_a_run_elsewhere_is_not_trained_in(tmp_path: Path, data: Data)
     assert {path.name: path.read_bytes() for path in (tmp_path / "elsewhere").iterdir()} == before
 
 
-@pytest.mark.skipif(os.name == "nt", reason="flock, which fails in this test, locks nothing on Windows")
-def test_a_disk_without_locks_is_named_as_that(tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*args: object) -> None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    monkeypatch.setattr("fcntl.flock", refused)
+def test_a_disk_without_locks_is_named_as_that(tmp_path: Path, data: Data, no_locks: None) -> None:
     outcome = train(planned(variant="none"), tmp_path, data)
     assert outcome.status == "failed"
     assert "is on a disk where locks do not work" in str(outcome.why) and "--runs-dir" in str(outcome.why)

@@ -13,9 +13,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "benchmarks"))  # a command's folder, not installed
 
-from peers import chart, page  # noqa: E402 (found by the line above)
-from peers.contenders import ALONE, CONTENDERS, Contender  # noqa: E402 (so is this)
-from peers.process import Failed, environment, prove  # noqa: E402 (and this)
+from peers import chart, page  # noqa: E402 (found by sys.path.append)
+from peers.contenders import ALONE, CONTENDERS, Contender  # noqa: E402 (found by sys.path.append)
+from peers.process import Failed, environment, prove  # noqa: E402 (found by sys.path.append)
 
 
 def epoch(seconds: float = 1.0, train_loss: float = 0.6, test_acc: float = 0.8) -> dict[str, Any]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import errno
 import json
 import math
-import os
 import shutil
 import signal
 import subprocess
@@ -493,7 +491,6 @@ def test_what_holds_no_runs_is_named_with_what_there_is(tree: Path, name: str) -
     assert str(error.value) == f"no runs at {name!r}: neither a name under {tree} (one, two) nor a folder of runs"
 
 
-@pytest.mark.skipif(os.name == "nt", reason="on Windows it takes a privilege to make a link")
 def test_a_link_to_itself_hides_no_runs(tree: Path) -> None:
     (tree / "one" / "study.json").symlink_to("study.json")
     assert found(tree) == ONE + TWO
@@ -582,13 +579,6 @@ def test_the_table_is_plain_csv(folder: RunFolder) -> None:
     assert dict(zip(header, row, strict=True))["train_loss"] == repr(0.1 + 0.2)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="flock, which fails in this test, locks nothing on Windows")
-def test_a_disk_without_locks_costs_a_study_its_remarks_not_the_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refused(*args: object) -> None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    monkeypatch.setattr("fcntl.flock", refused)
+def test_a_disk_without_locks_costs_a_study_its_remarks_not_the_command(tmp_path: Path, no_locks: None) -> None:
     note = write_study(tmp_path, "study", {"published": {"loss": [1.0]}})
     assert note is not None and "is not written" in note and "where locks do not work" in note

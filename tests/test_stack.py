@@ -442,7 +442,7 @@ def test_a_run_begun_in_a_stack_goes_on_alone_and_back(tmp_path: Path, data: Dat
     train(SEEDS, tmp_path / "whole", data)
     interrupt(SEEDS, tmp_path / "cut", data, 3)
     alone = train_stack(SEEDS[:1], [RunFolder(tmp_path / "cut" / "0")], data, CPU)
-    assert next(alone)[1]["epoch"] == 2  # type: ignore[index]  # a row
+    assert next(alone)[1]["epoch"] == 2  # type: ignore[index]  # a stack may also yield a sentence, but not here
     alone.close()
     train(SEEDS, tmp_path / "cut", data)
     for place in range(3):

@@ -19,7 +19,7 @@ from peers.torch_net import mlp
 from peers.turns import turns
 
 
-class MLP(lightning.LightningModule):  # type: ignore[misc]  # it is not in the environment of the checks
+class MLP(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not installed where types are checked
     def __init__(self) -> None:
         super().__init__()
         self.net = mlp()
@@ -51,7 +51,7 @@ class MLP(lightning.LightningModule):  # type: ignore[misc]  # it is not in the 
         return torch.optim.SGD(self.parameters(), lr=LR)
 
 
-class Turns(lightning.Callback):  # type: ignore[misc]  # nor is this
+class Turns(lightning.Callback):  # type: ignore[misc]  # Lightning is not installed where types are checked
     """Waits for a turn before each epoch, and says what came of it."""
 
     def __init__(self) -> None:

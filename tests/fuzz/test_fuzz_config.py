@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fuzz.asked import Answer, a_place, names_a_place
 from fuzz.inputs import CONFIGS, HOSTILE, KEYS, changed, odd, texts, trees, words
 
-TREE = {
+TREE: dict[str, Any] = {
     "name": "x",
     "hidden": [4],
     "drop_probs": [0.5],
@@ -61,7 +61,7 @@ def test_any_value_in_a_config_that_is_right_but_for_it(key: str, value: Any, ot
     dry_run(_yaml(TREE | {key: value, other: another}))
 
 
-@given(st.dictionaries(st.sampled_from([*TREE["published"], "x"]), odd, max_size=5))  # type: ignore[misc]  # TREE's values are of many types; this one is a mapping
+@given(st.dictionaries(st.sampled_from([*TREE["published"], "x"]), odd, max_size=5))
 def test_any_published_section(published: dict[str, Any]) -> None:
     dry_run(_yaml(TREE | {"published": published}), target="published")
 

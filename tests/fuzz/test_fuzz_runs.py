@@ -228,13 +228,13 @@ def test_any_column_in_the_table(old: str, new: str, command: tuple[str, ...]) -
     damaged_without_a_seal("epochs.csv", EPOCHS, content, command)
 
 
-@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # a checkpoint has 20 kB
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of a checkpoint, which a failure shows whole
 @given(st.binary(max_size=100) | changed(FILES[VICTIM / CHECKPOINT]))
 def test_any_bytes_in_a_checkpoint(content: bytes) -> None:
     damaged("checkpoint.pt", CHECKPOINT, content, EVALUATE)
 
 
-@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # a checkpoint has 20 kB
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of a checkpoint, which a failure shows whole
 @given(changed(EARLIER[CHECKPOINT]))
 def test_any_bytes_in_a_checkpoint_without_a_seal(content: bytes) -> None:
     damaged_without_a_seal("checkpoint.pt", CHECKPOINT, content, EVALUATE)

@@ -114,8 +114,8 @@ class Damaged:
             left_out = run not in found.by_run or found.by_run[run]["status"] == "broken"
             assert left_out or found.by_run[run] == figures, f"{run}: a wrong figure\n{self.harmed}"
         for arm, figures in found.by_arm.items():
-            same = [name.split(",") for name, others in right.by_arm.items() if others == figures]
-            assert any({*arm.split(",")} <= {*name} for name in same), f"{arm}: a wrong figure\n{self.harmed}"
+            same = [name for name, others in right.by_arm.items() if others == figures]
+            assert len(same) == 1 and {*arm.split(",")} <= {*same[0].split(",")}, f"{arm}: wrong\n{self.harmed}"
 
     def is_named_in(self, said: str) -> None:
         """Each damaged file is named; where one is gone nothing is damaged."""

@@ -32,7 +32,7 @@ def _on_file_events(do: Callable[[str, str, str], None]) -> None:
         nonlocal busy
         if not busy and isinstance(path, str | os.PathLike):
             busy = True
-            do(event, os.path.basename(path), os.fspath(now or path))  # noqa: PTH119 (as below)
+            do(event, os.path.basename(path), os.fspath(now or path))  # noqa: PTH119 (pathlib takes time to load)
             busy = False
 
     def heard(event: str, arguments: tuple[Any, ...]) -> None:
@@ -116,7 +116,7 @@ def _turn_the_clock_back(seconds: float) -> None:
 
     time.time = earlier
     time.time_ns = lambda: int(earlier() * 1e9)
-    datetime.datetime = Earlier  # type: ignore[misc]  # a class may not be replaced, but for a test
+    datetime.datetime = Earlier  # type: ignore[misc]  # mypy lets no class be replaced, which is meant here
 
 
 def _take_memory(megabytes: int) -> None:
