@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 
 import pytest
 from command import Command
@@ -10,6 +11,10 @@ from torture.counts import COUNTS
 from torture.study import HOOKS, Study
 
 SEED = pytest.StashKey[int]()
+
+# Under nohup, pytest ignores hang-ups, and so would every command that it starts; they do not inherit a handler.
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
