@@ -4,7 +4,7 @@
 
 Reads /proc again and again, so it wants Linux. Of the command and of each of its workers it notes the memory that is
 their own, open files and threads; beside them what is new in /dev/shm, where semaphores and shared memory lie. Writes
-soak.json and the chart soak.svg, and exits with 1 if something grows or is left.
+soak.json and the chart soak.svg; or, if something grows or is left, says what and exits with 1.
 """
 
 from __future__ import annotations
@@ -229,16 +229,15 @@ def main() -> None:
         result = soak(Path(folder), options.runs, options.jobs)
     result = {"about": known, **result}
     result["growth"] = growth(result)
-    if result["samples"]:  # it trained long enough to be looked at
-        from dropexp.charts import save
-
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "soak.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
-        save(chart(result), options.out / "soak.svg")
     print(f"{result['done']} of {result['runs']} runs in {result['seconds']} s; left: {result['left']}")
     print("growth per 1,000 runs:", *in_words(result), sep="\n  ")
     if said := faults(result):
         sys.exit("\n".join(said))
+    from dropexp.charts import save
+
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "soak.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
+    save(chart(result), options.out / "soak.svg")
 
 
 if __name__ == "__main__":

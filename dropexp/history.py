@@ -96,7 +96,7 @@ def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) 
         raise NoRuns(f"no runs under {place}; dropexp train -c FILE makes some, --runs-dir names another place")
     once: dict[tuple[str, str], Run] = {}
     twice: list[Run] = []
-    for run in map(_read_or_broken, found):
+    for run in map(read_or_broken, found):
         key = run.identity
         if key in once:
             kept, spare = sorted((once[key], run), key=_rank)
@@ -113,7 +113,8 @@ def _rank(run: Run) -> int:
     return FINISHED.index(run.status) if run.status in FINISHED else len(FINISHED)
 
 
-def _read_or_broken(folder: RunFolder) -> Run:
+def read_or_broken(folder: RunFolder) -> Run:
+    """The same as `read_run`, and of a folder that cannot be read a run of status "broken" that says why."""
     try:
         return read_run(folder)
     except RunError as error:

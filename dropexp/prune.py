@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dropexp import runs
-from dropexp.history import NO_RUN, NoRuns, Run, keep, read_runs
+from dropexp.history import NO_RUN, NoRuns, Run, keep, read_or_broken, read_runs
 from dropexp.lock import LOCK, Busy
 from dropexp.names import quoted
 from dropexp.runs import DAMAGED, FILES, FINISHED, RUN, Damaged, NewerRun, RunError, RunFolder, read_json_file
@@ -47,7 +47,7 @@ class Removal:
     files: Sequence[Path]
     why: str
     size: int  # bytes
-    known: str | None  # the SHA-256 of run.json when this was planned; None for what is no run's
+    known: str | None  # the SHA-256 of run.json when this was planned, "" if there was none; None for what is no run's
 
 
 def needless(
@@ -88,22 +88,26 @@ def checkpoints(
 ) -> list[Removal]:
     """The checkpoints of finished runs, which nothing but `evaluate` reads. Raises NoRuns."""
     found = keep(read_runs(names, runs_dir), where or {})
-    folders = [run.folder for run in found if run.status in FINISHED]
-    return [
-        _removal("checkpoint", folder.path, [folder.checkpoint], "only `dropexp evaluate` would read it")
-        for folder in folders
-        if folder.checkpoint in _ours(folder.path) and _is_finished(folder)  # else it may be made good from it
-    ]
+    planned = []
+    for folder in (run.folder for run in found if run.status in FINISHED):
+        known = _digest(folder.path)
+        if folder.checkpoint in _ours(folder.path) and _is_finished(folder):  # else it may be made good from it
+            why = "only `dropexp evaluate` would read it"
+            planned.append(_removal("checkpoint", folder.path, [folder.checkpoint], why, known))
+    return planned
 
 
 def _of(run: Run, kept: Run | None) -> Removal | None:
     """What of a run's folder may go, None if nothing; `kept` is that run, or the one that it is a second folder of."""
     path, files = run.folder.path, _ours(run.folder.path)
+    known = _digest(path)  # before all that is asked of the folder below: many others were read since `run` was
     left = [file for file in files if _LEFT.fullmatch(file.name)]
     if not files or run.folder.held():
         return None
     if run.status in FINISHED:
-        return _removal("leftover", path, left, "set aside as damaged, or half-written") if left else None
+        return _removal("leftover", path, left, "set aside as damaged, or half-written", known) if left else None
+    if run.status != "twice" and read_or_broken(run.folder).status != run.status:
+        return None
     if run.status == "twice" and kept and (_is_finished(kept.folder) or not _is_finished(run.folder)):
         why = f"the same run as {kept.folder.path}"
     elif run.status == "broken" and _is_broken(run.folder):
@@ -113,7 +117,7 @@ def _of(run: Run, kept: Run | None) -> Removal | None:
     else:
         return None
     others = [quoted(entry.name) for entry in _listed(path) if entry not in files]
-    return _removal(run.status, path, files, f"{why}; it keeps {', '.join(others)}" if others else why)
+    return _removal(run.status, path, files, f"{why}; it keeps {', '.join(others)}" if others else why, known)
 
 
 def _is_finished(folder: RunFolder) -> bool:
@@ -149,11 +153,11 @@ def _leftovers(place: Path, names: Sequence[str]) -> Iterator[Removal]:
         if study.is_symlink() or not study.name.isprintable():
             continue
         files = [file for file in _listed(study) if _LEFT_OF_STUDY.fullmatch(file.name) and not file.is_symlink()]
-        files = [file for file in files if DAMAGED in file.name or time.time() - file.stat().st_mtime > _DAY]
+        files = [file for file in files if DAMAGED in file.name or _age(file) > _DAY]
         if files:
-            yield _removal("leftover", study, files, "set aside as damaged, or half-written", run=False)
+            yield _removal("leftover", study, files, "set aside as damaged, or half-written", None)
         for path in filter(_never_began, _listed(study)):
-            yield _removal("leftover", path, _ours(path), "a run that never began")
+            yield _removal("leftover", path, _ours(path), "a run that never began", "")
 
 
 def _never_began(path: Path) -> bool:
@@ -162,9 +166,8 @@ def _never_began(path: Path) -> bool:
     return bool(files) and files == _listed(path) and not begun and not RunFolder(path).held()
 
 
-def _removal(state: str, path: Path, files: Sequence[Path], why: str, run: bool = True) -> Removal:
-    size = sum(file.lstat().st_size for file in files)
-    return Removal(state, path, files, why, size, _digest(path) if run else None)
+def _removal(state: str, path: Path, files: Sequence[Path], why: str, known: str | None) -> Removal:
+    return Removal(state, path, files, why, sum(map(_size, files)), known)
 
 
 def remove(removal: Removal) -> str | None:
@@ -193,7 +196,7 @@ def remove(removal: Removal) -> str | None:
 
 def _unlinked(files: Iterable[Path]) -> str | None:
     try:
-        for file in files:
+        for file in sorted(files, key=lambda file: file.name == RUN):  # last what tells the next call of the others
             file.unlink(missing_ok=True)
     except OSError as error:
         return str(error)
@@ -221,6 +224,22 @@ def _is_plain(file: Path) -> bool:
         return stat.S_ISREG(file.lstat().st_mode)
     except OSError:
         return False
+
+
+def _size(file: Path) -> int:
+    """In bytes; 0 if it is gone."""
+    try:
+        return file.lstat().st_size
+    except OSError:
+        return 0
+
+
+def _age(file: Path) -> float:
+    """Seconds since it was written; 0 if it is gone, as a training renames what it has written."""
+    try:
+        return time.time() - file.lstat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _listed(path: Path) -> list[Path]:

@@ -205,9 +205,11 @@ def _prune(
         planned = prune.needless(names, runs_dir, wanted, tell=lambda note: say(f"note: {note}"))
     if planned or output in (Format.csv, Format.json):
         _write(tables.listed(planned), tables.removals, output)
+    if not planned:
+        say("nothing may go")
+        return
     if not yes:
-        total = tables.size(sum(one.size for one in planned))
-        say(f"{total} may go; --prune --yes removes it" if planned else "nothing may go")
+        say(f"{tables.size(sum(one.size for one in planned))} may go; --prune --yes removes it")
         return
     stayed = {one.path: said for one in planned if (said := prune.remove(one))}
     for said in stayed.values():

@@ -37,7 +37,7 @@ SCHEMA = 1  # of run.json, study.json and checkpoint.pt; the others' are pinned 
 STATUSES = ("running", "done", "interrupted", "diverged", "failed")
 FINISHED = ("done", "diverged")  # a diverged run is a result: it is not trained again
 CONFIG, EPOCHS, RUN, CHECKPOINT = "config.yaml", "epochs.csv", "run.json", "checkpoint.pt"
-# Of a run, in the order of writing that lets it go on wherever that is cut short; they are removed the other way round.
+# Of a run, in the order of writing that lets it go on wherever that is cut short; to begin anew, the other way round.
 FILES = (CONFIG, EPOCHS, CHECKPOINT, RUN)
 DAMAGED, BEFORE = ".damaged-", ".before-"  # and a number: ends of names that files are set aside by
 

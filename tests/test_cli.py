@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from command import Command
+from weights import same, saved_below
 
 TINY = """\
 name: tiny
@@ -58,7 +59,7 @@ def test_train_and_compare(command: Command) -> None:
 def test_a_killed_study_goes_on_to_the_same_tables(jobs: str, command: Command) -> None:
     config = command.write("long.yaml", LONG)
     command("train", "-c", config, "--jobs", "2")
-    whole = command.tables()
+    whole, weights = command.tables(), saved_below(command.folder / "runs")
     assert len(whole) == 2 and all(len(table) == 13 for table in whole.values())
     command("train", "-c", config, "--runs-dir", "elsewhere", "--jobs", jobs, "-q")
     for path in command.folder.glob("runs/*/*/*"):
@@ -72,6 +73,8 @@ def test_a_killed_study_goes_on_to_the_same_tables(jobs: str, command: Command) 
         _until_nobody_trains(command)
     command("train", "-c", config, "--jobs", jobs)
     assert command.tables() == whole
+    for place in ("runs", "elsewhere"):
+        assert same(saved_below(command.folder / place), weights)
     for path in command.folder.glob("elsewhere/*/*/epochs.csv"):  # and neither --jobs nor the kills mattered
         lines = [line.split(",")[:-1] for line in path.read_text().splitlines()]
         assert lines == whole[path.parent.name]

@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 import torch
 from command import TIMEOUT, Command
+from weights import same, saved_below
 
-from dropexp import fetch, node
+from dropexp import driver, fetch, node
 from dropexp.config import Config
 from dropexp.driver import _write
 from dropexp.experiment import train_run
@@ -127,11 +128,15 @@ def test_two_nodes_write_the_tables_that_one_process_writes(remote: Command, nod
     assert "8 runs: 8 trained now" in done.stderr and not done.stdout
     assert all(line.startswith(("[", "8 runs:", "next:")) for line in done.stderr.splitlines())  # Ray says nothing
     assert len(remote.tables()) == 8 and remote.tables() == here.tables()
+    assert same(saved_below(remote.folder / "runs"), saved_below(here.folder / "runs"))
     for number in (0, 1):  # each trained, with the data that it was sent
         assert len(nodes.decoded(number)) == 1
     for folder in remote.folder.glob("runs/small/*"):
         assert {path.name for path in folder.iterdir()} == {*FILES, ".lock"}
         assert RunFolder(folder).read_info()["provenance"]["threads"] == 1
+    remote.environment |= {"RAY_ADDRESS": nodes.address}  # where auto looks first
+    again = remote("train", "-c", config, "--plugin", str(EXAMPLE), "--ray", "auto", "--force")
+    assert "8 runs: 8 trained now" in again.stderr and remote.tables() == here.tables()
     again = remote("train", "-c", config, "--plugin", str(EXAMPLE), "--ray", nodes.address)
     assert "8 runs: 0 trained now, 8 before" in again.stderr
 
@@ -376,6 +381,13 @@ def test_what_is_gone_on_a_node_is_removed_run_json_first(tmp_path: Path, monkey
     monkeypatch.setattr(Path, "unlink", noted)
     _write(folder, dict.fromkeys(FILES))
     assert [name for name in removed if name in FILES] == [*reversed(FILES)]
+
+
+def test_what_arrives_from_a_node_is_written_run_json_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(driver, "write_whole", lambda path, content: written.append(path.name))
+    _write(RunFolder(tmp_path), dict.fromkeys([*reversed(FILES), "epochs.csv.damaged-1"], b"there"))
+    assert written == ["epochs.csv.damaged-1", *FILES]
 
 
 def test_a_node_trains_where_only_its_machine_writes_not_in_a_cache_that_many_may_share(

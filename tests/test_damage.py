@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import torch
 from command import Command
+from weights import same, saved
 
 from dropexp import checkpoint
 from dropexp.comparison import compare
@@ -126,7 +127,7 @@ def test_a_damaged_file_of_an_interrupted_run_is_named_and_kept_and_the_run_made
     assert "\n" not in said[0]
     assert (folder / f"{name}.damaged-1").read_bytes() == harmed
     assert epochs == (1 if name == "run.json" else 3)  # the checkpoint does without run.json
-    assert table(folder) == table(trained / "done")
+    assert table(folder) == table(trained / "done") and same(saved(folder), saved(trained / "done"))
     assert RunFolder(folder).status() == "done"
 
 
@@ -482,5 +483,6 @@ def test_what_torch_warns_of_in_a_checkpoint_of_an_earlier_version_reaches_no_te
     folder = RunFolder(tmp_path)
     torch.save({"epoch": 1, "identity": {}}, folder.checkpoint)
     content = folder.checkpoint.read_bytes()
+    assert content.count(b"\x80\x02}") == 1
     folder.checkpoint.write_bytes(content.replace(b"\x80\x02}", b"\x80\x03}"))  # another protocol, which torch warns of
     assert checkpoint.read(folder) == {"epoch": 1, "identity": {}}  # a warning is an error in these tests

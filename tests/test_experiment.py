@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from weights import same, saved
 
 from dropexp import checkpoint, experiment, products
 from dropexp.config import Config
@@ -74,6 +75,9 @@ def test_the_written_config_trains_the_same_run_again(tmp_path: Path, data: Data
     again = load_config(tmp_path / "a" / "config.yaml")
     assert again.name == "study"
     assert again.runs[0].config == run.config
+    train(again.runs[0], tmp_path / "b", data)
+    assert table(tmp_path / "a") == table(tmp_path / "b")
+    assert same(saved(tmp_path / "a"), saved(tmp_path / "b"))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -90,6 +94,7 @@ def test_an_interrupted_run_goes_on_to_the_same_table(variant: str, after: int, 
     assert isinstance(resumed[-1], dict) and resumed[-1]["epoch"] == 4
     assert len(resumed) < 4  # it did not begin anew
     assert table(tmp_path / "cut") == table(tmp_path / "whole")
+    assert same(saved(tmp_path / "cut"), saved(tmp_path / "whole"))
 
 
 def test_an_interrupt_before_a_run_goes_on_leaves_what_is_known_of_it(
@@ -318,6 +323,7 @@ def test_runs_trained_in_turn_in_one_process_do_not_disturb_each_other(
     assert torch.equal(torch.get_rng_state(), before)  # nor the program that they run in
     for seed in (0, 1):
         assert table(tmp_path / f"turn{seed}") == table(tmp_path / f"alone{seed}")
+        assert same(saved(tmp_path / f"turn{seed}"), saved(tmp_path / f"alone{seed}"))
 
 
 def test_variants_of_one_seed_share_data_order_and_initial_parameters(tmp_path: Path, data: Data) -> None:

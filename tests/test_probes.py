@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from torch import Tensor
+from weights import same, saved
 
 from dropexp import probes
 from dropexp.config import PROBES, Config
@@ -160,6 +161,7 @@ def test_a_probe_changes_no_number_of_the_training(variant: str, tmp_path: Path,
     assert list(probed.columns) == [*plain.columns, *COLUMNS]
     of_training = plain.columns.drop("seconds")
     assert probed[of_training].to_csv() == plain[of_training].to_csv()
+    assert same(saved(tmp_path / "probed"), saved(tmp_path / "plain"))
 
 
 @pytest.mark.parametrize("keys", [{"noise_at_eval": True}, {"drop_schedule": "random"}, {"mask": "per-batch"}])

@@ -7,13 +7,15 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import Command
 from fake_runs import write_run
 
+from dropexp import prune
 from dropexp.comparison import compare
-from dropexp.history import NoRuns
+from dropexp.history import NoRuns, Run, read_runs
 from dropexp.prune import Removal, checkpoints, needless, remove
 from dropexp.runs import RunFolder
 
@@ -214,6 +216,51 @@ def test_a_run_that_has_changed_since_it_was_planned_stays(tmp_path: Path) -> No
     assert (run / "checkpoint.pt").exists()
 
 
+@pytest.mark.parametrize("status", ["interrupted", "failed", "broken", "twice"])
+def test_a_run_that_is_finished_while_others_are_read_stays(
+    status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(tmp_path, status="failed" if status == "failed" else "interrupted")
+    info = RunFolder(run).read_info() | {"status": "done"}
+    if status == "twice":
+        second_of(run)
+    if status == "broken":
+        (run / "run.json").write_text("nonsense")
+        for name in ("checkpoint.pt", "epochs.csv"):
+            (run / name).unlink()
+    finished: list[RunFolder] = []
+
+    def read(*asked: Any) -> list[Run]:
+        found = read_runs(*asked)
+        finished.extend(one.folder for one in found if one.status == status)
+        finished[0].write_info(info)  # as another process would
+        return found
+
+    monkeypatch.setattr(prune, "read_runs", read)
+    removals = needless((), tmp_path)
+    assert len(finished) == 1 and finished[0].path not in [removal.path for removal in removals]
+
+
+@pytest.mark.parametrize("files", range(4))
+def test_a_removal_that_was_cut_short_is_gone_on_with(
+    files: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(tmp_path, status="failed")
+    unlink, left = Path.unlink, iter(range(files))
+
+    def until_killed(self: Path, missing_ok: bool = False) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        unlink(self, missing_ok)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "unlink", until_killed)
+        remove(planned(tmp_path)[run.name])
+    assert len(list(run.iterdir())) == 5 - files
+    assert remove(planned(tmp_path)[run.name]) is None
+    assert not run.exists()
+
+
 def test_files_of_others_stay_and_are_named(tmp_path: Path) -> None:
     run = run_of(tmp_path, status="failed", why="no room")
     (run / "notes.txt").write_text("mine")
@@ -325,8 +372,9 @@ def test_nothing_is_removed_without_yes(command: Command) -> None:
     assert listing(runs_dir) == before
     assert "removed from 1 folders" in command("runs", "--prune", "--yes").stderr
     assert not run.exists()
-    again = command("runs", "--prune")
-    assert again.stdout == "" and "nothing may go" in again.stderr
+    for yes in ([], ["--yes"]):
+        again = command("runs", "--prune", *yes)
+        assert (again.stdout, again.stderr) == ("", "nothing may go\n")
 
 
 def test_yes_and_checkpoints_are_for_pruning(command: Command) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from command import Command
+from weights import same, saved, saved_below
 
 from dropexp.config import Config
 from dropexp.data import Data
@@ -44,18 +45,7 @@ def trained(run: PlannedRun, folder: Path, data: Data) -> tuple[list[str], dict[
     """The table's lines without their last column, `seconds`, and what the checkpoint holds."""
     list(train_run(run, RunFolder(folder), data, CPU))
     table = [line.rpartition(",")[0] for line in (folder / "epochs.csv").read_text().splitlines()]
-    return table, torch.load(folder / "checkpoint.pt", weights_only=True)
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two checkpoints hold the same tensors, bit for bit."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
+    return table, saved(folder)
 
 
 @pytest.mark.parametrize(
@@ -74,8 +64,7 @@ def test_the_same_config_trains_to_the_same_figures_and_weights(
 ) -> None:
     (table, weights), (again, same_weights) = (trained(planned(**keys), tmp_path / name, data) for name in "ab")
     assert again == table
-    for part in ("network", "order", "noise"):
-        assert same(weights[part], same_weights[part])
+    assert same(weights, same_weights)
     other, other_weights = trained(planned(seed=1, **keys), tmp_path / "c", data)
     assert other != table and not same(weights["network"], other_weights["network"])
 
@@ -84,13 +73,14 @@ def test_nothing_about_the_process_matters(command: Command) -> None:
     text = "train_size: 500\nepochs: 2\nhidden: [32, 16]\nmatrix: {variant: [nn, scratch]}\n"
     config = command.write("tiny.yaml", text)
     command("train", "-c", config, "--jobs", "1", "-q")
-    tables = command.tables()
+    tables, weights = command.tables(), saved_below(command.folder / "runs")
     (command.folder / "elsewhere").mkdir()
     command.folder = command.folder / "elsewhere"
     command.environment |= {"PYTHONHASHSEED": "1", "TZ": "Asia/Kolkata", "LC_ALL": "C", "COLUMNS": "30"}
     command("train", "-c", f"../{config}", "--jobs", "1", "-q")
-    assert len(tables) == 2
+    assert len(tables) == len(weights) == 2
     assert command.tables() == tables
+    assert same(saved_below(command.folder / "runs"), weights)
 
 
 def test_a_run_begun_by_another_torch_is_begun_anew(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from command import Command
+from weights import same, saved_below
 
 import dropexp
 from dropexp import compare, load_config, load_runs, train
@@ -109,13 +110,14 @@ LARGE_BATCHES = "hidden: [16, 16]\ninit: torch\nbatch_size: 4000\nlr: 1\n"  # on
 def test_results_do_not_depend_on_the_number_of_threads(keys: str, command: Command) -> None:
     text = f"train_size: 5000\nepochs: 2\n{keys}matrix: {{variant: [none, nn, scratch]}}\n"
     config = command.write("threads.yaml", text)
-    tables = []
+    tables, weights = [], []
     for threads in ("1", "2"):
         command.environment["OMP_NUM_THREADS"] = threads
         command("train", "-c", config, "--jobs", "1", "--force", "-q")
         tables.append(command.tables())
-    assert len(tables[0]) == 3
-    assert tables[0] == tables[1]
+        weights.append(saved_below(command.folder / "runs"))
+    assert len(tables[0]) == len(weights[0]) == 3
+    assert tables[0] == tables[1] and same(*weights)
 
 
 @pytest.mark.parametrize("piped", [False, True])

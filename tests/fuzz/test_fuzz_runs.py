@@ -154,7 +154,10 @@ def read_harmed(place: Place, target: str, command: tuple[str, ...]) -> Answer:
 
 
 def is_named_or_changes_nothing(name: str, command: tuple[str, ...], answer: Answer) -> bool:
-    return answer == undamaged(command) or (STUDY if name == BESIDE else VICTIM.name) in answer.out + answer.err
+    sign = STUDY if name == BESIDE else VICTIM.name
+    if command in (RUNS, ("runs",)):  # which list its path in any case
+        sign = "broken"
+    return answer == undamaged(command) or sign in answer.out + answer.err
 
 
 def damaged(target: str, name: str, content: bytes, command: tuple[str, ...]) -> None:

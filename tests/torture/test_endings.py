@@ -210,11 +210,11 @@ def _memory_group() -> Path:
         _, controllers, own = line.split(":", 2)
         if controllers in ("", "memory"):
             group = Path("/sys/fs/cgroup", controllers, own.lstrip("/"), f"torture-{os.getpid()}")
-            with suppress(OSError):
+            with suppress(OSError):  # a tree that is mounted elsewhere, or that one may only read
                 group.mkdir()
                 if (group / "memory.max").exists() or (group / "memory.limit_in_bytes").exists():
                     return group
                 group.rmdir()
     if os.geteuid() != 0:
         pytest.skip("only root may limit the memory of a group of processes")
-    pytest.fail("memory cannot be limited here: there is no memory controller", pytrace=False)
+    pytest.fail("memory cannot be limited here: no memory controller lets this process make a group", pytrace=False)

@@ -121,6 +121,13 @@ def test_a_folder_that_one_may_not_write_or_not_even_read_is_named(command: Comm
         assert _bound(command, "runs", "--prune", "--yes")[0] == 0
         one.chmod(0o755)
         assert {path.name: path.read_bytes() for path in one.iterdir()} == there
+    (one / "checkpoint.pt").unlink()
+    (one / "epochs.csv").unlink()  # so that it is broken, nothing can be made of it, and it may go
+    one.chmod(0o555)
+    COUNTS.faults += 1
+    code, said = _bound(command, "runs", "--prune", "--yes")
+    assert code == 1 and str(one.relative_to(command.folder)) in said and "Permission denied" in said
+    one.chmod(0o755)
     (command.folder / "runs").chmod(0o000)
     COUNTS.faults += 1
     for asked, answer in ((["train", "-c", CONFIG], 1), (["compare"], 5)):

@@ -1,0 +1,30 @@
+"""What checkpoints hold of a training: the network, and the streams of its batches and its noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def saved(folder: Path) -> dict[str, Any]:
+    """Of the run in this folder."""
+    checkpoint = torch.load(folder / "checkpoint.pt", weights_only=True)
+    return {part: checkpoint[part] for part in ("network", "order", "noise")}
+
+
+def saved_below(runs: Path) -> dict[str, Any]:
+    """Of every run of the studies in this folder, by its own."""
+    return {path.parent.name: saved(path.parent) for path in runs.glob("*/*/checkpoint.pt")}
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether both hold the same tensors, bit for bit."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
