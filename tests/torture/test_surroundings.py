@@ -109,6 +109,7 @@ def test_a_folder_that_one_may_not_write_or_not_even_read_is_named(command: Comm
     command.write(CONFIG, TEXT)
     shutil.copytree(undisturbed.runs, command.folder / "runs")
     one = next(command.folder.glob("runs/torture/*variant=nn*"))
+    info = RunFolder(one).read_info()
     (one / "run.json").unlink()
     cell, there = one.name.rpartition("-")[0], {path.name: path.read_bytes() for path in one.iterdir()}
     for mode in (0o555, 0o000):
@@ -121,8 +122,7 @@ def test_a_folder_that_one_may_not_write_or_not_even_read_is_named(command: Comm
         assert _bound(command, "runs", "--prune", "--yes")[0] == 0
         one.chmod(0o755)
         assert {path.name: path.read_bytes() for path in one.iterdir()} == there
-    (one / "checkpoint.pt").unlink()
-    (one / "epochs.csv").unlink()  # so that it is broken, nothing can be made of it, and it may go
+    RunFolder(one).write_info(info | {"status": "failed", "why": "no room"})  # so that it may go
     one.chmod(0o555)
     COUNTS.faults += 1
     code, said = _bound(command, "runs", "--prune", "--yes")
