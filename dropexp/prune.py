@@ -21,7 +21,18 @@ from dropexp import runs
 from dropexp.history import NO_RUN, NoRuns, Run, keep, read_or_broken, read_runs
 from dropexp.lock import LOCK, Busy
 from dropexp.names import quoted
-from dropexp.runs import DAMAGED, FILES, FINISHED, RUN, Damaged, NewerRun, RunError, RunFolder, read_json_file
+from dropexp.runs import (
+    DAMAGED,
+    FILES,
+    FINISHED,
+    RUN,
+    Damaged,
+    NewerRun,
+    RunError,
+    RunFolder,
+    read_file,
+    read_json_file,
+)
 from dropexp.studyfile import STUDY
 from dropexp.wholefile import half_written, sha256
 
@@ -204,10 +215,12 @@ def _unlinked(files: Iterable[Path]) -> str | None:
 
 
 def _digest(path: Path) -> str:
+    """The SHA-256 of run.json; "" where it is missing, cannot be read, or is no file, such as a pipe."""
     try:
-        return sha256((path / RUN).read_bytes())
-    except OSError:
+        content = read_file(path / RUN)
+    except RunError:
         return ""
+    return "" if content is None else sha256(content)
 
 
 def _ours(path: Path) -> list[Path]:
