@@ -57,7 +57,7 @@ def soak(folder: Path, runs: int, jobs: int) -> dict[str, Any]:
         command = subprocess.Popen([*COMMAND, *arguments], stderr=talk, start_new_session=True)
         try:
             while command.poll() is None:
-                time.sleep(max(0.1, runs / 2000))
+                time.sleep(max(0.1, runs / 10_000))  # so often that some look finds no file just open
                 samples.append(sample(command.pid, runs_dir, shm))
             end = time.perf_counter() + GRACE
             while (left := len([*session(command.pid)])) and time.perf_counter() < end:
