@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from weights import same, saved_below
 
 from dropexp import driver, fetch, node
 from dropexp.config import Config
-from dropexp.driver import _write
+from dropexp.driver import _Driver, _write
 from dropexp.experiment import train_run
 from dropexp.node import Parcel, Shared
 from dropexp.runs import FILES, FINISHED, RunFolder
@@ -36,6 +37,23 @@ EXAMPLE = ROOT / "examples" / "uniform_noise.py"
 SMALL = "train_size: 500\nhidden: [16, 16]\nepochs: 3\nmatrix: {variant: [none, nn, scratch, uniform], seed: [0, 1]}\n"
 LONG = "train_size: 500\nhidden: [8]\ndrop_probs: [0.5]\nepochs: 400\nmatrix: {variant: [scratch, nn], seed: [0, 1]}\n"
 DRAWN = "task: linear-regression\nlr: 0.003\nbatch_size: 5\nepochs: 20\nmatrix: {variant: [scratch, nn], seed: 0..3}\n"
+DEADLY = """
+import os, signal, sys
+from dropexp import register
+
+class Deadly:
+    at_eval = 1.0
+
+    def __init__(self, p):
+        self.p = p
+
+    def draw(self, like, generator):
+        if "default_worker" in sys.argv[0]:  # a process of Ray's, not the command
+            os.kill(os.getpid(), signal.SIGKILL)
+        return like.new_ones(like.shape)
+
+register("deadly", Deadly)
+"""
 
 
 class Nodes:
@@ -182,6 +200,29 @@ def test_a_command_that_no_node_is_left_for_says_so_and_goes_on_with_the_next(
         assert command.tables() == undisturbed
     finally:
         nodes.end()
+
+
+def test_a_run_that_ends_its_worker_three_times_has_failed_and_no_other(remote: Command, nodes: Nodes) -> None:
+    config = remote.write(
+        "deadly.yaml", "name: deadly\ntrain_size: 500\nepochs: 2\nmatrix: {variant: [none, deadly]}\n"
+    )
+    plugin = remote.write("deadly.py", DEADLY)
+    said = remote("train", "-c", config, "--plugin", plugin, "--ray", nodes.address, code=1).stderr
+    assert said.count("it goes on elsewhere") == 2
+    assert "3 times without an epoch more; the same command trains it again" in said
+    assert "2 runs: 1 trained now, 0 before" in said
+    states = {folder.name.split(",")[0]: RunFolder(folder).status() for folder in remote.folder.glob("runs/deadly/*")}
+    assert states["variant=none"] == "done" and states["variant=deadly"] != "done"
+
+
+def test_many_runs_are_sent_several_at_once_and_fewer_towards_the_end() -> None:
+    sender = object.__new__(_Driver)  # no cluster is asked for this
+    sender.waiting, sender.most_held = deque([place] for place in range(200)), 1000
+    sizes = []
+    while sender.waiting:
+        sizes.append(len(sender._next_stacks(slots=4)))
+    assert sum(sizes) == 200 and sizes[0] == 8 and sizes[-1] == 1
+    assert sizes == sorted(sizes, reverse=True)
 
 
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGINT"])
