@@ -101,8 +101,8 @@ def read(folder: RunFolder) -> dict[str, Any] | None:
     try:
         with warnings.catch_warnings(action="ignore"):  # torch's, of a damaged file: what loads is looked at
             saved: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        newer, earlier = saved.get("schema", SCHEMA) > SCHEMA, "schema" not in saved
-        saved["identity"], int(saved["epoch"])
+        newer, earlier = bool(saved.get("schema", SCHEMA) > SCHEMA), "schema" not in saved
+        saved["identity"], range(saved["epoch"])
     except Exception as error:  # torch has many words for it
         raise Damaged(path, f"torch cannot load it, {type(error).__name__}") from None
     if newer:

@@ -125,7 +125,7 @@ class Scratch:
     def load(self, state: dict[str, Tensor]) -> None:
         """Take over a saved `state()`."""
         for name, tensor in self.state().items():
-            tensor.copy_(state[name])
+            tensor.copy_(state[name].view_as(tensor))  # copy_ alone broadcasts
 
 
 class Concise:
@@ -173,13 +173,12 @@ class Concise:
         return o
 
     def state(self) -> dict[str, Any]:
-        """Parameters and optimiser as torch names them."""
-        return {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
+        """The parameters as torch names them; without momentum the optimiser has no more."""
+        return {"net": self.net.state_dict()}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over a saved `state()`."""
         self.net.load_state_dict(state["net"])
-        self.optimizer.load_state_dict(state["optimizer"])
 
 
 @dataclass(frozen=True)

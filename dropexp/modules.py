@@ -210,4 +210,8 @@ class Network:
     def load(self, state: dict[str, Any]) -> None:
         """Take over a saved `state()`."""
         self.net.load_state_dict(state["net"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        own = self.optimizer.state_dict()  # whose options are the config's
+        self.optimizer.load_state_dict(own | {"state": state["optimizer"]["state"]})
+        if self.sgd.momentum:
+            for parameter in self.net.parameters():
+                self.optimizer.state[parameter]["momentum_buffer"].view_as(parameter)  # it fits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import random
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -486,3 +488,43 @@ def test_what_torch_warns_of_in_a_checkpoint_of_an_earlier_version_reaches_no_te
     assert content.count(b"\x80\x02}") == 1
     folder.checkpoint.write_bytes(content.replace(b"\x80\x02}", b"\x80\x03}"))  # another protocol, which torch warns of
     assert checkpoint.read(folder) == {"epoch": 1, "identity": {}}  # a warning is an error in these tests
+
+
+def fields(tree: Any) -> list[tuple[Any, ...]]:
+    """The way to every value in nested mappings and lists, by their keys."""
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    return [way for key, value in items for way in ((key,), *((key, *rest) for rest in fields(value)))]
+
+
+@pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")  # torch's, of a shape that is none
+@pytest.mark.parametrize("variant", ["scratch", "nn"])
+@pytest.mark.parametrize("task", ["classification", "linear-regression"])
+def test_a_checkpoint_with_any_field_gone_or_of_another_kind_changes_no_number(
+    task: str, variant: str, tmp_path: Path, data: Data
+) -> None:
+    run = planned(variant=variant, momentum=0.9, weight_decay=1e-4, epochs=2)
+    if task == "linear-regression":
+        config = {"task": task, "variant": variant, "weight_decay": 3, "epochs": 2}
+        run = replace(run, config=Config.model_validate(config))
+    train(tmp_path / "done", data, run)
+    rows = train_run(run, RunFolder(tmp_path / "interrupted"), data, CPU)
+    next(rows)
+    rows.close()
+    whole = torch.load(tmp_path / "interrupted" / "checkpoint.pt", weights_only=True)
+    for *way, last in fields(whole):
+        for other in ("gone", "x", 0.5, torch.zeros(3)):
+            changed = deepcopy(whole)
+            place = functools.reduce(lambda tree, key: tree[key], way, changed)
+            if isinstance(other, str) and other == "gone":
+                del place[last]
+            else:
+                place[last] = other
+            file = io.BytesIO()
+            torch.save(changed, file)
+            folder = a_copy(tmp_path, "interrupted", tmp_path / "changed")
+            (folder / "checkpoint.pt").write_bytes(sealed(file.getvalue()))  # so that no seal tells
+            outcome, said, _ = train(folder, data, run)
+            assert outcome == Outcome("done"), (way, last, other, outcome)
+            assert table(folder) == table(tmp_path / "done"), (way, last, other, said)
+            assert same(saved(folder), saved(tmp_path / "done")), (way, last, other, said)
+            shutil.rmtree(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,8 @@ def changed(draw: st.DrawFn, content: bytes) -> bytes:
 
 @st.composite
 def altered(draw: st.DrawFn, tree: Any) -> Any:
-    """A tree of JSON with one to three of its values of another kind, gone, or with a key that is not its own."""
-    tree = json.loads(json.dumps(tree))
+    """A tree of JSON, or a checkpoint, with up to three of its values of another kind, gone, or at a key not theirs."""
+    tree = deepcopy(tree)
     for _ in range(draw(st.integers(1, 3))):
         places = _places(tree)
         if not places:
