@@ -241,6 +241,21 @@ def test_a_worker_that_is_killed_is_named_and_its_run_goes_on_after_the_others(c
     assert all(len(table) == 13 for table in command.tables().values())
 
 
+def test_runs_whose_workers_are_killed_go_on_in_one_worker_fewer(command: Command) -> None:
+    config = command.write("long.yaml", LONG.replace("[nn, scratch]", "[none, nn, scratch]"))
+    process = command.start("train", "-c", config, "--jobs", "3")
+    command.wait_for_rows(3, process)
+    killed = _children(process.pid)
+    for worker in killed:
+        os.kill(worker, signal.SIGKILL)
+    most = 0
+    while process.poll() is None:
+        most = max(most, len({*_children(process.pid)} - {*killed}))
+        time.sleep(0.1)
+    assert (len(killed), most, process.returncode) == (3, 2, 0)
+    assert all(len(table) == 13 for table in command.tables().values())
+
+
 def test_a_run_whose_worker_is_killed_twice_has_failed_and_the_rest_goes_on(command: Command) -> None:
     config = command.write("long.yaml", LONG)
     process = command.start("train", "-c", config, "--jobs", "2")
