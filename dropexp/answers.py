@@ -124,5 +124,5 @@ def _forget_unread() -> None:
 
 def _forget(stream: TextIO) -> None:
     """Send all that it has not written yet to nowhere."""
-    with suppress(OSError):
+    with suppress(OSError):  # there is nobody to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import operator
 import time
 import warnings
 from collections.abc import Iterator
@@ -77,7 +78,8 @@ class State:
             return 0
         folder.cut_rows(saved["epoch"], saved.get("table"))
         try:
-            self.network.load(saved["network"])
+            with warnings.catch_warnings(action="ignore"):  # torch's, of what does not fit
+                self.network.load(saved["network"])
             self.order.set_state(saved["order"])
             self.noise.set_state(saved["noise"])
         except Exception as error:  # in whatever way: to train anew is cheap, a wrong number is not
@@ -102,7 +104,7 @@ def read(folder: RunFolder) -> dict[str, Any] | None:
         with warnings.catch_warnings(action="ignore"):  # torch's, of a damaged file: what loads is looked at
             saved: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         newer, earlier = bool(saved.get("schema", SCHEMA) > SCHEMA), "schema" not in saved
-        saved["identity"], range(saved["epoch"])
+        saved["identity"], operator.index(saved["epoch"])
     except Exception as error:  # torch has many words for it
         raise Damaged(path, f"torch cannot load it, {type(error).__name__}") from None
     if newer:

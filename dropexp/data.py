@@ -63,7 +63,7 @@ def load(
     remove_left_behind()
     try:
         stamp = _stamp(root, checksums)
-        with suppress(*_NOT_CACHED):
+        with suppress(*_NOT_CACHED):  # then it is decoded
             return _read(cached, stamp, checksums)
         with _alone(cached), scratch_dir() as scratch:
             try:

@@ -256,7 +256,7 @@ def _missing(folder: Path) -> list[str]:
 
 
 def _is_file(path: Path) -> bool:
-    return os.path.isfile(path)  # noqa: PTH113 (Path.is_file raises where the folder may not be read)
+    return os.path.isfile(path)  # noqa: PTH113 (up to Python 3.13 Path.is_file raises where the folder may not be read)
 
 
 def _fault(path: Path, sha256: str, copy: Path | None = None) -> str | None:

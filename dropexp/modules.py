@@ -213,5 +213,6 @@ class Network:
         own = self.optimizer.state_dict()  # whose options are the config's
         self.optimizer.load_state_dict(own | {"state": state["optimizer"]["state"]})
         if self.sgd.momentum:
-            for parameter in self.net.parameters():
-                self.optimizer.state[parameter]["momentum_buffer"].view_as(parameter)  # it fits
+            velocities = {p: self.optimizer.state[p]["momentum_buffer"] for p in self.net.parameters()}
+            if any(v.shape != p.shape for p, v in velocities.items()):
+                raise ValueError("the velocities are not of the parameters' shapes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,8 @@ def load(folder: RunFolder) -> Trained:
     except RuntimeError as error:
         raise RunError(f"{folder.path} cannot be computed here: {error}") from None
     try:
-        network.load(saved["network"])
+        with warnings.catch_warnings(action="ignore"):  # torch's, of what does not fit
+            network.load(saved["network"])
     except Exception as error:  # of one without a seal, damaged in whatever way
         raise RunError(f"{folder.checkpoint} is damaged ({error}); {AGAIN}") from None
     epoch = int(saved["epoch"])

@@ -83,7 +83,7 @@ def _train_all(
             yield workers[-1].train(place, tasks[place])
         while busy := {worker.pipe: worker for worker in workers if worker.task is not None}:
             for pipe in wait(list(busy)):
-                worker = busy[pipe]  # type: ignore[index]  # wait() returns what it was given
+                worker = busy[pipe]  # type: ignore[index]  # its types are wider than what it was given
                 try:
                     event = worker.pipe.recv()
                 except (EOFError, OSError):
@@ -131,13 +131,13 @@ def _died(worker: _Worker, tasks: Sequence[Task], killed: list[int] | None) -> E
 
 def _mark(folder: RunFolder, status: str, why: str | None) -> None:
     """Say in run.json how a run ended whose worker could not."""
-    with suppress(Exception), folder.lock():
+    with suppress(Exception), folder.lock():  # another process may train it by now
         mark_held(folder, status, why)
 
 
 def mark_held(folder: RunFolder, status: str, why: str | None) -> None:
     """The same of a run that this process holds; it may have ended before there was a run.json."""
-    with suppress(Exception):
+    with suppress(Exception):  # a folder that is gone, say: what ended the run is told in any case
         rows = folder.read_rows()
         ended = {"status": status, "why": why, **so_far(rows[-1] if rows else None)}
         info = folder.read_info()
@@ -221,6 +221,6 @@ def _end_with_parent(stop: Connection) -> None:
 
     Every file can bear that, and the parent marks the run. To raise an exception in the middle of torch is not safe.
     """
-    with suppress(EOFError, OSError):
+    with suppress(EOFError, OSError):  # which is the news
         stop.recv()
     os._exit(0)

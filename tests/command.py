@@ -44,8 +44,8 @@ class Command:
         return done
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return self.launch(DROPEXP, *arguments, pipesize=1 << 20, **pipes)  # nobody reads while a test waits for rows
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "pipesize": 1 << 20}
+        return self.launch(DROPEXP, *arguments, **pipes)  # large ones: nobody reads while a test waits for rows
 
     def launch(self, *words: str | Path, **options: Any) -> subprocess.Popen[str]:
         """Start a program where the command would be, by default in a process group of its own."""

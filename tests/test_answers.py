@@ -16,7 +16,7 @@ from command import DROPEXP, TIMEOUT, Command
 from fake_runs import write_arm
 
 FULL = Path("/dev/full")
-full = pytest.mark.skipif(not FULL.exists(), reason="there is no device here that is always full, as Linux has it")
+full = pytest.mark.skipif(not FULL.exists(), reason="only Linux has /dev/full, a device that is always full")
 SHORT_AND_LONG = [("data", "path"), ("compare", "--format", "csv"), ("runs", "--format", "json")]
 
 

@@ -112,7 +112,6 @@ def test_an_interrupted_run_is_evaluated_as_far_as_it_is_and_says_so(tmp_path: P
     assert evaluation.evaluate(found, data, [], 1, []).figures[0].acc == first["test_acc"]
 
 
-@pytest.mark.filterwarnings("ignore:overflow")
 def test_a_diverged_run_without_a_checkpoint_is_refused(tmp_path: Path, data: Data) -> None:
     run_of(tmp_path, data, lr=1e30)
     with pytest.raises(RunError, match=r"diverged .* has no checkpoint"):

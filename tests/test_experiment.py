@@ -222,7 +222,6 @@ def test_an_interrupt_while_the_end_is_written_leaves_no_run_that_seems_to_go_on
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.filterwarnings("ignore:overflow")
 def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(variant: str, tmp_path: Path, data: Data) -> None:
     run = planned(variant=variant, lr=1e30)
     outcome = train(run, tmp_path, data)
@@ -234,7 +233,6 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(variant: str, tmp_pa
 
 
 @pytest.mark.parametrize("epochs", [1, 3])
-@pytest.mark.filterwarnings("ignore:overflow")
 def test_a_diverged_run_killed_before_it_said_so_ends_the_same(epochs: int, tmp_path: Path, data: Data) -> None:
     run = planned(variant="scratch", lr=1e30, epochs=epochs)
     train(run, tmp_path / "whole", data)

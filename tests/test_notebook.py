@@ -10,6 +10,7 @@ from nbclient import NotebookClient
 
 NOTEBOOK = Path(__file__).parent.parent / "docs" / "study.ipynb"
 
+# The kernel and its client are others' code, which warn of their own future and of sockets closed late.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 

@@ -451,7 +451,6 @@ def test_a_run_begun_in_a_stack_goes_on_alone_and_back(tmp_path: Path, data: Dat
         )
 
 
-@pytest.mark.filterwarnings("ignore:overflow")
 def test_a_run_that_diverges_ends_and_the_others_do_not_notice(tmp_path: Path, data: Data) -> None:
     runs = [SEEDS[0], planned(seed=1, lr=1e30), SEEDS[2]]
     told = train(runs, tmp_path / "wild", data)

@@ -17,7 +17,7 @@ from peers.data import BATCH, SIZES
 
 
 def main() -> None:
-    torch.backends.mkldnn.matmul.fp32_precision = "bf16"  # type: ignore[attr-defined]  # younger than its types
+    torch.backends.mkldnn.matmul.fp32_precision = "bf16"  # type: ignore[attr-defined]  # torch has no type for it
     X, W = torch.rand(BATCH, SIZES[0]), torch.randn(SIZES[0], SIZES[1])
     exact = X.double() @ W.double()
     error = ((X @ W - exact).abs().max() / exact.abs().max()).item()

@@ -178,7 +178,7 @@ def _audit(event: str, arguments: tuple[object, ...]) -> None:
     for path in paths:
         if not isinstance(path, str | bytes | os.PathLike):  # the number of an open file
             continue
-        place = Path(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100 (resolving would follow links)
+        place = Path(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100 (Path.resolve follows links, Path.absolute keeps ..)
         if event == "os.mkdir" and (place.is_dir() or "torchinductor" in place.name):  # there already, or of torch
             continue
         if place != Path(os.devnull) and not any(place.is_relative_to(folder) for folder in _watched):
