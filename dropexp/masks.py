@@ -35,7 +35,7 @@ class BitMask:
     def take(self, noise: Noise) -> None:
         """Decide by another mask of this kind from now on."""
         noise = cast(Mask, noise)
-        self.scale = noise.scale
+        self.scale = self.decisions.new_tensor(noise.scale)
         # lanes are signed, from −levels/2 to levels/2 − 1: those over the threshold are kept
         self.threshold = float(round(noise.drop_prob * self.levels) - self.levels // 2) - 0.5
 
