@@ -30,7 +30,7 @@ from dropexp.config import Config
 from dropexp.data import Data, load
 from dropexp.fetch import fetch, find
 from dropexp.fit import fit, fit_stack
-from dropexp.sgd import SGD
+from dropexp.sgd import SGD, Layer
 from dropexp.stack import Stack
 from dropexp.stats import tost_p
 from dropexp.streams import stream
@@ -48,6 +48,7 @@ MANY = 30  # runs side by side
 EPOCHS = 8  # of a timing; the first two, with the captures, are left out
 SEEDS = 30  # of the trainings that are compared
 GRADIENT = 2e-6  # max|error| / max|gradient|, float32 against float64; TF32 would give 1e-3
+STEEP = 1024.0  # a learning rate at which parameters are next to nothing beside the step: it can be told from them
 CAPTURED = 1e-5  # max|difference| / max|value| of outputs and parameters after one block
 MARGIN = 0.003  # in test accuracy: what counts as the same training
 
@@ -186,18 +187,22 @@ def prove_gradients(found: Findings, data: Data) -> None:
     """One step of every run of a stack against the page in float64, under the noise that the stack drew."""
     configs = [config(seed=seed, init="torch", drop_probs=[0.02 * seed, 0.5]) for seed in range(MANY)]
     stack = stacked(configs, data)
-    before = [[(W[r].double(), b[r, 0].double()) for W, b in stack.layers] for r in range(MANY)]
+    before = [parameters(stack, r) for r in range(MANY)]
     rows = torch.randint(len(data.y_train), (MANY, 256), generator=torch.Generator().manual_seed(0)).to(GPU)
-    stack.train_block(rows, [0.0])
+    stack.train_epoch(rows, [STEEP] * MANY)
     worst = 0.0
     for r, batch in enumerate(rows):
         noises = [None if xi is None else Given(xi[r, 0].double()) for xi in stack.noise.xi]
         alone = scratch.MLP(before[r], noises, torch.Generator(GPU), SGD())
         computed, O = alone.forward(data.X_train[batch].double(), alone.generator)
         exact = alone.backward(data.y_train[batch], computed, O)
-        for (dW, db), (exact_W, exact_b) in zip(stack.dlayers, exact, strict=True):
-            worst = max(worst, error(dW[r], exact_W), error(db[r, 0], exact_b))
+        for was, now, true in zip(before[r], parameters(stack, r), exact, strict=True):
+            worst = max(worst, *(error((w - v) / STEEP, g) for w, v, g in zip(was, now, true, strict=True)))
     found.proof(f"gradients of {MANY} stacked runs against the lone page in float64, worst error", worst, GRADIENT)
+
+
+def parameters(stack: Stack, r: int) -> list[Layer]:
+    return [(W[r].double(), b[r, 0].double()) for W, b in stack.layers]
 
 
 @dataclass(frozen=True)
@@ -261,8 +266,10 @@ def prove_trainings(found: Findings, data: Data) -> None:
     pages = [config(seed=seed, fused=False, **keys) for seed in range(SEEDS)]
     alone = [final(lone_records(one, fresh(one, GPU), data, 5)) for one in pages]
     compare(found, "stack against the lone page on the GPU", ours, alone)
-    on_cpu = data.to(CPU)
+    on_cpu, threads = data.to(CPU), torch.get_num_threads()
+    torch.set_num_threads(min(threads, 4))  # more than that wait for each other in steps of 256 rows
     alone = [final(lone_records(one, fresh(one, CPU), on_cpu, 5)) for one in configs]
+    torch.set_num_threads(threads)
     compare(found, "stack against lone runs on the CPU", ours, alone)
     nns = [config(variant="nn", seed=seed, **keys) for seed in range(SEEDS)]
     both = [[final(lone_records(one, make(one), data, 5)) for one in nns] for make in (lambda c: fresh(c, GPU), plain)]

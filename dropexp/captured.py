@@ -46,6 +46,23 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
 
 
 @contextmanager
+def beside(side: torch.cuda.Stream | None) -> Iterator[None]:
+    """Within it work is launched on the stream `side`, after all that was launched before; None: where it always is."""
+    if side is None:
+        yield
+        return
+    side.wait_stream(torch.cuda.current_stream(side.device))
+    with torch.cuda.stream(side):
+        yield
+
+
+def join(side: torch.cuda.Stream | None) -> None:
+    """What is launched from here on comes after all that was launched on `side`."""
+    if side is not None:
+        torch.cuda.current_stream(side.device).wait_stream(side)
+
+
+@contextmanager
 def unchanged(tensors: Sequence[Tensor]) -> Iterator[None]:
     """After it these tensors hold what they held before it."""
     before = [tensor.detach().clone() for tensor in tensors]

@@ -3,11 +3,14 @@
 On a GPU a lone step of 256 rows is all launches. So runs train side by side, and on CUDA some steps of all of them are
 captured as one graph (captured.py); their noise is drawn before, into buffers (stacknoise.py). The same code runs
 uncaptured on a CPU, where it gains nothing and is tested.
+
+Two things spare a GPU the memory that it would wait for. A bias is the weight of an input that is always 1, so that one
+product gives H·W + b and another both gradients. And where nothing else is done to a gradient, that product is the
+update: W ← W + Hᵀ·(−lr·D).
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -21,7 +24,7 @@ from dropexp.stacknoise import StackNoise
 
 BLOCK = 32  # steps whose noise is drawn at once; another number would draw other noise
 EVAL_NUMBERS = 2**26  # of the widest layer, all runs together: 256 MB
-ALIGNED = 4  # float32 numbers, 16 bytes: where cuBLAS multiplies fastest
+ALIGNED = 8  # inputs of a layer, the 1 included, are filled up with zeros to a multiple: cuBLAS is fastest there
 
 
 class Stack:
@@ -42,47 +45,61 @@ class Stack:
         self.steps = min(BLOCK, -(-num_rows // n))  # in a block
         new = first.layers[0][0].new_empty
 
-        # a row of parameters for each run: all weights, then all biases
-        self.num_weights = sum(n * m for n, m in itertools.pairwise(self.sizes))
-        length = self.num_weights + sum(self.sizes[1:])
-        self.theta = new(R, -(-length // ALIGNED) * ALIGNED).zero_()
-        self.gradient = torch.zeros_like(self.theta)
+        # a row of numbers for each run, and in it for each layer W over b over zeros
+        self.heights = [-(-(m + 1) // ALIGNED) * ALIGNED for m in self.sizes[:-1]]
+        self.theta = new(R, sum(h * m for h, m in zip(self.heights, self.sizes[1:], strict=True))).zero_()
+        self.thetas = self._matrices(self.theta)
+        self.layers = self._layers(self.theta)
         self.velocity = torch.zeros_like(self.theta) if self.momentum else None
-        self.layers, self.dlayers = self._layers(self.theta), self._layers(self.gradient)
         self._copy(to_pages=False)
 
-        # a number of each run, (R, 1); None where no run has any use for it
-        self.minus_lr = new(R, 1)
-        self.weight_decay = self._column([page.sgd.weight_decay for page in self.pages], without=0.0)
-        self.l1 = self._column([page.sgd.l1 for page in self.pages], without=0.0)
-        self.max_norm = self._column([page.sgd.max_norm or math.inf for page in self.pages], without=math.inf)
+        # a number of each run, (R, 1, 1); None where no run has any use for it
+        self.minus_lr = new(R, 1, 1)
+        self.weight_decay = self._numbers([page.sgd.weight_decay for page in self.pages], without=0.0)
+        self.l1 = self._numbers([page.sgd.l1 for page in self.pages], without=0.0)
+        self.max_norm = self._numbers([page.sgd.max_norm or math.inf for page in self.pages], without=math.inf)
 
-        # what a step reads and writes; H, V, ξ, O and D are the page's, A[i] is what layer i reads before its noise
+        # what a step reads and writes; H, V, Z, O and D are the page's
         self.noise = StackNoise(self.pages, self.steps, n)
+        noisy, on_weights = [xi is not None for xi in self.noise.xi], self.noise.placement == "weights"
         self.rows = torch.zeros(self.steps, R * n, dtype=torch.int64, device=X.device)
         self.targets = torch.stack([page.targets for page in self.pages])  # (R, num_outputs, num_outputs)
         self.Y = new(self.steps, R * n, self.sizes[-1])  # a row of targets for each row
-        self.A = [new(R * n, m) for m in self.sizes[:-1]]
-        self.H, self.V = list(self.A), [W for W, _ in self.layers]
-        for i, xi in enumerate(self.noise.xi):
-            if xi is not None:  # without noise H is A, and V is W
-                noisy = self.V if self.noise.placement == "weights" else self.H
-                noisy[i] = new(noisy[i].shape)
+        self.images = self._inputs(len(X), 0)
+        self.images[:, : self.sizes[0]] = X
+        self.X_batches = [self._inputs(R * n, 0) for _ in range(2)]  # the next step's are gathered during a step
+        self.H = [self._inputs(R * n, i) for i in range(1, len(self.thetas))]  # H of the hidden layers
+        self.V = [
+            theta.clone() if there and on_weights else theta for theta, there in zip(self.thetas, noisy, strict=True)
+        ]
+        self.Z, self.slope = ([new(R * n, m) for m in self.sizes[1:-1]] for _ in range(2))
         self.O = new(self.steps, R * n, self.sizes[-1])
         self.D = [new(R * n, m) for m in self.sizes[1:]]
+        plain = self.velocity is None and self.weight_decay is None and self.l1 is None and not on_weights
+        self.gradient = None if plain else torch.zeros_like(self.theta)
         self.eval_rows = max(1, EVAL_NUMBERS // (R * max(self.sizes)))  # of a run in a pass without training
         self.graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        self.side = torch.cuda.Stream(X.device) if X.is_cuda else None  # for what a step does not wait for
+
+    def _matrices(self, flat: Tensor) -> list[Tensor]:
+        """Views of (R, length): for every layer (R, height, num_outputs), in which W lies over b over zeros."""
+        shapes = list(zip(self.heights, self.sizes[1:], strict=True))
+        parts = flat.split([h * m for h, m in shapes], dim=1)
+        return [part.unflatten(1, shape) for part, shape in zip(parts, shapes, strict=True)]
 
     def _layers(self, flat: Tensor) -> list[Layer]:
         """Views of (R, length): W (R, num_inputs, num_outputs) and b (R, 1, num_outputs) of every layer."""
-        shapes = list(itertools.pairwise(self.sizes))
-        lengths = [n * m for n, m in shapes] + [m for _, m in shapes]
-        parts = flat[:, : sum(lengths)].split(lengths, dim=1)
-        weights = [part.unflatten(1, shape) for part, shape in zip(parts, shapes, strict=False)]
-        return list(zip(weights, (part.unsqueeze(1) for part in parts[len(shapes) :]), strict=True))
+        matrices = self._matrices(flat)
+        return [(matrix[:, :n], matrix[:, n : n + 1]) for n, matrix in zip(self.sizes, matrices, strict=False)]
 
-    def _column(self, numbers: list[float], without: float) -> Tensor | None:
-        return None if set(numbers) == {without} else self.theta.new_tensor(numbers).unsqueeze(1)
+    def _inputs(self, count: int, i: int) -> Tensor:
+        """Room for so many rows of what layer i reads, (count, height): after its inputs a 1, then zeros."""
+        buffer = self.theta.new_zeros(count, self.heights[i])
+        buffer[:, self.sizes[i]] = 1
+        return buffer
+
+    def _numbers(self, numbers: list[float], without: float) -> Tensor | None:
+        return None if set(numbers) == {without} else self.theta.new_tensor(numbers).view(-1, 1, 1)
 
     def _copy(self, *, to_pages: bool) -> None:
         """Parameters and velocities, from the pages into the stack or back."""
@@ -104,17 +121,17 @@ class Stack:
         `epochs` tells schedules of drop probabilities how far the training is.
         """
         minus_lr = [-lr / page.sgd.divisor for lr, page in zip(lrs, self.pages, strict=True)]
-        self.minus_lr.copy_(torch.tensor(minus_lr, dtype=torch.float64).unsqueeze(1))
+        self.minus_lr.copy_(torch.tensor(minus_lr, dtype=torch.float64).view(-1, 1, 1))
         num_rows, block = rows.shape[1], self.steps * self.batch_size
         outputs = []
         for first in range(0, num_rows, block):
             part = rows[:, first : first + block]
             starts = range(first, first + part.shape[1], self.batch_size)
             progress = [(epoch - 1 + start / num_rows) / epochs for start in starts]
-            outputs.append(self.train_block(part, progress))
+            outputs.append(self._train_block(part, progress))
         return torch.cat(outputs, dim=1)
 
-    def train_block(self, rows: Tensor, progress: Sequence[float]) -> Tensor:
+    def _train_block(self, rows: Tensor, progress: Sequence[float]) -> Tensor:
         """At most `steps` steps, of which the last may have fewer rows; `progress` is that before each."""
         targets = self.targets.gather(1, self.y[rows].unsqueeze(2).expand(-1, -1, self.sizes[-1]))
         self._by_step(rows, self.rows)
@@ -138,12 +155,17 @@ class Stack:
 
     def _run(self, num_rows: int) -> None:
         """The steps of a block of so many rows, on CUDA as one replay."""
+        sizes = [min(self.batch_size, num_rows - start) for start in range(0, num_rows, self.batch_size)]
 
         def steps() -> None:
-            for k, start in enumerate(range(0, num_rows, self.batch_size)):
-                self._step(k, min(self.batch_size, num_rows - start))
+            self._gather(0, sizes[0])
+            for k, n in enumerate(sizes):
+                if k + 1 < len(sizes):
+                    with captured.beside(self.side):
+                        self._gather(k + 1, sizes[k + 1])
+                self._step(k, n)
 
-        if self.X.device.type != "cuda":
+        if not self.X.is_cuda:
             steps()
             return
         if num_rows not in self.graphs:
@@ -151,61 +173,103 @@ class Stack:
                 self.graphs[num_rows], _ = captured.capture(steps, self.X.device)
         self.graphs[num_rows].replay()
 
+    def _gather(self, k: int, n: int) -> None:
+        """The images of step k of the block, n for each run."""
+        count = len(self.pages) * n
+        torch.index_select(self.images, 0, self.rows[k, :count], out=self.X_batches[k % 2][:count])
+
     def _step(self, k: int, n: int) -> None:
         """Step k of the block, on the first n rows of its batches. Results lie in buffers, none is read by the host."""
-        R, placement, last = len(self.pages), self.noise.placement, len(self.layers) - 1
+        R, last, on_weights = len(self.pages), len(self.V) - 1, self.noise.placement == "weights"
 
         def first(buffer: Tensor) -> Tensor:
             return buffer[: R * n].view(R, n, -1)
 
-        A, H, V = [first(buffer) for buffer in self.A], [first(buffer) for buffer in self.H], self.V
-        O, Y = first(self.O[k]), first(self.Y[k])
-        torch.index_select(self.X, 0, self.rows[k, : R * n], out=self.A[0][: R * n])
-        if self.noise.epsilon is not None:
-            A[0].add_(self.noise.epsilon[:, k, :n])
         xi = self.noise.of_step(k, n)
-        for i, ((W, b), noise) in enumerate(zip(self.layers, xi, strict=True)):
-            if noise is not None and placement == "weights":
-                torch.mul(noise, W, out=V[i])
-            elif noise is not None:
-                torch.mul(noise, A[i], out=H[i])
-                if placement == "before" and i > 0:
-                    H[i].relu_()
-            Z = torch.baddbmm(b, H[i], V[i], out=A[i + 1] if i < last else O)
-            if (placement != "before" or xi[i + 1] is None) if i < last else self.output_relu:
-                Z.relu_()
+        H = [self._read_images(first(self.X_batches[k % 2]), k, None if on_weights else xi[0])]
+        slopes: list[Tensor | None] = [None]  # ∂H/∂Z of each layer before, where noise has a part in it
+        for i, V in enumerate(self.V):
+            if on_weights and (noise := xi[i]) is not None:
+                W, b = self.layers[i]
+                torch.mul(noise, W, out=V[:, : self.sizes[i]])
+                V[:, self.sizes[i]].copy_(b[:, 0])
+            if i < last:
+                noise = None if on_weights else xi[i + 1]
+                H.append(first(self.H[i]))
+                units = H[-1][..., : self.sizes[i + 1]]
+                Z = torch.bmm(H[i], V, out=units if noise is None else first(self.Z[i]))
+                slopes.append(self._activate(Z, noise, units, first(self.slope[i])))
+        O = torch.bmm(H[last], self.V[last], out=first(self.O[k]))
+        if self.output_relu:
+            O.relu_()
 
-        D = torch.softmax(O, dim=2, out=first(self.D[-1])).sub_(Y).div_(n)
+        D = torch.softmax(O, dim=2, out=first(self.D[last])).sub_(first(self.Y[k]))  # n times the page's
         if self.output_relu:
             threshold_backward(D, O, 0, grad_input=D)
-        for i, (dW, db) in reversed(list(enumerate(self.dlayers))):
-            noise = xi[i]
-            torch.bmm(H[i].transpose(1, 2), D, out=dW)
-            torch.sum(D, dim=1, keepdim=True, out=db)
-            if noise is not None and placement == "weights":
-                dW.mul_(noise)
+        if self.gradient is None:
+            D.mul_(self.minus_lr)
+        for i in range(last, -1, -1):
+            D_i = D
             if i > 0:
-                D = torch.bmm(D, V[i].transpose(1, 2), out=first(self.D[i - 1]))
-                if noise is not None and placement != "weights":
-                    D.mul_(noise)
-                threshold_backward(D, H[i] if placement == "before" else A[i], 0, grad_input=D)
-        self._update()
+                D = torch.bmm(D, self.V[i][:, : self.sizes[i]].transpose(1, 2), out=first(self.D[i - 1]))  # ∂l/∂H
+            with captured.beside(self.side):  # while layers before this one are still waited for
+                self._descend(i, H[i].transpose(1, 2), D_i, n, xi[i] if on_weights else None)
+            if i > 0 and (slope := slopes[i]) is not None:
+                D.mul_(slope)
+            elif i > 0:
+                threshold_backward(D, H[i][..., : self.sizes[i]], 0, grad_input=D)
+        captured.join(self.side)
+        if self.gradient is not None:
+            self._update(self.gradient)
 
-    def _update(self) -> None:
-        """The page's update of all layers; the gradient is overwritten."""
-        weights, step = self.theta[:, : self.num_weights], self.gradient
-        dweights = step[:, : self.num_weights]
-        if self.weight_decay is not None:
-            dweights.addcmul_(weights, self.weight_decay)
-        if self.l1 is not None:
-            dweights.addcmul_(weights.sign(), self.l1)
+    def _read_images(self, X: Tensor, k: int, noise: Tensor | None) -> Tensor:
+        """H of the first layer: the images X (R, n, height) of step k with their noise."""
+        m = self.sizes[0]
+        if self.noise.epsilon is not None:
+            X[..., :m].add_(self.noise.epsilon[:, k, : X.shape[1]])
+        if noise is not None:
+            X[..., :m].mul_(noise)
+        return X
+
+    def _activate(self, Z: Tensor, noise: Tensor | None, H: Tensor, slope: Tensor) -> Tensor | None:
+        """H = ξ ⊙ relu(Z), or relu(ξ ⊙ Z); without noise H is Z. Returns ∂H/∂Z where noise has a part in it."""
+        if noise is None:
+            Z.relu_()
+            return None
+        if self.noise.placement == "before":
+            torch.mul(noise, Z, out=H).relu_()
+            threshold_backward(noise, H, 0, grad_input=slope)
+        else:
+            threshold_backward(noise, Z, 0, grad_input=slope)
+            torch.mul(slope, Z, out=H)
+        return slope
+
+    def _descend(self, i: int, H_T: Tensor, D: Tensor, n: int, noise: Tensor | None) -> None:
+        """The gradient of layer i, W's and b's at once; where nothing else is done to it, the update."""
+        if self.gradient is None:
+            self.thetas[i].baddbmm_(H_T, D, alpha=1 / n)
+            if self.max_norm is not None and i + 1 < len(self.layers):
+                bound(self.layers[i][0], self.max_norm)
+            return
+        dtheta = self._matrices(self.gradient)[i]
+        torch.baddbmm(dtheta, H_T, D, beta=0, alpha=1 / n, out=dtheta)
+        if noise is not None:
+            dtheta[:, : self.sizes[i]].mul_(noise)
+
+    def _update(self, step: Tensor) -> None:
+        """The page's update of all layers by their gradients, which are overwritten."""
+        for (W, _), (dW, _) in zip(self.layers, self._layers(step), strict=True):
+            if self.weight_decay is not None:
+                dW.addcmul_(W, self.weight_decay)
+            if self.l1 is not None:
+                dW.addcmul_(W.sign(), self.l1)
         if self.velocity is not None:
             velocity = self.velocity.mul_(self.momentum).add_(step)
             step = step.add_(velocity, alpha=self.momentum) if self.nesterov else velocity
-        self.theta.addcmul_(step, self.minus_lr)
+        self.theta.addcmul_(step, self.minus_lr[:, 0])
         if self.max_norm is not None:
             for W, _ in self.layers[:-1]:
-                bound(W, self.max_norm.unsqueeze(2))
+                bound(W, self.max_norm)
 
     def logits(self, X: Tensor) -> Tensor:
         """The outputs (R, n, num_outputs) without noise, for X (n, num_inputs) of all runs or (R, n, num_inputs)."""
