@@ -166,6 +166,7 @@ def fit_stack(
     R, num_rows = train.shape
     going = set(range(R))
     shuffled = torch.empty(R, num_rows, dtype=torch.int64, pin_memory=train.is_cuda)
+    threads = ThreadPoolExecutor(min(R, 8))  # a millisecond each, while a GPU waits
 
     def shuffle(r: int) -> None:
         torch.randperm(num_rows, generator=orders[r], out=shuffled[r])
@@ -174,8 +175,7 @@ def fit_stack(
         lrs_now = [lr * lr_schedule(epoch, epochs) for lr in lrs]
         with captured.ieee_products():
             began = time.perf_counter()
-            with ThreadPoolExecutor(min(R, 8)) as threads:  # two milliseconds each, while a GPU waits
-                list(threads.map(shuffle, range(R)))
+            list(threads.map(shuffle, range(R)))
             rows = train.gather(1, shuffled.to(train.device, non_blocking=True))
             trained = score_stack(stack.train_epoch(rows, lrs_now, epoch, epochs), stack.y[rows])
             tested = evaluate_stack(stack, *test)

@@ -4,9 +4,9 @@ On a GPU a lone step of 256 rows is all launches. So runs train side by side, an
 captured as one graph (captured.py); their noise is drawn before, into buffers (stacknoise.py). The same code runs
 uncaptured on a CPU, where it gains nothing and is tested.
 
-Two things spare a GPU the memory that it would wait for. A bias is the weight of an input that is always 1, so that one
-product gives H·W + b and another both gradients. And where nothing else is done to a gradient, that product is the
-update: W ← W + Hᵀ·(−lr·D).
+Two things spare a GPU the memory that it would wait for. A hidden layer's bias is the weight of an input that is always
+1, so that one product gives H·W + b and another both gradients. And where nothing else is done to a gradient, that
+product is the update: W ← W + Hᵀ·(−lr·D).
 """
 
 from __future__ import annotations
@@ -65,10 +65,9 @@ class Stack:
         self.rows = torch.zeros(self.steps, R * n, dtype=torch.int64, device=X.device)
         self.targets = torch.stack([page.targets for page in self.pages])  # (R, num_outputs, num_outputs)
         self.Y = new(self.steps, R * n, self.sizes[-1])  # a row of targets for each row
-        self.images = self._inputs(len(X), 0)
-        self.images[:, : self.sizes[0]] = X
-        self.X_batches = [self._inputs(R * n, 0) for _ in range(2)]  # the next step's are gathered during a step
-        self.H = [self._inputs(R * n, i) for i in range(1, len(self.thetas))]  # H of the hidden layers
+        self.X_batches = [new(R * n, self.sizes[0]) for _ in range(2)]  # the next step's are gathered during a step
+        self.H = [self._inputs(R * n, i) for i in range(1, len(self.thetas))]  # what hidden layers pass on
+        self.ones = new(1, 1, n).fill_(1)
         self.V = [
             theta.clone() if there and on_weights else theta for theta, there in zip(self.thetas, noisy, strict=True)
         ]
@@ -77,9 +76,12 @@ class Stack:
         self.D = [new(R * n, m) for m in self.sizes[1:]]
         plain = self.velocity is None and self.weight_decay is None and self.l1 is None and not on_weights
         self.gradient = None if plain else torch.zeros_like(self.theta)
+        self.summed = self.thetas if self.gradient is None else self._matrices(self.gradient)  # what D is summed into
         self.eval_rows = max(1, EVAL_NUMBERS // (R * max(self.sizes)))  # of a run in a pass without training
         self.graphs: dict[int, torch.cuda.CUDAGraph] = {}
-        self.side = torch.cuda.Stream(X.device) if X.is_cuda else None  # for what a step does not wait for
+        self.side = None  # a stream for what a step does not wait for; the way there is too long for a lone run's
+        if X.is_cuda and R > 1:
+            self.side = torch.cuda.Stream(X.device)
 
     def _matrices(self, flat: Tensor) -> list[Tensor]:
         """Views of (R, length): for every layer (R, height, num_outputs), in which W lies over b over zeros."""
@@ -93,7 +95,7 @@ class Stack:
         return [(matrix[:, :n], matrix[:, n : n + 1]) for n, matrix in zip(self.sizes, matrices, strict=False)]
 
     def _inputs(self, count: int, i: int) -> Tensor:
-        """Room for so many rows of what layer i reads, (count, height): after its inputs a 1, then zeros."""
+        """Room for so many rows that layer i reads, (count, height): after its inputs a 1, then zeros."""
         buffer = self.theta.new_zeros(count, self.heights[i])
         buffer[:, self.sizes[i]] = 1
         return buffer
@@ -176,11 +178,11 @@ class Stack:
     def _gather(self, k: int, n: int) -> None:
         """The images of step k of the block, n for each run."""
         count = len(self.pages) * n
-        torch.index_select(self.images, 0, self.rows[k, :count], out=self.X_batches[k % 2][:count])
+        torch.index_select(self.X, 0, self.rows[k, :count], out=self.X_batches[k % 2][:count])
 
     def _step(self, k: int, n: int) -> None:
         """Step k of the block, on the first n rows of its batches. Results lie in buffers, none is read by the host."""
-        R, last, on_weights = len(self.pages), len(self.V) - 1, self.noise.placement == "weights"
+        R, last, on_weights = len(self.pages), len(self.layers) - 1, self.noise.placement == "weights"
 
         def first(buffer: Tensor) -> Tensor:
             return buffer[: R * n].view(R, n, -1)
@@ -188,18 +190,13 @@ class Stack:
         xi = self.noise.of_step(k, n)
         H = [self._read_images(first(self.X_batches[k % 2]), k, None if on_weights else xi[0])]
         slopes: list[Tensor | None] = [None]  # ∂H/∂Z of each layer before, where noise has a part in it
-        for i, V in enumerate(self.V):
-            if on_weights and (noise := xi[i]) is not None:
-                W, b = self.layers[i]
-                torch.mul(noise, W, out=V[:, : self.sizes[i]])
-                V[:, self.sizes[i]].copy_(b[:, 0])
-            if i < last:
-                noise = None if on_weights else xi[i + 1]
-                H.append(first(self.H[i]))
-                units = H[-1][..., : self.sizes[i + 1]]
-                Z = torch.bmm(H[i], V, out=units if noise is None else first(self.Z[i]))
-                slopes.append(self._activate(Z, noise, units, first(self.slope[i])))
-        O = torch.bmm(H[last], self.V[last], out=first(self.O[k]))
+        for i in range(last):
+            noise = None if on_weights else xi[i + 1]
+            H.append(first(self.H[i]))
+            units = H[-1][..., : self.sizes[i + 1]]
+            Z = self._linear(i, H[i], xi[i] if on_weights else None, out=units if noise is None else first(self.Z[i]))
+            slopes.append(self._activate(Z, noise, units, first(self.slope[i])))
+        O = self._linear(last, H[last], xi[last] if on_weights else None, out=first(self.O[k]))
         if self.output_relu:
             O.relu_()
 
@@ -213,7 +210,7 @@ class Stack:
             if i > 0:
                 D = torch.bmm(D, self.V[i][:, : self.sizes[i]].transpose(1, 2), out=first(self.D[i - 1]))  # ∂l/∂H
             with captured.beside(self.side):  # while layers before this one are still waited for
-                self._descend(i, H[i].transpose(1, 2), D_i, n, xi[i] if on_weights else None)
+                self._descend(i, H[i].transpose(1, 2), D_i, xi[i] if on_weights else None)
             if i > 0 and (slope := slopes[i]) is not None:
                 D.mul_(slope)
             elif i > 0:
@@ -223,13 +220,18 @@ class Stack:
             self._update(self.gradient)
 
     def _read_images(self, X: Tensor, k: int, noise: Tensor | None) -> Tensor:
-        """H of the first layer: the images X (R, n, height) of step k with their noise."""
-        m = self.sizes[0]
+        """H of the first layer: the images X (R, n, num_inputs) of step k, with their noise from here on."""
         if self.noise.epsilon is not None:
-            X[..., :m].add_(self.noise.epsilon[:, k, : X.shape[1]])
+            X.add_(self.noise.epsilon[:, k, : X.shape[1]])
+        return X if noise is None else X.mul_(noise)
+
+    def _linear(self, i: int, H: Tensor, noise: Tensor | None, out: Tensor) -> Tensor:
+        """H·V + b of layer i, with `noise` on its weights. A copy of all images with a 1 would be too large for b."""
+        (W, b), V, m = self.layers[i], self.V[i], self.sizes[i]
         if noise is not None:
-            X[..., :m].mul_(noise)
-        return X
+            torch.mul(noise, W, out=V[:, :m])
+            V[:, m].copy_(b[:, 0])
+        return torch.bmm(H, V, out=out) if i > 0 else torch.baddbmm(b, H, V[:, :m], out=out)
 
     def _activate(self, Z: Tensor, noise: Tensor | None, H: Tensor, slope: Tensor) -> Tensor | None:
         """H = ξ ⊙ relu(Z), or relu(ξ ⊙ Z); without noise H is Z. Returns ∂H/∂Z where noise has a part in it."""
@@ -244,17 +246,19 @@ class Stack:
             torch.mul(slope, Z, out=H)
         return slope
 
-    def _descend(self, i: int, H_T: Tensor, D: Tensor, n: int, noise: Tensor | None) -> None:
-        """The gradient of layer i, W's and b's at once; where nothing else is done to it, the update."""
-        if self.gradient is None:
-            self.thetas[i].baddbmm_(H_T, D, alpha=1 / n)
-            if self.max_norm is not None and i + 1 < len(self.layers):
-                bound(self.layers[i][0], self.max_norm)
-            return
-        dtheta = self._matrices(self.gradient)[i]
-        torch.baddbmm(dtheta, H_T, D, beta=0, alpha=1 / n, out=dtheta)
+    def _descend(self, i: int, H_T: Tensor, D: Tensor, noise: Tensor | None) -> None:
+        """The gradients of layer i by D, n times that by Z; where nothing else is done to them, the update."""
+        direct, n, m = self.gradient is None, D.shape[1], self.sizes[i]
+        matrix = self.summed[i]
+        products = [(matrix, H_T)]
+        if i == 0:
+            products = [(matrix[:, :m], H_T), (matrix[:, m : m + 1], self.ones[..., :n].expand(len(D), -1, -1))]
+        for sums, inputs in products:
+            torch.baddbmm(sums, inputs, D, beta=direct, alpha=1 / n, out=sums)
         if noise is not None:
-            dtheta[:, : self.sizes[i]].mul_(noise)
+            matrix[:, :m].mul_(noise)
+        if direct and self.max_norm is not None and i + 1 < len(self.layers):
+            bound(self.layers[i][0], self.max_norm)
 
     def _update(self, step: Tensor) -> None:
         """The page's update of all layers by their gradients, which are overwritten."""

@@ -6,7 +6,6 @@ not depend on the others or on their number.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -35,7 +34,7 @@ class StackNoise:
         weights = [W for W, _ in pages[0].layers]
         new = weights[0].new_ones
         shapes = [tuple(W.shape) if self.placement == "weights" else (n, len(W)) for W in weights]
-        self.xi = [  # in memory step by step
+        self.xi = [  # in memory step by step, as they are read
             new(steps, len(pages), *shape).transpose(0, 1) if any(page.noises[i] for page in pages) else None
             for i, shape in enumerate(shapes)
         ]
@@ -45,18 +44,16 @@ class StackNoise:
 
     def draw(self, progress: Sequence[float]) -> None:
         """The noise of the next steps, before each of which this share of the training is over."""
-        noises: list[list[list[Noise | None]]] = []  # of each run, for each step and layer
         for r, page in enumerate(self.pages):
             if self.epsilon is not None and page.input_noise_std:
                 self.epsilon[r, : len(progress)].normal_(0, page.input_noise_std, generator=page.generator)
-            noises.append([])
+            noises = []  # of each step
             for share in progress:
                 page.set_rates(share)
-                noises[r].append(list(page.noises))
-        generators = [page.generator for page in self.pages]
-        for i, xi in enumerate(self.xi):
-            if xi is not None:
-                _draw([[of_step[i] for of_step in own] for own in noises], xi[:, : len(progress)], generators)
+                noises.append(list(page.noises))
+            for xi, of_layer in zip(self.xi, zip(*noises, strict=True), strict=True):
+                if xi is not None and of_layer[0] is not None:
+                    _draw(of_layer, xi[r, : len(progress)], page.generator)
 
     def of_step(self, k: int, n: int) -> list[Tensor | None]:
         """ξ of step k of the block for each layer, on the first n rows, (R, n, num_inputs), or on the weights."""
@@ -69,47 +66,25 @@ class StackNoise:
         return None if set(factors) == {1.0} else like.new_tensor(factors).view(-1, 1, 1)
 
 
-def _draw(noises: Sequence[Sequence[Noise | None]], xi: Tensor, generators: Sequence[torch.Generator]) -> None:
-    """ξ (R, steps, n, m) of each run for each step by its noise; a run's are of one kind, or None and then stay 1.
-
-    A mask is decided by a lane of random bits for each unit: drawn run by run, decided for all runs at once.
-    """
-    masks = [r for r, (first, *_) in enumerate(noises) if isinstance(first, Mask)]
-    if masks:
-        lanes = torch.empty(len(xi), -(-xi[0].numel() // 4) * 4, dtype=torch.int16, device=xi.device)
-        for r in masks:
-            _draw_lanes(lanes[r], cast(Mask, noises[r][0]).shared, xi[r].shape, generators[r])
-        lanes = lanes[:, : xi[0].numel()].view(xi.shape)
-        together = all(r in masks or noises[r][0] is None for r in range(len(xi)))
-        for part in [slice(None)] if together else [slice(r, r + 1) for r in masks]:
-            own = [[_decision(noise) for noise in of_run] for of_run in noises[part]]
-            threshold, scale = xi.new_tensor(own).permute(2, 0, 1).unsqueeze(3).unsqueeze(3)
-            torch.mul(lanes[part] > threshold, scale, out=xi[part])
-    for of_run, of_xi, generator in zip(noises, xi, generators, strict=True):
-        first = of_run[0]
-        if first is None or isinstance(first, Mask):
-            continue
-        if isinstance(first, Gaussian | ThreePoint) and len(set(of_run)) == 1:
-            of_xi.copy_(first.draw(of_xi, generator))
-        else:  # one by one: their rates differ, or a plugin's noise may draw for all rows of its batch together
-            for noise, of_step in zip(cast(Sequence[Noise], of_run), of_xi, strict=True):
-                of_step.copy_(noise.draw(of_step, generator))
+def _draw(noises: Sequence[Noise], xi: Tensor, generator: torch.Generator) -> None:
+    """ξ of each step by its noise, all of one kind, xi (steps, n, m): a mask by a lane of random bits for each unit."""
+    first = noises[0]
+    if isinstance(first, Mask):
+        masks = cast(Sequence[Mask], noises)
+        shape = xi[:, :1].shape if first.shared else xi.shape
+        bits = torch.empty(-(-shape.numel() // 4), dtype=torch.int64, device=xi.device)
+        bits.random_(-(2**63), None, generator=generator)  # plain random_() leaves the highest bit 0
+        lanes = bits.view(torch.int16)[: shape.numel()].view(shape)  # signed; those under a threshold are dropped
+        thresholds = [round(mask.drop_prob * LEVELS) - LEVELS // 2 - 0.5 for mask in masks]
+        kept = (lanes > _of_steps(thresholds, xi)).expand_as(xi)
+        torch.mul(kept, _of_steps([mask.scale for mask in masks], xi), out=xi)
+    elif isinstance(first, Gaussian | ThreePoint) and len(set(noises)) == 1:
+        xi.copy_(first.draw(xi, generator))
+    else:  # one by one: their rates differ, or a plugin's noise may draw for all rows of its batch together
+        for noise, of_step in zip(noises, xi, strict=True):
+            of_step.copy_(noise.draw(of_step, generator))
 
 
-def _draw_lanes(lanes: Tensor, shared: bool, shape: torch.Size, generator: torch.Generator) -> None:
-    """Sixteen random bits for each unit of `shape` (steps, n, m), one lane for all rows if it is shared."""
-    if not shared:
-        lanes.view(torch.int64).random_(-(2**63), None, generator=generator)  # plain random_() leaves the highest bit 0
-        return
-    steps, _, m = shape
-    bits = torch.empty(-(-steps * m // 4), dtype=torch.int64, device=lanes.device)
-    bits.random_(-(2**63), None, generator=generator)
-    lanes[: shape.numel()].view(shape).copy_(bits.view(torch.int16)[: steps * m].view(steps, 1, m))
-
-
-def _decision(noise: Noise | None) -> tuple[float, float]:
-    """The threshold that a lane, signed, must be over for a unit to be kept; and what a kept one is scaled by."""
-    if noise is None:
-        return -math.inf, 1.0
-    mask = cast(Mask, noise)
-    return round(mask.drop_prob * LEVELS) - LEVELS // 2 - 0.5, mask.scale
+def _of_steps(values: list[float], like: Tensor) -> Tensor | float:
+    """One number for all steps, or (steps, 1, 1)."""
+    return values[0] if len(set(values)) == 1 else like.new_tensor(values).view(-1, 1, 1)

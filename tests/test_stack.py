@@ -813,7 +813,14 @@ def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "gpu", module)
     spec.loader.exec_module(module)
-    for name, value in {"GPU": CPU, "MANY": 3, "SEEDS": 3, "EPOCHS": 3, "JSON": tmp_path / "gpu.json"}.items():
+    for name, value in {
+        "GPU": CPU,
+        "MANY": 3,
+        "SEEDS": 3,
+        "NN_SEEDS": 3,
+        "EPOCHS": 3,
+        "JSON": tmp_path / "gpu.json",
+    }.items():
         monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(module, "DOCS", tmp_path / "performance.md")
     return module
