@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -165,18 +166,23 @@ def fit_stack(
     """
     R, num_rows = train.shape
     going = set(range(R))
-    shuffled = torch.empty(R, num_rows, dtype=torch.int64, pin_memory=train.is_cuda)
-    threads = ThreadPoolExecutor(min(R, 8))  # a millisecond each, while a GPU waits
+    shuffled = torch.empty(2, R, num_rows, dtype=torch.int64, pin_memory=train.is_cuda)
+    ahead = [torch.Generator().set_state(order.get_state()) for order in orders]
 
-    def shuffle(r: int) -> None:
-        torch.randperm(num_rows, generator=orders[r], out=shuffled[r])
+    def shuffle(r: int, epoch: int) -> Tensor:
+        torch.randperm(num_rows, generator=ahead[r], out=shuffled[epoch % 2, r])
+        return ahead[r].get_state()
 
+    threads = ThreadPoolExecutor(min(R, 8))
+    drawn = threads.map(shuffle, range(R), itertools.repeat(done + 1))
     for epoch in range(done + 1, epochs + 1):
         lrs_now = [lr * lr_schedule(epoch, epochs) for lr in lrs]
         with captured.ieee_products():
             began = time.perf_counter()
-            list(threads.map(shuffle, range(R)))
-            rows = train.gather(1, shuffled.to(train.device, non_blocking=True))
+            for order, state in zip(orders, drawn, strict=True):
+                order.set_state(state)
+            rows = train.gather(1, shuffled[epoch % 2].to(train.device, non_blocking=True))
+            drawn = threads.map(shuffle, range(R), itertools.repeat(epoch + 1))  # while a GPU trains
             trained = score_stack(stack.train_epoch(rows, lrs_now, epoch, epochs), stack.y[rows])
             tested = evaluate_stack(stack, *test)
             seconds = (time.perf_counter() - began) / R

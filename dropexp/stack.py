@@ -79,9 +79,7 @@ class Stack:
         self.summed = self.thetas if self.gradient is None else self._matrices(self.gradient)  # what D is summed into
         self.eval_rows = max(1, EVAL_NUMBERS // (R * max(self.sizes)))  # of a run in a pass without training
         self.graphs: dict[int, torch.cuda.CUDAGraph] = {}
-        self.side = None  # a stream for what a step does not wait for; the way there is too long for a lone run's
-        if X.is_cuda and R > 1:
-            self.side = torch.cuda.Stream(X.device)
+        self.side = torch.cuda.Stream(X.device) if X.is_cuda else None  # for what a step does not wait for
 
     def _matrices(self, flat: Tensor) -> list[Tensor]:
         """Views of (R, length): for every layer (R, height, num_outputs), in which W lies over b over zeros."""
