@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -174,7 +173,7 @@ def fit_stack(
         return ahead[r].get_state()
 
     threads = ThreadPoolExecutor(min(R, 8))
-    drawn = threads.map(shuffle, range(R), itertools.repeat(done + 1))
+    drawn = threads.map(shuffle, range(R), [done + 1] * R)
     for epoch in range(done + 1, epochs + 1):
         lrs_now = [lr * lr_schedule(epoch, epochs) for lr in lrs]
         with captured.ieee_products():
@@ -182,7 +181,7 @@ def fit_stack(
             for order, state in zip(orders, drawn, strict=True):
                 order.set_state(state)
             rows = train.gather(1, shuffled[epoch % 2].to(train.device, non_blocking=True))
-            drawn = threads.map(shuffle, range(R), itertools.repeat(epoch + 1))  # while a GPU trains
+            drawn = threads.map(shuffle, range(R), [epoch + 1] * R)  # while a GPU trains
             trained = score_stack(stack.train_epoch(rows, lrs_now, epoch, epochs), stack.y[rows])
             tested = evaluate_stack(stack, *test)
             seconds = (time.perf_counter() - began) / R
