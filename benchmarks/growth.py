@@ -117,7 +117,7 @@ def measure(root: Path, shape: Shape, rounds: int, flops: float, answer: Connect
             for H, (W, _), out in zip(inputs, network.layers, [*buffer.A, buffer.O], strict=True):
                 torch.mm(H, W, out=out)
             for i in reversed(range(len(D))):
-                network._sum_over_rows(D[i], inputs[i], out=network.grads[i][0].T)
+                network._sum_over_rows(buffer.D_T[i], inputs[i], out=network.dW_T[i])
                 if i > 0:
                     torch.mm(D[i], network.layers[i][0].T, out=D[i - 1])
 

@@ -27,7 +27,7 @@ def capture(step: Callable[[], Result], device: torch.device) -> tuple[torch.cud
     The steps that warm up are real ones; capturing itself computes nothing. No host value may be read in a step.
     """
     with torch.cuda.device(device), ieee_products():
-        stream = _side_stream(device)
+        stream = _stream(device, "capture")
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM_UPS):
@@ -40,26 +40,27 @@ def capture(step: Callable[[], Result], device: torch.device) -> tuple[torch.cud
 
 
 @cache
-def _side_stream(device: torch.device) -> torch.cuda.Stream:
-    """One for all captures and what warms them up: libraries set themselves up, and keep memory, for each stream."""
+def _stream(device: torch.device, purpose: str) -> torch.cuda.Stream:
+    """One for all captures and what warms them up, one for what runs beside: libraries keep memory for each stream."""
     return torch.cuda.Stream(device)
 
 
 @contextmanager
-def beside(side: torch.cuda.Stream | None) -> Iterator[None]:
-    """Within it work is launched on the stream `side`, after all that was launched before; None: where it always is."""
-    if side is None:
+def beside(device: torch.device) -> Iterator[None]:
+    """Within it work comes after all that was launched before, and on CUDA nothing waits for it until `join`."""
+    if device.type != "cuda":
         yield
         return
-    side.wait_stream(torch.cuda.current_stream(side.device))
-    with torch.cuda.stream(side):
+    stream = _stream(device, "beside")
+    stream.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(stream):
         yield
 
 
-def join(side: torch.cuda.Stream | None) -> None:
-    """What is launched from here on comes after all that was launched on `side`."""
-    if side is not None:
-        torch.cuda.current_stream(side.device).wait_stream(side)
+def join(device: torch.device) -> None:
+    """What is launched from here on comes after all that was launched `beside`."""
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).wait_stream(_stream(device, "beside"))
 
 
 @contextmanager

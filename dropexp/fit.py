@@ -165,6 +165,8 @@ def fit_stack(
     """
     R, num_rows = train.shape
     going = set(range(R))
+    # Batch orders are drawn an epoch ahead, while a GPU trains, from copies: `orders` stay where checkpoints want them.
+    # Each of the two buffers is copied to the GPU, which `score_stack` waits for, before it is drawn into again.
     shuffled = torch.empty(2, R, num_rows, dtype=torch.int64, pin_memory=train.is_cuda)
     ahead = [torch.Generator().set_state(order.get_state()) for order in orders]
 
@@ -172,7 +174,7 @@ def fit_stack(
         torch.randperm(num_rows, generator=ahead[r], out=shuffled[epoch % 2, r])
         return ahead[r].get_state()
 
-    threads = ThreadPoolExecutor(min(R, 8))
+    threads = ThreadPoolExecutor(min(R, 8))  # more were slower on 16 cores
     drawn = threads.map(shuffle, range(R), [done + 1] * R)
     for epoch in range(done + 1, epochs + 1):
         lrs_now = [lr * lr_schedule(epoch, epochs) for lr in lrs]
@@ -181,7 +183,8 @@ def fit_stack(
             for order, state in zip(orders, drawn, strict=True):
                 order.set_state(state)
             rows = train.gather(1, shuffled[epoch % 2].to(train.device, non_blocking=True))
-            drawn = threads.map(shuffle, range(R), [epoch + 1] * R)  # while a GPU trains
+            if epoch < epochs:
+                drawn = threads.map(shuffle, range(R), [epoch + 1] * R)
             trained = score_stack(stack.train_epoch(rows, lrs_now, epoch, epochs), stack.y[rows])
             tested = evaluate_stack(stack, *test)
             seconds = (time.perf_counter() - began) / R

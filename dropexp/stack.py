@@ -4,9 +4,9 @@ On a GPU a lone step of 256 rows is all launches. So runs train side by side, an
 captured as one graph (captured.py); their noise is drawn before, into buffers (stacknoise.py). The same code runs
 uncaptured on a CPU, where it gains nothing and is tested.
 
-Two things spare a GPU the memory that it would wait for. A hidden layer's bias is the weight of an input that is always
-1, so that one product gives H·W + b and another both gradients. And where nothing else is done to a gradient, that
-product is the update: W ← W + Hᵀ·(−lr·D).
+Two things spare a GPU the memory that it would wait for. Beside hidden units stands a 1, whose weight is the bias: one
+product gives H·W + b and another both gradients. And where nothing else is done to a gradient, that product is the
+update: W ← W + Hᵀ·(−lr·D).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dropexp.stacknoise import StackNoise
 
 BLOCK = 32  # steps whose noise is drawn at once; another number would draw other noise
 EVAL_NUMBERS = 2**26  # of the widest layer, all runs together: 256 MB
-ALIGNED = 8  # inputs of a layer, the 1 included, are filled up with zeros to a multiple: cuBLAS is fastest there
+ALIGNED = 8  # hidden units and their 1 are filled up with zeros to a multiple: cuBLAS is fastest there
 
 
 class Stack:
@@ -59,7 +59,7 @@ class Stack:
         self.l1 = self._numbers([page.sgd.l1 for page in self.pages], without=0.0)
         self.max_norm = self._numbers([page.sgd.max_norm or math.inf for page in self.pages], without=math.inf)
 
-        # what a step reads and writes; H, V, Z, O and D are the page's
+        # what a step reads and writes; H, V, Z and O are the page's, D its n-fold, and −lr times that where it updates
         self.noise = StackNoise(self.pages, self.steps, n)
         noisy, on_weights = [xi is not None for xi in self.noise.xi], self.noise.placement == "weights"
         self.rows = torch.zeros(self.steps, R * n, dtype=torch.int64, device=X.device)
@@ -79,7 +79,6 @@ class Stack:
         self.summed = self.thetas if self.gradient is None else self._matrices(self.gradient)  # what D is summed into
         self.eval_rows = max(1, EVAL_NUMBERS // (R * max(self.sizes)))  # of a run in a pass without training
         self.graphs: dict[int, torch.cuda.CUDAGraph] = {}
-        self.side = torch.cuda.Stream(X.device) if X.is_cuda else None  # for what a step does not wait for
 
     def _matrices(self, flat: Tensor) -> list[Tensor]:
         """Views of (R, length): for every layer (R, height, num_outputs), in which W lies over b over zeros."""
@@ -161,7 +160,7 @@ class Stack:
             self._gather(0, sizes[0])
             for k, n in enumerate(sizes):
                 if k + 1 < len(sizes):
-                    with captured.beside(self.side):
+                    with captured.beside(self.X.device):
                         self._gather(k + 1, sizes[k + 1])
                 self._step(k, n)
 
@@ -198,7 +197,7 @@ class Stack:
         if self.output_relu:
             O.relu_()
 
-        D = torch.softmax(O, dim=2, out=first(self.D[last])).sub_(first(self.Y[k]))  # n times the page's
+        D = torch.softmax(O, dim=2, out=first(self.D[last])).sub_(first(self.Y[k]))
         if self.output_relu:
             threshold_backward(D, O, 0, grad_input=D)
         if self.gradient is None:
@@ -206,14 +205,14 @@ class Stack:
         for i in range(last, -1, -1):
             D_i = D
             if i > 0:
-                D = torch.bmm(D, self.V[i][:, : self.sizes[i]].transpose(1, 2), out=first(self.D[i - 1]))  # ∂l/∂H
-            with captured.beside(self.side):  # while layers before this one are still waited for
+                D = torch.bmm(D, self.V[i][:, : self.sizes[i]].transpose(1, 2), out=first(self.D[i - 1]))
+            with captured.beside(self.X.device):  # while layers before this one are still waited for
                 self._descend(i, H[i].transpose(1, 2), D_i, xi[i] if on_weights else None)
             if i > 0 and (slope := slopes[i]) is not None:
                 D.mul_(slope)
             elif i > 0:
                 threshold_backward(D, H[i][..., : self.sizes[i]], 0, grad_input=D)
-        captured.join(self.side)
+        captured.join(self.X.device)
         if self.gradient is not None:
             self._update(self.gradient)
 
@@ -224,7 +223,7 @@ class Stack:
         return X if noise is None else X.mul_(noise)
 
     def _linear(self, i: int, H: Tensor, noise: Tensor | None, out: Tensor) -> Tensor:
-        """H·V + b of layer i, with `noise` on its weights. A copy of all images with a 1 would be too large for b."""
+        """H·V + b of layer i, with `noise` on its weights. Beside images is no 1: at 792 inputs cuBLAS is slow."""
         (W, b), V, m = self.layers[i], self.V[i], self.sizes[i]
         if noise is not None:
             torch.mul(noise, W, out=V[:, :m])
@@ -245,7 +244,7 @@ class Stack:
         return slope
 
     def _descend(self, i: int, H_T: Tensor, D: Tensor, noise: Tensor | None) -> None:
-        """The gradients of layer i by D, n times that by Z; where nothing else is done to them, the update."""
+        """The gradients of layer i; where nothing else is done to them, and D is −lr-fold, the update."""
         direct, n, m = self.gradient is None, D.shape[1], self.sizes[i]
         matrix = self.summed[i]
         products = [(matrix, H_T)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -38,6 +39,19 @@ def test_flops_are_those_counted_by_hand() -> None:
     assert Shape().flops(1) == 2 * (forward + forward + (256 * 256 + 256 * 10))
     assert round(Shape().flops(60_000) / 1e9, 1) == 72.7  # as in the study's notes
     assert Shape(width=3, depth=1).flops(7) == 7 * 2 * (2 * 784 * 3 + 3 * 3 * 10)
+
+
+@pytest.mark.parametrize("batch_size", [256, 3000])  # sums over more rows than oneDNN sums in one piece too
+def test_a_point_times_steps_and_their_products(
+    batch_size: int, real_root: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(shared_cache))
+    monkeypatch.setattr(growth, "SIDE", 64)
+    ours, theirs = multiprocessing.Pipe()
+    growth.measure(real_root, Shape(batch_size=batch_size, train_size=3000), 2, 1e6, theirs)
+    figures = ours.recv()
+    assert [len(figures[name]) for name in ("step", "products", "rate")] == [2, 2, 2]
+    assert all(products < step for products, step in zip(figures["products"], figures["step"], strict=True))
 
 
 def test_a_turn_is_about_as_long_whatever_the_shape() -> None:

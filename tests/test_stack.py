@@ -13,6 +13,7 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -107,18 +108,20 @@ def agrees_with_the_page(noises: Sequence[Sequence[Noise | None]], sgds: Sequenc
             assert (tensor - alone.state()[name]).abs().max() <= 1e-12
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.9])  # without it the product that gives a gradient is the update
 @pytest.mark.parametrize("on", ["after", "before", "weights"])
 @pytest.mark.parametrize("noise", NOISES, ids=str)
-def test_a_stack_takes_the_pages_steps_with_each_noise(noise: Noise, on: str) -> None:
+def test_a_stack_takes_the_pages_steps_with_each_noise(noise: Noise, on: str, momentum: float) -> None:
     """On images, on a hidden layer or nowhere, from run to run."""
     noises: list[list[Noise | None]] = [[noise] * 3, [None, noise, None], []]
-    agrees_with_the_page(noises, [SGD(momentum=0.9)] * 3, placement=on, input_noise_std=0.1)
+    agrees_with_the_page(noises, [SGD(momentum=momentum)] * 3, placement=on, input_noise_std=0.1)
 
 
 @pytest.mark.parametrize("output_relu", [False, True])
 @pytest.mark.parametrize(
     "sgds",
     [
+        [SGD(), SGD(divisor=16), SGD(max_norm=1.5)],
         [SGD(), SGD(divisor=16), SGD(weight_decay=0.1)],
         [SGD(l1=0.01), SGD(max_norm=1.5), SGD(weight_decay=0.1, l1=0.01, max_norm=1.0)],
         [SGD(momentum=0.9), SGD(momentum=0.9, weight_decay=0.1), SGD(momentum=0.9, divisor=16, max_norm=1.0)],
@@ -159,7 +162,7 @@ def test_in_eval_mode_each_run_scales_by_what_its_noises_say(placement: str) -> 
         assert (stacked.logits(X.expand(3, 9, -1))[r] - alone.logits(X)).abs().max() <= 1e-12
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.5])  # without it the product that gives a gradient is the update
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
 @pytest.mark.parametrize("n", [256, 96])
 def test_gradients_in_float32_are_autograds_within_a_millionth(n: int, momentum: float) -> None:
     problems = [problem([784, 256, 256, 10], n, seed=seed) for seed in range(3)]
@@ -840,17 +843,19 @@ def test_the_benchmarks_proofs_run_and_hold_on_a_cpu(gpu: ModuleType, data: Data
     assert [row["holds"] for row in found.rows] == [True, True]
 
 
+@pytest.mark.parametrize("name", ["bmm", "baddbmm"])
 def test_the_benchmark_would_notice_products_in_tf32(
-    gpu: ModuleType, data: Data, monkeypatch: pytest.MonkeyPatch
+    name: str, gpu: ModuleType, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bmm = torch.bmm
+    product = getattr(torch, name)
 
-    def rounded(X: Tensor, Y: Tensor, out: Tensor) -> Tensor:
-        """Ten bits of mantissa, as TF32 has them."""
+    def rounded(*tensors: Tensor, out: Tensor, **factors: float) -> Tensor:
+        """Factors with ten bits of mantissa, as TF32 has them."""
+        *rest, X, Y = tensors
         X, Y = ((Z.contiguous().view(torch.int32) & -(2**13)).view(torch.float32) for Z in (X, Y))
-        return out.copy_(bmm(X, Y))
+        return out.copy_(product(*rest, X, Y, **factors))
 
-    monkeypatch.setattr(torch, "bmm", rounded)
+    monkeypatch.setattr(torch, name, rounded)
     found = gpu.Findings()
     gpu.prove_gradients(found, data)
     assert [row["holds"] for row in found.rows] == [False]
@@ -870,7 +875,7 @@ def test_the_benchmark_times_proves_and_writes_its_table_between_the_markers(
     text = gpu.DOCS.read_text()
     assert text.startswith("before\n<!-- gpu:begin -->\na GPU, torch 2") and text.endswith("<!-- gpu:end -->\nafter\n")
     assert "old" not in text and "one scratch run, an epoch |" in text
-    assert len(json.loads(gpu.JSON.read_text())["rows"]) == len(found.rows) == 8 + 6 + 3
+    assert len(json.loads(gpu.JSON.read_text())["rows"]) == len(found.rows) == 8 + 8 + 3
 
 
 @on_cuda
@@ -892,6 +897,7 @@ def test_a_captured_block_is_the_uncaptured_one_on_cuda(
     for is_captured in (True, False):
         if not is_captured:
             monkeypatch.setattr(captured, "capture", lambda steps, device: (Eager(steps), None))
+            monkeypatch.setattr(captured, "beside", lambda device: nullcontext())
         on_device = [(W.to(device), b.to(device)) for W, b in layers]
         noises = [torch.Generator(device).manual_seed(seed) for seed in range(3)]
         own: list[Noise | None] = [Inverted(0.1), Inverted(0.2, shared=True), Gaussian(0.5)]
