@@ -17,7 +17,8 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dropexp.fetch import CHECKSUMS, DataError, cache_dir, remove_left_behind, scratch_dir, source, verify
+from dropexp.fetch import CHECKSUMS, DataError, cache_dir, source, verify
+from dropexp.tempfolder import remove_left_behind, scratch_dir
 
 LAYOUT = 1  # of the cached file: a line of JSON, then the tensors as they are in memory
 # What reading the cache raises that is not there yet, is old, or is broken.
@@ -60,12 +61,12 @@ def load(
     and tells of a cache that was damaged.
     """
     cached = cache_dir() / f"decoded-{_checksum(checksums)}"
-    remove_left_behind()
+    remove_left_behind(cache_dir())
     try:
         stamp = _stamp(root, checksums)
         with suppress(*_NOT_CACHED):  # then it is decoded
             return _read(cached, stamp, checksums)
-        with _alone(cached), scratch_dir() as scratch:
+        with _alone(cached), scratch_dir(cache_dir()) as scratch:
             try:
                 return _read(cached, stamp, checksums)  # another process has decoded it meanwhile
             except (OSError, _OtherCache):

@@ -3,15 +3,12 @@
 import gzip
 import hashlib
 import os
-import platform
-import shutil
 import sys
-import tempfile
-import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from dropexp.tempfolder import scratch_dir
 
 URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 
@@ -37,8 +34,6 @@ Progress = Callable[[str, int, int], None]  # of a file: its name, bytes so far,
 
 _FOUR_FILES = ", ".join(f"{name}.gz" for name in CHECKSUMS)
 _PIECE = 1 << 16  # bytes read at once
-_SCRATCH = "tmp-dropexp-"  # how scratch folders are named
-_AT_WORK = ".lock"  # in a scratch folder, held while it is used
 
 
 class DataError(Exception):
@@ -168,48 +163,6 @@ def packed(root: Path, checksums: Mapping[str, str] = CHECKSUMS) -> dict[str, by
     }
 
 
-@contextmanager
-def scratch_dir(place: Path | None = None) -> Iterator[str]:
-    """A folder for the length of a `with`, in `place` or the cache, or with the system's if that cannot be written."""
-    from filelock import FileLock
-
-    place = place or cache_dir()
-    remove_left_behind(place)
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(prefix=f"{_scratch_here()}-", dir=place, ignore_cleanup_errors=True)
-    except OSError:
-        scratch = tempfile.TemporaryDirectory(prefix=f"{_scratch_here()}-", ignore_cleanup_errors=True)
-    with scratch, ExitStack() as held:
-        with suppress(OSError):  # where locks do not work, a day passes before it counts as left behind
-            held.enter_context(FileLock(Path(scratch.name) / _AT_WORK))
-        yield scratch.name
-
-
-def remove_left_behind(place: Path | None = None) -> None:
-    """Remove the scratch folders of processes that were killed: those whose lock nobody holds.
-
-    Of another machine's lock nobody may know here; such a folder is left behind if nothing has changed in it for a day.
-    """
-    from filelock import FileLock, Timeout
-
-    for left in (place or cache_dir()).glob(f"{_SCRATCH}*"):
-        with suppress(OSError, Timeout):
-            if hasattr(os, "getuid") and left.lstat().st_uid != os.getuid():
-                continue
-            if left.name.rpartition("-")[0] == _scratch_here() and (left / _AT_WORK).exists():
-                with FileLock(left / _AT_WORK, timeout=0):
-                    pass
-            elif time.time() - left.stat().st_mtime < 86_400:
-                continue
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _scratch_here() -> str:
-    """How scratch folders of this machine are named, but for their last part."""
-    return f"{_SCRATCH}{platform.node()}"
-
-
 def _download(mirror: str, file: str, md5: str, progress: Progress | None, timeout: float) -> bytearray:
     # Imported here: they take longer than the rest of what a command that fetches nothing needs.
     import http.client
@@ -239,7 +192,7 @@ def _download(mirror: str, file: str, md5: str, progress: Progress | None, timeo
 
 
 def _put(content: bytes | bytearray, place: Path, sha256: str) -> None:
-    with scratch_dir() as scratch:
+    with scratch_dir(cache_dir()) as scratch:
         part = Path(scratch) / place.name
         part.write_bytes(content)
         if fault := _fault(part, sha256):

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from dropexp import fetch
-from dropexp.fetch import DataError, scratch_dir
+from dropexp.fetch import DataError
 from dropexp.plugins import PluginError, load_plugin
 from dropexp.provenance import version_of
 from dropexp.runs import BEFORE, CHECKPOINT, DAMAGED, FILES, RunFolder
 from dropexp.study import PlannedRun
+from dropexp.tempfolder import scratch_dir
 from dropexp.trainer import Event, Plan, Task, Trainer
 
 Files = dict[str, bytes | None]  # of a run folder, by name: what a file holds, None if it is gone

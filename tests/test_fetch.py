@@ -4,8 +4,6 @@ import gzip
 import hashlib
 import json
 import os
-import platform
-import signal
 import subprocess
 import sys
 import threading
@@ -345,44 +343,6 @@ def test_a_killed_download_is_no_data_and_the_next_one_ends_well(tmp_path: Path,
     assert fetch.find() is None
     with mirror(raw) as url:
         fetch.verify(fetch.fetch(url, **facts), facts["checksums"])
-
-
-def test_what_a_killed_process_left_in_the_cache_is_removed_after_a_day() -> None:
-    left, at_work = (fetch.cache_dir() / f"tmp-dropexp-{platform.node()}-{name}" for name in ("left", "at_work"))
-    for folder in (left, at_work):
-        folder.mkdir(parents=True)
-        (folder / "half").write_bytes(bytes(10))
-    yesterday = time.time() - 25 * 3600
-    os.utime(left, (yesterday, yesterday))
-    with fetch.scratch_dir() as scratch:
-        assert Path(scratch).parent == fetch.cache_dir()
-    assert not left.exists() and at_work.exists() and not Path(scratch).exists()
-
-
-def test_what_a_killed_process_left_is_removed_at_once_where_its_lock_tells() -> None:
-    code = (
-        "import os, signal\n"
-        "from dropexp.fetch import scratch_dir\n"
-        "with scratch_dir():\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
-    (left,) = fetch.cache_dir().glob("tmp-*")
-    with fetch.scratch_dir() as scratch:
-        fetch.remove_left_behind()
-        assert not left.exists() and Path(scratch).exists()
-
-
-def test_what_another_machine_is_at_work_with_is_left_alone_since_its_lock_may_not_be_seen_here() -> None:
-    theirs = fetch.cache_dir() / "tmp-dropexp-elsewhere-at_work"
-    theirs.mkdir(parents=True)
-    (theirs / ".lock").touch()
-    fetch.remove_left_behind()
-    assert theirs.exists()
-    yesterday = time.time() - 25 * 3600
-    os.utime(theirs, (yesterday, yesterday))
-    fetch.remove_left_behind()
-    assert not theirs.exists()
 
 
 def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, facts: dict[str, Any]) -> None:
