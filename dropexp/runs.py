@@ -37,7 +37,7 @@ SCHEMA = 1  # of run.json, study.json and checkpoint.pt; the others' are pinned 
 STATUSES = ("running", "done", "interrupted", "diverged", "failed")
 FINISHED = ("done", "diverged")  # a diverged run is a result: it is not trained again
 CONFIG, EPOCHS, RUN, CHECKPOINT = "config.yaml", "epochs.csv", "run.json", "checkpoint.pt"
-# Of a run, in the order of writing that lets it go on wherever that is cut short; to begin anew, the other way round.
+# Of a run, in the order of writing that lets it go on wherever that is cut short; a result goes the other way round.
 FILES = (CONFIG, EPOCHS, CHECKPOINT, RUN)
 DAMAGED, BEFORE = ".damaged-", ".before-"  # and a number: ends of names that files are set aside by
 
@@ -139,7 +139,8 @@ class RunFolder:
     def begin_anew(self) -> list[str]:
         """Clear the folder; what may be a result is set aside instead, and a sentence says so."""
         if not self.may_hold_a_result():
-            self.clear()
+            for name in sorted(FILES, key=lambda name: name == RUN):  # last what says that there is no result
+                (self.path / name).unlink(missing_ok=True)
             return []
         there = [name for name in reversed(FILES) if (self.path / name).exists()]
         ends = (f"{BEFORE}{n}" for n in itertools.count(1))

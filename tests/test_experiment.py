@@ -18,7 +18,7 @@ from dropexp.config import Config
 from dropexp.data import Data
 from dropexp.experiment import train_run
 from dropexp.holding import Outcome
-from dropexp.runs import Row, RunFolder
+from dropexp.runs import FILES, Row, RunFolder
 from dropexp.stacking import train_stack
 from dropexp.study import PlannedRun
 
@@ -128,6 +128,36 @@ def test_an_interrupt_is_one_on_a_full_disk_too(tmp_path: Path, data: Data, monk
     for training in (lone, stacked):
         with pytest.raises(KeyboardInterrupt):
             training.throw(KeyboardInterrupt())
+
+
+@pytest.mark.parametrize("removed", range(4))
+def test_a_run_without_a_result_that_is_killed_while_it_begins_anew_leaves_nothing_beside(
+    removed: int, tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After any number of its four files; before, it had trained an epoch and saved nothing."""
+    run, whole, folder = planned(variant="nn"), tmp_path / "whole", tmp_path / "killed"
+    train(run, whole, data)
+    rows = train_run(run, RunFolder(folder), data, CPU)
+    next(rows)
+    rows.close()
+    (folder / "checkpoint.pt").unlink()
+    unlink, left = Path.unlink, removed
+
+    def killed(self: Path, missing_ok: bool = False) -> None:
+        nonlocal left
+        if self.parent == folder and self.name in FILES:
+            if left == 0:
+                raise KeyboardInterrupt
+            left -= 1
+        unlink(self, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(run, folder, data)
+    monkeypatch.undo()
+    assert train(run, folder, data) == Outcome("done")
+    assert {path.name for path in folder.iterdir()} == {*FILES, ".lock"}
+    assert table(folder) == table(whole)
 
 
 def test_rows_past_the_checkpoint_are_cut_and_trained_again(tmp_path: Path, data: Data) -> None:
