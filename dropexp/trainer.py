@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dropexp.device import kind
+from dropexp.interrupts import interrupts_wait
 from dropexp.metrics import FASHION_MNIST
 from dropexp.runs import Row, RunFolder
 from dropexp.study import PlannedRun
@@ -75,9 +76,10 @@ class Trainer:
 
     def events(self, tasks: dict[int, Task]) -> Generator[Event]:
         """Train one task, or several of one shape as a stack; the keys are their places."""
-        import torch
+        with interrupts_wait():
+            import torch
 
-        from dropexp.data import load
+            from dropexp.data import load
 
         for place in tasks:
             yield Event(place)
