@@ -51,7 +51,7 @@ def test_a_point_times_steps_and_their_products(
     growth.measure(real_root, Shape(batch_size=batch_size, train_size=3000), 2, 1e6, theirs)
     figures = ours.recv()
     assert [len(figures[name]) for name in ("step", "products", "rate")] == [2, 2, 2]
-    assert min(figures["step"] + figures["products"] + figures["rate"]) > 0 and figures["rows"] == 3000
+    assert min(figures["step"] + figures["products"] + figures["rate"]) > 0
 
 
 def test_a_turn_is_about_as_long_whatever_the_shape() -> None:
