@@ -49,7 +49,7 @@ def remove_left_behind(place: Path) -> None:
 
     for left in place.glob(f"{_PREFIX}*"):
         with suppress(OSError, Timeout):
-            if hasattr(os, "getuid") and left.lstat().st_uid != os.getuid():
+            if left.is_symlink() or (hasattr(os, "getuid") and left.lstat().st_uid != os.getuid()):
                 continue
             here = left.name.rpartition("-")[0] == _prefix_here()
             if here and (left / _AT_WORK).exists():

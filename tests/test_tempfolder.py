@@ -89,3 +89,13 @@ def test_what_another_machine_is_at_work_with_is_left_alone_since_its_lock_may_n
     os.utime(theirs, (YESTERDAY, YESTERDAY))
     remove_left_behind(tmp_path)
     assert not theirs.exists()
+
+
+def test_a_link_that_is_named_as_one_is_not_followed(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "file").write_text("of somebody's")
+    os.utime(kept, (YESTERDAY, YESTERDAY))
+    (tmp_path / f"{HERE}-link").symlink_to(kept, target_is_directory=True)
+    remove_left_behind(tmp_path)
+    assert (kept / "file").exists()
