@@ -28,6 +28,7 @@ from dropexp.fit import EVAL_ROWS, evaluate, train_epoch
 from dropexp.modules import mlp
 from dropexp.streams import stream
 from dropexp.variants import build
+from dropexp.workers import starting_a_worker
 
 SIZES, DROP_PROBS, LR, BATCH = [784, 256, 256, 10], [0.2, 0.5], 0.5, 256
 BOOK, NN, SCRATCH, PRODUCTS = "the book's loop", "nn", "scratch", "matrix products alone"
@@ -164,13 +165,15 @@ def _peak_mb(root: Path) -> float | None:
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
     process = spawn.Process(target=_measure_peak, args=(root, theirs))
-    process.start()
+    with starting_a_worker():
+        process.start()
     theirs.close()
     try:
         peak: float = ours.recv()
     except EOFError:
         return None
     finally:
+        process.kill()  # after its answer, or an interrupt
         process.join()
     return peak
 

@@ -143,8 +143,12 @@ def evaluate(
     """Evaluate a trained network: Monte-Carlo dropout, calibration, uncertainty, on turned images too."""
     from rich.console import Console
 
-    from dropexp import data, display, evaluation, markup, trained
+    from dropexp import display, markup
+    from dropexp.interrupts import interrupts_wait
     from dropexp.plugins import load_plugin
+
+    with interrupts_wait():  # torch is loaded
+        from dropexp import data, evaluation, trained
 
     for file in plugin or []:
         load_plugin(file)
@@ -181,8 +185,11 @@ def claims(
     from rich.console import Console
 
     from dropexp import display, markup
-    from dropexp.claims import catalogue, table
+    from dropexp.interrupts import interrupts_wait
     from dropexp.runs import default_runs_dir
+
+    with interrupts_wait():  # torch is loaded
+        from dropexp.claims import catalogue, table
 
     place = None if quick else runs_dir or default_runs_dir()
     checked = [claim.run(place) for claim in catalogue.chosen(names or (), quick)]
@@ -214,7 +221,11 @@ def bench(
     """Time an epoch here, beside the book's loop and the matrix products alone."""
     from rich.console import Console
 
-    from dropexp import benchmark, display, tables
+    from dropexp import display, tables
+    from dropexp.interrupts import interrupts_wait
+
+    with interrupts_wait():  # torch is loaded
+        from dropexp import benchmark
 
     say("timing; the book's loop alone takes seconds per epoch")
     display.show_tables([tables.timings(benchmark.run(_data_root(data_dir, data_url, False), rounds))], Console())

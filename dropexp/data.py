@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dropexp.fetch import CHECKSUMS, DataError, cache_dir, source, verify
-from dropexp.tempfolder import remove_left_behind, scratch_dir
+from dropexp.interrupts import interrupts_wait
+from dropexp.tempfolder import remove_left_behind, temp_folder
 
 LAYOUT = 1  # of the cached file: a line of JSON, then the tensors as they are in memory
 # What reading the cache raises that is not there yet, is old, or is broken.
@@ -66,19 +67,19 @@ def load(
         stamp = _stamp(root, checksums)
         with suppress(*_NOT_CACHED):  # then it is decoded
             return _read(cached, stamp, checksums)
-        with _alone(cached), scratch_dir(cache_dir()) as scratch:
+        with _alone(cached), temp_folder(cache_dir()) as folder:
             try:
                 return _read(cached, stamp, checksums)  # another process has decoded it meanwhile
             except (OSError, _OtherCache):
                 pass
             except _NOT_CACHED:
                 tell(f"{cached} was damaged and is decoded again")
-            raw = Path(scratch) / "FashionMNIST" / "raw"
+            raw = folder / "FashionMNIST" / "raw"
             raw.mkdir(parents=True)
             verify(root, checksums, copy_to=raw)
-            contents = _decode(Path(scratch))
+            contents = _decode(folder)
             with suppress(*_NOT_CACHED):  # a cache that cannot be written costs time and memory, no more
-                _write(contents, written := Path(scratch) / cached.name, stamp)
+                _write(contents, written := folder / cached.name, stamp)
                 written.replace(cached)  # whole: the one there may be mapped, and must not change under a process
                 return _read(cached, stamp, checksums)
             X_train, y_train, X_test, y_test = (torch.from_numpy(_numbers(array)) for array in contents)
@@ -154,7 +155,8 @@ def _stamp(root: Path, checksums: Mapping[str, str]) -> list[list[str | int]]:
 
 def _decode(root: Path) -> list[NDArray[np.uint8]]:
     """What torchvision reads under `root`: the bytes of each file, in its shape, in the order of CHECKSUMS."""
-    from torchvision.datasets import FashionMNIST
+    with interrupts_wait():
+        from torchvision.datasets import FashionMNIST
 
     train, test = FashionMNIST(root, train=True), FashionMNIST(root, train=False)
     return [tensor.to(torch.uint8).numpy() for tensor in (train.data, train.targets, test.data, test.targets)]

@@ -6,6 +6,8 @@ import ctypes
 import os
 import sys
 
+from dropexp.interrupts import interrupts_wait
+
 
 class DeviceError(Exception):
     """A device that is not there."""
@@ -22,7 +24,8 @@ def resolve(device: str) -> str:
         return "cpu"
     if kind not in ("auto", "cuda", "mps") or (colon and (kind != "cuda" or not index.isdecimal())):
         raise DeviceError(f"device {device!r} is none of auto, cpu, cuda, cuda:N, mps")
-    import torch
+    with interrupts_wait():
+        import torch
 
     cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device == "auto":

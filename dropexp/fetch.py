@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from dropexp.tempfolder import scratch_dir
+from dropexp.tempfolder import temp_folder
 
 URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 
@@ -192,8 +192,8 @@ def _download(mirror: str, file: str, md5: str, progress: Progress | None, timeo
 
 
 def _put(content: bytes | bytearray, place: Path, sha256: str) -> None:
-    with scratch_dir(cache_dir()) as scratch:
-        part = Path(scratch) / place.name
+    with temp_folder(cache_dir()) as folder:
+        part = folder / place.name
         part.write_bytes(content)
         if fault := _fault(part, sha256):
             raise DataError(f"{place.name}: {fault}")

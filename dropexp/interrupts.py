@@ -4,33 +4,32 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from types import FrameType
+from typing import Any
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
 
 @contextmanager
 def interrupts_wait() -> Iterator[None]:
-    """Within it Ctrl-C, SIGTERM and SIGHUP wait until its end, where Python answers them at all.
+    """Within it Ctrl-C, SIGTERM and SIGHUP wait until its end, if Python handles them; others act as ever.
 
     For the loading of torch: an interrupt that breaks into it may end the process by SIGABRT, without a word of ours,
-    or leave a torch that only looks loaded.
+    or leave a torch that only looks loaded. An error within comes before what waits, which is forgotten.
     """
-    if threading.current_thread() is not threading.main_thread():  # no signal is answered in another
+    if threading.current_thread() is not threading.main_thread():  # no signal is handled in another
         yield
         return
     came: list[tuple[int, FrameType | None]] = []
-    answers = {}
-    for number in (getattr(signal, name) for name in _NAMES if hasattr(signal, name)):
-        if callable(answer := signal.getsignal(number)):
-            answers[number] = answer
-            signal.signal(number, lambda *told: came.append(told))
-    try:
+    handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
+    with ExitStack() as put_back:
+        for number in (getattr(signal, name) for name in _NAMES if hasattr(signal, name)):
+            if callable(handler := signal.getsignal(number)):
+                handlers[number] = handler
+                put_back.callback(signal.signal, number, handler)
+                signal.signal(number, lambda *told: came.append(told))
         yield
-    finally:
-        for number, answer in answers.items():
-            signal.signal(number, answer)
-    for number, frame in came[:1]:
-        answers[number](number, frame)
+    for number, frame in came:
+        handlers[number](number, frame)

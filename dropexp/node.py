@@ -23,7 +23,7 @@ from dropexp.plugins import PluginError, load_plugin
 from dropexp.provenance import version_of
 from dropexp.runs import BEFORE, CHECKPOINT, DAMAGED, FILES, RunFolder
 from dropexp.study import PlannedRun
-from dropexp.tempfolder import scratch_dir
+from dropexp.tempfolder import temp_folder
 from dropexp.trainer import Event, Plan, Task, Trainer
 
 Files = dict[str, bytes | None]  # of a run folder, by name: what a file holds, None if it is gone
@@ -88,8 +88,8 @@ def train(shared: Shared, stacks: Sequence[Sequence[Parcel]], pace: float) -> It
             _load(*plugin)
         root = None if shared.packed is None else _data_root(shared.packed)
         trainer = _trainer(replace(shared.plan, data_root=root, force=False, plugins=()))
-        with scratch_dir(_local()) as folder:
-            outbox = _Outbox(Path(folder), pace)
+        with temp_folder(_local()) as folder:
+            outbox = _Outbox(folder, pace)
             for stack in stacks:
                 with closing(trainer.events({parcel.place: outbox.unpack(parcel) for parcel in stack})) as events:
                     for event in events:
@@ -166,8 +166,8 @@ def _trainer(plan: Plan) -> Trainer:
 @cache
 def _load(name: str, digest: str, text: bytes) -> None:
     """Load a plugin that was sent."""
-    with scratch_dir(_local()) as folder:
-        file = Path(folder) / name
+    with temp_folder(_local()) as folder:
+        file = folder / name
         file.write_bytes(text)
         load_plugin(file, digest)
 

@@ -25,7 +25,7 @@ import itertools
 import math
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,9 @@ SCHEMA = 1  # of run.json, study.json and checkpoint.pt; the others' are pinned 
 STATUSES = ("running", "done", "interrupted", "diverged", "failed")
 FINISHED = ("done", "diverged")  # a diverged run is a result: it is not trained again
 CONFIG, EPOCHS, RUN, CHECKPOINT = "config.yaml", "epochs.csv", "run.json", "checkpoint.pt"
-# Of a run, in the order of writing that lets it go on wherever that is cut short; a result goes the other way round.
+# Of a run, in the order of writing that lets it go on wherever that is cut short, and of removing it.
 FILES = (CONFIG, EPOCHS, CHECKPOINT, RUN)
+_SET_ASIDE = (RUN, CHECKPOINT, CONFIG, EPOCHS)  # in this order, so that what is left yet may be a result to the last
 DAMAGED, BEFORE = ".damaged-", ".before-"  # and a number: ends of names that files are set aside by
 
 Row = dict[str, Any]
@@ -125,8 +126,13 @@ class RunFolder:
         return is_locked(self.path)
 
     def clear(self) -> None:
-        """Remove what a run wrote, the lock apart."""
-        for name in reversed(FILES):
+        """Remove what a run wrote, the lock apart; wherever that is cut short, there is no result.
+
+        Raises OSError before anything is gone if the folder cannot be written.
+        """
+        with suppress(RunError):
+            self.write_info(self.read_info() | {"status": "interrupted"})
+        for name in FILES:
             (self.path / name).unlink(missing_ok=True)
 
     def may_hold_a_result(self) -> bool:
@@ -139,12 +145,11 @@ class RunFolder:
     def begin_anew(self) -> list[str]:
         """Clear the folder; what may be a result is set aside instead, and a sentence says so."""
         if not self.may_hold_a_result():
-            for name in sorted(FILES, key=lambda name: name == RUN):  # last what says that there is no result
-                (self.path / name).unlink(missing_ok=True)
+            self.clear()
             return []
-        there = [name for name in reversed(FILES) if (self.path / name).exists()]
+        there = [name for name in _SET_ASIDE if (self.path / name).exists()]
         ends = (f"{BEFORE}{n}" for n in itertools.count(1))
-        end = next(end for end in ends if not any((self.path / (name + end)).exists() for name in FILES))
+        end = next(end for end in ends if not any((self.path / (name + end)).exists() for name in there))
         for name in there:
             os.replace(self.path / name, self.path / (name + end))
         kept = ", ".join(name + end for name in there)

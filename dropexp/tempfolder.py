@@ -7,79 +7,88 @@ import platform
 import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 _PREFIX = "tmp-dropexp-"
-_AT_WORK = ".lock"  # in such a folder, held while it is used
+_LOCK = ".lock"  # ends the name of a file beside the folder, which is locked before there is one until it is gone
 _A_DAY = 86_400  # seconds
 
 
 @contextmanager
-def scratch_dir(place: Path) -> Iterator[str]:
-    """A folder for the length of a `with`, in `place`, or with the system's if that cannot be written."""
+def temp_folder(place: Path) -> Iterator[Path]:
+    """A folder for the length of a `with`, in `place`, or with the system's if that cannot be written.
+
+    Raises OSError where neither can be.
+    """
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(_temp_folder_in(place))
+        except OSError:
+            folder = stack.enter_context(_temp_folder_in(Path(tempfile.gettempdir())))
+        yield folder
+
+
+@contextmanager
+def _temp_folder_in(place: Path) -> Iterator[Path]:
     from filelock import FileLock
 
+    from dropexp.lock import NO_LOCKS
+
     remove_left_behind(place)
+    place.mkdir(parents=True, exist_ok=True)
+    folder = place / f"{_prefix_here()}{uuid.uuid4().hex}"
+    lock = FileLock(f"{folder}{_LOCK}")
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f"{_prefix_here()}-", dir=place))
-    except OSError:
-        scratch = Path(tempfile.mkdtemp(prefix=f"{_prefix_here()}-"))
-    lock = FileLock(scratch / _AT_WORK)
-    with suppress(OSError):  # where locks do not work, a day passes before it counts as left behind
         lock.acquire()
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
     try:
-        yield str(scratch)
+        folder.mkdir(mode=0o700)
+        yield folder
     finally:
-        with suppress(OSError):
-            _empty(scratch)
-        lock.release()
-        with suppress(OSError):
-            _remove(scratch)
+        _remove(folder, lock)
 
 
 def remove_left_behind(place: Path) -> None:
-    """Remove the scratch folders in `place` of processes that were killed: those whose lock nobody holds.
+    """Remove what processes that were killed have left in `place`: the folders whose lock nobody holds.
 
-    Of another machine's lock nobody may know here; such a folder is left behind if nothing has changed in it for a day.
+    Where locks do not work, and of another machine's, which may not be seen here, nobody knows; such a folder is left
+    behind if nothing was put into it or taken out for a day.
     """
     from filelock import FileLock, Timeout
 
-    for left in place.glob(f"{_PREFIX}*"):
+    for path in place.glob(f"{_PREFIX}*"):
+        folder = path.with_name(path.name.removesuffix(_LOCK))
+        lock = FileLock(f"{folder}{_LOCK}", timeout=0)
         with suppress(OSError, Timeout):
-            if left.is_symlink() or (hasattr(os, "getuid") and left.lstat().st_uid != os.getuid()):
+            about = (folder if folder.exists() else path).lstat()
+            if hasattr(os, "getuid") and about.st_uid != os.getuid():
                 continue
-            here = left.name.rpartition("-")[0] == _prefix_here()
-            if here and (left / _AT_WORK).exists():
-                with FileLock(left / _AT_WORK, timeout=0):
-                    pass
-            elif not (here and _is_empty(left)) and time.time() - left.stat().st_mtime < _A_DAY:
-                continue
-            _empty(left)
-            _remove(left)
+            if folder.name.startswith(_prefix_here()):
+                with suppress(OSError):
+                    lock.acquire()
+            if lock.is_locked or time.time() - about.st_mtime > _A_DAY:
+                _remove(folder, lock)
 
 
 def _prefix_here() -> str:
-    """How scratch folders of this machine are named, but for their last part."""
-    return f"{_PREFIX}{platform.node()}"
+    """How the folders of this machine are named, but for what makes each another."""
+    return f"{_PREFIX}{platform.node()}-"
 
 
-def _is_empty(folder: Path) -> bool:
-    """Whether nothing is in it: one that was made a moment ago comes back with its lock."""
-    return not any(folder.iterdir())
-
-
-def _empty(scratch: Path) -> None:
-    """Remove what is in it but the lock: so a removal that is cut short leaves what is known to be left behind."""
-    for path in scratch.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        elif path.name != _AT_WORK:
-            path.unlink(missing_ok=True)
-
-
-def _remove(scratch: Path) -> None:
-    (scratch / _AT_WORK).unlink(missing_ok=True)
-    scratch.rmdir()
+def _remove(folder: Path, lock: BaseFileLock) -> None:
+    """Remove both; the lock stays to the end, so what is left of a removal that was cut short counts as left behind."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # on Windows it is open, and goes when it is released
+            Path(lock.lock_file).unlink(missing_ok=True)
+    finally:
+        lock.release()

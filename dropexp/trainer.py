@@ -75,7 +75,10 @@ class Trainer:
         self.data: Data | None = None
 
     def events(self, tasks: dict[int, Task]) -> Generator[Event]:
-        """Train one task, or several of one shape as a stack; the keys are their places."""
+        """Train one task, or several of one shape as a stack; the keys are their places.
+
+        An interrupt while the first event is waited for may be answered only then: torch is loaded.
+        """
         with interrupts_wait():
             import torch
 

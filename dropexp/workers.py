@@ -36,7 +36,7 @@ class _Worker:
         self.process = spawn.Process(target=_work, args=(plan, theirs, stopped), daemon=True)
         self.task: int | None = None
         try:
-            with _starting_a_worker():
+            with starting_a_worker():
                 self.process.start()
         except BaseException:  # Ctrl-C, which came meanwhile
             self.end()
@@ -146,7 +146,7 @@ def mark_held(folder: RunFolder, status: str, why: str | None) -> None:
 
 
 @contextmanager
-def _starting_a_worker() -> Iterator[None]:
+def starting_a_worker() -> Iterator[None]:
     """A process started within it leaves Ctrl-C to its parent and does not run the parent's main module.
 
     A terminal sends Ctrl-C to every process of a command. And a worker needs nothing of a script, which may be standard

@@ -131,16 +131,20 @@ def test_an_interrupt_is_one_on_a_full_disk_too(tmp_path: Path, data: Data, monk
 
 
 @pytest.mark.parametrize("removed", range(4))
-def test_a_run_without_a_result_that_is_killed_while_it_begins_anew_leaves_nothing_beside(
-    removed: int, tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("before", ["an epoch", "a result"])
+def test_a_run_that_is_killed_while_it_is_cleared_leaves_nothing_beside(
+    before: str, removed: int, tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After any number of its four files; before, it had trained an epoch and saved nothing."""
+    """After any number of its four files; it had trained an epoch and saved nothing, or it is forced."""
     run, whole, folder = planned(variant="nn"), tmp_path / "whole", tmp_path / "killed"
     train(run, whole, data)
-    rows = train_run(run, RunFolder(folder), data, CPU)
-    next(rows)
-    rows.close()
-    (folder / "checkpoint.pt").unlink()
+    if before == "a result":
+        train(run, folder, data)
+    else:
+        rows = train_run(run, RunFolder(folder), data, CPU)
+        next(rows)
+        rows.close()
+        (folder / "checkpoint.pt").unlink()
     unlink, left = Path.unlink, removed
 
     def killed(self: Path, missing_ok: bool = False) -> None:
@@ -153,8 +157,9 @@ def test_a_run_without_a_result_that_is_killed_while_it_begins_anew_leaves_nothi
 
     monkeypatch.setattr(Path, "unlink", killed)
     with pytest.raises(KeyboardInterrupt):
-        train(run, folder, data)
+        train(run, folder, data, force=before == "a result")
     monkeypatch.undo()
+    assert RunFolder(folder).status() == "interrupted"
     assert train(run, folder, data) == Outcome("done")
     assert {path.name for path in folder.iterdir()} == {*FILES, ".lock"}
     assert table(folder) == table(whole)

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch.utils.flop_counter import FlopCounterMode
+
+from dropexp import products
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))  # a command's folder, not installed
 
@@ -48,10 +51,15 @@ def test_a_point_times_steps_and_their_products(
     monkeypatch.setenv("XDG_CACHE_HOME", str(shared_cache))
     monkeypatch.setattr(growth, "SIDE", 64)
     ours, theirs = multiprocessing.Pipe()
-    growth.measure(real_root, Shape(batch_size=batch_size, train_size=3000), 2, 1e6, theirs)
+    shape = Shape(batch_size=batch_size, train_size=3000)
+    products.route()  # multiplies too, when it is asked for the first time
+    with FlopCounterMode(display=False) as counted:
+        growth.measure(real_root, shape, 2, 1e6, theirs)
     figures = ours.recv()
     assert [len(figures[name]) for name in ("step", "products", "rate")] == [2, 2, 2]
-    assert min(figures["step"] + figures["products"] + figures["rate"]) > 0
+    turns = 1 + 3 * figures["times"] * 2  # the first warms up; each round is one of steps and one of products
+    large = 3 * growth.TRIES * 2 * growth.SIDE**3
+    assert counted.get_total_flops() == turns * shape.flops(figures["rows"]) + large
 
 
 def test_a_turn_is_about_as_long_whatever_the_shape() -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from command import Command
 
 from dropexp.interrupts import interrupts_wait
+
+BOTH = (signal.SIGINT, signal.SIGTERM)
 
 
 @pytest.fixture(params=[getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)])
@@ -37,12 +40,49 @@ def test_an_error_within_is_told_before_an_interrupt_that_waits(sent: signal.Sig
     assert signal.getsignal(sent) is signal.default_int_handler
 
 
-def test_what_is_ignored_stays_ignored() -> None:
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def test_what_is_ignored_stays_ignored(sent: signal.Signals) -> None:
+    signal.signal(sent, signal.SIG_IGN)
     with interrupts_wait():
-        signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
-    signal.signal(signal.SIGTERM, before)
+        signal.raise_signal(sent)
+    assert signal.getsignal(sent) is signal.SIG_IGN
+
+
+def test_all_that_came_is_handled_once_and_in_order() -> None:
+    """Where handlers only take a note, and where one wait is within another."""
+    told: list[int] = []
+    before = {number: signal.signal(number, lambda number, frame: told.append(number)) for number in BOTH}
+    with interrupts_wait(), interrupts_wait():
+        for number in reversed(BOTH):
+            signal.raise_signal(number)
+        assert told == []
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    assert told == [*reversed(BOTH)]
+
+
+@pytest.mark.parametrize("moment", [1, 2, 3])
+def test_an_interrupt_while_handlers_are_changed_leaves_them_as_they_were(
+    moment: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A SIGTERM just before one of two is changed, or the first is put back."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in BOTH}
+    change, changes = signal.signal, 0
+
+    def interrupted(number: int, handler: Any) -> Any:
+        nonlocal changes
+        changes += 1
+        if changes == moment:
+            signal.raise_signal(signal.SIGTERM)
+        return change(number, handler)
+
+    monkeypatch.setattr(signal, "signal", interrupted)
+    with pytest.raises(KeyboardInterrupt), interrupts_wait():
+        pass
+    monkeypatch.undo()
+    after = [signal.getsignal(number) for number in BOTH]
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    assert after == [signal.default_int_handler] * 2
 
 
 def test_another_thread_may_load_what_it_likes() -> None:
@@ -59,24 +99,34 @@ def test_another_thread_may_load_what_it_likes() -> None:
 
 
 INTERRUPTED = """
-import atexit, importlib.abc, os, signal, sys
+import atexit, importlib.abc, signal, sys
 from pathlib import Path
 
 class Interrupting(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name == "torch.nn":
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
 sys.meta_path.insert(0, Interrupting())
 atexit.register(lambda: Path("loaded").write_text(str(hasattr(sys.modules.get("torch"), "compile"))))
 """
 
 
-def test_an_interrupt_while_torch_is_loaded_is_answered_when_it_is(command: Command) -> None:
+@pytest.mark.parametrize(
+    ("words", "how_on"),
+    [
+        ("train -c t.yaml --device cpu", "; to go on: dropexp train -c t.yaml --device cpu"),
+        ("train -c t.yaml --device cuda", "; to go on: dropexp train -c t.yaml --device cuda"),  # torch knows if it is
+        ("evaluate t/c-00000000", ""),
+        ("claims --quick", ""),
+        ("bench", ""),
+    ],
+)
+def test_an_interrupt_while_torch_is_loaded_is_answered_when_it_is(words: str, how_on: str, command: Command) -> None:
     """A finder that is asked for a part of torch sends it; what torch defines last is there when the command ends."""
     command.write("sitecustomize.py", INTERRUPTED)
     command.write("t.yaml", "variant: nn\nepochs: 1\ntrain_size: 500\n")
     command.environment["PYTHONPATH"] = str(command.folder)
-    done = command("train", "-c", "t.yaml", code=130)
-    assert done.stderr == "dropexp: interrupted; to go on: dropexp train -c t.yaml\n"
+    done = command(*words.split(), code=130)
+    assert done.stderr == f"dropexp: interrupted{how_on}\n"
     assert (command.folder / "loaded").read_text() == "True"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import math
+import os
 import shutil
 import signal
 import subprocess
@@ -22,7 +24,7 @@ from filelock import FileLock
 from dropexp import runs, studyfile
 from dropexp.listing import by_hash, folders, study_names
 from dropexp.lock import Busy
-from dropexp.runs import Damaged, NewerRun, RunError, RunFolder
+from dropexp.runs import FILES, Damaged, NewerRun, RunError, RunFolder
 from dropexp.studyfile import read_study, write_study
 from dropexp.wholefile import write_whole
 
@@ -582,3 +584,43 @@ def test_the_table_is_plain_csv(folder: RunFolder) -> None:
 def test_a_disk_without_locks_costs_a_study_its_remarks_not_the_command(tmp_path: Path, no_locks: None) -> None:
     note = write_study(tmp_path, "study", {"published": {"loss": [1.0]}})
     assert note is not None and "is not written" in note and "where locks do not work" in note
+
+
+@pytest.mark.parametrize("renamed", [1, 2, 3])
+def test_setting_a_result_aside_that_was_cut_short_is_gone_on_with(
+    renamed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write_info({"status": "done"})
+    for name in ("config.yaml", "epochs.csv", "checkpoint.pt"):
+        (tmp_path / name).write_text(name)
+    replace, left = os.replace, renamed
+
+    def cut_short(source: Path, target: Path) -> None:
+        nonlocal left
+        if left == 0:
+            raise KeyboardInterrupt
+        left -= 1
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        folder.begin_anew()
+    monkeypatch.undo()
+    folder.begin_anew()
+    assert {path.name for path in tmp_path.iterdir()} == {f"{name}.before-1" for name in FILES}
+    assert (tmp_path / "epochs.csv.before-1").read_text() == "epochs.csv"
+
+
+def test_a_folder_that_cannot_be_written_is_cleared_of_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write_info({"status": "done"})
+    (tmp_path / "epochs.csv").touch()
+
+    def full(self: RunFolder, info: dict[str, Any]) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(RunFolder, "write_info", full)
+    with pytest.raises(OSError):
+        folder.clear()
+    assert {path.name for path in tmp_path.iterdir()} == {"run.json", "epochs.csv"}

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import signal
+import subprocess
 import sys
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -17,7 +18,7 @@ from fake_runs import write_run
 from dropexp.history import read_runs
 from dropexp.runs import RUN
 from dropexp.trainer import Plan
-from dropexp.workers import _starting_a_worker, _Worker, mark_held
+from dropexp.workers import _Worker, mark_held, starting_a_worker
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,7 +29,7 @@ posix = pytest.mark.skipif(os.name == "nt", reason="Windows cannot hold a signal
 def test_an_interrupt_while_a_worker_starts_leaves_the_main_module_as_it_was() -> None:
     main = sys.modules["__main__"]
     before = main.__spec__, main.__file__
-    with pytest.raises(KeyboardInterrupt), _starting_a_worker():
+    with pytest.raises(KeyboardInterrupt), starting_a_worker():
         signal.raise_signal(signal.SIGINT)
     assert (main.__spec__, main.__file__) == before
 
@@ -52,6 +53,27 @@ def test_a_worker_whose_start_was_interrupted_ends(monkeypatch: pytest.MonkeyPat
     left.kill()
     assert code == 0
     assert caught  # which holds on to all that the interrupted start knew
+
+
+@posix
+def test_ctrl_c_while_bench_measures_memory_is_not_answered_by_the_process_that_it_measures(command: Command) -> None:
+    """It is sent while that process, and no other, loads torch."""
+    command.write(
+        "sitecustomize.py",
+        "import importlib.abc, signal, sys\n"
+        "class Interrupting(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'torch.nn':\n"
+        "            signal.raise_signal(signal.SIGINT)\n"
+        "if '--multiprocessing-fork' in sys.orig_argv:\n"
+        "    sys.meta_path.insert(0, Interrupting())\n",
+    )
+    command.environment["PYTHONPATH"] = str(command.folder)
+    command.write("peak.py", "from dropexp import benchmark, fetch\nprint(benchmark._peak_mb(fetch.find(None)))\n")
+    measuring = command.launch(sys.executable, "peak.py", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    peak, said = measuring.communicate(timeout=TIMEOUT)
+    assert (measuring.returncode, said) == (0, "")
+    assert 0 < float(peak) < 1000
 
 
 def test_a_worker_that_cannot_import_torch_fails_its_runs_in_a_sentence(command: Command) -> None:
