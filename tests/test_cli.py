@@ -55,16 +55,18 @@ def test_train_and_compare(command: Command) -> None:
     assert runs.stdout.count("done") == 6
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_a_killed_study_goes_on_to_the_same_tables(jobs: str, command: Command) -> None:
-    config = command.write("long.yaml", LONG)
-    command("train", "-c", config, "--jobs", "2")
-    whole, weights = command.tables(), saved_below(command.folder / "runs")
-    assert len(whole) == 2 and all(len(table) == 13 for table in whole.values())
-    command("train", "-c", config, "--runs-dir", "elsewhere", "--jobs", jobs, "-q")
-    for path in command.folder.glob("runs/*/*/*"):
-        path.unlink()
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Command:
+    """Where LONG was trained by two workers."""
+    command = Command(tmp_path_factory.mktemp("undisturbed"), environment)
+    command("train", "-c", command.write("long.yaml", LONG), "--jobs", "2")
+    assert len(command.tables()) == 2 and all(len(table) == 13 for table in command.tables().values())
+    return command
 
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_killed_study_goes_on_to_the_same_tables(jobs: str, command: Command, undisturbed: Command) -> None:
+    config = command.write("long.yaml", LONG)
     for rows in (2, 7, 12):
         process = command.start("train", "-c", config, "--jobs", jobs)
         command.wait_for_rows(rows, process)
@@ -72,12 +74,17 @@ def test_a_killed_study_goes_on_to_the_same_tables(jobs: str, command: Command) 
         process.communicate()
         _until_nobody_trains(command)
     command("train", "-c", config, "--jobs", jobs)
-    assert command.tables() == whole
-    for place in ("runs", "elsewhere"):
-        assert same(saved_below(command.folder / place), weights)
-    for path in command.folder.glob("elsewhere/*/*/epochs.csv"):  # and neither --jobs nor the kills mattered
-        lines = [line.split(",")[:-1] for line in path.read_text().splitlines()]
-        assert lines == whole[path.parent.name]
+    _are_same(command, undisturbed)
+
+
+def test_a_study_has_the_same_tables_in_one_process(command: Command, undisturbed: Command) -> None:
+    command("train", "-c", command.write("long.yaml", LONG), "--jobs", "1", "-q")
+    _are_same(command, undisturbed)
+
+
+def _are_same(one: Command, other: Command) -> None:
+    assert one.tables() == other.tables()
+    assert same(*(saved_below(command.folder / "runs") for command in (one, other)))
 
 
 def _until_nobody_trains(command: Command) -> None:

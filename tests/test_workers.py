@@ -26,8 +26,9 @@ posix = pytest.mark.skipif(os.name == "nt", reason="Windows cannot hold a signal
 
 
 @posix
-def test_an_interrupt_while_a_worker_starts_leaves_the_main_module_as_it_was() -> None:
+def test_an_interrupt_while_a_worker_starts_leaves_the_main_module_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     main = sys.modules["__main__"]
+    monkeypatch.setattr(main, "__file__", "script.py", raising=False)
     before = main.__spec__, main.__file__
     with pytest.raises(KeyboardInterrupt), starting_a_worker():
         signal.raise_signal(signal.SIGINT)
