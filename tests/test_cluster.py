@@ -34,7 +34,7 @@ ROOT = Path(__file__).parent.parent
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # or Ray takes this machine's other address
 EXAMPLE = ROOT / "examples" / "uniform_noise.py"
 
-SMALL = "train_size: 500\nhidden: [16, 16]\nepochs: 3\nmatrix: {variant: [none, nn, scratch, uniform], seed: [0, 1]}\n"
+SMALL = "train_size: 500\nhidden: [32, 32]\nepochs: 3\nmatrix: {variant: [none, nn, scratch, uniform], seed: [0, 1]}\n"
 LONG = "train_size: 500\nhidden: [8]\ndrop_probs: [0.5]\nepochs: 400\nmatrix: {variant: [scratch, nn], seed: [0, 1]}\n"
 DRAWN = "task: linear-regression\nlr: 0.003\nbatch_size: 5\nepochs: 20\nmatrix: {variant: [scratch, nn], seed: 0..3}\n"
 DEADLY = """

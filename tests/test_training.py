@@ -103,7 +103,7 @@ def test_the_folder_of_another_run_with_the_same_hash_is_not_taken_for_this_one(
 
 
 SMALL_BATCHES = "lr: 0.5\n"
-LARGE_BATCHES = "hidden: [16, 16]\ninit: torch\nbatch_size: 4000\nlr: 1\n"  # oneDNN would part its sums among threads
+LARGE_BATCHES = "hidden: [32, 32]\ninit: torch\nbatch_size: 4000\nlr: 1\n"  # oneDNN would part its sums among threads
 
 
 @pytest.mark.parametrize("keys", [SMALL_BATCHES, LARGE_BATCHES])
