@@ -25,6 +25,7 @@ from dropexp import fetch, products
 from dropexp.config import Config
 from dropexp.data import Data, load
 from dropexp.fit import EVAL_ROWS, evaluate, train_epoch
+from dropexp.interrupts import interrupts_wait
 from dropexp.modules import mlp
 from dropexp.streams import stream
 from dropexp.variants import build
@@ -85,9 +86,10 @@ def run(root: Path, rounds: int) -> Result:
 
 def _book(root: Path) -> Callable[[], object]:
     """The loop of the book (d2l-zh, 3.6.6 and 3.13.3): DataLoader and ToTensor without workers, `.item()` each step."""
-    from torch.utils.data import DataLoader
-    from torchvision.datasets import FashionMNIST
-    from torchvision.transforms import ToTensor
+    with interrupts_wait():
+        from torch.utils.data import DataLoader
+        from torchvision.datasets import FashionMNIST
+        from torchvision.transforms import ToTensor
 
     train, test = (FashionMNIST(str(root), train=train, transform=ToTensor()) for train in (True, False))
     train_iter, test_iter = DataLoader(train, BATCH, shuffle=True), DataLoader(test, BATCH)
@@ -164,7 +166,7 @@ def _peak_mb(root: Path) -> float | None:
         return None
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=_measure_peak, args=(root, theirs))
+    process = spawn.Process(target=_measure_peak, args=(root, theirs), daemon=True)
     with starting_a_worker():
         process.start()
     theirs.close()

@@ -17,7 +17,8 @@ def interrupts_wait() -> Iterator[None]:
     """Within it Ctrl-C, SIGTERM and SIGHUP wait until its end, if Python handles them; others act as ever.
 
     For the loading of torch: an interrupt that breaks into it may end the process by SIGABRT, without a word of ours,
-    or leave a torch that only looks loaded. An error within comes before what waits, which is forgotten.
+    or leave a torch that only looks loaded. What waits is handled in turn, until a
+    handler raises; an error within comes before it, and it is forgotten.
     """
     if threading.current_thread() is not threading.main_thread():  # no signal is handled in another
         yield

@@ -122,7 +122,7 @@ class _Outbox:
         """Take an event in, and send what has gathered, if it is time or the run ended."""
         note = event.note and event.note.replace(f"{self.runs[event.task].path}{os.sep}", "")
         self.events.append(replace(event, note=note))
-        os.utime(self.folder)  # after a day without a sign of life it would be taken for a dead process's
+        os.utime(self.folder)  # where locks do not work, a day without a sign of life counts as death
         now = time.monotonic()
         if not event.status and now - self.posted < self.pace:
             return

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dropexp import variants
+from dropexp.interrupts import interrupts_wait
 from dropexp.variants import VARIANTS
 
 _loaded: dict[Path, str] = {}  # files, and what tells their texts apart
@@ -40,6 +41,8 @@ def load_plugin(file: str | Path, digest: str | None = None) -> None:
         del VARIANTS[name]
     others = len(VARIANTS)
     variants.being_loaded.append(found)
+    with interrupts_wait():
+        import torch  # noqa: F401  # as a plugin does, in which interrupts do not wait
     try:
         runpy.run_path(str(file))
         if len(VARIANTS) == others:

@@ -37,7 +37,7 @@ SCHEMA = 1  # of run.json, study.json and checkpoint.pt; the others' are pinned 
 STATUSES = ("running", "done", "interrupted", "diverged", "failed")
 FINISHED = ("done", "diverged")  # a diverged run is a result: it is not trained again
 CONFIG, EPOCHS, RUN, CHECKPOINT = "config.yaml", "epochs.csv", "run.json", "checkpoint.pt"
-# Of a run, in the order of writing that lets it go on wherever that is cut short, and of removing it.
+# Of a run, in the order of writing that lets it go on wherever that is cut short.
 FILES = (CONFIG, EPOCHS, CHECKPOINT, RUN)
 _SET_ASIDE = (RUN, CHECKPOINT, CONFIG, EPOCHS)  # in this order, so that what is left yet may be a result to the last
 DAMAGED, BEFORE = ".damaged-", ".before-"  # and a number: ends of names that files are set aside by
@@ -126,13 +126,14 @@ class RunFolder:
         return is_locked(self.path)
 
     def clear(self) -> None:
-        """Remove what a run wrote, the lock apart; wherever that is cut short, there is no result.
+        """Remove what a run wrote, the lock apart.
 
-        Raises OSError before anything is gone if the folder cannot be written.
+        Cut short, it leaves a result without its checkpoint, or a run that begins anew. Raises OSError.
         """
-        with suppress(RunError):
+        self.checkpoint.unlink(missing_ok=True)  # from which the run would go on
+        with suppress(RunError):  # there is none, or none that can be read
             self.write_info(self.read_info() | {"status": "interrupted"})
-        for name in FILES:
+        for name in FILES:  # run.json last, which says so
             (self.path / name).unlink(missing_ok=True)
 
     def may_hold_a_result(self) -> bool:
@@ -148,7 +149,7 @@ class RunFolder:
             self.clear()
             return []
         there = [name for name in _SET_ASIDE if (self.path / name).exists()]
-        ends = (f"{BEFORE}{n}" for n in itertools.count(1))
+        ends = (f"{BEFORE}{n}" for n in itertools.count(1))  # the same as for the rest, if that was cut short
         end = next(end for end in ends if not any((self.path / (name + end)).exists() for name in there))
         for name in there:
             os.replace(self.path / name, self.path / (name + end))

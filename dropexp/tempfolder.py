@@ -39,18 +39,12 @@ def temp_folder(place: Path) -> Iterator[Path]:
 def _temp_folder_in(place: Path) -> Iterator[Path]:
     from filelock import FileLock
 
-    from dropexp.lock import NO_LOCKS
-
     remove_left_behind(place)
     place.mkdir(parents=True, exist_ok=True)
-    folder = place / f"{_prefix_here()}{uuid.uuid4().hex}"
-    lock = FileLock(f"{folder}{_LOCK}")
+    folder = place / f"{_prefix_here()}-{uuid.uuid4().hex}"
+    lock = FileLock(f"{folder}{_LOCK}", timeout=10)  # seconds; nobody else wants it, but a disk may be odd
     try:
-        lock.acquire()
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
-    try:
+        _acquired(lock)
         folder.mkdir(mode=0o700)
         yield folder
     finally:
@@ -61,27 +55,37 @@ def remove_left_behind(place: Path) -> None:
     """Remove what processes that were killed have left in `place`: the folders whose lock nobody holds.
 
     Where locks do not work, and of another machine's, which may not be seen here, nobody knows; such a folder is left
-    behind if nothing was put into it or taken out for a day.
+    behind if nothing was put directly into it or taken out for a day.
     """
-    from filelock import FileLock, Timeout
+    from filelock import FileLock
 
     for path in place.glob(f"{_PREFIX}*"):
         folder = path.with_name(path.name.removesuffix(_LOCK))
         lock = FileLock(f"{folder}{_LOCK}", timeout=0)
-        with suppress(OSError, Timeout):
+        with suppress(OSError):
             about = (folder if folder.exists() else path).lstat()
             if hasattr(os, "getuid") and about.st_uid != os.getuid():
                 continue
-            if folder.name.startswith(_prefix_here()):
-                with suppress(OSError):
-                    lock.acquire()
-            if lock.is_locked or time.time() - about.st_mtime > _A_DAY:
+            here = folder.name.rpartition("-")[0] == _prefix_here()
+            if (here and _acquired(lock)) or time.time() - about.st_mtime > _A_DAY:
                 _remove(folder, lock)
 
 
 def _prefix_here() -> str:
-    """How the folders of this machine are named, but for what makes each another."""
-    return f"{_PREFIX}{platform.node()}-"
+    """How the folders of this machine are named, but for their last part."""
+    return f"{_PREFIX}{platform.node()}"
+
+
+def _acquired(lock: BaseFileLock) -> bool:
+    """Whether this process holds it now; not where locks do not work. Raises OSError if it is another's, too."""
+    from dropexp.lock import NO_LOCKS
+
+    try:
+        lock.acquire()
+    except OSError as error:  # filelock's Timeout is one, without a number
+        if error.errno not in NO_LOCKS:
+            raise
+    return lock.is_locked
 
 
 def _remove(folder: Path, lock: BaseFileLock) -> None:

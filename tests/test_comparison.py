@@ -672,9 +672,9 @@ def test_a_thousand_arms_find_their_twins_in_seconds(tmp_path: Path) -> None:
             settings = {"variant": variant, "lr": i / 1000}
             own = replace(first, variant=variant, settings=settings, config={**first.config, **settings})
             arms.append(Arm(f"{variant},lr={i}", variant, own, {}, {}, {}, 0))
-    began = time.perf_counter()
+    began = time.process_time()
     found = baselines(arms, None, [])
-    assert time.perf_counter() - began < 2  # each beside each would be a million comparisons
+    assert time.process_time() - began < 2  # each beside each would be a million comparisons
     assert len(found) == 1000
     assert all(label.replace("nn", "none") == base.label for label, base in found.items())
 
@@ -776,9 +776,9 @@ def test_thousands_of_arms_are_judged_in_seconds() -> None:
     family = [
         verdicts.Pair(f"arm {i}", "none", rng.normal(0, 0.01, 5), "test accuracy", True, "points") for i in range(2000)
     ]
-    began = time.perf_counter()
+    began = time.process_time()
     judged = verdicts.judge(family, 0.003)
-    assert time.perf_counter() - began < 6  # 10 s when Holm was taken anew for each rule of each arm
+    assert time.process_time() - began < 6  # 10 s when Holm was taken anew for each rule of each arm
     assert "take 17 seeds at least" in judged[0].sentence
 
 

@@ -15,6 +15,15 @@ from dropexp.interrupts import interrupts_wait
 BOTH = (signal.SIGINT, signal.SIGTERM)
 
 
+@pytest.fixture
+def handled() -> Iterator[None]:
+    """BOTH are handled as the command does, or as a test says; and afterwards as before."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in BOTH}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture(params=[getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)])
 def sent(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
     """A signal that is answered as the command answers it."""
@@ -47,25 +56,23 @@ def test_what_is_ignored_stays_ignored(sent: signal.Signals) -> None:
     assert signal.getsignal(sent) is signal.SIG_IGN
 
 
-def test_all_that_came_is_handled_once_and_in_order() -> None:
+def test_all_that_came_is_handled_once_and_in_order(handled: None) -> None:
     """Where handlers only take a note, and where one wait is within another."""
     told: list[int] = []
-    before = {number: signal.signal(number, lambda number, frame: told.append(number)) for number in BOTH}
+    for number in BOTH:
+        signal.signal(number, lambda number, frame: told.append(number))
     with interrupts_wait(), interrupts_wait():
         for number in reversed(BOTH):
             signal.raise_signal(number)
         assert told == []
-    for number, handler in before.items():
-        signal.signal(number, handler)
     assert told == [*reversed(BOTH)]
 
 
 @pytest.mark.parametrize("moment", [1, 2, 3])
 def test_an_interrupt_while_handlers_are_changed_leaves_them_as_they_were(
-    moment: int, monkeypatch: pytest.MonkeyPatch
+    moment: int, handled: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A SIGTERM just before one of two is changed, or the first is put back."""
-    before = {number: signal.signal(number, signal.default_int_handler) for number in BOTH}
     change, changes = signal.signal, 0
 
     def interrupted(number: int, handler: Any) -> Any:
@@ -79,10 +86,7 @@ def test_an_interrupt_while_handlers_are_changed_leaves_them_as_they_were(
     with pytest.raises(KeyboardInterrupt), interrupts_wait():
         pass
     monkeypatch.undo()
-    after = [signal.getsignal(number) for number in BOTH]
-    for number, handler in before.items():
-        signal.signal(number, handler)
-    assert after == [signal.default_int_handler] * 2
+    assert [signal.getsignal(number) for number in BOTH] == [signal.default_int_handler] * 2
 
 
 def test_another_thread_may_load_what_it_likes() -> None:
@@ -117,6 +121,7 @@ atexit.register(lambda: Path("loaded").write_text(str(hasattr(sys.modules.get("t
     [
         ("train -c t.yaml --device cpu", "; to go on: dropexp train -c t.yaml --device cpu"),
         ("train -c t.yaml --device cuda", "; to go on: dropexp train -c t.yaml --device cuda"),  # torch knows if it is
+        ("train -c t.yaml --plugin noise.py", "; to go on: dropexp train -c t.yaml --plugin noise.py"),
         ("evaluate t/c-00000000", ""),
         ("claims --quick", ""),
         ("bench", ""),
@@ -126,6 +131,7 @@ def test_an_interrupt_while_torch_is_loaded_is_answered_when_it_is(words: str, h
     """A finder that is asked for a part of torch sends it; what torch defines last is there when the command ends."""
     command.write("sitecustomize.py", INTERRUPTED)
     command.write("t.yaml", "variant: nn\nepochs: 1\ntrain_size: 500\n")
+    command.write("noise.py", "import torch\n")
     command.environment["PYTHONPATH"] = str(command.folder)
     done = command(*words.split(), code=130)
     assert done.stderr == f"dropexp: interrupted{how_on}\n"

@@ -612,7 +612,9 @@ def test_setting_a_result_aside_that_was_cut_short_is_gone_on_with(
     assert (tmp_path / "epochs.csv.before-1").read_text() == "epochs.csv"
 
 
-def test_a_folder_that_cannot_be_written_is_cleared_of_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_in_a_folder_that_cannot_be_written_is_not_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = RunFolder(tmp_path)
     folder.write_info({"status": "done"})
     (tmp_path / "epochs.csv").touch()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import platform
 import signal
@@ -21,17 +20,6 @@ from dropexp.tempfolder import remove_left_behind, temp_folder
 
 HERE = f"tmp-dropexp-{platform.node()}"
 YESTERDAY = time.time() - 25 * 3600
-
-
-@pytest.fixture
-def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a network disk that was mounted without: the file is made, and cannot be locked."""
-
-    def acquire(self: BaseFileLock, **options: Any) -> None:
-        Path(self.lock_file).touch()
-        raise OSError(errno.ENOLCK, "no locks available")
-
-    monkeypatch.setattr(BaseFileLock, "acquire", acquire)
 
 
 def test_a_folder_is_gone_after_its_work_with_all_that_is_in_it(tmp_path: Path) -> None:
@@ -111,6 +99,14 @@ def test_a_removal_that_was_cut_short_is_gone_on_with_at_once(
     assert caught  # which holds on to the lock, as a notebook does to what an interrupt broke off
 
 
+def test_a_day_does_not_matter_where_a_lock_tells_that_a_process_is_at_work(tmp_path: Path) -> None:
+    with temp_folder(tmp_path) as folder:
+        for path in tmp_path.iterdir():
+            os.utime(path, (YESTERDAY, YESTERDAY))
+        remove_left_behind(tmp_path)
+        assert folder.exists() and len(list(tmp_path.iterdir())) == 2
+
+
 @pytest.mark.parametrize("moment", ["before it is locked", "before there is a folder"])
 def test_a_process_that_looks_while_another_begins_takes_nothing_from_it(
     moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -151,8 +147,11 @@ def test_where_locks_do_not_work_a_day_tells_what_was_left(tmp_path: Path, no_lo
     assert {path.name for path in tmp_path.iterdir()} == {at_work.name, f"{at_work.name}.lock"}
 
 
-def test_what_another_machine_is_at_work_with_is_left_alone_since_its_lock_may_not_be_seen_here(tmp_path: Path) -> None:
-    theirs, lock = tmp_path / "tmp-dropexp-elsewhere-at_work", tmp_path / "tmp-dropexp-elsewhere-at_work.lock"
+@pytest.mark.parametrize("machine", ["elsewhere", f"{platform.node()}-2"])
+def test_what_another_machine_is_at_work_with_is_left_alone_since_its_lock_may_not_be_seen_here(
+    machine: str, tmp_path: Path
+) -> None:
+    theirs, lock = tmp_path / f"tmp-dropexp-{machine}-at_work", tmp_path / f"tmp-dropexp-{machine}-at_work.lock"
     theirs.mkdir()
     lock.touch()
     os.utime(lock, (YESTERDAY, YESTERDAY))
