@@ -18,8 +18,8 @@ ROOMS = sorted(  # of a folder's by its name too: claims.decay
 TORCH_ROOMS = {"benchmark", "captured", "checkpoint", "claims.decay", "claims.equalities", "claims.moments",
                "claims.nets", "claims.subnets", "data", "device", "evaluation", "experiment", "fit", "fused",
                "linreg", "masks", "modules", "node", "noise", "plugins", "predictive", "probes", "products",
-               "schedules", "scratch", "sgd", "stack", "stacking", "stacknoise", "streams", "trained", "trainer", "variants",
-               "workers"}  # fmt: skip
+               "schedules", "scratch", "sgd", "stack", "stacking", "stacknoise", "streams", "trained", "trainer",
+               "variants", "workers"}  # fmt: skip
 PANDAS_ROOMS = {"arms", "charts", "claims.seeds", "comparison", "drawing", "report", "tables"}
 FOLDERS = {"dropexp", "dropexp.claims"}
 RICH_ROOMS = {"display", "progress", "cli", "reading"}
