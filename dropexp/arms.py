@@ -155,7 +155,8 @@ def arms_of(runs: list[Run], notes: list[str], at: str = "last", by: str | None 
                 arm.paths[seed] = run.folder.path
             except RunError as error:
                 left_out[str(error)].append(str(seed))
-        notes += [f"{label}: seed {', '.join(seeds)} left out: {why}" for why, seeds in left_out.items()]
+        for why, seeds in left_out.items():
+            notes.append(f"{label}: seed{'s' if seeds[1:] else ''} {', '.join(seeds)} left out: {why}")
         if arm.epochs or arm.diverged:
             arms.append(arm)
 
@@ -207,8 +208,8 @@ def _epoch(curves: Curves, at: str) -> int:
         by = curves[f"{at.removeprefix('best-')}_{kind}"]
         if np.isnan(by).all():
             which = "accuracy" if kind == "acc" else "loss"
-            raise RunError(f"it has no validation {which} to choose an epoch by; set validation_size")
+            raise RunError(f"there is no validation {which} to choose an epoch by; set validation_size")
         return int(best(by)) + 1
     if int(at) > epochs:
-        raise RunError(f"it has {epochs} epochs, not {at}")
+        raise RunError(f"trained for {epochs} epochs, not {at}")
     return int(at)

@@ -734,7 +734,7 @@ def test_runs_left_out_for_one_reason_are_named_in_one_line(tmp_path: Path) -> N
     write_arm(tmp_path, "none", [0.8] * 4)
     write_run(tmp_path, "none", 4, [0.5, 0.6, 0.7])
     notes = compare(runs_dir=tmp_path, at=3).notes
-    assert said(notes, "none: seed 0, 1, 2, 3 left out: it has 2 epochs, not 3")
+    assert said(notes, "none: seeds 0, 1, 2, 3 left out: trained for 2 epochs, not 3")
 
 
 def test_a_filter_takes_true_for_true_only_and_leaves_what_has_no_use_for_the_key(study: Path) -> None:
