@@ -41,9 +41,9 @@ def load_plugin(file: str | Path, digest: str | None = None) -> None:
         del VARIANTS[name]
     others = len(VARIANTS)
     variants.being_loaded.append(found)
-    with interrupts_wait():
-        import torch  # noqa: F401  # as a plugin does, in which interrupts do not wait
     try:
+        with interrupts_wait():
+            import torch  # noqa: F401 (loaded first, since interrupts do not wait while a plugin imports it)
         runpy.run_path(str(file))
         if len(VARIANTS) == others:
             raise PluginError(f"{file} registers no noise; it is to call dropexp.register(name, noise)")

@@ -162,6 +162,7 @@ def test_a_run_that_is_killed_while_it_is_cleared_leaves_nothing_beside(
     stays = before == "a result" and removed == 0
     assert RunFolder(folder).status() == ("done" if stays else "interrupted")
     assert len(list(train_run(run, RunFolder(folder), data, CPU, force=stays))) == 4  # all its epochs
+    assert RunFolder(folder).status() == "done"
     assert {path.name for path in folder.iterdir()} == {*FILES, ".lock"}
     assert table(folder) == table(whole)
 

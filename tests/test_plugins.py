@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from command import Command
 
-from dropexp import load_plugin, register
+from dropexp import load_plugin, plugins, register, variants
 from dropexp.config import Config, digest
 from dropexp.execute import execute
 from dropexp.noise import Inverted
@@ -133,3 +135,22 @@ def test_a_missing_plugin_or_one_that_was_not_named_is_a_usage_error(command: Co
     assert "nowhere.py" in command("train", "-c", config, "--plugin", "nowhere.py", code=2).stderr
     said = command("train", "-c", config, code=2).stderr
     assert "my.yaml:3" in said and "'uniform' is not one of none, nn, scratch" in said
+
+
+def test_an_interrupt_while_torch_is_loaded_for_a_plugin_leaves_things_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a notebook, which goes on afterwards."""
+    file = tmp_path / "noise.py"
+    file.write_text("import dropexp\ndropexp.register('late', lambda p: None)\n")
+
+    @contextmanager
+    def interrupted() -> Iterator[None]:
+        yield
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plugins, "interrupts_wait", interrupted)
+    before = dict(VARIANTS)
+    with pytest.raises(KeyboardInterrupt):
+        load_plugin(file)
+    assert before == VARIANTS and variants.being_loaded == []

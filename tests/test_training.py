@@ -12,7 +12,7 @@ from command import Command
 from weights import same, saved_below
 
 import dropexp
-from dropexp import compare, load_config, load_runs, train
+from dropexp import compare, load_config, load_runs, products, train
 from dropexp.config import Config
 from dropexp.runs import RunError, RunFolder
 from dropexp.study import PlannedRun, Study
@@ -104,10 +104,13 @@ def test_the_folder_of_another_run_with_the_same_hash_is_not_taken_for_this_one(
 
 SMALL_BATCHES = "lr: 0.5\n"
 LARGE_BATCHES = "hidden: [32, 32]\ninit: torch\nbatch_size: 4000\nlr: 1\n"  # oneDNN would part its sums among threads
+NARROW = LARGE_BATCHES.replace("32", "16")
 
 
-@pytest.mark.parametrize("keys", [SMALL_BATCHES, LARGE_BATCHES])
+@pytest.mark.parametrize("keys", [SMALL_BATCHES, LARGE_BATCHES, NARROW])
 def test_results_do_not_depend_on_the_number_of_threads(keys: str, command: Command) -> None:
+    if keys == NARROW and products.route() == products.PLAIN:
+        pytest.skip("MKL sums layers of 12 to 16 units under long batches otherwise on two threads")
     text = f"train_size: 5000\nepochs: 2\n{keys}matrix: {{variant: [none, nn, scratch]}}\n"
     config = command.write("threads.yaml", text)
     tables, weights = [], []
