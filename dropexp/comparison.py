@@ -132,6 +132,8 @@ def compare(
         raise NoRuns("\n".join(["no run is done; dropexp train -c FILE goes on where runs stopped", *notes]))
     if not arms:
         raise ComparisonError("\n".join([f"no run has figures at {at}", *notes]))
+    if by is not None and len(values := {text(arm.first.setting(by)) for arm in arms}) == 1:
+        notes.append(f"{by} is {values.pop()} in every arm: nothing goes by it")
     metrics = metrics_of(task, columns_of(arms))
     metric = metric or usual(metrics)
     if metric not in metrics:

@@ -44,7 +44,7 @@ def find(run: str, runs_dir: Path | None = None) -> RunFolder:
     except RunError:
         found = [folder for folder in folders([], place) if run in _names(folder)]
         if not found:
-            raise
+            raise RunError(f"no run at {run!r}: neither a path nor under {place}; dropexp runs lists those") from None
     if len(found) > 1:
         some = ", ".join(str(folder.path) for folder in found[:3])
         more = ", …" if len(found) > 3 else ""

@@ -229,7 +229,7 @@ def test_what_is_wrong_with_options_comes_last(comments: int) -> None:
     assert set(found[10:]) == {
         "--set epochs=0: epochs = 0 is not a whole number, 1 or more",
         "--set momentun=1: unknown key 'momentun'; did you mean 'momentum'?",
-        "--seeds x: seed = 'x' is not a whole number, 0 or more",
+        "--seeds x: seed = 'x' is not a whole number, 0 or more, or a range like 0..4",
     }
 
 
@@ -453,13 +453,13 @@ NO_SEEDS = ["x", "", "3..1", "-1", "1.5", "true", "0..99999999", "9" * 30, "9" *
 def test_what_are_no_seeds_is_named(seeds: str) -> None:
     (problem,) = problems("variant: nn\n", seeds=seeds)
     assert problem.startswith(f"--seeds {seeds}: seed = ")
-    assert problem.endswith(" is not a whole number, 0 or more")
+    assert problem.endswith(" is not a whole number, 0 or more, or a range like 0..4")
 
 
 @pytest.mark.parametrize(("seeds", "part"), [("0,", "''"), ("0,x,2", "'x'"), ("1..2,3..1", "'3..1'")])
 def test_only_the_part_that_is_no_seed_is_named(seeds: str, part: str) -> None:
     assert problems("variant: nn\n", seeds=seeds) == [
-        f"--seeds {seeds}: seed = {part} is not a whole number, 0 or more"
+        f"--seeds {seeds}: seed = {part} is not a whole number, 0 or more, or a range like 0..4"
     ]
 
 
