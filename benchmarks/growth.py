@@ -1,13 +1,15 @@
 """How training grows with width, depth, batch and training set: seconds per epoch, time per FLOP, memory.
 
-    python benchmarks/growth.py [--rounds 4] [--quick | --from docs/growth.json]
+    python benchmarks/growth.py [--visits 3] [--quick | --from docs/growth.json]
 
 Of each shape of the network a process of its own times, in turn, the steps of `scratch` as `dropexp train` takes them,
 their matrix products alone (in the same buffers) and one large product, whose rate is the limit. Every turn does
 about the same arithmetic: a shorter epoch is repeated, of a longer one some steps are taken and scaled to an epoch.
-Writes growth.json, a chart per sweep and what stands between the markers of performance.md, all in docs/; --quick
-takes the two smallest points of each sweep, with short turns, and writes into a temporary folder; --from draws a
-growth.json again. Wants a machine that does nothing else: two threads that wait for a busy core take ten times as long.
+All shapes are visited several times over, and the quickest round counts: neighbours on a shared machine come and go by
+the minute, and only ever make it slower. Writes growth.json, a chart per sweep and what stands between the markers of
+performance.md, all in docs/; --quick takes the two smallest points of each sweep, with short turns, and writes into a
+temporary folder; --from draws a growth.json again. Wants a machine that does nothing else: two threads that wait for a
+busy core take ten times as long.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import multiprocessing
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import pairwise
@@ -43,6 +45,7 @@ DOCS, JSON = Path(__file__).parent.parent / "docs", "growth.json"
 LR = 0.01  # so that no shape diverges: only time counts
 TURN = 7e10  # FLOPs of a turn, about: those of an epoch of the book's network
 STEPS = 3  # of a turn, at least
+ROUNDS = 2  # of a visit, after one that warms up
 SIDE, TRIES = 2048, 3  # the large product, and of how many the best counts: the limit is asked for
 SWEEPS = {  # the values of each field of Shape; how they are drawn is the page's
     "width": [2**i for i in range(8, 14)],
@@ -170,10 +173,24 @@ def measured(root: Path, shape: Shape, rounds: int, flops: float) -> dict[str, A
     return point
 
 
+def visited(root: Path, shapes: Sequence[Shape], visits: int, rounds: int, flops: float) -> list[dict[str, Any]]:
+    """The points' figures, the rounds of all visits together."""
+    points: dict[Shape, dict[str, Any]] = {}
+    for visit in range(1, visits + 1):
+        for shape in shapes:
+            point = measured(root, shape, rounds, flops)
+            if before := points.get(shape):
+                point |= {name: [*before[name], *point[name]] for name in ("step", "products", "rate")}
+                point["peak_mb"] = max((mb for mb in (before["peak_mb"], point["peak_mb"]) if mb), default=None)
+            points[shape] = point
+            print(f"visit {visit} of {visits}: {shape}", file=sys.stderr)
+    return [points[shape] for shape in shapes]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=4, help="of each point, after one that warms up")
-    parser.add_argument("--quick", action="store_true", help="two points of each sweep, one round, a temporary folder")
+    parser.add_argument("--visits", type=int, default=3, help="of each point, one after all others")
+    parser.add_argument("--quick", action="store_true", help="two points of each sweep, once, a temporary folder")
     parser.add_argument("--from", dest="drawn", type=Path, metavar="JSON", help="draw these figures again, beside them")
     options = parser.parse_args()
     if options.drawn:
@@ -181,14 +198,13 @@ def main() -> None:
         return
     root = find(None) or fetch()
     load(root)  # decodes the data if no process has: the points' processes are to map it
-    rounds, flops, folder = (1, TURN / 20, Path(tempfile.mkdtemp())) if options.quick else (options.rounds, TURN, DOCS)
+    quick = (1, 1, TURN / 20, Path(tempfile.mkdtemp()))
+    visits, rounds, flops, folder = quick if options.quick else (options.visits, ROUNDS, TURN, DOCS)
     values = {key: values[: 2 if options.quick else None] for key, values in SWEEPS.items()}
     shapes = dict.fromkeys([Shape(), *(Shape(**{key: value}) for key in values for value in values[key])])
-    taken = {"about": about(), "threads": torch.get_num_threads(), "route": products.route(), "rounds": rounds}
-    results: dict[str, Any] = {**taken, "side": SIDE, "book": asdict(Shape()), "points": []}
-    for done, shape in enumerate(shapes, start=1):
-        results["points"].append(measured(root, shape, rounds, flops))
-        print(f"{done} of {len(shapes)}: {shape}", file=sys.stderr)
+    taken = {"about": about(), "threads": torch.get_num_threads(), "route": products.route(), "visits": visits}
+    taken |= {"rounds": rounds, "side": SIDE, "book": asdict(Shape())}
+    results = {**taken, "points": visited(root, list(shapes), visits, rounds, flops)}
     (folder / JSON).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     write(results, folder)
 

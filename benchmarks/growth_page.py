@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +35,13 @@ def limits(point: dict[str, Any]) -> list[float]:
 
 
 def over(point: dict[str, Any], name: str) -> list[float]:
-    """Times the limit, in each round: the machine's speed drifts for both alike."""
+    """Times the limit, in each round."""
     return [seconds / limit for seconds, limit in zip(point[name], limits(point), strict=True)]
+
+
+def best(point: dict[str, Any], name: str) -> float:
+    """Times the limit, the quickest round of each."""
+    return float(min(point[name])) / min(limits(point))
 
 
 def table(results: dict[str, Any], key: str) -> str:
@@ -45,11 +49,11 @@ def table(results: dict[str, Any], key: str) -> str:
     heads += ["products / limit", "peak MB", "accounted MB"]
     lines = []
     for point in swept(results, key):
-        ratio, scaled = over(point, "step"), "" if point["rows"] == point["train_size"] else "\\*"
-        step, alone, limit = map(statistics.median, (point["step"], point["products"], limits(point)))
+        scaled = "" if point["rows"] == point["train_size"] else "\\*"
+        step, alone, limit = map(min, (point["step"], point["products"], limits(point)))
         cells = [str(point[key]), f"{step:.3g}{scaled}", f"{alone:.3g}{scaled}", f"{limit:.3g}"]
-        cells += [f"{1e12 * step / point['flops']:.2f}", f"**{statistics.median(ratio):.2f}**"]
-        cells += [span(ratio, 2), f"{statistics.median(over(point, 'products')):.2f}"]
+        cells += [f"{1e12 * step / point['flops']:.2f}", f"**{best(point, 'step'):.2f}**"]
+        cells += [span(over(point, "step"), 2), f"{best(point, 'products'):.2f}"]
         cells += ["–" if point["peak_mb"] is None else f"{point['peak_mb']:.0f}"]
         lines.append([*cells, f"{sum(point['accounted_mb'].values()):.0f}"])
     return markdown(heads, lines)
@@ -96,34 +100,39 @@ def chart(results: dict[str, Any], key: str) -> ChartType:
 
     from dropexp.drawing import dose_axis, titled, together
 
-    def row(series: str, values: list[float], measured: bool = True) -> dict[str, Any]:
-        figures = {"mean": statistics.median(values), "low": min(values), "high": max(values)}
-        return {"place": point[key], "series": series, "measured": measured, **figures}
+    def row(series: str, value: float, rounds: list[float] | None = None) -> dict[str, Any]:
+        low, high = (min(value, *rounds), max(value, *rounds)) if rounds else (value, value)
+        figures = {"mean": value, "low": low, "high": high}
+        return {"place": point[key], "series": series, "measured": rounds is not None, **figures}
 
     points, axis, height = swept(results, key), CHARTS[key][1], 230
     frames: dict[str, list[dict[str, Any]]] = {"seconds per epoch": [], "time per FLOP, times the limit": []}
     seconds, ratios = frames.values()
     memory, said = [], []
     for point in points:
-        ratio, held = over(point, "step"), point["accounted_mb"]
-        seconds += [row(STEP, point["step"]), row(PRODUCTS, point["products"]), row(LIMIT, limits(point), False)]
-        ratios += [row(STEP, ratio), row(PRODUCTS, over(point, "products")), row(LIMIT, [1.0], False)]
-        memory += [row(name, [mb], False) for name, mb in (held | {ALL: sum(held.values())}).items()]
-        memory += [row(PEAK, [point["peak_mb"]])] if point["peak_mb"] else []
-        said.append(f"{point[key]}: {statistics.median(point['step']):.3g} s, {statistics.median(ratio):.2f} × limit")
+        for name, series in (("step", STEP), ("products", PRODUCTS)):
+            seconds.append(row(series, min(point[name]), point[name]))
+            ratios.append(row(series, best(point, name), over(point, name)))
+        seconds.append(row(LIMIT, min(limits(point))))
+        ratios.append(row(LIMIT, 1.0))
+        held = point["accounted_mb"]
+        memory += [row(name, mb) for name, mb in (held | {ALL: sum(held.values())}).items()]
+        memory += [row(PEAK, point["peak_mb"], [])] if point["peak_mb"] else []
+        said.append(f"{point[key]}: {min(point['step']):.3g} s, {best(point, 'step'):.2f} × limit")
     frames["MB above an idle process"] = memory
     x = dose_axis(axis, [point[key] for point in points], height)[0]
     panels = [panel(pd.DataFrame(rows), title, x, height) for title, rows in frames.items()]
-    return titled(together(panels, 1), f"Growth with {axis}", "median and range of the rounds", said)
+    return titled(together(panels, 1), f"Growth with {axis}", "the quickest round, and the range of all", said)
 
 
 def section(results: dict[str, Any]) -> str:
     """What stands in the page: a chart and a table per sweep, and what they were taken with."""
     taken, points = results["about"], results["points"]
-    rates = [rate / 1e9 for point in points for rate in point["rate"]]
+    rates = [max(point["rate"]) / 1e9 for point in points]
     note = (
-        f"Medians of {results['rounds']} rounds after one that warms up, each point in a process of its own with "
-        f"{results['threads']} threads; *range* is that of the rounds, \\* a sample of steps scaled to an epoch. "
+        f"The quickest of {results['rounds'] * results['visits']} rounds, {results['rounds']} in each of "
+        f"{results['visits']} visits of all points, each a process of its own with {results['threads']} threads, after "
+        "a round that warms up; *range* is that of all rounds, \\* a sample of steps scaled to an epoch. "
         f"*limit* is the time of the products' FLOPs at the rate of a {results['side']}³ float32 product, taken beside "
         f"each point: {min(rates):.0f} to {max(rates):.0f} GFLOP/s. *peak MB* is above a process that has "
         "imported torch and multiplied; *accounted* are parameters, gradients, buffers and data, 220 MB of which are "
