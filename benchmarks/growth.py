@@ -93,7 +93,7 @@ class Shape:
         # A, H, a mask's decisions and D of hidden layers; O, D and Y; the batch itself; random bits, 16 to a unit
         buffers = 4 * batch_rows * (4 * hidden + 3 * NUM_OUTPUTS) + n * (row + 2 * self.width)
         copied = self.train_size if self.train_size < NUM_TRAIN else 0  # a part is drawn out of the mapped file
-        outputs = rows * (2 * 4 * NUM_OUTPUTS + 8 + 8)  # kept, joined; order, labels
+        outputs = rows * (4 * NUM_OUTPUTS + 8 + 8)  # with order and labels
         data = row * (NUM_TRAIN + 10_000 + copied) + outputs
         return {DATA: data / 1e6, LAYERS: 2 * layers / 1e6, BUFFERS: buffers / 1e6}
 

@@ -115,13 +115,15 @@ def train_epoch(
     shuffled = torch.randperm(len(X), generator=order).to(X.device)
     labels = y[shuffled]
     X_batch = X[:batch_size].clone()
-    outputs = []
     for start, rows in zip(range(0, len(X), batch_size), shuffled.split(batch_size), strict=True):
         X_rows = X_batch[: len(rows)]
         torch.index_select(X, 0, rows, out=X_rows)
         progress = (epoch - 1 + start / len(X)) / epochs
-        outputs.append(network.step(X_rows, labels[start : start + len(rows)], lr, progress).clone())
-    return score(torch.cat(outputs), labels)
+        O = network.step(X_rows, labels[start : start + len(rows)], lr, progress)
+        if start == 0:
+            outputs = O.new_empty(len(X), O.shape[1])  # one for all: small ones kept would scatter over the heap
+        outputs[start : start + len(rows)] = O
+    return score(outputs, labels)
 
 
 def evaluate(network: Network, X: Tensor, y: Tensor) -> tuple[float, float]:

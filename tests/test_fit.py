@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -104,6 +106,33 @@ def test_the_last_row_weighs_as_much_as_the_first() -> None:
     loss, acc = train_epoch(Witness(), X, y, 0.5, 4, order())
     assert acc == 0.8
     assert loss == pytest.approx(CORRECT / 5, rel=1e-6)
+
+
+SMALL_BATCHES = """
+import torch
+from dropexp import products
+from dropexp.config import Config
+from dropexp.fit import train_epoch
+from dropexp.variants import build
+
+def own() -> int:  # kB
+    return int(next(line for line in open("/proc/self/status") if line.startswith("RssAnon")).split()[1])
+
+order = torch.Generator().manual_seed(0)
+network = build(Config.model_validate({"variant": "scratch"}), order, order)
+X, y = torch.rand(60_000, 784), torch.arange(60_000) % 10
+with products.using(products.route()):
+    train_epoch(network, X[:64], y[:64], 0.1, 32, order)
+    before = own()
+    train_epoch(network, X, y, 0.1, 32, order)
+print((own() - before) / 1000)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how much memory a process has of its own")
+def test_an_epoch_of_small_batches_holds_little_more_than_its_outputs() -> None:
+    done = subprocess.run([sys.executable, "-c", SMALL_BATCHES], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 40  # MB; outputs kept one by one once took 130
 
 
 def test_batches_differ_between_epochs_and_seeds_and_are_the_orders_alone() -> None:

@@ -84,7 +84,7 @@ def test_rounds_of_all_visits_count_and_the_most_memory(monkeypatch: pytest.Monk
 def test_what_is_held_is_counted() -> None:
     held = Shape(train_size=1000).memory(1000)
     assert held[growth_page.LAYERS] == pytest.approx(2 * 4 * (784 * 256 + 256 * 256 + 2560 + 522) / 1e6)
-    assert held[growth_page.DATA] == pytest.approx((71_000 * 3144 + 1000 * 96) / 1e6)
+    assert held[growth_page.DATA] == pytest.approx((71_000 * 3144 + 1000 * 56) / 1e6)
     rows = 256 + 232  # three whole batches and the last
     assert held[growth_page.BUFFERS] == pytest.approx((4 * rows * (4 * 512 + 30) + 256 * (3144 + 512)) / 1e6)
 
