@@ -1,6 +1,6 @@
 """How training grows with width, depth, batch and training set: seconds per epoch, time per FLOP, memory.
 
-    python benchmarks/growth.py [--visits 3] [--quick | --from docs/growth.json]
+    python benchmarks/growth.py [--visits 5] [--quick | --from docs/growth.json]
 
 Of each shape of the network a process of its own times, in turn, the steps of `scratch` as `dropexp train` takes them,
 their matrix products alone (in the same buffers) and one large product, whose rate is the limit. Every turn does
@@ -20,7 +20,7 @@ import multiprocessing
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import pairwise
@@ -173,26 +173,23 @@ def measured(root: Path, shape: Shape, rounds: int, flops: float) -> dict[str, A
     return point
 
 
-def visited(root: Path, shapes: Sequence[Shape], visits: int, rounds: int, flops: float) -> list[dict[str, Any]]:
-    """The points' figures, the rounds of all visits together."""
-    points: dict[Shape, dict[str, Any]] = {}
-    for visit in range(1, visits + 1):
-        for shape in shapes:
-            point = measured(root, shape, rounds, flops)
-            if before := points.get(shape):
-                point |= {name: [*before[name], *point[name]] for name in ("step", "products", "rate")}
-                point["peak_mb"] = max((mb for mb in (before["peak_mb"], point["peak_mb"]) if mb), default=None)
-            points[shape] = point
-            print(f"visit {visit} of {visits}: {shape}", file=sys.stderr)
-    return [points[shape] for shape in shapes]
+def merged(before: dict[str, Any] | None, point: dict[str, Any]) -> dict[str, Any]:
+    """A point's figures, the rounds of earlier visits and of this one together."""
+    if before is None:
+        return point
+    rounds = {name: [*before[name], *point[name]] for name in ("step", "products", "rate")}
+    peak_mb = max((mb for mb in (before["peak_mb"], point["peak_mb"]) if mb is not None), default=None)
+    return {**point, **rounds, "peak_mb": peak_mb}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--visits", type=int, default=3, help="of each point, one after all others")
+    parser.add_argument("--visits", type=int, default=5, help="of each point, one after all others")
     parser.add_argument("--quick", action="store_true", help="two points of each sweep, once, a temporary folder")
     parser.add_argument("--from", dest="drawn", type=Path, metavar="JSON", help="draw these figures again, beside them")
     options = parser.parse_args()
+    if options.visits < 1:
+        parser.error("--visits is a whole number from 1")
     if options.drawn:
         write(json.loads(options.drawn.read_text(encoding="utf-8")), options.drawn.parent)
         return
@@ -202,10 +199,15 @@ def main() -> None:
     visits, rounds, flops, folder = quick if options.quick else (options.visits, ROUNDS, TURN, DOCS)
     values = {key: values[: 2 if options.quick else None] for key, values in SWEEPS.items()}
     shapes = dict.fromkeys([Shape(), *(Shape(**{key: value}) for key in values for value in values[key])])
-    taken = {"about": about(), "threads": torch.get_num_threads(), "route": products.route(), "visits": visits}
-    taken |= {"rounds": rounds, "side": SIDE, "book": asdict(Shape())}
-    results = {**taken, "points": visited(root, list(shapes), visits, rounds, flops)}
-    (folder / JSON).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    results = {"about": about(), "threads": torch.get_num_threads(), "route": products.route(), "rounds": rounds}
+    results |= {"side": SIDE, "book": asdict(Shape())}
+    points: dict[Shape, dict[str, Any]] = {}
+    for visit in range(1, visits + 1):
+        for shape in shapes:
+            points[shape] = merged(points.get(shape), measured(root, shape, rounds, flops))
+            print(f"visit {visit} of {visits}: {shape}", file=sys.stderr)
+        results |= {"visits": visit, "points": list(points.values())}
+        (folder / JSON).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     write(results, folder)
 
 

@@ -40,7 +40,7 @@ def over(point: dict[str, Any], name: str) -> list[float]:
 
 
 def best(point: dict[str, Any], name: str) -> float:
-    """Times the limit, the quickest round of each."""
+    """Times the limit, by the quickest round of `name` and the quickest of the limit, which need not be one."""
     return float(min(point[name])) / min(limits(point))
 
 
@@ -101,7 +101,7 @@ def chart(results: dict[str, Any], key: str) -> ChartType:
     from dropexp.drawing import dose_axis, titled, together
 
     def row(series: str, value: float, rounds: list[float] | None = None) -> dict[str, Any]:
-        low, high = (min(value, *rounds), max(value, *rounds)) if rounds else (value, value)
+        low, high = (min(rounds), max(rounds)) if rounds else (value, value)
         figures = {"mean": value, "low": low, "high": high}
         return {"place": point[key], "series": series, "measured": rounds is not None, **figures}
 
@@ -130,9 +130,10 @@ def section(results: dict[str, Any]) -> str:
     taken, points = results["about"], results["points"]
     rates = [max(point["rate"]) / 1e9 for point in points]
     note = (
-        f"The quickest of {results['rounds'] * results['visits']} rounds, {results['rounds']} in each of "
-        f"{results['visits']} visits of all points, each a process of its own with {results['threads']} threads, after "
-        "a round that warms up; *range* is that of all rounds, \\* a sample of steps scaled to an epoch. "
+        f"The quickest of {results['rounds'] * results['visits']} rounds: all points were visited in turn, "
+        f"{results['visits']} times over; a visit of a point is a process with {results['threads']} threads, "
+        f"of {results['rounds']} rounds after one that warms up. *range* is that of all rounds, \\* a sample of steps "
+        "scaled to an epoch. "
         f"*limit* is the time of the products' FLOPs at the rate of a {results['side']}³ float32 product, taken beside "
         f"each point: {min(rates):.0f} to {max(rates):.0f} GFLOP/s. *peak MB* is above a process that has "
         "imported torch and multiplied; *accounted* are parameters, gradients, buffers and data, 220 MB of which are "

@@ -106,30 +106,28 @@ class Arm:
 def labels_of(runs: list[Run], without: Collection[str] = ()) -> dict[tuple[str, str], str]:
     """Label by study and key: the declared arm or variant, and what tells arms of one name apart.
 
-    Keys in `without` are not part of it, so that several arms may share one label. Arms without a result leave the
-    labels of the others as they are.
+    Keys in `without` are not part of it, so that several arms may share one label. Arms that have no finished run leave
+    the labels of the others as they are.
     """
+    known = [run for run in runs if run.status not in NO_RUN]
+    finished = {(run.study, run.key) for run in known if run.status in FINISHED}
+    return _labels(known, without) | _labels([run for run in known if (run.study, run.key) in finished], without)
+
+
+def _labels(runs: list[Run], without: Collection[str]) -> dict[tuple[str, str], str]:
     sharing: dict[tuple[str, str], dict[str, Run]] = defaultdict(dict)
-    with_result = {(run.study, run.key) for run in runs if run.status in FINISHED}
     for run in runs:
-        if run.status not in NO_RUN:
-            sharing[run.study, run.base].setdefault(run.key, run)
+        sharing[run.study, run.base].setdefault(run.key, run)
     several = len({study for study, _ in sharing}) > 1
     labels = {}
     for (study, base), members in sharing.items():
-        finished = [run for key, run in members.items() if (study, key) in with_result]
-        in_results, in_all = _differing(finished, without), _differing(members.values(), without)
+        names = sorted({name for run in members.values() for name in run.settings} - {"seed", *without})
+        differing = [n for n in names if len({text(run.setting(n)) for run in members.values()}) > 1]
         for key, run in members.items():
-            values = {name: run.setting(name) for name in (in_results if (study, key) in with_result else in_all)}
+            values = {name: run.setting(name) for name in differing}
             label = ",".join([base, *(f"{name}={text(value)}" for name, value in values.items() if value is not None)])
             labels[study, key] = f"{study}/{label}" if several else label
     return labels
-
-
-def _differing(runs: Collection[Run], without: Collection[str]) -> list[str]:
-    """The keys, but for the seed and those in `without`, whose values tell these runs apart."""
-    names = sorted({name for run in runs for name in run.settings} - {"seed", *without})
-    return [name for name in names if len({text(run.setting(name)) for run in runs}) > 1]
 
 
 def arms_of(runs: list[Run], notes: list[str], at: str = "last", by: str | None = None) -> list[Arm]:

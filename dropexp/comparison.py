@@ -132,8 +132,11 @@ def compare(
         raise NoRuns("\n".join(["no run is done; dropexp train -c FILE goes on where runs stopped", *notes]))
     if not arms:
         raise ComparisonError("\n".join([f"no run has figures at {at}", *notes]))
-    if by is not None and len(values := {text(arm.first.setting(by)) for arm in arms}) == 1:
-        notes.append(f"{by} is {values.pop()} in every arm: nothing goes by it")
+    if by is not None:
+        values = {text(value) for arm in arms if (value := _named(arm, by)["by"]) is not None}
+        if len(values) < 2:
+            same = f"it is {values.pop()} in every arm that uses it" if values else "no arm uses it"
+            notes.append(f"nothing goes by {by}: {same}")
     metrics = metrics_of(task, columns_of(arms))
     metric = metric or usual(metrics)
     if metric not in metrics:

@@ -124,8 +124,9 @@ class ConfigFile:
                     allowed = f"one of {', '.join(VARIANTS)}"
                 if not item and path[0] != "matrix" and ((isinstance(value, list) and value) or whole_range(value)):
                     allowed = f"{allowed}; several values stand in the matrix"
-                if key == "seed" and self.options.get(key, "").startswith("--seeds"):
-                    allowed = f"{allowed}, or a range like 0..4"
+                if key == "seed" and key in self.options:
+                    is_range = RANGE.match(str(one["input"]).strip())
+                    allowed = f"a range of 1 to {MAX_RUNS:,} seeds" if is_range else f"{allowed}, or a range like 0..4"
                 place = "".join(f"[{i}]" for i in index)
                 self.wrong((*path, *index), f"{name}{place} = {_shown(one['input'])} is not {allowed}")
             return False

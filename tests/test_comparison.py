@@ -212,21 +212,32 @@ def test_a_declared_arm_gives_the_label(tmp_path: Path) -> None:
     assert sorted(labels(tmp_path)) == ["narrow", "wide,variant=nn", "wide,variant=none"]
 
 
-def test_runs_without_a_result_leave_the_labels_of_the_others_as_they_are(tmp_path: Path) -> None:
+def test_arms_without_a_finished_run_leave_the_labels_of_the_others_as_they_are(tmp_path: Path) -> None:
     write_arm(tmp_path, "none", [0.8, 0.8])
     write_run(tmp_path, "none", 0, status="interrupted", lr=0.1)
+    write_run(tmp_path, "none", 0, status="interrupted", name="other", lr=0.2)
     comparison = compare(runs_dir=tmp_path)
     assert list(comparison.arms["arm"]) == ["none"]
-    assert said(comparison.notes, "none,lr=0.1: seed 0 interrupted, left out")
+    assert said(comparison.notes, "dropout/none,lr=0.1: seed 0 interrupted, left out")
+    assert said(comparison.notes, "other/none: seed 0 interrupted, left out")
     write_arm(tmp_path, "none", [0.8], lr=0.1)
     assert labels(tmp_path) == ["none,lr=0.1", "none,lr=0.5"]
+    write_arm(tmp_path, "none", [0.8], name="other", lr=0.2)
+    assert labels(tmp_path) == ["dropout/none,lr=0.1", "dropout/none,lr=0.5", "other/none"]
 
 
-def test_a_key_that_does_not_vary_is_named(study: Path) -> None:
-    note = "lr is 0.5 in every arm: nothing goes by it"
-    assert note in compare(runs_dir=study, by="lr").notes
-    write_arm(study, "nn", [0.8], lr=0.1)
-    assert note not in compare(runs_dir=study, by="lr").notes
+def test_a_key_that_does_not_vary_is_named(tmp_path: Path) -> None:
+    def note(key: str) -> list[str]:
+        return [note for note in compare(runs_dir=tmp_path, by=key).notes if "nothing goes by" in note]
+
+    every: dict[str, Any] = {"train_size": None, "validation_size": 0}
+    write_arm(tmp_path, "none", [0.8], **every)
+    assert note("drop_probs") == ["nothing goes by drop_probs: no arm uses it"]
+    write_arm(tmp_path, "nn", [0.8], **every)
+    for key, value in (("lr", "0.5"), ("drop_probs", "0.2-0.5"), ("train_size", "60000")):
+        assert note(key) == [f"nothing goes by {key}: it is {value} in every arm that uses it"]
+    write_arm(tmp_path, "nn", [0.8], **every | {"lr": 0.1, "validation_size": 1000, "drop_probs": [0.2, 0.2]})
+    assert note("lr") == note("drop_probs") == note("train_size") == []
 
 
 def test_labels_of_several_studies_bear_the_study(tmp_path: Path) -> None:

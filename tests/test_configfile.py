@@ -399,9 +399,8 @@ def test_a_setting_mends_what_is_wrong_in_the_file() -> None:
         ("fused=no", "fused = 'no' is not true or false"),
         ("hidden=[8, x]", "hidden[1] = 'x' is not a whole number, 1 or more"),
         ("momentum=1", "momentum = 1 is not a number from 0 to under 1"),
-        ("seed=x", "seed = 'x' is not a whole number, 0 or more"),
-        ("seed=3..1", "seed = '3..1' is not a whole number, 0 or more"),
-        ("seed=[1, x]", "seed = 'x' is not a whole number, 0 or more"),
+        ("seed=x", "seed = 'x' is not a whole number, 0 or more, or a range like 0..4"),
+        ("seed=[1, x]", "seed = 'x' is not a whole number, 0 or more, or a range like 0..4"),
         ("seed=[]", "seed = [] is not a list of values, or a range like 0..4"),
         ("matrix={}", "matrix can be given in the file only"),
         ("arms=a", "arms can be given in the file only"),
@@ -446,7 +445,7 @@ def test_seeds_are_ranges_and_lists(text: str, seeds: str, expected: list[int]) 
     assert "seed" not in {*file.base, *(key for keys in file.arms.values() for key in keys)}
 
 
-NO_SEEDS = ["x", "", "3..1", "-1", "1.5", "true", "0..99999999", "9" * 30, "9" * 5000]
+NO_SEEDS = ["x", "", "-1", "1.5", "true", "0-2", "9" * 30, "9" * 5000]
 
 
 @pytest.mark.parametrize("seeds", NO_SEEDS)
@@ -456,11 +455,18 @@ def test_what_are_no_seeds_is_named(seeds: str) -> None:
     assert problem.endswith(" is not a whole number, 0 or more, or a range like 0..4")
 
 
-@pytest.mark.parametrize(("seeds", "part"), [("0,", "''"), ("0,x,2", "'x'"), ("1..2,3..1", "'3..1'")])
+@pytest.mark.parametrize(("seeds", "part"), [("0,", "''"), ("0,x,2", "'x'")])
 def test_only_the_part_that_is_no_seed_is_named(seeds: str, part: str) -> None:
     assert problems("variant: nn\n", seeds=seeds) == [
         f"--seeds {seeds}: seed = {part} is not a whole number, 0 or more, or a range like 0..4"
     ]
+
+
+@pytest.mark.parametrize("part", ["3..1", "0..99999999"])
+def test_a_range_that_goes_down_or_too_far_is_named(part: str) -> None:
+    wrong = f"seed = '{part}' is not a range of 1 to 100,000 seeds"
+    assert problems("variant: nn\n", seeds=f"1..2,{part}") == [f"--seeds 1..2,{part}: {wrong}"]
+    assert problems("variant: nn\n", f"seed={part}") == [f"--set seed={part}: {wrong}"]
 
 
 def test_an_option_with_line_ends_is_told_of_on_one_line() -> None:

@@ -200,7 +200,9 @@ def test_a_name_of_several_runs_is_no_name(tmp_path: Path, data: Data) -> None:
     shutil.copytree(tmp_path / "study" / "cell-0a1b2c3d", tmp_path / "other" / "cell-11111111")
     with pytest.raises(ConfigError, match="names 2 runs"):
         trained.find("cell", tmp_path)
-    with pytest.raises(RunError, match=r"no run at 'elsewhere': .*; dropexp runs lists those"):
+    with pytest.raises(
+        RunError, match=r"no runs at 'elsewhere': .*\(other, study\).*; dropexp runs lists the runs of each name"
+    ):
         trained.find("elsewhere", tmp_path)
 
 
@@ -239,6 +241,6 @@ def test_the_command(command: Command) -> None:
 
 def test_the_command_answers_what_is_wrong(command: Command) -> None:
     (command.folder / "runs").mkdir()
-    assert "no run at 'nowhere'" in command("evaluate", "nowhere", code=5).stderr
+    assert "(nothing yet) nor a folder of runs\n" in command("evaluate", "nowhere", code=5).stderr
     assert "--images x" in command("evaluate", "nowhere", "--images", "x", code=2).stderr
     assert "--mc" in command("evaluate", "nowhere", "--mc", "0", code=2).stderr

@@ -70,15 +70,13 @@ def test_a_turn_is_about_as_long_whatever_the_shape() -> None:
         assert rows % shape.batch_size == 0 and rows >= growth.STEPS * shape.batch_size and times == 1
 
 
-def test_rounds_of_all_visits_count_and_the_most_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = (point(Shape(width=n), peak_mb=mb) for n, mb in ((1, 300.0), (2, 400.0)))
-    again = [{**first, "step": [0.1], "products": [0.2], "rate": [3e11], "peak_mb": 350.0}, {**second, "peak_mb": None}]
-    measured = iter([first, second, *again])
-    monkeypatch.setattr(growth, "measured", lambda *asked: next(measured))
-    one, two = growth.visited(Path(), [Shape(width=1), Shape(width=2)], 2, 3, 1e6)
-    assert (one["step"], one["rate"], one["peak_mb"]) == ([*first["step"], 0.1], [1e11] * 3 + [3e11], 350.0)
-    assert (two["width"], two["products"], two["peak_mb"]) == (2, second["products"] * 2, 400.0)
-    assert growth_page.best(one, "products") == pytest.approx(1.25 * 3)  # of two rounds
+def test_rounds_of_all_visits_count_and_the_most_memory() -> None:
+    first = point(Shape())
+    again = {**first, "step": [0.1], "products": [0.2], "rate": [3e11], "peak_mb": 350.0}
+    both = growth.merged(growth.merged(None, first), again)
+    assert (both["step"], both["rate"], both["peak_mb"]) == ([*first["step"], 0.1], [1e11] * 3 + [3e11], 350.0)
+    assert growth_page.best(both, "products") == pytest.approx(0.2 / (first["flops"] / 3e11))
+    assert growth.merged(both, {**again, "peak_mb": None})["peak_mb"] == 350.0
 
 
 def test_what_is_held_is_counted() -> None:

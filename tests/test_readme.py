@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import statistics
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,28 @@ def test_every_command_is_shown(command: str) -> None:
 @pytest.mark.parametrize("key", [*Config.model_fields, *Published.model_fields, "name", "matrix", "arms"])
 def test_every_key_of_a_config_is_explained(key: str) -> None:
     assert f"`{key}`" in README or f"\n{key}:" in README
+
+
+SPEEDS = {  # the README's rows, and their names among the results
+    "the book's loop (DataLoader, `ToTensor`, no workers)": "the book's loop, 0 workers",
+    "torch eager, tensors in memory": "torch eager",
+    "`nn`": "dropexp nn",
+    "JAX, `jit` and `scan`": "JAX, jit + scan",
+    "`scratch`": "dropexp scratch",
+    "the matrix products of `scratch` alone": "matrix products alone",
+}
+
+
+def test_the_table_of_speeds_is_that_of_the_results() -> None:
+    rows = json.loads((ROOT / "docs/performance-peers.json").read_text(encoding="utf-8"))["epochs"]["rows"]
+    epochs = {row["name"]: [epoch["train_seconds"] + epoch["test_seconds"] for epoch in row["epochs"]] for row in rows}
+    seconds = [statistics.median(epochs[name]) for name in SPEEDS.values()]
+    shown = [(f"{took:.2f}", f"{seconds[0] / took:.1f}", f"{took / seconds[-1]:.1f}") for took in seconds]
+    heads = "| | s/epoch | times the book's speed | times the matrix products' time |\n|---|---:|---:|---:|\n"
+    assert (
+        heads + "".join(f"| {row} | {' | '.join(cells)} |\n" for row, cells in zip(SPEEDS, shown, strict=True))
+        in README
+    )
 
 
 def test_the_shown_config_is_the_shipped_one() -> None:
