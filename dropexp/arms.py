@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from dropexp.history import NO_RUN, Run, keep, natural, number, read_runs, text
 from dropexp.metrics import METRICS, metrics_of
 from dropexp.runs import FINISHED, RunError
+from dropexp.variants import NUM_TRAIN
 
 
 def load_runs(
@@ -76,6 +77,13 @@ class Arm:
     @property
     def seeds(self) -> list[int]:
         return list(self.epochs)
+
+    def value(self, key: str) -> Any:
+        """Its value of a config key, None if it has no use for it; all training images are counted."""
+        value = self.first.setting(key)
+        if key == "train_size" and value == "all":  # of Fashion-MNIST
+            return NUM_TRAIN - self.first.config.get("validation_size", 0)
+        return value
 
     def figure(self, name: str, seed: int) -> float:
         """A run's figure at its epoch; `seconds` is the median over the epochs after the first, which warms up."""
@@ -166,9 +174,13 @@ def arms_of(runs: list[Run], notes: list[str], at: str = "last", by: str | None 
         if arm.epochs or arm.diverged:
             arms.append(arm)
 
+    values = {arm.label: text(value) for arm in arms if by and (value := arm.value(by)) is not None}
+    if by and arms and len(set(values.values())) < 2:
+        same = f"it is {next(iter(values.values()))} in every arm that uses it" if values else "no arm uses it"
+        notes.append(f"nothing goes by {by}: {same}")
+
     def order(arm: Arm) -> tuple[Any, ...]:
-        value = "" if by is None or (setting := arm.first.setting(by)) is None else text(setting)
-        return arm.study, natural(value), arm.first.variant != "none", natural(arm.label)
+        return arm.study, natural(values.get(arm.label, "")), arm.first.variant != "none", natural(arm.label)
 
     every = dict.fromkeys(name for arm in arms for curves in arm.curves.values() for name in curves)
     for curves in (curves for arm in arms for curves in arm.curves.values()):

@@ -20,7 +20,6 @@ from dropexp.metrics import LINEAR_REGRESSION, MARGIN, Metric, metrics_of, usual
 from dropexp.published import FITS, PUBLISHED
 from dropexp.runs import FINISHED
 from dropexp.stats import paired_difference, spread
-from dropexp.variants import NUM_TRAIN
 
 ARMS = ("arm", "series", "study", "by", "n", "diverged", "mean", "sd")
 DIFFERENCES = (
@@ -132,11 +131,6 @@ def compare(
         raise NoRuns("\n".join(["no run is done; dropexp train -c FILE goes on where runs stopped", *notes]))
     if not arms:
         raise ComparisonError("\n".join([f"no run has figures at {at}", *notes]))
-    if by is not None:
-        values = {text(value) for arm in arms if (value := _named(arm, by)["by"]) is not None}
-        if len(values) < 2:
-            same = f"it is {values.pop()} in every arm that uses it" if values else "no arm uses it"
-            notes.append(f"nothing goes by {by}: {same}")
     metrics = metrics_of(task, columns_of(arms))
     metric = metric or usual(metrics)
     if metric not in metrics:
@@ -230,10 +224,7 @@ def _figures(arm: Arm, metric: str, metrics: Iterable[str], by: str | None) -> d
 
 
 def _named(arm: Arm, by: str | None) -> dict[str, Any]:
-    value = arm.first.setting(by) if by else None
-    if by == "train_size" and value == "all":  # of Fashion-MNIST
-        value = NUM_TRAIN - arm.first.config.get("validation_size", 0)
-    return {"arm": arm.label, "series": arm.series, "study": arm.study, "by": value}
+    return {"arm": arm.label, "series": arm.series, "study": arm.study, "by": arm.value(by) if by else None}
 
 
 def _runs(arm: Arm, metrics: Iterable[str], by: str | None) -> list[dict[str, Any]]:

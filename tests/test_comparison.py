@@ -240,6 +240,19 @@ def test_a_key_that_does_not_vary_is_named(tmp_path: Path) -> None:
     assert note("lr") == note("drop_probs") == note("train_size") == []
 
 
+def test_an_unfinished_study_says_nothing_of_a_key_that_it_has_no_arm_for(tmp_path: Path) -> None:
+    write_run(tmp_path, "nn", status="interrupted")
+    with pytest.raises(NoRuns, match="no run is done") as error:
+        compare(runs_dir=tmp_path, by="lr")
+    assert "nothing goes by" not in str(error.value)
+
+
+def test_arms_go_by_how_many_images_all_are(tmp_path: Path) -> None:
+    for held_out in (0, 10_000, 30_000):
+        write_arm(tmp_path, "nn", [0.8], train_size=None, validation_size=held_out)
+    assert list(compare(runs_dir=tmp_path, by="train_size").arms["by"]) == [30_000, 50_000, 60_000]
+
+
 def test_labels_of_several_studies_bear_the_study(tmp_path: Path) -> None:
     for name in ("a1", "a2"):
         write_arm(tmp_path, "none", [0.8, 0.8], name=name)
