@@ -26,16 +26,18 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from dropexp import captured, load_config, modules, scratch, train
-from dropexp.config import Config
-from dropexp.data import Data, load
-from dropexp.fetch import fetch, find
-from dropexp.fit import fit, fit_stack
-from dropexp.sgd import SGD, Layer
-from dropexp.stack import Stack
-from dropexp.stats import tost_p
-from dropexp.streams import stream
-from dropexp.variants import Network, build, page
+from dropexp import load_config, train
+from dropexp.analysis.stats import tost_p
+from dropexp.config.schema import Config
+from dropexp.data.download import fetch, find
+from dropexp.data.fashion_mnist import Data, load
+from dropexp.nets import cuda_graph, scratch, torch_nn
+from dropexp.nets.base import Network
+from dropexp.nets.sgd import SGD, Layer
+from dropexp.nets.stacked import Stack
+from dropexp.training.build import build, reference_mlp
+from dropexp.training.loop import fit, fit_stack
+from dropexp.training.rng import stream
 
 HERE = Path(__file__).parent
 DOCS, JSON, STUDY = (
@@ -81,7 +83,7 @@ def main() -> int:
     found, data = Findings(), load(find(None) or fetch()).to(GPU)
     time_epochs(found, data)
     time_study(found)
-    with captured.ieee_products():
+    with cuda_graph.ieee_products():
         prove_gradients(found, data)
         prove_captures(found, data)
         prove_drop_rates(found, data)
@@ -106,7 +108,7 @@ def config(**keys: Any) -> Config:
 
 
 def stacked(configs: list[Config], data: Data) -> Stack:
-    pages = [page(one, stream(one.seed, "init"), stream(one.seed, "noise", GPU)) for one in configs]
+    pages = [reference_mlp(one, stream(one.seed, "init"), stream(one.seed, "noise", GPU)) for one in configs]
     return Stack(pages, data.X_train, data.y_train, len(data.y_train), configs[0].batch_size)
 
 
@@ -141,7 +143,7 @@ def uncaptured() -> Iterator[None]:
     def launch(steps: Callable[[], None], device: torch.device) -> tuple[mock.Mock, None]:
         return mock.Mock(replay=steps), None
 
-    with mock.patch.object(captured, "capture", launch), mock.patch.object(captured, "beside", nullcontext):
+    with mock.patch.object(cuda_graph, "capture", launch), mock.patch.object(cuda_graph, "beside", nullcontext):
         yield
 
 
@@ -169,7 +171,7 @@ def time_epochs(found: Findings, data: Data) -> None:
 
 def plain(one: Config) -> Network:
     """The torch.nn network of a config on the GPU, uncaptured."""
-    with mock.patch.object(captured, "Network", modules.Network):
+    with mock.patch.object(cuda_graph, "Network", torch_nn.Network):
         return fresh(one, GPU)
 
 

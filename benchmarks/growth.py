@@ -32,14 +32,15 @@ import torch
 from growth_page import BUFFERS, DATA, LAYERS, write
 from peers.machine import about
 
-from dropexp import products
-from dropexp.config import Config
-from dropexp.data import load, split
-from dropexp.fetch import fetch, find
-from dropexp.fit import train_epoch
-from dropexp.fused import MLP
-from dropexp.streams import stream
-from dropexp.variants import NUM_INPUTS, NUM_OUTPUTS, NUM_TRAIN, build
+from dropexp.config.schema import Config
+from dropexp.config.tasks import NUM_INPUTS, NUM_OUTPUTS, NUM_TRAIN
+from dropexp.data.download import fetch, find
+from dropexp.data.fashion_mnist import load, split
+from dropexp.nets import matmul
+from dropexp.nets.fused import MLP
+from dropexp.training.build import build
+from dropexp.training.loop import train_epoch
+from dropexp.training.rng import stream
 
 DOCS, JSON = Path(__file__).parent.parent / "docs", "growth.json"
 LR = 0.01  # so that no shape diverges: only time counts
@@ -104,7 +105,7 @@ class Shape:
 
 def measure(root: Path, shape: Shape, rounds: int, flops: float, answer: Connection) -> None:
     """Send one point's figures: seconds per epoch and FLOP/s in each round, after one that warms up, and memory."""
-    route = products.route()
+    route = matmul.route()
     before = peak_mb()
     part = shape.train_size if shape.train_size < NUM_TRAIN else None
     data = split(load(root), part, 0, stream(0, "split"))
@@ -125,7 +126,7 @@ def measure(root: Path, shape: Shape, rounds: int, flops: float, answer: Connect
                     torch.mm(D[i], network.layers[i][0].T, out=D[i - 1])
 
     def seconds(work: Callable[[], object], times: int) -> float:
-        with products.using(route):
+        with matmul.using(route):
             began = time.perf_counter()
             for _ in range(times):
                 work()
@@ -199,7 +200,7 @@ def main() -> None:
     visits, rounds, flops, folder = quick if options.quick else (options.visits, ROUNDS, TURN, DOCS)
     values = {key: values[: 2 if options.quick else None] for key, values in SWEEPS.items()}
     shapes = dict.fromkeys([Shape(), *(Shape(**{key: value}) for key in values for value in values[key])])
-    results = {"about": about(), "threads": torch.get_num_threads(), "route": products.route(), "rounds": rounds}
+    results = {"about": about(), "threads": torch.get_num_threads(), "route": matmul.route(), "rounds": rounds}
     results |= {"side": SIDE, "book": asdict(Shape())}
     points: dict[Shape, dict[str, Any]] = {}
     for visit in range(1, visits + 1):

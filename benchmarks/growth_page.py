@@ -64,7 +64,7 @@ def panel(frame: pd.DataFrame, title: str, x: Any, height: int) -> ChartType:
     import altair as alt
     import numpy as np
 
-    from dropexp.drawing import COLORS, DASHES, GREY, WIDTH, data_of, domain_of, line_labels, lit, picked
+    from dropexp.report.chart_parts import COLORS, DASHES, GREY, WIDTH, data_of, domain_of, line_labels, lit, picked
 
     frame = frame.assign(**{name: np.log10(frame[name]) for name in ("low", "mean", "high")})  # for `line_labels`
     domain = domain_of(frame["low"], frame["high"])
@@ -98,7 +98,7 @@ def chart(results: dict[str, Any], key: str) -> ChartType:
     """A sweep: seconds per epoch, the same over the limit, and memory if it is known."""
     import pandas as pd
 
-    from dropexp.drawing import dose_axis, titled, together
+    from dropexp.report.chart_parts import dose_axis, titled, together
 
     def row(series: str, value: float, rounds: list[float] | None = None) -> dict[str, Any]:
         low, high = (min(rounds), max(rounds)) if rounds else (value, value)
@@ -147,7 +147,7 @@ def section(results: dict[str, Any]) -> str:
 
 def write(results: dict[str, Any], folder: Path) -> None:
     """The charts into the folder, and the section into its page if that has the markers."""
-    from dropexp.charts import save
+    from dropexp.report.charts import save
 
     for key, (file, _) in CHARTS.items():
         save(chart(results, key), folder / file)

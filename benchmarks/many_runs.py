@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dropexp.config import Config, digest
-from dropexp.runs import EPOCHS, RunFolder
+from dropexp.config.schema import Config, digest
+from dropexp.runs.folder import EPOCHS, RunFolder
 
 EPOCHS_EACH = 5
 
@@ -57,7 +57,7 @@ def _write(runs_dir: Path, config: Config, draw: random.Random) -> None:
 def timed(*arguments: str) -> tuple[float, float, subprocess.CompletedProcess[str]]:
     """Seconds and peak memory (MB, NaN on Windows) of the command, and what it printed."""
     script = (
-        "import sys\nfrom dropexp.__main__ import main\n"
+        "import sys\nfrom dropexp.cli.main import main\n"
         "try: main()\n"
         "finally:\n"
         "    try:\n"

@@ -18,13 +18,13 @@ from typing import Any
 import torch
 from peers.machine import about
 
-from dropexp import products
-from dropexp.config import Config
-from dropexp.data import load, split
-from dropexp.fetch import fetch, find
-from dropexp.fit import train_epoch
-from dropexp.streams import stream
-from dropexp.variants import build
+from dropexp.config.schema import Config
+from dropexp.data.download import fetch, find
+from dropexp.data.fashion_mnist import load, split
+from dropexp.nets import matmul
+from dropexp.training.build import build
+from dropexp.training.loop import train_epoch
+from dropexp.training.rng import stream
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- noises:begin -->", "<!-- noises:end -->"
@@ -56,7 +56,7 @@ def measure(root: Path, rounds: int, train_size: int | None) -> dict[str, list[f
         config = Config.model_validate({"variant": "scratch", **keys})
         networks[name] = build(config, stream(0, "init"), stream(0, "noise")), stream(0, "order")
     seconds: dict[str, list[float]] = {name: [] for name in NOISES}
-    with products.using(products.route()):
+    with matmul.using(matmul.route()):
         for _ in range(rounds + 1):
             for name, (network, order) in networks.items():
                 began = time.perf_counter()

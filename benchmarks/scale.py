@@ -53,7 +53,7 @@ def overhead(runs: int) -> str:
                 config.write_text(f"{CONFIG}matrix: {{seed: 0..{count - 1}}}\n")
                 command = ["train", "-c", str(config), "--runs-dir", f"{folder}/runs", "-q", *how]
                 began = time.perf_counter()
-                program = "from dropexp.__main__ import main; main()"
+                program = "from dropexp.cli.main import main; main()"
                 subprocess.run([sys.executable, "-c", program, *command], check=True, env=environment)
                 taken[count] = time.perf_counter() - began
             more = 1000 * (taken[runs] - taken[1]) / (runs - 1)

@@ -36,7 +36,7 @@ epochs: 1
 eval_train: false
 matrix: {{seed: 0..{last}}}
 """
-COMMAND = [sys.executable, "-c", "from dropexp.__main__ import main; main()"]
+COMMAND = [sys.executable, "-c", "from dropexp.cli.main import main; main()"]
 SHM = Path("/dev/shm")
 GRACE = 10.0  # seconds that multiprocessing's own helper may outlive the command
 MEASURED = {"own_mb": "own memory, MB", "files": "open files", "threads": "threads"}
@@ -177,7 +177,7 @@ def chart(result: dict[str, Any]) -> ChartType:
     import altair as alt
     import pandas as pd
 
-    from dropexp.drawing import (
+    from dropexp.report.chart_parts import (
         COLORS,
         DASHES,
         WIDTH,
@@ -233,7 +233,7 @@ def main() -> None:
     print("growth per 1,000 runs:", *in_words(result), sep="\n  ")
     if said := faults(result):
         sys.exit("\n".join(said))
-    from dropexp.charts import save
+    from dropexp.report.charts import save
 
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "soak.json").write_text(json.dumps(result) + "\n", encoding="utf-8")

@@ -15,9 +15,9 @@ import pandas as pd
 from altair.typing import ChartType
 
 from dropexp import compare, load_config, load_runs
-from dropexp.charts import learning_curves, save
-from dropexp.comparison import Comparison
-from dropexp.drawing import (
+from dropexp.analysis.comparison import Comparison
+from dropexp.analysis.verdicts import amount
+from dropexp.report.chart_parts import (
     COLORS,
     DASHES,
     SHAPES,
@@ -31,7 +31,7 @@ from dropexp.drawing import (
     picked,
     titled,
 )
-from dropexp.verdicts import amount
+from dropexp.report.charts import learning_curves, save
 
 DOCS = Path(__file__).parent
 SIZES = (1000, 5000, 20000, 60000)

@@ -12,12 +12,11 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dropexp.arms import load_runs
-    from dropexp.comparison import compare
-    from dropexp.plugins import load_plugin
-    from dropexp.study import load_config
-    from dropexp.training import train
-    from dropexp.variants import register
+    from dropexp.analysis.arms import load_runs
+    from dropexp.analysis.comparison import compare
+    from dropexp.config.plugins import load_plugin, register
+    from dropexp.config.study import load_config
+    from dropexp.training.train import train
 
 __all__ = ["compare", "load_config", "load_plugin", "load_runs", "register", "train"]
 
@@ -25,19 +24,19 @@ __all__ = ["compare", "load_config", "load_plugin", "load_runs", "register", "tr
 os.environ.setdefault("MKL_CBWR", "AVX2,STRICT")
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
 
-_ROOMS = {
-    "compare": "comparison",
-    "load_config": "study",
-    "load_plugin": "plugins",
-    "load_runs": "arms",
-    "register": "variants",
-    "train": "training",
+_MODULES = {
+    "compare": "analysis.comparison",
+    "load_config": "config.study",
+    "load_plugin": "config.plugins",
+    "load_runs": "analysis.arms",
+    "register": "config.plugins",
+    "train": "training.train",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ROOMS:
+    if name not in _MODULES:
         raise AttributeError(f"module 'dropexp' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"dropexp.{_ROOMS[name]}"), name)
+    return getattr(import_module(f"dropexp.{_MODULES[name]}"), name)

@@ -34,3 +34,9 @@ def interrupts_wait() -> Iterator[None]:
         yield
     for number, frame in came:
         handlers[number](number, frame)
+
+
+def import_torch() -> None:
+    """Import torch, with interrupts delayed until it is complete."""
+    with interrupts_wait():
+        import torch  # noqa: F401 (only loaded here; callers import what they use)

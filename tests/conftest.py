@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from command import Command
-from synthetic import real_data, write_synthetic
+from helpers.command import Command
+from helpers.synthetic import real_data, write_synthetic
 
-from dropexp.data import Data, load
+from dropexp.data.fashion_mnist import Data, load
 
 # Started in the background of a script, pytest ignores Ctrl-C, and so would every command that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

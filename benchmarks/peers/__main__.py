@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dropexp import fetch
+from dropexp.data import download
+from dropexp.errors import DataError
 from peers import chart, epochs, machine, many, page, whole
 from peers.process import Failed
 
@@ -29,7 +30,7 @@ def main() -> None:
         before = json.loads(raw.read_text(encoding="utf-8")) if raw.exists() else {}
         try:
             results = before | measure(asked)
-        except (Failed, fetch.DataError) as error:
+        except (Failed, DataError) as error:
             sys.exit(str(error))
     print(page.sections(results))
     if "epochs" in results:
@@ -41,7 +42,7 @@ def main() -> None:
 
 def measure(asked: argparse.Namespace) -> dict[str, Any]:
     """The parts that are asked for, each with what it was taken with."""
-    root = fetch.find() or fetch.fetch()
+    root = download.find() or download.fetch()
     about = machine.about()
     if (about["load"] or 0) > BUSY:
         print(f"this machine is busy (load average {about['load']}): times of two threads suffer most", file=sys.stderr)
@@ -51,7 +52,7 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
         unpacked = data / "FashionMNIST" / "raw"
         unpacked.mkdir(parents=True)
         cache.mkdir()
-        fetch.verify(root, copy_to=unpacked)
+        download.verify(root, copy_to=unpacked)
         parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
             "epochs": lambda: epochs.measure(data, cache, asked.rounds),
             "whole": lambda: whole.measure(data, cache, scratch, asked.whole_rounds),

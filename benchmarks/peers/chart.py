@@ -10,8 +10,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from dropexp.charts import save
-from dropexp.drawing import COLORS, GREY, WIDTH, data_of, row_channel, row_labels, titled
+from dropexp.report.chart_parts import COLORS, GREY, WIDTH, data_of, row_channel, row_labels, titled
+from dropexp.report.charts import save
 from peers.contenders import BOOK, ONE_THREAD
 from peers.page import seconds
 

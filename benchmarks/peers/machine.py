@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from dropexp.provenance import cores, provenance
+from dropexp.runs.provenance import cores, provenance
 
 PACKAGES = ("dropexp", "torch", "torchvision", "lightning", "keras", "jax", "jaxlib", "scikit-learn", "numpy")
 FLAGS = {"AVX2": "avx2", "AVX-512": "avx512f", "AVX-512 bf16": "avx512_bf16", "AMX": "amx_tile"}

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import os
 
-from dropexp import products
-from dropexp.config import Config
-from dropexp.data import load
-from dropexp.fit import evaluate, train_epoch
-from dropexp.streams import stream
-from dropexp.variants import build
+from dropexp.config.schema import Config
+from dropexp.data.fashion_mnist import load
+from dropexp.nets import matmul
+from dropexp.training.build import build
+from dropexp.training.loop import evaluate, train_epoch
+from dropexp.training.rng import stream
 from peers.data import BATCH, LR, root
 from peers.turns import turns
 
 
 def main() -> None:
-    data, route = load(root()), products.route()
+    data, route = load(root()), matmul.route()
     config = Config.model_validate({"variant": os.environ["VARIANT"]})
     network, order = build(config, stream(0, "init"), stream(0, "noise")), stream(0, "order")
 
     for turn in turns():
-        with products.using(route):
+        with matmul.using(route):
             turn.trained(*train_epoch(network, data.X_train, data.y_train, LR, BATCH, order))
             turn.evaluated(*evaluate(network, data.X_test, data.y_test))
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import torch
 
-from dropexp import products
+from dropexp.nets import matmul
 from peers.data import SIZES
 from peers.turns import turns
 
@@ -24,7 +24,7 @@ TRAIN, EVALUATION = 60_000 * (FORWARD + BACKWARD), 10_000 * FORWARD
 
 def main() -> None:
     left, right, out = (torch.rand(SIDE, SIDE) for _ in range(3))
-    route = products.route()
+    route = matmul.route()
 
     def seconds() -> float:
         began = time.perf_counter()
@@ -32,7 +32,7 @@ def main() -> None:
         return time.perf_counter() - began
 
     for turn in turns():
-        with products.using(route):
+        with matmul.using(route):
             rate = 2 * SIDE**3 / min(seconds() for _ in range(TRIES))
         turn.took(TRAIN / rate, EVALUATION / rate)
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from dropexp import products
-from dropexp.benchmark import _products
-from dropexp.data import load
+from dropexp.data.fashion_mnist import load
+from dropexp.nets import matmul
+from dropexp.training.benchmark import _products
 from peers.data import root
 from peers.turns import turns
 
 
 def main() -> None:
-    data, route = load(root()), products.route()
+    data, route = load(root()), matmul.route()
     epoch = _products(data, route)
     evaluation = _products(replace(data, X_train=data.X_train[:0]), route)
 

@@ -1,1 +1,4 @@
-"""Claims of teaching texts about dropout, and whether they hold: `catalogue.py` has the list."""
+"""The claims of textbooks about dropout, and whether they hold.
+
+May import report, analysis, runs, nets, config. Start with `catalogue.py`.
+"""

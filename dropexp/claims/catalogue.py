@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from dropexp.claims import decay, empirical, equalities, moments, subnets
 from dropexp.claims.claim import Claim
-from dropexp.yamlfile import ConfigError, Problem
+from dropexp.errors import ConfigError, Problem
 
 D2L = "Dive into Deep Learning"
 JMLR = "Srivastava et al., 2014"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dropexp.arms import Arm
+from dropexp.analysis.arms import Arm
 from dropexp.claims.finding import Finding, Word
 from dropexp.claims.studies import from_runs
 

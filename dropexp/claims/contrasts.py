@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from dropexp import stats, verdicts
+from dropexp.analysis import stats, verdicts
+from dropexp.analysis.stats import ALPHA
+from dropexp.analysis.verdicts import Pair
+from dropexp.analysis.verdicts import Word as Verdict
 from dropexp.claims.finding import Finding, Word
-from dropexp.metrics import MARGIN
-from dropexp.stats import ALPHA
-from dropexp.verdicts import Pair
-from dropexp.verdicts import Word as Verdict
+from dropexp.runs.metrics import MARGIN
 
 Claimed = Literal["more", "less", "equal", "no less", "no more"]
 

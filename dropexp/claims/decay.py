@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from dropexp import linreg
-from dropexp.claims import nets
+from dropexp.claims import small_nets
 from dropexp.claims.finding import Finding, equality
+from dropexp.nets import linreg
 
 LR, LAMBDA, STEPS, LARGE = 0.05, 0.5, 5, 8
 OF = "weights after a few steps"
@@ -63,7 +63,7 @@ def by_formula(decay: Decay, batch_size: int) -> Tensor:
 
 def problem(batch_size: int) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
     """Weights to begin with, and a batch X (|B|, n), y (|B|, 1) for each step."""
-    g = nets.generator()
+    g = small_nets.generator()
     n = 10
     w = torch.randn(n, 1, generator=g, dtype=torch.float64)
     X = torch.randn(STEPS, batch_size, n, generator=g, dtype=torch.float64)

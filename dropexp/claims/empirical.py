@@ -9,17 +9,17 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from dropexp import stats, verdicts
-from dropexp.arms import Arm
-from dropexp.baselines import apart
+from dropexp.analysis import stats, verdicts
+from dropexp.analysis.arms import Arm
+from dropexp.analysis.baselines import apart
+from dropexp.analysis.verdicts import Pair
 from dropexp.claims.contrasts import Claimed, Contrast, judged, sd_ratio
 from dropexp.claims.finding import Finding, Word
 from dropexp.claims.seeds import Figures, at_loss, figures, first_epoch, layers, least, pairs
 from dropexp.claims.studies import NotTrained
-from dropexp.history import Run, text
-from dropexp.metrics import MARGIN, metrics_of
-from dropexp.variants import NUM_TRAIN
-from dropexp.verdicts import Pair
+from dropexp.config.tasks import NUM_TRAIN
+from dropexp.runs.metrics import MARGIN, metrics_of
+from dropexp.runs.record import Run, text
 
 Arms = Sequence[Arm]
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dropexp import fused, modules, scratch
-from dropexp.claims import nets
+from dropexp.claims import small_nets
 from dropexp.claims.finding import Finding, equality, word
-from dropexp.noise import Classic, Gaussian, Inverted, Noise
-from dropexp.variants import Network
+from dropexp.nets import fused, scratch, torch_nn
+from dropexp.nets.base import Network
+from dropexp.nets.noise import Classic, Gaussian, Inverted, Noise
 
 P = 0.5
 ROWS = 64
@@ -20,10 +20,10 @@ ROWS = 64
 
 def eval_is_deterministic(networks: Mapping[str, Network] | None = None) -> Iterator[Finding]:
     """f(x) = f(x) in eval mode, f(x, ξ) ≠ f(x, ξ′) in training."""
-    X, _ = nets.batch(ROWS)
-    for name, net in (networks or nets.every()).items():
+    X, _ = small_nets.batch(ROWS)
+    for name, net in (networks or small_nets.every()).items():
         same = torch.equal(net.logits(X), net.logits(X))
-        g = nets.generator()
+        g = small_nets.generator()
         noisy = (net.logits(X, g) - net.logits(X, g)).abs().max().item()
         words = f"two eval passes {'are the same, bit for bit' if same else 'differ'}; two with the noise on "
         words += f"differ by up to {noisy:.2f}" if noisy else "are the same"
@@ -31,17 +31,17 @@ def eval_is_deterministic(networks: Mapping[str, Network] | None = None) -> Iter
 
 
 LAYERS: dict[str, Callable[[float], Callable[[Tensor], Tensor]]] = {
-    "by hand": lambda p: lambda H: Inverted(p).draw(H, nets.generator()) * H,
-    "this program's layer": modules.Dropout,
+    "by hand": lambda p: lambda H: Inverted(p).draw(H, small_nets.generator()) * H,
+    "this program's layer": torch_nn.Dropout,
     "nn.Dropout": nn.Dropout,
 }
 
 
 def extremes(layers: Mapping[str, Callable[[float], Callable[[Tensor], Tensor]]] = LAYERS) -> Iterator[Finding]:
     """p = 0: h′ = h. p = 1: h′ = 0."""
-    H, _ = nets.batch(ROWS)
+    H, _ = small_nets.batch(ROWS)
     for name, dropout in layers.items():
-        with nets.drawn_globally():
+        with small_nets.drawn_globally():
             identity, zeros = torch.equal(dropout(0.0)(H), H), not dropout(1.0)(H).any()
         words = f"p = 0 {'is' if identity else 'is not'} the identity, bit for bit; p = 1 "
         yield Finding(name, word(identity and zeros), words + ("gives zeros" if zeros else "does not give zeros"))
@@ -53,8 +53,8 @@ def no_gradient(network: type[scratch.MLP] = scratch.MLP) -> Iterator[Finding]:
     In a batch every row has its own mask, and other rows keep the unit.
     """
     for what, n in (("one example", 1), (f"a batch of {ROWS}", ROWS)):
-        net = nets.by_hand([None, Inverted(P)], kind=network)
-        X, y = nets.batch(n)
+        net = small_nets.by_hand([None, Inverted(P)], kind=network)
+        X, y = small_nets.batch(n)
         noisy, O = net.forward(X, net.generator)
         (dW, _), (dV, _) = net.backward(y, noisy, O)
         dropped = (torch.as_tensor(noisy[3][1]) == 0).any(dim=0)  # in some row
@@ -66,14 +66,14 @@ def no_gradient(network: type[scratch.MLP] = scratch.MLP) -> Iterator[Finding]:
 
 def before_is_after(noises: Mapping[str, tuple[Callable[[Tensor], Tensor], Noise]] | None = None) -> Iterator[Finding]:
     """relu(ξ·z) = ξ·relu(z), since ξ ≥ 0; but sigmoid(0·z) = 1/2, and Gaussian ξ may be negative."""
-    Z, _ = nets.batch(ROWS)
+    Z, _ = small_nets.batch(ROWS)
     noises = noises or {
         "ReLU": (scratch.relu, Inverted(P)),
         "ReLU under Gaussian noise": (scratch.relu, Gaussian(P)),
         "sigmoid": (torch.sigmoid, Inverted(P)),
     }
     for name, (activation, noise) in noises.items():
-        xi = noise.draw(Z, nets.generator())
+        xi = noise.draw(Z, small_nets.generator())
         off = (activation(xi * Z) - xi * activation(Z)).abs().max().item()
         yield equality(name, off, "activations")
 
@@ -84,10 +84,10 @@ def inverted_is_classic(classic: Noise | None = None) -> Iterator[Finding]:
     As trainings they differ: a step of SGD moves the inverted net's W/keep (1/keep)² times as far.
     """
     keep = 1 - P
-    inverted, other = nets.by_hand([None, Inverted(P)]), nets.by_hand([None, classic or Classic(P)])
+    inverted, other = small_nets.by_hand([None, Inverted(P)]), small_nets.by_hand([None, classic or Classic(P)])
     other.layers[1][0].div_(keep)
-    X, y = nets.batch(ROWS)
-    passes = (net.logits(X, nets.generator()) for net in (inverted, other))
+    X, y = small_nets.batch(ROWS)
+    passes = (net.logits(X, small_nets.generator()) for net in (inverted, other))
     yield equality("training passes", apart(*passes), "outputs under the same masks")
     yield equality("test passes", apart(inverted.logits(X), other.logits(X)), "outputs")
     for net in (inverted, other):
@@ -109,9 +109,9 @@ class Given:
 
 def same_step(kinds: Mapping[str, type[scratch.MLP]] | None = None) -> Iterator[Finding]:
     """The masks that `nn.Dropout` drew, given to the networks by hand: equal outputs, equal weights after a step."""
-    X, y = nets.batch(ROWS)
+    X, y = small_nets.batch(ROWS)
     sizes = (20, 32, 32, 4)
-    concise, masks = nets.concise(P, sizes), []
+    concise, masks = small_nets.concise(P, sizes), []
     for module in concise.net:
         if isinstance(module, nn.Dropout):
             module.register_forward_hook(lambda layer, given, H: masks.append((H != 0) / (1 - P)))
@@ -119,7 +119,7 @@ def same_step(kinds: Mapping[str, type[scratch.MLP]] | None = None) -> Iterator[
     # where h is 0 its ξ is not known, and makes no difference: ξ·0 = 0, and the ReLU lets no gradient through
     noises = [None, *(Given(xi.to(X.dtype)) for xi in masks)]
     for name, kind in (kinds or {"by hand": scratch.MLP, "tuned": fused.MLP}).items():
-        net = nets.by_hand(noises, sizes, kind)
+        net = small_nets.by_hand(noises, sizes, kind)
         off = apart(net.step(X, y, lr=1.0), O)
         off = max(off, *map(apart, net.weights(), concise.weights()))
         yield equality(f"a step ({name})", off, "outputs and new weights under the same masks")

@@ -8,11 +8,11 @@ from statistics import NormalDist
 
 from torch import Tensor, float64, nn, ones
 
-from dropexp.claims import nets
+from dropexp.analysis.verdicts import p_in_words
+from dropexp.claims import small_nets
 from dropexp.claims.finding import Finding, word
-from dropexp.noise import Classic, Gaussian, Inverted, Noise, Randn2019, ThreePoint, Unscaled
-from dropexp.scratch import MLP
-from dropexp.verdicts import p_in_words
+from dropexp.nets.noise import Classic, Gaussian, Inverted, Noise, Randn2019, ThreePoint, Unscaled
+from dropexp.nets.scratch import MLP
 
 MASKS = 100_000
 LEVEL = 0.001  # a test fails below this p: of so many tests one in twenty would fail by chance at 5 %
@@ -47,12 +47,12 @@ def output_expectation(networks: Mapping[str, MLP] | None = None) -> Iterator[Fi
     """E[f(x, ξ)] = f(x): what holds for a unit, asked of the net's outputs."""
     noise = Inverted(P)
     networks = networks or {
-        "noise on the last hidden layer": nets.by_hand([None, noise]),
-        "noise with a ReLU after it": nets.by_hand([None, noise, None], sizes=(20, 32, 32, 4)),
+        "noise on the last hidden layer": small_nets.by_hand([None, noise]),
+        "noise with a ReLU after it": small_nets.by_hand([None, noise, None], sizes=(20, 32, 32, 4)),
     }
-    X, _ = nets.batch(1)
+    X, _ = small_nets.batch(1)
     for name, net in networks.items():
-        passes = net.logits(X.expand(MASKS, -1), nets.generator())  # a mask for every row
+        passes = net.logits(X.expand(MASKS, -1), small_nets.generator())  # a mask for every row
         outputs = zip(passes.T, net.logits(X)[0], strict=True)
         tests = [z_test(name, O, o.item(), of="mean output", tests=passes.shape[1]) for O, o in outputs]
         yield min(tests, key=lambda test: test.figures["p"])  # the output that fits worst
@@ -61,7 +61,7 @@ def output_expectation(networks: Mapping[str, MLP] | None = None) -> Iterator[Fi
 def same_masks(ours: Noise | None = None) -> Iterator[Finding]:
     """As often 0 and, where it is not, as large: ξ by hand and that of `nn.Dropout` have one mean and one variance."""
     theirs = nn.Dropout(P)
-    with nets.drawn_globally():
+    with small_nets.drawn_globally():
         xi = theirs(ones(MASKS, dtype=float64))
     drawn = noisy_activations(ours or Inverted(P)) / ACTIVATION
     yield z_test("mean of their masks", drawn - xi, 0.0, of="mean difference")
@@ -72,7 +72,7 @@ def same_masks(ours: Noise | None = None) -> Iterator[Finding]:
 def noisy_activations(noise: Noise) -> Tensor:
     """h′ = ξ·h of one unit for each of so many masks, shape (MASKS,)."""
     H = ones(MASKS, 1, dtype=float64) * ACTIVATION
-    return (noise.draw(H, nets.generator()) * H)[:, 0]
+    return (noise.draw(H, small_nets.generator()) * H)[:, 0]
 
 
 def z_test(what: str, x: Tensor, expected: float, of: str = "mean h′", tests: int = 1) -> Finding:

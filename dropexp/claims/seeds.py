@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dropexp.arms import Arm
-from dropexp.baselines import apart
+from dropexp.analysis.arms import Arm
+from dropexp.analysis.baselines import apart
 from dropexp.claims.studies import NotTrained
-from dropexp.history import Run
+from dropexp.runs.record import Run
 
 Figures: TypeAlias = "pd.Series[float]"  # by seed; one minus another has NaN where only one has the seed
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dropexp.arms import Arm, arms_of
+from dropexp.analysis.arms import Arm, arms_of
 from dropexp.claims.finding import Finding, Word
-from dropexp.history import NoRuns, read_runs
+from dropexp.errors import NoRuns
+from dropexp.runs.record import read_runs
 
 # What trains a study, by its name.
 CONFIGS = {

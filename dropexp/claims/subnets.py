@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from dropexp.claims import nets
+from dropexp.claims import small_nets
 from dropexp.claims.finding import Finding, equality
-from dropexp.noise import Inverted, Mask
+from dropexp.nets.noise import Inverted, Mask
 
 P = 0.5
 
@@ -30,8 +30,8 @@ def weight_scaling(noise: Mask | None = None, n: int = 10) -> Iterator[Finding]:
     noise = noise or Inverted(P)
     xi, probability = every_mask(noise, n)
     for what, sizes in (("noise before the softmax layer", (n, 4)), ("noise before a ReLU layer", (n, 8, 4))):
-        net = nets.by_hand([], sizes)
-        x = nets.batch(1, sizes)[0] * 2
+        net = small_nets.by_hand([], sizes)
+        x = small_nets.batch(1, sizes)[0] * 2
         at_test = net.logits(noise.at_eval * x).softmax(dim=1)
         log_p = net.logits(xi * x).log_softmax(dim=1)
         geometric = (probability * log_p).sum(dim=0).softmax(dim=0)
@@ -49,7 +49,7 @@ def dropout_is_ridge(noise: Mask | None = None, n: int = 8) -> Iterator[Finding]
     unequal size. The expectation is taken over all masks of a row.
     """
     noise = noise or Inverted(P)
-    g = nets.generator()
+    g = small_nets.generator()
     X = torch.randn(20, n, generator=g, dtype=torch.float64) * torch.arange(1, n + 1)  # features of unequal size
     y = X.sum(dim=1) + torch.randn(20, generator=g, dtype=torch.float64)
 

@@ -13,8 +13,8 @@ from typing import Any
 from dropexp.claims.claim import Evidence
 from dropexp.claims.finding import Finding, Word
 from dropexp.claims.studies import training
-from dropexp.provenance import provenance
-from dropexp.tables import Table
+from dropexp.report.tables import Table
+from dropexp.runs.provenance import provenance
 
 LEGEND = (
     "depends: it holds in one setting and fails in another. open: these runs cannot tell. By computation: equal within "

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from fake_runs import publish, write_arm, write_run
+from helpers.fake_runs import publish, write_arm, write_run
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
-from test_report import write_study_of
+from unit.report.test_html import write_study_of
 
-from dropexp.comparison import compare
-from dropexp.report import write
+from dropexp.analysis.comparison import compare
+from dropexp.report.html import write
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDE: ViewportSize = {"width": 1280, "height": 900}

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
-from dropexp.answers import answers
-from dropexp.cli import app
+from dropexp.cli.app import app
+from dropexp.cli.main import exit_codes
 
 CODES = (0, 1, 2, 3, 5)  # those that the command documents, but for an interrupt
 SECONDS = 20  # of this process's own time, so that a busy machine makes nothing fail
@@ -86,7 +86,7 @@ class Place:
             _watching(self.runs, self.cache, *(self.cwd / name for name in may_write)),
         ):
             try:
-                with answers():
+                with exit_codes():
                     app(list(words), prog_name="dropexp")
             except SystemExit as end:
                 code = end.code

@@ -28,31 +28,31 @@ except ImportError:
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 with atheris.instrument_imports(include=["dropexp", "yaml"]):
-    from fake_runs import publish, write_run
+    from helpers.fake_runs import publish, write_run
 
-    from dropexp import fetch, yamlfile
-    from dropexp.baselines import ComparisonError
-    from dropexp.comparison import compare
-    from dropexp.configfile import ConfigFile
-    from dropexp.fetch import CHECKSUMS, DataError
-    from dropexp.history import NoRuns, read_runs
-    from dropexp.requirement import require
-    from dropexp.runs import EPOCHS, RUN, RunError
-    from dropexp.study import load_config
-    from dropexp.yamlfile import ConfigError
+    from dropexp.analysis.comparison import compare
+    from dropexp.analysis.requirement import require
+    from dropexp.config import yaml
+    from dropexp.config.file import ConfigFile
+    from dropexp.config.study import load_config
+    from dropexp.data import download
+    from dropexp.data.download import CHECKSUMS
+    from dropexp.errors import ComparisonError, ConfigError, DataError, NoRuns, RunError
+    from dropexp.runs.folder import EPOCHS, RUN
+    from dropexp.runs.record import read_runs
 
 FOLDER = Path(tempfile.mkdtemp(prefix="dropexp-atheris-"))
 atexit.register(shutil.rmtree, FOLDER)
 FUZZED = write_run(FOLDER / "runs", "nn", 0, 0.8)
 write_run(FOLDER / "runs", "none", 0, 0.8)
 publish(FOLDER / "runs", arm="nn", test_acc=[0.8])
-RAW = fetch.raw_dir(FOLDER)
+RAW = download.raw_dir(FOLDER)
 RAW.mkdir(parents=True)
 COMPARISON = compare(runs_dir=FOLDER / "runs")
 CONFIG = b"name: x\nvariant: nn\nhidden: [8]\ndrop_probs: [.5]\narms: {a: {lr: 1e-3}}\nmatrix: {seed: 0..2}\n"
 
 
-def yaml(content: bytes) -> None:
+def yaml_(content: bytes) -> None:
     file = FOLDER / "x.yaml"
     file.write_bytes(content)
     with suppress(ConfigError):
@@ -64,7 +64,7 @@ def set_(content: bytes) -> None:
     with suppress(ConfigError):
         ConfigFile("variant: nn", "x.yaml", "x", [text], text).stop_if_wrong()
     with suppress(ConfigError):
-        yamlfile.parse(text, "--filter")
+        yaml.parse(text, "--filter")
 
 
 def require_(content: bytes) -> None:
@@ -89,16 +89,16 @@ def idx(content: bytes) -> None:
     name = next(iter(CHECKSUMS))
     for file in (RAW / name, RAW / f"{name}.gz"):
         file.write_bytes(content)
-        assert fetch.source(FOLDER, name) == file
+        assert download.source(FOLDER, name) == file
         with suppress(DataError):
-            fetch.verify(FOLDER, {name: CHECKSUMS[name]})
+            download.verify(FOLDER, {name: CHECKSUMS[name]})
             raise AssertionError("taken for Fashion-MNIST")
         file.unlink()
 
 
 Target = Callable[[bytes], None]
 TARGETS: dict[str, tuple[Target, bytes]] = {  # and an input to begin with
-    "yaml": (yaml, CONFIG),
+    "yaml": (yaml_, CONFIG),
     "set": (set_, b"lr=1e-3"),
     "require": (require_, b"nn.test_acc >= 0.5"),
     "run.json": (run_json, json.dumps(FUZZED.read_info()).encode()),  # without the seal, which no change would pass

@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from dropexp.config import Config
+from dropexp.config.schema import Config
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
 KEYS = [*Config.model_fields, "name", "matrix", "arms", "published", "sedd", "<<", ""]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from command import Command
-from fake_runs import write_arm, write_run
+from helpers.command import Command
+from helpers.fake_runs import write_arm, write_run
 from hypothesis import given
 from hypothesis import strategies as st
 

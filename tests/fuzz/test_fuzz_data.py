@@ -10,12 +10,13 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from helpers.synthetic import write_synthetic
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic import write_synthetic
 
-from dropexp import data
-from dropexp.fetch import CHECKSUMS, LARGEST, DataError
+from dropexp.data import fashion_mnist
+from dropexp.data.download import CHECKSUMS, LARGEST
+from dropexp.errors import DataError
 from fuzz.asked import a_place, tried
 from fuzz.inputs import altered, as_json, changed, odd
 
@@ -85,7 +86,9 @@ class _Small:
         self.root = root
         with patch.dict("os.environ", {"XDG_CACHE_HOME": str(self.root / "cache")}):
             self.checksums = write_synthetic(self.root, train=60, test=20)
-            self.tensors = [tensor.clone() for tensor in _tensors(data.load(self.root, checksums=self.checksums))]
+            self.tensors = [
+                tensor.clone() for tensor in _tensors(fashion_mnist.load(self.root, checksums=self.checksums))
+            ]
         (self.cached,) = (path for path in self.root.glob("cache/dropexp/decoded-*") if path.suffix != ".lock")
         self.content = self.cached.read_bytes()
 
@@ -93,13 +96,13 @@ class _Small:
         tried["decoded cache"] += 1
         self.cached.write_bytes(content)
         with patch.dict("os.environ", {"XDG_CACHE_HOME": str(self.root / "cache")}):
-            assert self.is_as_it_was(data.load(self.root, checksums=self.checksums))
+            assert self.is_as_it_was(fashion_mnist.load(self.root, checksums=self.checksums))
 
-    def is_as_it_was(self, found: data.Data) -> bool:
+    def is_as_it_was(self, found: fashion_mnist.Data) -> bool:
         return all(map(torch.equal, _tensors(found), self.tensors))
 
 
-def _tensors(found: data.Data) -> list[torch.Tensor]:
+def _tensors(found: fashion_mnist.Data) -> list[torch.Tensor]:
     return [found.X_train, found.y_train, found.X_test, found.y_test]
 
 
@@ -139,7 +142,7 @@ def test_a_file_that_is_changed_is_no_data(small: _Small) -> None:
         path.write_bytes(content)
         try:
             with patch.dict("os.environ", {"XDG_CACHE_HOME": str(small.root / "other cache")}):
-                found = data.load(small.root, checksums=small.checksums)
+                found = fashion_mnist.load(small.root, checksums=small.checksums)
         except DataError as error:
             assert LABELS in str(error)
         else:
@@ -155,6 +158,6 @@ URLS = ["x", "ftp://127.0.0.1/", "http://", "https://[", "http://127.0.0.1:9", "
 
 @pytest.mark.parametrize("url", URLS)
 def test_any_address(url: str) -> None:
-    with a_place() as place, patch("dropexp.fetch.URL", "http://127.0.0.1:9/"):
+    with a_place() as place, patch("dropexp.data.download.URL", "http://127.0.0.1:9/"):
         answer = place.ask("--data-url", "data", "fetch", f"--data-url={url}")
         assert answer.code == 3 and not list(place.cache.rglob("*.gz")), answer.err

@@ -21,19 +21,20 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from fake_runs import publish, write_run
+from helpers.fake_runs import publish, write_run
+from helpers.synthetic import write_synthetic
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic import write_synthetic
 
-from dropexp import checkpoint, data
-from dropexp.checkpoint import State
-from dropexp.config import Config
+from dropexp.config.schema import Config
+from dropexp.data import fashion_mnist
+from dropexp.files import sealed
 from dropexp.lock import LOCK
-from dropexp.metrics import METRICS
-from dropexp.runs import CHECKPOINT, CONFIG, EPOCHS, RUN, RunFolder
-from dropexp.studyfile import STUDY, read_study
-from dropexp.wholefile import sealed
+from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, RUN, RunFolder
+from dropexp.runs.metrics import METRICS
+from dropexp.runs.study_file import STUDY, read_study
+from dropexp.training import checkpoint
+from dropexp.training.checkpoint import State
 from fuzz.asked import Answer, Place, a_place
 from fuzz.inputs import HOSTILE, altered, as_json, changed, odd, texts, words
 
@@ -126,7 +127,7 @@ def a_study() -> Iterator[tuple[Place, Path]]:
 
 def read(place: Place, target: str, command: tuple[str, ...]) -> Answer:
     """What a command answers; the files of the other runs must be as before."""
-    with patch.object(data, "load", partial(data.load, checksums=CHECKSUMS)):
+    with patch.object(fashion_mnist, "load", partial(fashion_mnist.load, checksums=CHECKSUMS)):
         answer = place.ask(target, *command, may_write=("events",))
     assert answer.code != 0 or answer.out or "--prune" in command
     assert all((place.runs / path).read_bytes() == content for path, content in OTHERS.items())

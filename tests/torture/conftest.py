@@ -5,7 +5,7 @@ import random
 import signal
 
 import pytest
-from command import Command
+from helpers.command import Command
 
 from torture.counts import COUNTS
 from torture.study import HOOKS, Study

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from command import DROPEXP, TIMEOUT, Command
+from helpers.command import DROPEXP, TIMEOUT, Command
 
 from torture.counts import COUNTS
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from command import DROPEXP, TIMEOUT, Command
+from helpers.command import DROPEXP, TIMEOUT, Command
 
 from torture.counts import COUNTS
 from torture.study import (

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from command import Command
+from helpers.command import Command
 
 from torture.counts import COUNTS
 from torture.study import CONFIG, TEXT, Study, start, talk, wait_until_gone, workers

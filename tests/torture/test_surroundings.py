@@ -15,10 +15,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from command import Command
+from helpers.command import Command
 
-from dropexp import checkpoint
-from dropexp.runs import RunFolder
+from dropexp.runs.folder import RunFolder
+from dropexp.training import checkpoint
 from torture.counts import COUNTS
 from torture.study import CONFIG, TEXT, Study, ask, epochs_told, start, table, talk, wait_until_gone
 

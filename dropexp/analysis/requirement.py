@@ -1,0 +1,48 @@
+"""What a user requires of a comparison, such as "nn.test_acc >= 0.83", held against it."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+
+from dropexp.analysis.comparison import Comparison
+from dropexp.errors import ComparisonError
+from dropexp.runs.metrics import usual
+
+_HOLDS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+
+
+def require(comparison: Comparison, requirement: str) -> str | None:
+    """None if `requirement`, as in "nn.test_acc >= 0.83", holds, else a sentence on what fell short.
+
+    Raises ComparisonError if it cannot be read or names no arm or metric.
+    """
+    arms = {arm["arm"]: arm for arm in comparison.arms.to_dict("records")}
+    # A label may hold dots, so the metric is what follows the last one before the operator.
+    # Nothing in the pattern can match in many ways: a text of any length is read at once.
+    number = r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?"
+    parts = re.fullmatch(rf"(.+)\.(\w+)\s*(>=|<=|>|<)\s*({number})", requirement.strip())
+    if parts is None:
+        raise ComparisonError(
+            f"{requirement!r} is no requirement; write ARM.METRIC OP NUMBER, OP one of {' '.join(_HOLDS)}, "
+            f"such as '{next(iter(arms))}.{usual(comparison.metrics)} >= 0.83'"
+        )
+    label, metric, sign, bound = parts.groups()
+    for kind, name, allowed in (("arm", label, arms), ("metric", metric, comparison.metrics)):
+        if name not in allowed:
+            raise ComparisonError(f"{requirement!r}: no {kind} {name!r}; there are: {', '.join(allowed)}")
+
+    arm, holds, limit = arms[label], _HOLDS[sign], float(bound)
+    if arm["diverged"]:
+        return f"{label} meets no requirement: {arm['diverged']} of its runs diverged ({arm['n']} are done)"
+    value = arm[metric]
+    if holds(value, limit):
+        return None
+    if math.isnan(value):
+        return f"{label}.{metric} is not known: its runs have no such figure"
+    shown = f"{value:.4f}"
+    if holds(float(shown), limit):  # rounding would contradict the sentence
+        shown = repr(value)
+    kind = "median" if metric == "seconds" else "mean"
+    return f"{label}.{metric} is {shown} ({kind} of {arm['n']}), not {sign} {bound}"

@@ -1,0 +1,57 @@
+"""`dropexp bench`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dropexp.cli.options import DataDir, DataUrl, find_or_download_data
+from dropexp.cli.output import say
+
+if TYPE_CHECKING:
+    from dropexp.report.tables import Table
+    from dropexp.training import benchmark
+
+
+def bench(
+    data_dir: DataDir = None,
+    data_url: DataUrl = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Epochs of each contender, after one to warm up.")] = 5,
+) -> None:
+    """Time an epoch on this machine beside the book's loop and the matrix products alone."""
+    from rich.console import Console
+
+    from dropexp.interrupts import interrupts_wait
+    from dropexp.report import console
+
+    with interrupts_wait():  # torch is imported
+        from dropexp.training import benchmark
+
+    say("timing; the book's loop alone takes seconds per epoch")
+    result = benchmark.run(find_or_download_data(data_dir, data_url, False), rounds)
+    console.show_tables([_table(result)], Console())
+
+
+def _table(result: benchmark.Result) -> Table:
+    from dropexp.report.tables import Table
+
+    book, products = result.timings[0].median, result.timings[-1].median
+    rows = [
+        [
+            timing.name,
+            f"{timing.median:.3f}",
+            f"{min(timing.seconds):.3f} - {max(timing.seconds):.3f}",
+            f"{book / timing.median:.1f}",
+            f"{timing.median / products:.2f}",
+        ]
+        for timing in result.timings
+    ]
+    legend = (
+        "An epoch trains on 60,000 images and evaluates 10,000; contenders take turns in one process. "
+        f"Threads: {result.threads}. Matmul backend of nn, scratch and the products alone: {result.route}."
+    )
+    if result.peak_mb is not None:
+        legend += f" Peak memory of training: {result.peak_mb:.0f} MB more than torch after an import and a product."
+    headers = ["", "s/epoch", "min - max", "times the\nbook's speed", "times the\nproducts' time"]
+    return Table("Epoch time, median", headers, rows, legend=legend)

@@ -1,0 +1,49 @@
+"""`dropexp claims`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dropexp.cli.options import RunsDir
+from dropexp.cli.output import Format, print_tables, say
+
+
+def claims(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]…", help="Claims by name or number. [default: all]")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only those that computation can decide: seconds, without data.")
+    ] = False,
+    runs_dir: RunsDir = None,
+    output: Annotated[Format, typer.Option("--format", help="The output format.")] = Format.table,
+) -> None:
+    """Check what textbooks claim about dropout, by computation and on trained runs."""
+    from dropexp.interrupts import interrupts_wait
+    from dropexp.runs.folder import default_runs_dir
+
+    with interrupts_wait():  # torch is imported
+        from dropexp.claims import catalogue, table
+
+    folder = None if quick else runs_dir or default_runs_dir()
+    checked = [claim.run(folder) for claim in catalogue.chosen(names or (), quick)]
+    tables, notes = [table.overview(checked), *table.details(checked)], table.notes(checked)
+    if output is Format.table:
+        tables = tables[1:] if names else tables[:1]
+    print_tables(
+        tables,
+        output,
+        csv=lambda: table.to_csv(checked),
+        json=lambda: table.to_json(checked),
+        notes=notes,
+        heading=f"{table.heading()}\n",
+    )
+    if output is Format.table:
+        for note in notes:
+            say(f"note: {note}")
+        if not names:
+            say("dropexp claims NAME shows the evidence for a verdict, with its source and its test")
+    for command in table.missing(checked):
+        say(f"not trained: {command}")

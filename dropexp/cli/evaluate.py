@@ -1,0 +1,119 @@
+"""`dropexp evaluate`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dropexp.cli.options import DataDir, DataUrl, Plugin, RunsDir, find_or_download_data, load_plugins
+from dropexp.cli.output import Format, print_tables, say
+
+if TYPE_CHECKING:
+    from dropexp.report.tables import Table
+    from dropexp.training.evaluate import Evaluation
+
+
+def evaluate(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or the name of a run.")],
+    mc: Annotated[int, typer.Option(min=1, metavar="K", help="Stochastic passes to average.")] = 50,
+    rotate: Annotated[
+        list[float] | None,
+        typer.Option(metavar="DEG", help="Rotate the images too, counter-clockwise; repeatable."),
+    ] = None,
+    images: Annotated[
+        str, typer.Option(metavar="0..9", help="Test images to show one by one: a range or a list.")
+    ] = "0..9",
+    data_dir: DataDir = None,
+    data_url: DataUrl = None,
+    runs_dir: RunsDir = None,
+    plugin: Plugin = None,
+    output: Annotated[Format, typer.Option("--format", help="The output format; csv omits single images.")] = (
+        Format.table
+    ),
+) -> None:
+    """Evaluate a trained network: Monte-Carlo dropout, calibration, uncertainty, on rotated images too."""
+    from dropexp.interrupts import interrupts_wait
+
+    with interrupts_wait():  # torch is imported
+        from dropexp.data import fashion_mnist
+        from dropexp.training import evaluate, trained
+
+    load_plugins(plugin)
+    numbers = evaluate.image_numbers(images)
+    network = trained.load(trained.find(run, runs_dir))
+    for remark in network.remarks:
+        say(f"note: {remark}")
+    root = find_or_download_data(data_dir, data_url, False)
+    result = evaluate.evaluate(network, fashion_mnist.load(root, tell=say), rotate or [], mc, numbers)
+    print_tables(tables_of(result), output, csv=lambda: to_csv(result), json=lambda: to_json(result))
+
+
+def to_csv(evaluation: Evaluation) -> str:
+    """Format the figures, a row per rotation, in full precision; cells without noise are empty."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, asdict(evaluation.figures[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(map(asdict, evaluation.figures))
+    return text.getvalue()
+
+
+def to_json(evaluation: Evaluation) -> str:
+    """Format everything in full precision; figures without noise are null."""
+    return json.dumps({"schema": 1, **asdict(evaluation)}, indent=2, ensure_ascii=False)
+
+
+def tables_of(evaluation: Evaluation) -> list[Table]:
+    """Format the figures, then the single images."""
+    return [_figures(evaluation), *([_answers(evaluation)] if evaluation.answers else [])]
+
+
+def _figures(evaluation: Evaluation) -> Table:
+    from dropexp.report.tables import Table
+    from dropexp.training.predictive import BINS
+
+    mean = f"the mean over {evaluation.passes} stochastic passes" if evaluation.passes else "none: no noise to sample"
+    headers = ["accuracy", "NLL", "ECE", "entropy"]
+    rows = []
+    for row in evaluation.figures:
+        values = [row.acc, row.loss, row.ece, row.entropy, row.mc_acc, row.mc_loss, row.mc_ece, row.mc_entropy]
+        rows.append([_rotation(row.rotation), *map(_cell, [*values, row.mutual_information])])
+    return Table(
+        f"{evaluation.run} after epoch {evaluation.epoch}: test images",
+        ["images", *headers, *(f"MC\n{header}" for header in headers), "mutual\ninformation"],
+        rows,
+        legend=f"accuracy, NLL, ECE, entropy: one pass in evaluation mode; MC: {mean}. NLL: mean negative "
+        f"log-likelihood, nats. ECE: expected calibration error, {BINS} bins. entropy: mean over images, nats; "
+        "mutual information: the part of it that is disagreement between passes. "
+        "Images are rotated counter-clockwise with bilinear interpolation and a black background.",
+    )
+
+
+def _answers(evaluation: Evaluation) -> Table:
+    from dropexp.report.tables import Table
+
+    by_image: dict[tuple[int, str], list[str]] = {}
+    for answer in evaluation.answers:
+        by_image.setdefault((answer.image, answer.label), []).append(f"{answer.predicted} {answer.entropy:.2f}")
+    source = f"the mean over {evaluation.passes} passes" if evaluation.passes else "one pass in evaluation mode"
+    rotations = [_rotation(row.rotation) for row in evaluation.figures]
+    return Table(
+        "Single test images",
+        ["image", "class", *rotations],
+        [[str(image), label, *cells] for (image, label), cells in by_image.items()],
+        fold=(),
+        left=range(1, 2 + len(rotations)),
+        legend=f"The class that {source} predicts, and the entropy of the prediction, nats.",
+    )
+
+
+def _rotation(degrees: float) -> str:
+    return f"{degrees:g}°" if degrees else "clean"
+
+
+def _cell(value: float | None) -> str:
+    return "no noise" if value is None else f"{value:.4f}"

@@ -1,0 +1,104 @@
+"""The command `dropexp`: run the app, and turn every exception into a message and an exit code.
+
+0 success; 1 a run failed or diverged, or a `--require` did not hold; 2 usage or config error; 3 data missing or
+corrupt; 5 no matching runs; 130 interrupted. The kinds of `DropexpError` carry their own exit codes.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import io
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from dropexp.cli.output import discard_output, redirect_to_devnull, say
+from dropexp.errors import DropexpError
+
+FAILED, INTERRUPTED = 1, 130
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    gc.set_threshold(50_000, 20, 100)  # saves 0.2 s while torch is imported: modules are never garbage
+    atexit.register(_skip_final_collection)
+    with exit_codes():
+        from dropexp.cli.app import app
+
+        app()
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """Turn every exception into a message and an exit code; DROPEXP_DEBUG shows the traceback instead."""
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(getattr(signal, name), _interrupt)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a pipe on Windows or a C locale cannot encode ± and bars
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        try:
+            yield
+        except SystemExit as end:  # Typer ends every command with it
+            if end.code == INTERRUPTED:
+                raise KeyboardInterrupt from None
+            _flush_stdout()
+            raise
+        _flush_stdout()
+    except KeyboardInterrupt:
+        _exit(_interrupted(sys.argv[1:]), INTERRUPTED)
+    except BrokenPipeError:  # `dropexp compare | head`
+        discard_output()
+        raise SystemExit(FAILED) from None
+    except Exception as error:
+        if os.environ.get("DROPEXP_DEBUG"):
+            raise
+        if isinstance(error, DropexpError):
+            _exit(str(error), error.exit_code)
+        if isinstance(error, OSError):
+            _exit(str(error), FAILED)
+        what = f"{type(error).__name__}: {error}"
+        _exit(f"internal error, please report it ({what}); DROPEXP_DEBUG=1 shows where", FAILED)
+
+
+def _skip_final_collection() -> None:
+    """Skip the garbage collection at exit, which takes half a second; Triton needs it."""
+    if "triton" not in sys.modules:
+        gc.freeze()
+
+
+def _interrupted(words: list[str]) -> str:
+    """Return the message for an interrupt; for a training it ends with the command that resumes it."""
+    if words[:1] != ["train"]:
+        return "interrupted"
+    kept = "runs that --force has not reached are unchanged\n" if "--force" in words else ""
+    return f"{kept}interrupted; to resume: {shlex.join(['dropexp', *(word for word in words if word != '--force')])}"
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _exit(message: str, code: int) -> NoReturn:
+    for line in message.splitlines():
+        say(f"dropexp: {line}")
+    if code == INTERRUPTED and sys.stdout:  # a reader that neither reads nor exits would block the flush
+        redirect_to_devnull(sys.stdout)
+    discard_output()
+    raise SystemExit(code)
+
+
+def _flush_stdout() -> None:
+    """Write buffered output while an error can still be reported."""
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a full disk, for example
+        raise OSError(f"the output cannot be written: {error}") from None

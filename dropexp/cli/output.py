@@ -1,0 +1,94 @@
+"""What the commands print: results to stdout, messages to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from enum import StrEnum
+from typing import TYPE_CHECKING, TextIO
+
+from dropexp.errors import printable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dropexp.report.tables import Table
+
+
+class Format(StrEnum):
+    """How a result is printed."""
+
+    table = "table"
+    md = "md"
+    csv = "csv"
+    json = "json"
+    latex = "latex"
+
+
+def say(text: str, quiet: bool = False) -> None:
+    """Print a message to stderr, unless `quiet` or stderr is closed."""
+    if not quiet and sys.stderr:  # None where it was closed at the start; print() would use stdout instead
+        try:
+            print(printable(text), file=sys.stderr)
+        except OSError:  # the terminal was closed
+            discard_output()
+
+
+def discard_output() -> None:
+    """Redirect unread output to the null device; otherwise Python exits with 120 on a broken pipe."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None where it was closed at the start
+        try:
+            stream.flush()
+        except OSError:
+            redirect_to_devnull(stream)
+
+
+def redirect_to_devnull(stream: TextIO) -> None:
+    """Send everything that the stream has not written yet to the null device."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def print_tables(
+    tables: Sequence[Table],
+    output: Format,
+    *,
+    csv: Callable[[], str],
+    json: Callable[[], str],
+    notes: Sequence[str] = (),
+    heading: str = "",
+) -> None:
+    """Print a result in the requested format. `csv` and `json` make the texts of those formats.
+
+    `notes` and `heading` belong to Markdown and LaTeX; a terminal's caller prints notes itself.
+    """
+    if output is Format.csv:
+        print(csv(), end="")
+    elif output is Format.json:
+        print(json())
+    elif output is Format.md:
+        from dropexp.report import markup
+
+        print(heading + markup.markdown(tables, notes))
+    elif output is Format.latex:
+        from dropexp.report import markup
+
+        print(markup.latex(tables, notes))
+    else:
+        from rich.console import Console
+
+        from dropexp.report import console
+
+        console.show_tables(tables, Console())
+
+
+def print_frame(frame: pd.DataFrame, table: Callable[[pd.DataFrame], Table], output: Format) -> None:
+    """Print a listing; csv and json have all of its columns in full precision."""
+    print_tables(
+        [table(frame)],
+        output,
+        csv=lambda: frame.to_csv(index=False, lineterminator="\n"),
+        json=lambda: frame.to_json(orient="records", force_ascii=False, indent=2, double_precision=15),
+    )

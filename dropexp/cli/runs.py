@@ -1,0 +1,72 @@
+"""`dropexp runs`: list run folders, or remove those without a result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dropexp.cli.options import Filters, Names, RunsDir, parse_filters
+from dropexp.cli.output import Format, print_frame, say
+
+
+def runs(
+    names: Names = None,
+    runs_dir: RunsDir = None,
+    where: Filters = None,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune", help="List what can be removed: broken, interrupted, failed, duplicate runs, leftovers."
+        ),
+    ] = False,
+    checkpoints: Annotated[
+        bool, typer.Option("--checkpoints", help="With --prune: the checkpoints of finished runs, and nothing else.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --prune: remove it.")] = False,
+    output: Annotated[Format, typer.Option("--format", help="The output format.")] = Format.table,
+) -> None:
+    """List the runs: status, arm, seed, last epoch, test accuracy. Or remove those without a result."""
+    from dropexp.analysis.arms import load_runs
+    from dropexp.report import tables
+
+    if prune:
+        _prune(names or (), runs_dir, parse_filters(where), checkpoints, yes, output)
+        return
+    if checkpoints or yes:
+        raise typer.BadParameter("requires --prune", param_hint="--checkpoints" if checkpoints else "--yes")
+    print_frame(load_runs(names or (), runs_dir, parse_filters(where)), tables.runs, output)
+
+
+def _prune(
+    names: Sequence[str],
+    runs_dir: Path | None,
+    wanted: dict[str, object],
+    checkpoints: bool,
+    yes: bool,
+    output: Format,
+) -> None:
+    from dropexp.report import tables
+    from dropexp.runs import prune
+
+    if checkpoints:
+        planned = prune.checkpoints(names, runs_dir, wanted)
+    else:
+        planned = prune.needless(names, runs_dir, wanted, tell=lambda note: say(f"note: {note}"))
+    if planned or output in (Format.csv, Format.json):
+        print_frame(tables.listed(planned), tables.removals, output)
+    if not planned:
+        say("nothing to remove")
+        return
+    if not yes:
+        say(f"{tables.size(sum(one.size for one in planned))} can be removed; --prune --yes removes it")
+        return
+    kept = {one.path: message for one in planned if (message := prune.remove(one))}
+    for message in kept.values():
+        say(message)
+    removed = [one.size for one in planned if one.path not in kept]
+    say(f"removed from {len(removed)} folders: {tables.size(sum(removed))}")
+    if kept:
+        raise typer.Exit(1)

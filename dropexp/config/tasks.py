@@ -1,0 +1,12 @@
+"""Facts about the two tasks that the config and the networks share."""
+
+FASHION_MNIST, LINEAR_REGRESSION = "fashion-mnist", "linear-regression"
+
+NUM_INPUTS, NUM_OUTPUTS = 784, 10  # a Fashion-MNIST image has 28 × 28 pixels and one of ten classes
+NUM_TRAIN = 60_000  # training images
+
+LINREG_VARIANTS = ("scratch", "nn")
+LINREG_ROWS = 10_000  # few enough that torch sums their losses in one piece on any number of threads
+LINREG_KEYS = frozenset(
+    {"variant", "task", "seed", "lr", "epochs", "batch_size", "weight_decay", "l1"} | {"train_size", "validation_size"}
+)

@@ -1,0 +1,4 @@
+"""From verdicts to tables, charts, an HTML page and exports. No torch.
+
+May import analysis, runs, config. Start with `tables.py`.
+"""

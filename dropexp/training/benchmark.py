@@ -1,0 +1,197 @@
+"""Epoch time here: this program's steps beside the book's loop and the matrix products alone.
+
+Everything is timed in one process, in turn, round after round, so that a machine whose speed drifts is as slow for
+one as for another: ratios can be trusted, single seconds less.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dropexp.config.schema import Config
+from dropexp.data import download
+from dropexp.data.fashion_mnist import Data, load
+from dropexp.interrupts import interrupts_wait
+from dropexp.nets import matmul
+from dropexp.nets.torch_nn import mlp
+from dropexp.training.build import build
+from dropexp.training.loop import EVAL_ROWS, evaluate, train_epoch
+from dropexp.training.pool import starting_a_worker
+from dropexp.training.rng import stream
+
+SIZES, DROP_PROBS, LR, BATCH = [784, 256, 256, 10], [0.2, 0.5], 0.5, 256
+BOOK, NN, SCRATCH, PRODUCTS = "the book's loop", "nn", "scratch", "matrix products alone"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds per epoch (training and the evaluation of 10,000 images) of one contender, a figure per round."""
+
+    name: str
+    seconds: list[float]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+
+@dataclass(frozen=True)
+class Result:
+    """All timings, in the order in which they were taken turns; and what they were taken with."""
+
+    timings: list[Timing]
+    threads: int
+    route: str
+    peak_mb: float | None  # of a training process, in 10⁶ bytes above one that has imported torch and multiplied
+
+    def seconds(self, name: str) -> float:
+        return next(timing.median for timing in self.timings if timing.name == name)
+
+
+def run(root: Path, rounds: int) -> Result:
+    """Time `rounds` epochs of each contender on the data under `root`, after one that warms up."""
+    route = matmul.route()
+    data = load(root)
+    with tempfile.TemporaryDirectory() as unpacked:
+        raw = Path(unpacked) / "FashionMNIST" / "raw"
+        raw.mkdir(parents=True)
+        download.verify(root, copy_to=raw)
+        contenders: dict[str, Callable[[], object]] = {
+            BOOK: _book(Path(unpacked)),
+            NN: _ours(NN, data, route),
+            SCRATCH: _ours(SCRATCH, data, route),
+            PRODUCTS: _products(data, route),
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in contenders}
+        for _ in range(rounds + 1):
+            for name, epoch in contenders.items():
+                began = time.perf_counter()
+                epoch()
+                seconds[name].append(time.perf_counter() - began)
+    timings = [Timing(name, taken[1:]) for name, taken in seconds.items()]
+    return Result(timings, torch.get_num_threads(), route, _peak_mb(root))
+
+
+def _book(root: Path) -> Callable[[], object]:
+    """The loop of the book (d2l-zh, 3.6.6 and 3.13.3): DataLoader and ToTensor without workers, `.item()` each step."""
+    with interrupts_wait():
+        from torch.utils.data import DataLoader
+        from torchvision.datasets import FashionMNIST
+        from torchvision.transforms import ToTensor
+
+    train, test = (FashionMNIST(str(root), train=train, transform=ToTensor()) for train in (True, False))
+    train_iter, test_iter = DataLoader(train, BATCH, shuffle=True), DataLoader(test, BATCH)
+    net = nn.Sequential(nn.Flatten(), *mlp(SIZES, [None, *map(nn.Dropout, DROP_PROBS)]))
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, std=0.01)
+    optimizer = torch.optim.SGD(net.parameters(), lr=LR)
+    loss = nn.CrossEntropyLoss()
+
+    def epoch() -> tuple[float, float]:
+        net.train()
+        train_loss, train_correct = 0.0, 0.0
+        for X, y in train_iter:
+            y_hat = net(X)
+            batch_loss = loss(y_hat, y)
+            optimizer.zero_grad()
+            batch_loss.backward()
+            optimizer.step()
+            train_loss += batch_loss.item()
+            train_correct += (y_hat.argmax(dim=1) == y).sum().item()
+        net.eval()
+        with torch.no_grad():
+            test_correct = sum((net(X).argmax(dim=1) == y).float().sum().item() for X, y in test_iter)
+        return train_correct / len(train), test_correct / len(test)
+
+    return epoch
+
+
+def _ours(variant: str, data: Data, route: str) -> Callable[[], object]:
+    """An epoch as `dropexp train` takes it."""
+    network = build(Config.model_validate({"variant": variant}), stream(0, "init"), stream(0, "noise"))
+    order = stream(0, "order")
+
+    def epoch() -> None:
+        with matmul.using(route):
+            train_epoch(network, data.X_train, data.y_train, LR, BATCH, order)
+            evaluate(network, data.X_test, data.y_test)
+
+    return epoch
+
+
+def _products(data: Data, route: str) -> Callable[[], object]:
+    """The matrix products of an epoch and nothing else: into fixed buffers, on the images where they lie."""
+    W = [torch.randn(n, m) * 0.1 for n, m in pairwise(SIZES)]
+    dW = [torch.empty_like(w) for w in W]
+
+    def matrices(rows: int) -> list[Tensor]:
+        return [torch.rand(rows, m) for m in SIZES[1:]]
+
+    H, D, out, evaluated = matrices(BATCH), matrices(BATCH), matrices(BATCH), matrices(EVAL_ROWS)
+    inner = torch.rand(EVAL_ROWS, SIZES[1])  # both hidden layers are equally wide
+
+    def epoch() -> None:
+        with matmul.using(route):
+            for X in data.X_train.split(BATCH):
+                n = len(X)
+                inputs = [X, *(h[:n] for h in H[:-1])]
+                for i, w in enumerate(W):
+                    torch.mm(inputs[i], w, out=out[i][:n])
+                for i in reversed(range(len(W))):
+                    torch.mm(inputs[i].T, D[i][:n], out=dW[i])
+                    if i > 0:
+                        torch.mm(D[i][:n], W[i].T, out=out[i - 1][:n])
+            for X in data.X_test.split(EVAL_ROWS):
+                for i, w in enumerate(W):
+                    torch.mm(X if i == 0 else inner, w, out=evaluated[i])
+
+    return epoch
+
+
+def _peak_mb(root: Path) -> float | None:
+    """Peak memory of training an epoch, above a process that has imported torch and multiplied; None on Windows."""
+    if sys.platform == "win32":
+        return None
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=_measure_peak, args=(root, theirs), daemon=True)
+    with starting_a_worker():
+        process.start()
+    theirs.close()
+    try:
+        peak: float = ours.recv()
+    except EOFError:
+        return None
+    finally:
+        process.kill()  # after its answer, or an interrupt
+        process.join()
+    return peak
+
+
+def _measure_peak(root: Path, answer: Connection) -> None:
+    import resource
+
+    def peak() -> float:
+        if sys.platform == "linux":  # ru_maxrss counts the process that this one was forked from
+            lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+            return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # macOS counts bytes
+
+    route = matmul.route()  # torch is imported with this module, and now both of its matrix libraries are
+    before = peak()
+    epoch: Callable[[], Any] = _ours(SCRATCH, load(root), route)
+    epoch()
+    answer.send(peak() - before)

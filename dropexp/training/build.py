@@ -1,0 +1,145 @@
+"""Build the network that a config asks for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from functools import partial
+
+import torch
+
+from dropexp.config.schema import Config
+from dropexp.config.tasks import NUM_INPUTS, NUM_OUTPUTS
+from dropexp.config.variants import VARIANTS, Variant
+from dropexp.nets import cuda_graph, fused, linreg, matmul, noise, schedules, scratch, torch_nn
+from dropexp.nets.base import Network
+from dropexp.nets.noise import Noise
+from dropexp.nets.schedules import DropSchedule
+from dropexp.nets.sgd import SGD, Layer
+
+
+def build(config: Config, init: torch.Generator, noise: torch.Generator) -> Network:
+    """Build the network on the device of the noise generator.
+
+    `init` draws the initial parameters, equal for all variants; `noise` draws the dropout. Raises RuntimeError where
+    the device lacks the config's precision.
+    """
+    if config.precision == "bf16":
+        matmul.require_bf16(noise.device)
+    if VARIANTS[config.variant].builder == "torch_nn":
+        return _torch_nn(config, init, noise)
+    return _by_hand(config, init, noise)
+
+
+def regression(config: Config, init: torch.Generator) -> linreg.Model:
+    """Build the model of the task linear-regression, on the CPU."""
+    model = linreg.Concise if config.variant == "nn" else linreg.Scratch
+    return model(*linreg.init_params(init), config.weight_decay, config.l1)
+
+
+def reference_mlp(config: Config, init: torch.Generator, noise: torch.Generator) -> scratch.MLP:
+    """Build the reference implementation, which a stack trains, of a config that has a `stack_shape`."""
+    return _by_hand(config.model_copy(update={"fused": False}), init, noise)
+
+
+def drop_probs(config: Config) -> list[float]:
+    """Return the drop probability of each layer's input: of the images, then of each hidden layer."""
+    return [config.input_drop_prob, *config.drop_probs]
+
+
+def num_params(config: Config) -> int:
+    """Count the weights and biases of the network."""
+    return sum((n + 1) * m for n, m in itertools.pairwise(_sizes(config)))
+
+
+def _by_hand(config: Config, init: torch.Generator, noise: torch.Generator) -> scratch.MLP:
+    variant = VARIANTS[config.variant]
+    use_fused = config.fused and noise.device.type != "mps"  # untested there
+    network: Callable[..., scratch.MLP] = fused.MLP if use_fused else scratch.MLP
+    if config.precision == "bf16":
+        network = partial(network, mm=matmul.bf16_mm)
+    return network(
+        _layers(config, init, noise.device),
+        [_noise(variant, config.mask, p) if p else None for p in drop_probs(config)] if _has_noise(variant) else [],
+        noise,
+        _sgd(config),
+        placement="weights" if variant.on_weights else config.placement,
+        schedule=_drop_schedule(config),
+        input_noise_std=config.input_noise_std,
+        label_smoothing=config.label_smoothing,
+        output_relu=config.output_relu,
+        noise_at_eval=config.noise_at_eval,
+    )
+
+
+def _torch_nn(config: Config, init: torch.Generator, noise: torch.Generator) -> Network:
+    schedule = _drop_schedule(config)
+    network = cuda_graph.Network if noise.device.type == "cuda" and schedule is None else torch_nn.Network
+    with torch.random.fork_rng(devices=[]):  # nn.Linear initialises itself from the global generator
+        net = torch_nn.mlp(
+            _sizes(config),
+            [torch.nn.Dropout(p) if p else None for p in drop_probs(config)],
+            before_relu=config.placement == "before",
+            input_noise_std=config.input_noise_std,
+            output_relu=config.output_relu,
+        )
+    return network(
+        net,
+        _layers(config, init, noise.device),
+        noise,
+        _sgd(config),
+        noise_at_eval=config.noise_at_eval,
+        bf16=config.precision == "bf16",
+        schedule=schedule,
+        label_smoothing=config.label_smoothing,
+    )
+
+
+def _has_noise(variant: Variant) -> bool:
+    return variant.noise is not None or variant.factory is not None
+
+
+def _noise(variant: Variant, mask: str, p: float) -> Noise:
+    """Make a variant's noise for one drop probability, as the config key `mask` asks for."""
+    if variant.factory is not None:
+        made: Noise = variant.factory(p)
+        return made
+    has_mask = "mask" not in variant.unused
+    if has_mask and mask == "randn-2019":
+        return noise.Randn2019(p)
+    kind: Callable[..., Noise] = getattr(noise, str(variant.noise))
+    return kind(p, shared=True) if has_mask and mask == "per-batch" else kind(p)
+
+
+def _sizes(config: Config) -> list[int]:
+    return [NUM_INPUTS, *config.hidden, NUM_OUTPUTS]
+
+
+def _layers(config: Config, init: torch.Generator, device: torch.device) -> list[Layer]:
+    layers = scratch.init_params(_sizes(config), init, config.init, config.init_std, config.init_bias)
+    return [(W.to(device), b.to(device)) for W, b in layers]
+
+
+def _sgd(config: Config) -> SGD:
+    return SGD(
+        momentum=config.momentum,
+        nesterov=config.nesterov,
+        weight_decay=config.weight_decay,
+        l1=config.l1,
+        max_norm=config.max_norm,
+        divisor=config.batch_size if config.sgd == "book" else 1,
+    )
+
+
+def _drop_schedule(config: Config) -> DropSchedule | None:
+    share = 0.5 if config.drop_epochs is None else config.drop_epochs / config.epochs
+    match config.drop_schedule:
+        case "early":
+            return schedules.early(share)
+        case "late":
+            return schedules.late(share)
+        case "curriculum":
+            return schedules.curriculum
+        case "random":
+            return schedules.random_rate
+    return None

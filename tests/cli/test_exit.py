@@ -1,0 +1,93 @@
+"""What the command says where its output goes nowhere, and how it exits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from helpers.command import DROPEXP, TIMEOUT, Command
+from helpers.fake_runs import write_arm
+
+FULL = Path("/dev/full")
+full = pytest.mark.skipif(not FULL.exists(), reason="only Linux has /dev/full, a device that is always full")
+SHORT_AND_LONG = [("data", "path"), ("compare", "--format", "csv"), ("runs", "--format", "json")]
+
+
+@pytest.fixture
+def study(command: Command) -> Command:
+    write_arm(command.folder / "runs", "nn", [0.8 + i / 1000 for i in range(40)])  # more than a buffer holds
+    command.environment.pop("PYTHONUNBUFFERED", None)  # which is not how users have it
+    return command
+
+
+def answer(command: Command, words: Sequence[str], stdout: int) -> tuple[int, str]:
+    """The exit code, and what it said on stderr."""
+    done = subprocess.run(
+        [DROPEXP, *words],
+        cwd=command.folder,
+        env=command.environment,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=TIMEOUT,
+    )
+    return done.returncode, done.stderr
+
+
+@full
+@pytest.mark.parametrize("words", SHORT_AND_LONG)
+def test_an_output_that_cannot_be_written_is_one_sentence_and_exit_1(words: Sequence[str], study: Command) -> None:
+    with FULL.open("w") as nowhere:
+        code, said = answer(study, words, nowhere.fileno())
+    assert code == 1
+    assert said.startswith("dropexp: ") and said.endswith("No space left on device\n") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", SHORT_AND_LONG)
+def test_an_output_that_nobody_reads_any_more_is_exit_1_without_a_word(words: Sequence[str], study: Command) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        assert answer(study, words, theirs) == (1, "")
+    finally:
+        os.close(theirs)
+
+
+def test_talk_that_nobody_can_hear_is_not_mixed_with_the_data(command: Command) -> None:
+    done = command.answer("runs", prefix=["sh", "-c", '"$@" 2>&-', "sh"])
+    assert (done.returncode, done.stdout) == (5, "")
+
+
+@full
+def test_talk_that_cannot_be_written_is_dropped_where_nothing_may_be_printed_either() -> None:
+    script = (
+        "from contextlib import redirect_stdout as to\nfrom dropexp.cli.output import say\nwith to(None): say('x')\n"
+    )
+    with FULL.open("w") as nowhere:
+        done = subprocess.run([sys.executable, "-c", script], stderr=nowhere)
+    assert done.returncode == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without a SIGTERM that it could answer")
+def test_one_signal_ends_a_command_whose_reader_neither_reads_nor_leaves(study: Command) -> None:
+    ours, theirs = os.pipe()
+    os.set_blocking(theirs, False)
+    with suppress(BlockingIOError):
+        while os.write(theirs, b" " * (1 << 16)):
+            pass
+    os.set_blocking(theirs, True)
+    process = study.launch(DROPEXP, "runs", stdout=theirs, stderr=subprocess.PIPE)
+    os.close(theirs)
+    assert process.stderr is not None
+    time.sleep(2)  # for it to wait for the reader; earlier it ends as well
+    process.send_signal(signal.SIGTERM)
+    assert "dropexp: interrupted" in process.communicate(timeout=TIMEOUT)[1]
+    assert process.returncode == 130
+    os.close(ours)

@@ -1,0 +1,79 @@
+"""The reference that the networks by hand are held against: the same step, with gradients from autograd."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dropexp.nets.noise import Noise
+from dropexp.nets.sgd import Layer
+
+
+@dataclass
+class Injected:
+    """A noise that is known beforehand: gives the ξ that it was given, for ever smaller batches too."""
+
+    xi: Tensor
+    p: float = 0.5
+    at_eval: float = 1.0
+
+    def draw(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
+        return self.xi[: len(like)].to(like.dtype)
+
+
+def injected(xi: Sequence[Tensor]) -> list[Noise | None]:
+    """The noises of a network that has these on its hidden layers and none on its images; none at all for no ξ."""
+    return [None, *(Injected(x) for x in xi)] if xi else []
+
+
+@dataclass
+class Reference:
+    """Loss and gradients of one batch, in float64."""
+
+    loss: Tensor
+    grads: list[Layer] = field(default_factory=list)
+
+
+def reference(layers: list[Layer], X: Tensor, y: Tensor, xi: list[Tensor], output_relu: bool = False) -> Reference:
+    leaves = [(W.double().clone().requires_grad_(), b.double().clone().requires_grad_()) for W, b in layers]
+    H = X.double()
+    for i, (W, b) in enumerate(leaves[:-1]):
+        H = F.relu(F.linear(H, W.T, b))
+        if xi:
+            H = H * xi[i][: len(H)].double()
+    O = F.linear(H, leaves[-1][0].T, leaves[-1][1])
+    loss = F.cross_entropy(F.relu(O) if output_relu else O, y)
+    loss.backward()
+    grads = [(grad_of(W), grad_of(b)) for W, b in leaves]
+    return Reference(loss.detach(), grads)
+
+
+def grad_of(leaf: Tensor) -> Tensor:
+    assert leaf.grad is not None
+    return leaf.grad
+
+
+def worst_error(found: list[Layer], expected: list[Layer]) -> float:
+    """max|error| / max|gradient|, the worst of all parameters."""
+    pairs = [(f, e) for fs, es in zip(found, expected, strict=True) for f, e in zip(fs, es, strict=True)]
+    return max(float((f.double() - e).abs().max() / e.abs().max()) for f, e in pairs)
+
+
+def problem(
+    sizes: list[int], n: int, p: float = 0.5, seed: int = 0, dtype: torch.dtype = torch.float32
+) -> tuple[list[Layer], Tensor, Tensor, list[Tensor]]:
+    """Layers, a batch and a ξ per hidden layer, all random; activations of ordinary size at every layer."""
+    g = torch.Generator().manual_seed(seed)
+    layers = [
+        (torch.randn(a, b, generator=g) * (2 / a) ** 0.5, torch.randn(b, generator=g) * 0.1)
+        for a, b in itertools.pairwise(sizes)
+    ]
+    X = torch.rand(n, sizes[0], generator=g)
+    y = torch.randint(sizes[-1], (n,), generator=g)
+    xi = [(torch.rand(n, m, generator=g) >= p).float() / (1 - p) for m in sizes[1:-1]]
+    return [(W.to(dtype), b.to(dtype)) for W, b in layers], X.to(dtype), y, xi

@@ -1,0 +1,142 @@
+"""Run folders as training writes them, without training."""
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from dropexp.runs.folder import EPOCHS, RunFolder
+from dropexp.runs.study_file import write_study
+
+DEFAULTS: dict[str, Any] = {
+    "hidden": [256, 256],
+    "drop_probs": [0.2, 0.5],
+    "lr": 0.5,
+    "epochs": 5,
+    "batch_size": 256,
+    "mask": "rand",
+    "eval_train": True,
+}
+
+
+def epoch_row(epoch: int, test_acc: float, *, eval_train: bool = True, seconds: float = 1.0) -> dict[str, Any]:
+    clean = {"clean_train_loss": 1.9 - 2 * test_acc, "clean_train_acc": test_acc + 0.03} if eval_train else {}
+    return {
+        "epoch": epoch,
+        "train_loss": 2 - 2 * test_acc,
+        "train_acc": test_acc - 0.01,
+        **clean,
+        "test_loss": 2.1 - 2 * test_acc,
+        "test_acc": test_acc,
+        "lr": 0.5,
+        "seconds": seconds,
+    }
+
+
+def write_run(
+    runs_dir: Path,
+    variant: str = "nn",
+    seed: int = 0,
+    test_acc: float | list[float] = 0.8,
+    *,
+    name: str = "dropout",
+    arm: str | None = None,
+    status: str = "done",
+    why: str | None = None,
+    device: str = "cpu",
+    seconds: list[float] | None = None,
+    probed: dict[str, float] | None = None,
+    **changed: Any,
+) -> RunFolder:
+    """One run whose test accuracy is `test_acc` by epoch, or a first epoch 0.1 below it and then it.
+
+    `probed` are further figures at the last epoch, and twice as much at every other.
+    """
+    curve = [test_acc - 0.1, test_acc] if isinstance(test_acc, float) else test_acc
+    config = {"variant": variant, "seed": seed, **DEFAULTS, **changed}
+    times = seconds or [1.0] * len(curve)
+    rows = [epoch_row(i + 1, acc, eval_train=config["eval_train"], seconds=times[i]) for i, acc in enumerate(curve)]
+    for row in rows:
+        row |= {key: value * (1 if row is rows[-1] else 2) for key, value in (probed or {}).items()}
+    return _write(runs_dir, config, changed, rows, name, arm, status, why, device)
+
+
+def write_regression(
+    runs_dir: Path,
+    variant: str = "scratch",
+    seed: int = 0,
+    test_loss: float | list[float] = 0.01,
+    *,
+    name: str = "weight-decay",
+    validation: bool = False,
+    **changed: Any,
+) -> RunFolder:
+    """One run of linear regression whose test loss is `test_loss` by epoch, or falls to it from its hundredfold."""
+    curve = [100 * test_loss, 10 * test_loss, test_loss] if isinstance(test_loss, float) else test_loss
+    changed = {"task": "linear-regression", **changed}
+    config = {"variant": variant, "seed": seed, "lr": 0.003, "weight_decay": 0.0, "l1": 0.0, **changed}
+    rows = [
+        {
+            "epoch": i + 1,
+            "train_loss": loss / 2,
+            **({"val_loss": 1.1 * loss} if validation else {}),
+            "test_loss": loss,
+            "w_norm": 10 * loss**0.5,
+            "lr": 0.003,
+            "seconds": 0.01,
+        }
+        for i, loss in enumerate(curve)
+    ]
+    return _write(runs_dir, config, changed, rows, name, None, "done", None, "cpu")
+
+
+def _write(
+    runs_dir: Path,
+    config: dict[str, Any],
+    changed: dict[str, Any],
+    rows: list[dict[str, Any]],
+    name: str,
+    arm: str | None,
+    status: str,
+    why: str | None,
+    device: str,
+) -> RunFolder:
+    variant, seed = config["variant"], config["seed"]
+    settings = {"variant": variant, **changed, **({"seed": seed} if seed else {}), "device": device}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+    cell = f"variant={variant},seed={seed}"
+    run = RunFolder(runs_dir / name / f"{cell}-{digest}")
+    run.path.mkdir(parents=True, exist_ok=True)
+    run.write_info(
+        {
+            "status": status,
+            "why": why,
+            "name": name,
+            "arm": arm,
+            "cell": cell,
+            "hash": digest,
+            "config": config,
+            "settings": settings,
+            "rows": len(rows),
+            "last": rows[-1] if rows else None,
+            "provenance": {},
+        }
+    )
+    if rows:
+        with (run.path / EPOCHS).open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+    return run
+
+
+def write_arm(
+    runs_dir: Path, variant: str, test_accs: list[float], *, first_seed: int = 0, **more: Any
+) -> list[RunFolder]:
+    """A run per final test accuracy, with seeds counted up from `first_seed`."""
+    return [write_run(runs_dir, variant, first_seed + i, acc, **more) for i, acc in enumerate(test_accs)]
+
+
+def publish(runs_dir: Path, name: str = "dropout", **published: Any) -> None:
+    write_study(runs_dir, name, {"published": published})

@@ -1,0 +1,39 @@
+"""Data for tests: a small set that can be learned, in Fashion-MNIST's files, and the real one where it is."""
+
+import gzip
+import hashlib
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+def write_synthetic(root: Path, train: int = 600, test: int = 100) -> dict[str, str]:
+    """Writes root/FashionMNIST/raw/*.gz, the ten classes equally often, and returns the files' checksums."""
+    raw = root / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    checksums = {}
+    for part, rows in (("train", train), ("t10k", test)):
+        labels = rng.permutation(np.arange(rows) % 10).astype(np.uint8)
+        images = rng.integers(0, 100, (rows, 28, 28), dtype=np.uint8)
+        for label in range(10):
+            images[labels == label, 2 * label + 4 : 2 * label + 7] += 150  # a bright bar at the class's own height
+        for name, array in ((f"{part}-images-idx3-ubyte", images), (f"{part}-labels-idx1-ubyte", labels)):
+            header = struct.pack(f">{1 + array.ndim}I", 0x800 + array.ndim, *array.shape)
+            contents = header + array.tobytes()
+            (raw / f"{name}.gz").write_bytes(gzip.compress(contents, mtime=0))
+            checksums[name] = hashlib.sha256(contents).hexdigest()
+    return checksums
+
+
+def real_data() -> Path:
+    """The folder with the real Fashion-MNIST; a test that asks for it fails where there is none."""
+    shared = Path(__file__).parents[3] / "shared" / "data"
+    root = Path(os.environ.get("DROPEXP_DATA") or shared)
+    if not (root / "FashionMNIST" / "raw" / "train-images-idx3-ubyte.gz").is_file():
+        why = "the real Fashion-MNIST is not at DROPEXP_DATA or ../shared/data; `dropexp data fetch` gets it"
+        pytest.fail(why, pytrace=False)
+    return root

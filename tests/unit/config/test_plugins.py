@@ -1,0 +1,158 @@
+"""A user's own noise: a file that registers it, and all that can be wrong with that file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from helpers.command import Command
+
+from dropexp import load_plugin, register
+from dropexp.config import plugins
+from dropexp.config.plugins import files_of
+from dropexp.config.schema import Config, digest
+from dropexp.config.study import PlannedRun
+from dropexp.config.variants import VARIANTS
+from dropexp.errors import PluginError
+from dropexp.nets.noise import Inverted
+from dropexp.runs.folder import RunFolder
+from dropexp.training.execute import execute
+from dropexp.training.trainer import Plan, Task
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "uniform_noise.py"
+CONFIG = "train_size: 300\nepochs: 2\nmatrix: {variant: [none, uniform], seed: 0..1}\n"
+
+
+def test_the_shipped_example_trains_in_one_process_and_in_workers_alike(command: Command) -> None:
+    config = command.write("my.yaml", CONFIG)
+    command("train", "-c", config, "--plugin", str(EXAMPLE), "--jobs", "1")
+    alone = command.tables()
+    command("train", "-c", config, "--plugin", str(EXAMPLE), "--jobs", "2", "--runs-dir", "again/runs", "-q")
+    again = {path.parent.name: pd.read_csv(path) for path in command.folder.glob("again/runs/my/*/epochs.csv")}
+    assert len(alone) == 4 and alone.keys() == again.keys()
+    for name, table in again.items():
+        assert [str(value) for value in table["test_loss"]] == [
+            row[alone[name][0].index("test_loss")] for row in alone[name][1:]
+        ]
+    listed = command("compare", "my").stdout  # which needs no plugin
+    assert "uniform" in listed and "none" in listed
+
+
+def test_the_noise_is_the_one_that_was_registered(command: Command) -> None:
+    zeros = EXAMPLE.read_text(encoding="utf-8").replace("return 1 + width", "return 0 * width")
+    command.write("zeros.py", zeros)
+    command("train", "-c", command.write("my.yaml", CONFIG), "--plugin", "zeros.py", "-q")
+    (found,) = command.folder.glob("runs/my/*uniform,seed=0*/epochs.csv")
+    table = pd.read_csv(found)
+    assert (table["train_loss"] > 2.2).all()  # nothing gets through but biases: ten classes by chance
+    assert table["train_loss"].iloc[0] == pytest.approx(2.30, abs=0.01)
+
+
+def test_a_changed_plugin_is_another_run(command: Command) -> None:
+    config = command.write("my.yaml", CONFIG)
+    command.write("mine.py", EXAMPLE.read_text(encoding="utf-8"))
+    command("train", "-c", config, "--plugin", "mine.py", "-q")
+    assert "4 runs: 0 trained now, 4 before" in command("train", "-c", config, "--plugin", "mine.py").stderr
+    command.write("mine.py", EXAMPLE.read_text(encoding="utf-8") + "# changed\n")
+    states = command("train", "-c", config, "--plugin", "mine.py", "--dry-run").stdout.splitlines()
+    assert [line.split()[0] for line in states] == ["done", "done", "missing", "missing"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("import nowhere\n", ["mine.py:1", "nowhere"]),
+        ("x = 1\nx = 1 +\n", ["mine.py:2", "SyntaxError"]),
+        ("x = 1\n", ["mine.py", "registers no noise", "dropexp.register"]),
+        ("import sys\nsys.exit(0)\n", ["mine.py:2", "SystemExit"]),
+        ("from dropexp import register\n\nregister('scratch', lambda p: None)\n", ["mine.py:3", "'scratch' already"]),
+    ],
+)
+def test_a_wrong_plugin_is_answered_with_file_line_and_remedy(command: Command, text: str, words: list[str]) -> None:
+    command.write("mine.py", text)
+    said = command("train", "-c", command.write("my.yaml", CONFIG), "--plugin", "mine.py", code=2).stderr
+    assert all(word in said for word in words)
+
+
+def test_a_notebook_loads_a_file_and_a_changed_file_takes_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    config = {"variant": "uniform"}
+    seen = []
+    for text in (EXAMPLE.read_text(encoding="utf-8"), EXAMPLE.read_text(encoding="utf-8") + "# changed\n"):
+        file.write_text(text, encoding="utf-8")
+        load_plugin(file)
+        load_plugin(file)  # again changes nothing
+        seen.append(digest(Config.model_validate(config).settings("cpu")))
+    assert seen[0] != seen[1]
+    with pytest.raises(PluginError, match="has changed since it was loaded"):
+        load_plugin(file, "00000000")
+    file.write_text("1 / 0\n", encoding="utf-8")
+    with pytest.raises(PluginError, match=r"mine.py:1: ZeroDivisionError"):
+        load_plugin(file)
+    assert digest(Config.model_validate(config).settings("cpu")) == seen[1]  # what was there stays
+    del VARIANTS["uniform"]
+
+
+def test_a_circle_of_links_is_no_plugin(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.symlink_to(file)
+    with pytest.raises(PluginError, match=r"mine\.py cannot be read"):
+        load_plugin(file)
+
+
+def test_what_registered_and_then_failed_is_taken_back(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(EXAMPLE.read_text(encoding="utf-8") + "1 / 0\n", encoding="utf-8")
+    with pytest.raises(PluginError):
+        load_plugin(file)
+    assert "uniform" not in VARIANTS
+
+
+def test_register_outside_a_file_is_refused_since_the_hash_would_not_know_the_noise() -> None:
+    with pytest.raises(RuntimeError, match="load_plugin"):
+        register("mine", Inverted)
+    assert "mine" not in VARIANTS
+
+
+def test_a_worker_does_not_train_with_another_text_than_the_command_began_with(tmp_path: Path, real_root: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
+    load_plugin(file)
+    try:
+        runs = [PlannedRun("s", None, f"seed={s}", Config(variant="uniform", seed=s, train_size=100)) for s in (0, 1)]
+        tasks = [Task(run, RunFolder(tmp_path / run.cell)) for run in runs]
+        file.write_text(EXAMPLE.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
+        with pytest.raises(PluginError, match="has changed"):
+            list(execute(tasks, Plan(real_root, plugins=files_of(["uniform"])), 2))
+        assert not list(tmp_path.glob("*/epochs.csv"))
+    finally:
+        del VARIANTS["uniform"]
+
+
+def test_a_missing_plugin_or_one_that_was_not_named_is_a_usage_error(command: Command) -> None:
+    config = command.write("my.yaml", CONFIG)
+    assert "nowhere.py" in command("train", "-c", config, "--plugin", "nowhere.py", code=2).stderr
+    said = command("train", "-c", config, code=2).stderr
+    assert "my.yaml:3" in said and "'uniform' is not one of none, nn, scratch" in said
+
+
+def test_an_interrupt_while_torch_is_loaded_for_a_plugin_leaves_things_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a notebook, which goes on afterwards."""
+    file = tmp_path / "noise.py"
+    file.write_text("import dropexp\ndropexp.register('late', lambda p: None)\n")
+
+    @contextmanager
+    def interrupted() -> Iterator[None]:
+        yield
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plugins, "interrupts_wait", interrupted)
+    before = dict(VARIANTS)
+    with pytest.raises(KeyboardInterrupt):
+        load_plugin(file)
+    assert before == VARIANTS and plugins.being_loaded == []

@@ -1,0 +1,347 @@
+"""A config file becomes the runs that it asks for, or what is wrong between its keys is named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dropexp.config.study import PlannedRun, Study, load_config
+from dropexp.config.variants import VARIANTS
+from dropexp.errors import ConfigError
+
+NAMES = ", ".join(VARIANTS)
+
+Load = Callable[..., Study]
+Problems = Callable[..., list[str]]
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    def loaded(text: str, *settings: str, seeds: str | None = None) -> Study:
+        file = tmp_path / "study.yaml"
+        file.write_text(text, encoding="utf-8")
+        return load_config(file, settings, seeds)
+
+    return loaded
+
+
+@pytest.fixture
+def problems(load: Load, tmp_path: Path) -> Problems:
+    """What is wrong, the folder of the file left out."""
+
+    def found(text: str, *settings: str, seeds: str | None = None) -> list[str]:
+        with pytest.raises(ConfigError) as error:
+            load(text, *settings, seeds=seeds)
+        return str(error.value).replace(f"{tmp_path}{os.sep}", "").splitlines()
+
+    return found
+
+
+def cells(study: Study) -> list[str]:
+    return [run.cell for run in study.runs]
+
+
+def seeds_of(study: Study) -> list[int]:
+    return [run.config.seed for run in study.runs]
+
+
+# Files
+
+
+def test_the_smallest_config_is_one_run_of_the_book(load: Load) -> None:
+    study = load("variant: nn\n")
+    (run,) = study.runs
+    assert study.name == run.name == "study"  # the file's stem
+    assert (run.arm, run.cell) == (None, "seed=0")
+    assert (run.config.lr, run.config.drop_probs, study.published) == (0.5, [0.2, 0.5], {})
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"absent\.yaml: no such file"):
+        load_config(tmp_path / "absent.yaml")
+
+
+def test_a_folder_is_no_config(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00v", b"variant: nn\nname: \xe9\n", b"\x80\x04\x95\x00"])
+def test_a_binary_file_is_no_config(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"checkpoint\.pt: cannot be read"):
+        load_config(tmp_path / "checkpoint.pt")
+
+
+def test_a_file_of_a_length_that_no_config_has_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "long.yaml"
+    file.write_text("variant: nn\n" + "# a comment\n" * 50_000)
+    with pytest.raises(ConfigError, match=r"long\.yaml: more than 500,000 bytes: this is no config"):
+        load_config(file)
+
+
+def test_what_is_wrong_in_a_file_is_told_before_any_run_is_planned(problems: Problems) -> None:
+    assert problems("drop_probs: [0.5]\nlr: 0\n") == ["study.yaml:2: lr = 0 is not a number greater than 0"]
+
+
+def test_a_files_stem_that_cannot_be_a_name_is_named(tmp_path: Path) -> None:
+    (tmp_path / "-x.yaml").write_text("variant: nn\n")
+    with pytest.raises(ConfigError, match=r"name = '-x' cannot name a folder"):
+        load_config(tmp_path / "-x.yaml")
+    assert load_config(tmp_path / "-x.yaml", ["name=x"]).name == "x"
+
+
+def test_published_figures_come_with_the_study(load: Load) -> None:
+    assert load("variant: nn\npublished: {arm: nn, loss: [1]}\n").published == {"arm": "nn", "loss": [1.0]}
+
+
+# Keys that disagree
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("variant: nn\ndrop_probs: [0.5]\n", 2),
+        ("variant: nn\nhidden: [8, 8, 8]\n", 2),
+        ("variant: nn\narms:\n  a: {}\n  b:\n    drop_probs: [0.5]\n", 5),
+        ("variant: nn\ndrop_probs: [0.1, 0.1]\narms:\n  a: {}\n  b:\n    hidden: [8]\n", 6),
+        ("variant: nn\nmatrix:\n  seed: 0..1\n  hidden: [[8, 8], [8]]\n", 4),
+        ("variant: nn\ndrop_probs: [0.1, 0.1]\nmatrix:\n  hidden: [[8, 8], [8]]\n", 4),
+    ],
+)
+def test_a_wrong_number_of_probabilities_leads_to_the_line_that_made_it_wrong(
+    problems: Problems, text: str, line: int
+) -> None:
+    (problem,) = problems(text)
+    assert problem.startswith(f"study.yaml:{line}: drop_probs = ")
+    assert problem.endswith("give one per layer")
+
+
+def test_more_images_than_there_are_leads_to_the_line_that_asked_for_too_many(problems: Problems) -> None:
+    assert problems("variant: nn\ntrain_size: 59999\narms:\n  a: {validation_size: 2}\n") == [
+        "study.yaml:4: train_size = 59999 and validation_size = 2 are more than the 60000 training images"
+    ]
+
+
+def test_a_mask_that_nn_cannot_have_is_named_with_its_line(problems: Problems) -> None:
+    assert problems("variant: nn\nmask: randn-2019\n") == [
+        "study.yaml:2: mask = randn-2019 is not for nn, which draws its own; use scratch"
+    ]
+
+
+def test_what_is_wrong_between_keys_is_told_at_once_in_the_order_of_lines(problems: Problems) -> None:
+    text = "variant: nn\narms:\n  c: {train_size: 60000}\n  b: {mask: randn-2019}\n  a: {drop_probs: [0.1]}\n"
+    assert [problem.partition(" = ")[0] for problem in problems(text, "validation_size=10")] == [
+        "study.yaml:4: mask",
+        "study.yaml:5: drop_probs",
+        "--set validation_size=10: train_size",
+    ]
+
+
+# Matrix and arms
+
+
+def test_a_matrix_is_every_combination_in_the_order_of_the_file(load: Load) -> None:
+    assert cells(load("matrix:\n  variant: [none, scratch]\n  lr: [0.1, 0.5]\n  seed: 3..4\n")) == [
+        "variant=none,lr=0.1,seed=3",
+        "variant=none,lr=0.1,seed=4",
+        "variant=none,lr=0.5,seed=3",
+        "variant=none,lr=0.5,seed=4",
+        "variant=scratch,lr=0.1,seed=3",
+        "variant=scratch,lr=0.1,seed=4",
+        "variant=scratch,lr=0.5,seed=3",
+        "variant=scratch,lr=0.5,seed=4",
+    ]
+
+
+def test_a_matrix_beyond_all_measure_is_refused_before_it_is_made(problems: Problems) -> None:
+    axes = "".join(f"  {key}: [{', '.join(map(str, range(1, 1001)))}]\n" for key in ("lr", "epochs", "batch_size"))
+    assert problems(f"variant: nn\nmatrix:\n{axes}") == [
+        "study.yaml:2: 1000000000 runs are more than one config may ask for (100000)"
+    ]
+
+
+def test_arms_are_runs_of_their_own_and_may_change_what_the_top_says(load: Load) -> None:
+    study = load("variant: nn\nlr: 1\narms: {wide: {hidden: [512, 512]}, fast: {lr: 2}}\n")
+    assert [(run.arm, run.config.hidden, run.config.lr) for run in study.runs] == [
+        ("wide", [512, 512], 1.0),
+        ("fast", [256, 256], 2.0),
+    ]
+    assert cells(study) == ["arm=wide,seed=0", "arm=fast,seed=0"]
+
+
+def test_arms_times_a_matrix_is_every_combination(load: Load) -> None:
+    study = load("matrix: {seed: 0..1}\narms: {a: {variant: none}, b: {variant: nn}}\n")
+    assert cells(study) == ["arm=a,seed=0", "arm=a,seed=1", "arm=b,seed=0", "arm=b,seed=1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("lr: 1\n", f"study.yaml:1: this file has no variant; add one of {NAMES}"),
+        ("matrix: {seed: 0..4}\n", f"study.yaml:1: this file has no variant; add one of {NAMES}"),
+        (
+            "arms:\n  a: {variant: nn}\n  b: {lr: 1}\n",
+            f"study.yaml:3: arm 'b' has no variant; add one of {NAMES}",
+        ),
+    ],
+)
+def test_a_missing_variant_is_asked_for_once(problems: Problems, text: str, problem: str) -> None:
+    assert problems(text) == [problem]
+
+
+def test_equal_runs_train_once(load: Load) -> None:
+    study = load("matrix:\n  variant: [none, nn]\n  drop_probs: [[0.1, 0.1], [0.2, 0.2]]\n  seed: 0..1\n")
+    assert cells(study) == [
+        "variant=none,seed=0",
+        "variant=none,seed=1",
+        "variant=nn,drop_probs=0.1+0.1,seed=0",
+        "variant=nn,drop_probs=0.1+0.1,seed=1",
+        "variant=nn,drop_probs=0.2+0.2,seed=0",
+        "variant=nn,drop_probs=0.2+0.2,seed=1",
+    ]
+
+
+def test_a_seed_that_is_asked_for_twice_trains_once(load: Load) -> None:
+    assert seeds_of(load("variant: nn\nmatrix: {seed: [2, 2]}\n")) == [2]
+    assert seeds_of(load("variant: nn\n", seeds="1,0..2")) == [1, 0, 2]
+
+
+def test_runs_that_differ_train_both_though_their_hashes_are_the_same(load: Load) -> None:
+    study = load("variant: nn\nmatrix: {seed: [10875, 12313]}\n")
+    assert len({run.digest("any") for run in study.runs}) == 1
+    assert seeds_of(study) == [10875, 12313]
+
+
+def test_equal_runs_of_one_arm_train_once(load: Load) -> None:
+    study = load("matrix: {drop_probs: [[0.1, 0.1], [0.2, 0.2]]}\narms: {a: {variant: none}, b: {variant: nn}}\n")
+    assert cells(study) == ["arm=a,seed=0", "arm=b,drop_probs=0.1+0.1,seed=0", "arm=b,drop_probs=0.2+0.2,seed=0"]
+
+
+def test_runs_that_differ_only_in_a_deviation_that_is_not_used_train_once(load: Load) -> None:
+    assert cells(load("variant: nn\ninit: torch\nmatrix: {init_std: [0.1, 0.2]}\n")) == ["seed=0"]
+
+
+@pytest.mark.parametrize("arms", ["arms:\n  a: {}\n  b: {}\n", "arms:\n  a: &a {lr: 1}\n  b: *a\n"])
+@pytest.mark.parametrize("matrix", ["", "matrix: {seed: 0..4}\n"])
+def test_two_arms_with_the_same_keys_are_named_once(problems: Problems, arms: str, matrix: str) -> None:
+    same = "study.yaml:4: arm 'b' asks for the same runs as arm 'a'"
+    assert problems(f"variant: none\n{arms}{matrix}") == [same]
+
+
+@pytest.mark.parametrize("keys", ["{lr: 0.5}", "{drop_probs: [0.1, 0.1]}", "{mask: randn-2019, init_std: 0.01}"])
+def test_two_arms_that_differ_in_what_changes_no_run_are_named(problems: Problems, keys: str) -> None:
+    same = "study.yaml:4: arm 'b' asks for the same runs as arm 'a'"
+    assert problems(f"variant: none\narms:\n  a: {{}}\n  b: {keys}\n") == [same]
+
+
+def test_each_arm_that_repeats_another_is_named(problems: Problems) -> None:
+    text = "variant: nn\narms:\n  a: {}\n  b: {lr: 1}\n  c: {}\n  d: {lr: 1}\n  e: {}\n"
+    assert problems(text) == [
+        "study.yaml:5: arm 'c' asks for the same runs as arm 'a'",
+        "study.yaml:6: arm 'd' asks for the same runs as arm 'b'",
+        "study.yaml:7: arm 'e' asks for the same runs as arm 'a'",
+    ]
+
+
+def test_two_arms_that_a_setting_makes_equal_are_named(load: Load, problems: Problems) -> None:
+    text = "variant: nn\narms:\n  a: {lr: 1}\n  b: {lr: 2}\n"
+    assert cells(load(text)) == ["arm=a,seed=0", "arm=b,seed=0"]
+    (problem,) = problems(text, "lr=3")
+    assert problem.endswith(": arm 'b' asks for the same runs as arm 'a', now that --set lr=3")
+
+
+def test_a_cell_has_nothing_that_a_file_system_minds(load: Load) -> None:
+    (run,) = load("variant: nn\narms: {with a space: {lr: 1e-5}}\n").runs
+    assert run.cell == "arm=with-a-space,seed=0"
+    (wide,) = load(f"variant: nn\nmatrix: {{hidden: [[{'256, ' * 80}]], drop_probs: [[{'0.5, ' * 80}]]}}\n").runs
+    assert len(wide.cell) == 120
+
+
+# Options of the command
+
+
+STUDY = """\
+variant: nn
+lr: 2
+matrix: {seed: [7, 8], momentum: [0, 0.5]}
+arms: {a: {epochs: 1}, b: {epochs: 2, batch_size: 8}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "key", "value"),
+    [
+        ("lr=1e-2", "lr", 0.01),
+        ("lr = 3", "lr", 3.0),
+        ("epochs=9", "epochs", 9),
+        ("momentum=0.9", "momentum", 0.9),
+        ("seed=5", "seed", 5),
+        ("hidden=[8, 4]", "hidden", [8, 4]),
+        ("output_relu=true", "output_relu", True),
+        ("train_size=100", "train_size", 100),
+        ("train_size=", "train_size", None),
+        ("variant=none", "variant", "none"),
+    ],
+)
+def test_a_setting_replaces_a_key_in_every_run_wherever_the_file_has_it(
+    load: Load, setting: str, key: str, value: object
+) -> None:
+    runs = load(STUDY, setting).runs
+    assert len(runs) >= 4
+    assert [getattr(run.config, key) for run in runs] == [value] * len(runs)
+
+
+@pytest.mark.parametrize(("value", "seeds"), [("0..3", [0, 1, 2, 3]), ("[4, 2]", [4, 2]), ("6", [6])])
+def test_seeds_can_be_set(load: Load, value: str, seeds: list[int]) -> None:
+    assert seeds_of(load("variant: nn\nseed: 1\n", f"seed={value}")) == seeds
+    assert seeds_of(load("variant: nn\nmatrix: {seed: 0..9}\n", f"seed={value}")) == seeds
+
+
+@pytest.mark.parametrize("seeds", ["\x1c1", "1\x1f", "\u00a01"])
+def test_blanks_around_a_seed_do_not_count(load: Load, seeds: str) -> None:
+    assert seeds_of(load("variant: nn\n", seeds=seeds)) == [1]
+
+
+def test_seeds_beyond_all_measure_are_refused_before_they_are_counted_out(problems: Problems) -> None:
+    (problem,) = problems("variant: nn\n", seeds=",".join(["0..99999"] * 10_000))
+    assert "100001 runs are more than one config may ask for (100000)" in problem
+
+
+def test_the_last_setting_of_a_key_holds(load: Load) -> None:
+    study = load(STUDY, "lr=1", "lr=3", "name=other", "seed=0..1", "seed=5")
+    assert {run.config.lr for run in study.runs} == {3.0}
+    assert {run.config.seed for run in study.runs} == {5}
+    assert study.name == "other"
+
+
+@pytest.mark.parametrize("setting", ["hidden=[8]", "drop_probs=[0.5]"])
+@pytest.mark.parametrize("text", ["variant: nn\n", STUDY, "variant: nn\nhidden: [8, 8]\ndrop_probs: [0.1, 0.2]\n"])
+def test_a_setting_is_to_blame_for_what_it_makes_wrong(problems: Problems, text: str, setting: str) -> None:
+    (problem,) = problems(text, setting)
+    assert problem.startswith(f"--set {setting}: drop_probs = ")
+
+
+# What identifies a run
+
+
+def only_run(study: Study) -> PlannedRun:
+    (run,) = study.runs
+    return run
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "variant: scratch\nname: other\n",
+        "variant: scratch\npublished: {loss: [1]}\n",
+        "variant: scratch\nlr: 0.5\nseed: 0\nhidden: [256, 256]\ninit_bias: zeros\n",
+        "arms: {a: {variant: scratch}}\n",
+        "matrix: {variant: [scratch], lr: [0.5]}\n",
+    ],
+)
+def test_a_run_is_the_same_however_it_is_asked_for(load: Load, text: str) -> None:
+    assert only_run(load(text)).digest("cpu") == only_run(load("variant: scratch\n")).digest("cpu")

@@ -1,0 +1,301 @@
+"""The weight-decay study: by hand as in torch.nn, and what a penalty on the weights does."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from dropexp.nets.linreg import (
+    Concise,
+    Data,
+    EpochRecord,
+    Model,
+    Scratch,
+    data,
+    decay,
+    evaluate,
+    fit,
+    init_params,
+    squared_loss,
+    train_epoch,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+Make = Callable[..., Model]
+MODELS = pytest.mark.parametrize("make", [Scratch, Concise])
+PENALTIES = pytest.mark.parametrize(("weight_decay", "l1"), [(0.0, 0.0), (4.0, 0.0), (0.0, 0.1), (0.5, 0.1)])
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def model(make: Make, *penalties: float, dtype: torch.dtype = torch.float32) -> Model:
+    w, b = init_params(generator(1))
+    return make(w.to(dtype), b.to(dtype), *penalties)
+
+
+def trained(net: Model, rows: Data | None = None, **options: Any) -> Iterator[EpochRecord]:
+    rows = rows or data(generator())
+    arguments: dict[str, Any] = {"lr": 0.003, "batch_size": 1, "epochs": 5, "order": generator(2)} | options
+    return fit(net, rows.train, rows.test, validation=rows.validation, **arguments)
+
+
+def batch(n: int) -> tuple[Tensor, Tensor]:
+    X, y = data(generator(), num_train=n).train
+    return X.double(), y.double()
+
+
+# The data
+
+
+def test_features_are_uniform_and_the_noise_has_the_stated_spread() -> None:
+    X, y = data(generator(), num_train=10_000).train
+    assert (*X.shape, *y.shape) == (10_000, 200, 10_000, 1)
+    assert X.dtype == y.dtype == torch.float32
+    assert ((X >= 0) & (X < 1)).all()
+    assert X.mean().item() == pytest.approx(0.5, abs=5 / math.sqrt(12 * X.numel()))
+    assert X.var().item() == pytest.approx(1 / 12, rel=0.005)
+    noise = y.double() - 0.01 * X.double().sum(dim=1, keepdim=True) - 0.05
+    assert noise.mean().item() == pytest.approx(0, abs=5 * 0.01 / 100)
+    assert noise.std().item() == pytest.approx(0.01, rel=5 / math.sqrt(2 * 10_000))
+
+
+def test_there_are_20_rows_to_train_on_and_100_to_test_on() -> None:
+    rows = data(generator())
+    assert [len(part) for part in (*rows.train, *rows.test)] == [20, 20, 100, 100]
+    assert rows.validation is None
+
+
+def test_validation_rows_change_no_other_row() -> None:
+    alone, beside = data(generator()), data(generator(), num_val=30)
+    assert beside.validation is not None
+    assert [len(part) for part in beside.validation] == [30, 30]
+    for one, other in zip((*alone.train, *alone.test), (*beside.train, *beside.test), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_test_rows_are_the_same_for_any_number_of_training_rows() -> None:
+    assert torch.equal(data(generator(), num_train=5).test[0], data(generator()).test[0])
+
+
+def test_weights_begin_standard_normal_and_the_bias_at_0() -> None:
+    w = torch.cat([init_params(generator(seed))[0] for seed in range(50)], dim=1)
+    assert w.shape == (200, 50)
+    assert w.mean().item() == pytest.approx(0, abs=0.05)
+    assert w.std().item() == pytest.approx(1, rel=0.05)
+    assert torch.equal(init_params(generator())[1], torch.zeros(1))
+
+
+# The step
+
+
+@PENALTIES
+@pytest.mark.parametrize("n", [1, 8])
+def test_gradients_are_autograds_in_float64(weight_decay: float, l1: float, n: int) -> None:
+    X, y = batch(n)
+    w, b = (parameter.double() for parameter in init_params(generator(1)))
+    net = Scratch(w, b, weight_decay, l1)
+    found = net.gradients(X, net.predict(X), y)
+    leaves = w.clone().requires_grad_(), b.clone().requires_grad_()
+    loss = ((X @ leaves[0] + leaves[1] - y) ** 2 / 2).mean()
+    objective = loss + weight_decay * (leaves[0] ** 2).sum() / 2 + l1 * leaves[0].abs().sum()
+    for gradient, expected in zip(found, torch.autograd.grad(objective, leaves), strict=True):
+        assert (gradient - expected).abs().max() < 1e-12 * expected.abs().max()
+
+
+@PENALTIES
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_by_hand_and_in_torch_nn_training_takes_the_same_path(weight_decay: float, l1: float, batch_size: int) -> None:
+    nets = [model(make, weight_decay, l1) for make in (Scratch, Concise)]
+    paths = [list(trained(net, batch_size=batch_size)) for net in nets]
+    assert (nets[0].w - nets[1].w).abs().max() < 1e-6
+    for one, other in zip(*paths, strict=True):
+        assert one.w_norm == pytest.approx(other.w_norm, rel=1e-6)
+        assert one.test_loss == pytest.approx(other.test_loss, rel=1e-5)
+
+
+@MODELS
+def test_a_step_returns_the_outputs_before_it(make: Make) -> None:
+    X, y = data(generator()).train
+    net = model(make)
+    before = net.predict(X)
+    assert torch.equal(net.step(X, y, 0.003), before)
+    assert not torch.equal(net.predict(X), before)
+
+
+@MODELS
+def test_no_penalty_falls_on_the_bias(make: Make) -> None:
+    X, y = torch.zeros(1, 200), torch.zeros(1, 1)  # no feature, so no gradient but the penalty's and the bias's
+    net = make(torch.ones(200, 1), torch.ones(1), 4.0, 0.5)
+    net.step(X, y, 0.1)
+    assert net.predict(X).item() == pytest.approx(1 - 0.1)  # b ← b − η·(b − y)
+    assert net.w.flatten().tolist() == pytest.approx([1 - 0.1 * 4 - 0.1 * 0.5] * 200)
+
+
+# Weight decay in closed form
+
+
+@MODELS
+@pytest.mark.parametrize("n", [1, 4])
+def test_a_penalty_in_the_loss_is_weight_decay_in_closed_form(make: Make, n: int) -> None:
+    X, y = batch(n)
+    net = model(make, 4.0, dtype=torch.float64)
+    w = net.w.clone()
+    gradient = X.T @ (net.predict(X) - y)
+    net.step(X, y, 0.003)
+    assert (net.w - decay(w, gradient, 0.003, 4.0, n)).abs().max() < 1e-12
+
+
+def test_for_one_row_the_printed_formula_is_the_same() -> None:
+    w, gradient = torch.randn(200, 1, generator=generator()), torch.randn(200, 1, generator=generator(1))
+    assert torch.equal(decay(w, gradient, 0.003, 4.0, 1, printed=True), decay(w, gradient, 0.003, 4.0, 1))
+
+
+@MODELS
+def test_for_4_rows_the_printed_formula_decays_a_quarter_as_much(make: Make) -> None:
+    X, y = batch(4)
+    penalised, free = model(make, 4.0, dtype=torch.float64), model(make, dtype=torch.float64)
+    w = free.w.clone()
+    printed = decay(w, X.T @ (free.predict(X) - y), 0.003, 4.0, 4, printed=True)
+    penalised.step(X, y, 0.003)
+    free.step(X, y, 0.003)
+    assert (free.w - printed - 0.003 * 4.0 / 4 * w).abs().max() < 1e-12
+    assert ((free.w - penalised.w) - 4 * (free.w - printed)).abs().max() < 1e-12
+
+
+@MODELS
+def test_weight_decay_holds_weights_small_and_mends_overfitting(make: Make) -> None:
+    weak, strong = (list(trained(model(make, weight_decay), epochs=100))[-1] for weight_decay in (0.005, 4.0))
+    assert weak.train_loss < 0.01 < 1 < weak.test_loss
+    assert weak.w_norm > 10
+    assert strong.test_loss < 0.01
+    assert strong.w_norm < 0.15
+
+
+# The loop
+
+
+class Witness:
+    """A model that learns nothing and remembers what it was shown; every output is 2 too large."""
+
+    def __init__(self) -> None:
+        self.w = torch.ones(1, 1)
+        self.batches: list[list[int]] = []
+
+    def step(self, X: Tensor, y: Tensor, lr: float) -> Tensor:
+        assert torch.equal(X, y)
+        self.batches.append([int(x) for x in X[:, 0]])
+        return X
+
+    def predict(self, X: Tensor) -> Tensor:
+        return X + 2
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def load(self, state: dict[str, Any]) -> None:
+        pass
+
+
+def numbered(n: int) -> tuple[Tensor, Tensor]:
+    rows = torch.arange(1.0, n + 1)[:, None]
+    return rows, rows
+
+
+@pytest.mark.parametrize(("batch_size", "sizes"), [(1, [1] * 10), (4, [4, 4, 2]), (256, [10])])
+def test_every_row_counts_once_per_epoch_the_smaller_last_batch_included(batch_size: int, sizes: list[int]) -> None:
+    witness = Witness()
+    train_epoch(witness, *numbered(10), 0.5, batch_size, generator())
+    assert [len(rows) for rows in witness.batches] == sizes
+    assert sorted(itertools.chain(*witness.batches)) == list(range(1, 11))
+
+
+def test_the_order_alone_shuffles_the_rows() -> None:
+    def seen(seed: int) -> list[list[int]]:
+        witness = Witness()
+        list(fit(witness, numbered(10), numbered(3), lr=0.5, batch_size=5, epochs=2, order=generator(seed)))
+        return witness.batches
+
+    assert seen(0) == seen(0) != seen(1)
+    assert seen(0)[:2] != seen(0)[2:]
+
+
+def test_a_loss_is_the_mean_of_half_the_squared_errors() -> None:
+    assert squared_loss(torch.tensor([[3.0], [1.0]]), torch.tensor([[0.0], [1.0]])).tolist() == [[4.5], [0.0]]
+    assert evaluate(Witness(), *numbered(10)) == 2.0
+
+
+@MODELS
+def test_a_record_holds_the_end_of_its_epoch_without_the_penalty(make: Make) -> None:
+    rows = data(generator(), num_val=30)
+    assert rows.validation
+    net = model(make, 4.0)
+    for epoch, record in enumerate(trained(net, rows), start=1):
+        assert list(asdict(record)) == ["epoch", "train_loss", "val_loss", "test_loss", "w_norm", "lr", "seconds"]
+        assert (record.epoch, record.lr) == (epoch, 0.003)
+        expected = [mse_loss(net.predict(X), y).item() / 2 for X, y in (rows.train, rows.validation, rows.test)]
+        assert [record.train_loss, record.val_loss, record.test_loss] == pytest.approx(expected, rel=1e-6)
+        assert record.w_norm == pytest.approx(math.sqrt((net.w**2).sum().item()))
+        assert record.seconds > 0
+
+
+def test_without_validation_rows_there_is_no_validation_loss() -> None:
+    assert [record.val_loss for record in trained(model(Scratch), epochs=2)] == [None, None]
+
+
+@MODELS
+def test_training_stops_after_a_record_whose_loss_is_not_finite(make: Make) -> None:
+    records = list(trained(model(make), lr=10.0, epochs=1000))
+    assert len(records) < 1000
+    assert not records[-1].finite
+    assert all(record.finite for record in records[:-1])
+
+
+@pytest.mark.parametrize("column", ["train_loss", "val_loss", "test_loss"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_any_loss_can_diverge(column: str, value: float) -> None:
+    fine = asdict(EpochRecord(1, 0.5, None, 0.5, 1.0, 0.003, 1.0))
+    assert EpochRecord(**fine).finite
+    assert not EpochRecord(**(fine | {column: value})).finite
+
+
+@MODELS
+def test_a_run_that_goes_on_from_a_checkpoint_is_the_run_without_a_break(make: Make) -> None:
+    def figures(records: Iterable[EpochRecord]) -> list[EpochRecord]:
+        return [replace(record, seconds=0.0) for record in records]
+
+    whole = model(make, 0.5, 0.1)
+    uninterrupted = figures(trained(whole, epochs=6, batch_size=3))
+
+    broken, order = model(make, 0.5, 0.1), generator(2)
+    first = figures(trained(broken, epochs=2, batch_size=3, order=order))
+    file = io.BytesIO()
+    torch.save({"model": broken.state(), "order": order.get_state()}, file)
+    file.seek(0)
+    saved = torch.load(file, weights_only=True)
+
+    resumed = make(torch.zeros(200, 1), torch.ones(1), 0.5, 0.1)
+    resumed.load(saved["model"])
+    order = generator(99)
+    order.set_state(saved["order"])
+    rest = figures(trained(resumed, epochs=6, batch_size=3, order=order, done=2))
+    assert first + rest == uninterrupted
+    assert torch.equal(resumed.w, whole.w)
+
+
+@MODELS
+def test_nothing_draws_from_torchs_own_generator(make: Make) -> None:
+    before = torch.get_rng_state()
+    list(trained(model(make), epochs=1))
+    assert torch.equal(torch.get_rng_state(), before)

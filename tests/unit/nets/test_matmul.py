@@ -1,0 +1,65 @@
+"""The matrix products are float32, whichever route computes them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from dropexp.nets import matmul
+
+
+@pytest.mark.parametrize("route", sorted({matmul.PLAIN, matmul.route()}))
+@pytest.mark.parametrize(("n", "k", "m"), [(256, 784, 256), (96, 256, 10), (1000, 2048, 2048)])
+def test_products_are_float32_on_every_route(route: str, n: int, k: int, m: int) -> None:
+    generator = torch.Generator().manual_seed(n)
+    A, B = torch.rand(n, k, generator=generator), torch.randn(k, m, generator=generator)
+    exact = A.double() @ B.double()
+    with matmul.using(route):
+        error = ((A @ B) - exact).abs().max() / exact.abs().max()
+    assert error < matmul.TOLERANCE
+
+
+def test_torchs_own_setting_comes_back() -> None:
+    A, B = torch.rand(256, 784), torch.rand(784, 256)
+    before = A @ B
+    with matmul.using(matmul.ONEDNN):
+        pass
+    assert torch.equal(A @ B, before)
+
+
+def test_a_process_whose_onednn_would_round_to_bfloat16_takes_the_plain_route() -> None:
+    """With the cap taken off, a CPU with AMX really computes in bfloat16; any other keeps float32."""
+    script = (
+        "import os, torch\n"
+        "os.environ['ONEDNN_MAX_CPU_ISA'] = 'ALL'\n"
+        "from dropexp.nets import matmul\n"
+        "A, B = torch.rand(256, 784), torch.rand(784, 256)\n"
+        "exact = A.double() @ B.double()\n"
+        "with products.using(products.route()):\n"
+        "    print(float(((A @ B) - exact).abs().max() / exact.abs().max()) < products.TOLERANCE)\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("ONEDNN", "MKL"))}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == "True"
+
+
+def test_bfloat16_products_round_to_eight_bits_and_no_further() -> None:
+    A, B = torch.rand(256, 784), torch.rand(784, 256)
+    exact = A.double() @ B.double()
+    out = torch.empty(256, 256)
+    product = matmul.bf16_mm(A, B, out=out)
+    assert product is out and torch.equal(matmul.bf16_mm(A, B), out)
+    error = ((out - exact).abs() / exact).max()  # of positive numbers: roundings of entries cancel, the last one stays
+    assert 2**-10 < error <= 2**-8
+
+
+def test_a_cpu_without_bfloat16_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": False}, raising=False)
+    with pytest.raises(RuntimeError, match=r"finds no bfloat16 on this cpu; use precision: float32"):
+        matmul.require_bf16(torch.device("cpu"))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
+    matmul.require_bf16(torch.device("cpu"))

@@ -1,0 +1,115 @@
+"""The update by hand is that of torch.optim.SGD, and a bound on norms bounds them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from dropexp.nets.sgd import SGD, Layer, bound
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def layer(seed: int, num_inputs: int = 20, num_outputs: int = 8) -> Layer:
+    g = torch.Generator().manual_seed(seed)
+    W = torch.randn(num_inputs, num_outputs, generator=g, dtype=torch.float64)
+    return W, torch.randn(num_outputs, generator=g, dtype=torch.float64)
+
+
+def stepped(sgd: SGD, steps: int, lr: float = 0.3) -> Layer:
+    """Layer 0 after so many steps, with the gradients 1, 2, …"""
+    W, b = layer(0)
+    velocities = sgd.velocities([(W, b)])
+    for t in range(1, steps + 1):
+        sgd.update((W, b), layer(t), velocities[0] if velocities else None, lr, hidden=True)
+    return W, b
+
+
+def by_torch(sgd: SGD, steps: int, lr: float = 0.3) -> Layer:
+    W, b = (parameter.requires_grad_() for parameter in layer(0))
+    groups: list[dict[str, Any]] = [{"params": [W], "weight_decay": sgd.weight_decay}, {"params": [b]}]
+    optimizer = torch.optim.SGD(groups, lr=lr / sgd.divisor, momentum=sgd.momentum, nesterov=sgd.nesterov)
+    for t in range(1, steps + 1):
+        dW, db = layer(t)
+        W.grad, b.grad = dW + sgd.l1 * W.detach().sign(), db
+        optimizer.step()
+    return W.detach(), b.detach()
+
+
+@pytest.mark.parametrize("divisor", [1, 256])
+@pytest.mark.parametrize(("weight_decay", "l1"), [(0.0, 0.0), (0.1, 0.0), (0.0, 0.1), (0.1, 0.1)])
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
+def test_five_steps_are_torchs(momentum: float, nesterov: bool, weight_decay: float, l1: float, divisor: int) -> None:
+    sgd = SGD(momentum, weight_decay, divisor, nesterov, l1)
+    for ours, theirs in zip(stepped(sgd, 5), by_torch(sgd, 5), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_nesterov_looks_ahead() -> None:
+    plain, ahead = (stepped(SGD(0.9, nesterov=nesterov), 2)[0] for nesterov in (False, True))
+    assert not torch.allclose(plain, ahead)
+
+
+@pytest.mark.parametrize("sgd", [SGD(weight_decay=0.1), SGD(l1=0.1), SGD(max_norm=0.1)], ids=str)
+def test_weights_are_penalised_and_biases_are_not(sgd: SGD) -> None:
+    (W, b), (W_plain, b_plain) = stepped(sgd, 3), stepped(SGD(), 3)
+    assert torch.equal(b, b_plain)
+    assert W.norm() < W_plain.norm()
+
+
+def test_the_penalties_are_the_gradients_of_half_the_squares_and_of_the_absolute_values() -> None:
+    W, b = layer(0)
+    leaf = W.clone().requires_grad_()
+    (0.1 / 2 * (leaf**2).sum() + 0.2 * leaf.abs().sum()).backward()
+    assert leaf.grad is not None
+    expected = W - 0.3 * leaf.grad
+    SGD(weight_decay=0.1, l1=0.2).update((W, b), (torch.zeros_like(W), torch.zeros_like(b)), None, 0.3, hidden=True)
+    torch.testing.assert_close(W, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_without_momentum_there_are_no_velocities() -> None:
+    assert SGD().velocities([layer(0)]) == []
+    ((vW, vb),) = SGD(momentum=0.9).velocities([layer(0)])
+    assert (vW.shape, vb.shape) == ((20, 8), (8,)) and not vW.any() and not vb.any()
+
+
+# The bound on norms
+
+
+def norms(W: Tensor) -> Tensor:
+    """Of the weights that come in at each unit."""
+    found: Tensor = W.norm(dim=-2)
+    return found
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_after_a_step_no_hidden_units_weights_have_a_norm_over_the_bound(steps: int) -> None:
+    W, _ = stepped(SGD(max_norm=2.0), steps)
+    assert norms(W).max() <= 2.0 * (1 + 1e-12)
+    assert norms(stepped(SGD(), steps)[0]).min() > 2.0  # all were over it
+
+
+def test_the_outputs_units_have_no_bound() -> None:
+    W, b = layer(0)
+    same = W.clone()
+    SGD(max_norm=2.0).update((W, b), (torch.zeros_like(W), torch.zeros_like(b)), None, 0.3, hidden=False)
+    assert torch.equal(W, same)
+
+
+def test_a_unit_over_the_bound_is_shrunk_to_it_and_any_other_left_bit_for_bit() -> None:
+    W = layer(0)[0] * torch.tensor([0.1, 10, 0, 1, 1, 1, 1, 1])
+    before, limit = W.clone(), float(norms(W)[3])
+    bound(W, limit)
+    assert norms(W)[1] == pytest.approx(limit)
+    torch.testing.assert_close(W[:, 1] / W[:, 1].norm(), before[:, 1] / before[:, 1].norm())  # its direction stays
+    assert torch.equal(W[:, [0, 2, 3]], before[:, [0, 2, 3]])  # one at the bound too, and one of zeros
+
+
+def test_the_bound_is_torchs_renorm_for_each_run_of_a_stack() -> None:
+    W = torch.stack([layer(0)[0], 0.1 * layer(1)[0]])
+    expected = torch.stack([torch.renorm(one, 2, 1, 3.0) for one in W])
+    bound(W, 3.0)
+    torch.testing.assert_close(W, expected, rtol=1e-6, atol=0)  # torch divides by norm + 1e-7

@@ -1,0 +1,352 @@
+"""The dropout layer of our own, and the torch.nn network that is trained as the page's is."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from helpers.autograd import problem, worst_error
+from torch import Tensor, nn
+
+from dropexp.config.schema import Config
+from dropexp.nets.scratch import MLP
+from dropexp.nets.sgd import SGD, Layer
+from dropexp.nets.torch_nn import Dropout, InputNoise, Network, global_draws_from, mlp
+from dropexp.training.build import build
+
+# The layer
+
+
+def draws(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_the_layer_says_what_it_is() -> None:
+    assert repr(Dropout(0.5)) == "Dropout(p=0.5)"
+    assert repr(Dropout()) == repr(Dropout(0.5))
+    assert repr(Dropout(0.2, inplace=True)) == "Dropout(p=0.2, inplace=True)"
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1, math.nan, math.inf])
+def test_what_is_no_probability_is_refused_and_named(p: float) -> None:
+    with pytest.raises(ValueError, match=rf"p = {p} is not in \[0, 1\]"):
+        Dropout(p)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.25, 0.5, 0.8])
+def test_kept_elements_are_scaled_and_the_mean_stays(p: float) -> None:
+    Y = Dropout(p, generator=draws())(torch.ones(1000, 1000))
+    assert Y.unique().tolist() == pytest.approx([0.0, 1 / (1 - p)])
+    deviation = math.sqrt(p * (1 - p) / 1e6)
+    assert abs(float((Y == 0).float().mean()) - p) < 5 * deviation
+    assert abs(float(Y.double().mean()) - 1) < 5 * deviation / (1 - p)
+
+
+@pytest.mark.parametrize("p", [0.2, 0.5])
+def test_rows_and_columns_are_dropped_alike(p: float) -> None:
+    dropped = (Dropout(p, generator=draws())(torch.ones(1000, 1000)) == 0).double()
+    for axis in (0, 1):
+        assert (dropped.mean(dim=axis) - p).abs().max() < 6 * math.sqrt(p * (1 - p) / 1000)
+    neighbours = float((dropped[:, 1:] * dropped[:, :-1]).mean())
+    assert abs(neighbours - p * p) < 0.003  # independent
+
+
+@pytest.mark.parametrize("p", [0.2, 0.5, 0.8])
+def test_the_layer_has_the_distribution_of_torchs(p: float) -> None:
+    X = torch.ones(1000, 1000)
+    ours = Dropout(p, generator=draws(1))(X)
+    with global_draws_from(draws(2)):
+        theirs = nn.Dropout(p)(X)
+    assert ours.max() == pytest.approx(theirs.max().item())
+    assert abs(float((ours == 0).double().mean() - (theirs == 0).double().mean())) < 0.004
+    assert ours.double().var().item() == pytest.approx(theirs.double().var().item(), rel=0.02)
+
+
+def test_p_0_is_the_identity_bit_for_bit() -> None:
+    X = torch.randn(50, 50)
+    assert torch.equal(Dropout(0.0)(X), X)
+
+
+def test_p_1_gives_zeros() -> None:
+    assert torch.equal(Dropout(1.0)(torch.randn(50, 50)), torch.zeros(50, 50))
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
+def test_in_eval_mode_the_layer_is_the_identity(p: float, inplace: bool) -> None:
+    X = torch.randn(50, 50)
+    before = X.clone()
+    assert torch.equal(Dropout(p, inplace).eval()(X), before)
+    assert torch.equal(X, before)
+
+
+def test_the_input_is_overwritten_if_that_is_asked_for_and_only_then() -> None:
+    X = torch.ones(50, 50)
+    assert Dropout(0.5)(X) is not X
+    assert torch.equal(X, torch.ones(50, 50))
+    Y = Dropout(0.5, inplace=True)(X)
+    assert Y.data_ptr() == X.data_ptr()
+    assert X.min() == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool])
+@pytest.mark.parametrize("inplace", [False, True])
+def test_whole_numbers_become_float(dtype: torch.dtype, inplace: bool) -> None:
+    X = torch.ones(50, 50, dtype=dtype)
+    Y = Dropout(0.5, inplace, generator=draws())(X)
+    assert Y.dtype == torch.float32
+    assert set(Y.unique().tolist()) == {0.0, 2.0}
+    assert X.all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_other_floats_keep_their_type(dtype: torch.dtype) -> None:
+    Y = Dropout(0.5, generator=draws())(torch.ones(50, 50, dtype=dtype))
+    assert Y.dtype == dtype
+    assert set(Y.unique().tolist()) == {0.0, 2.0}
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (7,), (2, 3, 4, 5)])
+def test_any_shape_will_do(shape: tuple[int, ...]) -> None:
+    assert Dropout(0.5)(torch.ones(shape)).shape == shape
+
+
+@pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("inplace", [False, True])
+def test_the_gradient_is_the_noise(p: float, inplace: bool) -> None:
+    leaf = torch.ones(50, 50, requires_grad=True)
+    Y = Dropout(p, inplace, generator=draws())(leaf * 1)  # an operation, since a leaf cannot be overwritten
+    Y.sum().backward()
+    assert leaf.grad is not None
+    assert torch.equal(leaf.grad, Y.detach())  # where the input is 1 the output is ξ
+
+
+def test_the_mask_comes_from_the_generator_that_is_given_else_from_torchs() -> None:
+    X = torch.ones(20, 20)
+    assert torch.equal(Dropout(0.5, generator=draws(1))(X), Dropout(0.5, generator=draws(1))(X))
+    assert not torch.equal(Dropout(0.5, generator=draws(1))(X), Dropout(0.5, generator=draws(2))(X))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        Y = Dropout(0.5)(X)
+        torch.manual_seed(0)
+        assert torch.equal(Y, Dropout(0.5)(X))
+    before = torch.get_rng_state()
+    Dropout(0.5, generator=draws())(X)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# The network
+
+
+def dropouts(*drop_probs: float) -> list[nn.Module | None]:
+    """A layer for each hidden layer, none for the images."""
+    return [None, *(nn.Dropout(p) for p in drop_probs)]
+
+
+def test_dropout_follows_each_hidden_layers_relu() -> None:
+    assert [str(layer) for layer in mlp([784, 256, 128, 10], dropouts(0.2, 0.5))] == [
+        "Linear(in_features=784, out_features=256, bias=True)",
+        "ReLU()",
+        "Dropout(p=0.2, inplace=False)",
+        "Linear(in_features=256, out_features=128, bias=True)",
+        "ReLU()",
+        "Dropout(p=0.5, inplace=False)",
+        "Linear(in_features=128, out_features=10, bias=True)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("noises", "options", "kinds"),
+    [
+        ([], {}, [nn.Linear, nn.ReLU, nn.Linear]),
+        ([], {"output_relu": True}, [nn.Linear, nn.ReLU, nn.Linear, nn.ReLU]),
+        (dropouts(0.5), {"output_relu": True}, [nn.Linear, nn.ReLU, nn.Dropout, nn.Linear, nn.ReLU]),
+        (dropouts(0.5), {"before_relu": True}, [nn.Linear, nn.Dropout, nn.ReLU, nn.Linear]),
+        ([nn.Dropout(0.1), None], {}, [nn.Dropout, nn.Linear, nn.ReLU, nn.Linear]),
+        ([], {"input_noise_std": 0.1}, [InputNoise, nn.Linear, nn.ReLU, nn.Linear]),
+    ],
+)
+def test_a_network_has_what_is_asked_for(
+    noises: list[nn.Module | None], options: dict[str, Any], kinds: list[type]
+) -> None:
+    assert [type(layer) for layer in mlp([8, 4, 2], noises, **options)] == kinds
+
+
+def test_input_noise_has_its_deviation_and_leaves_eval_mode_alone() -> None:
+    noise, X = InputNoise(0.3), torch.ones(1000, 1000)
+    with global_draws_from(draws()):
+        added = (noise(X) - X).double()
+    assert abs(added.mean()) < 5 * 0.3 / 1000
+    assert abs(added.std() / 0.3 - 1) < 5 / 1000  # the deviation of a deviation is 1/√(2n)
+    assert noise.eval()(X) is X
+    assert repr(noise) == "InputNoise(std=0.3)"
+
+
+SIZES = [20, 16, 8, 10]
+
+
+def copies(layers: Sequence[Layer]) -> list[Layer]:
+    return [(W.clone(), b.clone()) for W, b in layers]
+
+
+def network(
+    layers: list[Layer],
+    p: float = 0.5,
+    sgd: SGD | None = None,
+    *,
+    seed: int = 0,
+    output_relu: bool = False,
+    noise_at_eval: bool = False,
+) -> Network:
+    net = mlp(SIZES, dropouts(p, p), output_relu=output_relu).to(layers[0][0].dtype)
+    return Network(net, layers, draws(seed), sgd or SGD(), noise_at_eval=noise_at_eval)
+
+
+def layers_of(net: Network) -> list[Layer]:
+    """The parameters in the page's layout."""
+    return [(m.weight.detach().T, m.bias.detach()) for m in net.net if isinstance(m, nn.Linear)]
+
+
+@pytest.mark.parametrize("output_relu", [False, True])
+@pytest.mark.parametrize(
+    "sgd", [SGD(), SGD(divisor=32), SGD(momentum=0.9), SGD(weight_decay=0.01), SGD(0.9, 0.01, 4)], ids=str
+)
+def test_without_noise_the_network_steps_as_the_page_does(sgd: SGD, output_relu: bool) -> None:
+    layers, X, y, _ = problem(SIZES, 32, dtype=torch.float64)
+    page = MLP(copies(layers), [], draws(), sgd, output_relu=output_relu)
+    net = network(layers, 0.0, sgd, output_relu=output_relu)
+    for _ in range(3):  # the second step is the first to feel momentum
+        torch.testing.assert_close(net.step(X, y, 0.3), page.step(X, y, 0.3), rtol=1e-12, atol=1e-12)
+    assert worst_error(layers_of(net), page.layers) < 1e-12
+    torch.testing.assert_close(net.logits(X), page.logits(X), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_nn_at_p_0_is_the_variant_none_within_rounding(fused: bool) -> None:
+    X = torch.rand(256, 784, generator=draws(1))
+    y = torch.randint(10, (256,), generator=draws(2))
+    keys = {"init": "torch", "drop_probs": [0.0, 0.0], "fused": fused, "momentum": 0.9, "weight_decay": 0.001}
+    configs = [Config.model_validate({"variant": variant, **keys}) for variant in ("nn", "none")]
+    nn_net, none = (build(config, draws(), draws()) for config in configs)
+    assert isinstance(nn_net, Network)
+    torch.testing.assert_close(nn_net.logits(X), none.logits(X), rtol=1e-6, atol=1e-6)
+    for _ in range(2):
+        torch.testing.assert_close(nn_net.step(X, y, 0.5), none.step(X, y, 0.5), rtol=1e-6, atol=1e-6)
+    state = none.state()
+    by_hand = [(state[f"W{i}"], state[f"b{i}"]) for i in (1, 2, 3)]
+    assert worst_error(layers_of(nn_net), by_hand) < 1e-6
+
+
+def test_the_initial_parameters_are_copied_not_shared() -> None:
+    layers, X, y, _ = problem(SIZES, 32)
+    before = copies(layers)
+    network(layers).step(X, y, 0.3)
+    assert worst_error(layers, before) == 0
+
+
+def test_a_step_gives_the_outputs_of_the_noisy_pass_without_a_graph() -> None:
+    layers, X, y, _ = problem(SIZES, 32)
+    net = network(layers)
+    clean = net.logits(X)
+    noisy = net.step(X, y, 0.3)
+    assert not noisy.requires_grad
+    assert noisy.shape == clean.shape
+    assert not torch.allclose(noisy, clean)
+
+
+def test_torchs_own_generator_is_not_touched() -> None:
+    layers, X, y, _ = problem(SIZES, 32)
+    before = torch.get_rng_state()
+    net = network(layers, noise_at_eval=True)
+    torch.set_rng_state(before)  # nn.Linear drew from it
+    net.step(X, y, 0.3)
+    net.logits(X)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("variant", ["none", "nn", "scratch"])
+def test_building_a_variant_leaves_torchs_own_generator_alone(variant: str) -> None:
+    before = torch.get_rng_state()
+    build(Config.model_validate({"variant": variant}), draws(), draws())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_torchs_own_generator_comes_back_after_an_error() -> None:
+    before = torch.get_rng_state()
+    with pytest.raises(ZeroDivisionError), global_draws_from(draws()):
+        torch.rand(3)
+        _ = 1 / 0
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_draws_within_are_those_of_the_generator() -> None:
+    generator, same = draws(), draws()
+    with global_draws_from(generator):
+        one = torch.rand(3)
+    with global_draws_from(generator):
+        two = torch.rand(3)
+    assert torch.equal(torch.cat([one, two]), torch.cat([torch.rand(3, generator=same) for _ in range(2)]))
+
+
+def test_networks_in_turn_train_as_one_after_the_other() -> None:
+    layers, X, y, _ = problem(SIZES, 32)
+
+    def trained(in_turn: bool) -> list[Tensor]:
+        nets = [network(layers, seed=1), network(layers, seed=2)]
+        order = [0, 1] * 3 if in_turn else [0] * 3 + [1] * 3
+        for which in order:
+            nets[which].step(X, y, 0.3)
+        return [net.logits(X) for net in nets]
+
+    one_by_one, in_turn = trained(False), trained(True)
+    assert torch.equal(torch.stack(one_by_one), torch.stack(in_turn))
+    assert not torch.equal(one_by_one[0], one_by_one[1])
+
+
+def test_noise_is_off_in_eval_mode_unless_it_is_asked_for() -> None:
+    layers, X, y, _ = problem(SIZES, 32)
+    clean = network(layers)
+    clean.step(X, y, 0.3)
+    assert torch.equal(clean.logits(X), clean.logits(X))
+    noisy = network(layers, noise_at_eval=True)
+    assert not torch.equal(noisy.logits(X), noisy.logits(X))
+    assert not clean.logits(X).requires_grad
+
+
+def test_a_pass_with_noise_draws_from_the_generator_that_it_is_given_and_no_other() -> None:
+    layers, X, _, _ = problem(SIZES, 32)
+    net = network(layers)
+    before = net.generator.get_state()
+    one, same, other = (net.logits(X, draws(seed)) for seed in (1, 1, 2))
+    assert torch.equal(one, same) and not torch.equal(one, other)
+    assert torch.equal(net.generator.get_state(), before)
+
+
+def test_evaluating_does_not_disturb_the_training() -> None:
+    layers, X, y, _ = problem(SIZES, 32)
+    watched, alone = network(layers), network(layers)
+    for _ in range(3):
+        watched.step(X, y, 0.3)
+        watched.logits(X)
+        alone.step(X, y, 0.3)
+    assert torch.equal(watched.logits(X), alone.logits(X))
+
+
+@pytest.mark.parametrize("sgd", [SGD(), SGD(momentum=0.9, weight_decay=0.01, divisor=4)], ids=str)
+def test_a_saved_state_goes_on_as_if_nothing_had_been(sgd: SGD) -> None:
+    layers, X, y, _ = problem(SIZES, 32)
+    net = network(layers, sgd=sgd)
+    net.step(X, y, 0.3)
+    file = io.BytesIO()
+    torch.save(net.state(), file)
+    file.seek(0)
+    other = network(copies(layers), sgd=sgd, seed=9)
+    other.load(torch.load(file, weights_only=True))
+    other.generator.set_state(net.generator.get_state())
+    for lr in (0.3, 0.1):
+        assert torch.equal(net.step(X, y, lr), other.step(X, y, lr))
+    assert torch.equal(net.logits(X), other.logits(X))

@@ -1,0 +1,412 @@
+"""What `dropexp runs --prune` removes, and what it never touches."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.command import Command
+from helpers.fake_runs import write_run
+
+from dropexp.runs import prune
+from dropexp.analysis.comparison import compare
+from dropexp.errors import NoRuns
+from dropexp.runs.record import Run, read_runs
+from dropexp.runs.prune import Removal, checkpoints, needless, remove
+from dropexp.runs.folder import RunFolder
+
+
+def run_of(runs_dir: Path, seed: int = 0, status: str = "done", why: str | None = None) -> Path:
+    """A run's folder with all that training leaves in one."""
+    run = write_run(runs_dir, "nn", seed, status=status, why=why)
+    run.config_path.write_text("variant: nn\n")
+    run.checkpoint.write_bytes(b"0" * 1000)
+    (run.path / ".lock").touch()
+    return run.path
+
+
+def listing(runs_dir: Path) -> set[str]:
+    return {path.relative_to(runs_dir).as_posix() for path in runs_dir.rglob("*")}
+
+
+def planned(runs_dir: Path, *names: str, **where: object) -> dict[str, Removal]:
+    """What may go, by the folder's name."""
+    return {removal.path.name: removal for removal in needless(names, runs_dir, where)}
+
+
+def second_of(run: Path) -> Path:
+    """A copy of the run's folder beside it, as of a study whose cells were once named otherwise."""
+    return Path(shutil.copytree(run, run.with_name(f"x-renamed-{run.name[-8:]}")))
+
+
+# What may go
+
+
+@pytest.mark.parametrize(
+    ("status", "why", "said"),
+    [
+        ("failed", "MemoryError: no room", "MemoryError: no room"),
+        ("interrupted", None, "2 of 5 epochs, from which training would go on"),
+        ("running", None, "2 of 5 epochs, from which training would go on"),  # its process is gone
+    ],
+)
+def test_a_run_without_a_result_goes_whole(status: str, why: str | None, said: str, tmp_path: Path) -> None:
+    run = run_of(tmp_path, status=status, why=why)
+    kept = run_of(tmp_path, seed=1)
+    (removal,) = needless((), tmp_path)
+    assert (removal.state, removal.path, removal.why) == (status.replace("running", "interrupted"), run, said)
+    assert removal.size == sum(file.stat().st_size for file in run.iterdir())
+    assert remove(removal) is None
+    assert not run.exists()
+    assert {file.name for file in kept.iterdir()} == {"config.yaml", "epochs.csv", "run.json", "checkpoint.pt", ".lock"}
+
+
+@pytest.mark.parametrize("status", ["done", "diverged"])
+def test_a_run_with_a_result_stays(status: str, tmp_path: Path) -> None:
+    run_of(tmp_path, status=status)
+    assert needless((), tmp_path) == []
+
+
+def lose_epochs(run: Path) -> None:
+    """Leave nothing that training could mend the run from."""
+    for name in ("checkpoint.pt", "epochs.csv"):
+        (run / name).unlink()
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"schema": 1, "status": "done"}', None])
+def test_a_run_that_nobody_can_read_goes(content: bytes | None, tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    (run / "run.json").unlink() if content is None else (run / "run.json").write_bytes(content)
+    lose_epochs(run)
+    (run / "epochs.csv").write_bytes(b"\xff")
+    removal = planned(tmp_path)[run.name]
+    assert removal.state == "broken" and "run.json" in removal.why
+    assert remove(removal) is None
+    assert not tmp_path.joinpath("dropout").exists()  # the study's folder, which is empty now
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"{", "training mends it"),
+        (None, "training mends it"),
+        (b'{"schema": 1, "status": "done"}', "it may hold a result"),  # and training leaves it as it is
+    ],
+)
+@pytest.mark.parametrize("has", ["checkpoint.pt", "epochs.csv"])
+def test_a_broken_run_that_has_epochs_stays_and_is_said(
+    has: str, content: bytes | None, why: str, tmp_path: Path
+) -> None:
+    run = run_of(tmp_path)
+    (run / "run.json").unlink() if content is None else (run / "run.json").write_bytes(content)
+    (run / ("epochs.csv" if has == "checkpoint.pt" else "checkpoint.pt")).unlink()
+    assert planned(tmp_path) == {}
+    said: list[str] = []
+    needless((), tmp_path, tell=said.append)
+    assert len(said) == 1 and f"{run} stays, since {why}" in said[0] and "run.json" in said[0]
+
+
+def test_a_result_that_was_set_aside_stays(tmp_path: Path) -> None:
+    run = run_of(tmp_path, status="failed", why="no room")
+    (run / "epochs.csv.before-1").write_text("")
+    removal = planned(tmp_path)[run.name]
+    assert removal.why == "no room; it keeps epochs.csv.before-1"
+    assert remove(removal) is None
+    assert [path.name for path in run.iterdir()] == ["epochs.csv.before-1"]
+
+
+def test_a_run_of_a_later_version_stays(tmp_path: Path) -> None:
+    (run_of(tmp_path) / "run.json").write_text('{"schema": 2}')
+    assert needless((), tmp_path) == []
+
+
+def test_the_second_folder_of_a_run_goes_and_the_result_stays(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    spare = second_of(run)
+    assert list(planned(tmp_path)) == [spare.name]
+    assert planned(tmp_path)[spare.name].why == f"the same run as {run}"
+    assert remove(planned(tmp_path)[spare.name]) is None
+    assert run.exists() and not spare.exists()
+    assert compare((), tmp_path).arms["n"].sum() == 1
+
+
+@pytest.mark.parametrize("unfinished", ["interrupted", "failed"])
+@pytest.mark.parametrize("result", ["done", "diverged"])
+@pytest.mark.parametrize("first", [True, False])
+def test_of_two_folders_the_one_with_the_result_stays(
+    first: bool, result: str, unfinished: str, tmp_path: Path
+) -> None:
+    run = run_of(tmp_path)
+    other = second_of(run)
+    for path, status in ((run, result), (other, unfinished)) if first else ((run, unfinished), (other, result)):
+        folder = RunFolder(path)
+        folder.write_info(folder.read_info() | {"status": status})
+    assert list(planned(tmp_path)) == [(other if first else run).name]
+
+
+def test_of_two_folders_none_goes_while_the_result_that_would_stay_is_damaged(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    folder = RunFolder(run)
+    folder.write_info(folder.read_info() | {"files": folder.digests()})
+    second_of(run)
+    (run / "epochs.csv").write_text("nonsense\n")
+    assert planned(tmp_path) == {}
+
+
+# What is left behind
+
+
+def test_what_was_set_aside_or_half_written_goes_and_the_run_stays(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    before = listing(tmp_path)
+    for name in ("checkpoint.pt.damaged-1", "epochs.csv.damaged-12", ".run.json.4711.tmp"):
+        (run / name).write_text("x")
+    removal = planned(tmp_path)[run.name]
+    assert removal.state == "leftover" and len(removal.files) == 3
+    assert remove(removal) is None
+    assert listing(tmp_path) == before
+
+
+def test_a_run_that_never_began_and_leftovers_of_a_study_go(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    study = run.parent
+    before = listing(tmp_path)
+    (study / "seed=7-0123abcd").mkdir()
+    (study / "seed=7-0123abcd" / ".lock").touch()
+    (study / "study.json.damaged-1").write_text("{")
+    for name, age in ((".study.json.1.tmp", 0), (".study.json.2.tmp", 2 * 86_400)):
+        (study / name).write_text("")
+        os.utime(study / name, (time.time() - age,) * 2)
+    for removal in needless((), tmp_path):
+        assert remove(removal) is None
+    assert listing(tmp_path) == before | {"dropout/.study.json.1.tmp"}  # some process may be writing it
+
+
+def test_leftovers_may_go_where_there_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "study" / "seed=7-0123abcd").mkdir(parents=True)
+    (tmp_path / "study" / "seed=7-0123abcd" / ".lock").touch()
+    (removal,) = needless((), tmp_path)
+    remove(removal)
+    assert listing(tmp_path) == set()
+    with pytest.raises(NoRuns):
+        needless((), tmp_path)
+
+
+# What is never touched
+
+
+def test_a_run_that_is_trained_now_stays(tmp_path: Path) -> None:
+    run = run_of(tmp_path, status="interrupted")
+    (removal,) = needless((), tmp_path)
+    with RunFolder(run).lock():
+        assert needless((), tmp_path) == []
+        assert remove(removal) == f"{run} is being trained and stays"
+    assert (run / "run.json").exists()
+
+
+def test_a_run_that_has_changed_since_it_was_planned_stays(tmp_path: Path) -> None:
+    run = run_of(tmp_path, status="interrupted")
+    (removal,) = needless((), tmp_path)
+    RunFolder(run).write_info(RunFolder(run).read_info() | {"status": "done"})  # another process has finished it
+    assert remove(removal) == f"{run} has changed meanwhile and stays"
+    assert (run / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize("status", ["interrupted", "failed", "broken", "twice"])
+def test_a_run_that_is_finished_while_others_are_read_stays(
+    status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(tmp_path, status="failed" if status == "failed" else "interrupted")
+    info = RunFolder(run).read_info() | {"status": "done"}
+    if status == "twice":
+        second_of(run)
+    if status == "broken":
+        (run / "run.json").write_text("nonsense")
+        for name in ("checkpoint.pt", "epochs.csv"):
+            (run / name).unlink()
+    finished: list[RunFolder] = []
+
+    def read(*asked: Any) -> list[Run]:
+        found = read_runs(*asked)
+        finished.extend(one.folder for one in found if one.status == status)
+        finished[0].write_info(info)  # as another process would
+        return found
+
+    monkeypatch.setattr(prune, "read_runs", read)
+    removals = needless((), tmp_path)
+    assert len(finished) == 1 and finished[0].path not in [removal.path for removal in removals]
+
+
+@pytest.mark.parametrize("files", range(4))
+def test_a_removal_that_was_cut_short_is_gone_on_with(
+    files: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(tmp_path, status="failed")
+    unlink, left = Path.unlink, iter(range(files))
+
+    def until_killed(self: Path, missing_ok: bool = False) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        unlink(self, missing_ok)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "unlink", until_killed)
+        remove(planned(tmp_path)[run.name])
+    assert len(list(run.iterdir())) == 5 - files
+    assert remove(planned(tmp_path)[run.name]) is None
+    assert not run.exists()
+
+
+def test_files_of_others_stay_and_are_named(tmp_path: Path) -> None:
+    run = run_of(tmp_path, status="failed", why="no room")
+    (run / "notes.txt").write_text("mine")
+    (run / "plots").mkdir()
+    removal = planned(tmp_path)[run.name]
+    assert removal.why == "no room; it keeps notes.txt, plots"
+    assert remove(removal) is None
+    assert {path.name for path in run.iterdir()} == {"notes.txt", "plots"}
+
+
+def test_no_link_is_followed(tmp_path: Path) -> None:
+    elsewhere = run_of(tmp_path / "elsewhere", status="failed")
+    run = run_of(tmp_path / "runs", status="failed")
+    (run / "checkpoint.pt").unlink()
+    (run / "checkpoint.pt").symlink_to(elsewhere / "checkpoint.pt")
+    (run.parent / "linked-0123abcd").symlink_to(elsewhere, target_is_directory=True)
+    (tmp_path / "runs" / "study").symlink_to(elsewhere.parent, target_is_directory=True)
+    before = listing(tmp_path / "elsewhere")
+    for removal in needless((), tmp_path / "runs"):
+        assert removal.path == run
+        remove(removal)
+    assert listing(tmp_path / "elsewhere") == before
+    assert [path.name for path in run.iterdir()] == ["checkpoint.pt"]  # the link, which this program did not write
+
+
+def test_a_runs_folder_that_is_a_link_itself_is_pruned(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "large disk", status="failed")
+    (tmp_path / "runs").symlink_to(tmp_path / "large disk", target_is_directory=True)
+    (removal,) = needless((), tmp_path / "runs")
+    assert remove(removal) is None
+    assert not run.exists()
+
+
+def test_names_and_filters_narrow_what_goes(tmp_path: Path) -> None:
+    for seed in range(2):
+        run_of(tmp_path, seed, "failed")
+    other = write_run(tmp_path, "nn", name="other", status="failed").path
+    broken = run_of(tmp_path, 2)
+    (broken / "run.json").write_text("{")
+    lose_epochs(broken)
+    second = second_of(run_of(tmp_path, 3))
+    assert len(needless((), tmp_path)) == 5
+    assert [removal.path for removal in needless(["other"], tmp_path)] == [other]
+    assert [removal.path.name[:18] for removal in needless((), tmp_path, {"seed": 1})] == ["variant=nn,seed=1-"]
+    assert [removal.path for removal in needless((), tmp_path, {"seed": 3})] == [second]
+    with pytest.raises(NoRuns):
+        needless((), tmp_path, {"seed": 9})
+
+
+def test_what_cannot_be_removed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_of(tmp_path, status="failed")
+    (removal,) = needless((), tmp_path)
+
+    def refused(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(f"may not remove {self.name}")
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    assert remove(removal) == "may not remove checkpoint.pt"
+
+
+# Checkpoints
+
+
+def test_checkpoints_of_finished_runs_may_go_and_nothing_else(tmp_path: Path) -> None:
+    done, diverged, interrupted = (run_of(tmp_path, i, s) for i, s in enumerate(("done", "diverged", "interrupted")))
+    before = listing(tmp_path)
+    removals = checkpoints((), tmp_path)
+    assert [(removal.path, removal.size) for removal in removals] == [(done, 1000), (diverged, 1000)]
+    assert [remove(removal) for removal in removals] == [None, None]
+    gone = {(run / "checkpoint.pt").relative_to(tmp_path).as_posix() for run in (done, diverged)}
+    assert listing(tmp_path) == before - gone
+    assert checkpoints((), tmp_path) == []
+    assert interrupted.joinpath("checkpoint.pt").exists()
+
+
+def test_the_checkpoint_stays_that_a_damaged_result_is_made_good_from(tmp_path: Path) -> None:
+    folder = RunFolder(run_of(tmp_path))
+    folder.write_info(folder.read_info() | {"files": folder.digests()})
+    assert len(checkpoints((), tmp_path)) == 1
+    folder.config_path.write_text("nonsense")
+    assert checkpoints((), tmp_path) == []
+
+
+# As a user meets it
+
+TINY = """\
+name: tiny
+hidden: [32, 16]
+init: torch
+train_size: 500
+epochs: 1
+matrix:
+  variant: [none, scratch]
+"""
+
+
+def test_nothing_is_removed_without_yes(command: Command) -> None:
+    runs_dir = command.folder / "runs"
+    run = run_of(runs_dir, status="failed", why="no room")
+    run_of(runs_dir, 1)
+    before = listing(runs_dir)
+    done = command("runs", "--prune")
+    for text in ("state", "size", "why", "path", "failed", "kB", "no room", str(run.relative_to(command.folder))):
+        assert text in done.stdout
+    assert "--yes" in done.stderr
+    (row,) = json.loads(command("runs", "--prune", "--format", "json").stdout)
+    assert (row["state"], row["why"]) == ("failed", "no room") and row["size"] > 1000
+    assert "failed" in command("runs", "--prune", "--format", "csv").stdout
+    assert listing(runs_dir) == before
+    assert "removed from 1 folders" in command("runs", "--prune", "--yes").stderr
+    assert not run.exists()
+    for yes in ([], ["--yes"]):
+        again = command("runs", "--prune", *yes)
+        assert (again.stdout, again.stderr) == ("", "nothing may go\n")
+
+
+def test_yes_and_checkpoints_are_for_pruning(command: Command) -> None:
+    for option in ("--yes", "--checkpoints"):
+        assert f"{option}: goes with --prune" in command("runs", option, code=2).stderr
+
+
+def test_a_run_without_its_checkpoint_is_done_and_compared_but_not_evaluated(command: Command) -> None:
+    config = command.write("tiny.yaml", TINY)
+    command("train", "-c", config, "--jobs", "1", "-q")
+    compared = command("compare", "--format", "json").stdout
+    assert command("runs", "--prune", "--checkpoints", "--yes", "--filter", "variant=scratch").stdout.count("\n") > 2
+    assert len(list(command.folder.glob("runs/tiny/*/checkpoint.pt"))) == 1
+    assert "2 runs: 0 trained now, 2 before" in command("train", "-c", config).stderr
+    assert command("compare", "--format", "json").stdout == compared
+    command("report", "-o", "page.html")
+    refused = command("evaluate", "variant=scratch,seed=0", code=5).stderr
+    assert "its checkpoint was dropped; `dropexp train -c FILE --force` trains the run again" in refused
+    command("evaluate", "variant=none,seed=0")
+
+
+def test_training_makes_again_what_was_pruned(command: Command) -> None:
+    config = command.write("tiny.yaml", TINY)
+    command("train", "-c", config, "--jobs", "1", "-q")
+    whole = command.tables()
+    broken = next(command.folder.glob("runs/tiny/*none*"))
+    (broken / "run.json").write_text("{")
+    assert "stays, since training mends it" in command("runs", "--prune", "--yes").stderr
+    assert (broken / "checkpoint.pt").exists()
+    lose_epochs(broken)
+    command("runs", "--prune", "--yes")
+    assert not broken.exists()
+    assert "2 runs: 1 trained now, 1 before" in command("train", "-c", config).stderr
+    assert command.tables() == whole

@@ -1,0 +1,100 @@
+"""Workers whose start is interrupted, workers that cannot work, and what is said of a run whose worker was killed."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+
+import pytest
+from helpers.command import TIMEOUT, Command
+from helpers.fake_runs import write_run
+
+from dropexp.runs.folder import RUN
+from dropexp.runs.record import read_runs
+from dropexp.training.pool import _Worker, mark_held, starting_a_worker
+from dropexp.training.trainer import Plan
+
+ROOT = Path(__file__).parents[3]
+
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows cannot hold a signal back")
+
+
+@posix
+def test_an_interrupt_while_a_worker_starts_leaves_the_main_module_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    main = sys.modules["__main__"]
+    monkeypatch.setattr(main, "__file__", "script.py", raising=False)
+    before = main.__spec__, main.__file__
+    with pytest.raises(KeyboardInterrupt), starting_a_worker():
+        signal.raise_signal(signal.SIGINT)
+    assert (main.__spec__, main.__file__) == before
+
+
+@posix
+def test_a_worker_whose_start_was_interrupted_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    start = SpawnProcess.start
+
+    def interrupted(process: SpawnProcess) -> None:
+        start(process)
+        started.append(process)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(SpawnProcess, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        _Worker(Plan(None))
+    (left,) = started
+    left.join(TIMEOUT)
+    code = left.exitcode
+    left.kill()
+    assert code == 0
+    assert caught  # which holds on to all that the interrupted start knew
+
+
+@posix
+def test_ctrl_c_while_bench_measures_memory_is_not_answered_by_the_process_that_it_measures(command: Command) -> None:
+    """It is sent while that process, and no other, loads torch."""
+    command.write(
+        "sitecustomize.py",
+        "import importlib.abc, signal, sys\n"
+        "class Interrupting(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'torch.nn':\n"
+        "            signal.raise_signal(signal.SIGINT)\n"
+        "if '--multiprocessing-fork' in sys.orig_argv:\n"
+        "    sys.meta_path.insert(0, Interrupting())\n",
+    )
+    command.environment["PYTHONPATH"] = str(command.folder)
+    command.write(
+        "peak.py",
+        "from dropexp.data import download\nfrom dropexp.training import benchmark\n"
+        "print(benchmark._peak_mb(download.find(None)))\n",
+    )
+    measuring = command.launch(sys.executable, "peak.py", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    peak, said = measuring.communicate(timeout=TIMEOUT)
+    assert (measuring.returncode, said) == (0, "")
+    assert 0 < float(peak) < 1000
+
+
+def test_a_worker_that_cannot_import_torch_fails_its_runs_in_a_sentence(command: Command) -> None:
+    hidden = command.folder / "hidden"
+    hidden.mkdir()
+    (hidden / "torch.py").write_text("raise ImportError('libtorch.so: cannot allocate memory')\n")
+    command.environment["PYTHONPATH"] = f"{hidden}{os.pathsep}{ROOT}"
+    config = command.write("drawn.yaml", "task: linear-regression\nmatrix: {variant: [scratch, nn]}\n")
+    done = command("train", "-c", config, "--jobs", "2", code=1)
+    assert done.stderr.count("failed: ImportError: libtorch.so: cannot allocate memory") == 2
+
+
+def test_a_run_that_diverged_as_its_worker_was_killed_can_still_be_read(tmp_path: Path) -> None:
+    run = write_run(tmp_path, status="running")
+    run.append_row({**run.read_rows()[-1], "epoch": 3, "train_loss": math.inf, "test_loss": math.nan})
+    mark_held(run, "failed", "its worker process ended (SIGKILL)")
+    json.loads((run.path / RUN).read_text(), parse_constant=pytest.fail)  # strict JSON knows no NaN
+    (found,) = read_runs((), tmp_path)
+    assert (found.status, found.why, found.epoch) == ("failed", "its worker process ended (SIGKILL)", 3)
