@@ -8,8 +8,8 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from dropexp.tempfolder import temp_folder
 from dropexp.errors import DataError
+from dropexp.tempfolder import temp_folder
 
 URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 

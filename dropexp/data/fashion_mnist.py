@@ -17,8 +17,8 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dropexp.errors import DataError
 from dropexp.data.download import CHECKSUMS, cache_dir, source, verify
+from dropexp.errors import DataError
 from dropexp.interrupts import interrupts_wait
 from dropexp.tempfolder import remove_left_behind, temp_folder
 

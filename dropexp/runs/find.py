@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dropexp.errors import quoted
-from dropexp.errors import RunError
+from dropexp.errors import RunError, quoted
 from dropexp.runs.folder import CHECKPOINT, EPOCHS, RUN, RunFolder
 
 

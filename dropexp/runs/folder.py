@@ -30,9 +30,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dropexp.lock import is_locked, locked
+from dropexp.errors import NewerRun, OtherRun, RunError
 from dropexp.files import read_json, sealed_json, sha256, write_whole
-from dropexp.errors import RunError, NewerRun, OtherRun
+from dropexp.lock import is_locked, locked
 
 SCHEMA = 1  # of run.json, study.json and checkpoint.pt; the others' are pinned by run.json
 STATUSES = ("running", "done", "interrupted", "diverged", "failed")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from dropexp.lock import Busy, not_written
-from dropexp.errors import RunError
-from dropexp.runs.folder import FINISHED, RunFolder
 from dropexp.config.study import PlannedRun
+from dropexp.errors import RunError
+from dropexp.lock import Busy, not_written
+from dropexp.runs.folder import FINISHED, RunFolder
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dropexp.runs import folder
-from dropexp.errors import NoRuns
-from dropexp.runs.record import NO_RUN, Run, keep, read_or_broken, read_runs
-from dropexp.lock import LOCK, Busy
-from dropexp.errors import quoted
-from dropexp.errors import NewerRun, RunError
-from dropexp.runs.folder import DAMAGED, FILES, FINISHED, RUN, Damaged, RunFolder, read_file, read_json_file
-from dropexp.runs.study_file import STUDY
+from dropexp.errors import NewerRun, NoRuns, RunError, quoted
 from dropexp.files import half_written, sha256
+from dropexp.lock import LOCK, Busy
+from dropexp.runs import folder
+from dropexp.runs.folder import DAMAGED, FILES, FINISHED, RUN, Damaged, RunFolder, read_file, read_json_file
+from dropexp.runs.record import NO_RUN, Run, keep, read_or_broken, read_runs
+from dropexp.runs.study_file import STUDY
 
 
 def _left(*names: str) -> str:
@@ -91,11 +89,11 @@ def checkpoints(
     """The checkpoints of finished runs, which nothing but `evaluate` reads. Raises NoRuns."""
     found = keep(read_runs(names, runs_dir), where or {})
     planned = []
-    for folder in (run.folder for run in found if run.status in FINISHED):
-        known = _digest(folder.path)
-        if folder.checkpoint in _ours(folder.path) and _is_finished(folder):  # else it may be made good from it
+    for finished in (run.folder for run in found if run.status in FINISHED):
+        known = _digest(finished.path)
+        if finished.checkpoint in _ours(finished.path) and _is_finished(finished):  # else it may be made good from it
             why = "only `dropexp evaluate` would read it"
-            planned.append(_removal("checkpoint", folder.path, [folder.checkpoint], why, known))
+            planned.append(_removal("checkpoint", finished.path, [finished.checkpoint], why, known))
     return planned
 
 

@@ -11,15 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dropexp.runs.find import folders
-from dropexp.config.tasks import FASHION_MNIST
-from dropexp.runs.metrics import metrics_of
 from dropexp.config.names import is_name
-from dropexp.errors import printable
-from dropexp.errors import RunError
-from dropexp.runs.folder import EPOCHS, FINISHED, RUN, Row, RunFolder, default_runs_dir
+from dropexp.config.tasks import FASHION_MNIST
 from dropexp.config.variants import VARIANTS
-from dropexp.errors import NoRuns
+from dropexp.errors import NoRuns, RunError, printable
+from dropexp.runs.find import folders
+from dropexp.runs.folder import EPOCHS, FINISHED, RUN, Row, RunFolder, default_runs_dir
+from dropexp.runs.metrics import metrics_of
 
 LARGEST = 2.0**128  # of figures: they are measured in float32
 NO_RUN = ("broken", "twice")  # a folder that cannot be read, and a second one of the same run

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dropexp.lock import Busy, locked, not_written
 from dropexp.errors import RunError
-from dropexp.runs.folder import SCHEMA, Damaged, RunFolder, read_file, read_json_file
 from dropexp.files import sealed_json, write_whole
+from dropexp.lock import Busy, locked, not_written
+from dropexp.runs.folder import SCHEMA, Damaged, RunFolder, read_file, read_json_file
 
 STUDY = "study.json"
 

@@ -18,8 +18,8 @@ import pytest
 from helpers.synthetic import real_data, write_synthetic
 
 from dropexp.data import download
-from dropexp.errors import DataError
 from dropexp.data.download import CHECKSUMS, MD5, URL
+from dropexp.errors import DataError
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 NOWHERE = "http://127.0.0.1:9/"  # the discard port: nothing listens there

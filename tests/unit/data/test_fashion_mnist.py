@@ -14,9 +14,9 @@ import pytest
 import torch
 from helpers.synthetic import real_data, write_synthetic
 
+from dropexp.data.download import cache_dir, find
 from dropexp.data.fashion_mnist import Data, load, split
 from dropexp.errors import DataError
-from dropexp.data.download import cache_dir, find
 
 IMAGES = "train-images-idx3-ubyte"
 

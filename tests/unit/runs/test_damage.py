@@ -22,18 +22,18 @@ import torch
 from helpers.command import Command
 from helpers.weights import same, saved
 
-from dropexp.training import checkpoint
 from dropexp.analysis.comparison import compare
 from dropexp.config.schema import Config
-from dropexp.data.fashion_mnist import Data
-from dropexp.training.run import train_run
-from dropexp.runs.holding import Outcome
-from dropexp.errors import NewerRun, RunError
-from dropexp.runs.folder import Damaged, RunFolder
-from dropexp.training.stacked_run import train_stack
 from dropexp.config.study import PlannedRun
-from dropexp.runs.study_file import read_study, write_study
+from dropexp.data.fashion_mnist import Data
+from dropexp.errors import NewerRun, RunError
 from dropexp.files import is_sealed, read_json, sealed, sealed_json
+from dropexp.runs.folder import Damaged, RunFolder
+from dropexp.runs.holding import Outcome
+from dropexp.runs.study_file import read_study, write_study
+from dropexp.training import checkpoint
+from dropexp.training.run import train_run
+from dropexp.training.stacked_run import train_stack
 
 CPU = torch.device("cpu")
 FILES = ["checkpoint.pt", "epochs.csv", "run.json"]

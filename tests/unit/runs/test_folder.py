@@ -21,13 +21,13 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 
+from dropexp.errors import NewerRun, RunError
+from dropexp.files import write_whole
+from dropexp.lock import Busy
 from dropexp.runs import study_file
 from dropexp.runs.find import by_hash, folders, study_names
-from dropexp.lock import Busy
-from dropexp.errors import NewerRun, RunError
 from dropexp.runs.folder import FILES, Damaged, RunFolder, default_runs_dir
 from dropexp.runs.study_file import read_study, write_study
-from dropexp.files import write_whole
 
 ROW: dict[str, Any] = {"epoch": 1, "train_loss": 0.1 + 0.2, "val_loss": None, "test_loss": 1e-5, "lr": 0.5}
 

@@ -13,12 +13,12 @@ import pytest
 from helpers.command import Command
 from helpers.fake_runs import write_run
 
-from dropexp.runs import prune
 from dropexp.analysis.comparison import compare
 from dropexp.errors import NoRuns
-from dropexp.runs.record import Run, read_runs
-from dropexp.runs.prune import Removal, checkpoints, needless, remove
+from dropexp.runs import prune
 from dropexp.runs.folder import RunFolder
+from dropexp.runs.prune import Removal, checkpoints, needless, remove
+from dropexp.runs.record import Run, read_runs
 
 
 def run_of(runs_dir: Path, seed: int = 0, status: str = "done", why: str | None = None) -> Path:

@@ -14,8 +14,8 @@ from dropexp.analysis.arms import load_runs
 from dropexp.analysis.comparison import compare
 from dropexp.errors import NoRuns
 from dropexp.runs.find import by_hash
-from dropexp.runs.prune import needless
 from dropexp.runs.folder import EPOCHS, RUN
+from dropexp.runs.prune import needless
 
 
 @pytest.fixture
