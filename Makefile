@@ -6,14 +6,15 @@ RUNS    ?=
 JOBS    ?=
 CLAIMS  := configs/does-dropout-help.yaml \
            configs/best.yaml \
-           configs/exercises/1-drop-probs.yaml \
-           configs/exercises/2-more-epochs.yaml \
-           configs/exercises/3-activations.yaml \
-           configs/exercises/5-with-weight-decay.yaml \
-           configs/exercises/7-other-noise.yaml \
+           configs/exercises/drop-probs.yaml \
+           configs/exercises/more-epochs.yaml \
+           configs/exercises/activations.yaml \
+           configs/exercises/with-weight-decay.yaml \
+           configs/exercises/other-noise.yaml \
            configs/srivastava/figure-11-monte-carlo.yaml
 FINDINGS := configs/does-dropout-help.yaml configs/findings/recipes.yaml configs/best.yaml \
-           $(wildcard configs/exercises/[0-9]*.yaml configs/srivastava/*.yaml)
+           $(filter-out %/l1.yaml %-sweep.yaml %-validation.yaml, $(wildcard configs/exercises/*.yaml)) \
+           $(wildcard configs/srivastava/*.yaml)
 
 # A folder that a team shares beside its checkouts, unless this checkout has data of its own.
 ifeq ($(wildcard data),)

@@ -16,11 +16,11 @@ CONFIGS = {
     "dropout": "configs/dropout.yaml --seeds 0..39",
     "does-dropout-help": "configs/does-dropout-help.yaml",
     "best": "configs/best.yaml",
-    "exercise-1-drop-probs": "configs/exercises/1-drop-probs.yaml",
-    "exercise-2-more-epochs": "configs/exercises/2-more-epochs.yaml",
-    "exercise-3-activations": "configs/exercises/3-activations.yaml",
-    "exercise-5-with-weight-decay": "configs/exercises/5-with-weight-decay.yaml",
-    "exercise-7-other-noise": "configs/exercises/7-other-noise.yaml",
+    "exercise-1-drop-probs": "configs/exercises/drop-probs.yaml",
+    "exercise-2-more-epochs": "configs/exercises/more-epochs.yaml",
+    "exercise-3-activations": "configs/exercises/activations.yaml",
+    "exercise-5-with-weight-decay": "configs/exercises/with-weight-decay.yaml",
+    "exercise-7-other-noise": "configs/exercises/other-noise.yaml",
     "figure-11-monte-carlo": "configs/srivastava/figure-11-monte-carlo.yaml",
 }
 

@@ -1,4 +1,4 @@
-"""Every shipped config says how to run it, loads, and trains a tiny epoch."""
+"""Every shipped config documents itself, is in the index, loads, and trains one small epoch."""
 
 from __future__ import annotations
 
@@ -20,30 +20,39 @@ ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.yaml"))
 
 
+INDEX = (ROOT / "configs/README.md").read_text(encoding="utf-8")
+
+
 def stems(folder: str) -> set[str]:
     return {Path(config).stem for config in CONFIGS if config.startswith(f"configs/{folder}/")}
 
 
-def chooses(config: str) -> bool:
-    """Whether settings are chosen here, on validation rows, and the test set has no say."""
+def is_selection(config: str) -> bool:
+    """Return whether the study selects settings on validation rows and leaves the test set alone."""
     return Path(config).stem.startswith("choose-")
 
 
-def test_there_are_configs_for_the_study_and_for_the_book() -> None:
+def opening(config: str) -> str:
+    """Return the comment at the top of a config."""
+    return (ROOT / config).read_text(encoding="utf-8").split("name:")[0]
+
+
+def test_every_system_of_the_book_has_a_config() -> None:
     assert "configs/dropout.yaml" in CONFIGS
     assert stems("book") == {
-        *("a1-scratch", "a2-concise", "a3-own-layer", "a4-concise", "a5-input-noise", "a6-before-relu", "a7-scratch"),
-        *("a8-weight-decay", "a10-monte-carlo", "a11-unscaled", "a12-rescaled", "a13-dropconnect", "a15-classic"),
-        *("d2l-en-1.0", "d2l-zh-2.0"),
+        *("scratch", "concise", "own-layer", "blog-concise", "input-noise", "before-relu", "blog-scratch"),
+        *("weight-decay", "monte-carlo", "rescaling", "dropconnect", "d2l-en-1.0", "d2l-zh-2.0"),
     }
 
 
-def test_there_is_a_config_for_each_exercise_of_the_book() -> None:
-    assert {stem.split("-")[0] for stem in stems("exercises")} == {*"123456789", "wd"}
-    assert stems("exercises") >= {"wd-1-sweep", "wd-2-validation", "wd-3-l1"}
+def test_every_exercise_of_the_book_has_a_config() -> None:
+    assert stems("exercises") == {
+        *("drop-probs", "more-epochs", "activations", "dropout-at-test", "with-weight-decay", "noise-on-weights"),
+        *("other-noise", "wider-net", "three-values", "weight-decay-sweep", "weight-decay-validation", "l1"),
+    }
 
 
-def test_there_is_a_config_for_each_experiment_of_the_paper() -> None:
+def test_every_experiment_of_the_paper_has_a_config() -> None:
     assert stems("srivastava") == {
         *("table-9-regularisers", "figure-9a-rate", "figure-9b-rate-at-fixed-units", "figure-10-training-set"),
         *("figure-11-monte-carlo", "figure-8-sparsity", "table-10-gaussian", "appendix-a-momentum", "schedules"),
@@ -51,21 +60,33 @@ def test_there_is_a_config_for_each_experiment_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_a_config_opens_with_its_command_its_time_and_what_to_expect(config: str) -> None:
-    opening = (ROOT / config).read_text(encoding="utf-8").split("\n\n")[0]
+def test_a_config_opens_with_its_question_command_time_and_result(config: str) -> None:
     study = load_config(ROOT / config)
     figure = "test loss" if study.runs[0].config.task == "linear-regression" else "test accuracy"
-    expected = "--metric val_acc" if chooses(config) else rf"{figure} \d"
-    assert re.search(rf"# +dropexp train -c {re.escape(config)}\b.*(second|minute)s? on 2 cores", opening)
-    assert re.search(rf"# +dropexp compare {re.escape(study.name)} +{expected}", opening)
+    expected = "--metric val_acc" if is_selection(config) else rf"(--\S+ \w+ +)?{figure} (up to )?\d"
+    assert "?" in opening(config).splitlines()[0]
+    assert re.search(rf"# +dropexp train -c {re.escape(config)}\b.*(second|minute)s? on 2 cores", opening(config))
+    assert re.search(rf"# +dropexp compare {re.escape(study.name)} +{expected}", opening(config))
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_a_config_asks_for_five_seeds_or_more_the_same_in_every_arm(config: str) -> None:
+def test_the_index_lists_a_config_with_its_study_and_minutes(config: str) -> None:
+    path, name = config.removeprefix("configs/"), load_config(ROOT / config).name
+    (number, unit), *_ = re.findall(r"about (\d+) (second|minute)", opening(config))
+    minutes = number if unit == "minute" else "1"
+    assert INDEX.count(f"| [{path}]({path}) | `{name}` | {minutes} |\n") == 1
+
+
+def test_the_index_lists_only_files_that_exist() -> None:
+    assert {f"configs/{path}" for path in re.findall(r"\]\(([\w./-]+\.yaml)\)", INDEX)} == set(CONFIGS)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_every_arm_of_a_config_has_the_same_number_of_seeds_at_least_five(config: str) -> None:
     study = load_config(ROOT / config)
     arms = Counter(run.config.model_copy(update={"seed": 0}).model_dump_json() for run in study.runs)
     assert len(set(arms.values())) == 1
-    assert min(arms.values()) >= 5 or chooses(config)
+    assert min(arms.values()) >= 5 or is_selection(config)
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -80,12 +101,12 @@ def test_every_arm_of_a_config_trains(config: str, data: Data, tmp_path: Path) -
         short = given.model_copy(update=small)
         arms[short.model_dump_json()] = replace(run, config=short)
     for i, run in enumerate(arms.values()):
-        none_given = run.config.task == "linear-regression"  # it draws its own
-        rows = list(train_run(run, RunFolder(tmp_path / str(i)), None if none_given else data, torch.device("cpu")))
+        without_data = run.config.task == "linear-regression"  # the task samples its own data
+        rows = list(train_run(run, RunFolder(tmp_path / str(i)), None if without_data else data, torch.device("cpu")))
         assert [isinstance(row, dict) and row["epoch"] for row in rows] == [1]
 
 
-@pytest.mark.parametrize("stem", ["a1-scratch", "a2-concise", "a7-scratch"])
+@pytest.mark.parametrize("stem", ["scratch", "concise", "blog-scratch"])
 def test_published_figures_cover_every_epoch(stem: str) -> None:
     study = load_config(ROOT / f"configs/book/{stem}.yaml")
     for figure in ("loss", "train_acc", "test_acc"):

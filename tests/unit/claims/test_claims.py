@@ -369,7 +369,7 @@ def test_too_few_epochs_are_not_trained(tmp_path: Path) -> None:
     write_arm(tmp_path, "scratch", ACCS, name="exercise-2-more-epochs")
     (finding,) = check("slower", tmp_path).findings
     assert finding.word is NOT_TRAINED
-    assert finding.words.startswith("none has 2 epochs and not 10; dropexp train -c configs/exercises/2-more")
+    assert finding.words.startswith("none has 2 epochs and not 10; dropexp train -c configs/exercises/more")
 
 
 @pytest.mark.parametrize(
@@ -532,7 +532,7 @@ def test_the_tables_say_each_claim_once_and_each_finding(tmp_path: Path) -> None
     assert [rows[0][key] for key in ("verdict", "of", "finding", "n")] == ["depends", "inverted", "holds", "100000"]
     assert float(rows[0]["low"]) < float(rows[0]["mean"]) < float(rows[0]["high"])
     assert (rows[-1]["study"], rows[-1]["p"]) == ("exercise-2-more-epochs", "")
-    assert rows[-1]["evidence"] == "dropexp train -c configs/exercises/2-more-epochs.yaml"
+    assert rows[-1]["evidence"] == "dropexp train -c configs/exercises/more-epochs.yaml"
     assert table.missing(checked) == [rows[-1]["evidence"]]
 
 
@@ -557,7 +557,7 @@ def test_the_command_checks_without_data_and_without_runs(command: Command) -> N
     done = command("claims", "extremes", "2", "gap", "--format", "json")
     verdicts = {claim["name"]: claim["verdict"] for claim in json.loads(done.stdout)["claims"]}
     assert verdicts == {"output": "depends", "extremes": "holds", "gap": "not trained"}
-    assert done.stderr == "not trained: dropexp train -c configs/exercises/2-more-epochs.yaml\n"
+    assert done.stderr == "not trained: dropexp train -c configs/exercises/more-epochs.yaml\n"
 
 
 def test_evidence_is_shown_of_claims_that_are_named(command: Command) -> None:
