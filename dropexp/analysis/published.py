@@ -86,7 +86,7 @@ def said_of(run: RunFolder, notes: list[str]) -> dict[str, Any]:
         return {}
     from pydantic import ValidationError  # which takes time, and few studies have such a section
 
-    from dropexp.config.file import Published
+    from dropexp.config.published import Published
 
     try:
         return Published.model_validate(said).model_dump(exclude_defaults=True)

@@ -9,11 +9,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, cast
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from dropexp.config import names, yaml
-from dropexp.config.schema import Config
-from dropexp.config.variants import VARIANTS
+from dropexp.config.published import Published
+from dropexp.config.schema import Config, allowed
 from dropexp.errors import ConfigError, Problem
 
 STUDY_KEYS = ("name", "matrix", "arms", "published")
@@ -25,20 +25,6 @@ _FIELD_TYPES: dict[str, TypeAdapter[Any]] = {
     key: TypeAdapter(cast(Any, Annotated[info.annotation, info]), config=Config.model_config)
     for key, info in Config.model_fields.items()
 }
-
-
-class Published(BaseModel):
-    """A source's figures per epoch, `w_norm` at the end; loss × loss_scale is the mean cross entropy."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-    arm: str | list[str] | None = Field(None, description="an arm's name, or a list of them")
-    source: str = Field("", description="text")
-    loss: list[float] = Field([], description="a list of numbers, one per epoch")
-    loss_scale: float = Field(1.0, gt=0, description="a number greater than 0")
-    train_acc: list[float] = Field([], description="a list of numbers, one per epoch")
-    test_acc: list[float] = Field([], description="a list of numbers, one per epoch")
-    w_norm: dict[str, float] = Field({}, description="a mapping from arms to the norm of their weights at the end")
 
 
 class ConfigFile:
@@ -114,21 +100,18 @@ class ConfigFile:
         try:
             _FIELD_TYPES[key].validate_python(value)
         except ValidationError as error:
-            info = Config.model_fields[key]
-            item = info.json_schema_extra["item"] if isinstance(info.json_schema_extra, dict) else None
+            item = allowed(Config, key, item=True)
             name = key if key in self.options else _dotted(path)
             for one in error.errors():
                 index = [part for part in one["loc"] if isinstance(part, int)][:1]
-                allowed = item if index and item else info.description
-                if key == "variant":
-                    allowed = f"one of {', '.join(VARIANTS)}"
+                what = item if index and item else allowed(Config, key)
                 if not item and path[0] != "matrix" and ((isinstance(value, list) and value) or whole_range(value)):
-                    allowed = f"{allowed}; several values stand in the matrix"
+                    what = f"{what}; list several values in the matrix"
                 if key == "seed" and key in self.options:
                     is_range = RANGE.match(str(one["input"]).strip())
-                    allowed = f"a range of 1 to {MAX_RUNS:,} seeds" if is_range else f"{allowed}, or a range like 0..4"
+                    what = f"a range of 1 to {MAX_RUNS:,} seeds" if is_range else f"{what}, or a range like 0..4"
                 place = "".join(f"[{i}]" for i in index)
-                self.wrong((*path, *index), f"{name}{place} = {_shown(one['input'])} is not {allowed}")
+                self.wrong((*path, *index), f"{name}{place} = {_shown(one['input'])} is not {what}")
             return False
         return True
 
@@ -225,7 +208,7 @@ class ConfigFile:
             for key in dict.fromkeys(str(one["loc"][0]) for one in error.errors()):
                 what = f"unknown key {key!r}; the keys of published are {', '.join(keys)}"
                 if key in keys:
-                    what = f"published.{key} = {_shown(value.get(key))} is not {keys[key].description}"
+                    what = f"published.{key} = {_shown(value.get(key))} is not {allowed(Published, key)}"
                 self.wrong((*path, key), what)
             return {}
         there = [arm for arm in self.arms if arm] or self.axes.get("variant") or [self.base.get("variant")]

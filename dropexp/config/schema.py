@@ -1,28 +1,35 @@
-"""The schema of a run, and what identifies one.
+"""The keys of a run, and what identifies a run.
 
-One flat set of keys; every default is the book's. A run's folder bears a hash of its `settings`: the keys that
-differ from their defaults and that its variant uses. So a key that a later version adds renames no finished run.
+One flat set of keys. Every default is the book's (*Dive into Deep Learning*). A run's folder name contains a hash
+of its `settings`: the keys that differ from their defaults and that its variant uses. So a key that a later version
+adds renames no finished run.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from dropexp.config.tasks import LINEAR_REGRESSION, LINREG_KEYS, LINREG_ROWS, LINREG_VARIANTS, NUM_TRAIN
+from dropexp.config.conflicts import conflicts
+from dropexp.config.tasks import LINEAR_REGRESSION, LINREG_KEYS, NUM_TRAIN
 from dropexp.config.variants import VARIANTS
 
-# A field's description completes "… is not …" in an error; "item" does so for an entry of a list.
 Probability = Annotated[float, Field(ge=0, le=1)]
 Width = Annotated[int, Field(ge=1, le=1_000_000)]
 
+PROBES = ("weight_norms", "activations", "noise_at_test", "calibration")  # the probes that take no number
 
-PROBES = ("weight_norms", "activations", "noise_at_test", "calibration")  # those of `probes.py` that take no number
+
+def key_field(doc: str, allowed: str, default: Any = ..., *, item: str = "", **limits: Any) -> Any:
+    """Return a field: `doc` is for the key table, `allowed` and `item` complete "… is not …" in an error message.
+
+    `item` describes one entry if the key is a list.
+    """
+    return Field(default=default, description=doc, json_schema_extra={"allowed": allowed, "item": item}, **limits)
 
 
 def _known_variant(variant: str) -> str:
@@ -45,68 +52,171 @@ def _each_once(probes: list[Any]) -> list[Any]:
     return probes
 
 
-def _list_of(default: list[Any], item: str, whole: str) -> Any:
-    return Field(default=default, min_length=1, description=whole, json_schema_extra={"item": item})
+COUNT = "a whole number, 1 or more"
+NOT_NEGATIVE = "a number, 0 or more"
+POSITIVE = "a number greater than 0"
+PROBABILITY = "a probability (0 ≤ p ≤ 1)"
+FRACTION = "a number from 0 to under 1"
+TRUE_OR_FALSE = "true or false"
 
 
 class Config(BaseModel):
-    """One run, complete. Raises pydantic's ValidationError; `study.load_config` turns that into `ConfigError`."""
+    """One run, complete. Raises pydantic's ValidationError, which `study.load_config` turns into ConfigError."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
 
-    variant: Annotated[str, AfterValidator(_known_variant)] = Field(description="a variant")
-    task: Literal["fashion-mnist", "linear-regression"] = Field(
-        default="fashion-mnist", description="fashion-mnist or linear-regression"
+    variant: Annotated[str, AfterValidator(_known_variant)] = key_field(
+        "Kind of dropout. `none`; `nn` (`nn.Dropout`); by hand: `scratch` (inverted dropout), `unscaled`, `classic` "
+        "(scaled at test time), `gaussian`, `three-point`, and on the weights `dropconnect`, `dropconnect-unscaled`. "
+        "`dropexp/nets/noise.py` has the equation of each.",
+        "one of the variants",
     )
-    seed: int = Field(default=0, ge=0, lt=2**63, description="a whole number, 0 or more")
-    hidden: list[Width] = _list_of(
-        [256, 256],
-        "a whole number, 1 or more",
+    task: Literal["fashion-mnist", "linear-regression"] = key_field(
+        "`linear-regression` is the book's weight decay study (3.12), with the variants `scratch` and `nn`.",
+        "fashion-mnist or linear-regression",
+        "fashion-mnist",
+    )
+    seed: int = key_field(
+        "Split, initialisation, batch order and noise have random streams of their own, all derived from the seed. "
+        "The first three are equal for every variant.",
+        "a whole number, 0 or more",
+        0,
+        ge=0,
+        lt=2**63,
+    )
+    hidden: list[Width] = key_field(
+        "Width of each hidden layer (3.13.2).",
         "a list with the width of each hidden layer, such as [256, 256]",
+        [256, 256],
+        item=COUNT,
+        min_length=1,
     )
-    drop_probs: list[Probability] = _list_of(
-        [0.2, 0.5], "a probability (0 ≤ p ≤ 1)", "a list with the drop probability of each hidden layer"
+    drop_probs: list[Probability] = key_field(
+        "Probability of dropping a unit, for each hidden layer (3.13.2).",
+        "a list with the drop probability of each hidden layer",
+        [0.2, 0.5],
+        item=PROBABILITY,
+        min_length=1,
     )
-    input_drop_prob: Probability = Field(default=0.0, description="a probability (0 ≤ p ≤ 1)")
-    input_noise_std: float = Field(default=0.0, ge=0, description="a number, 0 or more")
-    placement: Literal["after", "before"] = Field(default="after", description="after or before (the ReLU)")
-    drop_schedule: Literal["constant", "early", "late", "curriculum", "random"] = Field(
-        default="constant", description="one of constant, early, late, curriculum, random"
+    input_drop_prob: Probability = key_field("Drop probability of the pixels.", PROBABILITY, 0.0)
+    input_noise_std: float = key_field(
+        "Standard deviation of normal noise that is added to the pixels.", NOT_NEGATIVE, 0.0, ge=0
     )
-    drop_epochs: int | None = Field(default=None, ge=0, description="a whole number, 0 or more")
-    lr: float = Field(default=0.5, gt=0, description="a number greater than 0")
-    epochs: int = Field(default=5, ge=1, description="a whole number, 1 or more")
-    batch_size: int = Field(default=256, ge=1, description="a whole number, 1 or more")
-    sgd: Literal["mean", "book"] = Field(default="mean", description="mean (w − lr·g) or book (w − lr·g/batch_size)")
-    momentum: float = Field(default=0.0, ge=0, lt=1, description="a number from 0 to under 1")
-    weight_decay: float = Field(default=0.0, ge=0, description="a number, 0 or more")
-    nesterov: bool = Field(default=False, description="true or false")
-    l1: float = Field(default=0.0, ge=0, description="a number, 0 or more")
-    max_norm: float | None = Field(default=None, gt=0, description="a number greater than 0")
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="a number from 0 to under 1")
-    lr_schedule: Literal["constant", "step", "cosine"] = Field(
-        default="constant", description="one of constant, step, cosine"
+    placement: Literal["after", "before"] = key_field(
+        "`before`: the noise is applied before the ReLU.", "after or before (the ReLU)", "after"
     )
-    early_stopping: int | None = Field(default=None, ge=1, description="a whole number of epochs, 1 or more")
-    init: Literal["normal", "torch"] = Field(default="normal", description="normal or torch (nn.Linear's own)")
-    init_std: float = Field(default=0.01, ge=0, description="a number, 0 or more")
-    init_bias: Literal["zeros", "normal", "torch"] = Field(default="zeros", description="one of zeros, normal, torch")
-    mask: Literal["rand", "randn-2019", "per-batch"] = Field(
-        default="rand", description="one of rand, randn-2019, per-batch"
+    drop_schedule: Literal["constant", "early", "late", "curriculum", "random"] = key_field(
+        "How drop probabilities change during training. `early`: dropout in the first `drop_epochs` epochs only; "
+        "`late`: only after them (Liu et al., 2023); `curriculum`: rises from 0 to p (Morerio et al., 2017); "
+        "`random`: another p for each batch.",
+        "one of constant, early, late, curriculum, random",
+        "constant",
     )
-    output_relu: bool = Field(default=False, description="true or false")
-    noise_at_eval: bool = Field(default=False, description="true or false")
-    fused: bool = Field(default=True, description="true or false")
-    precision: Literal["float32", "bf16"] = Field(default="float32", description="float32 or bf16")
-    probes: Annotated[list[Annotated[Any, AfterValidator(_known_probe)]], AfterValidator(_each_once)] = Field(
-        default=[],
-        description="a list of probes, each once, such as [weight_norms, mc: 50]",
-        json_schema_extra={"item": f"a probe; there are {', '.join(PROBES)}, and mc: K for the mean of K passes"},
+    drop_epochs: int | None = key_field(
+        "Epochs before an `early` or `late` schedule switches; `null` is half of the epochs.",
+        "a whole number, 0 or more",
+        None,
+        ge=0,
     )
-    eval_train: bool = Field(default=True, description="true or false")
-    train_size: int | None = Field(default=None, ge=10, le=NUM_TRAIN, description=f"a whole number, 10 to {NUM_TRAIN}")
-    validation_size: int = Field(
-        default=0, ge=0, le=NUM_TRAIN - 10, description=f"a whole number, 0 to {NUM_TRAIN - 10}"
+    lr: float = key_field("Learning rate.", POSITIVE, 0.5, gt=0)
+    epochs: int = key_field("Passes over the training set.", COUNT, 5, ge=1)
+    batch_size: int = key_field("Training images per step.", COUNT, 256, ge=1)
+    sgd: Literal["mean", "book"] = key_field(
+        "`mean`: w ← w − lr·g, with g the gradient of the batch's mean loss; `book`: w ← w − lr·g/batch_size, the "
+        "update of 3.13.2, where lr is 100.",
+        "mean (w − lr·g) or book (w − lr·g/batch_size)",
+        "mean",
+    )
+    momentum: float = key_field("Momentum of SGD.", FRACTION, 0.0, ge=0, lt=1)
+    weight_decay: float = key_field(
+        "λ of the penalty λ/2·‖w‖² on weights, not on biases (3.12).", NOT_NEGATIVE, 0.0, ge=0
+    )
+    nesterov: bool = key_field("Nesterov momentum (Sutskever et al., 2013).", TRUE_OR_FALSE, False)
+    l1: float = key_field("λ of the penalty λ·‖w‖₁ on weights, not on biases.", NOT_NEGATIVE, 0.0, ge=0)
+    max_norm: float | None = key_field(
+        "Upper bound for the norm of each hidden unit's incoming weights (Srivastava et al., 2014, section 5.1).",
+        POSITIVE,
+        None,
+        gt=0,
+    )
+    label_smoothing: float = key_field(
+        "Share of each label that is spread over all classes (Szegedy et al., 2016). Losses in tables use hard "
+        "(one-hot) labels.",
+        FRACTION,
+        0.0,
+        ge=0,
+        lt=1,
+    )
+    lr_schedule: Literal["constant", "step", "cosine"] = key_field(
+        "`step`: lr/10 after half of the epochs, lr/100 after three quarters; `cosine`: cosine annealing from lr, "
+        "epoch by epoch (Loshchilov and Hutter, 2017).",
+        "one of constant, step, cosine",
+        "constant",
+    )
+    early_stopping: int | None = key_field(
+        "Patience: the run ends when validation accuracy has not improved for this number of epochs. "
+        "`compare --at best-val` uses the best epoch.",
+        "a whole number of epochs, 1 or more",
+        None,
+        ge=1,
+    )
+    init: Literal["normal", "torch"] = key_field(
+        "Initial weights: `normal` (3.13.2), or `torch`, the default of `nn.Linear`.",
+        "normal or torch (the default of nn.Linear)",
+        "normal",
+    )
+    init_std: float = key_field("Standard deviation of a `normal` initialisation.", NOT_NEGATIVE, 0.01, ge=0)
+    init_bias: Literal["zeros", "normal", "torch"] = key_field(
+        "Initial biases. The default is `torch` with `init: torch`.", "one of zeros, normal, torch", "zeros"
+    )
+    mask: Literal["rand", "randn-2019", "per-batch"] = key_field(
+        "How the dropout mask is sampled. `rand`: `rand < keep`, for each unit and image; `per-batch`: one mask for "
+        "all rows of a batch; `randn-2019`: a bug in the book's code until October 2019 (normal numbers).",
+        "one of rand, randn-2019, per-batch",
+        "rand",
+    )
+    output_relu: bool = key_field(
+        "ReLU on the outputs too: a bug of another source, to run it as printed.", TRUE_OR_FALSE, False
+    )
+    noise_at_eval: bool = key_field(
+        "Dropout active in evaluation mode too: a bug of another source, to run it as printed.", TRUE_OR_FALSE, False
+    )
+    fused: bool = key_field(
+        "`false` trains `scratch` and `none` with the reference implementation, `dropexp/nets/scratch.py`.",
+        TRUE_OR_FALSE,
+        True,
+    )
+    precision: Literal["float32", "bf16"] = key_field(
+        "`bf16`: matrix products in bfloat16 (with `nn`, activations too); parameters and updates stay float32. A "
+        "run fails if torch finds no bfloat16 instructions; on a CPU only a recent torch, such as 2.15, can find out.",
+        "float32 or bf16",
+        "float32",
+    )
+    probes: Annotated[list[Annotated[Any, AfterValidator(_known_probe)]], AfterValidator(_each_once)] = key_field(
+        "Additional columns of `epochs.csv`, measured on the test images: `weight_norms`; `activations` (mean, "
+        "variance and zeros of each hidden layer); `noise_at_test` (accuracy with dropout active, and the share of "
+        "predictions that change); `calibration`; `mc: 50` (mean of 50 stochastic passes). They change no other "
+        "figure. `dropexp/training/probes.py` defines each column.",
+        "a list of probes, each once, such as [weight_norms, mc: 50]",
+        [],
+        item=f"one of {', '.join(PROBES)}, or mc: K (the mean of K stochastic passes)",
+    )
+    eval_train: bool = key_field(
+        "Evaluate the training set after each epoch, which the generalisation gap needs.", TRUE_OR_FALSE, True
+    )
+    train_size: int | None = key_field(
+        "Training images, balanced over the classes; `null` is all.",
+        f"a whole number, 10 to {NUM_TRAIN}",
+        None,
+        ge=10,
+        le=NUM_TRAIN,
+    )
+    validation_size: int = key_field(
+        "Training images held out for validation, balanced over the classes.",
+        f"a whole number, 0 to {NUM_TRAIN - 10}",
+        0,
+        ge=0,
+        le=NUM_TRAIN - 10,
     )
 
     @model_validator(mode="before")
@@ -117,111 +227,18 @@ class Config(BaseModel):
         return given
 
     @model_validator(mode="after")
-    def _keys_agree(self) -> Self:
-        for wrong, what, *keys in self._disagreements(self.used()):
-            if wrong:
-                raise PydanticCustomError("keys_disagree", "{what}", {"what": what, "keys": keys})
+    def _raise_first_conflict(self) -> Self:
+        for conflict in conflicts(self):
+            raise PydanticCustomError("conflict", "{message}", {"message": conflict.message, "keys": conflict.keys})
         return self
 
-    def _disagreements(self, used: list[str]) -> Iterator[tuple[Any, ...]]:
-        """Whether keys disagree, how, and which."""
-        yield (
-            "drop_probs" in used and len(self.drop_probs) != len(self.hidden),
-            f"drop_probs = {self.drop_probs} has {len(self.drop_probs)} entries for {len(self.hidden)} hidden "
-            f"layers; give one per layer",
-            "drop_probs",
-            "hidden",
-        )
-        draws_its_own = self.variant == "nn" and self.mask != "rand"
-        yield draws_its_own, f"mask = {self.mask} is not for nn, which draws its own; use scratch", "mask", "variant"
-        yield (
-            self.mask == "randn-2019" and self.variant in ("unscaled", "classic"),
-            f"mask = randn-2019 is a slip of scaled dropout, not for {self.variant}; use scratch",
-            "mask",
-            "variant",
-        )
-        yield (
-            self.mask == "randn-2019" and self.drop_schedule != "constant" and "mask" in used,
-            f"mask = randn-2019 drops where p = 0 is asked for too, as drop_schedule = {self.drop_schedule} does; "
-            f"use rand",
-            "mask",
-            "drop_schedule",
-        )
-        yield (
-            self.variant == "gaussian" and 1 in [self.input_drop_prob, *self.drop_probs],
-            "variant = gaussian takes drop probabilities under 1, since its variance is p / (1 − p)",
-            "drop_probs",
-            "input_drop_prob",
-            "variant",
-        )
-        yield (
-            self.variant == "classic" and self.drop_schedule != "constant",
-            f"variant = classic scales by one keep probability at test time, and drop_schedule = {self.drop_schedule} "
-            f"changes it in training; use scratch",
-            "drop_schedule",
-            "variant",
-        )
-        yield (
-            (self.drop_epochs or 0) > self.epochs and "drop_epochs" in used,
-            f"drop_epochs = {self.drop_epochs} are more than epochs = {self.epochs}",
-            "drop_epochs",
-            "epochs",
-        )
-        yield (
-            self.nesterov and not self.momentum and "nesterov" in used,
-            "nesterov = true takes a momentum over 0, such as 0.9",
-            "nesterov",
-            "momentum",
-        )
-        yield (
-            self.early_stopping is not None and not self.validation_size and "early_stopping" in used,
-            f"early_stopping = {self.early_stopping} takes validation rows; set validation_size, to 10000 say",
-            "early_stopping",
-            "validation_size",
-        )
-        yield (
-            self.precision == "bf16" and not self.fused and "fused" in used,
-            "precision = bf16 is not for the textbook page, which computes in float32; use fused: true",
-            "precision",
-            "fused",
-        )
-        yield (
-            (self.train_size or 0) + self.validation_size > NUM_TRAIN,
-            f"train_size = {self.train_size} and validation_size = {self.validation_size} are more than the "
-            f"{NUM_TRAIN} training images",
-            "train_size",
-            "validation_size",
-        )
-        yield (
-            self.task == LINEAR_REGRESSION and self.variant not in LINREG_VARIANTS,
-            f"variant = {self.variant} is not for linear-regression; use {' or '.join(LINREG_VARIANTS)}",
-            "variant",
-            "task",
-        )
-        fields = type(self).model_fields
-        foreign = [key for key in fields if key not in LINREG_KEYS and getattr(self, key) != fields[key].default]
-        yield (
-            self.task == LINEAR_REGRESSION and bool(foreign),
-            f"{' and '.join(foreign)} {'are' if len(foreign) > 1 else 'is'} not for linear-regression, which has "
-            f"{', '.join(sorted(LINREG_KEYS))}",
-            *foreign,
-            "task",
-        )
-        rows = max(self.train_size or 0, self.validation_size)
-        yield (
-            self.task == LINEAR_REGRESSION and rows > LINREG_ROWS,
-            f"{rows} rows are more than linear-regression draws ({LINREG_ROWS})",
-            "train_size",
-            "validation_size",
-        )
-
     def used(self) -> list[str]:
-        """The keys that can change this run's numbers."""
+        """Return the keys that can change this run's numbers."""
         if self.task == LINEAR_REGRESSION:
             return [key for key in type(self).model_fields if key in LINREG_KEYS]
         unused = set(VARIANTS[self.variant].unused)
         if self.input_noise_std:
-            unused.discard("noise_at_eval")  # which leaves this noise on too
+            unused.discard("noise_at_eval")  # which keeps this noise active too
         if "normal" not in (self.init, self.init_bias):
             unused.add("init_std")
         if self.drop_schedule not in ("early", "late"):
@@ -229,19 +246,28 @@ class Config(BaseModel):
         return [key for key in type(self).model_fields if key not in unused]
 
     def settings(self, device_kind: str) -> dict[str, Any]:
-        """What the hash covers: used keys that differ from their defaults, a plugin's text, and the kind of device."""
+        """Return what the hash covers: used keys that differ from their defaults, plugin text and kind of device."""
         fields = type(self).model_fields
-        differing = {key: getattr(self, key) for key in self.used() if getattr(self, key) != fields[key].default}
-        plugin = VARIANTS[self.variant].plugin
-        device = "cpu" if self.task == LINEAR_REGRESSION else device_kind
-        return differing | ({"plugin": plugin} if plugin else {}) | {"device": device}
+        settings = {key: getattr(self, key) for key in self.used() if getattr(self, key) != fields[key].default}
+        if plugin := VARIANTS[self.variant].plugin:
+            settings["plugin"] = plugin
+        settings["device"] = "cpu" if self.task == LINEAR_REGRESSION else device_kind
+        return settings
+
+
+def allowed(model: type[BaseModel], key: str, *, item: bool = False) -> str:
+    """Return which values a key (`item`: an entry of its list) can have, in words that complete "… is not …"."""
+    if key == "variant" and not item:
+        return f"one of {', '.join(VARIANTS)}"  # plugins add variants
+    texts = cast(dict[str, str], model.model_fields[key].json_schema_extra)
+    return texts["item" if item else "allowed"]
 
 
 def canonical(settings: dict[str, Any]) -> str:
-    """One text for these settings, in whatever order they are."""
+    """Return one text for these settings, independent of their order."""
     return json.dumps(settings, sort_keys=True, separators=(",", ":"))
 
 
 def digest(settings: dict[str, Any]) -> str:
-    """Eight hexadecimal digits that name these settings; two of a hundred thousand runs may well share theirs."""
+    """Return eight hexadecimal digits that name these settings. Two of 100,000 runs can well have the same."""
     return hashlib.sha256(canonical(settings).encode()).hexdigest()[:8]

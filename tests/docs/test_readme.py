@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from dropexp.claims.catalogue import CLAIMS
-from dropexp.config.file import Published
+from dropexp.config.published import Published
 from dropexp.config.schema import Config
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from dropexp.config.variants import VARIANTS
 from dropexp.errors import ConfigError
 
 NAMES = ", ".join(VARIANTS)
-MC = "and mc: K for the mean of K passes"
+MC = "or mc: K (the mean of K stochastic passes)"
 
 
 def read(text: str, *settings: str, seeds: str | None = None) -> ConfigFile:
@@ -94,7 +94,7 @@ def test_a_file_without_keys_is_named(text: str) -> None:
         ("sgd: adam", "sgd = 'adam' is not mean (w − lr·g) or book (w − lr·g/batch_size)"),
         ("momentum: 1", "momentum = 1 is not a number from 0 to under 1"),
         ("weight_decay: -1", "weight_decay = -1 is not a number, 0 or more"),
-        ("init: zeros", "init = 'zeros' is not normal or torch (nn.Linear's own)"),
+        ("init: zeros", "init = 'zeros' is not normal or torch (the default of nn.Linear)"),
         ("init_std: x", "init_std = 'x' is not a number, 0 or more"),
         ("init_bias: ones", "init_bias = 'ones' is not one of zeros, normal, torch"),
         ("mask: randn", "mask = 'randn' is not one of rand, randn-2019, per-batch"),
@@ -114,8 +114,8 @@ def test_a_file_without_keys_is_named(text: str) -> None:
             "probes: calibration",
             "probes = 'calibration' is not a list of probes, each once, such as [weight_norms, mc: 50]",
         ),
-        ("probes: [calibration, mc]", f"probes[1] = 'mc' is not a probe; there are {', '.join(PROBES)}, {MC}"),
-        ("probes: [mc: 0]", f"probes[0] = {{'mc': 0}} is not a probe; there are {', '.join(PROBES)}, {MC}"),
+        ("probes: [calibration, mc]", f"probes[1] = 'mc' is not one of {', '.join(PROBES)}, {MC}"),
+        ("probes: [mc: 0]", f"probes[0] = {{'mc': 0}} is not one of {', '.join(PROBES)}, {MC}"),
         ("output_relu: 1", "output_relu = 1 is not true or false"),
         ("noise_at_eval: x", "noise_at_eval = 'x' is not true or false"),
         ("fused: 0", "fused = 0 is not true or false"),
@@ -145,8 +145,8 @@ def test_a_wrong_value_is_named_with_its_line_and_what_is_allowed(line: str, pro
     ],
 )
 def test_several_values_for_a_key_that_takes_one_are_sent_to_the_matrix(line: str, problem: str) -> None:
-    assert problems(f"{line}\n") == [f"study.yaml:1: {problem}; several values stand in the matrix"]
-    in_an_arm = f"study.yaml:2: arms.a.{problem}; several values stand in the matrix"
+    assert problems(f"{line}\n") == [f"study.yaml:1: {problem}; list several values in the matrix"]
+    in_an_arm = f"study.yaml:2: arms.a.{problem}; list several values in the matrix"
     assert problems(f"arms:\n  a: {{{line}}}\n") == [in_an_arm]
 
 
@@ -350,7 +350,10 @@ def test_published_figures_are_read() -> None:
         ("loss_scale: 0", "published.loss_scale = 0 is not a number greater than 0"),
         ("train_acc: [.nan]", "published.train_acc = [nan] is not a list of numbers, one per epoch"),
         ("test_acc: [true]", "published.test_acc = [True] is not a list of numbers, one per epoch"),
-        ("w_norm: 1.5", "published.w_norm = 1.5 is not a mapping from arms to the norm of their weights at the end"),
+        (
+            "w_norm: 1.5",
+            "published.w_norm = 1.5 is not a mapping from arms to the norm of their weights after the last epoch",
+        ),
         ("w_norm: {x: 1.5}", "published.w_norm = 'x' is no arm here; there is wide, narrow"),
         (
             "los: [1]",
@@ -394,7 +397,7 @@ def test_a_setting_mends_what_is_wrong_in_the_file() -> None:
         ("lr", "is not of the form key=value"),
         ("lr=", "lr = nothing is not a number greater than 0"),
         ("lr=0", "lr = 0 is not a number greater than 0"),
-        ("lr=[1, 2]", "lr = [1, 2] is not a number greater than 0; several values stand in the matrix"),
+        ("lr=[1, 2]", "lr = [1, 2] is not a number greater than 0; list several values in the matrix"),
         ("lrr=1", "unknown key 'lrr'; did you mean 'lr'?"),
         ("fused=no", "fused = 'no' is not true or false"),
         ("hidden=[8, x]", "hidden[1] = 'x' is not a whole number, 1 or more"),

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from helpers.command import Command
 
-from dropexp import load_plugin, register
+from dropexp import interrupts, load_plugin, register
 from dropexp.config import plugins
 from dropexp.config.plugins import files_of
 from dropexp.config.schema import Config, digest
@@ -151,7 +151,7 @@ def test_an_interrupt_while_torch_is_loaded_for_a_plugin_leaves_things_as_they_w
         yield
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(plugins, "interrupts_wait", interrupted)
+    monkeypatch.setattr(interrupts, "interrupts_wait", interrupted)
     before = dict(VARIANTS)
     with pytest.raises(KeyboardInterrupt):
         load_plugin(file)

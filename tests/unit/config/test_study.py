@@ -122,13 +122,13 @@ def test_a_wrong_number_of_probabilities_leads_to_the_line_that_made_it_wrong(
 
 def test_more_images_than_there_are_leads_to_the_line_that_asked_for_too_many(problems: Problems) -> None:
     assert problems("variant: nn\ntrain_size: 59999\narms:\n  a: {validation_size: 2}\n") == [
-        "study.yaml:4: train_size = 59999 and validation_size = 2 are more than the 60000 training images"
+        "study.yaml:4: train_size = 59999 and validation_size = 2 are together more than the 60000 training images"
     ]
 
 
 def test_a_mask_that_nn_cannot_have_is_named_with_its_line(problems: Problems) -> None:
     assert problems("variant: nn\nmask: randn-2019\n") == [
-        "study.yaml:2: mask = randn-2019 is not for nn, which draws its own; use scratch"
+        "study.yaml:2: mask = randn-2019 is not supported by nn, which samples its own mask; use scratch"
     ]
 
 

@@ -62,14 +62,14 @@ def test_it_goes_on_where_it_was_interrupted(command: Command) -> None:
 def test_a_variant_that_is_none_of_its_is_refused(command: Command, variant: str) -> None:
     config = command.write("wd.yaml", f"task: linear-regression\nvariant: {variant}\n")
     said = command("train", "-c", config, code=2).stderr
-    assert f"wd.yaml:2: variant = {variant} is not for linear-regression; use scratch or nn" in said
+    assert f"wd.yaml:2: variant = {variant} is not supported by linear-regression; use scratch or nn" in said
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("momentum: 0.9", "wd.yaml:3: momentum is not for linear-regression, which has batch_size, epochs"),
-        ("train_size: 20000", "wd.yaml:3: 20000 rows are more than linear-regression draws (10000)"),
+        ("momentum: 0.9", "wd.yaml:3: momentum cannot be set for linear-regression, which uses batch_size, epochs"),
+        ("train_size: 20000", "wd.yaml:3: linear-regression has at most 10000 rows, not 20000"),
     ],
 )
 def test_a_key_that_would_change_nothing_is_refused(command: Command, line: str, words: str) -> None:

@@ -1,0 +1,54 @@
+"""The rows of the key table in docs/config.md, read from the schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from dropexp.config.published import Published
+from dropexp.config.schema import Config, allowed
+
+
+@dataclass(frozen=True)
+class KeyRow:
+    """One key: its name, its default in YAML ("" without one), the values that it can have, and what it does."""
+
+    key: str
+    default: str
+    allowed: str
+    doc: str
+
+
+STUDY_KEYS = (
+    KeyRow("name", "the file's stem", "a folder name", "Name of the study and of its folder in `runs/`."),
+    KeyRow(
+        "matrix",
+        "null",
+        "a mapping from keys to lists of values, or to ranges like 0..4",
+        "Every combination of the values is a run. A range includes both ends.",
+    ),
+    KeyRow(
+        "arms",
+        "null",
+        "a mapping from names to {key: value, …}",
+        "Combinations that are not a full product. With a `matrix`, each arm is combined with each of its points.",
+    ),
+    KeyRow("published", "null", "a mapping with the keys below", "The figures of a source, to compare runs with."),
+)
+
+
+def key_rows() -> Iterator[KeyRow]:
+    """Yield a row for each key of a run, of a study, and of the section `published`."""
+    yield from _rows(Config)
+    yield from STUDY_KEYS
+    yield from _rows(Published, "published.")
+
+
+def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[KeyRow]:
+    for key, info in model.model_fields.items():
+        default = "" if info.is_required() else json.dumps(info.default).strip('"').removesuffix(".0")
+        values, item = allowed(model, key), allowed(model, key, item=True)
+        yield KeyRow(prefix + key, default, f"{values}; each {item}" if item else values, info.description or "")

@@ -1,0 +1,23 @@
+"""The rows of the key table."""
+
+from __future__ import annotations
+
+import yaml
+
+from dropexp.config.file import STUDY_KEYS
+from dropexp.config.published import Published
+from dropexp.config.reference import key_rows
+from dropexp.config.schema import Config
+
+
+def test_every_key_of_a_config_file_has_one_documented_row() -> None:
+    keys = [row.key for row in key_rows()]
+    assert keys == [*Config.model_fields, *STUDY_KEYS, *(f"published.{key}" for key in Published.model_fields)]
+    assert all(row.allowed and row.doc.endswith(".") for row in key_rows())
+
+
+def test_a_default_is_written_as_in_yaml() -> None:
+    shown = {row.key: row.default for row in key_rows()}
+    for key, field in Config.model_fields.items():
+        assert shown[key] == "" if field.is_required() else yaml.safe_load(shown[key]) == field.default
+    assert (shown["hidden"], shown["lr"], shown["input_drop_prob"], shown["mask"]) == ("[256, 256]", "0.5", "0", "rand")
