@@ -1,4 +1,4 @@
-# The verbs of this project; CI uses the same. `make help` lists them.
+# The project's commands; CI runs the same ones. `make help` lists them.
 PYTHON  ?= python3
 BIN     := .venv/bin
 CONFIG  ?= configs/dropout.yaml
@@ -16,7 +16,7 @@ FINDINGS := configs/does-dropout-help.yaml configs/findings/recipes.yaml configs
            $(filter-out %/l1.yaml %-sweep.yaml %-validation.yaml, $(wildcard configs/exercises/*.yaml)) \
            $(wildcard configs/srivastava/*.yaml)
 
-# A folder that a team shares beside its checkouts, unless this checkout has data of its own.
+# The data in a folder shared by several checkouts, unless this checkout has its own.
 ifeq ($(wildcard data),)
 ifneq ($(wildcard ../shared/data),)
 export DROPEXP_DATA ?= ../shared/data
@@ -36,28 +36,28 @@ study: .venv/installed
 	$(BIN)/dropexp train --config configs/dropout.yaml
 	@$(BIN)/dropexp compare dropout
 
-install:  ## make .venv with dropexp and the pinned versions of what it needs
+install:  ## create .venv with dropexp and its dependencies at pinned versions
 install: .venv/installed
 
 test:     ## run the whole test suite
 test: .venv/installed-dev
-# Two files of tests run at once: a thread that waits leaves its processor to others.
+# Two test files run at once: a waiting thread yields its core.
 test: export OMP_WAIT_POLICY ?= passive
 test:
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-browser: ## test the report in Chromium, which it installs as root on Debian and Ubuntu
+test-browser: ## test the report in Chromium; as root on Debian and Ubuntu, install it first
 test-browser: .venv/installed-dev
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
 	{ test "$$(id -u)" = 0 && command -v apt-get && apt-get update -q && apt-get install -q --yes chromium; } || \
-	{ echo 'no browser: put chromium, chromium-browser or google-chrome on the PATH' >&2; exit 1; }
+	{ echo 'no browser found: put chromium, chromium-browser or google-chrome on the PATH' >&2; exit 1; }
 	$(BIN)/python -m pytest tests/browser
 
-test-fuzz: ## try inputs that nobody meant, a bounded number of them
+test-fuzz: ## test with a bounded number of generated inputs
 test-fuzz: .venv/installed-dev
 	$(BIN)/python -m pytest tests/fuzz
 
-torture:  ## kill commands, damage files, fill disks, try many inputs, on Linux; QUICK=1 a part of it, always the same
+torture:  ## kill commands, corrupt files, fill disks, try many inputs (Linux); QUICK=1: a fixed part of it
 torture: .venv/installed-dev $(if $(QUICK),,.venv/installed-fuzz)
 	$(BIN)/python -m pytest tests/torture $(if $(QUICK),--quick --seed 618875)
 	$(BIN)/python -m pytest tests/fuzz $(if $(QUICK),,--hypothesis-profile=torture)
@@ -65,15 +65,15 @@ ifeq ($(QUICK),)
 	$(BIN)/python tests/fuzz/atheris_targets.py all 30
 endif
 
-soak:     ## 2,000 tiny runs in one command, on Linux: memory, files, processes
+soak:     ## watch memory, files and processes while one command trains 2,000 tiny runs (Linux)
 soak: .venv/installed-dev
 	$(BIN)/python benchmarks/soak.py
 
-audit:    ## look the installed packages up among known vulnerabilities
+audit:    ## check the installed packages for known vulnerabilities
 audit: .venv/installed-dev
 	$(BIN)/python .ci/audit
 
-lint:     ## check style, types, and what no source should do
+lint:     ## check style, types and security
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -82,20 +82,20 @@ lint: .venv/installed-dev
 
 check: lint test  ## lint and test
 
-train:    ## train CONFIG (one or more files); JOBS=4 SEEDS=0..9
+train:    ## train CONFIG (one or more files; by default the study); JOBS=4 SEEDS=0..9
 train: .venv/installed
 	$(BIN)/dropexp train $(addprefix --config ,$(CONFIG)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS))
 
-compare:  ## compare RUNS (names or folders; all if not said)
+compare:  ## compare RUNS (names or folders; by default all)
 compare: .venv/installed
 	@$(BIN)/dropexp compare $(RUNS)
 
-report:   ## train the study if it is not, and write report.html on RUNS (the study if not said)
+report:   ## train the study if needed, and write report.html about RUNS (by default the study)
 report: .venv/installed
 	$(BIN)/dropexp train --config configs/dropout.yaml
 	$(BIN)/dropexp report $(or $(RUNS),dropout)
 
-bench:    ## time an epoch here beside the book's loop
+bench:    ## time an epoch on this machine beside the book's loop
 bench: .venv/installed
 	@$(BIN)/dropexp bench
 
@@ -103,19 +103,19 @@ bench-peers: ## time dropexp beside its peers and write docs/performance.md; PAR
 bench-peers: .venv-peers/installed
 	PYTHONPATH=benchmarks .venv-peers/bin/python -m peers $(if $(PARTS),--parts $(PARTS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-claims:   ## train what the claims of teaching texts take (three hours), and write docs/claims.md
+claims:   ## train the studies behind the claims of textbooks (three hours), and write docs/claims.md
 claims: .venv/installed
 	$(BIN)/dropexp train --config configs/dropout.yaml --seeds 0..39 || test $$? -eq 1
 	$(BIN)/dropexp train $(addprefix --config ,$(CLAIMS)) || test $$? -eq 1
 	$(BIN)/dropexp claims --format md > docs/claims.md.new
 	mv docs/claims.md.new docs/claims.md
 
-findings: ## train what docs/findings.md rests on (four hours), and write its tables and charts
+findings: ## train the studies behind docs/findings.md (four hours), and write its tables and charts
 findings: .venv/installed
 	$(BIN)/dropexp train $(addprefix --config ,$(FINDINGS)) || test $$? -eq 1
 	$(BIN)/python docs/findings.py
 
-clean:    ## remove the environment and caches; runs and data stay
+clean:    ## remove environments and caches; runs and data stay
 	rm -rf .venv .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache
 
 .venv/installed: pyproject.toml constraints.txt

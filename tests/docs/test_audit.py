@@ -22,12 +22,12 @@ UNRESOLVED = "raise ConnectionError('[Errno -2] Name or service not known')"
     ("pip_audit", "code", "said"),
     [
         (f"print('{SOUND}')", 0, "audited 1 of 1 packages: 0 with"),
-        (f"print('{VULNERABLE}')\nraise SystemExit(1)", 1, "a 1: CVE-1, mended in ['2']"),
-        (f"print('{UNKNOWN}')", 0, "not audited: the service that was reached knows none"),
+        (f"print('{VULNERABLE}')\nraise SystemExit(1)", 1, "a 1: CVE-1, fixed in ['2']"),
+        (f"print('{UNKNOWN}')", 0, "not audited: the service knows none"),
         (UNRESOLVED, 0, "not audited: no vulnerability service can be reached (ConnectionError"),
         ("raise SystemExit('no such option: --format')", 1, "pip-audit failed: no such option"),
         ("raise ImportError('No module named rich')", 1, "No module named rich"),
-        ("", 1, "pip-audit failed: it said nothing"),
+        ("", 1, "pip-audit failed: no message"),
     ],
 )
 def test_what_becomes_of_what_pip_audit_says(pip_audit: str, code: int, said: str, tmp_path: Path) -> None:
@@ -45,4 +45,4 @@ def test_a_service_that_does_not_answer_is_none(monkeypatch: pytest.MonkeyPatch,
     audit = runpy.run_path(str(AUDIT))
     monkeypatch.setattr(subprocess, "run", waited)
     assert audit["main"]() == 0
-    assert capsys.readouterr().out == "not audited: no vulnerability service answered within 60 s\n"
+    assert capsys.readouterr().out == "not audited: no vulnerability service responded within 60 s\n"

@@ -1,4 +1,4 @@
-"""What docs/reproducibility.md promises and no other test holds; and that each of its lines names a test."""
+"""The promises of docs/reproducibility.md that no other test covers, and that each of its lines names a test."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ TESTS = {
     for node in ast.parse(path.read_text(encoding="utf-8")).body
     if isinstance(node, ast.FunctionDef)
 }
-LINES = [line for line in PAGE.splitlines() if line.startswith("| ") and "| held by |" not in line]
+LINES = [line for line in PAGE.splitlines() if line.startswith("| ") and "| proved by |" not in line]
 CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_every_line_names_its_test_or_says_that_there_is_none(line: str) -> None:
+def test_every_line_names_its_test_or_that_there_is_none(line: str) -> None:
     assert "`test_" in line or "not tested here" in line
 
 
 @pytest.mark.parametrize("test", sorted(set(NAMED)))
-def test_every_test_that_the_page_names_exists(test: str) -> None:
+def test_every_named_test_exists(test: str) -> None:
     assert test in TESTS
 
 
@@ -47,7 +47,7 @@ def planned(**keys: Any) -> PlannedRun:
 
 
 def trained(run: PlannedRun, folder: Path, data: Data) -> tuple[list[str], dict[str, Any]]:
-    """The table's lines without their last column, `seconds`, and what the checkpoint holds."""
+    """Train; return the lines of the table without the last column, `seconds`, and the content of the checkpoint."""
     list(train_run(run, RunFolder(folder), data, CPU))
     table = [line.rpartition(",")[0] for line in (folder / "epochs.csv").read_text().splitlines()]
     return table, saved(folder)
