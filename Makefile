@@ -26,7 +26,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help study install test test-browser test-fuzz torture soak lint audit check train compare report bench bench-peers claims findings clean
+.PHONY: help study install test test-browser test-fuzz torture soak lint audit check train compare report bench bench-peers docs claims findings clean
 
 help:     ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -102,6 +102,10 @@ bench: .venv/installed
 bench-peers: ## time dropexp beside its peers and write docs/performance.md; PARTS=epochs,whole,many ROUNDS=5
 bench-peers: .venv-peers/installed
 	PYTHONPATH=benchmarks .venv-peers/bin/python -m peers $(if $(PARTS),--parts $(PARTS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+docs:     ## write the options in docs/commands.md and the keys in docs/config.md
+docs: .venv/installed
+	PYTHONPATH=benchmarks $(BIN)/python -m pages.reference
 
 claims:   ## train the studies behind the claims of textbooks (three hours), and write docs/claims.md
 claims: .venv/installed

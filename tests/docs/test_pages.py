@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import typer
+from pages import reference
 from unit.test_architecture import ARROWS
 
 from dropexp.cli.app import app
@@ -87,3 +88,8 @@ def test_the_diagram_of_packages_has_the_arrows_of_the_table() -> None:
     for package, other in re.findall(r"^    (\w+) --> (\w+)$", diagram, re.MULTILINE):
         drawn.setdefault(package, set()).add(other)
     assert closure(drawn) == closure(ARROWS)
+
+
+def test_the_options_and_keys_in_the_documentation_are_up_to_date() -> None:
+    for page, written in (("docs/commands.md", reference.commands_page), ("docs/config.md", reference.config_page)):
+        assert written(text_of(page)) == text_of(page), f"{page} is stale; run `make docs`"

@@ -1,0 +1,69 @@
+"""Write the option tables of docs/commands.md and the key table of docs/config.md: `python -m pages.reference`.
+
+Both come from the program itself. A test fails when a page is stale.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from dropexp.cli.app import app
+from dropexp.config.reference import key_rows
+from dropexp.config.schema import Config
+from pages.markdown import replace_section
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def commands_page(text: str) -> str:
+    """Return docs/commands.md with the usage and options of every command replaced."""
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        text = replace_section(text, name, "\n\n".join(_usages(f"dropexp {name}", command)))
+    return text
+
+
+def config_page(text: str) -> str:
+    """Return docs/config.md with the table of keys replaced."""
+    rows = [[f"`{row.key}`", row.default or _without_default(row.key), row.allowed, row.doc] for row in key_rows()]
+    return replace_section(text, "keys", _table(["key", "default", "allowed", "meaning"], rows))
+
+
+def _without_default(key: str) -> str:
+    return "(required)" if key in Config.model_fields else "(none)"
+
+
+def _usages(path: str, command: Any) -> Iterator[str]:
+    """Yield the section of a command, or of each command of a group."""
+    if hasattr(command, "commands"):
+        for name, member in command.commands.items():
+            yield from _usages(f"{path} {name}", member)
+        return
+    arguments = [param.metavar for param in command.params if param.param_type_name == "argument"]
+    yield f"`{' '.join([path, '[OPTIONS]', *arguments])}`"
+    yield command.help
+    context = typer.Context(command)
+    records = [param.get_help_record(context) for param in command.params if param.param_type_name == "option"]
+    if records:
+        yield _table(["option", "meaning"], [[f"`{names}`", " ".join(text.split())] for names, text in records])
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table whose cells may contain pipes."""
+    lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main() -> None:
+    for name, page in (("commands.md", commands_page), ("config.md", config_page)):
+        path = DOCS / name
+        path.write_text(page(path.read_text(encoding="utf-8")), encoding="utf-8")
+        print(f"written: {path}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
