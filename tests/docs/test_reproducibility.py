@@ -88,9 +88,7 @@ def test_nothing_about_the_process_matters(command: Command) -> None:
     assert same(saved_below(command.folder / "runs"), weights)
 
 
-def test_a_run_begun_by_another_torch_is_begun_anew(
-    tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_started_by_another_torch_restarts(tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     run, folder = planned(variant="scratch"), RunFolder(tmp_path)
     rows = train_run(run, folder, data, CPU)
     next(rows)
