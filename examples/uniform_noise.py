@@ -1,4 +1,4 @@
-"""A noise of one's own: dropexp train -c examples/uniform-noise.yaml --plugin examples/uniform_noise.py"""
+"""A plugin with a kind of noise: dropexp train -c examples/uniform-noise.yaml --plugin examples/uniform_noise.py"""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from dropexp import register
 
 @dataclass(frozen=True)
 class Uniform:
-    """ξ ~ U(1 − w, 1 + w) with w = √(3·p / keep); E[ξ] = 1, Var[ξ] = p / keep, as inverted dropout's."""
+    """ξ ~ U(1 − w, 1 + w) with w = √(3·p / keep); E[ξ] = 1, Var[ξ] = p / keep, as with inverted dropout."""
 
     p: float
     at_eval = 1.0
