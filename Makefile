@@ -26,7 +26,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help study install test test-browser test-fuzz torture soak lint audit check train compare report bench bench-peers docs claims findings clean
+.PHONY: help study install test test-browser test-fuzz torture soak lint audit check train compare report bench bench-peers publish-bench docs claims findings clean
 
 help:     ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -99,9 +99,13 @@ bench:    ## time an epoch on this machine beside the book's loop
 bench: .venv/installed
 	@$(BIN)/dropexp bench
 
-bench-peers: ## time dropexp beside its peers and write docs/performance.md; PARTS=epochs,whole,many ROUNDS=5
+bench-peers: ## time dropexp beside its peers, into benchmarks/out/; PARTS=epochs,whole,many ROUNDS=5
 bench-peers: .venv-peers/installed
 	PYTHONPATH=benchmarks .venv-peers/bin/python -m peers $(if $(PARTS),--parts $(PARTS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+publish-bench: ## write benchmarks/results/ and docs/ from benchmarks/out/; BENCH="peers growth" only these
+publish-bench: .venv/installed
+	$(BIN)/python benchmarks/publish.py $(BENCH)
 
 docs:     ## write the options in docs/commands.md and the keys in docs/config.md
 docs: .venv/installed
@@ -117,7 +121,7 @@ claims: .venv/installed
 findings: ## train the studies behind docs/findings.md (four hours), and write its tables and charts
 findings: .venv/installed
 	$(BIN)/dropexp train $(addprefix --config ,$(FINDINGS)) || test $$? -eq 1
-	$(BIN)/python docs/findings.py
+	PYTHONPATH=benchmarks $(BIN)/python -m pages.findings
 
 clean:    ## remove environments and caches; runs and data stay
 	rm -rf .venv .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,24 +1,20 @@
-"""How training grows with width, depth, batch and training set: seconds per epoch, time per FLOP, memory.
+"""How training time and memory grow with width, depth, batch size and training-set size.
 
-    python benchmarks/growth.py [--visits 5] [--quick | --from docs/growth.json]
+    python benchmarks/growth.py [--visits 5] [--quick]
 
-Of each shape of the network a process of its own times, in turn, the steps of `scratch` as `dropexp train` takes them,
-their matrix products alone (in the same buffers) and one large product, whose rate is the limit. Every turn does
-about the same arithmetic: a shorter epoch is repeated, of a longer one some steps are taken and scaled to an epoch.
-All shapes are visited several times over, and the quickest round counts: neighbours on a shared machine come and go by
-the minute, and only ever make it slower. Writes growth.json, a chart per sweep and what stands between the markers of
-performance.md, all in docs/; --quick takes the two smallest points of each sweep, with short turns, and writes into a
-temporary folder; --from draws a growth.json again. Wants a machine that does nothing else: two threads that wait for a
-busy core take ten times as long.
+Each shape of the network has a process of its own. It times, in turn, the steps of `scratch` as `dropexp train` takes
+them, their matrix products alone (in the same buffers) and one large matrix product, whose rate is the limit. Every
+measurement does about the same arithmetic: a short epoch is repeated, and of a long one some steps are taken and scaled
+to an epoch. All shapes are visited several times and the fastest round counts, because other programs on a shared
+machine only ever make it slower. Needs an idle machine: two threads that compete for a busy core take ten times as
+long. --quick measures the two smallest points of each sweep, briefly, and writes nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -29,12 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from growth_page import BUFFERS, DATA, LAYERS, write
-from peers.machine import about
+from machine import about
+from storage import data_root, save_results
 
 from dropexp.config.schema import Config
 from dropexp.config.tasks import NUM_INPUTS, NUM_OUTPUTS, NUM_TRAIN
-from dropexp.data.download import fetch, find
 from dropexp.data.fashion_mnist import load, split
 from dropexp.nets import matmul
 from dropexp.nets.fused import MLP
@@ -42,13 +37,12 @@ from dropexp.training.build import build
 from dropexp.training.loop import train_epoch
 from dropexp.training.rng import stream
 
-DOCS, JSON = Path(__file__).parent.parent / "docs", "growth.json"
-LR = 0.01  # so that no shape diverges: only time counts
-TURN = 7e10  # FLOPs of a turn, about: those of an epoch of the book's network
-STEPS = 3  # of a turn, at least
-ROUNDS = 2  # of a visit, after one that warms up
-SIDE, TRIES = 2048, 3  # the large product, and of how many the best counts: the limit is asked for
-SWEEPS = {  # the values of each field of Shape; how they are drawn is the page's
+LR = 0.01  # small enough that no shape diverges
+FLOPS = 7e10  # of one measurement, about those of an epoch of the book's network
+MIN_STEPS = 3  # of one measurement
+ROUNDS = 2  # of a visit, after a warm-up
+SIDE, TRIES = 2048, 3  # of the large matrix product; the fastest of TRIES counts
+SWEEPS = {  # the values of each field of Shape
     "width": [2**i for i in range(8, 14)],
     "depth": [2**i for i in range(6)],
     "batch_size": [32, 64, 128, 256, 512, 1024, 4096, 16384, NUM_TRAIN],
@@ -58,7 +52,7 @@ SWEEPS = {  # the values of each field of Shape; how they are drawn is the page'
 
 @dataclass(frozen=True)
 class Shape:
-    """What a point of a sweep trains; the defaults are the book's, and lie in every sweep."""
+    """The network and data of one point of a sweep. The defaults are the book's and belong to every sweep."""
 
     width: int = 256
     depth: int = 2
@@ -68,7 +62,11 @@ class Shape:
     @property
     def config(self) -> Config:
         hidden, drop_probs = [self.width] * self.depth, [0.2, *[0.5] * (self.depth - 1)]
-        keys = {"hidden": hidden, "drop_probs": drop_probs, "init": "torch"}  # by N(0, 0.01²) a deep network is dead
+        keys = {
+            "hidden": hidden,
+            "drop_probs": drop_probs,
+            "init": "torch",
+        }  # with N(0, 0.01²) a deep network does not learn
         return Config.model_validate({"variant": "scratch", "batch_size": self.batch_size, **keys})
 
     @property
@@ -76,42 +74,42 @@ class Shape:
         return [NUM_INPUTS, *self.config.hidden, NUM_OUTPUTS]
 
     def flops(self, rows: int) -> int:
-        """Of the products for so many rows: forward, weight gradient and, but for the first layer, input gradient."""
+        """Return the FLOPs of the matrix products: forward, weight gradients, and input gradients but the first."""
         return 2 * rows * (3 * sum(n * m for n, m in pairwise(self.sizes)) - NUM_INPUTS * self.width)
 
-    def turn(self, flops: float = TURN) -> tuple[int, int]:
-        """The rows that are trained on in a turn of about so many FLOPs, and how many times."""
+    def sample(self, flops: float = FLOPS) -> tuple[int, int]:
+        """Return how many rows one measurement of about `flops` trains on, and how often."""
         rows = self.train_size
         if self.flops(rows) > 2 * flops:
-            rows = min(rows, self.batch_size * max(STEPS, round(flops / self.flops(self.batch_size))))
+            rows = min(rows, self.batch_size * max(MIN_STEPS, round(flops / self.flops(self.batch_size))))
         return rows, max(1, round(flops / self.flops(rows)))
 
     def memory(self, rows: int) -> dict[str, float]:
-        """MB of what is known to be held at once by a turn of so many rows, by what it is for."""
+        """Return the MB that an epoch of so many rows allocates at the same time, by purpose."""
         n, hidden, row = min(self.batch_size, self.train_size), self.width * self.depth, 4 * NUM_INPUTS + 8
         layers = sum(4 * (n * m + m) for n, m in pairwise(self.sizes))
-        batch_rows = n + rows % n  # the last is smaller, and has buffers of its own
-        # A, H, a mask's decisions and D of hidden layers; O, D and Y; the batch itself; random bits, 16 to a unit
+        batch_rows = n + rows % n  # the last batch is smaller and has its own buffers
+        # A, H, mask bits and D of hidden layers; O, D and Y; the batch itself; random bits, 16 per unit
         buffers = 4 * batch_rows * (4 * hidden + 3 * NUM_OUTPUTS) + n * (row + 2 * self.width)
-        copied = self.train_size if self.train_size < NUM_TRAIN else 0  # a part is drawn out of the mapped file
+        copied = self.train_size if self.train_size < NUM_TRAIN else 0  # a subset is copied from the mapped file
         outputs = rows * (4 * NUM_OUTPUTS + 8 + 8)  # with order and labels
         data = row * (NUM_TRAIN + 10_000 + copied) + outputs
-        return {DATA: data / 1e6, LAYERS: 2 * layers / 1e6, BUFFERS: buffers / 1e6}
+        return {"data": data / 1e6, "parameters, gradients": 2 * layers / 1e6, "buffers": buffers / 1e6}
 
     def facts(self, rows: int) -> dict[str, Any]:
-        """What a point's results say of its shape: FLOPs are an epoch's, memory that of a turn of so many rows."""
+        """Return the shape, the FLOPs of an epoch, and the memory of an epoch of so many rows."""
         return {**asdict(self), "flops": self.flops(self.train_size), "accounted_mb": self.memory(rows)}
 
 
-def measure(root: Path, shape: Shape, rounds: int, flops: float, answer: Connection) -> None:
-    """Send one point's figures: seconds per epoch and FLOP/s in each round, after one that warms up, and memory."""
-    route = matmul.route()
+def measure(root: Path, shape: Shape, rounds: int, flops: float, results: Connection) -> None:
+    """Send one point's seconds per epoch and FLOP/s in each round after a warm-up, and its peak memory."""
+    backend = matmul.route()
     before = peak_mb()
     part = shape.train_size if shape.train_size < NUM_TRAIN else None
     data = split(load(root), part, 0, stream(0, "split"))
     network, order = build(shape.config, stream(0, "init"), stream(0, "noise")), stream(0, "order")
     assert isinstance(network, MLP)
-    rows, times = shape.turn(flops)
+    rows, times = shape.sample(flops)
     X, y = data.X_train[:rows], data.y_train[:rows]
 
     def multiply() -> None:
@@ -126,7 +124,7 @@ def measure(root: Path, shape: Shape, rounds: int, flops: float, answer: Connect
                     torch.mm(D[i], network.layers[i][0].T, out=D[i - 1])
 
     def seconds(work: Callable[[], object], times: int) -> float:
-        with matmul.using(route):
+        with matmul.using(backend):
             began = time.perf_counter()
             for _ in range(times):
                 work()
@@ -136,19 +134,19 @@ def measure(root: Path, shape: Shape, rounds: int, flops: float, answer: Connect
     seconds(steps, 1)
     after = peak_mb()
     large = partial(torch.mm, torch.rand(SIDE, SIDE), torch.rand(SIDE, SIDE), out=torch.empty(SIDE, SIDE))
-    figures: dict[str, list[float]] = {name: [] for name in ("step", "products", "rate")}
+    figures: dict[str, list[float]] = {name: [] for name in ("step", "matmul", "rate")}
     for _ in range(rounds + 1):
         figures["step"].append(seconds(steps, times) * shape.train_size / rows)
-        figures["products"].append(seconds(multiply, times) * shape.train_size / rows)
+        figures["matmul"].append(seconds(multiply, times) * shape.train_size / rows)
         figures["rate"].append(2 * SIDE**3 / min(seconds(large, 1) for _ in range(TRIES)))
-    taken = {name: values[1:] for name, values in figures.items()}
+    measured = {name: values[1:] for name, values in figures.items()}
     memory = None if before is None or after is None else after - before
-    answer.send({**shape.facts(rows), "rows": rows, "times": times, **taken, "peak_mb": memory})
+    results.send({**shape.facts(rows), "rows": rows, "times": times, **measured, "peak_mb": memory})
 
 
 def peak_mb() -> float | None:
-    """The most memory that this process has had, in MB; None where it is not known."""
-    if sys.platform == "linux":  # ru_maxrss would count the process that this one was forked from
+    """Return the peak memory of this process in MB, or None where it is unknown."""
+    if sys.platform == "linux":  # ru_maxrss would include the process that forked this one
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
         return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6
     if sys.platform == "darwin":
@@ -158,27 +156,27 @@ def peak_mb() -> float | None:
     return None
 
 
-def measured(root: Path, shape: Shape, rounds: int, flops: float) -> dict[str, Any]:
-    """A point's figures from a process of its own, so that the peak is its own."""
+def measure_in_process(root: Path, shape: Shape, rounds: int, flops: float) -> dict[str, Any]:
+    """Return one point's figures from a new process, so that its peak memory covers this point only."""
     spawn = multiprocessing.get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=measure, args=(root, shape, rounds, flops, theirs))
+    receiver, sender = spawn.Pipe()
+    process = spawn.Process(target=measure, args=(root, shape, rounds, flops, sender))
     process.start()
-    theirs.close()
+    sender.close()
     try:
-        point: dict[str, Any] = ours.recv()
+        point: dict[str, Any] = receiver.recv()
     except EOFError:
-        sys.exit(f"{shape} could not be measured")  # the process has said why
+        sys.exit(f"{shape} could not be measured")  # the process has printed why
     finally:
         process.join()
     return point
 
 
 def merged(before: dict[str, Any] | None, point: dict[str, Any]) -> dict[str, Any]:
-    """A point's figures, the rounds of earlier visits and of this one together."""
+    """Return a point's figures with the rounds of earlier visits and of this one."""
     if before is None:
         return point
-    rounds = {name: [*before[name], *point[name]] for name in ("step", "products", "rate")}
+    rounds = {name: [*before[name], *point[name]] for name in ("step", "matmul", "rate")}
     peak_mb = max((mb for mb in (before["peak_mb"], point["peak_mb"]) if mb is not None), default=None)
     return {**point, **rounds, "peak_mb": peak_mb}
 
@@ -186,30 +184,29 @@ def merged(before: dict[str, Any] | None, point: dict[str, Any]) -> dict[str, An
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--visits", type=int, default=5, help="of each point, one after all others")
-    parser.add_argument("--quick", action="store_true", help="two points of each sweep, once, a temporary folder")
-    parser.add_argument("--from", dest="drawn", type=Path, metavar="JSON", help="draw these figures again, beside them")
+    parser.add_argument("--quick", action="store_true", help="two points of each sweep, once; writes nothing")
     options = parser.parse_args()
     if options.visits < 1:
         parser.error("--visits is a whole number from 1")
-    if options.drawn:
-        write(json.loads(options.drawn.read_text(encoding="utf-8")), options.drawn.parent)
-        return
-    root = find(None) or fetch()
-    load(root)  # decodes the data if no process has: the points' processes are to map it
-    quick = (1, 1, TURN / 20, Path(tempfile.mkdtemp()))
-    visits, rounds, flops, folder = quick if options.quick else (options.visits, ROUNDS, TURN, DOCS)
-    values = {key: values[: 2 if options.quick else None] for key, values in SWEEPS.items()}
-    shapes = dict.fromkeys([Shape(), *(Shape(**{key: value}) for key in values for value in values[key])])
-    results = {"about": about(), "threads": torch.get_num_threads(), "route": matmul.route(), "rounds": rounds}
+    root = data_root()
+    load(root)  # writes the decoded data, which the processes of the points map
+    visits, rounds, flops, points_each = options.visits, ROUNDS, FLOPS, None
+    if options.quick:
+        visits, rounds, flops, points_each = 1, 1, FLOPS / 20, 2
+    shapes = dict.fromkeys([Shape(), *(Shape(**{key: v}) for key in SWEEPS for v in SWEEPS[key][:points_each])])
+    results = {"about": about(), "threads": torch.get_num_threads(), "backend": matmul.route(), "rounds": rounds}
     results |= {"side": SIDE, "book": asdict(Shape())}
     points: dict[Shape, dict[str, Any]] = {}
     for visit in range(1, visits + 1):
         for shape in shapes:
-            points[shape] = merged(points.get(shape), measured(root, shape, rounds, flops))
+            points[shape] = merged(points.get(shape), measure_in_process(root, shape, rounds, flops))
             print(f"visit {visit} of {visits}: {shape}", file=sys.stderr)
         results |= {"visits": visit, "points": list(points.values())}
-        (folder / JSON).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    write(results, folder)
+        if not options.quick:
+            save_results("growth", results)
+    from pages.growth import section  # after measuring: a process of a point imports this module, but needs no charts
+
+    print(section(results))
 
 
 if __name__ == "__main__":

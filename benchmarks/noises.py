@@ -1,33 +1,30 @@
-"""What each noise costs: seconds per epoch beside inverted dropout's, in turn, and what stands in docs/performance.md.
+"""What each kind of noise costs: seconds per epoch relative to inverted dropout.
 
     python benchmarks/noises.py [--rounds 5] [--quick]
 
-Every turn takes one epoch of training of the book's network, by hand, with each noise; a noise's figure is the median
-over the turns of its time divided by inverted dropout's in the same turn. Wants a machine that does nothing else.
---quick takes 2,000 images and prints only.
+Every round trains the book's network by hand for one epoch with each noise in turn. A noise's figure is the median over
+the rounds of its time divided by the time of inverted dropout in the same round. Needs an idle machine. --quick takes
+2,000 images and one round, and writes nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from pathlib import Path
 from typing import Any
 
-import torch
-from peers.machine import about
+from machine import about
+from pages.noises import table
+from storage import data_root, save_results
 
 from dropexp.config.schema import Config
-from dropexp.data.download import fetch, find
 from dropexp.data.fashion_mnist import load, split
 from dropexp.nets import matmul
 from dropexp.training.build import build
 from dropexp.training.loop import train_epoch
 from dropexp.training.rng import stream
 
-PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
-BEGIN, END = "<!-- noises:begin -->", "<!-- noises:end -->"
 BASE = "inverted dropout"
 NOISES: dict[str, dict[str, Any]] = {
     BASE: {},
@@ -49,7 +46,7 @@ NOISES: dict[str, dict[str, Any]] = {
 
 
 def measure(root: Path, rounds: int, train_size: int | None) -> dict[str, list[float]]:
-    """Seconds of an epoch by noise and round, after one round that warms up; noises take turns."""
+    """Return the seconds of an epoch by noise and round, after a warm-up round."""
     data = split(load(root), train_size, 0, stream(0, "split"))
     networks = {}
     for name, keys in NOISES.items():
@@ -59,38 +56,23 @@ def measure(root: Path, rounds: int, train_size: int | None) -> dict[str, list[f
     with matmul.using(matmul.route()):
         for _ in range(rounds + 1):
             for name, (network, order) in networks.items():
-                began = time.perf_counter()
+                start = time.perf_counter()
                 train_epoch(network, data.X_train, data.y_train, 0.1, 256, order)
-                seconds[name].append(time.perf_counter() - began)
-    return {name: taken[1:] for name, taken in seconds.items()}
-
-
-def table(seconds: dict[str, list[float]]) -> str:
-    """Markdown: by noise the median of an epoch's seconds, and the ratio to inverted dropout's with its range."""
-    lines = ["| noise | s/epoch | times inverted dropout's | from – to |", "|---|---:|---:|---|"]
-    for name, taken in seconds.items():
-        ratios = [a / b for a, b in zip(taken, seconds[BASE], strict=True)]
-        median, low, high = statistics.median(ratios), min(ratios), max(ratios)
-        lines.append(f"| {name} | {statistics.median(taken):.3f} | {median:.2f} | {low:.2f} – {high:.2f} |")
-    return "\n".join(lines)
+                seconds[name].append(time.perf_counter() - start)
+    return {name: measured[1:] for name, measured in seconds.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5, help="after one that warms up")
+    parser.add_argument("--rounds", type=int, default=5, help="after a warm-up")
     parser.add_argument("--quick", action="store_true", help="one round on 2,000 images; writes nothing")
     options = parser.parse_args()
-    root = find(None) or fetch()
-    result = table(measure(root, 1 if options.quick else options.rounds, 2000 if options.quick else None))
-    print(result)
-    if options.quick:
-        return
-    machine = about()
-    threads = f"{torch.get_num_threads()} threads, torch {torch.__version__}"
-    heading = f"{machine['cpu']}, {threads}, {machine['date']}; {options.rounds} rounds after one that warms up."
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n{heading}\n\n{result}\n{END}{after}", encoding="utf-8")
+    root, machine = data_root(), about()
+    rounds, train_size = (1, 2000) if options.quick else (options.rounds, None)
+    results = {"about": machine, "rounds": rounds, "base": BASE, "seconds": measure(root, rounds, train_size)}
+    print(table(results))
+    if not options.quick:
+        save_results("noises", results)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,18 @@
-"""The peers' benchmark, but for the timing: what is refused, what the page says."""
+"""The comparison with peers without its timings: rejected results, environments, tables and chart."""
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import peers as page
+from pages import peers_chart as chart
+from peers.contenders import ALONE, CONTENDERS, Contender
+from peers.process import Failed, environment, prove
 
 ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "benchmarks"))  # a command's folder, not installed
-
-from peers import chart, page  # noqa: E402 (found by sys.path.append)
-from peers.contenders import ALONE, CONTENDERS, Contender  # noqa: E402 (found by sys.path.append)
-from peers.process import Failed, environment, prove  # noqa: E402 (found by sys.path.append)
 
 
 def epoch(seconds: float = 1.0, train_loss: float = 0.6, test_acc: float = 0.8) -> dict[str, Any]:
@@ -24,14 +21,14 @@ def epoch(seconds: float = 1.0, train_loss: float = 0.6, test_acc: float = 0.8) 
 
 
 def results() -> dict[str, Any]:
-    """As if the n-th contender took n seconds, and the compiler was missing."""
+    """Return results as if the n-th contender took n seconds, without a compiler."""
     rows: list[dict[str, Any]] = []
     for n, contender in enumerate(CONTENDERS + ALONE, start=1):
         missing = "needs a C++ compiler" if contender.needs_compiler else None
-        taken = [] if missing else [epoch(n), epoch(n + 0.5), epoch(n - 0.5)]
+        epochs = [] if missing else [epoch(n), epoch(n + 0.5), epoch(n - 0.5)]
         if not contender.learns:
-            taken = [{key: figures[key] for key in ("train_seconds", "test_seconds")} for figures in taken]
-        rows.append({"name": contender.name, "note": contender.note, "absent": missing, "epochs": taken})
+            epochs = [{key: figures[key] for key in ("train_seconds", "test_seconds")} for figures in epochs]
+        rows.append({"name": contender.name, "note": contender.note, "absent": missing, "epochs": epochs})
         rows[-1]["peak_mb"] = 700.0
     about = {
         "date": "2026-01-02",
@@ -56,8 +53,8 @@ def row_of(text: str, name: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_the_table_has_medians_ranges_and_ratios() -> None:
-    text = page.sections(results())
+def test_table_shows_medians_ranges_and_ratios() -> None:
+    text = page.text(results())
     eager = next(n for n, contender in enumerate(CONTENDERS, start=1) if contender.name == "torch eager")
     products = next(n for n, contender in enumerate(CONTENDERS, start=1) if contender.module == "products")
     cells = row_of(text, "torch eager")
@@ -67,22 +64,18 @@ def test_the_table_has_medians_ranges_and_ratios() -> None:
     assert "(AVX-512, no AMX)" in text and "torch 2.15.0" in text and "jax None" not in text
 
 
-def test_many_runs_are_set_against_one_worker_of_one_thread() -> None:
-    text = page.sections(results())
+def test_many_runs_are_compared_with_one_worker_of_one_thread() -> None:
+    text = page.text(results())
     assert row_of(text, "2 jobs, one thread each")[1:5] == ["37.5", "0.250", "0.167", "400"]
-    assert "do 1.60 times the work of one in the same time, 1.80 times" in text
+    assert "with one thread each do 1.60 times the work of one in the same time, 1.80" in text
     assert "efficiency of 80% and 90%" in text
 
 
-def test_only_what_stands_between_the_markers_is_made_anew(tmp_path: Path) -> None:
-    kept = json.loads(json.dumps(results()))
-    once = page.write(f"above\n{page.BEGIN}\nold\n{page.END}\nbelow\n", kept, "chart.svg")
-    assert once.startswith("above\n") and once.endswith("\nbelow\n") and "\nold\n" not in once
-    assert page.write(once, kept, "chart.svg") == once
-    with pytest.raises(ValueError, match="lacks"):
-        page.write("no markers", kept, "chart.svg")
-    chart.draw(kept["epochs"]["rows"], tmp_path / "chart.svg")
-    assert all(name in (tmp_path / "chart.svg").read_text() for name in ("dropexp scratch", "JAX, jit + scan"))
+def test_section_shows_the_chart(tmp_path: Path) -> None:
+    assert f"]({page.CHART})" in page.sections(results())["peers"]
+    chart.draw(results(), tmp_path)
+    svg = (tmp_path / page.CHART).read_text(encoding="utf-8")
+    assert all(name in svg for name in ("dropexp scratch", "JAX, jit + scan"))
 
 
 @pytest.mark.parametrize(
@@ -93,13 +86,13 @@ def test_only_what_stands_between_the_markers_is_made_anew(tmp_path: Path) -> No
         ([epoch(train_loss=1.1), epoch(train_loss=float("nan"))], "diverged"),
     ],
 )
-def test_a_contender_that_learned_nothing_is_refused(epochs: list[dict[str, Any]], fault: str) -> None:
+def test_a_contender_that_learned_too_little_is_rejected(epochs: list[dict[str, Any]], fault: str) -> None:
     with pytest.raises(Failed, match=fault):
         prove("it", epochs)
     prove("it", [epoch(train_loss=1.1, test_acc=0.72), epoch(train_loss=0.6, test_acc=0.69)])
 
 
-def test_no_variable_that_a_library_heeds_reaches_a_contender(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_contenders_see_no_variable_that_configures_a_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("OPENBLAS_CORETYPE", "OMP_NUM_THREADS", "MKL_CBWR", "XLA_FLAGS", "PYTHONDONTWRITEBYTECODE"):
         monkeypatch.setenv(name, "1")
     found = environment(tmp_path, tmp_path, {"VARIANT": "nn"})
@@ -117,7 +110,7 @@ def test_peers_do_not_import_dropexp_and_each_has_a_script() -> None:
         assert "from dropexp" not in (scripts / f"{shared}.py").read_text(encoding="utf-8")
 
 
-def test_without_a_compiler_the_row_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_contender_without_its_compiler_is_absent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     assert "C++ compiler" in (Contender("it", "torch_compiled", needs_compiler=True).absent() or "")

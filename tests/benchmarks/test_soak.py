@@ -1,4 +1,4 @@
-"""The soak, but for the training: what it calls growth, what it says of leaks, and its chart, from made-up samples."""
+"""The soak without its training: growth, faults and chart from generated samples."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from typing import Any
 
 import pytest
 import soak
+from pages.soak import chart
 
 
 def result(**leaks: float) -> dict[str, Any]:
-    """1,000 runs of a command and a worker, which holds more and more of what leaks, by so much in all."""
+    """Return results of 1,000 runs by a command and a worker whose measures grow by `leaks`."""
     samples = []
     for runs in range(0, 1001, 10):
-        held = {"own_mb": 300.0, "files": 10.0 + runs % 20 // 10, "threads": 3.0}  # a file is open at every other look
-        worker = held | {key: held[key] + more * runs / 1000 for key, more in leaks.items()}
-        samples.append({"runs": runs, "shm": 0, "processes": {"the command": held, "worker 1": worker}})
-    left = {"processes": 0, "in /dev/shm": 0, "half-written files": 0}
-    ended = {"runs": 1000, "jobs": 1, "seconds": 60, "exit_code": 0, "done": 1000, "said": ["1000 runs"], "left": left}
-    found = {**ended, "samples": samples}
-    return found | {"growth": soak.growth(found)}
+        # every other sample sees one more open file
+        command = {"own_mb": 300.0, "files": 10.0 + runs % 20 // 10, "threads": 3.0}
+        worker = command | {key: command[key] + more * runs / 1000 for key, more in leaks.items()}
+        samples.append({"runs": runs, "shm": 0, "processes": {"the command": command, "worker 1": worker}})
+    results: dict[str, Any] = {"runs": 1000, "jobs": 1, "seconds": 60, "exit_code": 0, "done": 1000}
+    results |= {"messages": ["1000 runs"], "samples": samples}
+    results["left"] = {"processes": 0, "in /dev/shm": 0, "temporary files": 0}
+    return results | {"growth": soak.growth(results)}
 
 
 def test_a_flat_soak_has_no_faults() -> None:
@@ -26,16 +28,16 @@ def test_a_flat_soak_has_no_faults() -> None:
 
 
 @pytest.mark.parametrize("key", soak.MEASURED)
-def test_what_grows_is_named_with_how_much(key: str) -> None:
+def test_a_growing_measure_is_a_fault(key: str) -> None:
     grown = result(**{key: 50.0})
     assert grown["growth"]["worker 1"][key] == pytest.approx(50, rel=0.1)
-    (said,) = soak.faults(grown)
-    assert said.startswith(f"worker 1: {soak.MEASURED[key]} +")
+    (fault,) = soak.faults(grown)
+    assert fault.startswith(f"worker 1: {soak.MEASURED[key]} +")
 
 
-def test_what_is_left_or_not_done_is_named() -> None:
+def test_unfinished_runs_and_leftovers_are_faults() -> None:
     bad = result()
-    bad["left"] = {"processes": 2, "in /dev/shm": 1, "half-written files": 0}
+    bad["left"] = {"processes": 2, "in /dev/shm": 1, "temporary files": 0}
     bad |= {"done": 999, "exit_code": 1}
     assert soak.faults(bad) == [
         "processes: 2 left",
@@ -45,14 +47,14 @@ def test_what_is_left_or_not_done_is_named() -> None:
     ]
 
 
-def test_too_short_a_soak_says_so() -> None:
+def test_too_few_samples_are_a_fault() -> None:
     short = result()
     short["samples"] = short["samples"][-3:]
     short["growth"] = soak.growth(short)
-    assert soak.faults(short) == ["too few samples to tell what grows; take more --runs"]
+    assert soak.faults(short) == ["too few samples to measure growth; give more --runs"]
 
 
-def test_the_chart_shows_every_process_and_says_what_grows() -> None:
-    chart = soak.chart(result(files=50.0)).to_dict()
-    assert len(chart["concat"]) == 4
-    assert "worker 1: own memory, MB +0, open files +" in chart["description"]
+def test_chart_has_a_panel_per_measure_and_describes_growth() -> None:
+    drawn = chart(result(files=50.0)).to_dict()
+    assert len(drawn["concat"]) == 4
+    assert "worker 1: own memory, MB +0, open files +" in drawn["description"]

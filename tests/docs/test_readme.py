@@ -54,7 +54,7 @@ SPEEDS = {  # the rows of the table, and their names among the results
 
 
 def test_the_table_of_speeds_is_that_of_the_results() -> None:
-    rows = json.loads((ROOT / "docs/performance-peers.json").read_text(encoding="utf-8"))["epochs"]["rows"]
+    rows = json.loads((ROOT / "benchmarks/results/peers.json").read_text(encoding="utf-8"))["epochs"]["rows"]
     epochs = {row["name"]: [epoch["train_seconds"] + epoch["test_seconds"] for epoch in row["epochs"]] for row in rows}
     seconds = [statistics.median(epochs[name]) for name in SPEEDS.values()]
     shown = [(f"{took:.2f}", f"{seconds[0] / took:.1f}", f"{took / seconds[-1]:.1f}") for took in seconds]

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import itertools
-import json
 import math
-import os
-import subprocess
-import sys
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal
 
 import pandas as pd
@@ -48,7 +42,6 @@ from dropexp.training.stacked_run import train_stack
 from dropexp.training.trainer import Event, Plan, Task
 
 CPU = torch.device("cpu")
-BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "gpu.py"
 SIZES = [20, 7, 6, 10]
 on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="a CUDA graph is captured on a CUDA device alone")
 
@@ -809,79 +802,6 @@ def test_products_of_a_gpu_are_ieee_float32_within_and_as_before_after() -> None
         with cuda_graph.ieee_products():
             assert not matmul.allow_tf32
         assert matmul.allow_tf32 == before
-
-
-# The benchmark that proves all this on a GPU
-
-
-@pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    """benchmarks/gpu.py, small and with the CPU for its GPU."""
-    spec = importlib.util.spec_from_file_location("gpu", BENCHMARK)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "gpu", module)
-    spec.loader.exec_module(module)
-    for name, value in {
-        "GPU": CPU,
-        "MANY": 3,
-        "SEEDS": 3,
-        "NN_SEEDS": 3,
-        "EPOCHS": 3,
-        "JSON": tmp_path / "gpu.json",
-    }.items():
-        monkeypatch.setattr(module, name, value)
-    monkeypatch.setattr(module, "DOCS", tmp_path / "performance.md")
-    return module
-
-
-def test_the_benchmark_says_what_it_needs_where_there_is_no_gpu() -> None:
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run([sys.executable, str(BENCHMARK)], capture_output=True, text=True, env=environment)
-    assert done.returncode == 2
-    assert "needs a CUDA device" in done.stderr
-
-
-def test_the_benchmarks_proofs_run_and_hold_on_a_cpu(gpu: ModuleType, data: Data) -> None:
-    found = gpu.Findings()
-    gpu.prove_gradients(found, data)
-    gpu.prove_drop_rates(found, data)
-    assert [row["holds"] for row in found.rows] == [True, True]
-
-
-@pytest.mark.parametrize("name", ["bmm", "baddbmm"])
-def test_the_benchmark_would_notice_products_in_tf32(
-    name: str, gpu: ModuleType, data: Data, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    product = getattr(torch, name)
-
-    def rounded(*tensors: Tensor, out: Tensor, **factors: float) -> Tensor:
-        """Factors with ten bits of mantissa, as TF32 has them."""
-        *rest, X, Y = tensors
-        X, Y = ((Z.contiguous().view(torch.int32) & -(2**13)).view(torch.float32) for Z in (X, Y))
-        return out.copy_(product(*rest, X, Y, **factors))
-
-    monkeypatch.setattr(torch, name, rounded)
-    found = gpu.Findings()
-    gpu.prove_gradients(found, data)
-    assert [row["holds"] for row in found.rows] == [False]
-
-
-def test_the_benchmark_times_proves_and_writes_its_table_between_the_markers(
-    gpu: ModuleType, data: Data, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("reset_peak_memory_stats", "max_memory_allocated"):
-        monkeypatch.setattr(torch.cuda, name, lambda: 2**20)
-    gpu.DOCS.write_text("before\n<!-- gpu:begin -->\nold\n<!-- gpu:end -->\nafter\n")
-    found = gpu.Findings()
-    gpu.time_epochs(found, data)
-    gpu.prove_captures(found, data)
-    gpu.prove_trainings(found, data)
-    gpu.write({"device": "a GPU", "torch": "2", "cuda": "13", "date": "today"}, found.rows)
-    text = gpu.DOCS.read_text()
-    assert text.startswith("before\n<!-- gpu:begin -->\na GPU, torch 2") and text.endswith("<!-- gpu:end -->\nafter\n")
-    assert "old" not in text and "one scratch run, an epoch |" in text
-    assert len(json.loads(gpu.JSON.read_text())["rows"]) == len(found.rows) == 8 + 8 + 3
 
 
 @on_cuda

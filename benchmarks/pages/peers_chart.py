@@ -1,4 +1,4 @@
-"""The epochs as a chart: a dot at each contender's median, a line over its range, on a logarithmic axis."""
+"""The chart of epochs: a dot at each contender's median, a line over its range, on a logarithmic axis."""
 
 from __future__ import annotations
 
@@ -9,24 +9,22 @@ from typing import Any
 import altair as alt
 import numpy as np
 import pandas as pd
+from peers.contenders import BOOK, ONE_THREAD
 
 from dropexp.report.chart_parts import COLORS, GREY, WIDTH, data_of, row_channel, row_labels, titled
 from dropexp.report.charts import save
-from peers.contenders import BOOK, ONE_THREAD
-from peers.page import seconds
+from pages.peers import CHART, seconds
 
 
-def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """Slowest first; one thread is left to the table."""
-    rows = [row for row in rows if row["epochs"] and not row["name"].endswith(ONE_THREAD)]
+def draw(results: dict[str, Any], folder: Path) -> None:
+    """Write the chart, slowest contender first, if epochs were measured. One-thread rows are in the table only."""
+    if "epochs" not in results:
+        return
+    rows = [row for row in results["epochs"]["rows"] if row["epochs"] and not row["name"].endswith(ONE_THREAD)]
     frame = pd.DataFrame(
         {
             "name": row["name"],
-            "kind": "ours"
-            if row["name"].startswith("dropexp")
-            else "peer"
-            if row["note"] and _learns(row)
-            else "limit",
+            "kind": _kind(row),
             "low": min(seconds(row)),
             "median": statistics.median(seconds(row)),
             "high": max(seconds(row)),
@@ -51,9 +49,12 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         base.mark_point(filled=True, size=90, opacity=1).encode(x(alt.X, "median"), y, color),
         *row_labels(base, "name", len(frame)),
     ).properties(width=WIDTH, height=26 * len(frame))
-    legend = f"dot: median, line: range of {len(rows[0]['epochs'])} rounds; right: times the speed of {BOOK}"
-    save(titled(chart, "An epoch beside peers", legend, (frame["name"] + " " + frame["said"]).tolist()), path)
+    legend = f"dot: median, line: range of {len(rows[0]['epochs'])} rounds; right: speed relative to {BOOK}"
+    figures = (frame["name"] + " " + frame["said"]).tolist()
+    save(titled(chart, "An epoch beside peers", legend, figures), folder / CHART)
 
 
-def _learns(row: dict[str, Any]) -> bool:
-    return "test_acc" in row["epochs"][-1]
+def _kind(row: dict[str, Any]) -> str:
+    if row["name"].startswith("dropexp"):
+        return "ours"
+    return "peer" if "test_acc" in row["epochs"][-1] else "limit"

@@ -1,22 +1,24 @@
-"""Writes the tables and charts of findings.md from trained runs; `make findings` trains them first.
+"""Write the tables and charts of docs/findings.md from trained runs; `make findings` trains them first.
+
+    PYTHONPATH=benchmarks python -m pages.findings
 
 Each figure is one that `dropexp compare STUDY --baseline ARM --metric METRIC` prints.
 """
 
 from __future__ import annotations
 
-import re
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
 import altair as alt
 import pandas as pd
 from altair.typing import ChartType
+from storage import DOCS, ROOT
 
 from dropexp import compare, load_config, load_runs
 from dropexp.analysis.comparison import Comparison
 from dropexp.analysis.verdicts import amount
+from dropexp.errors import DropexpError
 from dropexp.report.chart_parts import (
     COLORS,
     DASHES,
@@ -32,8 +34,8 @@ from dropexp.report.chart_parts import (
     titled,
 )
 from dropexp.report.charts import learning_curves, save
+from pages.markdown import replace_section
 
-DOCS = Path(__file__).parent
 SIZES = (1000, 5000, 20000, 60000)
 KINDS = ("dropout", "weight decay", "both")
 MOMENTUM = "srivastava/appendix-a-momentum"
@@ -198,7 +200,7 @@ def best_table() -> str:
 def questions_table(questions: list[Question]) -> str:
     rows = []
     for asked, config, arm, baseline, metric, at, where in questions:
-        study = load_config(f"configs/{config}.yaml").name
+        study = load_config(ROOT / "configs" / f"{config}.yaml").name
         found = compare(study, baseline=baseline, metric=metric, at=at, where=where)
         rows.append([asked, found.metric.title, *estimate(found, arm), f"[`{config}`](../configs/{config}.yaml)"])
     return markdown(["", "in", "difference, 95 % interval", "verdict", "config"], rows)
@@ -215,13 +217,14 @@ def markdown(heads: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (heads, ["---"] * len(heads), *rows))
 
 
-def put(page: str, name: str, content: str) -> str:
-    """The page with what stands between the marks of this name replaced."""
-    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    return re.sub(f"{begin}.*?{end}", lambda _: f"{begin}\n{content}\n{end}", page, flags=re.DOTALL)
-
-
 def main() -> None:
+    try:
+        write()
+    except DropexpError as error:
+        sys.exit(f"{error}\n`make findings` trains the runs first")
+
+
+def write() -> None:
     by_size = sizes()
     save(gains_chart(by_size), DOCS / "findings-sizes.svg")
     for study in ("recipes", "best"):
@@ -236,9 +239,9 @@ def main() -> None:
     page = DOCS / "findings.md"
     text = page.read_text(encoding="utf-8")
     for name, table in tables.items():
-        text = put(text, name, table)
+        text = replace_section(text, name, table)
     page.write_text(text, encoding="utf-8")
-    print(f"written: {page}", file=sys.stderr)
+    print(f"wrote {page}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the figures were taken with: processor, cores, versions, date."""
+"""The machine and the software that a benchmark ran on."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ FLAGS = {"AVX2": "avx2", "AVX-512": "avx512f", "AVX-512 bf16": "avx512_bf16", "A
 
 
 def about() -> dict[str, Any]:
-    """Facts of this run, as plain values."""
+    """Return date, processor, load average, system, commit and package versions. Call it before measuring."""
     known = provenance()
     return {
         "date": datetime.date.today().isoformat(),
         "cpu": known["cpu"],
         "flags": _flags(),
         "threads": cores(),
-        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,  # before anything is timed
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "commit": known["commit"],
         "dirty": known["dirty"],
@@ -32,7 +32,7 @@ def about() -> dict[str, Any]:
 
 
 def _flags() -> dict[str, bool] | None:
-    """Which instructions that matter here the processor has; None where Linux does not tell."""
+    """Return which of the instruction sets in FLAGS the processor has, or None where there is no /proc/cpuinfo."""
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.exists():
         return None

@@ -1,0 +1,66 @@
+"""The results of benchmarks/soak.py: the chart of docs/scale.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import pandas as pd
+from altair.typing import ChartType
+
+from dropexp.report.chart_parts import (
+    COLORS,
+    DASHES,
+    WIDTH,
+    channel_of,
+    data_of,
+    domain_of,
+    line_labels,
+    lit,
+    picked,
+    titled,
+    together,
+)
+from dropexp.report.charts import save
+
+SHM = "new in /dev/shm"
+TITLES = {"own_mb": "own memory, MB", "files": "open files", "threads": "threads", "shm": SHM}  # by what was sampled
+
+
+def draw(results: dict[str, Any], folder: Path) -> None:
+    save(chart(results), folder / "soak.svg")
+
+
+def growth_lines(results: dict[str, Any]) -> list[str]:
+    """Return, by process, how much each measure grew per 1,000 runs."""
+    return [
+        f"{name}: " + ", ".join(f"{TITLES[key]} {more:+g}" for key, more in growth.items())
+        for name, growth in results["growth"].items()
+    ]
+
+
+def chart(results: dict[str, Any]) -> ChartType:
+    """Return a panel per measure: its value in each process against the number of runs started."""
+    samples, height = results["samples"], 150
+    names = [*{name: None for sample in samples for name in sample["processes"]}, SHM]
+    color = alt.Color("series", type="nominal", legend=None, scale=alt.Scale(domain=names, range=COLORS[: len(names)]))
+    dash = alt.StrokeDash("series", type="nominal", legend=None, scale=alt.Scale(domain=names, range=DASHES))
+    x_scale = alt.Scale(domain=[0, results["runs"]], nice=False)
+    x = alt.X("runs", type="quantitative", title="runs started", scale=x_scale, axis=alt.Axis(tickCount=5))
+    panels: list[ChartType] = []
+    for key, title in TITLES.items():
+        frame = pd.DataFrame(
+            {"runs": sample["runs"], "series": name, "mean": values[key]}
+            for sample in samples
+            for name, values in [*sample["processes"].items(), (SHM, {"shm": sample["shm"]})]
+            if key in values
+        )
+        domain = domain_of(frame["mean"], pd.Series([0.0, 1.0]))
+        y = channel_of(alt.Y, title, domain)
+        last = frame.groupby("series", sort=False).tail(1).assign(label=lambda rows: rows["series"])
+        lines = alt.Chart(data_of(frame)).mark_line(strokeWidth=2).encode(x, y("mean"), color, dash, opacity=lit(1))
+        labels = line_labels(last, y, color, domain, (WIDTH, height), alt.value(WIDTH))
+        panels.append(alt.layer(lines.add_params(picked()), *labels).properties(width=WIDTH, height=height))
+    title = f"{results['runs']:,} runs in one command with {results['jobs']} workers"
+    return titled(together(panels, 1), title, "each process from its start to its exit", growth_lines(results))
