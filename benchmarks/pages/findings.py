@@ -17,7 +17,7 @@ from storage import DOCS, ROOT
 
 from dropexp import compare, load_config, load_runs
 from dropexp.analysis.comparison import Comparison
-from dropexp.analysis.verdicts import amount
+from dropexp.analysis.sentences import amount
 from dropexp.errors import DropexpError
 from dropexp.report.chart_parts import (
     COLORS,

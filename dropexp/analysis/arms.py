@@ -1,18 +1,17 @@
-"""Runs -> the arms they form.
+"""Group runs into arms, and read the figures of those that are done.
 
-An arm is the runs of one study that differ in nothing but their seed. Only finished runs give figures; what
-is left out is named in the notes.
+An arm is the runs of one study that differ only in their seed.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -24,13 +23,220 @@ from dropexp.runs.folder import FINISHED
 from dropexp.runs.metrics import METRICS, metrics_of
 from dropexp.runs.record import NO_RUN, Run, keep, natural, number, read_runs, text
 
+T = TypeVar("T")
+Curve = NDArray[np.float64]  # a figure by epoch, shape (epochs,)
+
+
+@dataclass(frozen=True)
+class Noted(Generic[T]):
+    """A result, and notes for the user on what it leaves out."""
+
+    value: T
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class MeasuredRun:
+    """A run that is done: its figures by epoch, and the epoch, counted from 1, that is compared."""
+
+    path: Path
+    curves: dict[str, Curve]
+    epoch: int
+
+    @property
+    def epochs(self) -> int:
+        return len(self.curves["seconds"])  # which every run has
+
+    def curve(self, name: str) -> Curve:
+        """Return a figure by epoch; NaN if this run did not measure it."""
+        return self.curves[name] if name in self.curves else np.full(self.epochs, math.nan)
+
+    @cached_property
+    def figures(self) -> dict[str, float]:
+        """Every figure at `epoch`; `seconds` is the median over the epochs after the first, which includes warm-up."""
+        seconds = self.curves["seconds"]
+        return {
+            **{name: float(curve[self.epoch - 1]) for name, curve in self.curves.items()},
+            "seconds": float(np.median(seconds[1:] if len(seconds) > 1 else seconds)),
+        }
+
+
+@dataclass(frozen=True)
+class Arm:
+    """The runs of one study that differ only in their seed."""
+
+    label: str
+    series: str  # the label without the swept parameter
+    first: Run
+    runs: dict[int, MeasuredRun]  # those that are done, by seed
+    diverged: int
+
+    @property
+    def study(self) -> str:
+        return self.first.study
+
+    @property
+    def seeds(self) -> list[int]:
+        return list(self.runs)
+
+    @cached_property
+    def lengths(self) -> tuple[int, int]:
+        """The fewest and the most epochs of its runs."""
+        lengths = [run.epochs for run in self.runs.values()]
+        return min(lengths, default=0), max(lengths, default=0)
+
+    def value(self, key: str) -> Any:
+        """Return its value of a config key, None if it does not use it; for `train_size`, the number of images."""
+        value = self.first.setting(key)
+        if key == "train_size" and value == "all":  # of Fashion-MNIST
+            return NUM_TRAIN - self.first.config.get("validation_size", 0)
+        return value
+
+    def figures(self, name: str) -> list[float]:
+        """Return a figure of each run, in the order of `seeds`; NaN where a run did not measure it."""
+        return [run.figures.get(name, math.nan) for run in self.runs.values()]
+
+    def at(self, name: str, epoch: int) -> list[float]:
+        """Return a figure of each run at an epoch, counted from 1; nothing beyond the epochs that all runs have.
+
+        The runs that train longest are no sample of the arm, so a mean over them would mislead.
+        """
+        if epoch > self.lengths[0]:
+            return []
+        return [float(run.curve(name)[epoch - 1]) for run in self.runs.values()]
+
+
+def group_arms(runs: Sequence[Run], at: str = "last", by: str | None = None) -> Noted[list[Arm]]:
+    """Return the arms that have a finished run, ordered by their value of the key `by`, variant none first.
+
+    `at` is the epoch that is compared: a number, "last", "best-val" or "best-test" (highest validation or test
+    accuracy, or lowest loss if the task has no accuracy). The notes name runs without figures.
+    """
+    labels = labels_of(runs)
+    series = labels_of(runs, [by]) if by else labels
+    groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        if run.status not in NO_RUN:
+            groups[run.study, run.key].append(run)
+    arms = []
+    notes = [f"left out: {run.why}" for run in runs if run.status in NO_RUN]
+    for key, group in groups.items():
+        measured = _measure(group, at)
+        notes += [f"{labels[key]}: {note}" for note in measured.notes]
+        diverged = sum(run.status == "diverged" for run in group)
+        if measured.value or diverged:
+            arms.append(Arm(labels[key], series[key], group[0], measured.value, diverged))
+    values = {arm.label: text(value) for arm in arms if by and (value := arm.value(by)) is not None}
+    if by and arms and len(set(values.values())) < 2:
+        same = f"it is {next(iter(values.values()))} in every arm that uses it" if values else "no arm uses it"
+        notes.append(f"nothing goes by {by}: {same}")
+
+    def rank(arm: Arm) -> tuple[Any, ...]:
+        return arm.study, natural(values.get(arm.label, "")), arm.first.variant != "none", natural(arm.label)
+
+    return Noted(sorted(arms, key=rank), notes)
+
+
+def _measure(runs: list[Run], at: str) -> Noted[dict[int, MeasuredRun]]:
+    """Read the figures of the runs that are done, in the order of their seeds; the notes name the others."""
+    measured, notes = {}, []
+    seeds_left_out: dict[str, list[str]] = defaultdict(list)  # by reason
+    for run in sorted(runs, key=lambda run: run.seed or 0):
+        if run.status != "done":
+            notes.append(run.said() if run.status == "diverged" else f"{run.said()}, left out")
+            continue
+        seed = run.seed or 0
+        try:
+            curves = _curves(run)
+            measured[seed] = MeasuredRun(run.folder.path, curves, _epoch(curves, at))
+        except RunError as error:
+            seeds_left_out[str(error)].append(str(seed))
+    for reason, seeds in seeds_left_out.items():
+        notes.append(f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)} left out: {reason}")
+    return Noted(measured, notes)
+
+
+def _curves(run: Run) -> dict[str, Curve]:
+    """Return a run's figures by epoch; NaN where its table has none. Raises RunError if the table is corrupted."""
+    rows = run.rows()
+    if len(rows) != run.epoch or [row.get("epoch") for row in rows] != list(range(1, len(rows) + 1)):
+        raise RunError(f"the table in {run.folder.path} has not the epochs 1 to {run.epoch}; train with --force")
+    names = metrics_of(run.task, rows[0] if rows else ())
+    curves = {name: np.array([number(row.get(name)) for row in rows]) for name in names}
+    if "gap" in curves:
+        with np.errstate(invalid="ignore"):  # a corrupted table can contain inf
+            curves["gap"] = curves["clean_train_acc"] - curves["test_acc"]
+    return curves
+
+
+def _epoch(curves: dict[str, Curve], at: str) -> int:
+    """Return the epoch to compare. Raises RunError if the run does not have it."""
+    epochs = len(curves["seconds"])
+    if at == "last":
+        return epochs
+    if at in ("best-val", "best-test"):
+        kind, best = ("acc", np.nanargmax) if "test_acc" in curves else ("loss", np.nanargmin)
+        figures = curves[f"{at.removeprefix('best-')}_{kind}"]
+        if np.isnan(figures).all():
+            which = "accuracy" if kind == "acc" else "loss"
+            raise RunError(f"there is no validation {which} to choose an epoch by; set validation_size")
+        return int(best(figures)) + 1
+    if int(at) > epochs:
+        raise RunError(f"trained for {epochs} epochs, not {at}")
+    return int(at)
+
+
+def columns_of(arms: Sequence[Arm]) -> list[str]:
+    """Return the figures that the arms' runs have; if no run is done, those of their last rows.
+
+    The order is that of csv and json: the first arm's figures, then those that other arms add, by folder.
+    """
+    done = [arm for arm in arms if arm.runs]
+    if not done:
+        return list(dict.fromkeys(name for arm in arms for name in arm.first.figures))
+    in_order = [done[0], *sorted(done, key=lambda arm: arm.first.folder.path)]
+    return list(dict.fromkeys(name for arm in in_order for run in arm.runs.values() for name in run.curves))
+
+
+def measured(arms: Sequence[Arm], metrics: Iterable[str]) -> list[str]:
+    """Return the metrics that some run has a figure of; all of them if no run is done."""
+    runs = [run for arm in arms for run in arm.runs.values()]
+    return [name for name in metrics if not runs or any(np.isfinite(run.curve(name)).any() for run in runs)]
+
+
+def labels_of(runs: Iterable[Run], without: Collection[str] = ()) -> dict[tuple[str, str], str]:
+    """Return labels by study and key: the declared arm or variant, and the settings that tell apart arms of one name.
+
+    Keys in `without` are left out, so that several arms can share a label. Arms without a finished run do not change
+    the labels of the others.
+    """
+    known = [run for run in runs if run.status not in NO_RUN]
+    finished = {(run.study, run.key) for run in known if run.status in FINISHED}
+    return _labels(known, without) | _labels([run for run in known if (run.study, run.key) in finished], without)
+
+
+def _labels(runs: Iterable[Run], without: Collection[str]) -> dict[tuple[str, str], str]:
+    sharing: dict[tuple[str, str], dict[str, Run]] = defaultdict(dict)
+    for run in runs:
+        sharing[run.study, run.base].setdefault(run.key, run)
+    several = len({study for study, _ in sharing}) > 1
+    labels = {}
+    for (study, base), members in sharing.items():
+        names = sorted({name for run in members.values() for name in run.settings} - {"seed", *without})
+        differing = [n for n in names if len({text(run.setting(n)) for run in members.values()}) > 1]
+        for key, run in members.items():
+            values = {name: run.setting(name) for name in differing}
+            label = ",".join([base, *(f"{name}={text(value)}" for name, value in values.items() if value is not None)])
+            labels[study, key] = f"{study}/{label}" if several else label
+    return labels
+
 
 def load_runs(
     paths_or_names: str | Iterable[str] = (),
     runs_dir: Path | str | None = None,
     where: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
-    """A row per run: name, arm, label, seed, status, its config keys and the figures of its last epoch.
+    """Return a row per run: name, arm, label, seed, status, its config keys and the figures of its last epoch.
 
     `where` keeps runs whose keys have these values. A second folder of the same run is left out; one that cannot be
     read has status "broken" and the reason in `why`. Raises NoRuns if there is no run.
@@ -54,181 +260,3 @@ def load_runs(
         row |= {key: value for key, value in run.config.items() if key not in row}
         row |= run.figures or dict.fromkeys(METRICS, math.nan)
     return pd.DataFrame(rows).astype({"seed": "Int64", "epoch": "Int64"})
-
-
-Curves = dict[str, NDArray[np.float64]]  # a run's figures by epoch, shape (epochs,) each
-
-
-@dataclass(frozen=True)
-class Arm:
-    """The runs of one study that differ in nothing but their seed. Its dictionaries are by seed, of done runs."""
-
-    label: str
-    series: str  # the label without the key that a comparison goes by
-    first: Run
-    curves: dict[int, Curves]
-    epochs: dict[int, int]  # the epoch, counted from 1, whose figures count
-    paths: dict[int, Path]
-    diverged: int
-
-    @property
-    def study(self) -> str:
-        return self.first.study
-
-    @property
-    def seeds(self) -> list[int]:
-        return list(self.epochs)
-
-    def value(self, key: str) -> Any:
-        """Its value of a config key, None if it has no use for it; all training images are counted."""
-        value = self.first.setting(key)
-        if key == "train_size" and value == "all":  # of Fashion-MNIST
-            return NUM_TRAIN - self.first.config.get("validation_size", 0)
-        return value
-
-    def figure(self, name: str, seed: int) -> float:
-        """A run's figure at its epoch; `seconds` is the median over the epochs after the first, which warms up."""
-        curve = self.curves[seed][name]
-        if name == "seconds":
-            return float(np.median(curve[1:] if len(curve) > 1 else curve))
-        return float(curve[self.epochs[seed] - 1])
-
-    def figures(self, name: str) -> list[float]:
-        """A figure of each run, in the order of `seeds`."""
-        return [self.figure(name, seed) for seed in self.seeds]
-
-    @cached_property
-    def lengths(self) -> tuple[int, int]:
-        """The fewest and the most epochs that its runs have."""
-        lengths = [epochs_of(curves) for curves in self.curves.values()]
-        return min(lengths, default=0), max(lengths, default=0)
-
-    def at(self, name: str, epoch: int) -> list[float]:
-        """A figure of each run at an epoch, counted from 1; none beyond the epochs that all have.
-
-        Those that train longest are no sample of the arm, so a mean over them would mislead.
-        """
-        known = epoch <= self.lengths[0]
-        return [float(curves[name][epoch - 1]) for curves in self.curves.values() if known and name in curves]
-
-
-def labels_of(runs: list[Run], without: Collection[str] = ()) -> dict[tuple[str, str], str]:
-    """Label by study and key: the declared arm or variant, and what tells arms of one name apart.
-
-    Keys in `without` are not part of it, so that several arms may share one label. Arms that have no finished run leave
-    the labels of the others as they are.
-    """
-    known = [run for run in runs if run.status not in NO_RUN]
-    finished = {(run.study, run.key) for run in known if run.status in FINISHED}
-    return _labels(known, without) | _labels([run for run in known if (run.study, run.key) in finished], without)
-
-
-def _labels(runs: list[Run], without: Collection[str]) -> dict[tuple[str, str], str]:
-    sharing: dict[tuple[str, str], dict[str, Run]] = defaultdict(dict)
-    for run in runs:
-        sharing[run.study, run.base].setdefault(run.key, run)
-    several = len({study for study, _ in sharing}) > 1
-    labels = {}
-    for (study, base), members in sharing.items():
-        names = sorted({name for run in members.values() for name in run.settings} - {"seed", *without})
-        differing = [n for n in names if len({text(run.setting(n)) for run in members.values()}) > 1]
-        for key, run in members.items():
-            values = {name: run.setting(name) for name in differing}
-            label = ",".join([base, *(f"{name}={text(value)}" for name, value in values.items() if value is not None)])
-            labels[study, key] = f"{study}/{label}" if several else label
-    return labels
-
-
-def arms_of(runs: list[Run], notes: list[str], at: str = "last", by: str | None = None) -> list[Arm]:
-    """The arms with a finished run, in the order of what they go `by`, variant none first.
-
-    `at` says which epoch of a run counts: "last", "best-val" or "best-test" (its highest validation or test
-    accuracy, or the lowest loss where a task has no accuracy) or a number. What gives no figures goes to the notes.
-    A figure that only some runs have is NaN in the others.
-    """
-    notes += [f"left out: {run.why}" for run in runs if run.status in NO_RUN]
-    labels = labels_of(runs)
-    series = labels_of(runs, [by]) if by else labels
-    members: dict[tuple[str, str], list[Run]] = defaultdict(list)
-    for run in runs:
-        if run.status not in NO_RUN:
-            members[run.study, run.key].append(run)
-    arms = []
-    for key, group in members.items():
-        label, first = labels[key], group[0]
-        arm = Arm(label, series[key], first, {}, {}, {}, sum(r.status == "diverged" for r in group))
-        left_out: dict[str, list[str]] = defaultdict(list)  # seeds by reason
-        for run in sorted(group, key=lambda run: run.seed or 0):
-            if run.status != "done":
-                notes.append(f"{label}: {run.said()}" + ("" if run.status == "diverged" else ", left out"))
-                continue
-            seed = run.seed or 0
-            try:
-                curves = _curves(run)
-                arm.epochs[seed] = _epoch(curves, at)
-                arm.curves[seed] = curves
-                arm.paths[seed] = run.folder.path
-            except RunError as error:
-                left_out[str(error)].append(str(seed))
-        for why, seeds in left_out.items():
-            notes.append(f"{label}: seed{'s' if seeds[1:] else ''} {', '.join(seeds)} left out: {why}")
-        if arm.epochs or arm.diverged:
-            arms.append(arm)
-
-    values = {arm.label: text(value) for arm in arms if by and (value := arm.value(by)) is not None}
-    if by and arms and len(set(values.values())) < 2:
-        same = f"it is {next(iter(values.values()))} in every arm that uses it" if values else "no arm uses it"
-        notes.append(f"nothing goes by {by}: {same}")
-
-    def order(arm: Arm) -> tuple[Any, ...]:
-        return arm.study, natural(values.get(arm.label, "")), arm.first.variant != "none", natural(arm.label)
-
-    every = dict.fromkeys(name for arm in arms for curves in arm.curves.values() for name in curves)
-    for curves in (curves for arm in arms for curves in arm.curves.values()):
-        curves |= {name: np.full(epochs_of(curves), math.nan) for name in every if name not in curves}
-    return sorted(arms, key=order)
-
-
-def columns_of(arms: list[Arm]) -> list[str]:
-    """The figures that the arms' runs have, or their last rows where no run is done."""
-    found = [name for arm in arms for curves in arm.curves.values() for name in curves]
-    return found or [name for arm in arms for name in arm.first.figures]
-
-
-def measured(arms: list[Arm], metrics: Iterable[str]) -> list[str]:
-    """The metrics that some run has a figure of."""
-    runs = [curves for arm in arms for curves in arm.curves.values()]
-    return [name for name in metrics if not runs or any(np.isfinite(curves[name]).any() for curves in runs)]
-
-
-def epochs_of(curves: Curves) -> int:
-    return len(curves["seconds"])  # every run has them
-
-
-def _curves(run: Run) -> Curves:
-    rows = run.rows()
-    if len(rows) != run.epoch or [row.get("epoch") for row in rows] != list(range(1, len(rows) + 1)):
-        raise RunError(f"the table in {run.folder.path} has not the epochs 1 to {run.epoch}; train with --force")
-    names = metrics_of(run.task, rows[0] if rows else ())
-    curves = {name: np.array([number(row.get(name)) for row in rows]) for name in names}
-    if "gap" in curves:
-        with np.errstate(invalid="ignore"):  # a damaged table may say inf
-            curves["gap"] = curves["clean_train_acc"] - curves["test_acc"]
-    return curves
-
-
-def _epoch(curves: Curves, at: str) -> int:
-    """The epoch that counts. Raises RunError if the run has none such."""
-    epochs = epochs_of(curves)
-    if at == "last":
-        return epochs
-    if at in ("best-val", "best-test"):
-        kind, best = ("acc", np.nanargmax) if "test_acc" in curves else ("loss", np.nanargmin)
-        by = curves[f"{at.removeprefix('best-')}_{kind}"]
-        if np.isnan(by).all():
-            which = "accuracy" if kind == "acc" else "loss"
-            raise RunError(f"there is no validation {which} to choose an epoch by; set validation_size")
-        return int(best(by)) + 1
-    if int(at) > epochs:
-        raise RunError(f"trained for {epochs} epochs, not {at}")
-    return int(at)

@@ -1,4 +1,4 @@
-"""What a user requires of a comparison, such as "nn.test_acc >= 0.83", held against it."""
+"""Check a requirement such as "nn.test_acc >= 0.83" against a comparison."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from dropexp.analysis.comparison import Comparison
 from dropexp.errors import ComparisonError
 from dropexp.runs.metrics import usual
 
-_HOLDS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+_OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
 
 def require(comparison: Comparison, requirement: str) -> str | None:
-    """None if `requirement`, as in "nn.test_acc >= 0.83", holds, else a sentence on what fell short.
+    """Return None if `requirement`, such as "nn.test_acc >= 0.83", holds, or else a sentence on why it does not.
 
-    Raises ComparisonError if it cannot be read or names no arm or metric.
+    Raises ComparisonError if it cannot be parsed or names no arm or metric.
     """
     arms = {arm["arm"]: arm for arm in comparison.arms.to_dict("records")}
-    # A label may hold dots, so the metric is what follows the last one before the operator.
-    # Nothing in the pattern can match in many ways: a text of any length is read at once.
+    # A label may contain dots, so the metric is what follows the last one before the operator.
+    # No part of the pattern can match in several ways, so a text of any length is parsed in linear time.
     number = r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?"
     parts = re.fullmatch(rf"(.+)\.(\w+)\s*(>=|<=|>|<)\s*({number})", requirement.strip())
     if parts is None:
         raise ComparisonError(
-            f"{requirement!r} is no requirement; write ARM.METRIC OP NUMBER, OP one of {' '.join(_HOLDS)}, "
+            f"{requirement!r} is no requirement; write ARM.METRIC OP NUMBER, OP one of {' '.join(_OPERATORS)}, "
             f"such as '{next(iter(arms))}.{usual(comparison.metrics)} >= 0.83'"
         )
     label, metric, sign, bound = parts.groups()
@@ -33,7 +33,7 @@ def require(comparison: Comparison, requirement: str) -> str | None:
         if name not in allowed:
             raise ComparisonError(f"{requirement!r}: no {kind} {name!r}; there are: {', '.join(allowed)}")
 
-    arm, holds, limit = arms[label], _HOLDS[sign], float(bound)
+    arm, holds, limit = arms[label], _OPERATORS[sign], float(bound)
     if arm["diverged"]:
         return f"{label} meets no requirement: {arm['diverged']} of its runs diverged ({arm['n']} are done)"
     value = arm[metric]

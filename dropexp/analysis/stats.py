@@ -47,8 +47,8 @@ class Interval:
     low: float
     high: float
 
-    def holds(self, value: float, rounding: float = 0.0) -> bool | None:
-        """Whether `value`, or one that rounds to it (is at most `rounding` away), lies inside, ends included.
+    def contains(self, value: float, rounding: float = 0.0) -> bool | None:
+        """Whether `value`, or one that rounds to it (is at most `rounding` away), is in the interval, ends included.
 
         None where it or the interval is not known.
         """

@@ -1,12 +1,14 @@
-"""Verdicts in words on arms that were compared over paired runs.
+"""Judge arms that were compared over paired runs.
 
-The rules, in their order, for the family of comparisons that are printed together:
+The rules, of which the first that applies counts. "Holm's p" is adjusted for all comparisons that are judged together.
 
 BETTER, WORSE   Holm's p is below 5 % and the mean difference is at least the margin;
-                HIGHER, LOWER for a metric of which neither more nor less is better
-EQUIVALENT      the two one-sided t-tests say, at 5 %, that the difference is within the margin
+                HIGHER, LOWER for a metric without a better direction
+EQUIVALENT      two one-sided t-tests (TOST) show, at 5 %, that the difference is within the margin
 DETECTABLE      Holm's p is below 5 %, but the mean difference is below the margin
-INCONCLUSIVE    all else, and always below two pairs
+INCONCLUSIVE    everything else, and always below two pairs
+
+`sentences.py` puts a verdict into words.
 """
 
 from __future__ import annotations
@@ -15,20 +17,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dropexp.analysis import stats
-from dropexp.analysis.stats import ALPHA
-from dropexp.runs.metrics import UNITLESS, Unit
-
-_FORM: dict[Unit, str] = {"points": "z.2f", "nats": "z.4f", "s": "z.3f", "squares": "z.4g", "": "z.4g"}
+from dropexp.analysis.stats import ALPHA, Difference
+from dropexp.runs.metrics import Unit
 
 
-class Word(StrEnum):
-    """What the runs say of an arm beside its baseline."""
+class VerdictWord(StrEnum):
+    """The verdict on an arm and its baseline, in a word."""
 
     BETTER = "BETTER"
     WORSE = "WORSE"
@@ -43,10 +44,11 @@ class Word(StrEnum):
 class Pair:
     """Two arms and their differences, arm minus baseline, shape (n,): one per seed that both have.
 
-    `what` names the metric and the setting, as in "test accuracy after 5 epochs". `higher_is_better` is None if
-    neither way is; then the arm "wins" and is told of by where it is higher. Differences of the unit
-    "points" are fractions and are printed times 100. `caveat`, a sentence, ends the verdict's; `absent` says why
-    there is no difference at all.
+    what              names the metric and the setting: "test accuracy after 5 epochs"
+    higher_is_better  None if the metric has no better direction; the arm then "wins" where it is higher
+    unit              differences in "points" are fractions; they are printed times 100
+    caveat            sentences that follow the verdict's
+    absent            why there is no difference, if there is none
     """
 
     arm: str
@@ -58,20 +60,74 @@ class Pair:
     caveat: str = ""
     absent: str = "they have no seed in common"
 
+    @property
+    def gains(self) -> NDArray[np.float64]:
+        """The differences, with the sign that makes a better (or higher) arm positive."""
+        return -self.differences if self.higher_is_better is False else self.differences
+
+    @property
+    def directions(self) -> tuple[VerdictWord, VerdictWord]:
+        """The words for a gain and for a loss."""
+        if self.higher_is_better is None:
+            return VerdictWord.HIGHER, VerdictWord.LOWER
+        return VerdictWord.BETTER, VerdictWord.WORSE
+
+    @property
+    def direction(self) -> VerdictWord:
+        """The word for the mean difference."""
+        gain, loss = self.directions
+        return gain if self.gains.mean() > 0 else loss
+
+
+@dataclass(frozen=True)
+class Family:
+    """The sign-flip p-values of all comparisons that are judged together.
+
+    A comparison of fewer than two pairs has p = NaN and does not make Holm's adjustment stricter for the others.
+    """
+
+    p_values: list[float]
+
+    @property
+    def size(self) -> int:
+        return len(self.p_values) - int(np.isnan(self.p_values).sum())
+
+    @cached_property
+    def adjusted(self) -> list[float]:
+        return stats.holm(self.p_values)
+
+    def least_p(self, index: int, pairs: int) -> float:
+        """Return the smallest adjusted p that comparison `index` could have with this many pairs."""
+        p_values = [*self.p_values]
+        p_values[index] = stats.least_sign_flip_p(pairs)
+        return stats.holm(p_values)[index]
+
+    def fewest_pairs(self, index: int) -> int:
+        """Return the fewest pairs with which the adjusted p of comparison `index` can be below 5 %."""
+        pairs = next(n for n in count(2) if self.size * stats.least_sign_flip_p(n) < ALPHA)  # Holm is never stricter
+        while pairs > 2 and self.least_p(index, pairs - 1) < ALPHA:
+            pairs -= 1
+        return pairs
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """A word, the sentence that bears it out, and its figures; what is not known is NaN or None.
+    """A word and the statistics it rests on; unknown figures are NaN or None.
 
-    p             of the sign-flip test; `p_holm` is adjusted for all comparisons of two or more pairs
-    wins          share of pairs in which the arm is better (or higher, where neither is better), a tie half
-    p_equivalent  of a difference at or beyond the margin (TOST)
-    detectable    the smallest true difference that these pairs find in 4 studies of 5, in the differences' unit
-    pairs_needed  how many pairs would find one as small as the margin as often
+    difference    mean difference and its 95 % interval
+    p, p_holm     of the sign-flip test, and the same adjusted for the family
+    wins          win rate: share of pairs in which the arm is better (or higher, without a better direction), ties half
+    p_equivalent  TOST p, of a true difference at or beyond the margin
+    detectable    minimum detectable difference of these pairs (80 % power), in the differences' unit
+    pairs_needed  how many pairs would detect a difference as small as the margin
     """
 
-    word: Word
-    sentence: str
+    word: VerdictWord
+    pair: Pair
+    margin: float
+    family: Family
+    index: int  # of the pair in its family
+    difference: Difference
     p: float
     p_holm: float
     wins: float
@@ -81,144 +137,48 @@ class Verdict:
 
 
 def judge(pairs: Sequence[Pair], margin: float) -> list[Verdict]:
-    """A verdict per pair; all are one family. `margin`, in the differences' unit, is the least that matters.
+    """Return a verdict per pair; all pairs are one family. `margin` is the least difference that matters, in its unit.
 
     Raises ValueError if the margin is not positive or a difference is not finite.
     """
-    p_values = [_sign_flip_p(pair) for pair in pairs]
-    adjusted = stats.holm(p_values)
-    return [_Case(pair, p_values, adjusted[i], i, margin).verdict() for i, pair in enumerate(pairs)]
+    family = Family([_sign_flip_p(pair) for pair in pairs])
+    return [_verdict(pair, family, index, margin) for index, pair in enumerate(pairs)]
 
 
 def _sign_flip_p(pair: Pair) -> float:
-    # A single pair is no test, so it shall not make Holm stricter on the others.
     return stats.sign_flip_p(pair.differences) if len(pair.differences) > 1 else math.nan
 
 
-class _Case:
-    """A pair, member `i` of its family, and all that its verdict rests on."""
-
-    def __init__(self, pair: Pair, p_values: list[float], p_holm: float, i: int, margin: float) -> None:
-        self.pair, self.p_values, self.p_holm, self.i, self.margin = pair, p_values, p_holm, i, margin
-        self.family = len(p_values) - int(np.isnan(p_values).sum())
-        self.p_equivalent = stats.tost_p(pair.differences, margin)
-        self.difference = stats.paired_difference(pair.differences, np.zeros_like(pair.differences))
-        self.n = self.difference.pairs
-        sd = stats.spread(pair.differences).sd
-        self.detectable = stats.detectable(sd, self.n)
-        self.pairs_needed = stats.pairs_needed(sd, margin)
-        more = pair.higher_is_better is not False
-        self.gains = pair.differences if more else -pair.differences
-        self.better = self.difference.mean > 0 if more else self.difference.mean < 0
-        neutral = pair.higher_is_better is None
-        self.words = (Word.HIGHER, Word.LOWER) if neutral else (Word.BETTER, Word.WORSE)
-
-    def verdict(self) -> Verdict:
-        word, wins = self.word(), stats.win_rate(self.gains)
-        tests = (self.p_values[self.i], self.p_holm, wins, self.p_equivalent, self.detectable, self.pairs_needed)
-        return Verdict(word, f"{self.sentence(word)} {self.pair.caveat}".strip(), *tests)
-
-    def word(self) -> Word:
-        size = abs(self.difference.mean)
-        if self.p_holm < ALPHA and (size > self.margin or math.isclose(size, self.margin)):
-            return self.words[0] if self.better else self.words[1]
-        if self.p_equivalent < ALPHA:
-            return Word.EQUIVALENT
-        return Word.DETECTABLE if self.p_holm < ALPHA else Word.INCONCLUSIVE
-
-    def sentence(self, word: Word) -> str:
-        arm, baseline, what = self.pair.arm, self.pair.baseline, self.pair.what
-        if word is Word.EQUIVALENT:
-            return (
-                f"{arm} and {baseline} are EQUIVALENT WITHIN ±{self.bound()} in {what}: {self.estimate()}, "
-                f"{p_in_words(self.p_equivalent)} against a true difference of {self.bound()} or more, {self.n} pairs."
-            )
-        if word is Word.INCONCLUSIVE:
-            return f"{arm} against {baseline} in {what} is INCONCLUSIVE: {self.doubts()}"
-        side = self.words[0 if self.better else 1].lower()
-        wins = int((self.gains > 0 if self.better else self.gains < 0).sum())
-        support = f"{self.estimate()}, {self.chance()}, {side} in {wins} of {self.n} pairs."
-        if word is Word.DETECTABLE:
-            margin = f"DETECTABLE BUT BELOW THE MARGIN of {self.bound()}"
-            return f"{arm} is {side} than {baseline} in {what}, {margin}: {support}"
-        return f"{arm} is {word} than {baseline} in {what}: {support}"
-
-    def doubts(self) -> str:
-        """Why there is no verdict, and what it would take."""
-        if self.n == 0:
-            return f"{self.pair.absent}."
-        if self.n == 1:
-            return f"{self.estimate()} with one seed, and one run is not a result."
-        said = [f"{self.estimate()}, {self.chance()}."]
-        enough = self.enough()
-        short = self.pairs_needed is not None and self.pairs_needed > self.n
-        seeds = f"about {_two_digits(max(self.pairs_needed or 0, enough))} seeds"
-        if enough > self.n:
-            others = f" and {self.family} comparisons" if self.family > 1 else ""
-            small = f", and {seeds} to find one as small as {self.bound()} in 4 studies of 5" if short else ""
-            said.append(
-                f"With {self.n} pairs{others} p cannot fall below {self.least_p(self.n):.3g} whatever the difference: "
-                f"{' and '.join(self.words)} take {enough} seeds at least{small}."
-            )
-        elif short:
-            said.append(
-                f"{self.n} pairs find a true difference in 4 studies of 5 only from {self.amount(self.detectable)} on; "
-                f"{seeds} would do so for {self.bound()}."
-            )
-        if len(said) == 1:
-            said.append(f"They show neither that there is a difference nor that it is within ±{self.bound()}.")
-        return " ".join(said)
-
-    def enough(self) -> int:
-        """The least number of pairs whose p may fall below 5 %."""
-        pairs = next(n for n in count(2) if self.family * stats.least_sign_flip_p(n) < ALPHA)  # Holm asks no more
-        while pairs > 2 and self.least_p(pairs - 1) < ALPHA:
-            pairs -= 1
-        return pairs
-
-    def least_p(self, pairs: int) -> float:
-        """The smallest Holm-adjusted p that so many pairs could give beside the family's other p-values."""
-        others = self.p_values[: self.i], self.p_values[self.i + 1 :]
-        return stats.holm([*others[0], stats.least_sign_flip_p(pairs), *others[1]])[self.i]
-
-    def estimate(self) -> str:
-        d = self.difference
-        known = not math.isnan(d.low)
-        interval = f", 95 % interval [{self.figure(d.low, '+')}, {self.figure(d.high, '+')}]" if known else ""
-        return f"{self.amount(d.mean, '+')}{interval}"
-
-    def chance(self) -> str:
-        return p_in_words(self.p_holm) + (f" (Holm, {self.family} comparisons)" if self.family > 1 else "")
-
-    def bound(self) -> str:
-        return amount(self.margin, self.pair.unit, "g")
-
-    def amount(self, value: float, sign: str = "") -> str:
-        return amount(value, self.pair.unit, f"{sign}{_FORM[self.pair.unit]}")
-
-    def figure(self, value: float, sign: str = "") -> str:
-        return f"{value * _factor(self.pair.unit):{sign}{_FORM[self.pair.unit]}}"
+def _verdict(pair: Pair, family: Family, index: int, margin: float) -> Verdict:
+    difference = stats.paired_difference(pair.differences, np.zeros_like(pair.differences))
+    sd = stats.spread(pair.differences).sd
+    p_holm, p_equivalent = family.adjusted[index], stats.tost_p(pair.differences, margin)
+    return Verdict(
+        word=_word(pair, p_holm, p_equivalent, margin),
+        pair=pair,
+        margin=margin,
+        family=family,
+        index=index,
+        difference=difference,
+        p=family.p_values[index],
+        p_holm=p_holm,
+        wins=stats.win_rate(pair.gains),
+        p_equivalent=p_equivalent,
+        detectable=stats.detectable(sd, difference.pairs),
+        pairs_needed=stats.pairs_needed(sd, margin),
+    )
 
 
-def amount(value: float, unit: Unit, form: str = "") -> str:
-    """A value with its unit, a fraction in points; signed and as exact as in a verdict, or in this form."""
-    told = f"{value * _factor(unit):{form or '+' + _FORM[unit]}}"
-    return told if unit in UNITLESS else f"{told} {unit}"
+def _word(pair: Pair, p_holm: float, p_equivalent: float, margin: float) -> VerdictWord:
+    """Apply the rules of this module. An unknown p is NaN, and NaN < ALPHA is false."""
+    differs = p_holm < ALPHA
+    if differs and _reaches(abs(pair.differences.mean()), margin):
+        return pair.direction
+    if p_equivalent < ALPHA:
+        return VerdictWord.EQUIVALENT
+    return VerdictWord.DETECTABLE if differs else VerdictWord.INCONCLUSIVE
 
 
-def _factor(unit: Unit) -> int:
-    return 100 if unit == "points" else 1
-
-
-def p_in_words(p: float) -> str:
-    """A p-value, rounded."""
-    if p < 0.001:
-        return "p < 0.001"
-    # Rounding must not carry a p across the 5 % that the word rests on.
-    decimals = next(k for k in count(3) if (round(p, k) < ALPHA) == (p < ALPHA))
-    return f"p = {p:.{decimals}f}"
-
-
-def _two_digits(count: int) -> str:
-    """A number of seeds, as exactly as it can be known."""
-    return f"{float(f'{count:.2g}'):,.0f}" if count >= 100 else str(count)
+def _reaches(size: float, margin: float) -> bool:
+    """Whether a difference is at least the margin; sizes that differ by rounding only are equal."""
+    return size > margin or math.isclose(size, margin)

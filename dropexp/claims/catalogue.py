@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 
 from dropexp.claims import decay, empirical, equalities, moments, subnets
-from dropexp.claims.claim import Claim
-from dropexp.errors import ConfigError, Problem
+from dropexp.claims.claim import Claim, Evidence
+from dropexp.claims.from_runs import check_study
 
 D2L = "Dive into Deep Learning"
 JMLR = "Srivastava et al., 2014"
@@ -69,7 +70,7 @@ CLAIMS = [
         "13", "scratch", "Dropout from scratch is nn.Dropout",
         f"{D2L}, dropout", "one step under the same masks; moments of 100,000 masks; TOST at ±0.3 points over seeds",
         lambda: [*equalities.same_step(), *moments.same_masks()],
-        {"exercise-7-other-noise": empirical.same_accuracy},
+        studies={"exercise-7-other-noise": empirical.same_accuracy},
     ),
     Claim(
         "14", "sparsity", "Dropout makes activations sparser",
@@ -129,16 +130,24 @@ CLAIMS = [
 ]  # fmt: skip
 
 
-def chosen(names: Collection[str], quick: bool = False) -> list[Claim]:
-    """The claims of these names or numbers, else all; `quick`: only those that are provable by computation.
+def unknown_names(names: Collection[str]) -> list[str]:
+    """Return the names that are neither the name nor the number of a claim."""
+    return [name for name in names if name not in {known for claim in CLAIMS for known in (claim.number, claim.name)}]
 
-    Raises ConfigError for a name that no claim has.
-    """
-    known = {name for claim in CLAIMS for name in (claim.number, claim.name)}
-    if unknown := [name for name in names if name not in known]:
-        there = ", ".join(f"{claim.number} {claim.name}" for claim in CLAIMS)
-        raise ConfigError([Problem(f"claims {' '.join(unknown)}", f"no such claim; by number or name: {there}")])
-    asked = [claim for claim in CLAIMS if not names or {claim.number, claim.name} & set(names)]
-    if quick and not any(claim.proof for claim in asked):
-        raise ConfigError([Problem(f"claims {' '.join(names)} --quick", "takes trained runs; leave out --quick")])
-    return [claim for claim in asked if claim.proof or not quick]
+
+def select(names: Collection[str] = (), quick: bool = False) -> list[Claim]:
+    """Return the claims with these names or numbers, by default all; `quick`: only those that have a proof."""
+    named = [claim for claim in CLAIMS if not names or {claim.number, claim.name} & set(names)]
+    return [claim for claim in named if claim.proof or not quick]
+
+
+def check(claim: Claim, runs_dir: Path | None) -> Evidence:
+    """Compute the proof, and check the runs in `runs_dir`; without a folder of runs, the proof alone."""
+    findings = list(claim.proof()) if claim.proof else []
+    notes = []
+    if runs_dir:
+        for study, check_arms in claim.studies.items():
+            found = check_study(study, check_arms, runs_dir)
+            findings += found.value
+            notes += found.notes
+    return Evidence(claim, findings, notes)

@@ -4,19 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from enum import StrEnum
 
 from dropexp.analysis.arms import Arm
-from dropexp.claims.finding import Finding, Word
-from dropexp.claims.studies import from_runs
+
+EXACT = 1e-12  # float64 computations that differ by less are equal up to rounding
+
+
+class ClaimVerdict(StrEnum):
+    """What the evidence says about a claim."""
+
+    HOLDS = "holds"
+    FAILS = "fails"
+    DEPENDS = "depends"
+    OPEN = "open"
+    NOT_TRAINED = "not trained"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found out about a claim.
+
+    subject   what was checked
+    verdict   never DEPENDS, which takes several findings
+    evidence  in a sentence
+    figures   the numbers of the sentence, in full precision
+    setting   how the runs were trained, if it rests on runs
+    study     the study that they belong to
+    """
+
+    subject: str
+    verdict: ClaimVerdict
+    evidence: str
+    figures: Mapping[str, float] = field(default_factory=dict)
+    setting: str = ""
+    study: str = ""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What teaching texts say, who says it, and how it is checked.
+    """What textbooks say, who says it, and how it is checked.
 
-    `proof` computes, in seconds and without data; `studies` has a check by the name of each study whose trained runs
-    it needs. A claim has one of them or both.
+    `proof` computes, in seconds and without data. `studies` maps the name of a study to the check of its trained runs.
+    A claim has one of them or both.
     """
 
     number: str
@@ -27,45 +57,54 @@ class Claim:
     proof: Callable[[], Iterable[Finding]] | None = None
     studies: Mapping[str, Callable[[Sequence[Arm]], Iterable[Finding]]] = field(default_factory=dict)
 
-    def run(self, runs_dir: Path | None) -> Evidence:
-        """Compute the proof, and judge the runs that are there; without a folder of runs the proof alone."""
-        findings = list(self.proof()) if self.proof else []
-        notes: list[str] = []
-        for study, check in self.studies.items():
-            findings += from_runs(study, check, runs_dir, notes) if runs_dir else []
-        return Evidence(self, findings, notes)
-
 
 @dataclass(frozen=True)
 class Evidence:
-    """A claim and what was found, setting by setting; the notes say what was left out."""
+    """A claim and its findings; the notes name runs that were left out."""
 
     claim: Claim
     findings: list[Finding]
     notes: list[str] = field(default_factory=list)
 
     @property
-    def word(self) -> Word:
-        """The findings' own word where they agree; DEPENDS where it holds in one setting and fails in another."""
-        found = {finding.word for finding in self.findings} - {Word.NOT_TRAINED}
+    def verdict(self) -> ClaimVerdict:
+        """The findings' own verdict if they agree; DEPENDS if the claim holds in one setting and fails in another."""
+        found = {finding.verdict for finding in self.findings} - {ClaimVerdict.NOT_TRAINED}
         if not found:
-            return Word.NOT_TRAINED
+            return ClaimVerdict.NOT_TRAINED
         if len(found) == 1:
             return found.pop()
-        return Word.DEPENDS if {Word.HOLDS, Word.FAILS} <= found else Word.OPEN
+        return ClaimVerdict.DEPENDS if {ClaimVerdict.HOLDS, ClaimVerdict.FAILS} <= found else ClaimVerdict.OPEN
 
     @property
-    def verdict(self) -> str:
-        """The word, and what it is the word for; where they differ or some are missing, what each says."""
-        if self.word is Word.NOT_TRAINED:
-            return str(self.word)
-        groups: dict[Word, dict[str, list[str]]] = {}  # by word and setting
-        for found in sorted(self.findings, key=lambda finding: [*Word].index(finding.word)):
-            groups.setdefault(found.word, {}).setdefault(found.setting, []).append(found.what)
-        said = [
-            f"{word} for "
-            + ", ".join(", ".join(what) + f" ({where})" * bool(where) for where, what in settings.items())
-            for word, settings in groups.items()
+    def summary(self) -> str:
+        """The verdict and what it applies to; if findings differ, the verdict on each."""
+        if self.verdict is ClaimVerdict.NOT_TRAINED:
+            return str(self.verdict)
+        found = {finding.verdict for finding in self.findings}
+        parts = [f"{verdict} for {self._subjects(verdict)}" for verdict in ClaimVerdict if verdict in found]
+        text = "; ".join(parts)
+        return f"{self.verdict}: {text}" if len(found - {ClaimVerdict.NOT_TRAINED}) > 1 else text
+
+    def _subjects(self, verdict: ClaimVerdict) -> str:
+        """What has this verdict, grouped by setting."""
+        by_setting: dict[str, list[str]] = {}
+        for finding in self.findings:
+            if finding.verdict is verdict:
+                by_setting.setdefault(finding.setting, []).append(finding.subject)
+        groups = [
+            f"{', '.join(subjects)} ({setting})" if setting else ", ".join(subjects)
+            for setting, subjects in by_setting.items()
         ]
-        several = len({*groups} - {Word.NOT_TRAINED}) > 1
-        return f"{self.word}: " * several + "; ".join(said)
+        return ", ".join(groups)
+
+
+def holds_if(condition: bool) -> ClaimVerdict:
+    """Return the verdict of a check that decides either way."""
+    return ClaimVerdict.HOLDS if condition else ClaimVerdict.FAILS
+
+
+def equality(subject: str, difference: float, of: str) -> Finding:
+    """Return whether two computations of `of`, which differ by `difference`, agree up to rounding."""
+    evidence = f"{of} differ by {difference:.2g}"
+    return Finding(subject, holds_if(difference < EXACT), evidence, {"off": difference})

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dropexp.claims import small_nets
-from dropexp.claims.finding import Finding, equality
+from dropexp.claims.claim import Finding, equality
 from dropexp.nets import linreg
 
 LR, LAMBDA, STEPS, LARGE = 0.05, 0.5, 5, 8

@@ -1,4 +1,4 @@
-"""Claims that only trained runs can judge. Each check takes the arms of a study; differences pair runs by seed."""
+"""Checks of claims that only trained runs can decide. Each takes the arms of a study; differences pair runs by seed."""
 
 from __future__ import annotations
 
@@ -6,221 +6,226 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dropexp.analysis import stats, verdicts
 from dropexp.analysis.arms import Arm
-from dropexp.analysis.baselines import apart
-from dropexp.analysis.verdicts import Pair
-from dropexp.claims.contrasts import Claimed, Contrast, judged, sd_ratio
-from dropexp.claims.finding import Finding, Word
-from dropexp.claims.seeds import Figures, at_loss, figures, first_epoch, layers, least, pairs
-from dropexp.claims.studies import NotTrained
-from dropexp.config.tasks import NUM_TRAIN
+from dropexp.analysis.baselines import differing_keys
+from dropexp.analysis.differences import diverged_in_words
+from dropexp.analysis.sentences import amount, sentence
+from dropexp.analysis.verdicts import Pair, Verdict, VerdictWord, judge
+from dropexp.claims.claim import ClaimVerdict, Finding
+from dropexp.claims.from_runs import (
+    Contrast,
+    Expected,
+    Figures,
+    NotTrained,
+    at_loss,
+    contrast,
+    figures,
+    first_epoch,
+    judge_contrasts,
+    layer_columns,
+    lowest,
+    matched_pairs,
+    same_but_for,
+    sd_ratio,
+    setting,
+    values,
+)
 from dropexp.runs.metrics import MARGIN, metrics_of
-from dropexp.runs.record import Run, text
+from dropexp.runs.record import Run
 
 Arms = Sequence[Arm]
 
 NATS = 0.01  # the least difference in a loss that matters
-PERCENT = 1.0  # in a norm or a mean, of the other arm's
+PERCENT = 1.0  # the same in a norm or a mean, of the other arm's
 EPOCHS = 1.0
-PASSES = 50  # so many are said to match weight scaling
-EARLY = 10  # an epoch at which a training may well stop
+PASSES = 50  # the number of stochastic passes that the claim is about
+EARLY = 10  # an epoch at which a training can well stop
 
 
 def same_accuracy(arms: Arms) -> Iterator[Finding]:
     """Test accuracy with dropout by hand minus with `nn.Dropout`."""
-    return judged([contrast(*pair, "test_acc") for pair in pairs(arms, by_hand, torchs)], "equal")
+    return judge_contrasts([contrast(*pair, "test_acc") for pair in matched_pairs(arms, by_hand, torchs)], "equal")
 
 
 def monte_carlo(arms: Arms) -> Iterator[Finding]:
-    """The mean of k noisy passes minus one eval pass of the same net: judged for the k that is claimed."""
-    probes = [(probe, arm) for arm in arms for probe in arm.first.config.get("probes", [])]
-    mc = [(probe["mc"], arm) for probe, arm in probes if isinstance(probe, dict)]
-    claimed = [arm for k, arm in mc if k == PASSES]
+    """The mean of k stochastic passes minus one pass in evaluation mode of the same net, judged for k = `PASSES`."""
+    by_passes = sorted(((k, arm) for arm in arms for k in monte_carlo_passes(arm)), key=lambda pair: pair[0])
+    claimed = [arm for arm in arms if PASSES in monte_carlo_passes(arm)]
     if not claimed:
         raise NotTrained(f"no arm has the probe mc: {PASSES}")
-    asked: list[tuple[str, Claimed, float]] = [("acc", "no less", MARGIN), ("loss", "no more", NATS)]
-    for kind, wanted, margin in asked:
-        found = []
-        for chosen in claimed:
+    asked: list[tuple[str, Expected, float]] = [("acc", "no less", MARGIN), ("loss", "no more", NATS)]
+    for kind, expected, margin in asked:
+        contrasts = []
+        for arm in claimed:
             gains = {
-                k: figures(arm, f"mc_{kind}") - figures(arm, f"test_{kind}")
-                for k, arm in sorted(mc, key=lambda pair: pair[0])
-                if alike(arm, chosen, "probes")
+                k: figures(other, f"mc_{kind}") - figures(other, f"test_{kind}")
+                for k, other in by_passes
+                if same_but_for(other, arm, "probes")
             }
-            metric = metrics_of(chosen.first.task)[f"test_{kind}"]
-            means = (f"{verdicts.amount(d.mean(), metric.unit)} at k = {k}" for k, d in gains.items() if k != PASSES)
-            more = f"The mean difference is {', '.join(means)}." * (len(gains) > 1)
-            told = (values(gains[PASSES]), metric.title, None, metric.unit, f"{more} {diverged(chosen)}".strip())
-            pair = Pair(f"The mean of {PASSES} passes", "one eval pass", *told)
-            found.append(Contrast(f"{metric.title} at k = {PASSES}", setting(chosen), pair))
-        yield from judged(found, wanted, margin)
+            contrasts.append(monte_carlo_contrast(arm, kind, gains))
+        yield from judge_contrasts(contrasts, expected, margin)
+
+
+def monte_carlo_passes(arm: Arm) -> list[int]:
+    return [probe["mc"] for probe in arm.first.config.get("probes", []) if isinstance(probe, dict)]
+
+
+def monte_carlo_contrast(arm: Arm, kind: str, gains: dict[int, Figures]) -> Contrast:
+    """Return the gain in test accuracy or loss of `PASSES` passes; the sentence also has the gains of other numbers."""
+    metric = metrics_of(arm.first.task)[f"test_{kind}"]
+    others = [f"{amount(gain.mean(), metric.unit)} at k = {k}" for k, gain in gains.items() if k != PASSES]
+    caveats = [f"The mean difference is {', '.join(others)}."] if others else []
+    pair = Pair(
+        arm=f"The mean of {PASSES} passes",
+        baseline="one eval pass",
+        differences=values(gains[PASSES]),
+        what=metric.title,
+        higher_is_better=None,
+        unit=metric.unit,
+        caveat=" ".join([*caveats, *diverged_in_words(arm)]),
+    )
+    return Contrast(f"{metric.title} at k = {PASSES}", setting(arm), pair)
 
 
 def smaller_weights(arms: Arms) -> Iterator[Finding]:
     """‖W‖ of each layer with dropout, in % of that without: after the same epochs, and at the same train loss."""
-    found = []
-    for both in pairs(arms, dropout, no_dropout):
-        lowest = [least(side, "clean_train_loss") for side in both]
-        loss = lowest[0].combine(lowest[1], max)  # both get there
-        for name in layers(both, "w", "norm"):
-            at_it = [at_loss(side, name, "clean_train_loss", loss) for side in both]
-            found.append(contrast(*both, name, where=" at equal epoch", relative=True))
-            found.append(contrast(*both, name, at_it, " at equal train loss", relative=True))
-    return judged(found, "less", PERCENT)
+    contrasts = []
+    for both in matched_pairs(arms, dropout, no_dropout):
+        ours, theirs = (lowest(arm, "clean_train_loss") for arm in both)
+        loss = ours.combine(theirs, max)  # the lowest loss that both reach
+        for name in layer_columns(both, "w", "norm"):
+            at_it = [at_loss(arm, name, "clean_train_loss", loss) for arm in both]
+            contrasts.append(contrast(*both, name, where=" at equal epoch", relative=True))
+            contrasts.append(contrast(*both, name, at_it, " at equal train loss", relative=True))
+    return judge_contrasts(contrasts, "less", PERCENT)
 
 
 def sparser(arms: Arms) -> Iterator[Finding]:
-    """Hidden activations on the test images, in eval mode: the share of zeros, and the mean."""
-    both = pairs(arms, dropout, no_dropout)
-    zeros, means = (layers(both[0], "h", what) for what in ("zero", "mean"))
-    yield from judged([contrast(*pair, name) for pair, name in product(both, zeros)], "more")
-    yield from judged([contrast(*pair, name, relative=True) for pair, name in product(both, means)], "less", PERCENT)
+    """Hidden activations on the test images, in evaluation mode: the share of zeros, and the mean."""
+    pairs = matched_pairs(arms, dropout, no_dropout)
+    zeros, means = (layer_columns(pairs[0], "h", what) for what in ("zero", "mean"))
+    yield from judge_contrasts([contrast(*pair, name) for pair, name in product(pairs, zeros)], "more")
+    relative = [contrast(*pair, name, relative=True) for pair, name in product(pairs, means)]
+    yield from judge_contrasts(relative, "less", PERCENT)
 
 
 def smaller_gap(arms: Arms) -> Iterator[Finding]:
-    """Train accuracy in eval mode minus test accuracy: with dropout minus without."""
-    return judged([contrast(*pair, "gap") for pair in pairs(arms, dropout, no_dropout)], "less")
+    """Train accuracy in evaluation mode minus test accuracy: with dropout minus without."""
+    return judge_contrasts([contrast(*pair, "gap") for pair in matched_pairs(arms, dropout, no_dropout)], "less")
 
 
 def better(arms: Arms) -> Iterator[Finding]:
     """Test accuracy with dropout minus without, at the last epoch."""
-    return judged([contrast(*pair, "test_acc") for pair in pairs(arms, dropout, no_dropout)], "more")
+    return judge_contrasts([contrast(*pair, "test_acc") for pair in matched_pairs(arms, dropout, no_dropout)], "more")
 
 
 def better_early_and_late(arms: Arms) -> Iterator[Finding]:
     """The same, after 10 epochs and after the last."""
-    found = []
-    for both in pairs(arms, dropout, no_dropout):
-        last = min(side.lengths[0] for side in both)
-        found += [contrast(*both, "test_acc", epoch=n) for n in sorted({EARLY, last or EARLY})]
-    return judged(found, "more")
+    contrasts = []
+    for pair in matched_pairs(arms, dropout, no_dropout):
+        last = min(arm.lengths[0] for arm in pair) or EARLY
+        contrasts += [contrast(*pair, "test_acc", epoch=epoch) for epoch in sorted({EARLY, last})]
+    return judge_contrasts(contrasts, "more")
 
 
 def lower_at_input(arms: Arms) -> Iterator[Finding]:
     """Test accuracy with the lower drop probability near the input minus with the two swapped."""
-    both = pairs(arms, drops(0.2, 0.5), drops(0.5, 0.2), but_for={"drop_probs"})
-    return judged([contrast(*pair, "test_acc") for pair in both if alike(*pair, "drop_probs")], "more")
+    pairs = matched_pairs(arms, drops(0.2, 0.5), drops(0.5, 0.2), but_for={"drop_probs"})
+    same = [pair for pair in pairs if same_but_for(*pair, "drop_probs")]
+    return judge_contrasts([contrast(*pair, "test_acc") for pair in same], "more")
 
 
 def slower(arms: Arms) -> Iterator[Finding]:
     """Epochs with dropout minus without, to the mean test accuracy at epoch 10 of the other seeds without dropout.
 
-    A seed's own accuracy would be no fair aim: without dropout every run would be there by epoch 10, whatever its
-    luck. A run that does not get there counts as one epoch more than it has.
+    A seed's own accuracy would be biased: without dropout every run would reach it by epoch 10, even a lucky one. A
+    run that never reaches it counts as one epoch more than it has.
     """
-    found = []
-    for both in pairs(arms, dropout, no_dropout):
-        tenth = figures(both[1], "test_acc", EARLY)
+    what = f"epochs to the test accuracy of epoch {EARLY}"
+    contrasts = []
+    for arm, base in matched_pairs(arms, dropout, no_dropout):
+        tenth = figures(base, "test_acc", EARLY)
         aim = (tenth.sum() - tenth) / (len(tenth) - 1)
-        longest = max(side.lengths[1] for side in both)
-        sides, told = [], []
-        for side in both:
+        longest = max(arm.lengths[1], base.lengths[1])
+        epochs, caveats = [], []
+        for side in (arm, base):
             reached = first_epoch(side, "test_acc", aim).reindex(aim.index.intersection(side.seeds))
             if never := int(reached.isna().sum()):
-                told.append(f"{never} of {len(reached)} runs of {side.label} did not get there in {longest} epochs.")
-            sides.append(reached.fillna(longest + 1))
-        what = f"epochs to the test accuracy of epoch {EARLY}"
-        more, caveat = values(sides[0] - sides[1]), " ".join([*told, diverged(*both)]).strip()
-        pair = Pair(both[0].label, both[1].label, more, what, None, "", caveat)
-        found.append(Contrast(f"{what} of {both[0].label}", setting(both[0]), pair))
-    return judged(found, "more", EPOCHS)
+                caveats.append(f"{never} of {len(reached)} runs of {side.label} did not get there in {longest} epochs.")
+            epochs.append(reached.fillna(longest + 1))
+        pair = Pair(
+            arm=arm.label,
+            baseline=base.label,
+            differences=values(epochs[0] - epochs[1]),
+            what=what,
+            higher_is_better=None,
+            unit="",
+            caveat=" ".join([*caveats, *diverged_in_words(arm, base)]),
+        )
+        contrasts.append(Contrast(f"{what} of {arm.label}", setting(arm), pair))
+    return judge_contrasts(contrasts, "more", EPOCHS)
 
 
 def additive(arms: Arms) -> Iterator[Finding]:
-    """(both − weight decay) − (dropout − neither) in test accuracy: 0 where the two effects add up."""
-    effects = pairs(arms, dropout, no_dropout)
-    found, alone = [], []
+    """(both − weight decay) − (dropout − neither) in test accuracy: 0 if the two effects add up."""
+    effects = matched_pairs(arms, dropout, no_dropout)
+    interactions, families = [], []
     for (drop, none), (both, decay) in product(effects, effects):
-        if none.first.setting("weight_decay") or not alike(both, drop, "weight_decay") or not apart(decay, none):
-            continue
-        four = [figures(arm, "test_acc") for arm in (both, decay, drop, none)]
-        names = (f"{both.label} − {decay.label}", f"{drop.label} − {none.label}")
-        minus = values((four[0] - four[1]) - (four[2] - four[3]))
-        pair = Pair(*names, minus, "test accuracy", None, "points", diverged(both, decay, drop, none))
-        found.append(Contrast(f"interaction in {both.label}", setting(both), pair))
-        alone.append([contrast(arm, none, "test_acc").pair for arm in (drop, decay, both)])
-    if not found:
+        undecayed = not none.first.setting("weight_decay")
+        if undecayed and same_but_for(both, drop, "weight_decay") and differing_keys(decay, none):
+            interactions.append(interaction(both, decay, drop, none))
+            families.append([contrast(arm, none, "test_acc").pair for arm in (drop, decay, both)])
+    if not interactions:
         raise NotTrained("dropout and weight decay, alone and together, are not all there")
-    for finding, three in zip(judged(found, "equal"), alone, strict=True):
-        told = verdicts.judge(three, MARGIN)
-        means = [stats.spread(pair.differences).mean for pair in three]
-        helps = all(verdict.word is verdicts.Word.HIGHER for verdict in told[:2])
-        how = "There is nothing to add up unless each alone helps."
-        if helps:
-            less = "Cancelling." if means[2] <= max(means[:2]) else "Diminishing."
-            failing = less if finding.figures["mean"] < 0 else "More than additive."
-            how = {Word.HOLDS: "Additive.", Word.FAILS: failing}.get(finding.word, "")
-        words = " ".join([how, finding.words, *(verdict.sentence for verdict in told)]).strip()
-        yield replace(finding, word=finding.word if helps else Word.OPEN, words=words)
+    for finding, family in zip(judge_contrasts(interactions, "equal"), families, strict=True):
+        yield with_single_effects(finding, judge(family, MARGIN))
+
+
+def interaction(both: Arm, decay: Arm, drop: Arm, none: Arm) -> Contrast:
+    accuracy = {arm.label: figures(arm, "test_acc") for arm in (both, decay, drop, none)}
+    with_decay = accuracy[both.label] - accuracy[decay.label]
+    without = accuracy[drop.label] - accuracy[none.label]
+    pair = Pair(
+        arm=f"{both.label} − {decay.label}",
+        baseline=f"{drop.label} − {none.label}",
+        differences=values(with_decay - without),
+        what="test accuracy",
+        higher_is_better=None,
+        unit="points",
+        caveat=" ".join(diverged_in_words(both, decay, drop, none)),
+    )
+    return Contrast(f"interaction in {both.label}", setting(both), pair)
+
+
+def with_single_effects(finding: Finding, effects: Sequence[Verdict]) -> Finding:
+    """Add the effects of dropout, of weight decay and of both; the claim is open unless each alone helps."""
+    helps = all(effect.word is VerdictWord.HIGHER for effect in effects[:2])
+    how = "There is nothing to add up unless each alone helps."
+    if helps:
+        *single, both = (effect.difference.mean for effect in effects)
+        failing = "Cancelling." if both <= max(single) else "Diminishing."
+        if finding.figures["mean"] >= 0:
+            failing = "More than additive."
+        how = {ClaimVerdict.HOLDS: "Additive.", ClaimVerdict.FAILS: failing}.get(finding.verdict, "")
+    evidence = " ".join([how, finding.evidence, *map(sentence, effects)]).strip()
+    return replace(finding, verdict=finding.verdict if helps else ClaimVerdict.OPEN, evidence=evidence)
 
 
 def stable(arms: Arms) -> Iterator[Finding]:
     """SD over seeds of the test accuracy: with `nn.Dropout` against by hand."""
-    for arm, base in pairs(arms, torchs, by_hand):
+    for arm, base in matched_pairs(arms, torchs, by_hand):
         ours, theirs = figures(arm, "test_acc").align(figures(base, "test_acc"), join="inner")
         finding = sd_ratio(f"test accuracy of {arm.label}", values(ours), values(theirs), setting(arm))
-        yield replace(finding, words=f"{finding.words}. {diverged(arm, base)}".removesuffix(". "))
+        yield replace(finding, evidence=". ".join([finding.evidence, *diverged_in_words(arm, base)]))
 
 
 def no_worse_unscaled(arms: Arms) -> Iterator[Finding]:
     """Test accuracy with unscaled dropout minus with `nn.Dropout`."""
-    both = pairs(arms, lambda run: run.variant == "unscaled" and each_its_mask(run), torchs)
-    return judged([contrast(*pair, "test_acc") for pair in both], "no less")
+    pairs = matched_pairs(arms, lambda run: run.variant == "unscaled" and samples_own_mask(run), torchs)
+    return judge_contrasts([contrast(*pair, "test_acc") for pair in pairs], "no less")
 
 
-def contrast(
-    arm: Arm,
-    base: Arm,
-    name: str,
-    sides: Sequence[Figures] = (),
-    where: str = "",
-    epoch: int | None = None,
-    relative: bool = False,
-) -> Contrast:
-    """Two arms in a figure, at an epoch or in figures of both `sides`; `relative`: in % of the base's."""
-    metric = metrics_of(arm.first.task, [name])[name]
-    ours, theirs = sides or [figures(side, name, epoch) for side in (arm, base)]
-    minus = 100 * (ours / theirs - 1) if relative else ours - theirs
-    what = metric.title + where
-    scale = f" (% of {base.label}'s)" * relative
-    unit = "" if relative else metric.unit
-    pair = Pair(arm.label, base.label, values(minus), what + scale, None, unit, diverged(arm, base))
-    return Contrast(f"{what} of {arm.label}", setting(arm, epoch), pair)
-
-
-def setting(arm: Arm, epoch: int | None = None) -> str:
-    """On how many images an arm trains, how long, and with what noise."""
-    run = arm.first
-    images = run.setting("train_size")
-    if images == "all":
-        images = NUM_TRAIN - run.config.get("validation_size", 0)
-    lengths = arm.lengths if arm.curves else (run.config["epochs"],)
-    epochs = text(sorted({epoch} if epoch else {*lengths}))
-    p, at_input = run.setting("drop_probs"), run.setting("input_drop_prob")
-    noise = (f" at p = {text(p)}" + f" and {at_input} of the pixels" * bool(at_input)) * (p is not None)
-    return f"{images:,} images × {epochs} epochs{noise}"
-
-
-def values(by_seed: Figures) -> NDArray[np.float64]:
-    """Those of the seeds that both sides have."""
-    return np.asarray(by_seed[np.isfinite(by_seed)], dtype=np.float64)
-
-
-def diverged(*arms: Arm) -> str:
-    return " ".join(
-        f"{arm.diverged} of {arm.diverged + len(arm.seeds)} runs of {arm.label} diverged and are not counted."
-        for arm in arms
-        if arm.diverged
-    )
-
-
-def alike(arm: Arm, other: Arm, *but_for: str) -> bool:
-    """Whether two arms are of one variant and agree in all settings but these keys."""
-    return arm.first.variant == other.first.variant and set(apart(arm, other)) <= set(but_for)
+# Kinds of arms
 
 
 def dropout(run: Run) -> bool:
@@ -232,15 +237,15 @@ def no_dropout(run: Run) -> bool:
 
 
 def by_hand(run: Run) -> bool:
-    return run.variant == "scratch" and each_its_mask(run)
+    return run.variant == "scratch" and samples_own_mask(run)
 
 
 def torchs(run: Run) -> bool:
     return run.variant == "nn"
 
 
-def each_its_mask(run: Run) -> bool:
-    return run.config.get("mask") in (None, "rand")  # as in nn.Dropout, whose runs have no use for the key
+def samples_own_mask(run: Run) -> bool:
+    return run.config.get("mask") in (None, "rand")  # as in nn.Dropout, whose runs do not use the key
 
 
 def drops(*p: float) -> Callable[[Run], bool]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dropexp.claims import small_nets
-from dropexp.claims.finding import Finding, equality, word
+from dropexp.claims.claim import Finding, equality, holds_if
 from dropexp.nets import fused, scratch, torch_nn
 from dropexp.nets.base import Network
 from dropexp.nets.noise import Classic, Gaussian, Inverted, Noise
@@ -27,7 +27,7 @@ def eval_is_deterministic(networks: Mapping[str, Network] | None = None) -> Iter
         noisy = (net.logits(X, g) - net.logits(X, g)).abs().max().item()
         words = f"two eval passes {'are the same, bit for bit' if same else 'differ'}; two with the noise on "
         words += f"differ by up to {noisy:.2f}" if noisy else "are the same"
-        yield Finding(name, word(same and noisy > 0), words, {"noisy difference": noisy})
+        yield Finding(name, holds_if(same and noisy > 0), words, {"noisy difference": noisy})
 
 
 LAYERS: dict[str, Callable[[float], Callable[[Tensor], Tensor]]] = {
@@ -44,7 +44,7 @@ def extremes(layers: Mapping[str, Callable[[float], Callable[[Tensor], Tensor]]]
         with small_nets.drawn_globally():
             identity, zeros = torch.equal(dropout(0.0)(H), H), not dropout(1.0)(H).any()
         words = f"p = 0 {'is' if identity else 'is not'} the identity, bit for bit; p = 1 "
-        yield Finding(name, word(identity and zeros), words + ("gives zeros" if zeros else "does not give zeros"))
+        yield Finding(name, holds_if(identity and zeros), words + ("gives zeros" if zeros else "does not give zeros"))
 
 
 def no_gradient(network: type[scratch.MLP] = scratch.MLP) -> Iterator[Finding]:
@@ -57,11 +57,13 @@ def no_gradient(network: type[scratch.MLP] = scratch.MLP) -> Iterator[Finding]:
         X, y = small_nets.batch(n)
         noisy, O = net.forward(X, net.generator)
         (dW, _), (dV, _) = net.backward(y, noisy, O)
-        dropped = (torch.as_tensor(noisy[3][1]) == 0).any(dim=0)  # in some row
+        dropped = (torch.as_tensor(noisy.xi[1]) == 0).any(dim=0)  # in some row
         moved = dropped & ((dW != 0).any(dim=0) | (dV != 0).any(dim=1))
         units, learning = int(dropped.sum()), int(moved.sum())
-        words = f"{learning} of {units} units that were dropped{' in some row' * (n > 1)} get a gradient"
-        yield Finding(what, word(units > 0 and learning == 0), words, {"dropped": units, "with a gradient": learning})
+        where = " in some row" if n > 1 else ""
+        evidence = f"{learning} of {units} units that were dropped{where} get a gradient"
+        figures = {"dropped": units, "with a gradient": learning}
+        yield Finding(what, holds_if(units > 0 and learning == 0), evidence, figures)
 
 
 def before_is_after(noises: Mapping[str, tuple[Callable[[Tensor], Tensor], Noise]] | None = None) -> Iterator[Finding]:

@@ -8,9 +8,9 @@ from statistics import NormalDist
 
 from torch import Tensor, float64, nn, ones
 
-from dropexp.analysis.verdicts import p_in_words
+from dropexp.analysis.sentences import p_in_words
 from dropexp.claims import small_nets
-from dropexp.claims.finding import Finding, word
+from dropexp.claims.claim import Finding, holds_if
 from dropexp.nets.noise import Classic, Gaussian, Inverted, Noise, Randn2019, ThreePoint, Unscaled
 from dropexp.nets.scratch import MLP
 
@@ -90,4 +90,4 @@ def z_test(what: str, x: Tensor, expected: float, of: str = "mean h′", tests: 
         f"{of} {mean:.4f}, {interval}, where {expected:.4f} is claimed: z = {z:+.1f}, {p_in_words(p)}, n = {len(x):,}"
     )
     figures = {"mean": mean, "low": mean - half, "high": mean + half, "claimed": expected, "z": z, "p": p, "n": len(x)}
-    return Finding(what, word(p >= LEVEL), words, figures)
+    return Finding(what, holds_if(p >= LEVEL), words, figures)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dropexp.claims import small_nets
-from dropexp.claims.finding import Finding, equality
+from dropexp.claims.claim import Finding, equality
 from dropexp.nets.noise import Inverted, Mask
 
 P = 0.5

@@ -6,13 +6,12 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from dropexp.claims.claim import Evidence
-from dropexp.claims.finding import Finding, Word
-from dropexp.claims.studies import training
+from dropexp.claims.claim import ClaimVerdict, Evidence, Finding
+from dropexp.claims.from_runs import training_command
 from dropexp.report.tables import Table
 from dropexp.runs.provenance import provenance
 
@@ -30,7 +29,7 @@ FIGURES = ("mean", "low", "high", "p", "n")
 
 def overview(checked: Sequence[Evidence]) -> Table:
     """The claims with their verdicts."""
-    rows = [[f"{e.claim.number} {e.claim.name}", e.claim.claim, e.verdict] for e in checked]
+    rows = [[f"{e.claim.number} {e.claim.name}", e.claim.claim, e.summary] for e in checked]
     return Table("Claims", ["", "claim", "verdict"], rows, fold=(1, 2), left=range(3), legend=LEGEND)
 
 
@@ -40,7 +39,7 @@ def details(checked: Sequence[Evidence]) -> list[Table]:
         Table(
             f"{e.claim.number} {e.claim.name}: {e.claim.claim}",
             ["of", "verdict", "evidence"],
-            [[f"{f.setting}: {f.what}" if f.setting else f.what, f.word, f.words] for f in e.findings],
+            [[f"{f.setting}: {f.subject}" if f.setting else f.subject, f.verdict, f.evidence] for f in e.findings],
             fold=(0, 2),
             left=range(3),
             legend=f"Source: {e.claim.source}. Test: {e.claim.test}.",
@@ -52,7 +51,7 @@ def details(checked: Sequence[Evidence]) -> list[Table]:
 def heading() -> str:
     """What made the page, and when."""
     by = provenance()
-    commit = f", commit {by['commit'][:10]}{' and later changes' * by['dirty']}" if by["commit"] else ""
+    commit = f", commit {by['commit'][:10]}{' and later changes' if by['dirty'] else ''}" if by["commit"] else ""
     return (
         "# Claims of teaching texts about dropout\n\n"
         f"By `dropexp claims --format md` on {date.today()}: dropexp {by['dropexp']}{commit}, torch {by['torch']}, "
@@ -62,7 +61,9 @@ def heading() -> str:
 
 def missing(checked: Sequence[Evidence]) -> list[str]:
     """The commands that train what is not trained."""
-    return list(dict.fromkeys(training(f.study) for e in checked for f in e.findings if f.word is Word.NOT_TRAINED))
+    findings = [finding for evidence in checked for finding in evidence.findings]
+    studies = [finding.study for finding in findings if finding.verdict is ClaimVerdict.NOT_TRAINED]
+    return [training_command(study) for study in dict.fromkeys(studies)]
 
 
 def notes(checked: Sequence[Evidence]) -> list[str]:
@@ -88,14 +89,27 @@ def to_json(checked: Sequence[Evidence]) -> str:
     return json.dumps({"schema": 1, "claims": claims}, indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def _claim(e: Evidence) -> dict[str, Any]:
-    told = {key: getattr(e.claim, key) for key in OF_CLAIM[:5]}
-    return told | {"verdict": e.word, "in_words": e.verdict}
+def _claim(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "number": evidence.claim.number,
+        "name": evidence.claim.name,
+        "claim": evidence.claim.claim,
+        "source": evidence.claim.source,
+        "test": evidence.claim.test,
+        "verdict": evidence.verdict,
+        "in_words": evidence.summary,
+    }
 
 
-def _finding(f: Finding) -> dict[str, Any]:
-    return {"study": f.study, "setting": f.setting, "of": f.what, "finding": f.word, "evidence": f.words}
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "study": finding.study,
+        "setting": finding.setting,
+        "of": finding.subject,
+        "finding": finding.verdict,
+        "evidence": finding.evidence,
+    }
 
 
-def _known(figures: dict[str, float]) -> dict[str, float | None]:
+def _known(figures: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in figures.items()}

@@ -27,8 +27,14 @@ def claims(
     with interrupts_wait():  # torch is imported
         from dropexp.claims import catalogue, table
 
+    if unknown := catalogue.unknown_names(names or ()):
+        known = ", ".join(f"{claim.number} {claim.name}" for claim in catalogue.CLAIMS)
+        raise typer.BadParameter(f"no such claim: {', '.join(unknown)}; by number or name: {known}", param_hint="NAME")
+    selected = catalogue.select(names or (), quick)
+    if not selected:
+        raise typer.BadParameter("these claims need trained runs", param_hint="--quick")
     folder = None if quick else runs_dir or default_runs_dir()
-    checked = [claim.run(folder) for claim in catalogue.chosen(names or (), quick)]
+    checked = [catalogue.check(claim, folder) for claim in selected]
     tables, notes = [table.overview(checked), *table.details(checked)], table.notes(checked)
     if output is Format.table:
         tables = tables[1:] if names else tables[:1]

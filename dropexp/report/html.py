@@ -19,7 +19,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from dropexp.analysis.comparison import Comparison
-from dropexp.analysis.published import said_of
+from dropexp.analysis.published import published_section
 from dropexp.config.names import is_name
 from dropexp.files import write_whole
 from dropexp.report import chart_parts, charts, tables
@@ -222,7 +222,7 @@ def _recipe(study: str, runs: list[_Run]) -> tuple[str, str, int]:
         "arms": {name: {key: arm[key] for key in arm if key not in shared} for name, arm in arms.items()},
         "matrix": {"seed": _seeds(seeds)},
     }
-    if published := said_of(runs[0].folder, []):
+    if published := published_section(runs[0].folder).value:
         named = published.get("arm") or list(names.values())
         named = {named} if isinstance(named, str) else set(named)
         if here := [names[run.arm] for run in runs if named & {names[run.arm], run.info["arm"], run.config["variant"]}]:
@@ -246,6 +246,6 @@ def _commands(comparison: Comparison, runs: list[_Run], studies: list[str]) -> l
     defaults = {"by": None, "metric": usual(comparison.metrics), "margin": MARGIN}
     options = [f"--{key}={value}" for key, value in chosen.items() if value != defaults[key]]
     lines = [["train", *files, f"--device={device}"] for device, files in configs.items()]
-    options += comparison.asked
+    options += comparison.options
     lines += [["compare", *studies, *options], ["report", *studies, *options]]
     return [shlex.join(["dropexp", *line]) for line in lines]

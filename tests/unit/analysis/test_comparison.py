@@ -19,9 +19,10 @@ from rich.console import Console
 
 from dropexp.analysis import verdicts
 from dropexp.analysis.arms import Arm, load_runs
-from dropexp.analysis.baselines import baselines
-from dropexp.analysis.comparison import ARMS, compare
+from dropexp.analysis.baselines import baselines_of
+from dropexp.analysis.comparison import compare
 from dropexp.analysis.requirement import require
+from dropexp.analysis.sentences import sentence
 from dropexp.errors import ComparisonError, NoRuns
 from dropexp.report import console, markup, tables
 from dropexp.runs.folder import EPOCHS, RUN
@@ -418,7 +419,8 @@ def test_json_has_every_figure_in_full_and_null_for_what_is_not_known(study: Pat
     comparison = compare(runs_dir=study)
     content = json.loads(comparison.to_json(), parse_constant=pytest.fail)
     assert content["schema"] == 1
-    assert [tuple(row) for row in content["arms"]] == [(*ARMS, *METRICS, "curve")] * 3
+    columns = ["arm", "series", "study", "by", "n", "diverged", "mean", "sd", *METRICS, "curve"]
+    assert [list(row) for row in content["arms"]] == [columns] * 3
     assert content["arms"][1]["test_acc"] == arm(comparison.arms, "nn")["test_acc"]
     assert content["arms"][1]["val_acc"] is None
     assert content["differences"][0]["pairs"] == 3
@@ -714,9 +716,9 @@ def test_a_thousand_arms_find_their_twins_in_seconds(tmp_path: Path) -> None:
         for variant in ("none", "nn"):
             settings = {"variant": variant, "lr": i / 1000}
             own = replace(first, variant=variant, settings=settings, config={**first.config, **settings})
-            arms.append(Arm(f"{variant},lr={i}", variant, own, {}, {}, {}, 0))
+            arms.append(Arm(f"{variant},lr={i}", variant, own, {}, 0))
     began = time.process_time()
-    found = baselines(arms, None, [])
+    found = baselines_of(arms, None).value
     assert time.process_time() - began < 2  # each beside each would be a million comparisons
     assert len(found) == 1000
     assert all(label.replace("nn", "none") == base.label for label, base in found.items())
@@ -822,7 +824,7 @@ def test_thousands_of_arms_are_judged_in_seconds() -> None:
     began = time.process_time()
     judged = verdicts.judge(family, 0.003)
     assert time.process_time() - began < 6  # 10 s when Holm was taken anew for each rule of each arm
-    assert "take 17 seeds at least" in judged[0].sentence
+    assert "take 17 seeds at least" in sentence(judged[0])
 
 
 # what probes measure

@@ -14,7 +14,7 @@ from rich.console import Console
 from scipy import integrate, stats
 
 from dropexp.analysis.comparison import compare
-from dropexp.analysis.published import log_likelihood
+from dropexp.analysis.likelihood import log_likelihood
 from dropexp.report import console
 from dropexp.report.html import page
 from dropexp.runs.study_file import write_study

@@ -87,15 +87,15 @@ def test_prediction_interval_agrees_with_scipy() -> None:
 
 def test_one_run_in_twenty_falls_outside_the_prediction_interval() -> None:
     draws = RNG.normal(size=(4000, 6))
-    outside = sum(prediction_interval(row[:5]).holds(row[5]) is False for row in draws)
+    outside = sum(prediction_interval(row[:5]).contains(row[5]) is False for row in draws)
     assert 0.04 < outside / len(draws) < 0.06  # three standard errors are 0.0103
 
 
 def test_an_interval_holds_its_ends_and_knows_what_it_does_not_know() -> None:
-    assert Interval(0.8, 0.9).holds(0.8) is True
-    assert Interval(0.8, 0.9).holds(0.91) is False
-    assert Interval(0.8, 0.9).holds(math.nan) is None
-    assert prediction_interval([0.8]).holds(0.8) is None
+    assert Interval(0.8, 0.9).contains(0.8) is True
+    assert Interval(0.8, 0.9).contains(0.91) is False
+    assert Interval(0.8, 0.9).contains(math.nan) is None
+    assert prediction_interval([0.8]).contains(0.8) is None
 
 
 # sign flips

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,14 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dropexp.analysis.verdicts import Pair
-from dropexp.claims import contrasts, decay, equalities, moments, small_nets, subnets, table
-from dropexp.claims.catalogue import CLAIMS, chosen
-from dropexp.claims.claim import Claim, Evidence
-from dropexp.claims.contrasts import Contrast, judged
-from dropexp.claims.finding import Finding, Word
-from dropexp.claims.studies import CONFIGS
+from dropexp.claims import catalogue, decay, equalities, from_runs, moments, small_nets, subnets, table
+from dropexp.claims.catalogue import CLAIMS, select
+from dropexp.claims.claim import ClaimVerdict, Evidence, Finding
+from dropexp.claims.from_runs import CONFIGS, Contrast, judge_contrasts
 from dropexp.config.study import load_config
-from dropexp.errors import ConfigError
 from dropexp.nets import linreg, scratch
 from dropexp.nets.noise import Classic, Gaussian, Inverted, Noise, Randn2019, ThreePoint, Unscaled
 from dropexp.nets.scratch import Pass
@@ -34,14 +32,14 @@ from dropexp.report import markup
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-HOLDS, FAILS, OPEN, NOT_TRAINED = Word.HOLDS, Word.FAILS, Word.OPEN, Word.NOT_TRAINED
+HOLDS, FAILS, OPEN, NOT_TRAINED = ClaimVerdict.HOLDS, ClaimVerdict.FAILS, ClaimVerdict.OPEN, ClaimVerdict.NOT_TRAINED
 ROOT = Path(__file__).parents[3]
 Values = NDArray[np.float64]
 BY_NAME = {claim.name: claim for claim in CLAIMS}
 
 
-def words(findings: Iterable[Finding]) -> dict[str, Word]:
-    return {finding.what: finding.word for finding in findings}
+def words(findings: Iterable[Finding]) -> dict[str, ClaimVerdict]:
+    return {finding.subject: finding.verdict for finding in findings}
 
 
 # Proofs
@@ -152,8 +150,8 @@ def test_weight_decay_is_a_penalty_under_sgd_and_not_under_adam() -> None:
 
 def test_a_z_test_of_values_that_do_not_spread_is_exact() -> None:
     ones = torch.ones(100, dtype=torch.float64)
-    assert moments.z_test("", ones, 1.0).word is HOLDS
-    assert moments.z_test("", ones, 1.1).word is FAILS
+    assert moments.z_test("", ones, 1.0).verdict is HOLDS
+    assert moments.z_test("", ones, 1.1).verdict is FAILS
 
 
 # Runs: differences of mean m that spread little or much
@@ -182,42 +180,44 @@ def contrast(values: Values, what: str = "", caveat: str = "") -> Contrast:
         (some(0.01, n=0), OPEN, OPEN, OPEN),
     ],
 )
-def test_a_word_follows_from_the_differences(values: Values, more: Word, equal: Word, no_less: Word) -> None:
+def test_a_word_follows_from_the_differences(
+    values: Values, more: ClaimVerdict, equal: ClaimVerdict, no_less: ClaimVerdict
+) -> None:
     turned = {"more": "less", "equal": "equal", "no less": "no more"}
-    claims: dict[contrasts.Claimed, Word] = {"more": more, "equal": equal, "no less": no_less}
+    claims: dict[from_runs.Expected, ClaimVerdict] = {"more": more, "equal": equal, "no less": no_less}
     for claimed, word in claims.items():
-        other = cast("contrasts.Claimed", turned[claimed])
+        other = cast("from_runs.Expected", turned[claimed])
         for d, asked in ((values, claimed), (-values, other)):
-            (finding,) = judged([contrast(d)], asked)
-            assert finding.word is word
+            (finding,) = judge_contrasts([contrast(d)], asked)
+            assert finding.verdict is word
 
 
 def test_the_words_are_those_of_compare_and_say_what_would_tell() -> None:
     five = some(0.01, n=5)
-    (told,) = judged([contrast(five, caveat="One diverged.")], "more")
-    assert told.words.startswith("arm against base in test accuracy is INCONCLUSIVE: +1.04 points, 95 % interval [")
-    assert "HIGHER and LOWER take 6 seeds at least" in told.words
-    assert told.words.endswith("One diverged.")
-    (told,) = judged([contrast(five)], "no less")
-    assert told.words.endswith("But the interval leaves out -0.30 points, so it is no worse.")
+    (told,) = judge_contrasts([contrast(five, caveat="One diverged.")], "more")
+    assert told.evidence.startswith("arm against base in test accuracy is INCONCLUSIVE: +1.04 points, 95 % interval [")
+    assert "HIGHER and LOWER take 6 seeds at least" in told.evidence
+    assert told.evidence.endswith("One diverged.")
+    (told,) = judge_contrasts([contrast(five)], "no less")
+    assert told.evidence.endswith("But the interval leaves out -0.30 points, so it is no worse.")
 
 
 def test_what_a_check_asks_is_one_family() -> None:
     six = some(0.01, n=6)  # p = 0.031 alone, twice as much beside another
-    assert words(judged([contrast(six, "a")], "more")) == {"a": HOLDS}
-    assert words(judged([contrast(six, "a"), contrast(six, "b")], "more")) == {"a": OPEN, "b": OPEN}
+    assert words(judge_contrasts([contrast(six, "a")], "more")) == {"a": HOLDS}
+    assert words(judge_contrasts([contrast(six, "a"), contrast(six, "b")], "more")) == {"a": OPEN, "b": OPEN}
 
 
 def test_an_sd_ratio_takes_ten_seeds_and_an_interval_beside_one() -> None:
     base = np.resize([1.0, -1.0, 2.0, -2.0], 12)
     other = np.resize([1.0, 1.0, -1.0, -1.0], 12)  # uncorrelated with it
-    assert contrasts.sd_ratio("", other * 0.1, base).word is HOLDS
-    assert contrasts.sd_ratio("", other * 10, base).word is FAILS
-    assert contrasts.sd_ratio("", other, base).word is OPEN
-    assert contrasts.sd_ratio("", base * 1.01, base).word is FAILS  # the same spread, and sure of it
-    few = contrasts.sd_ratio("", other[:8] * 0.1, base[:8])
-    assert (few.word, few.words[:41]) == (OPEN, "n = 8: SDs are compared from 10 seeds on,")
-    assert contrasts.sd_ratio("", np.zeros(12), base).word is OPEN
+    assert from_runs.sd_ratio("", other * 0.1, base).verdict is HOLDS
+    assert from_runs.sd_ratio("", other * 10, base).verdict is FAILS
+    assert from_runs.sd_ratio("", other, base).verdict is OPEN
+    assert from_runs.sd_ratio("", base * 1.01, base).verdict is FAILS  # the same spread, and sure of it
+    few = from_runs.sd_ratio("", other[:8] * 0.1, base[:8])
+    assert (few.verdict, few.evidence[:41]) == (OPEN, "n = 8: SDs are compared from 10 seeds on,")
+    assert from_runs.sd_ratio("", np.zeros(12), base).verdict is OPEN
 
 
 def test_the_interval_of_an_sd_ratio_covers_the_true_one_19_times_in_20() -> None:
@@ -225,7 +225,7 @@ def test_the_interval_of_an_sd_ratio_covers_the_true_one_19_times_in_20() -> Non
     covered = 0
     for _ in range(1000):
         a, shared = rng.normal(size=(2, 10))
-        ratio = contrasts.sd_ratio("", 2 * (a + shared), rng.normal(size=10) + shared).figures
+        ratio = from_runs.sd_ratio("", 2 * (a + shared), rng.normal(size=10) + shared).figures
         covered += ratio["low"] < 2 < ratio["high"]
     assert 930 < covered < 970
 
@@ -233,8 +233,8 @@ def test_the_interval_of_an_sd_ratio_covers_the_true_one_19_times_in_20() -> Non
 def test_equal_sds_take_a_90_percent_interval_near_one() -> None:
     a, b = np.random.default_rng(0).normal(size=(2, 75))
     b *= a.std() / b.std()
-    found = contrasts.sd_ratio("", a, b)
-    assert (found.word, found.figures["high"] > 5 / 4) == (FAILS, True)  # that of 95 % is too wide
+    found = from_runs.sd_ratio("", a, b)
+    assert (found.verdict, found.figures["high"] > 5 / 4) == (FAILS, True)  # that of 95 % is too wide
 
 
 ACCS = [0.8 + 0.001 * i for i in range(10)]
@@ -246,60 +246,62 @@ def shifted(by: float) -> list[float]:
 
 def check(name: str, runs_dir: Path) -> Evidence:
     claim = BY_NAME[name]
-    return Claim(claim.number, name, "", "", "", studies=claim.studies).run(runs_dir)
+    return catalogue.check(replace(claim, proof=None), runs_dir)
 
 
 def test_what_is_not_trained_says_what_trains_it(tmp_path: Path) -> None:
     for claim in CLAIMS:
         if not claim.proof:
-            evidence = claim.run(tmp_path / "nowhere")
-            assert evidence.verdict == "not trained"
+            evidence = catalogue.check(claim, tmp_path / "nowhere")
+            assert evidence.summary == "not trained"
             for finding, study in zip(evidence.findings, claim.studies, strict=True):
-                assert finding.words == f"dropexp train -c {CONFIGS[study]}"
+                assert finding.evidence == f"dropexp train -c {CONFIGS[study]}"
 
 
 def test_a_proof_stands_without_the_runs_that_would_complete_it(tmp_path: Path) -> None:
-    evidence = BY_NAME["scratch"].run(tmp_path)
-    assert evidence.word is HOLDS
-    assert evidence.verdict.startswith("holds for a step (by hand), a step (tuned), mean of their masks, ")
-    assert evidence.verdict.endswith("; not trained for study exercise-7-other-noise")
-    alone = BY_NAME["scratch"].run(None)
-    assert alone.verdict.startswith("holds for a step") and "trained" not in alone.verdict
+    evidence = catalogue.check(BY_NAME["scratch"], tmp_path)
+    assert evidence.verdict is HOLDS
+    assert evidence.summary.startswith("holds for a step (by hand), a step (tuned), mean of their masks, ")
+    assert evidence.summary.endswith("; not trained for study exercise-7-other-noise")
+    alone = catalogue.check(BY_NAME["scratch"], None)
+    assert alone.summary.startswith("holds for a step") and "trained" not in alone.summary
 
 
 @pytest.mark.parametrize(("by", "word"), [(0.01, HOLDS), (-0.01, FAILS), (0.0, FAILS)])
-def test_a_lower_drop_probability_near_the_input_is_judged_by_the_runs(tmp_path: Path, by: float, word: Word) -> None:
+def test_a_lower_drop_probability_near_the_input_is_judged_by_the_runs(
+    tmp_path: Path, by: float, word: ClaimVerdict
+) -> None:
     study = "exercise-1-drop-probs"
     write_arm(tmp_path, "none", shifted(0.05), name=study)
     write_arm(tmp_path, "scratch", shifted(by), drop_probs=[0.2, 0.5], name=study)
     write_arm(tmp_path, "scratch", ACCS, drop_probs=[0.5, 0.2], name=study)
-    assert check("lower-at-input", tmp_path).word is word
+    assert check("lower-at-input", tmp_path).verdict is word
 
 
 def test_runs_of_other_arms_judge_nothing(tmp_path: Path) -> None:
     write_arm(tmp_path, "scratch", ACCS, drop_probs=[0.2, 0.5], name="exercise-1-drop-probs")
     evidence = check("lower-at-input", tmp_path)
-    assert evidence.word is NOT_TRAINED
-    assert evidence.findings[0].words.startswith("the arms that are to be compared are not all there; dropexp train")
+    assert evidence.verdict is NOT_TRAINED
+    assert evidence.findings[0].evidence.startswith("the arms that are to be compared are not all there; dropexp train")
 
 
 def test_unscaled_dropout_and_dropout_by_hand_are_held_against_torchs(tmp_path: Path) -> None:
     for variant, by in (("nn", 0.0), ("scratch", 0.0), ("unscaled", -0.02)):
         write_arm(tmp_path, variant, shifted(by), name="exercise-7-other-noise")
     write_arm(tmp_path, "scratch", shifted(-0.1), arm="per-batch", mask="per-batch", name="exercise-7-other-noise")
-    assert check("unscaled", tmp_path).word is FAILS
+    assert check("unscaled", tmp_path).verdict is FAILS
     assert words(check("scratch", tmp_path).findings) == {"test accuracy of scratch": HOLDS}
     write_arm(tmp_path, "nn", ACCS)
     write_arm(tmp_path, "scratch", shifted(0.0))
     (finding,) = check("stable", tmp_path).findings  # the SDs are within a quarter of each other
-    assert (finding.word, finding.study) == (FAILS, "dropout")
+    assert (finding.verdict, finding.study) == (FAILS, "dropout")
     assert finding.setting == "60,000 images × 2 epochs at p = 0.2-0.5"
 
 
 def test_unscaled_dropout_that_is_better_does_as_well(tmp_path: Path) -> None:
     write_arm(tmp_path, "nn", ACCS, name="exercise-7-other-noise")
     write_arm(tmp_path, "unscaled", shifted(0.02), name="exercise-7-other-noise")
-    assert check("unscaled", tmp_path).word is HOLDS
+    assert check("unscaled", tmp_path).verdict is HOLDS
 
 
 def curve(first: float, last: float, epochs: int = 20) -> list[float]:
@@ -311,7 +313,7 @@ def test_accuracy_depends_on_the_epoch_and_the_images(tmp_path: Path) -> None:
         write_run(tmp_path, "none", seed, curve(0.70, 0.80), name="exercise-2-more-epochs")
         write_run(tmp_path, "scratch", seed, curve(0.66, 0.82 + 0.0001 * seed), name="exercise-2-more-epochs")
     evidence = check("accuracy", tmp_path)
-    assert evidence.verdict == (
+    assert evidence.summary == (
         "depends: holds for test accuracy of scratch (60,000 images × 20 epochs at p = 0.2-0.5); "
         "fails for test accuracy of scratch (60,000 images × 10 epochs at p = 0.2-0.5); "
         "not trained for study does-dropout-help, study best"
@@ -321,7 +323,7 @@ def test_accuracy_depends_on_the_epoch_and_the_images(tmp_path: Path) -> None:
         write_arm(tmp_path, "scratch", shifted(by), train_size=size, name="does-dropout-help")
     write_arm(tmp_path, "none", ACCS, name="best")
     write_arm(tmp_path, "scratch", shifted(0.02), name="best")
-    found = {(f.study, f.setting): f.word for f in check("accuracy", tmp_path).findings}
+    found = {(f.study, f.setting): f.verdict for f in check("accuracy", tmp_path).findings}
     assert found == {
         ("exercise-2-more-epochs", "60,000 images × 10 epochs at p = 0.2-0.5"): FAILS,
         ("exercise-2-more-epochs", "60,000 images × 20 epochs at p = 0.2-0.5"): HOLDS,
@@ -338,9 +340,9 @@ def test_slower_counts_epochs_to_the_accuracy_of_epoch_ten(tmp_path: Path) -> No
         slow = 2 if seed % 2 else 3
         write_run(tmp_path, "scratch", seed, [0.70 + 0.01 * max(0, epoch - slow) for epoch in range(20)], name=study)
     (finding,) = check("slower", tmp_path).findings
-    assert finding.word is HOLDS
+    assert finding.verdict is HOLDS
     assert finding.figures["mean"] == 2.5
-    assert "epochs" in finding.words
+    assert "epochs" in finding.evidence
 
 
 def test_the_aim_of_a_seed_is_what_the_others_reach(tmp_path: Path) -> None:
@@ -351,7 +353,7 @@ def test_the_aim_of_a_seed_is_what_the_others_reach(tmp_path: Path) -> None:
             noisy = [0.70 + 0.01 * epoch + 0.02 * float(rng.normal()) for epoch in range(20)]
             write_run(tmp_path, variant, seed, noisy, name="exercise-2-more-epochs")
     (finding,) = check("slower", tmp_path).findings
-    assert finding.word is OPEN
+    assert finding.verdict is OPEN
     assert abs(finding.figures["mean"]) < 1
 
 
@@ -361,15 +363,15 @@ def test_a_run_that_never_gets_there_counts_as_one_epoch_more_than_it_has(tmp_pa
         write_run(tmp_path, "scratch", seed, curve(0.5, 0.6), name="exercise-2-more-epochs")
     (finding,) = check("slower", tmp_path).findings
     assert finding.figures["mean"] == 21 - 10
-    assert finding.words.endswith("8 of 8 runs of scratch did not get there in 20 epochs.")
+    assert finding.evidence.endswith("8 of 8 runs of scratch did not get there in 20 epochs.")
 
 
 def test_too_few_epochs_are_not_trained(tmp_path: Path) -> None:
     write_arm(tmp_path, "none", ACCS, name="exercise-2-more-epochs")
     write_arm(tmp_path, "scratch", ACCS, name="exercise-2-more-epochs")
     (finding,) = check("slower", tmp_path).findings
-    assert finding.word is NOT_TRAINED
-    assert finding.words.startswith("none has 2 epochs and not 10; dropexp train -c configs/exercises/more")
+    assert finding.verdict is NOT_TRAINED
+    assert finding.evidence.startswith("none has 2 epochs and not 10; dropexp train -c configs/exercises/more")
 
 
 @pytest.mark.parametrize(
@@ -383,7 +385,7 @@ def test_too_few_epochs_are_not_trained(tmp_path: Path) -> None:
     ],
 )
 def test_effects_add_up_where_their_interaction_is_nil(
-    tmp_path: Path, dropped: float, decayed: float, both: float, word: Word, how: str
+    tmp_path: Path, dropped: float, decayed: float, both: float, word: ClaimVerdict, how: str
 ) -> None:
     for arm, accs in (("none", shifted(0.0)), ("dropout", shifted(dropped))):
         variant = "none" if arm == "none" else "scratch"
@@ -392,11 +394,11 @@ def test_effects_add_up_where_their_interaction_is_nil(
         variant = "scratch" if arm == "both" else "none"
         write_arm(tmp_path, variant, accs, arm=arm, weight_decay=0.001, name="exercise-5-with-weight-decay")
     (finding,) = check("add-up", tmp_path).findings
-    assert (finding.word, finding.words.partition(".")[0] + ".") == (word, how)
+    assert (finding.verdict, finding.evidence.partition(".")[0] + ".") == (word, how)
     assert finding.figures["mean"] == pytest.approx(both - dropped - decayed)
-    assert "both − weight-decay" in finding.words
+    assert "both − weight-decay" in finding.evidence
     for arm in ("dropout", "weight-decay", "both"):
-        assert f" {arm} " in finding.words and " none " in finding.words
+        assert f" {arm} " in finding.evidence and " none " in finding.evidence
 
 
 def probed_study(runs_dir: Path, with_dropout: dict[str, float], without: dict[str, float]) -> None:
@@ -414,7 +416,7 @@ def test_sparser_activations_and_smaller_weights_are_read_from_probes(tmp_path: 
         "mean of h1 of scratch": HOLDS,
     }
     evidence = check("smaller-weights", tmp_path)
-    assert evidence.word is Word.DEPENDS
+    assert evidence.verdict is ClaimVerdict.DEPENDS
     assert words(evidence.findings) == {
         "norm of W1 at equal epoch of scratch": HOLDS,
         "norm of W1 at equal train loss of scratch": HOLDS,
@@ -438,8 +440,8 @@ def test_norms_at_equal_loss_are_taken_between_the_epochs_where_both_first_get_d
 def test_runs_without_probes_say_which_figure_is_missing(tmp_path: Path) -> None:
     probed_study(tmp_path, {}, {})
     (finding,) = check("sparsity", tmp_path).findings
-    assert finding.word is NOT_TRAINED
-    assert finding.words.startswith("no run of scratch or none has figures such as h1_zero; dropexp train")
+    assert finding.verdict is NOT_TRAINED
+    assert finding.evidence.startswith("no run of scratch or none has figures such as h1_zero; dropexp train")
 
 
 def write_monte_carlo(runs_dir: Path, k: int, off: float, **more: Any) -> None:
@@ -453,17 +455,17 @@ def test_monte_carlo_is_judged_at_fifty_passes_and_tells_of_others(tmp_path: Pat
     for k, off in ((1, 0.05), (50, 0.0005), (100, 0.0)):
         write_monte_carlo(tmp_path, k, off)
     accuracy, loss = check("monte-carlo", tmp_path).findings
-    assert (accuracy.word, loss.word) == (HOLDS, HOLDS)
-    assert "-0.07 points, 95 % interval" in accuracy.words
-    assert "The mean difference is -7.25 points at k = 1, +0.00 points at k = 100." in accuracy.words
-    assert "+0.0500 nats at k = 1" in loss.words
+    assert (accuracy.verdict, loss.verdict) == (HOLDS, HOLDS)
+    assert "-0.07 points, 95 % interval" in accuracy.evidence
+    assert "The mean difference is -7.25 points at k = 1, +0.00 points at k = 100." in accuracy.evidence
+    assert "+0.0500 nats at k = 1" in loss.evidence
 
 
 def test_settings_of_one_study_are_not_mixed(tmp_path: Path) -> None:
     write_monte_carlo(tmp_path, 1, 0.05)
     for size, off in ((1000, 0.05), (5000, -0.05)):
         write_monte_carlo(tmp_path, 50, off, train_size=size)
-    found = {(f.setting, f.what): f.word for f in check("monte-carlo", tmp_path).findings}
+    found = {(f.setting, f.subject): f.verdict for f in check("monte-carlo", tmp_path).findings}
     assert found == {
         (f"{images} images × 2 epochs at p = 0.2-0.5", f"test {figure} at k = 50"): word
         for images, word in (("1,000", FAILS), ("5,000", HOLDS))
@@ -479,8 +481,8 @@ def test_the_gap_is_judged_and_diverged_runs_are_named(tmp_path: Path) -> None:
     write_run(tmp_path, "scratch", 11, 0.1, status="failed", why="no memory", name=study)
     evidence = check("gap", tmp_path)
     (finding,) = evidence.findings  # fake runs have one gap, whatever the variant
-    assert finding.word is FAILS
-    assert finding.words.endswith("1 of 11 runs of scratch diverged and are not counted.")
+    assert finding.verdict is FAILS
+    assert finding.evidence.endswith("1 of 11 runs of scratch diverged and are not counted.")
     assert f"{study}: scratch: seed 11 failed (no memory), left out" in evidence.notes
 
 
@@ -490,8 +492,8 @@ def test_an_arm_whose_runs_all_diverged_judges_nothing_and_says_so(tmp_path: Pat
         write_run(tmp_path, "none", seed, 0.8, probed={"w1_norm": 5.0}, name=study)
         write_run(tmp_path, "scratch", seed, 0.1, status="diverged", name=study)
     for finding in check("smaller-weights", tmp_path).findings:
-        assert finding.word is OPEN
-        assert finding.words.endswith("8 of 8 runs of scratch diverged and are not counted.")
+        assert finding.verdict is OPEN
+        assert finding.evidence.endswith("8 of 8 runs of scratch diverged and are not counted.")
 
 
 # The catalogue and the command
@@ -502,15 +504,13 @@ def test_every_claim_has_a_check_a_number_and_a_name_of_its_own() -> None:
     assert len({claim.name for claim in CLAIMS} | {claim.number for claim in CLAIMS}) == 2 * len(CLAIMS)
     assert all(claim.proof or claim.studies for claim in CLAIMS)
     assert {study for claim in CLAIMS for study in claim.studies} == set(CONFIGS)
-    assert [claim.number for claim in chosen([], quick=True)] == [*"123456789", "12", "13", "22", "A9"]
+    assert [claim.number for claim in select([], quick=True)] == [*"123456789", "12", "13", "22", "A9"]
 
 
 def test_claims_are_chosen_by_number_or_name() -> None:
-    assert [claim.name for claim in chosen(["gap", "12"])] == ["l2", "gap"]
-    with pytest.raises(ConfigError, match=r"claims 99 l3: no such claim; by number or name: 1 expectation, .*A9"):
-        chosen(["12", "99", "l3"])
-    with pytest.raises(ConfigError, match=r"claims gap 16 --quick: takes trained runs"):
-        chosen(["gap", "16"], quick=True)
+    assert [claim.name for claim in select(["gap", "12"])] == ["l2", "gap"]
+    assert select(["gap", "16"], quick=True) == []
+    assert catalogue.unknown_names(["12", "99", "l3", "gap"]) == ["99", "l3"]
 
 
 @pytest.mark.parametrize("study", CONFIGS)
@@ -521,10 +521,10 @@ def test_a_claim_names_the_config_that_trains_it_and_make_knows_it(study: str) -
 
 
 def test_the_tables_say_each_claim_once_and_each_finding(tmp_path: Path) -> None:
-    checked = [claim.run(tmp_path) for claim in chosen(["expectation", "before-relu", "gap"])]
+    checked = [catalogue.check(claim, tmp_path) for claim in select(["expectation", "before-relu", "gap"])]
     claims, details = table.overview(checked), table.details(checked)
     assert [row[0] for row in claims.rows] == ["1 expectation", "7 before-relu", "15 gap"]
-    assert [row[-1] for row in claims.rows] == [e.verdict for e in checked]
+    assert [row[-1] for row in claims.rows] == [e.summary for e in checked]
     assert [len(one.rows) for one in details] == [6, 3, 1]
     assert [one.legend for one in details] == [f"Source: {e.claim.source}. Test: {e.claim.test}." for e in checked]
     rows = list(csv.DictReader(io.StringIO(table.to_csv(checked))))
@@ -537,7 +537,7 @@ def test_the_tables_say_each_claim_once_and_each_finding(tmp_path: Path) -> None
 
 
 def test_latex_has_a_command_for_every_sign() -> None:
-    checked = [claim.run(None) for claim in CLAIMS]
+    checked = [catalogue.check(claim, None) for claim in CLAIMS]
     text = markup.latex([table.overview(checked), *table.details(checked)])
     assert text.isascii()
     assert r"\begin{tabular}{lp{0.40\linewidth}p{0.40\linewidth}}" in text
@@ -567,6 +567,8 @@ def test_evidence_is_shown_of_claims_that_are_named(command: Command) -> None:
     assert "**7 before-relu: " in page
 
 
-def test_an_unknown_claim_is_a_usage_error_with_the_names(command: Command) -> None:
-    done = command("claims", "ga", code=2)
-    assert "dropexp: claims ga: no such claim; by number or name: 1 expectation" in done.stderr
+def test_unusable_arguments_are_usage_errors(command: Command) -> None:
+    error = " ".join(command("claims", "ga", code=2).stderr.replace("│", " ").split())
+    assert "Invalid value for NAME: no such claim: ga; by number or name: 1 expectation, 2 output" in error
+    error = " ".join(command("claims", "gap", "16", "--quick", code=2).stderr.replace("│", " ").split())
+    assert "Invalid value for --quick: these claims need trained runs" in error

@@ -1,0 +1,123 @@
+"""Compare arms with their baselines, run by run: paired differences, tests, verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from dropexp.analysis.arms import Arm, Noted
+from dropexp.analysis.baselines import differing_keys
+from dropexp.analysis.frames import frame_of
+from dropexp.analysis.sentences import sentence
+from dropexp.analysis.verdicts import Pair, Verdict, judge
+from dropexp.runs.metrics import Metric
+from dropexp.runs.record import text
+
+
+@dataclass(frozen=True)
+class DifferenceRow:
+    """An arm minus its baseline, paired by seed; unknown figures are NaN or None.
+
+    difference, low, high  mean difference and its 95 % t-interval
+    p, p_holm              of the sign-flip test, and the same after Holm over all rows
+    wins                   share of pairs in which the arm is better (or higher, without a better direction), ties half
+    p_equivalent           TOST p, against the margin
+    detectable             the difference that so many pairs detect with 80 % power
+    pairs_needed           how many pairs would detect the margin
+    """
+
+    arm: str
+    baseline: str
+    pairs: int
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+    wins: float
+    p_equivalent: float
+    detectable: float
+    pairs_needed: int | None
+    verdict: str
+    sentence: str
+
+
+def differences_of(
+    arms: Sequence[Arm], baselines: Mapping[str, Arm], metric: Metric, what: str, margin: float
+) -> Noted[pd.DataFrame]:
+    """Return a `DifferenceRow` per arm that has a baseline; the notes name runs that have no partner."""
+    compared = [(arm, base) for arm in arms if (base := baselines.get(arm.label, arm)) is not arm]
+    verdicts = judge([_pair(arm, base, metric, what) for arm, base in compared], margin)
+    frame = frame_of([_row(verdict) for verdict in verdicts], DifferenceRow)
+    notes = [note for arm, base in compared for note in _unpaired(arm, base)]
+    return Noted(frame.astype({"pairs": "Int64", "pairs_needed": "Int64"}), notes)
+
+
+def _pair(arm: Arm, base: Arm, metric: Metric, what: str) -> Pair:
+    common = [seed for seed in arm.seeds if seed in base.runs]
+    ours, theirs = (
+        np.array([side.runs[seed].figures.get(metric.name, math.nan) for seed in common]) for side in (arm, base)
+    )
+    known = np.isfinite(ours) & np.isfinite(theirs)
+    absent = f"no pair of runs has a {metric.title}" if common else "they have no seed in common"
+    if missing := [side.label for side in (arm, base) if not side.seeds]:
+        absent = f"no run of {' and '.join(missing)} is done"
+    return Pair(
+        arm=arm.label,
+        baseline=base.label,
+        differences=ours[known] - theirs[known],
+        what=what,
+        higher_is_better=metric.higher_is_better,
+        unit=metric.unit,
+        caveat=_caveat(arm, base),
+        absent=absent,
+    )
+
+
+def _caveat(arm: Arm, base: Arm) -> str:
+    """Name the other settings that differ and the runs that diverged."""
+    sentences = []
+    if keys := differing_keys(arm, base):
+        values = (f"{key} ({text(arm.first.setting(key))}, {text(base.first.setting(key))})" for key in keys)
+        sentences.append(f"{arm.label} differs from {base.label} in {', '.join(values)} too.")
+    return " ".join([*sentences, *diverged_in_words(arm, base)])
+
+
+def diverged_in_words(*arms: Arm) -> list[str]:
+    """Return a sentence for each arm of which runs diverged."""
+    return [
+        f"{arm.diverged} of {arm.diverged + len(arm.runs)} runs of {arm.label} diverged and are not counted."
+        for arm in arms
+        if arm.diverged
+    ]
+
+
+def _unpaired(arm: Arm, base: Arm) -> list[str]:
+    notes = []
+    for side, other in ((arm, base), (base, arm)):
+        if seeds := [str(seed) for seed in side.seeds if seed not in other.runs]:
+            notes.append(f"{arm.label} - {base.label}: not paired, only in {side.label}: seed {', '.join(seeds)}")
+    return notes
+
+
+def _row(verdict: Verdict) -> DifferenceRow:
+    return DifferenceRow(
+        arm=verdict.pair.arm,
+        baseline=verdict.pair.baseline,
+        pairs=verdict.difference.pairs,
+        difference=verdict.difference.mean,
+        low=verdict.difference.low,
+        high=verdict.difference.high,
+        p=verdict.p,
+        p_holm=verdict.p_holm,
+        wins=verdict.wins,
+        p_equivalent=verdict.p_equivalent,
+        detectable=verdict.detectable,
+        pairs_needed=verdict.pairs_needed,
+        verdict=str(verdict.word),
+        sentence=sentence(verdict),
+    )

@@ -1,0 +1,82 @@
+"""Arms as data frames: a row per arm, per run, and per run and epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dropexp.analysis.arms import Arm
+from dropexp.analysis.baselines import NOT_SETTINGS
+from dropexp.analysis.stats import spread
+from dropexp.runs.record import text
+
+
+def frame_of(rows: Iterable[Any], kind: type) -> pd.DataFrame:
+    """Return a row per instance of the dataclass `kind`, with its fields as columns, also of none."""
+    return pd.DataFrame([vars(row) for row in rows], columns=[field.name for field in fields(kind)])
+
+
+def arms_frame(arms: Sequence[Arm], metric: str, metrics: Iterable[str], by: str | None) -> pd.DataFrame:
+    """Return a row per arm: names, number of runs, mean and SD of the metric, means of all metrics, mean by epoch."""
+    return pd.DataFrame([_arm_row(arm, metric, metrics, by) for arm in arms]).astype({"by": object})
+
+
+def _arm_row(arm: Arm, metric: str, metrics: Iterable[str], by: str | None) -> dict[str, Any]:
+    known = {name: [*filter(math.isfinite, arm.figures(name))] for name in metrics}
+    compared = spread(known[metric])
+    return {
+        **_names(arm, by),
+        "n": len(arm.runs),
+        "diverged": arm.diverged,
+        "mean": compared.mean,
+        "sd": compared.sd,
+        **{name: spread(figures).mean for name, figures in known.items()},
+        "seconds": float(np.median(known["seconds"])) if known["seconds"] else math.nan,
+        "curve": [spread([*filter(math.isfinite, arm.at(metric, epoch + 1))]).mean for epoch in range(arm.lengths[0])],
+    }
+
+
+def _names(arm: Arm, by: str | None) -> dict[str, Any]:
+    return {"arm": arm.label, "series": arm.series, "study": arm.study, "by": arm.value(by) if by else None}
+
+
+def runs_frame(arms: Sequence[Arm], metrics: Iterable[str], by: str | None) -> pd.DataFrame:
+    """Return a row per run, with its figures at the epoch that is compared."""
+    return pd.DataFrame(
+        [
+            {
+                **_names(arm, by),
+                "seed": seed,
+                "path": str(run.path),
+                "epoch": run.epoch,
+                **{name: run.figures.get(name, math.nan) for name in metrics},
+            }
+            for arm in arms
+            for seed, run in arm.runs.items()
+        ]
+    )
+
+
+def curves_frame(arms: Sequence[Arm], metrics: Iterable[str], by: str | None) -> pd.DataFrame:
+    """Return a row per run and epoch."""
+    runs = [run for arm in arms for run in arm.runs.values()]
+    if not runs:
+        return pd.DataFrame()
+    lengths = [run.epochs for run in runs]
+    names = pd.DataFrame([{**_names(arm, by), "seed": seed} for arm in arms for seed in arm.runs])
+    frame = names.loc[np.repeat(names.index, lengths)].reset_index(drop=True)
+    frame["epoch"] = np.concatenate([np.arange(1, length + 1) for length in lengths])
+    return frame.assign(**{name: np.concatenate([run.curve(name) for run in runs]) for name in metrics})
+
+
+def settings_frame(arms: Sequence[Arm]) -> pd.DataFrame:
+    """Return a row per arm, a column per config key that differs between arms; None where an arm does not use it."""
+    keys = sorted({key for arm in arms for key in arm.first.config} - NOT_SETTINGS)
+    values = {key: [arm.first.setting(key) for arm in arms] for key in keys}
+    differing = {k: v for k, v in values.items() if len({text(value) for value in v if value is not None}) > 1}
+    return pd.DataFrame({"arm": [arm.label for arm in arms], **differing})

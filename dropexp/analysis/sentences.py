@@ -1,0 +1,119 @@
+"""Put verdicts into sentences, and their figures into text."""
+
+from __future__ import annotations
+
+import math
+from itertools import count
+
+import numpy as np
+
+from dropexp.analysis.stats import ALPHA
+from dropexp.analysis.verdicts import Verdict, VerdictWord
+from dropexp.runs.metrics import UNITLESS, Unit
+
+_FORMATS: dict[Unit, str] = {"points": "z.2f", "nats": "z.4f", "s": "z.3f", "squares": "z.4g", "": "z.4g"}
+
+
+def sentence(verdict: Verdict) -> str:
+    """Return the verdict with its figures, followed by the pair's caveat."""
+    pair = verdict.pair
+    if verdict.word is VerdictWord.EQUIVALENT:
+        text = (
+            f"{pair.arm} and {pair.baseline} are EQUIVALENT WITHIN ±{_margin(verdict)} in {pair.what}: "
+            f"{_estimate(verdict)}, {p_in_words(verdict.p_equivalent)} against a true difference of {_margin(verdict)} "
+            f"or more, {verdict.difference.pairs} pairs."
+        )
+    elif verdict.word is VerdictWord.INCONCLUSIVE:
+        text = f"{pair.arm} against {pair.baseline} in {pair.what} is INCONCLUSIVE: {_doubts(verdict)}"
+    elif verdict.word is VerdictWord.DETECTABLE:
+        text = (
+            f"{pair.arm} is {pair.direction.lower()} than {pair.baseline} in {pair.what}, "
+            f"DETECTABLE BUT BELOW THE MARGIN of {_margin(verdict)}: {_support(verdict)}"
+        )
+    else:
+        text = f"{pair.arm} is {verdict.word} than {pair.baseline} in {pair.what}: {_support(verdict)}"
+    return f"{text} {pair.caveat}".strip()
+
+
+def amount(value: float, unit: Unit, form: str = "") -> str:
+    """Return a value with its unit, a fraction in points; signed and as precise as in a sentence, or in this format."""
+    text = f"{value * _factor(unit):{form or '+' + _FORMATS[unit]}}"
+    return text if unit in UNITLESS else f"{text} {unit}"
+
+
+def p_in_words(p: float) -> str:
+    """Return a p-value, rounded, but never across the 5 % that a verdict rests on."""
+    if p < 0.001:
+        return "p < 0.001"
+    decimals = next(k for k in count(3) if (round(p, k) < ALPHA) == (p < ALPHA))
+    return f"p = {p:.{decimals}f}"
+
+
+def _support(verdict: Verdict) -> str:
+    """The figures of a difference that was shown, and how many pairs have its sign."""
+    differences = verdict.pair.differences
+    agreeing = int((np.sign(differences) == np.sign(differences.mean())).sum())
+    pairs = f"{verdict.pair.direction.lower()} in {agreeing} of {len(differences)} pairs"
+    return f"{_estimate(verdict)}, {_significance(verdict)}, {pairs}."
+
+
+def _doubts(verdict: Verdict) -> str:
+    """Say why the pairs show nothing, and how many seeds would."""
+    pairs = verdict.difference.pairs
+    if pairs == 0:
+        return f"{verdict.pair.absent}."
+    if pairs == 1:
+        return f"{_estimate(verdict)} with one seed, and one run is not a result."
+    return f"{_estimate(verdict)}, {_significance(verdict)}. {_outlook(verdict)}"
+
+
+def _outlook(verdict: Verdict) -> str:
+    pairs, comparisons, bound = verdict.difference.pairs, verdict.family.size, _margin(verdict)
+    fewest, needed = verdict.family.fewest_pairs(verdict.index), verdict.pairs_needed or 0
+    seeds = f"about {_two_digits(max(needed, fewest))} seeds"
+    if fewest > pairs:
+        others = f" and {comparisons} comparisons" if comparisons > 1 else ""
+        small = f", and {seeds} to find one as small as {bound} in 4 studies of 5" if needed > pairs else ""
+        return (
+            f"With {pairs} pairs{others} p cannot fall below {verdict.family.least_p(verdict.index, pairs):.3g} "
+            f"whatever the difference: {' and '.join(verdict.pair.directions)} take {fewest} seeds at least{small}."
+        )
+    if needed > pairs:
+        least = _amount(verdict.detectable, verdict)
+        return (
+            f"{pairs} pairs find a true difference in 4 studies of 5 only from {least} on; "
+            f"{seeds} would do so for {bound}."
+        )
+    return f"They show neither that there is a difference nor that it is within ±{bound}."
+
+
+def _estimate(verdict: Verdict) -> str:
+    """The mean difference and, where it is known, its interval."""
+    unit, difference = verdict.pair.unit, verdict.difference
+    mean = amount(difference.mean, unit)
+    if math.isnan(difference.low):
+        return mean
+    low, high = (f"{end * _factor(unit):+{_FORMATS[unit]}}" for end in (difference.low, difference.high))
+    return f"{mean}, 95 % interval [{low}, {high}]"
+
+
+def _significance(verdict: Verdict) -> str:
+    comparisons = verdict.family.size
+    return p_in_words(verdict.p_holm) + (f" (Holm, {comparisons} comparisons)" if comparisons > 1 else "")
+
+
+def _margin(verdict: Verdict) -> str:
+    return amount(verdict.margin, verdict.pair.unit, "g")
+
+
+def _amount(value: float, verdict: Verdict) -> str:
+    return amount(value, verdict.pair.unit, _FORMATS[verdict.pair.unit])
+
+
+def _factor(unit: Unit) -> int:
+    return 100 if unit == "points" else 1
+
+
+def _two_digits(number: int) -> str:
+    """A number of seeds, as exactly as it can be known."""
+    return f"{float(f'{number:.2g}'):,.0f}" if number >= 100 else str(number)
