@@ -1,4 +1,4 @@
-"""Training as it is seen: bars on a terminal, a line per epoch elsewhere, nothing if asked for quiet."""
+"""Progress on stderr: bars on a terminal, a line per epoch elsewhere, nothing with --quiet."""
 
 from __future__ import annotations
 
@@ -22,20 +22,19 @@ from rich.progress import (
 
 from dropexp.data import download
 from dropexp.runs.folder import Row
-from dropexp.training.trainer import Event, Task
+from dropexp.training.events import Ended, Epoch, Event
+from dropexp.training.task import Task
 
 
 class Watcher(Protocol):
-    """Is told what happens to the tasks."""
+    """Shows how training proceeds."""
 
-    def tell(self, event: Event) -> None:
-        """Show an event."""
-        ...
+    def show(self, event: Event) -> None: ...
 
 
 @contextmanager
 def watching(tasks: Sequence[Task], quiet: bool) -> Iterator[Watcher]:
-    """The watcher that fits where stderr goes."""
+    """Provide the watcher that suits stderr."""
     if quiet:
         yield _Silent()
     elif on_terminal():
@@ -44,53 +43,54 @@ def watching(tasks: Sequence[Task], quiet: bool) -> Iterator[Watcher]:
         try:
             yield bars
         finally:
-            with suppress(OSError):  # the terminal was closed: that is an interrupt already
+            with suppress(OSError):  # the terminal was closed, which has interrupted the command already
                 bars.progress.stop()
     else:
         yield _Lines(tasks)
 
 
 def on_terminal() -> bool:
-    """Whether somebody looks at stderr; CI services pretend to be terminals, but keep every line."""
+    """Return whether stderr is a terminal; CI services look like one, but keep every line."""
     return sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
 
 
 def figures(row: Row) -> str:
-    """An epoch's losses and accuracies."""
-    if "test_acc" not in row:  # linear regression has losses only
+    """Format an epoch's losses and accuracies."""
+    if "test_acc" not in row:  # linear regression has only losses
         return f"loss {row['train_loss']:.4g}  test {row['test_loss']:.4g}"
     validation = f"  val {row['val_acc']:.3f}" if "val_acc" in row else ""
     return f"loss {row['train_loss']:.4f}  train {row['train_acc']:.3f}{validation}  test {row['test_acc']:.3f}"
 
 
 class _Silent:
-    def tell(self, event: Event) -> None:
+    def show(self, event: Event) -> None:
         pass
 
 
 class _Lines:
-    """A plain line per epoch, and one for each run that did not end well."""
+    """Print a line per epoch, and one for each run that did not end as "done"."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self.tasks = tasks
         self.ended = 0
 
-    def tell(self, event: Event) -> None:
+    def show(self, event: Event) -> None:
         run = self.tasks[event.task].planned
-        name = f"{run.name}/{run.cell}"
-        self.ended += event.status is not None
-        if event.row:
-            epoch = f"epoch {event.row['epoch']}/{run.config.epochs}"
-            line = f"{name}  {epoch}  {figures(event.row)}  {event.row['seconds']:.2f} s"
-        elif event.why:
-            line = f"{name}  {event.status}: {event.why}"
-        else:
-            return
-        print(f"[{self.ended + (event.status is None)}/{len(self.tasks)}] {line}", file=sys.stderr, flush=True)
+        if isinstance(event, Epoch):
+            row = event.row
+            what = f"epoch {row['epoch']}/{run.config.epochs}  {figures(row)}  {row['seconds']:.2f} s"
+            self._print(self.ended + 1, f"{run.name}/{run.cell}  {what}")
+        elif isinstance(event, Ended):
+            self.ended += 1
+            if event.why:
+                self._print(self.ended, f"{run.name}/{run.cell}  {event.status}: {event.why}")
+
+    def _print(self, number: int, line: str) -> None:
+        print(f"[{number}/{len(self.tasks)}] {line}", file=sys.stderr, flush=True)
 
 
 class _Bars:
-    """A bar for each run in training, and one for all of them."""
+    """Show a bar for each run in training, and one for all runs."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self.tasks = tasks
@@ -109,28 +109,27 @@ class _Bars:
         self.epochs: dict[int, int] = {}
         self.ended = 0
 
-    def tell(self, event: Event) -> None:
+    def show(self, event: Event) -> None:
         run = self.tasks[event.task].planned
         if event.task not in self.bars:
-            label = f"{run.name}/{run.cell}"
-            self.bars[event.task] = self.progress.add_task(label, total=run.config.epochs, note="")
-        if event.row:
-            self.epochs[event.task] = event.row["epoch"]
-            self.progress.update(self.bars[event.task], completed=event.row["epoch"], note=figures(event.row))
-        if event.status:
+            self.bars[event.task] = self.progress.add_task(f"{run.name}/{run.cell}", total=run.config.epochs, note="")
+        if isinstance(event, Epoch):
+            epoch = self.epochs[event.task] = event.row["epoch"]
+            self.progress.update(self.bars[event.task], completed=epoch, note=figures(event.row))
+        elif isinstance(event, Ended):
             self.ended += 1
             self.epochs[event.task] = run.config.epochs
             self.progress.remove_task(self.bars.pop(event.task))
-        if event.why:
-            told = f"{run.name}/{run.cell}: {event.status}: {event.why}"
-            self.progress.console.print(told, markup=False)
+            if event.why:
+                line = f"{run.name}/{run.cell}: {event.status}: {event.why}"
+                self.progress.console.print(line, markup=False)
         done = sum(self.epochs.values())
         self.progress.update(self.study, completed=done, note=f"{self.ended} of {len(self.tasks)} runs done")
 
 
 @contextmanager
 def downloading(quiet: bool) -> Iterator[download.Progress | None]:
-    """A callback for `fetch.fetch`: a bar per file on a terminal, a line per file elsewhere."""
+    """Provide a callback for `download.fetch` that shows a bar per file on a terminal, or prints a line per file."""
     if quiet:
         yield None
     elif on_terminal():

@@ -44,9 +44,10 @@ def train(
     from dropexp.runs.study_file import write_study
     from dropexp.training import device as devices
     from dropexp.training.cluster import connect
+    from dropexp.training.events import Ended, Note
     from dropexp.training.execute import execute
+    from dropexp.training.task import Plan
     from dropexp.training.train import tasks_of, unfinished
-    from dropexp.training.trainer import Plan
 
     load_plugins(plugin)
     studies = load_configs(config, settings or [], seeds)
@@ -72,12 +73,13 @@ def train(
             running = execute(todo, Plan(root, device, force, files, on_ray=ray is not None), jobs)
             with watching(todo, quiet) as watcher, closing(running) as events:
                 for event in events:
-                    watcher.tell(event)
-                    if event.note:
-                        say(f"note: {event.note}")
-                    trained += event.status in FINISHED
-                    if event.status not in (None, "done") and not keep_going:
-                        break
+                    watcher.show(event)
+                    if isinstance(event, Note):
+                        say(f"note: {event.text}")
+                    elif isinstance(event, Ended):
+                        trained += event.status in FINISHED
+                        if event.status != "done" and not keep_going:
+                            break
 
     before = len(tasks) - len(todo)
     say(f"{len(tasks)} runs: {trained} trained now, {before} before", quiet)

@@ -1,18 +1,18 @@
-"""Worker processes of one thread each: they train what they are sent, end with their parent, and die alone.
+"""Train tasks in worker processes of one thread each. The parent imports no torch.
 
-The parent imports no torch.
+A worker exits when its parent does. A worker that crashes costs only the run that it was training.
 """
 
 from __future__ import annotations
 
 import gc
-import itertools
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
@@ -20,124 +20,150 @@ from multiprocessing.connection import Connection, wait
 from dropexp.config.plugins import load_plugin
 from dropexp.errors import DataError, PluginError
 from dropexp.runs.folder import FINISHED, RunFolder, so_far
-from dropexp.training.trainer import Event, Plan, Task, Trainer
+from dropexp.training.events import Ended, Event, Note, Started
+from dropexp.training.task import Plan, Task
+from dropexp.training.trainer import Trainer
 
-GRACE_SECONDS = 10.0  # for a worker to end; far more than it needs
-KILLED = ("SIGKILL", "exit code 137")  # as the system does where memory runs out, and a container's shell tells it
-
-
-class _Worker:
-    """A process that trains the tasks it is sent, and its two pipes: for tasks and events, and for its end."""
-
-    def __init__(self, plan: Plan) -> None:
-        spawn = multiprocessing.get_context("spawn")  # the only way on every platform, and safe with threads
-        self.pipe, theirs = spawn.Pipe()
-        self.stop, stopped = spawn.Pipe()
-        self.process = spawn.Process(target=_work, args=(plan, theirs, stopped), daemon=True)
-        self.task: int | None = None
-        try:
-            with starting_a_worker():
-                self.process.start()
-        except BaseException:  # Ctrl-C, which came meanwhile
-            self.end()
-            raise
-        finally:
-            theirs.close()  # so that a dead worker's pipe ends
-            stopped.close()
-
-    def train(self, index: int, task: Task) -> Event:
-        self.task = index
-        with suppress(OSError):  # it died; reading its pipe will tell
-            self.pipe.send((index, task))
-        return Event(index)
-
-    def end(self) -> None:
-        """Let it end, whatever it does."""
-        for connection in (self.stop, self.pipe):
-            connection.close()
+EXIT_SECONDS = 10.0  # for a worker to exit; far more than it needs
+KILLED = (
+    "SIGKILL",
+    "exit code 137",
+)  # what the system does when memory runs out, and how a shell in a container shows it
 
 
 def in_workers(tasks: Sequence[Task], plan: Plan, count: int) -> Generator[Event]:
-    """Train the tasks in `count` workers. Raises `DataError`, or `PluginError` if a plugin has changed meanwhile.
+    """Train the tasks in `count` workers. Raises `DataError`, or `PluginError` if a plugin file has changed.
 
-    A run whose worker is killed, most often by the system since memory ran out, goes on once more, after all others
-    and in a group of one worker fewer.
+    A run whose worker is killed, most often because memory ran out, gets a second try after all others, with one
+    worker fewer.
     """
-    killed: list[int] = []
-    yield from _train_all(tasks, range(len(tasks)), plan, count, killed)
-    begun = [place for place in killed if tasks[place].status() not in FINISHED]  # --force has cleared these
-    again = [place for place in killed if place not in begun]
-    yield from _train_all(tasks, begun, replace(plan, force=False), max(1, count - 1))
-    yield from _train_all(tasks, again, plan, max(1, count - 1))
+    first = _Pool(tasks, plan, count, retry=True)
+    yield from first.train(range(len(tasks)))
+    started = [index for index in first.killed if tasks[index].status() not in FINISHED]
+    unchanged = [index for index in first.killed if index not in started]  # --force has not cleared their results yet
+    yield from _Pool(tasks, replace(plan, force=False), max(1, count - 1)).train(started)
+    yield from _Pool(tasks, plan, max(1, count - 1)).train(unchanged)
 
 
-def _train_all(
-    tasks: Sequence[Task], places: Sequence[int], plan: Plan, count: int, killed: list[int] | None = None
-) -> Generator[Event]:
-    """Train the tasks at these places. Those whose worker was killed are added to `killed`; without it they failed."""
-    waiting = iter(places)
-    workers: list[_Worker] = []
-    try:
-        for place in itertools.islice(waiting, count):
-            workers.append(_Worker(plan))
-            yield workers[-1].train(place, tasks[place])
-        while busy := {worker.pipe: worker for worker in workers if worker.task is not None}:
-            for pipe in wait(list(busy)):
-                worker = busy[pipe]  # type: ignore[index]  # its types are wider than what it was given
-                try:
-                    event = worker.pipe.recv()
-                except (EOFError, OSError):
-                    yield _died(worker, tasks, killed)
-                    workers.remove(worker)
-                    for place in itertools.islice(waiting, 1):
-                        workers.append(_Worker(plan))
-                        yield workers[-1].train(place, tasks[place])
-                    continue
-                if isinstance(event, DataError | PluginError):
-                    raise event
-                yield event
-                if event.status:
-                    worker.task = None
-                    for place in itertools.islice(waiting, 1):
-                        yield worker.train(place, tasks[place])
-    finally:
-        for worker in workers:
-            worker.end()
-        for worker in workers:
-            worker.process.join(GRACE_SECONDS)
+class _Pool:
+    """Workers that share the tasks. With `retry`, runs whose worker was killed are listed in `killed`, not failed."""
+
+    def __init__(self, tasks: Sequence[Task], plan: Plan, count: int, *, retry: bool = False) -> None:
+        self.tasks, self.plan, self.count, self.retry = tasks, plan, count, retry
+        self.workers: list[_Worker] = []
+        self.waiting: deque[int] = deque()
+        self.killed: list[int] = []
+
+    def train(self, indexes: Iterable[int]) -> Generator[Event]:
+        """Train the tasks with these indexes."""
+        self.waiting.extend(indexes)
+        try:
+            while self.waiting and len(self.workers) < self.count:
+                yield self._start_worker()
+            while busy := {worker.pipe: worker for worker in self.workers if worker.task is not None}:
+                for pipe in wait(list(busy)):
+                    yield from self._receive(busy[pipe])  # type: ignore[index]  # wait() returns wider types than given
+        finally:
+            self._close()
+
+    def _start_worker(self) -> Event:
+        worker = _Worker(self.plan)
+        self.workers.append(worker)
+        return self._send(worker)
+
+    def _send(self, worker: _Worker) -> Event:
+        """Send the next task to the worker."""
+        index = self.waiting.popleft()
+        worker.send(index, self.tasks[index])
+        return Started(index)
+
+    def _receive(self, worker: _Worker) -> Generator[Event]:
+        """Yield the next event of a worker; when its run has ended, send it the next task."""
+        try:
+            event = worker.pipe.recv()
+        except (EOFError, OSError):
+            yield self._crashed(worker)
+            if self.waiting:
+                yield self._start_worker()
+            return
+        if isinstance(event, DataError | PluginError):
+            raise event
+        if isinstance(event, Ended):
+            worker.task = None
+        yield event
+        if worker.task is None and self.waiting:
+            yield self._send(worker)
+
+    def _crashed(self, worker: _Worker) -> Event:
+        """Record that a worker exited by itself, and return what becomes of its run."""
+        index = worker.task
+        assert index is not None
+        self.workers.remove(worker)
+        worker.close()
+        worker.process.join()
+        code = worker.process.exitcode or 0
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        folder, why = self.tasks[index].folder, f"its worker process ended ({how})"
+        if how in KILLED and self.retry:
+            self.killed.append(index)
+            mark(folder, "interrupted", why)
+            return Note(index, f"{folder.path}: {why}; it resumes after the other runs, with fewer at a time")
+        why += "; the same command trains it again, fewer --jobs need less memory"
+        mark(folder, "failed", why)
+        return Ended(index, "failed", why)
+
+    def _close(self) -> None:
+        """Stop all workers, and mark the runs that they were training as interrupted."""
+        for worker in self.workers:
+            worker.close()
+        for worker in self.workers:
+            worker.process.join(EXIT_SECONDS)
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
             if worker.task is not None:
-                _mark(tasks[worker.task].folder, "interrupted", None)
+                mark(self.tasks[worker.task].folder, "interrupted", None)
 
 
-def _died(worker: _Worker, tasks: Sequence[Task], killed: list[int] | None) -> Event:
-    """A worker that ended by itself. Its run is named, the others go on."""
-    assert worker.task is not None
-    worker.end()
-    worker.process.join()
-    code = worker.process.exitcode or 0
-    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    folder, why = tasks[worker.task].folder, f"its worker process ended ({how})"
-    if how in KILLED and killed is not None:
-        killed.append(worker.task)
-        _mark(folder, "interrupted", why)
-        return Event(worker.task, note=f"{folder.path}: {why}; it goes on after the others, with fewer at a time")
-    why += "; the same command trains it again, fewer --jobs need less memory"
-    _mark(folder, "failed", why)
-    return Event(worker.task, status="failed", why=why)
+class _Worker:
+    """The parent's side of a worker process, with a pipe for tasks and events, and one whose end stops the worker."""
+
+    def __init__(self, plan: Plan) -> None:
+        spawn = multiprocessing.get_context("spawn")  # the only method on every platform, and safe with threads
+        self.pipe, tasks = spawn.Pipe()
+        self.stop, stopped = spawn.Pipe()
+        self.process = spawn.Process(target=_work, args=(plan, tasks, stopped), daemon=True)
+        self.task: int | None = None
+        try:
+            with starting_a_worker():
+                self.process.start()
+        except BaseException:  # such as Ctrl-C
+            self.close()
+            raise
+        finally:
+            tasks.close()  # so that the worker has the only copy, and its exit ends the pipe
+            stopped.close()
+
+    def send(self, index: int, task: Task) -> None:
+        self.task = index
+        with suppress(OSError):  # the worker has exited, which is noticed when its pipe is read
+            self.pipe.send((index, task))
+
+    def close(self) -> None:
+        """Close the pipes, so that the worker exits whatever it is doing."""
+        for connection in (self.stop, self.pipe):
+            connection.close()
 
 
-def _mark(folder: RunFolder, status: str, why: str | None) -> None:
-    """Say in run.json how a run ended whose worker could not."""
-    with suppress(Exception), folder.lock():  # another process may train it by now
-        mark_held(folder, status, why)
+def mark(folder: RunFolder, status: str, why: str | None) -> None:
+    """Write to run.json how a run ended whose process could not, unless another process has locked it by now."""
+    with suppress(Exception), folder.lock():
+        mark_locked(folder, status, why)
 
 
-def mark_held(folder: RunFolder, status: str, why: str | None) -> None:
-    """The same of a run that this process holds; it may have ended before there was a run.json."""
-    with suppress(Exception):  # a folder that is gone, say: what ended the run is told in any case
+def mark_locked(folder: RunFolder, status: str, why: str | None) -> None:
+    """Do the same for a run that this process has locked. It may have ended before there was a run.json."""
+    with suppress(Exception):  # such as a folder that was removed: the status is reported in any case
         rows = folder.read_rows()
         ended = {"status": status, "why": why, **so_far(rows[-1] if rows else None)}
         info = folder.read_info()
@@ -147,16 +173,16 @@ def mark_held(folder: RunFolder, status: str, why: str | None) -> None:
 
 @contextmanager
 def starting_a_worker() -> Iterator[None]:
-    """A process started within it leaves Ctrl-C to its parent and does not run the parent's main module.
+    """Let a process that is started here ignore Ctrl-C from its first moment, and not run the parent's main module.
 
-    A terminal sends Ctrl-C to every process of a command. And a worker needs nothing of a script, which may be standard
-    input or lack the guard `if __name__ == "__main__"`.
+    A terminal sends Ctrl-C to every process of a command; the parent alone handles it. A worker needs nothing of the
+    main module, which may be standard input or lack the guard `if __name__ == "__main__"`.
     """
     before = None
-    if hasattr(signal, "pthread_sigmask"):  # not on Windows; what is blocked here is delivered afterwards
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows; a blocked signal is delivered when it is unblocked
         from multiprocessing import resource_tracker
 
-        resource_tracker.ensure_running()  # its own start would take the block off
+        resource_tracker.ensure_running()  # its own start would unblock the signal
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     main = sys.modules["__main__"]
     spec, file = getattr(main, "__spec__", None), main.__dict__.pop("__file__", None)
@@ -167,60 +193,61 @@ def starting_a_worker() -> Iterator[None]:
         main.__spec__ = spec
         if file is not None:
             main.__file__ = file
-        if before is not None:  # last, for what was held back is raised here
+        if before is not None:  # last, since a delayed Ctrl-C is raised here
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(plan: Plan, tasks: Connection, stop: Connection) -> None:
-    """A worker's whole life: train what comes, one thread, until the parent's end of a pipe closes."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # they go to the parent too, which ends its workers
+    """Run a worker process: train the tasks that arrive, on one thread, until the parent closes its end of a pipe."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the parent handles them and stops its workers
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
+    threading.Thread(target=_exit_with_parent, args=(stop,), daemon=True).start()
     gc.set_threshold(50_000, 20, 100)  # as in the command itself
     try:
         for file, digest in plan.plugins:
             load_plugin(file, digest)
     except PluginError as error:
-        _told(tasks, error)
+        _report(tasks, error)
         return
-    _train_what_comes(Trainer(plan), tasks)
-
-
-def _train_what_comes(trainer: Trainer, tasks: Connection) -> None:
+    trainer = Trainer(plan)
     while True:
         try:
             index, task = tasks.recv()
         except (EOFError, OSError):  # the parent closed its end
             return
-        with closing(trainer.events({index: task})) as events:
-            try:
-                import torch
-
-                torch.set_num_threads(1)
-                next(events)  # the parent said itself that the task began
-                for event in events:
-                    if not _told(tasks, event):
-                        return
-            except DataError as error:
-                _told(tasks, error)
-            except Exception as error:  # before there was a run that could have failed of it: no memory for torch, say
-                _told(tasks, Event(index, status="failed", why=f"{type(error).__name__}: {error}"))
+        if not _train(trainer, index, task, tasks):
+            return
 
 
-def _told(tasks: Connection, news: Event | DataError | PluginError) -> bool:
+def _train(trainer: Trainer, index: int, task: Task, parent: Connection) -> bool:
+    """Train a task and report its events; return False once the parent has gone."""
     try:
-        tasks.send(news)
-    except OSError:  # the parent is gone
+        with closing(trainer.events({index: task})) as events:
+            import torch
+
+            torch.set_num_threads(1)
+            next(events)  # the parent has yielded Started itself
+            return all(_report(parent, event) for event in events)
+    except DataError as error:
+        return _report(parent, error)
+    except Exception as error:  # before the run could record it, such as too little memory to import torch
+        return _report(parent, Ended(index, "failed", f"{type(error).__name__}: {error}"))
+
+
+def _report(parent: Connection, event: Event | DataError | PluginError) -> bool:
+    try:
+        parent.send(event)
+    except OSError:  # the parent has gone
         return False
     return True
 
 
-def _end_with_parent(stop: Connection) -> None:
-    """Wait until the parent closes its end, by intent or by dying, and end at once.
+def _exit_with_parent(stop: Connection) -> None:
+    """Wait until the parent closes its end of the pipe, on purpose or by exiting, and exit at once.
 
-    Every file can bear that, and the parent marks the run. To raise an exception in the middle of torch is not safe.
+    Files survive that, and the parent marks the run. Raising an exception in the middle of torch is not safe.
     """
-    with suppress(EOFError, OSError):  # which is the news
+    with suppress(EOFError, OSError):
         stop.recv()
     os._exit(0)

@@ -16,8 +16,9 @@ from dropexp.runs.find import by_hash
 from dropexp.runs.folder import FINISHED, Row, RunFolder, default_runs_dir
 from dropexp.runs.study_file import write_study
 from dropexp.training import device as devices
+from dropexp.training.events import Ended, Epoch, Note
 from dropexp.training.execute import default_jobs, execute
-from dropexp.training.trainer import Plan, Task
+from dropexp.training.task import Plan, Task
 
 
 def tasks_of(studies: Iterable[Study], runs_dir: Path, device: str) -> list[Task]:
@@ -93,11 +94,11 @@ def train(
     with closing(execute(tasks, Plan(root, device, force, files), jobs)) as events:
         for event in events:
             cell = tasks[event.task].planned.cell
-            if event.note:
-                warnings.warn(event.note, stacklevel=2)
-            if event.row:
+            if isinstance(event, Note):
+                warnings.warn(event.text, stacklevel=2)
+            elif isinstance(event, Epoch):
                 yield {"run": cell, **event.row}
-            if event.status not in (None, "done"):
+            elif isinstance(event, Ended) and event.status != "done":
                 failed.append(f"{cell}: {event.status}, {event.why}")
     if failed:
         raise RuntimeError("\n".join(failed))

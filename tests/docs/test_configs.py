@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.training import rows_of, train_run
 
 from dropexp.config.study import load_config
 from dropexp.data.fashion_mnist import Data
 from dropexp.runs.folder import RunFolder
-from dropexp.training.run import train_run
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.yaml"))
@@ -102,8 +102,8 @@ def test_every_arm_of_a_config_trains(config: str, data: Data, tmp_path: Path) -
         arms[short.model_dump_json()] = replace(run, config=short)
     for i, run in enumerate(arms.values()):
         without_data = run.config.task == "linear-regression"  # the task samples its own data
-        rows = list(train_run(run, RunFolder(tmp_path / str(i)), None if without_data else data, torch.device("cpu")))
-        assert [isinstance(row, dict) and row["epoch"] for row in rows] == [1]
+        events = train_run(run, RunFolder(tmp_path / str(i)), None if without_data else data, torch.device("cpu"))
+        assert [row["epoch"] for row in rows_of(events)] == [1]
 
 
 @pytest.mark.parametrize("stem", ["scratch", "concise", "blog-scratch"])

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 from helpers.command import Command
+from helpers.training import rows_of, train_run
 from helpers.weights import same, saved, saved_below
 
 from dropexp.config.schema import Config
 from dropexp.config.study import PlannedRun
 from dropexp.data.fashion_mnist import Data
 from dropexp.runs.folder import RunFolder
-from dropexp.training.run import train_run
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reproducibility.md").read_text(encoding="utf-8")
@@ -94,5 +94,5 @@ def test_a_run_started_by_another_torch_restarts(tmp_path: Path, data: Data, mon
     next(rows)
     rows.close()
     monkeypatch.setattr(torch, "__version__", "99.0")
-    again = [row for row in train_run(run, folder, data, CPU) if isinstance(row, dict)]
+    again = rows_of(train_run(run, folder, data, CPU))
     assert [row["epoch"] for row in again] == [1, 2]

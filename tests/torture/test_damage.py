@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import torch
 from helpers.command import Command
+from helpers.training import train_run
 
 from dropexp.config.study import load_config
 from dropexp.data.fashion_mnist import load
 from dropexp.files import sealed_json
 from dropexp.runs.study_file import write_study
 from dropexp.training import checkpoint
-from dropexp.training.run import train_run
 from dropexp.training.train import tasks_of
 from torture.counts import COUNTS
 from torture.study import CONFIG, FILES, TEXT, Figures, Study, ask

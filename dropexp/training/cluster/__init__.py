@@ -1,4 +1,4 @@
 """Training on a Ray cluster.
 
-May import what training may, and training itself. Start with `driver.py`.
+May import what `training` may, and `training` itself. Start with `driver.py`.
 """

@@ -1,7 +1,7 @@
-"""Many runs on a Ray cluster: sent to its nodes a few at a time, and written here, by the one process that holds them.
+"""The process that trains many runs on a Ray cluster: it sends runs to the nodes, and writes what they send back.
 
-So no disk is shared, a node needs no place for runs, and one that dies takes nothing with it: what it was sent, and has
-not told, is sent again. This process imports no torch, and Ray only when it trains.
+Only this process reads and writes run folders, so no disk is shared, and a node that dies loses nothing: the runs that
+it had not finished are sent again. This process imports no torch, and Ray only to train.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, redirect_stdout, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from dropexp.data import download
@@ -21,246 +21,263 @@ from dropexp.runs.folder import CONFIG, FILES, RunFolder, read_file
 from dropexp.runs.holding import hold
 from dropexp.training.cluster import worker
 from dropexp.training.cluster.connect import amount
-from dropexp.training.cluster.worker import Files, News, Parcel, Shared, names_in
+from dropexp.training.cluster.worker import Files, Parcel, Shared, Update, file_names
 from dropexp.training.device import kind
-from dropexp.training.pool import mark_held
-from dropexp.training.trainer import Event, Plan, Task
+from dropexp.training.events import Ended, Epoch, Event, Note
+from dropexp.training.pool import mark_locked
+from dropexp.training.task import Plan, Task
 
-TRIES = 3  # of a run that does not get an epoch further, each ended by the death of its worker or node
-CHUNK = 8  # runs sent at once at most: Ray's time for a task is shared, and few wait for a slow one
-CHUNKS = 4  # for each processor at least, so that all of them end at about the same time
-ALONE = 4  # runs on one GPU at a time that cannot be stacked: none of them fills it
-SILENCE = 20  # seconds without news after which it is said that no node is left
-NEWS = 50.0  # a second, from all nodes together: each piece takes this process some milliseconds
+TRIES = 3  # for a run whose worker or node dies each time before another epoch is trained
+CHUNK = 8  # runs sent together at most: they share Ray's time per task, but all wait if their node is slow
+CHUNKS = 4  # per processor at least, so that all processors finish at about the same time
+ALONE = 4  # runs on one GPU at a time that cannot train as a stack: none of them fills it
+SILENCE = 20  # seconds without an update after which a message says that no node is left
+UPDATES = 50.0  # per second, from all nodes together: each costs this process some milliseconds
 
 
-def on_ray(tasks: Sequence[Task], plan: Plan, stacks: Sequence[list[int]], jobs: int | None) -> Generator[Event]:
-    """Train the tasks on the cluster, and yield what happens; `stacks` are places of those that train side by side.
+def on_ray(tasks: Sequence[Task], plan: Plan, groups: Sequence[list[int]], jobs: int | None) -> Generator[Event]:
+    """Train the tasks on the cluster, and yield what happens; `groups` are the indexes of those that train together.
 
-    `jobs` is how many train at a time: on processors in all (None: as many as there are), on each GPU at most ALONE.
-    Raises `ClusterError` if no node can train them. Closing the generator or KeyboardInterrupt marks what is being
-    trained as interrupted. Until it ends sys.stdout is None: a thread of Ray's would print there, at any time, that a
-    worker died, which is told here.
+    `jobs` is how many train at a time: on all processors together (None: as many as there are), on each GPU at most
+    ALONE. Raises `ClusterError` if no node can train them. Closing the generator or KeyboardInterrupt marks the runs in
+    training as interrupted. Meanwhile sys.stdout is None: otherwise a thread of Ray prints that a worker died, which
+    is reported here.
     """
     with redirect_stdout(None):
-        driver = _Driver(tasks, plan, stacks, jobs)
+        driver = _Driver(tasks, plan, groups, jobs)
         try:
             yield from driver.events()
         finally:
-            driver.end()
+            driver.close()
 
 
 @dataclass
 class _Chunk:
-    """Runs that were sent together."""
+    """Runs that were sent together, as groups of task indexes."""
 
-    stacks: list[list[int]]
-    parcels: Any  # a reference to what was sent; Ray keeps it as long as somebody holds it
-    begun: set[int] = field(default_factory=set)
+    groups: list[list[int]]
+    parcels: Any  # a reference to what was sent, which Ray keeps in memory as long as the reference exists
+    started: set[int] = field(default_factory=set)
 
 
 class _Driver:
-    """The process that sends the runs and keeps what comes back."""
+    """Sends runs to the nodes, and keeps what comes back."""
 
-    def __init__(self, tasks: Sequence[Task], plan: Plan, stacks: Sequence[list[int]], jobs: int | None) -> None:
+    def __init__(self, tasks: Sequence[Task], plan: Plan, groups: Sequence[list[int]], jobs: int | None) -> None:
         import ray
 
         self.ray: Any = ray
         self.tasks, self.plan, self.jobs = tasks, plan, jobs
         self.resource = "GPU" if kind(plan.device) == "cuda" else "CPU"
-        self.waiting = deque(stacks)
-        self.chunks: dict[Any, _Chunk] = {}  # by the stream of their news, the one read last at the end
-        self.holds: dict[int, ExitStack] = {}  # the locks of the runs that were sent
-        self.forced = {*range(len(tasks))} if plan.force else set()  # runs to be cleared when they begin
-        self.most_held = most_locks()
-        self.epochs: Counter[int] = Counter()  # that have been told
-        self.deaths: Counter[int] = Counter()  # since the last epoch
-        self.refused: dict[str, str] = {}  # nodes, and why
-        self.silence = 0.0  # seconds since the last news
-        images = any(task.has_images for task in tasks) and plan.data_root
-        packed = ray.put(download.packed(images)) if images else None
+        self.waiting = deque(groups)
+        self.chunks: dict[Any, _Chunk] = {}  # by the stream of their updates, the one that was read last at the end
+        self.locks: dict[int, ExitStack] = {}  # of the runs that were sent and have not ended
+        self.forced = {*range(len(tasks))} if plan.force else set()  # runs to be cleared when they start
+        self.max_locks = most_locks()
+        self.epochs: Counter[int] = Counter()  # the last epoch yielded, by task
+        self.deaths: Counter[int] = Counter()  # of workers and nodes since the last epoch, by task
+        self.refused: dict[str, str] = {}  # the reason, by node
+        self.silence = 0.0  # seconds since the last update
+        has_images = any(task.has_images for task in tasks) and plan.data_root
+        packed = ray.put(download.packed(has_images)) if has_images else None
         plugins = tuple((file.name, digest, file.read_bytes()) for file, digest in plan.plugins)
         self.shared = ray.put(Shared(plan, plugins, packed))
-        self.remote: Any = ray.remote(_task())
+        self.remote: Any = ray.remote(_remote_function())
 
     def events(self) -> Generator[Event]:
         while self.waiting or self.chunks:
             if self.waiting:
-                yield from self._send()
+                yield from self._send_chunks()
             if self.chunks:
                 yield from self._receive()
 
-    def end(self) -> None:
-        """Stop what is being trained, and let go of the runs."""
+    def close(self) -> None:
+        """Stop the runs in training, and unlock them."""
         for stream in self.chunks:
             with suppress(Exception):  # the cluster may be gone
                 self.ray.cancel(stream, force=True)
-        for place, held in self.holds.items():
-            mark_held(self.tasks[place].folder, "interrupted", None)
-            held.close()
+        for index, lock in self.locks.items():
+            mark_locked(self.tasks[index].folder, "interrupted", None)
+            lock.close()
 
-    def _send(self) -> Generator[Event]:
-        """Keep the cluster busy: a few more chunks are under way than train at a time, so that no processor waits."""
+    def _send_chunks(self) -> Generator[Event]:
+        """Keep the cluster busy: send a few chunks more than can train at a time, so that no processor waits."""
         slots = self._slots()
         most = slots + (0 if self.jobs else slots // 4 + 1)
-        while self.waiting and len(self.chunks) < most and self._under_way() < self.most_held:
-            parcels = []
-            for stack in self._next_stacks(slots):
-                opened = [self._open(place) for place in stack]
-                yield from (event for event in opened if isinstance(event, Event))
-                parcels.append([parcel for parcel in opened if isinstance(parcel, Parcel)])
-            stacks = [[parcel.place for parcel in stack] for stack in parcels if stack]
-            if not stacks:
+        while self.waiting and len(self.chunks) < most and self._num_sent() < self.max_locks:
+            parcels: list[list[Parcel]] = []
+            for group in self._next_groups(slots):
+                parcels.append([])
+                for index in group:
+                    try:
+                        ended = self._lock(index)
+                        yield from ended
+                        if not ended:
+                            parcels[-1].append(self._pack(index))
+                    except (RunError, OSError) as error:
+                        self._unlock(index)
+                        yield Ended(index, "failed", str(error))
+            parcels = [group for group in parcels if group]
+            if not parcels:
                 continue
-            reference = self.ray.put([stack for stack in parcels if stack])
+            reference = self.ray.put(parcels)
+            groups = [[parcel.index for parcel in group] for group in parcels]
             remote = self.remote.options(
                 num_cpus=1,
-                num_gpus=self._gpus(stacks),
+                num_gpus=self._gpus(groups),
                 num_returns="streaming",
-                max_retries=0,  # Ray would begin again with what it was sent first
+                max_retries=0,  # Ray would start again from what was sent first
                 scheduling_strategy="SPREAD",
                 label_selector={"ray.io/node-id": f"!in({','.join(sorted(self.refused))})"} if self.refused else None,
-                _generator_backpressure_num_objects=2,  # a node waits rather than fill the memory with news
+                _generator_backpressure_num_objects=2,  # a node waits rather than fill the memory with updates
             )
-            pace = max(1.0, slots / NEWS)
+            pace = max(1.0, slots / UPDATES)
             stream = remote.remote(worker.fingerprint(), [self.shared, reference], pace)
-            self.chunks[stream] = _Chunk(stacks, reference)
+            self.chunks[stream] = _Chunk(groups, reference)
 
     def _slots(self) -> int:
-        """How many chunks can train at a time, on the nodes that there are just now and that did not refuse."""
-        there = amount(self.resource, self.refused)
+        """Return how many chunks can train at a time on the nodes that exist now and have not refused."""
+        available = amount(self.resource, self.refused)
         if self.resource == "GPU":
-            return max(1, int(there * ALONE))
-        return max(1, int(there) if self.jobs is None else min(int(there), self.jobs))
+            return max(1, int(available * ALONE))
+        return max(1, int(available) if self.jobs is None else min(int(available), self.jobs))
 
-    def _under_way(self) -> int:
-        """How many runs have been sent; each is a lock that is held, an open file."""
-        return sum(len(stack) for chunk in self.chunks.values() for stack in chunk.stacks)
+    def _num_sent(self) -> int:
+        """Return how many runs have been sent; each is a lock, so an open file."""
+        return sum(len(group) for chunk in self.chunks.values() for group in chunk.groups)
 
-    def _next_stacks(self, slots: int) -> list[list[int]]:
-        """What is sent next: one stack, or several runs that train one after the other."""
-        stacks = [self.waiting.popleft()]
-        size = min(CHUNK, len(self.waiting) // (CHUNKS * slots), self.most_held // (2 * slots))
-        while len(stacks) < size and len(stacks[0]) == len(self.waiting[0]) == 1:
-            stacks.append(self.waiting.popleft())
-        return stacks
+    def _next_groups(self, slots: int) -> list[list[int]]:
+        """Take what is sent next: one stack, or several lone runs that train one after the other."""
+        groups = [self.waiting.popleft()]
+        size = min(CHUNK, len(self.waiting) // (CHUNKS * slots), self.max_locks // (2 * slots))
+        while len(groups) < size and len(groups[0]) == len(self.waiting[0]) == 1:
+            groups.append(self.waiting.popleft())
+        return groups
 
-    def _gpus(self, stacks: list[list[int]]) -> float:
-        """What a chunk takes of a GPU: a stack fills it."""
+    def _gpus(self, groups: list[list[int]]) -> float:
+        """Return which share of a GPU a chunk takes: a stack fills it."""
         if self.resource == "CPU":
             return 0
-        return 1 if max(map(len, stacks)) > 1 else 1 / min(self.jobs or ALONE, ALONE)
+        return 1 if max(map(len, groups)) > 1 else 1 / min(self.jobs or ALONE, ALONE)
 
-    def _open(self, place: int) -> Parcel | Event:
-        """Hold a run from now on, and pack what it goes on from; or say how it has ended."""
-        task = self.tasks[place]
-        if place not in self.holds:
-            with ExitStack() as held:
-                if ended := hold(task.planned, task.folder, held, self.plan.force):  # by another process, meanwhile
-                    return Event(place, status=ended.status, why=ended.why, note=ended.note)
-                self.holds[place] = held.pop_all()
-        try:
-            names = [] if place in self.forced else names_in(task.folder)
-            files = {name: read_file(task.folder.path / name) for name in names}
-        except (RunError, OSError) as error:
-            self._let_go(place)
-            return Event(place, status="failed", why=str(error))
-        return Parcel(place, task.planned, {name: text for name, text in files.items() if text is not None})
+    def _lock(self, index: int) -> list[Event]:
+        """Lock a run until it has ended; return the events of a run that has ended already."""
+        if index in self.locks:
+            return []
+        task = self.tasks[index]
+        with ExitStack() as lock:
+            if outcome := hold(task.planned, task.folder, lock, self.plan.force):
+                notes: list[Event] = [Note(index, outcome.note)] if outcome.note else []
+                return [*notes, Ended(index, outcome.status, outcome.why)]
+            self.locks[index] = lock.pop_all()
+        return []
 
-    def _let_go(self, place: int) -> None:
-        if held := self.holds.pop(place, None):
-            held.close()
+    def _pack(self, index: int) -> Parcel:
+        """Read the files that a run resumes from. Raises `RunError`, OSError."""
+        task = self.tasks[index]
+        names = [] if index in self.forced else file_names(task.folder)
+        files = {name: read_file(task.folder.path / name) for name in names}
+        return Parcel(index, task.planned, {name: content for name, content in files.items() if content is not None})
+
+    def _unlock(self, index: int) -> None:
+        if lock := self.locks.pop(index, None):
+            lock.close()
 
     def _receive(self) -> Generator[Event]:
-        """What the next chunk tells, if one tells anything within a second."""
+        """Wait up to a second for an update of any chunk."""
         ready, _ = self.ray.wait(list(self.chunks), num_returns=1, timeout=1)
         self.silence = 0.0 if ready else self.silence + 1
         if self.silence >= SILENCE and not amount(self.resource):
-            self.silence = -math.inf  # it is said once
-            note = "no node of the cluster is left to train; a new one will go on, or the same command after Ctrl-C"
-            yield Event(next(iter(self.chunks.values())).stacks[0][0], note=note)
+            self.silence = -math.inf  # report it once
+            text = "no node of the cluster is left to train; a new node continues, or the same command after Ctrl-C"
+            yield Note(next(iter(self.chunks.values())).groups[0][0], text)
         if self.refused and not ready and not amount(self.resource, self.refused):
             raise ClusterError(f"no node of the cluster can train: {'; '.join(self.refused.values())}")
         for stream in ready:
             chunk = self.chunks.pop(stream)
             try:
-                news = self.ray.get(next(stream))
+                received = self.ray.get(next(stream))
             except StopIteration:
                 continue
             except self.ray.exceptions.RayError as error:
-                yield from self._again(stream, chunk, error)
+                yield from self._lost(stream, chunk, error)
                 continue
-            if isinstance(news, News):
-                self.chunks[stream] = chunk  # as the last: all get their turn
-                yield from self._keep(news, chunk)
+            if isinstance(received, Update):
+                self.chunks[stream] = chunk  # at the end, so that all get their turn
+                yield from self._apply(received, chunk)
             else:
-                yield from self._elsewhere(chunk, *news)
+                yield from self._refused_by(chunk, *received)
 
-    def _keep(self, news: News, chunk: _Chunk) -> Generator[Event]:
-        """Write what has changed, then tell what has happened. Of a run that has been told to its end nothing is."""
-        for place, files in news.files.items():
-            if place in self.holds and (place not in self.forced or CONFIG in files):  # which a run begins with
-                try:
-                    if place in self.forced:
-                        self.forced.remove(place)
-                        self.tasks[place].folder.clear()
-                    _write(self.tasks[place].folder, files)
-                except OSError as error:
-                    self._let_go(place)
-                    yield Event(place, status="failed", why=f"its folder {not_written(error)}")
-        for event in news.events:
-            place = event.task
-            chunk.begun.add(place)
-            if place not in self.holds:
+    def _apply(self, update: Update, chunk: _Chunk) -> Generator[Event]:
+        """Write the files that changed, then yield the events, except those of runs that have ended."""
+        for index, files in update.files.items():
+            if index not in self.locks or (index in self.forced and CONFIG not in files):  # a run starts with CONFIG
                 continue
-            if event.row:
-                if event.row["epoch"] <= self.epochs[place]:  # trained again after a death
+            folder = self.tasks[index].folder
+            try:
+                if index in self.forced:
+                    self.forced.remove(index)
+                    folder.clear()
+                _write(folder, files)
+            except OSError as error:
+                self._unlock(index)
+                yield Ended(index, "failed", f"its folder {not_written(error)}")
+        for event in update.events:
+            index = event.task
+            chunk.started.add(index)
+            if index not in self.locks:
+                continue
+            if isinstance(event, Epoch):
+                if event.row["epoch"] <= self.epochs[index]:  # trained again after a worker or node died
                     continue
-                self.epochs[place] = event.row["epoch"]
-                del self.deaths[place]
-            if event.status:
-                self._let_go(place)
-            yield replace(event, note=event.note and f"{self.tasks[place].folder.path}: {event.note}")
+                self.epochs[index] = event.row["epoch"]
+                del self.deaths[index]
+            elif isinstance(event, Ended):
+                self._unlock(index)
+            elif isinstance(event, Note):
+                event = Note(index, f"{self.tasks[index].folder.path}: {event.text}")
+            yield event
 
-    def _again(self, stream: Any, chunk: _Chunk, error: Exception) -> Generator[Event]:
-        """A worker or its node is gone: what it was training has a try less, and what is not done is sent again."""
-        with suppress(Exception):  # if only its news were lost, it may train still
+    def _lost(self, stream: Any, chunk: _Chunk, error: Exception) -> Generator[Event]:
+        """After a worker or its node died: count a failed try for what was training, and send the rest again."""
+        with suppress(Exception):  # if only its updates were lost, it may still be training
             self.ray.cancel(stream, force=True)
-        unfinished = [place for stack in chunk.stacks for place in stack if place in self.holds]
+        unfinished = [index for group in chunk.groups for index in group if index in self.locks]
         how = getattr(error, "cause", None) or error
         what = f"its worker or node ended ({type(how).__name__}: {str(how).partition(chr(10))[0]})"
-        for place in chunk.begun.intersection(unfinished) or unfinished:
-            self.deaths[place] += 1
-            if self.deaths[place] < TRIES:
-                yield Event(place, note=f"{self.tasks[place].folder.path}: {what}; it goes on elsewhere")
+        for index in chunk.started.intersection(unfinished) or unfinished:
+            self.deaths[index] += 1
+            folder = self.tasks[index].folder
+            if self.deaths[index] < TRIES:
+                yield Note(index, f"{folder.path}: {what}; it resumes on another")
                 continue
-            why = f"{what}, {TRIES} times without an epoch more; the same command trains it again"
-            mark_held(self.tasks[place].folder, "failed", why)
-            self._let_go(place)
-            yield Event(place, status="failed", why=why)
-        self._put_back(chunk)
+            why = f"{what}, {TRIES} times without another epoch; the same command trains it again"
+            mark_locked(folder, "failed", why)
+            self._unlock(index)
+            yield Ended(index, "failed", why)
+        self._send_again(chunk)
 
-    def _elsewhere(self, chunk: _Chunk, name: str, why: str) -> Generator[Event]:
-        """A node refuses: it gets no more, and others get what it was sent."""
-        if name not in self.refused:
-            self.refused[name] = why
-            yield Event(chunk.stacks[0][0], note=f"{why}; this node is left out")
-        self._put_back(chunk)
+    def _refused_by(self, chunk: _Chunk, node: str, why: str) -> Generator[Event]:
+        """Send nothing more to a node that refused, and send its runs to others."""
+        if node not in self.refused:
+            self.refused[node] = why
+            yield Note(chunk.groups[0][0], f"{why}; this node is left out")
+        self._send_again(chunk)
 
-    def _put_back(self, chunk: _Chunk) -> None:
-        stacks = [[place for place in stack if place in self.holds] for stack in chunk.stacks]
-        self.waiting.extendleft(stack for stack in reversed(stacks) if stack)
+    def _send_again(self, chunk: _Chunk) -> None:
+        groups = [[index for index in group if index in self.locks] for group in chunk.groups]
+        self.waiting.extendleft(group for group in reversed(groups) if group)
 
 
 def _write(folder: RunFolder, files: Files) -> None:
-    """Write a run's files so that it can go on wherever this is cut short: what is gone first, run.json last.
+    """Write a run's files in an order that lets it resume wherever this is interrupted: run.json last.
 
-    What was set aside as damaged comes before both, under a name of its own.
+    Files that are gone are removed first. Before both come corrupted files, under the names that they were given.
     """
-    aside = [name for name in files if name not in FILES]
+    renamed = [name for name in files if name not in FILES]
     gone = [name for name in reversed(FILES) if name in files and files[name] is None]
     there = [name for name in FILES if files.get(name) is not None]
-    for name in [*aside, *gone, *there]:
+    for name in [*renamed, *gone, *there]:
         content = files[name]
         if content is None:
             (folder.path / name).unlink(missing_ok=True)
@@ -268,28 +285,28 @@ def _write(folder: RunFolder, files: Files) -> None:
             write_whole(folder.path / name, content)
 
 
-def _task() -> Any:
-    """What Ray runs on a node. It is sent as code, not by name, so that a node with another dropexp can say so."""
+def _remote_function() -> Any:
+    """Return the function that Ray runs on a node. It is sent as code, so that a node can report another version."""
 
     def dropexp(fingerprint: str, references: list[Any], pace: float) -> Iterator[Any]:
-        """Yields `News`, or the node's id and why it refuses; nothing is unpacked where versions differ."""
+        """Yield `Update`s, or the node's id and why it refuses; nothing is unpacked where versions differ."""
         import ray
 
-        here = ray.get_runtime_context().get_node_id()
-        address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]  # Ray has types for a part of itself
+        node = ray.get_runtime_context().get_node_id()
+        address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]  # Ray is only partly typed
         try:
             from dropexp.training.cluster import worker
 
-            theirs, same = f"{worker.fingerprint()}, {worker.__file__}", worker.fingerprint() == fingerprint
+            version, same = f"{worker.fingerprint()}, {worker.__file__}", worker.fingerprint() == fingerprint
         except Exception as error:
-            theirs, same = f"no dropexp that trains on Ray ({error})", False
+            version, same = f"no dropexp that trains on Ray ({error})", False
         if not same:
-            yield here, f"node {address} has {theirs}; this command is {fingerprint}: install the same on both"
+            yield node, f"node {address} has {version}; this command is {fingerprint}: install the same on both"
             return
         try:
-            shared, stacks = ray.get(references)
-            yield from worker.train(shared, stacks, pace)
+            shared, groups = ray.get(references)
+            yield from worker.train(shared, groups, pace)
         except worker.Refused as error:
-            yield here, f"node {address}: {error}"
+            yield node, f"node {address}: {error}"
 
     return dropexp

@@ -1,6 +1,6 @@
-"""A node's part on a Ray cluster: it trains the runs it is sent in a folder of its own and tells what changes there.
+"""The part of a Ray node: it trains the runs that it is sent in a temporary folder, and sends back what changes there.
 
-Nothing here knows where the runs are kept. What a node has before it is sent anything is this package, torch and Ray.
+A node needs this package, torch and Ray, and knows nothing of where the runs are kept.
 """
 
 from __future__ import annotations
@@ -24,21 +24,23 @@ from dropexp.errors import DataError, PluginError
 from dropexp.runs.folder import BEFORE, CHECKPOINT, DAMAGED, FILES, RunFolder
 from dropexp.runs.provenance import version_of
 from dropexp.tempfolder import temp_folder
-from dropexp.training.trainer import Event, Plan, Task, Trainer
+from dropexp.training.events import Ended, Event, Note
+from dropexp.training.task import Plan, Task
+from dropexp.training.trainer import Trainer
 
-Files = dict[str, bytes | None]  # of a run folder, by name: what a file holds, None if it is gone
-CHECKPOINT_EVERY = 10  # paces from one checkpoint of a run that is sent to the next, unless it ends
+Files = dict[str, bytes | None]  # the contents of a run folder's files by name; None for a file that is gone
+CHECKPOINT_EVERY = 10  # paces between two checkpoints of a run that are sent, unless it ends
 
 
-def names_in(run: RunFolder) -> list[str]:
-    """The files of a run folder in the order of writing, before them what was set aside."""
-    ends = [f"{name}{end}*" for name in FILES for end in (DAMAGED, BEFORE)]
-    aside = sorted(path.name for end in ends for path in run.path.glob(end))
-    return aside + [name for name in FILES if (run.path / name).exists()]
+def file_names(folder: RunFolder) -> list[str]:
+    """List the files of a run folder in the order of writing, preceded by renamed corrupted files."""
+    patterns = [f"{name}{suffix}*" for name in FILES for suffix in (DAMAGED, BEFORE)]
+    renamed = sorted(path.name for pattern in patterns for path in folder.path.glob(pattern))
+    return renamed + [name for name in FILES if (folder.path / name).exists()]
 
 
 class Refused(Exception):
-    """A node that cannot train these runs; the message says why."""
+    """The node cannot train these runs; the message gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -47,21 +49,21 @@ class Shared:
 
     plan: Plan
     plugins: tuple[tuple[str, str, bytes], ...] = ()  # files: name, digest, text
-    packed: Any = None  # a reference to the files of Fashion-MNIST by name, packed; None: no run has images
+    packed: Any = None  # a reference to the packed files of Fashion-MNIST by name; None: no run has images
 
 
 @dataclass(frozen=True)
 class Parcel:
-    """One run as it is sent: its place among the tasks, and the files that it goes on from."""
+    """One run as it is sent: the index of its task, and the files that it resumes from."""
 
-    place: int
+    index: int
     planned: PlannedRun
     files: dict[str, bytes]
 
 
 @dataclass(frozen=True)
-class News:
-    """What has happened since the last news: the files that changed, and then the events."""
+class Update:
+    """What has happened since the last update: the files that changed, by task, and the events."""
 
     files: dict[int, Files] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
@@ -69,7 +71,7 @@ class News:
 
 @cache
 def fingerprint() -> str:
-    """What has to be equal for numbers to be equal: this package, to the letter, and the version of torch."""
+    """Return what must be equal on two nodes for equal figures: a hash of the package, and the version of torch."""
     package, source = Path(__file__).parents[2], hashlib.sha256()
     for name in sorted(file.relative_to(package).as_posix() for file in package.rglob("*.py")):
         text = (package / name).read_bytes().replace(b"\r\n", b"\n")
@@ -78,20 +80,20 @@ def fingerprint() -> str:
     return f"dropexp {version_of('dropexp')} (source {source.hexdigest()[:8]}) with torch {torch}"
 
 
-def train(shared: Shared, stacks: Sequence[Sequence[Parcel]], pace: float) -> Iterator[News]:
-    """Train the runs, those of a stack side by side, on one thread; news come at most every `pace` seconds and at ends.
+def train(shared: Shared, groups: Sequence[Sequence[Parcel]], pace: float) -> Iterator[Update]:
+    """Train the runs on one thread, those of a group together; yield an update every `pace` seconds and at ends.
 
     Raises `Refused` if this node lacks what they need.
     """
     try:
         for plugin in shared.plugins:
-            _load(*plugin)
+            _load_plugin(*plugin)
         root = None if shared.packed is None else _data_root(shared.packed)
         trainer = _trainer(replace(shared.plan, data_root=root, force=False, plugins=()))
         with temp_folder(_local()) as folder:
             outbox = _Outbox(folder, pace)
-            for stack in stacks:
-                with closing(trainer.events({parcel.place: outbox.unpack(parcel) for parcel in stack})) as events:
+            for group in groups:
+                with closing(trainer.events({parcel.index: outbox.unpack(parcel) for parcel in group})) as events:
                     for event in events:
                         yield from outbox.post(event)
     except (DataError, PluginError, OSError) as error:
@@ -99,64 +101,65 @@ def train(shared: Shared, stacks: Sequence[Sequence[Parcel]], pace: float) -> It
 
 
 class _Outbox:
-    """The folders of the runs here, and what of them has been sent."""
+    """The run folders of this node, and which of their files have been sent."""
 
-    def __init__(self, place: Path, pace: float) -> None:
-        self.folder, self.pace = place, pace
+    def __init__(self, folder: Path, pace: float) -> None:
+        self.folder, self.pace = folder, pace
         self.runs: dict[int, RunFolder] = {}
         self.sent: dict[int, dict[str, tuple[int, ...]]] = {}  # each file's stamp when it was sent
-        self.checkpointed: dict[int, float] = {}  # when the last checkpoint was
+        self.checkpointed: dict[int, float] = {}  # when the last checkpoint was sent
         self.events: list[Event] = []
-        self.posted = -pace
+        self.posted_at = -pace
 
     def unpack(self, parcel: Parcel) -> Task:
-        """Put the files of a run into its folder."""
-        run = self.runs[parcel.place] = RunFolder(self.folder / str(parcel.place))
+        """Write the files of a run into its folder here."""
+        run = self.runs[parcel.index] = RunFolder(self.folder / str(parcel.index))
         run.path.mkdir()
         for name, content in parcel.files.items():
             (run.path / name).write_bytes(content)
-        self.sent[parcel.place] = self._stamps(run)
+        self.sent[parcel.index] = self._stamps(run)
         return Task(parcel.planned, run)
 
-    def post(self, event: Event) -> Iterator[News]:
-        """Take an event in, and send what has gathered, if it is time or the run ended."""
-        note = event.note and event.note.replace(f"{self.runs[event.task].path}{os.sep}", "")
-        self.events.append(replace(event, note=note))
-        os.utime(self.folder)  # where locks do not work, a day without a sign of life counts as death
+    def post(self, event: Event) -> Iterator[Update]:
+        """Collect the event; yield an update if it is time or the run has ended."""
+        if isinstance(event, Note):
+            event = Note(event.task, event.text.replace(f"{self.runs[event.task].path}{os.sep}", ""))
+        self.events.append(event)
+        os.utime(self.folder)  # where locks do not work, a folder untouched for a day counts as abandoned
         now = time.monotonic()
-        if not event.status and now - self.posted < self.pace:
+        if not isinstance(event, Ended) and now - self.posted_at < self.pace:
             return
-        ended = {event.task for event in self.events if event.status}
-        files = {place: changed for place in self.runs if (changed := self._changed(place, place in ended, now))}
-        events, self.events, self.posted = self.events, [], now
-        for place in ended:
-            del self.runs[place]
-        yield News(files, events)
+        ended = {event.task for event in self.events if isinstance(event, Ended)}
+        files = {index: changed for index in self.runs if (changed := self._changed(index, index in ended, now))}
+        events, self.events, self.posted_at = self.events, [], now
+        for index in ended:
+            del self.runs[index]
+        yield Update(files, events)
 
-    def _changed(self, place: int, ended: bool, now: float) -> Files:
-        """The files that are not as they were sent. The training waits meanwhile, so they fit together."""
-        run, sent = self.runs[place], self.sent[place]
+    def _changed(self, index: int, ended: bool, now: float) -> Files:
+        """Read the files that differ from those sent. Training waits meanwhile, so they fit together."""
+        run, sent = self.runs[index], self.sent[index]
         stamps = self._stamps(run)
-        early = now - self.checkpointed.get(place, -math.inf) < CHECKPOINT_EVERY * self.pace
-        if early and not ended and CHECKPOINT in stamps and CHECKPOINT in sent:  # it is large, and the one sent will do
+        early = now - self.checkpointed.get(index, -math.inf) < CHECKPOINT_EVERY * self.pace
+        if early and not ended and CHECKPOINT in stamps and CHECKPOINT in sent:  # large, and the one sent is enough
             stamps[CHECKPOINT] = sent[CHECKPOINT]
         changed: Files = {name: None for name in sent if name not in stamps}
         changed |= {name: (run.path / name).read_bytes() for name in stamps if stamps[name] != sent.get(name)}
         if changed.get(CHECKPOINT):
-            self.checkpointed[place] = now
-        self.sent[place] = stamps
+            self.checkpointed[index] = now
+        self.sent[index] = stamps
         return changed
 
     @staticmethod
     def _stamps(run: RunFolder) -> dict[str, tuple[int, ...]]:
-        """What differs between two states of each file that is there."""
-        found = {name: (run.path / name).stat() for name in names_in(run)}
-        return {name: (about.st_mtime_ns, about.st_size, about.st_ino) for name, about in found.items()}
+        """Return for each file what differs between two states of it."""
+        stats = {name: (run.path / name).stat() for name in file_names(run)}
+        return {name: (stat.st_mtime_ns, stat.st_size, stat.st_ino) for name, stat in stats.items()}
 
 
 @lru_cache(maxsize=1)
 def _trainer(plan: Plan) -> Trainer:
-    """The trainer of this process, which Ray uses again: torch is imported and the data loaded once."""
+    """Return the trainer of this process, which Ray uses again: torch is imported and the data loaded once."""
     import torch
 
     torch.set_num_threads(1)
@@ -164,8 +167,7 @@ def _trainer(plan: Plan) -> Trainer:
 
 
 @cache
-def _load(name: str, digest: str, text: bytes) -> None:
-    """Load a plugin that was sent."""
+def _load_plugin(name: str, digest: str, text: bytes) -> None:
     with temp_folder(_local()) as folder:
         file = folder / name
         file.write_bytes(text)
@@ -173,12 +175,12 @@ def _load(name: str, digest: str, text: bytes) -> None:
 
 
 def _local() -> Path:
-    """Where this machine keeps what is soon forgotten; the cache may be on a disk that many share."""
+    """Return a folder on this machine for temporary files; the cache may be on a shared disk."""
     return Path(tempfile.gettempdir())
 
 
 def _data_root(packed: Any) -> Path:
-    """The node's own copy of the data, put into its cache if it has none; all processes map what it decodes to."""
+    """Return the node's own copy of the data; if there is none, write it into the cache."""
     root = download.find()
     if root is None:
         import ray

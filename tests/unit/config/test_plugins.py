@@ -20,7 +20,7 @@ from dropexp.errors import PluginError
 from dropexp.nets.noise import Inverted
 from dropexp.runs.folder import RunFolder
 from dropexp.training.execute import execute
-from dropexp.training.trainer import Plan, Task
+from dropexp.training.task import Plan, Task
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "uniform_noise.py"
 CONFIG = "train_size: 300\nepochs: 2\nmatrix: {variant: [none, uniform], seed: 0..1}\n"

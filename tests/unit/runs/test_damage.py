@@ -20,6 +20,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers.command import Command
+from helpers.training import end_of, notes_of, rows_of, train_run, train_stack
 from helpers.weights import same, saved
 
 from dropexp.analysis.comparison import compare
@@ -29,11 +30,9 @@ from dropexp.data.fashion_mnist import Data
 from dropexp.errors import NewerRun, RunError
 from dropexp.files import is_sealed, read_json, sealed, sealed_json
 from dropexp.runs.folder import Damaged, RunFolder
-from dropexp.runs.holding import Outcome
 from dropexp.runs.study_file import read_study, write_study
 from dropexp.training import checkpoint
-from dropexp.training.run import train_run
-from dropexp.training.stacked_run import train_stack
+from dropexp.training.events import Ended, Note
 
 CPU = torch.device("cpu")
 FILES = ["checkpoint.pt", "epochs.csv", "run.json"]
@@ -55,21 +54,10 @@ def planned(**keys: Any) -> PlannedRun:
     return PlannedRun("study", None, "cell", Config.model_validate(keys))
 
 
-def train(folder: Path, data: Data, run: PlannedRun | None = None) -> tuple[Outcome, list[str], int]:
+def train(folder: Path, data: Data, run: PlannedRun | None = None) -> tuple[Ended, list[str], int]:
     """How the run ended, what was said of damaged files, and how many epochs were trained."""
-    news = train_run(run or planned(), RunFolder(folder), data, CPU)
-    said: list[str] = []
-    rows = 0
-    while True:
-        try:
-            new = next(news)
-        except StopIteration as end:
-            said += [end.value.note] if end.value.note else []
-            return replace(end.value, note=None), said, rows
-        if isinstance(new, str):
-            said.append(new)
-        else:
-            rows += 1
+    events = list(train_run(run or planned(), RunFolder(folder), data, CPU))
+    return end_of(events), notes_of(events), len(rows_of(events))
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +114,7 @@ def test_a_damaged_file_of_an_interrupted_run_is_named_and_kept_and_the_run_made
     harmed = harm((folder / name).read_bytes())
     (folder / name).write_bytes(harmed)
     outcome, said, epochs = train(folder, data)
-    assert outcome == Outcome("done")
+    assert outcome == Ended(0, "done")
     assert len(said) == 1 and str(folder / name) in said[0] and f"{name}.damaged-1" in said[0]
     assert "\n" not in said[0]
     assert (folder / f"{name}.damaged-1").read_bytes() == harmed
@@ -145,7 +133,7 @@ def test_a_finished_run_with_a_damaged_file_is_no_longer_done_and_is_made_good(
     (folder / name).write_bytes(harm((folder / name).read_bytes()))
     assert RunFolder(folder).status() == "broken"
     outcome, said, epochs = train(folder, data)
-    assert outcome == Outcome("done")
+    assert outcome == Ended(0, "done")
     assert f"{name}.damaged-1" in said[0]
     assert (epochs, len(said)) == ((3, 2) if name == "epochs.csv" else (0, 1))  # what is whole is not trained again
     assert table(folder) == table(trained / "done")
@@ -159,7 +147,7 @@ def test_a_finished_run_whose_table_is_gone_is_trained_again_and_says_so(
     (folder / "epochs.csv").unlink()
     (folder / "checkpoint.pt").unlink()
     outcome, said, epochs = train(folder, data)
-    assert (outcome, epochs) == (Outcome("done"), 3)
+    assert (outcome, epochs) == (Ended(0, "done"), 3)
     assert said == [
         f"{folder / 'epochs.csv'} was missing and is made anew",
         f"{folder / 'epochs.csv'} is begun anew; "
@@ -187,7 +175,7 @@ def test_a_result_whose_config_is_damaged_or_gone_stays_whatever_its_checkpoint(
         if checkpoint_is == "of another torch":
             patch.setattr(torch, "__version__", "another")
         outcome, (said,), epochs = train(folder, data)
-    assert (outcome, epochs) == (Outcome("done"), 0)
+    assert (outcome, epochs) == (Ended(0, "done"), 0)
     assert "config.yaml was missing" in said if harmed is None else "config.yaml.damaged-1" in said
     assert content_of(folder) == before | ({} if harmed is None else {"config.yaml.damaged-1": harmed})
     assert RunFolder(folder).status() == "done"
@@ -197,9 +185,8 @@ def test_in_a_stack_a_result_stays_whose_config_is_damaged(trained: Path, tmp_pa
     folder = a_copy(trained, "done", tmp_path)
     (folder / "checkpoint.pt").unlink()
     (folder / "config.yaml").write_text("nonsense")
-    ((_, outcome),) = train_stack([planned()], [RunFolder(folder)], data, CPU)
-    assert isinstance(outcome, Outcome)
-    assert outcome.status == "done" and "config.yaml.damaged-1" in str(outcome.note)
+    note, outcome = train_stack([planned()], [RunFolder(folder)], data, CPU)
+    assert outcome == Ended(0, "done") and "config.yaml.damaged-1" in notes_of([note])[0]
     assert table(folder) == table(trained / "done")
 
 
@@ -213,7 +200,7 @@ def test_a_result_that_cannot_be_made_good_is_kept_beside_the_run_that_is_traine
     with monkeypatch.context() as patch:
         patch.setattr(torch, "__version__", "another")
         outcome, said, epochs = train(folder, data)
-    assert (outcome, epochs) == (Outcome("done"), 3)
+    assert (outcome, epochs) == (Ended(0, "done"), 3)
     assert "is begun anew" in said[-1]
     for name, content in before.items():
         kept = f"{name}.damaged-1" if name == damaged else f"{name}.before-1"
@@ -230,7 +217,7 @@ def test_a_result_stays_where_a_training_that_would_mend_it_cannot_begin(
     (folder / "epochs.csv").write_bytes(cut((folder / "epochs.csv").read_bytes()))
     before = content_of(folder)
     monkeypatch.setattr(checkpoint.State, "fresh", no_room)
-    assert train(folder, data)[0] == Outcome("failed", "MemoryError: no room")
+    assert train(folder, data)[0] == Ended(0, "failed", "MemoryError: no room")
     assert content_of(folder) == before
 
 
@@ -239,7 +226,7 @@ def test_what_was_never_finished_is_trained_anew_without_a_word(
 ) -> None:
     folder = a_copy(trained, "interrupted", tmp_path)
     monkeypatch.setattr(torch, "__version__", "another")
-    assert train(folder, data) == (Outcome("done"), [], 3)
+    assert train(folder, data) == (Ended(0, "done"), [], 3)
     assert set(content_of(folder)) == {"checkpoint.pt", "config.yaml", "epochs.csv", "run.json"}
 
 
@@ -271,10 +258,10 @@ def test_in_a_stack_each_run_with_a_damaged_file_is_named(trained: Path, tmp_pat
         next(news)
     news.close()
     folders[1].checkpoint.write_bytes(b"nonsense")
-    told = list(train_stack(runs, folders, data, CPU))
-    (said,) = [(place, new) for place, new in told if isinstance(new, str)]
-    assert said[0] == 1 and "checkpoint.pt.damaged-1" in said[1]
-    assert [new for _, new in told if isinstance(new, Outcome)] == [Outcome("done")] * 2
+    events = list(train_stack(runs, folders, data, CPU))
+    (note,) = [event for event in events if isinstance(event, Note)]
+    assert note.task == 1 and "checkpoint.pt.damaged-1" in note.text
+    assert {event for event in events if isinstance(event, Ended)} == {Ended(0, "done"), Ended(1, "done")}
 
 
 def test_any_changed_bit_of_a_sealed_file_is_found() -> None:
@@ -363,7 +350,7 @@ def test_a_run_of_an_earlier_version_goes_on(trained: Path, tmp_path: Path, data
     folder = a_copy(trained, "interrupted", tmp_path)
     as_before(folder)
     assert not is_sealed((folder / "checkpoint.pt").read_bytes())
-    assert train(folder, data) == (Outcome("done"), [], 1)
+    assert train(folder, data) == (Ended(0, "done"), [], 1)
     assert table(folder) == table(trained / "done")
 
 
@@ -371,7 +358,7 @@ def test_a_finished_run_of_an_earlier_version_is_done(trained: Path, tmp_path: P
     folder = a_copy(trained, "done", tmp_path)
     as_before(folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert train(folder, data) == (Outcome("done"), [], 0)
+    assert train(folder, data) == (Ended(0, "done"), [], 0)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     saved = checkpoint.read(RunFolder(folder))
     assert saved is not None and saved["epoch"] == 3
@@ -404,7 +391,7 @@ def test_a_flipped_schema_is_damage_and_no_later_version(trained: Path, tmp_path
     (folder / "run.json").write_bytes(a_later_schema((folder / "run.json").read_bytes()))
     assert RunFolder(folder).status() == "broken"
     outcome, said, epochs = train(folder, data)
-    assert (outcome, epochs) == (Outcome("done"), 0)
+    assert (outcome, epochs) == (Ended(0, "done"), 0)
     assert len(said) == 1 and "run.json.damaged-1" in said[0]
 
 
@@ -478,7 +465,7 @@ def test_settings_that_are_not_those_of_the_folder_s_hash_are_damage(trained: Pa
     for settings in wrong:
         RunFolder(folder).write_info(info | {"settings": settings})
         assert RunFolder(folder).status(planned().has) == "broken"
-        assert train(folder, data)[0] == Outcome("done")
+        assert train(folder, data)[0] == Ended(0, "done")
         assert table(folder) == table(trained / "done")
         assert RunFolder(folder).status(planned().has) == "done"
 
@@ -525,7 +512,7 @@ def test_a_checkpoint_with_any_field_gone_or_of_another_kind_changes_no_number(
             folder = a_copy(tmp_path, "interrupted", tmp_path / "changed")
             (folder / "checkpoint.pt").write_bytes(sealed(file.getvalue()))  # so that no seal tells
             outcome, said, _ = train(folder, data, run)
-            assert outcome == Outcome("done"), (way, last, other, outcome)
+            assert outcome == Ended(0, "done"), (way, last, other, outcome)
             assert table(folder) == table(tmp_path / "done"), (way, last, other, said)
             assert same(saved(folder), saved(tmp_path / "done")), (way, last, other, said)
             shutil.rmtree(folder)

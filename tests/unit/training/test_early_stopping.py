@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers.training import train_run
 from unit.training.test_run import CPU, planned, table, train
 
 from dropexp.data.fashion_mnist import Data
 from dropexp.runs.folder import RunFolder
-from dropexp.runs.holding import Outcome
-from dropexp.training.run import train_run
+from dropexp.training.events import Ended
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -25,7 +25,7 @@ def waited(folder: Path) -> list[int]:
 
 
 def test_a_run_ends_when_its_validation_accuracy_has_not_risen_for_so_long(tmp_path: Path, data: Data) -> None:
-    assert train(planned(**KEYS), tmp_path, data) == Outcome("done")
+    assert train(planned(**KEYS), tmp_path, data) == Ended(0, "done")
     ages = waited(tmp_path)
     assert len(ages) < 40 and ages[-1] == 3 and max(ages[:-1]) < 3
     info = RunFolder(tmp_path).read_info()
@@ -41,7 +41,7 @@ def test_it_stops_where_it_would_have_if_it_had_not_been_interrupted(tmp_path: P
         while len(RunFolder(parts).read_rows()) < epochs:
             next(run)
         run.close()
-    assert train(planned(**KEYS), parts, data) == Outcome("done")
+    assert train(planned(**KEYS), parts, data) == Ended(0, "done")
     assert table(parts) == table(whole)
 
 

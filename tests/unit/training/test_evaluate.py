@@ -14,17 +14,16 @@ from typing import Any
 import pytest
 import torch
 from helpers.command import Command
+from helpers.training import rows_of, train_run
 
 from dropexp.cli.evaluate import tables_of, to_json
-from dropexp.config import variants
 from dropexp.config.schema import Config
 from dropexp.config.study import PlannedRun
 from dropexp.data.fashion_mnist import Data
 from dropexp.errors import ConfigError, RunError
 from dropexp.runs.folder import Row, RunFolder
-from dropexp.training import checkpoint, evaluate, trained
+from dropexp.training import build, checkpoint, evaluate, trained
 from dropexp.training.evaluate import Evaluation, image_numbers, turned
-from dropexp.training.run import train_run
 
 TINY = """\
 name: tiny
@@ -41,7 +40,7 @@ def run_of(folder: Path, data: Data, epochs: int | None = None, **keys: Any) -> 
     keys = {"variant": "scratch", "hidden": [32, 16], "batch_size": 64, "epochs": 2, "init": "torch"} | keys
     planned = PlannedRun("study", None, "cell", Config.model_validate(keys))
     rows = train_run(planned, RunFolder(folder), data, torch.device("cpu"))
-    done = [row for row in itertools.islice(rows, epochs) if isinstance(row, dict)]
+    done = rows_of(itertools.islice(rows, epochs))
     rows.close()
     return done
 
@@ -156,7 +155,7 @@ def test_no_network_is_built_that_is_larger_than_its_checkpoint(
     run_of(tmp_path, data, epochs=1)
     folder = RunFolder(tmp_path)
     rewrite(folder, config=folder.read_info()["config"] | {"hidden": [1_000_000, 1_000_000]})
-    monkeypatch.setattr(variants, "build", lambda *_: pytest.fail("terabytes"))
+    monkeypatch.setattr(build, "build", lambda *_: pytest.fail("terabytes"))
     with pytest.raises(RunError, match="smaller than the network"):
         trained.load(folder)
 

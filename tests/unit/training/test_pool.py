@@ -17,8 +17,8 @@ from helpers.fake_runs import write_run
 
 from dropexp.runs.folder import RUN
 from dropexp.runs.record import read_runs
-from dropexp.training.pool import _Worker, mark_held, starting_a_worker
-from dropexp.training.trainer import Plan
+from dropexp.training.pool import _Worker, mark_locked, starting_a_worker
+from dropexp.training.task import Plan
 
 ROOT = Path(__file__).parents[3]
 
@@ -94,7 +94,7 @@ def test_a_worker_that_cannot_import_torch_fails_its_runs_in_a_sentence(command:
 def test_a_run_that_diverged_as_its_worker_was_killed_can_still_be_read(tmp_path: Path) -> None:
     run = write_run(tmp_path, status="running")
     run.append_row({**run.read_rows()[-1], "epoch": 3, "train_loss": math.inf, "test_loss": math.nan})
-    mark_held(run, "failed", "its worker process ended (SIGKILL)")
+    mark_locked(run, "failed", "its worker process ended (SIGKILL)")
     json.loads((run.path / RUN).read_text(), parse_constant=pytest.fail)  # strict JSON knows no NaN
     (found,) = read_runs((), tmp_path)
     assert (found.status, found.why, found.epoch) == ("failed", "its worker process ended (SIGKILL)", 3)

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from helpers.training import train_run
 from helpers.weights import same, saved
 from torch import Tensor
 
@@ -22,7 +23,6 @@ from dropexp.training import probes
 from dropexp.training.build import build
 from dropexp.training.predictive import predictive
 from dropexp.training.rng import stream
-from dropexp.training.run import train_run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

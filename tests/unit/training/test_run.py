@@ -11,18 +11,16 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from helpers.training import end_of, rows_of, train_run, train_stack
 from helpers.weights import same, saved
 
 from dropexp.config.schema import Config
 from dropexp.config.study import PlannedRun
 from dropexp.data.fashion_mnist import Data
 from dropexp.nets import matmul
-from dropexp.runs.folder import FILES, Row, RunFolder
-from dropexp.runs.holding import Outcome
-from dropexp.training import checkpoint
-from dropexp.training import run as training_run
-from dropexp.training.run import train_run
-from dropexp.training.stacked_run import train_stack
+from dropexp.runs.folder import FILES, RunFolder
+from dropexp.training import checkpoint, group
+from dropexp.training.events import Ended, Event
 
 CPU = torch.device("cpu")
 VARIANTS = ["none", "nn", "scratch"]
@@ -33,13 +31,8 @@ def planned(**keys: Any) -> PlannedRun:
     return PlannedRun("study", None, "cell", Config.model_validate(keys))
 
 
-def train(run: PlannedRun, folder: Path, data: Data, **options: Any) -> Outcome:
-    rows = train_run(run, RunFolder(folder), data, CPU, **options)
-    while True:
-        try:
-            next(rows)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]  # what a generator returns is not typed
+def train(run: PlannedRun, folder: Path, data: Data, **options: Any) -> Ended:
+    return end_of(train_run(run, RunFolder(folder), data, CPU, **options))
 
 
 def table(folder: Path) -> str:
@@ -52,7 +45,7 @@ def test_a_run_leaves_a_table_a_config_a_checkpoint_and_where_it_came_from(
     variant: str, tmp_path: Path, data: Data
 ) -> None:
     outcome = train(planned(variant=variant), tmp_path, data)
-    assert outcome == Outcome("done")
+    assert outcome == Ended(0, "done")
     epochs = pd.read_csv(tmp_path / "epochs.csv")
     assert list(epochs.columns) == [
         *("epoch", "train_loss", "train_acc", "clean_train_loss", "clean_train_acc"),
@@ -92,8 +85,8 @@ def test_an_interrupted_run_goes_on_to_the_same_table(variant: str, after: int, 
         next(rows)
     rows.close()
     assert RunFolder(tmp_path / "cut").read_info()["status"] == "interrupted"
-    resumed = list(train_run(run, RunFolder(tmp_path / "cut"), data, CPU))
-    assert isinstance(resumed[-1], dict) and resumed[-1]["epoch"] == 4
+    resumed = rows_of(train_run(run, RunFolder(tmp_path / "cut"), data, CPU))
+    assert resumed[-1]["epoch"] == 4
     assert len(resumed) < 4  # it did not begin anew
     assert table(tmp_path / "cut") == table(tmp_path / "whole")
     assert same(saved(tmp_path / "cut"), saved(tmp_path / "whole"))
@@ -163,7 +156,7 @@ def test_a_run_that_is_killed_while_it_is_cleared_leaves_nothing_beside(
     monkeypatch.undo()
     stays = before == "a result" and removed == 0
     assert RunFolder(folder).status() == ("done" if stays else "interrupted")
-    assert len(list(train_run(run, RunFolder(folder), data, CPU, force=stays))) == 4  # all its epochs
+    assert len(rows_of(train_run(run, RunFolder(folder), data, CPU, force=stays))) == 4  # all its epochs
     assert RunFolder(folder).status() == "done"
     assert {path.name for path in folder.iterdir()} == {*FILES, ".lock"}
     assert table(folder) == table(whole)
@@ -192,7 +185,7 @@ def test_a_missing_checkpoint_means_training_anew(tmp_path: Path, data: Data) ->
     next(rows)
     rows.close()
     (tmp_path / "cut" / "checkpoint.pt").unlink()
-    assert len(list(train_run(run, RunFolder(tmp_path / "cut"), data, CPU))) == 4
+    assert len(rows_of(train_run(run, RunFolder(tmp_path / "cut"), data, CPU))) == 4
     assert table(tmp_path / "cut") == table(tmp_path / "whole")
 
 
@@ -205,14 +198,14 @@ def test_a_run_begun_on_another_route_is_not_continued(
     rows.close()
     other = "plain" if matmul.route() == "onednn" else "onednn"
     monkeypatch.setattr(matmul, "route", lambda rows: other)
-    assert len(list(train_run(run, RunFolder(tmp_path), data, CPU))) == 4
+    assert len(rows_of(train_run(run, RunFolder(tmp_path), data, CPU))) == 4
 
 
 def test_a_finished_run_is_left_alone_unless_forced(tmp_path: Path, data: Data) -> None:
     run = planned(variant="nn")
     train(run, tmp_path, data)
     before = (tmp_path / "epochs.csv").stat().st_mtime_ns
-    assert train(run, tmp_path, data) == Outcome("done")
+    assert train(run, tmp_path, data) == Ended(0, "done")
     assert (tmp_path / "epochs.csv").stat().st_mtime_ns == before
     train(run, tmp_path, data, force=True)
     assert (tmp_path / "epochs.csv").stat().st_mtime_ns != before
@@ -241,9 +234,9 @@ def test_a_forced_run_that_cannot_begin_leaves_the_result_that_there_is(
 def test_a_stack_that_is_forced_trains_again(tmp_path: Path, data: Data) -> None:
     run = planned(variant="scratch")
     for _ in range(2):
-        *rows, (_, outcome) = train_stack([run], [RunFolder(tmp_path)], data, CPU, force=True)
-        assert len(rows) == run.config.epochs == len(RunFolder(tmp_path).read_rows())
-        assert outcome == Outcome("done")
+        events = list(train_stack([run], [RunFolder(tmp_path)], data, CPU, force=True))
+        assert len(rows_of(events)) == run.config.epochs == len(RunFolder(tmp_path).read_rows())
+        assert end_of(events) == Ended(0, "done")
 
 
 def test_an_interrupt_while_the_end_is_written_leaves_no_run_that_seems_to_go_on(
@@ -257,7 +250,7 @@ def test_an_interrupt_while_the_end_is_written_leaves_no_run_that_seems_to_go_on
         with pytest.raises(KeyboardInterrupt):
             train(planned(variant="none"), tmp_path, data)
     assert RunFolder(tmp_path).read_info()["status"] == "interrupted"
-    assert train(planned(variant="none"), tmp_path, data) == Outcome("done")
+    assert train(planned(variant="none"), tmp_path, data) == Ended(0, "done")
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -302,8 +295,8 @@ def test_another_run_s_folder_is_left_as_it_is(
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     outcome = train(other, tmp_path, data, force=force)
     assert outcome.status == "failed"
-    assert f"{tmp_path} holds another run, whose hash is the same" in str(outcome.why)
-    assert list(train_stack([other], [RunFolder(tmp_path)], data, CPU, force=force)) == [(0, outcome)]
+    assert f"{tmp_path} holds another run with the same hash" in str(outcome.why)
+    assert list(train_stack([other], [RunFolder(tmp_path)], data, CPU, force=force)) == [outcome]
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -330,9 +323,9 @@ def test_what_goes_wrong_is_kept_and_the_next_command_tries_again(
         raise MemoryError("no room")
 
     with monkeypatch.context() as patch:
-        patch.setattr(training_run, "fit", broken)
+        patch.setattr(group, "fit", broken)
         outcome = train(planned(variant="none"), tmp_path, data)
-    assert outcome == Outcome("failed", "MemoryError: no room")
+    assert outcome == Ended(0, "failed", "MemoryError: no room")
     assert RunFolder(tmp_path).read_info()["why"] == "MemoryError: no room"
     assert train(planned(variant="none"), tmp_path, data).status == "done"
 
@@ -340,7 +333,7 @@ def test_what_goes_wrong_is_kept_and_the_next_command_tries_again(
 def test_a_run_that_is_being_trained_is_busy(tmp_path: Path, data: Data) -> None:
     first = train_run(planned(variant="none"), RunFolder(tmp_path), data, CPU)
     next(first)
-    assert train(planned(variant="none"), tmp_path, data) == Outcome("busy", "another process is training it")
+    assert train(planned(variant="none"), tmp_path, data) == Ended(0, "busy", "another process is training it")
     first.close()
 
 
@@ -352,11 +345,12 @@ def test_runs_trained_in_turn_in_one_process_do_not_disturb_each_other(
     for run in runs:
         train(run, tmp_path / f"alone{run.config.seed}", data)
     before = torch.get_rng_state()
-    generators: list[Generator[Row | str, None, Outcome]] = [
+    generators: list[Generator[Event]] = [
         train_run(run, RunFolder(tmp_path / f"turn{run.config.seed}"), data, CPU) for run in runs
     ]
-    for rows in zip(*generators, strict=True):
-        assert len({row["test_loss"] for row in rows if isinstance(row, dict)}) == 2
+    for events in zip(*generators, strict=True):
+        if rows := rows_of(events):  # the last are not
+            assert len({row["test_loss"] for row in rows}) == 2
     assert torch.equal(torch.get_rng_state(), before)  # nor the program that they run in
     for seed in (0, 1):
         assert table(tmp_path / f"turn{seed}") == table(tmp_path / f"alone{seed}")

@@ -100,7 +100,7 @@ def test_the_folder_of_another_run_with_the_same_hash_is_not_taken_for_this_one(
     (task,) = unfinished(tasks_of([Study("tiny", [other])], tmp_path, "cpu"))
     assert task.folder.path.name.startswith("seed=50418-")
     folder.path.rename(task.folder.path)  # where only a hand puts it
-    with pytest.raises(RunError, match="holds another run, whose hash is the same; train this one in a study"):
+    with pytest.raises(RunError, match="holds another run with the same hash; train this one in a study"):
         unfinished(tasks_of([Study("tiny", [other])], tmp_path, "cpu"))
 
 

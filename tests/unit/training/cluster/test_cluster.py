@@ -12,13 +12,14 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from helpers.command import TIMEOUT, Command
+from helpers.training import notes_of, rows_of, train_run
 from helpers.weights import same, saved_below
 
 from dropexp.config.schema import Config
@@ -27,9 +28,9 @@ from dropexp.data import download
 from dropexp.runs.folder import FILES, FINISHED, RunFolder
 from dropexp.training.cluster import driver, worker
 from dropexp.training.cluster.driver import _Driver, _write
-from dropexp.training.cluster.worker import Parcel, Shared
-from dropexp.training.run import train_run
-from dropexp.training.trainer import Plan
+from dropexp.training.cluster.worker import Parcel, Shared, Update
+from dropexp.training.events import Ended, Event
+from dropexp.training.task import Plan
 
 ROOT = Path(__file__).parents[4]
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # or Ray takes this machine's other address
@@ -66,7 +67,7 @@ class Nodes:
         self.count = 0
         environment = {key: value for key, value in os.environ.items() if key != "DROPEXP_DATA"}
         self.process = subprocess.Popen(
-            [sys.executable, ROOT / "tests" / "ray_nodes.py"],
+            [sys.executable, ROOT / "tests" / "helpers" / "ray_nodes.py"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -130,10 +131,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, environment: dict[str,
     return here.tables()
 
 
+def events_of(updates: Iterable[Update]) -> list[Event]:
+    return [event for update in updates for event in update.events]
+
+
 def another_version(folder: Path) -> Path:
     """A folder with a package that differs by a comment."""
     shutil.copytree(ROOT / "dropexp", folder / "dropexp", ignore=shutil.ignore_patterns("__pycache__"))
-    with open(folder / "dropexp" / "fit.py", "a", encoding="utf-8") as file:
+    with open(folder / "dropexp" / "training" / "loop.py", "a", encoding="utf-8") as file:
         file.write("# changed\n")
     return folder
 
@@ -170,7 +175,7 @@ def test_a_node_that_dies_takes_nothing_with_it(
     nodes.kill(doomed)
     _, told = process.communicate(timeout=180)
     assert process.returncode == 0, told
-    assert "its worker or node ended" in told and "it goes on elsewhere" in told and "Traceback" not in told
+    assert "its worker or node ended" in told and "it resumes on another" in told and "Traceback" not in told
     assert remote.tables() == undisturbed
     epochs = [
         line.split("  ")[0].split("] ")[1] + line.split("  ")[1] for line in told.splitlines() if "  epoch " in line
@@ -209,8 +214,8 @@ def test_a_run_that_ends_its_worker_three_times_has_failed_and_no_other(remote: 
     )
     plugin = remote.write("deadly.py", DEADLY)
     said = remote("train", "-c", config, "--plugin", plugin, "--ray", nodes.address, code=1).stderr
-    assert said.count("it goes on elsewhere") == 2
-    assert "3 times without an epoch more; the same command trains it again" in said
+    assert said.count("it resumes on another") == 2
+    assert "3 times without another epoch; the same command trains it again" in said
     assert "2 runs: 1 trained now, 0 before" in said
     states = {folder.name.split(",")[0]: RunFolder(folder).status() for folder in remote.folder.glob("runs/deadly/*")}
     assert states["variant=none"] == "done" and states["variant=deadly"] != "done"
@@ -218,10 +223,10 @@ def test_a_run_that_ends_its_worker_three_times_has_failed_and_no_other(remote: 
 
 def test_many_runs_are_sent_several_at_once_and_fewer_towards_the_end() -> None:
     sender = object.__new__(_Driver)  # no cluster is asked for this
-    sender.waiting, sender.most_held = deque([place] for place in range(200)), 1000
+    sender.waiting, sender.max_locks = deque([place] for place in range(200)), 1000
     sizes = []
     while sender.waiting:
-        sizes.append(len(sender._next_stacks(slots=4)))
+        sizes.append(len(sender._next_groups(slots=4)))
     assert sum(sizes) == 200 and sizes[0] == 8 and sizes[-1] == 1
     assert sizes == sorted(sizes, reverse=True)
 
@@ -240,7 +245,7 @@ def test_the_same_command_goes_on_where_its_driver_was_stopped(
     states = [RunFolder(folder).status() for folder in remote.folder.glob("runs/long/*")]
     assert "interrupted" in states and set(states) <= {"interrupted", "missing", "done"}
     if how == "SIGINT":
-        assert "to go on: dropexp train" in told
+        assert "to resume: dropexp train" in told
     again = remote(*words)
     assert len([line for line in again.stderr.splitlines() if "  epoch " in line]) < 4 * 400
     assert remote.tables() == undisturbed
@@ -298,11 +303,11 @@ def test_a_command_that_may_open_few_files_sends_fewer_runs_at_a_time(remote: Co
         "from dropexp.training.cluster import driver\n"
         "from dropexp.cli.main import main\n"
         "resource.getrlimit = lambda which: (16, 16)\n"  # Ray itself would not do with so few
-        "send, held = driver._Driver._send, [0]\n"
+        "send, held = driver._Driver._send_chunks, [0]\n"
         "def counted(self):\n"
         "    yield from send(self)\n"
-        "    held.append(len(self.holds))\n"
-        "driver._Driver._send = counted\n"
+        "    held.append(len(self.locks))\n"
+        "driver._Driver._send_chunks = counted\n"
         "try: main()\n"
         "finally: print(max(held))\n",
     )
@@ -354,7 +359,7 @@ def test_wherever_the_writing_is_cut_short_the_run_goes_on(tmp_path: Path, one_t
     whole = RunFolder(tmp_path / "whole")
     list(train_run(run, whole, None, torch.device("cpu")))
     told = list(worker.train(Shared(Plan(None)), [[Parcel(0, run, {})]], pace=0.0))
-    assert [event.status for news in told for event in news.events][-1] == "done"
+    assert events_of(told)[-1] == Ended(0, "done")
     steps = [{name: content} for news in told for files in news.files.values() for name, content in files.items()]
     assert len(steps) > 10
     for count in range(len(steps) + 1):
@@ -378,14 +383,13 @@ def test_a_run_goes_on_from_what_is_sent_and_what_does_not_count_is_taken_back(
     next(rows), next(rows)
     rows.close()
     files = {name: (half.path / name).read_bytes() for name in FILES}
-    going_on = [event.row["epoch"] for news in worker.train(Shared(Plan(None)), [[Parcel(0, run, files)]], 0.0)
-                for event in news.events if event.row]  # fmt: skip
-    assert going_on[0] > 1 and going_on[-1] == 6
+    resumed = rows_of(events_of(worker.train(Shared(Plan(None)), [[Parcel(0, run, files)]], 0.0)))
+    assert resumed[0]["epoch"] > 1 and resumed[-1]["epoch"] == 6
     damaged = files | {"checkpoint.pt": b"damaged"}
     told = list(worker.train(Shared(Plan(None)), [[Parcel(0, run, damaged)]], 0.0))
-    events = [event for news in told for event in news.events]
-    assert next(event.note for event in events if event.note).startswith("checkpoint.pt was damaged")
-    assert [event.row["epoch"] for event in events if event.row] == [1, 2, 3, 4, 5, 6]
+    events = events_of(told)
+    assert notes_of(events)[0].startswith("checkpoint.pt was damaged")
+    assert [row["epoch"] for row in rows_of(events)] == [1, 2, 3, 4, 5, 6]
     for news in told:
         _write(half, news.files.get(0, {}))
     assert (half.path / "checkpoint.pt.damaged-1").read_bytes() == b"damaged"
@@ -404,8 +408,7 @@ def test_a_result_that_a_node_cannot_read_is_kept_beside_the_new_one(tmp_path: P
     told = list(worker.train(Shared(Plan(None)), [[Parcel(0, run, files)]], 0.0))
     for news in told:
         _write(held, news.files.get(0, {}))
-    notes = [event.note for news in told for event in news.events if event.note]
-    assert any(note.startswith("epochs.csv is begun anew") for note in notes)
+    assert any(note.startswith("epochs.csv is begun anew") for note in notes_of(events_of(told)))
     assert next(held.path.glob("epochs.csv.before-*")).read_bytes() == table
     assert held.status() == "done"
 
@@ -455,7 +458,7 @@ def test_runs_of_one_shape_train_as_a_stack_where_they_are_sent_as_one(
     runs = [PlannedRun("s", None, f"{seed}", Config.model_validate(keys | {"seed": seed})) for seed in (0, 1)]
     here = Shared(Plan(real_root, stacks=True), packed=object())  # which nobody asks for where the data is
     told = list(worker.train(here, [[Parcel(5, runs[0], {}), Parcel(7, runs[1], {})]], pace=0.0))
-    assert {event.task: event.status for news in told for event in news.events} == {5: "done", 7: "done"}
+    assert {event for event in events_of(told) if isinstance(event, Ended)} == {Ended(5, "done"), Ended(7, "done")}
     for place in (5, 7):
         last = [news.files[place]["run.json"] for news in told if news.files.get(place, {}).get("run.json")][-1]
         assert last is not None and json.loads(last)["provenance"]["stack"] == 2

@@ -1,0 +1,42 @@
+"""What happens while runs train, as typed events. `task` is the index of the run in the list of tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dropexp.runs.folder import Row
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run is about to train; it may still turn out to be finished or locked by another process."""
+
+    task: int
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A run has trained an epoch; `row` is the new row of its epochs.csv."""
+
+    task: int
+    row: Row
+
+
+@dataclass(frozen=True)
+class Note:
+    """A message about a run, such as the name of a corrupted file that was renamed."""
+
+    task: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run has ended with a status of run.json, or is "busy"; `why` gives the reason unless it is "done"."""
+
+    task: int
+    status: str
+    why: str | None = None
+
+
+Event = Started | Epoch | Note | Ended

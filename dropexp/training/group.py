@@ -1,0 +1,201 @@
+"""Runs that train together: one run alone, or several of equal shape as a stack. Each writes its own folder."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import replace
+from typing import cast
+
+import torch
+
+from dropexp.data.fashion_mnist import Data, split
+from dropexp.nets import linreg
+from dropexp.nets.base import Network
+from dropexp.nets.schedules import LR_SCHEDULES
+from dropexp.nets.scratch import MLP
+from dropexp.nets.stacked import Stack
+from dropexp.runs.holding import hold
+from dropexp.training.checkpoint import Checkpoints
+from dropexp.training.events import Ended, Event, Note
+from dropexp.training.loop import fit, fit_stack
+from dropexp.training.rng import stream
+from dropexp.training.run import ActiveRun, Record
+from dropexp.training.task import Task
+
+
+def train_group(
+    tasks: Mapping[int, Task], data: Data | None, device: torch.device, *, stacked: bool = False, force: bool = False
+) -> Generator[Event]:
+    """Train the tasks together, each from where it was interrupted, and yield what happens under the tasks' indexes.
+
+    `stacked`: they are a stack, all of one `stack_shape`; otherwise there is one task. `data` may be None for a task
+    that draws its own. A finished run is left as it is unless `force`; one that another process trains is "busy". An
+    error ends its run as "failed". Closing the generator or KeyboardInterrupt marks started runs as interrupted.
+
+    Runs of a stack that have not done equally many epochs, or do not fit into the device's memory together, train one
+    stack after the other; an epoch that is trained again is yielded again.
+    """
+    with ExitStack() as locks:
+        runs = []
+        for index, task in tasks.items():
+            if outcome := hold(task.planned, task.folder, locks, force):
+                if outcome.note:
+                    yield Note(index, outcome.note)
+                yield Ended(index, outcome.status, outcome.why)
+            else:
+                runs.append(ActiveRun(index, task, data, device, stacked=stacked, force=force))
+        try:
+            yield from _train(runs)
+        except (KeyboardInterrupt, GeneratorExit):
+            for run in runs:
+                run.interrupt()
+            raise
+
+
+def _train(runs: Sequence[ActiveRun]) -> Generator[Event]:
+    """Resume the runs, and train those with equally many epochs done together."""
+    by_done: dict[int, list[ActiveRun]] = {}
+    for run in runs:
+        try:
+            done, notes = run.resume()
+        except Exception as error:
+            yield run.fail(error)
+            continue
+        by_done.setdefault(done, []).append(run)
+        yield from [Note(run.index, note) for note in notes]
+    for done, group in by_done.items():
+        yield from _train_in_memory(group, done)
+
+
+def _train_in_memory(runs: Sequence[ActiveRun], done: int) -> Generator[Event]:
+    """Train the runs; if the device's memory is too small for all, train one half after the other."""
+    out_of_memory = False
+    try:
+        yield from _train_epochs(runs, done)
+    except Exception as error:
+        out_of_memory = _is_out_of_memory(error)  # the memory itself is free only after this clause
+        if not out_of_memory:
+            yield from [run.fail(error) for run in runs if not run.ended]
+    left = [run for run in runs if not run.ended]
+    if not out_of_memory or not left:
+        return
+    gc.collect()
+    torch.cuda.empty_cache()
+    if len(runs) == 1:
+        why = f"the memory of {runs[0].device} is too small; a smaller batch_size or narrower layers need less"
+        yield runs[0].end("failed", why)
+        return
+    for half in (left[: len(left) // 2], left[len(left) // 2 :]):
+        yield from _train(half)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Return whether device memory ran out; libraries below torch report that only in the text of a RuntimeError."""
+    in_text = isinstance(error, RuntimeError) and ("out of memory" in str(error) or "ALLOC_FAILED" in str(error))
+    return in_text or isinstance(error, torch.OutOfMemoryError)
+
+
+def _train_epochs(runs: Sequence[ActiveRun], done: int) -> Generator[Event]:
+    for run in runs:
+        run.start(stack=len(runs))
+        if run.stops_early():
+            yield run.end("done")
+    runs = [run for run in runs if not run.ended]
+    if not runs:
+        return
+    epochs = runs[0].config.epochs
+    checkpoints = Checkpoints()
+    for epoch, records in enumerate(_records(runs, done), start=done + 1):
+        added = []
+        for run, record in zip(runs, records, strict=True):
+            if record is None or run.ended:
+                continue
+            try:
+                added.append((run, record, run.add(record)))
+            except OSError as error:  # a full disk, for example: the others continue
+                yield run.fail(error)
+        due = checkpoints.due(epoch, epochs)  # for all runs at once, so that they resume as one stack
+        with checkpoints.writing() if due else nullcontext():
+            for run, record, _ in added:
+                if due or run.stops_early():
+                    try:
+                        run.save(record)
+                    except OSError as error:
+                        yield run.fail(error)
+        for run, record, event in added:
+            if run.ended:
+                continue
+            yield event
+            if not record.finite:
+                yield run.diverge(epoch)
+            elif run.stops_early():
+                yield run.end("done")
+        if all(run.ended for run in runs):
+            return
+    yield from [run.end("done") for run in runs if not run.ended]
+
+
+def _records(runs: Sequence[ActiveRun], done: int) -> Iterator[Sequence[Record | None]]:
+    """Train the epochs after those that are `done`; yield the runs' records after each."""
+    if runs[0].stacked:
+        return _stack_records(runs, done)
+    return ([record] for record in _lone_records(runs[0], done))
+
+
+def _lone_records(run: ActiveRun, done: int) -> Iterator[Record]:
+    config, state = run.config, run.state
+    if run.data is None:
+        drawn = linreg.data(stream(config.seed, "data"), config.train_size or linreg.NUM_TRAIN, config.validation_size)
+        return linreg.fit(
+            cast(linreg.Model, state.network),
+            drawn.train,
+            drawn.test,
+            validation=drawn.validation,
+            lr=config.lr,
+            batch_size=config.batch_size,
+            epochs=config.epochs,
+            order=state.order,
+            done=done,
+        )
+    data = split(run.data, config.train_size, config.validation_size, stream(config.seed, "split"))
+    return fit(
+        cast(Network, state.network),
+        (data.X_train, data.y_train),
+        (data.X_test, data.y_test),
+        lr=config.lr,
+        lr_schedule=LR_SCHEDULES[config.lr_schedule],
+        batch_size=config.batch_size,
+        epochs=config.epochs,
+        order=state.order,
+        validation=None if data.X_val is None or data.y_val is None else (data.X_val, data.y_val),
+        clean=config.eval_train,
+        done=done,
+        route=run.route,
+    )
+
+
+def _stack_records(runs: Sequence[ActiveRun], done: int) -> Iterator[Sequence[Record | None]]:
+    config, data, device = runs[0].config, cast(Data, runs[0].data), runs[0].device
+    numbered = replace(data, X_train=torch.arange(len(data.y_train), device=device))  # splits row numbers, not pixels
+    seeds = [run.config.seed for run in runs]
+    splits = [split(numbered, config.train_size, config.validation_size, stream(seed, "split")) for seed in seeds]
+    train = torch.stack([part.X_train for part in splits])
+    held_out = [part.X_val for part in splits if part.X_val is not None]
+    networks = [cast(MLP, run.state.network) for run in runs]
+    stack = Stack(networks, data.X_train, data.y_train, train.shape[1], config.batch_size)
+    for records in fit_stack(
+        stack,
+        train,
+        (data.X_test, data.y_test),
+        lrs=[run.config.lr for run in runs],
+        lr_schedule=LR_SCHEDULES[config.lr_schedule],
+        epochs=config.epochs,
+        orders=[run.state.order for run in runs],
+        validation=torch.stack(held_out) if held_out else None,
+        clean=config.eval_train,
+        done=done,
+    ):
+        stack.write_back()
+        yield records

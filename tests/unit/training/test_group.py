@@ -1,0 +1,444 @@
+"""Runs that train as a stack: their figures, files and events, and which runs make a stack."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from helpers.training import end_of, rows_of, train_run, train_stack
+from torch import Tensor
+
+from dropexp.analysis.stats import tost_p
+from dropexp.config.plugins import register
+from dropexp.config.schema import Config
+from dropexp.config.study import PlannedRun
+from dropexp.config.variants import VARIANTS
+from dropexp.data.fashion_mnist import Data
+from dropexp.nets.stacked import Stack
+from dropexp.runs.folder import Row, RunFolder
+from dropexp.training import execute, group
+from dropexp.training.build import build, reference_mlp
+from dropexp.training.events import Ended, Epoch, Event, Started
+from dropexp.training.loop import fit, fit_stack
+from dropexp.training.rng import stream
+from dropexp.training.run import ActiveRun
+from dropexp.training.stack_shape import OWN_KEYS, SHARED_KEYS, stack_shape
+from dropexp.training.task import Plan, Task
+
+CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def planned(**keys: Any) -> PlannedRun:
+    keys = {"hidden": [32, 16], "batch_size": 64, "epochs": 3, "init": "torch", "lr": 0.1, "variant": "scratch"} | keys
+    return PlannedRun("study", None, "cell", Config.model_validate(keys))
+
+
+def train(runs: list[PlannedRun], folder: Path, data: Data, **options: Any) -> list[list[Event]]:
+    """Train the runs as a stack, each into `folder/<its index>`; return the events of each run."""
+    events: list[list[Event]] = [[] for _ in runs]
+    for event in train_stack(runs, folders(runs, folder), data, CPU, **options):
+        events[event.task].append(event)
+    return events
+
+
+def ends(events: list[list[Event]]) -> list[str]:
+    """Return the status that each run ended with."""
+    return [end_of(own).status for own in events]
+
+
+def folders(runs: list[PlannedRun], folder: Path) -> list[RunFolder]:
+    return [RunFolder(folder / str(place)) for place in range(len(runs))]
+
+
+def table(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "epochs.csv").drop(columns="seconds")
+
+
+SEEDS = [planned(seed=seed) for seed in range(3)]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"validation_size": 50, "train_size": 300, "momentum": 0.5, "sgd": "book", "lr": 20.0},
+        {"lr_schedule": "cosine", "momentum": 0.5, "nesterov": True, "label_smoothing": 0.1},
+        {"lr_schedule": "step", "weight_decay": 0.01, "l1": 0.001, "max_norm": 1.0, "probes": ["weight_norms"]},
+    ],
+)
+def test_without_noise_each_run_of_a_stack_is_the_lone_one(keys: dict[str, Any], tmp_path: Path, data: Data) -> None:
+    """It sees the same batches from the same parameters; seeds, rates and variants differ within the stack."""
+    none = {"drop_probs": [0.0, 0.0], **keys}
+    plain = {**keys, "l1": 0.0, "max_norm": None, "label_smoothing": 0.0}
+    runs = [planned(**none), planned(seed=1, **none | {"lr": 0.3}), planned(variant="none", seed=2, **plain)]
+    assert ends(train(runs, tmp_path / "stack", data)) == ["done"] * 3
+    for place, run in enumerate(runs):
+        list(train_run(run, RunFolder(tmp_path / "alone" / str(place)), data, CPU))
+        stacked, alone = table(tmp_path / "stack" / str(place)), table(tmp_path / "alone" / str(place))
+        pd.testing.assert_frame_equal(stacked, alone, rtol=1e-4)
+
+
+def test_a_run_trains_alike_in_a_stack_of_three_and_of_one(tmp_path: Path, data: Data) -> None:
+    train(SEEDS, tmp_path / "three", data)
+    for place, run in enumerate(SEEDS):
+        train([run], tmp_path / f"one{place}", data)
+        pd.testing.assert_frame_equal(
+            table(tmp_path / "three" / str(place)), table(tmp_path / f"one{place}" / "0"), rtol=1e-4
+        )
+
+
+def test_each_run_has_a_whole_folder_and_says_how_many_trained_together(tmp_path: Path, data: Data) -> None:
+    told = train(SEEDS, tmp_path, data)
+    for place, own in enumerate(told):
+        folder = RunFolder(tmp_path / str(place))
+        assert [row["epoch"] for row in rows_of(own)] == [1, 2, 3]
+        info = folder.read_info()
+        assert info["status"] == "done" and info["rows"] == 3 and info["config"]["seed"] == place
+        assert info["provenance"]["stack"] == 3
+        saved = torch.load(folder.checkpoint, weights_only=True)
+        assert saved["epoch"] == 3
+        assert {name: tuple(tensor.shape) for name, tensor in saved["network"].items()} == {
+            **{"W1": (784, 32), "b1": (32,), "W2": (32, 16), "b2": (16,), "W3": (16, 10), "b3": (10,)}
+        }
+        assert folder.checkpoint.stat().st_size < 200_000  # its own parameters, not the stack's
+    lone = RunFolder(tmp_path / "lone")
+    list(train_run(SEEDS[0], lone, data, CPU))
+    assert lone.read_info()["provenance"]["stack"] == 1
+
+
+def interrupt(runs: list[PlannedRun], folder: Path, data: Data, after: int) -> None:
+    """Close the training after so many rows."""
+    news = train_stack(runs, folders(runs, folder), data, CPU)
+    for _ in range(after):
+        next(news)
+    news.close()
+
+
+@pytest.mark.parametrize("after", [1, 3, 5])
+def test_an_interrupted_stack_goes_on_to_the_same_tables(after: int, tmp_path: Path, data: Data) -> None:
+    """Within an epoch too, when some runs have written it and others have not: these then go on as two stacks."""
+    own: list[dict[str, Any]] = [
+        {"mask": "per-batch", "drop_schedule": "random"},
+        {"variant": "gaussian", "drop_schedule": "curriculum", "input_drop_prob": 0.1},
+        {"variant": "none", "input_noise_std": 0.1},
+    ]
+    runs = [planned(seed=seed, momentum=0.5, lr_schedule="cosine", **keys) for seed, keys in enumerate(own)]
+    train(runs, tmp_path / "whole", data)
+    interrupt(runs, tmp_path / "cut", data, after)
+    states = [folder.read_info()["status"] for folder in folders(runs, tmp_path / "cut")]
+    assert states == ["interrupted"] * 3
+    told = train(runs, tmp_path / "cut", data)
+    assert len(told[0]) < 4  # it did not begin anew
+    for place in range(3):
+        pd.testing.assert_frame_equal(
+            table(tmp_path / "cut" / str(place)), table(tmp_path / "whole" / str(place)), rtol=1e-4
+        )
+
+
+def test_a_run_begun_in_a_stack_goes_on_alone_and_back(tmp_path: Path, data: Data) -> None:
+    train(SEEDS, tmp_path / "whole", data)
+    interrupt(SEEDS, tmp_path / "cut", data, 3)
+    alone = train_stack(SEEDS[:1], [RunFolder(tmp_path / "cut" / "0")], data, CPU)
+    assert rows_of([next(alone)])[0]["epoch"] == 2
+    alone.close()
+    train(SEEDS, tmp_path / "cut", data)
+    for place in range(3):
+        pd.testing.assert_frame_equal(
+            table(tmp_path / "cut" / str(place)), table(tmp_path / "whole" / str(place)), rtol=1e-4
+        )
+
+
+def test_a_run_that_diverges_ends_and_the_others_do_not_notice(tmp_path: Path, data: Data) -> None:
+    runs = [SEEDS[0], planned(seed=1, lr=1e30), SEEDS[2]]
+    told = train(runs, tmp_path / "wild", data)
+    assert [own[-1] for own in told] == [
+        Ended(0, "done"),
+        Ended(1, "diverged", "the loss is not finite in epoch 1"),
+        Ended(2, "done"),
+    ]
+    assert len(told[1]) == 2  # one row, and how it ended
+    train(SEEDS, tmp_path / "good", data)
+    for place in (0, 2):
+        assert table(tmp_path / "wild" / str(place)).equals(table(tmp_path / "good" / str(place)))
+
+
+def test_a_run_that_stops_early_ends_and_the_others_go_on(tmp_path: Path, data: Data) -> None:
+    stops: dict[str, Any] = {"lr": 1e-9, "early_stopping": 2}  # which learns nothing
+    runs = [planned(seed=seed, epochs=6, validation_size=50, **keys) for seed, keys in enumerate([{}, stops, {}])]
+    told = train(runs, tmp_path, data)
+    assert ends(told) == ["done"] * 3
+    assert [len(own) - 1 for own in told] == [6, 3, 6]
+    saved = torch.load(RunFolder(tmp_path / "1").checkpoint, weights_only=True)
+    assert saved["epoch"] == 3 and RunFolder(tmp_path / "1").read_info()["rows"] == 3
+
+
+def test_a_run_that_was_killed_when_it_had_stopped_trains_no_further(
+    tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [planned(seed=seed, epochs=6, validation_size=50, lr=1e-9, early_stopping=2) for seed in range(2)]
+    write_info = ActiveRun.write_info
+
+    def killed(self: ActiveRun, status: str, why: str | None = None, **more: Any) -> None:
+        if status == "running":
+            write_info(self, status, why, **more)
+
+    monkeypatch.setattr(ActiveRun, "write_info", killed)
+    train(runs, tmp_path, data)
+    monkeypatch.undo()
+    assert train(runs, tmp_path, data) == [[Ended(0, "done")], [Ended(1, "done")]]
+    assert [folder.read_info()["rows"] for folder in folders(runs, tmp_path)] == [3, 3]
+
+
+def test_probes_measure_each_run_as_it_is_after_the_epoch(tmp_path: Path, data: Data) -> None:
+    runs = [planned(seed=seed, probes=["weight_norms"]) for seed in range(2)]
+    for place, own in enumerate(train(runs, tmp_path, data)):
+        last = rows_of(own)[-1]
+        W1 = torch.load(RunFolder(tmp_path / str(place)).checkpoint, weights_only=True)["network"]["W1"]
+        assert any(value == pytest.approx(W1.norm().item(), rel=1e-5) for value in last.values())
+
+
+def test_what_is_done_or_busy_is_left_and_the_rest_trains(tmp_path: Path, data: Data) -> None:
+    train(SEEDS[:1], tmp_path, data)
+    busy = train_stack(SEEDS[1:2], [RunFolder(tmp_path / "1")], data, CPU)
+    next(busy)
+    told = train(SEEDS, tmp_path, data)
+    assert told[0] == [Ended(0, "done")]
+    assert told[1] == [Ended(1, "busy", "another process is training it")]
+    assert told[2][-1] == Ended(2, "done")
+    assert RunFolder(tmp_path / "2").read_info()["provenance"]["stack"] == 1
+    busy.close()
+
+
+def test_a_folder_that_cannot_be_written_fails_its_run_alone(
+    tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = RunFolder.append_row
+
+    def full(self: RunFolder, row: Row) -> None:
+        if self.path.name == "1":
+            raise OSError("no space left on device")
+        append(self, row)
+
+    (tmp_path / "2").write_text("")  # a file where a folder should be
+    monkeypatch.setattr(RunFolder, "append_row", full)
+    told = train(SEEDS, tmp_path, data)
+    assert ends(told) == ["done", "failed", "failed"]
+    assert told[1] == [Ended(1, "failed", "OSError: no space left on device")]
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")]
+)
+@pytest.mark.parametrize(("room_for", "stacks"), [(2, [1, 2, 2, 2, 2, 2, 2]), (1, [1] * 7), (0, [])])
+def test_a_stack_too_large_for_the_memory_is_halved(
+    error: Exception, room_for: int, stacks: list[int], tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Small(Stack):
+        def __init__(self, pages: Any, *args: Any) -> None:
+            if len(pages) > room_for:
+                raise error
+            super().__init__(pages, *args)
+
+    monkeypatch.setattr(group, "Stack", Small)
+    runs = [planned(seed=seed, epochs=1) for seed in range(7)]
+    told = train(runs, tmp_path, data)
+    if room_for == 0:
+        why = "the memory of cpu is too small; a smaller batch_size or narrower layers need less"
+        assert told == [[Ended(index, "failed", why)] for index in range(7)]
+        return
+    assert ends(told) == ["done"] * 7
+    sizes = [folder.read_info()["provenance"]["stack"] for folder in folders(runs, tmp_path)]
+    assert sizes == stacks
+
+
+def test_memory_that_gives_out_later_costs_no_finished_epoch(
+    tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_epoch, epochs = Stack.train_epoch, itertools.count(1)
+    in_memory: weakref.WeakSet[Stack] = weakref.WeakSet()
+
+    def gives_out(self: Stack, *args: Any) -> Tensor:
+        in_memory.add(self)
+        assert len(in_memory) == 1  # the larger one is gone before a smaller one is tried
+        if next(epochs) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return train_epoch(self, *args)
+
+    train(SEEDS, tmp_path / "whole", data)
+    monkeypatch.setattr(Stack, "train_epoch", gives_out)
+    told = train(SEEDS, tmp_path / "short", data)
+    for place, own in enumerate(told):
+        assert [row["epoch"] for row in rows_of(own)] == [1, 2, 3]
+        pd.testing.assert_frame_equal(
+            table(tmp_path / "short" / str(place)), table(tmp_path / "whole" / str(place)), rtol=1e-4
+        )
+
+
+def test_whatever_else_goes_wrong_is_kept_for_every_run(
+    tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: object, **options: object) -> None:
+        raise ValueError("no")
+
+    monkeypatch.setattr(group, "fit_stack", broken)
+    assert train(SEEDS, tmp_path, data) == [[Ended(index, "failed", "ValueError: no")] for index in range(3)]
+    assert "broken" in RunFolder(tmp_path / "0").read_info()["traceback"]
+
+
+# Which runs make a stack
+
+
+def test_runs_of_equal_shape_stack_and_others_train_alone() -> None:
+    own: list[dict[str, Any]] = [
+        *({"variant": variant} for variant in ("none", "unscaled", "classic", "gaussian", "three-point")),
+        *({"mask": mask} for mask in ("randn-2019", "per-batch")),
+        *({"seed": 1}, {"lr": 2.0}, {"sgd": "book"}, {"init": "normal"}, {"init_std": 0.1, "init": "normal"}),
+        *({"drop_probs": [0.1, 0.1]}, {"input_drop_prob": 0.2}, {"input_noise_std": 0.1}, {"label_smoothing": 0.1}),
+        *({"weight_decay": 0.1}, {"l1": 0.1}, {"max_norm": 2.0}),
+        *({"drop_schedule": "curriculum"}, {"drop_schedule": "early", "drop_epochs": 2}),
+    ]
+    assert {stack_shape(planned(**keys).config) for keys in own} == {stack_shape(planned().config)}
+    other: list[dict[str, Any]] = [
+        *({"hidden": [8, 8]}, {"batch_size": 32}, {"epochs": 9}, {"lr_schedule": "step"}),
+        *({"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}, {"variant": "dropconnect"}, {"placement": "before"}),
+        *({"output_relu": True}, {"eval_train": False}, {"train_size": 100}, {"validation_size": 100}),
+        {"probes": ["weight_norms"]},
+    ]
+    assert len({stack_shape(planned(**keys).config) for keys in [{}, *other]}) == len(other) + 1
+    held_out = {"validation_size": 100}
+    assert stack_shape(planned(early_stopping=3, **held_out).config) == stack_shape(planned(**held_out).config)
+    assert stack_shape(planned(variant="dropconnect").config) == stack_shape(
+        planned(variant="dropconnect-unscaled").config
+    )
+    alone: list[dict[str, Any]] = [{"variant": "nn"}, {"fused": False}, {"noise_at_eval": True}]
+    assert stack_shape(Config(task="linear-regression", variant="scratch")) is None
+    for keys in (*alone, {"precision": "bf16"}):
+        assert stack_shape(planned(**keys).config) is None
+    assert stack_shape(planned(variant="none", noise_at_eval=True).config) is not None  # it has no noise to leave on
+
+
+def test_a_stack_knows_no_key_that_a_config_has_not() -> None:
+    assert not SHARED_KEYS & OWN_KEYS
+    assert SHARED_KEYS | OWN_KEYS - {"device", "plugin"} <= set(Config.model_fields)
+
+
+@pytest.fixture
+def stacks_here(data: Data, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[PlannedRun], Path], list[Event]]:
+    monkeypatch.setattr("dropexp.data.fashion_mnist.load", lambda root, tell: data)
+
+    def events(runs: list[PlannedRun], folder: Path) -> list[Event]:
+        tasks = [Task(run, to) for run, to in zip(runs, folders(runs, folder), strict=True)]
+        return list(execute.execute(tasks, Plan(folder, stacks=True), jobs=32))
+
+    return events
+
+
+def test_execute_groups_runs_by_shape_and_tells_of_each(
+    stacks_here: Callable[[list[PlannedRun], Path], list[Event]], tmp_path: Path
+) -> None:
+    runs = [planned(seed=0), planned(variant="nn"), planned(seed=1), planned(hidden=[8, 8]), planned(variant="none")]
+    events = stacks_here(runs, tmp_path)
+    assert sorted(event.task for event in events if isinstance(event, Started)) == [0, 1, 2, 3, 4]
+    for place in range(5):
+        own = [event for event in events if event.task == place]
+        assert [row["epoch"] for row in rows_of(own)] == [1, 2, 3]
+        assert own[-1] == Ended(place, "done")
+    sizes = [folder.read_info()["provenance"]["stack"] for folder in folders(runs, tmp_path)]
+    assert sizes == [3, 1, 3, 1, 3]
+
+
+@pytest.fixture
+def per_row(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A plugin's variant: whole rows are dropped, which a noise may decide for its batch alone."""
+
+    @dataclass(frozen=True)
+    class PerRow:
+        p: float
+        at_eval = 1.0
+
+        def draw(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
+            return (torch.rand(len(like), 1, generator=generator) >= self.p).to(like) / (1 - self.p)
+
+    monkeypatch.setattr("dropexp.config.plugins.being_loaded", ["a plugin's text"])
+    register("per-row", PerRow)
+    yield "per-row"
+    del VARIANTS["per-row"]
+
+
+def test_every_variant_by_hand_trains_in_a_stack(
+    stacks_here: Callable[[list[PlannedRun], Path], list[Event]], per_row: str, tmp_path: Path
+) -> None:
+    runs = [
+        planned(variant=variant, drop_probs=[0.1, 0.2], epochs=4, lr=0.3) for variant in VARIANTS if variant != "nn"
+    ]
+    assert per_row in [run.config.variant for run in runs]
+    stacks_here(runs, tmp_path)
+    for run, folder in zip(runs, folders(runs, tmp_path), strict=True):
+        info = folder.read_info()
+        assert info["status"] == "done" and info["last"]["test_acc"] > 0.5
+        assert info["provenance"]["stack"] == (2 if "dropconnect" in run.config.variant else len(runs) - 2)
+
+
+def test_a_stack_is_no_larger_than_jobs_says(tmp_path: Path) -> None:
+    tasks = [Task(planned(seed=seed), RunFolder(tmp_path)) for seed in range(5)]
+    assert execute._groups(tasks, Plan(tmp_path, "cuda:0"), 2) == [[0, 1], [2, 3], [4]]
+    assert execute._groups(tasks, Plan(tmp_path, "cpu"), 2) == [[0], [1], [2], [3], [4]]
+
+
+def test_runs_of_a_stack_keep_checkpoints_of_the_same_epoch(
+    tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that they go on as one stack, though to write all of them takes longer than an epoch."""
+    runs = [planned(seed=seed, epochs=9) for seed in range(3)]
+    save = ActiveRun.save
+
+    def slow(self: ActiveRun, record: Any) -> None:
+        time.sleep(0.01 * (1 + self.planned.config.seed))
+        save(self, record)
+
+    monkeypatch.setattr(ActiveRun, "save", slow)
+    news = train_stack(runs, folders(runs, tmp_path), data, CPU)
+    for event in news:
+        assert isinstance(event, Epoch)
+        if event.row["epoch"] == 8:
+            break
+    news.close()
+    saved = [torch.load(folder.checkpoint, weights_only=True)["epoch"] for folder in folders(runs, tmp_path)]
+    assert len(set(saved)) == 1 and saved[0] < 8
+
+
+# Sameness of training, by statistics
+
+
+def test_a_stack_trains_as_lone_runs_do(data: Data) -> None:
+    """Test accuracy after six epochs of 24 seeds, equivalent within 0.05 by two one-sided tests."""
+    configs = [planned(seed=seed, lr=0.2).config for seed in range(24)]
+    test, rows = (data.X_test, data.y_test), len(data.y_train)
+
+    def streams(seed: int) -> tuple[torch.Generator, torch.Generator]:
+        return stream(seed, "init"), stream(seed, "noise")
+
+    def orders() -> list[torch.Generator]:
+        return [stream(config.seed, "order") for config in configs]
+
+    pages = [reference_mlp(config, *streams(config.seed)) for config in configs]
+    stacked = Stack(pages, data.X_train, data.y_train, rows, 64)
+    train = torch.arange(rows).expand(24, -1)
+    *_, last = fit_stack(stacked, train, test, lrs=[0.2] * 24, epochs=6, orders=orders(), clean=False)
+    differences = []
+    for config, order, record in zip(configs, orders(), last, strict=True):
+        network, data_set = build(config, *streams(config.seed)), (data.X_train, data.y_train)
+        *_, alone = fit(network, data_set, test, lr=0.2, batch_size=64, epochs=6, order=order, clean=False)
+        assert record is not None and alone.test_acc > 0.5
+        differences.append(record.test_acc - alone.test_acc)
+    assert len(set(differences)) > 3  # it is other noise
+    assert tost_p(differences, 0.05) < 0.05
