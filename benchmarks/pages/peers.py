@@ -11,10 +11,30 @@ from pages.markdown import span, table
 
 Results = dict[str, Any]  # by part that was measured: {"about": machine, "rows": one per contender}
 CHART = "performance-peers.svg"
+IN_SHORT = {  # the rows of the summary, and the contenders that they show
+    "the book's loop (DataLoader, `ToTensor`, no workers)": BOOK,
+    "torch eager, tensors in memory": "torch eager",
+    "`nn`": "dropexp nn",
+    "JAX, `jit` and `scan`": "JAX, jit + scan",
+    "`scratch`": SCRATCH,
+    "the matrix products of `scratch` alone": PRODUCTS,
+}
 
 
 def sections(results: Results) -> dict[str, str]:
-    return {"peers": text(results, CHART)}
+    speeds = {"speeds": summary(results)} if "epochs" in results else {}
+    return speeds | {"peers": text(results, CHART)}
+
+
+def summary(results: Results) -> str:
+    """Return seconds per epoch of a few contenders, and their ratios to the book's loop and to the matrix products."""
+    median = {row["name"]: statistics.median(seconds(row)) for row in results["epochs"]["rows"] if row["epochs"]}
+    lines = [
+        [label, f"{median[name]:.2f}", f"{median[BOOK] / median[name]:.1f}", f"{median[name] / median[PRODUCTS]:.1f}"]
+        for label, name in IN_SHORT.items()
+        if name in median
+    ]
+    return table(["", "s/epoch", "× the book's speed", "× the products' time"], lines)
 
 
 def text(results: Results, chart: str = "") -> str:

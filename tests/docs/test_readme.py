@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import statistics
 from pathlib import Path
 
 import pytest
@@ -43,26 +41,10 @@ def test_gains_in_the_readme_are_those_of_the_findings() -> None:
     assert all(gains[images] == gain for gain, images in shown)
 
 
-SPEEDS = {  # the rows of the table, and their names among the results
-    "the book's loop (DataLoader, `ToTensor`, no workers)": "the book's loop, 0 workers",
-    "torch eager, tensors in memory": "torch eager",
-    "`nn`": "dropexp nn",
-    "JAX, `jit` and `scan`": "JAX, jit + scan",
-    "`scratch`": "dropexp scratch",
-    "the matrix products of `scratch` alone": "matrix products alone",
-}
-
-
-def test_the_table_of_speeds_is_that_of_the_results() -> None:
-    rows = json.loads((ROOT / "benchmarks/results/peers.json").read_text(encoding="utf-8"))["epochs"]["rows"]
-    epochs = {row["name"]: [epoch["train_seconds"] + epoch["test_seconds"] for epoch in row["epochs"]] for row in rows}
-    seconds = [statistics.median(epochs[name]) for name in SPEEDS.values()]
-    shown = [(f"{took:.2f}", f"{seconds[0] / took:.1f}", f"{took / seconds[-1]:.1f}") for took in seconds]
-    heads = "| | s/epoch | times the book's speed | times the matrix products' time |\n|---|---:|---:|---:|\n"
-    table = "".join(f"| {row} | {' | '.join(cells)} |\n" for row, cells in zip(SPEEDS, shown, strict=True))
-    assert heads + table in page("performance")
-    ours = shown[list(SPEEDS).index("`scratch`")]
-    assert f"an epoch takes {ours[0]} s on two cores, {ours[1]} times the speed" in " ".join(README.split())
+def test_the_speed_in_the_readme_is_near_the_published_one() -> None:
+    (ratio,) = re.findall(r"about (\d+) times the speed of the book's loop", " ".join(README.split()))
+    (published,) = re.findall(r"^\| `scratch` *\| +[\d.]+ \| +([\d.]+) \|", page("performance"), re.MULTILINE)
+    assert abs(float(published) / int(ratio) - 1) < 0.2
 
 
 def test_the_config_in_the_readme_is_the_shipped_one() -> None:
@@ -95,7 +77,7 @@ def test_constraints_are_names_and_versions_only() -> None:
     assert {"torch", "torchvision", "typer", "pydantic", "pyyaml", "pandas", "scipy", "rich", "filelock"} <= pinned
 
 
-@pytest.mark.parametrize("table", ["peers", "noises", "gpu", "growth"])
+@pytest.mark.parametrize("table", ["speeds", "peers", "noises", "gpu", "growth"])
 def test_the_performance_page_has_a_section_for_every_benchmark(table: str) -> None:
     text = page("performance")
     assert text.count(f"<!-- {table}:begin -->") == text.count(f"<!-- {table}:end -->") == 1
