@@ -12,7 +12,7 @@ from typing import Any
 
 from dropexp.claims.claim import ClaimVerdict, Evidence, Finding
 from dropexp.claims.from_runs import training_command
-from dropexp.report.tables import Table
+from dropexp.report.table import Table
 from dropexp.runs.provenance import provenance
 
 LEGEND = (

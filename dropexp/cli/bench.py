@@ -10,7 +10,7 @@ from dropexp.cli.options import DataDir, DataUrl, find_or_download_data
 from dropexp.cli.output import say
 
 if TYPE_CHECKING:
-    from dropexp.report.tables import Table
+    from dropexp.report.table import Table
     from dropexp.training import benchmark
 
 
@@ -30,11 +30,11 @@ def bench(
 
     say("timing; the book's loop alone takes seconds per epoch")
     result = benchmark.run(find_or_download_data(data_dir, data_url, False), rounds)
-    console.show_tables([_table(result)], Console())
+    console.show([_table(result)], Console())
 
 
 def _table(result: benchmark.Result) -> Table:
-    from dropexp.report.tables import Table
+    from dropexp.report.table import Table
 
     book, products = result.timings[0].median, result.timings[-1].median
     rows = [

@@ -46,10 +46,7 @@ def claims(
         notes=notes,
         heading=f"{table.heading()}\n",
     )
-    if output is Format.table:
-        for note in notes:
-            say(f"note: {note}")
-        if not names:
-            say("dropexp claims NAME shows the evidence for a verdict, with its source and its test")
+    if output is Format.table and not names:
+        say("dropexp claims NAME shows the evidence for a verdict, with its source and its test")
     for command in table.missing(checked):
         say(f"not trained: {command}")

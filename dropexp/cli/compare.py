@@ -33,6 +33,7 @@ def compare(
 ) -> None:
     """Compare the arms of a study: means and spreads over seeds, differences and verdicts, published figures."""
     from dropexp.analysis import comparison, requirement
+    from dropexp.report import tables
 
     result = comparison.compare(
         names or (),
@@ -51,20 +52,14 @@ def compare(
 
         charts.save(charts.overview(result), plot)
         say(f"chart: {plot}")
-    if output is Format.table:
-        from rich.console import Console
-
-        from dropexp.report import console
-
-        console.show(result, Console())
-    else:
-        from dropexp.report import tables
-
-        remarks = [*result.findings, *result.notes]
-        print_tables(tables.of(result), output, csv=result.to_csv, json=result.to_json, notes=remarks)
-    if output is Format.csv:  # the table has no room for notes
-        for note in result.notes:
-            say(f"note: {note}")
+    print_tables(
+        tables.comparison_tables(result),
+        output,
+        csv=result.to_csv,
+        json=result.to_json,
+        findings=result.findings,
+        notes=result.notes,
+    )
     for failure in failures:
         say(f"requirement failed: {failure}")
     if failures:

@@ -14,7 +14,7 @@ from dropexp.cli.options import DataDir, DataUrl, Plugin, RunsDir, find_or_downl
 from dropexp.cli.output import Format, print_tables, say
 
 if TYPE_CHECKING:
-    from dropexp.report.tables import Table
+    from dropexp.report.table import Table
     from dropexp.training.evaluate import Evaluation
 
 
@@ -73,7 +73,7 @@ def tables_of(evaluation: Evaluation) -> list[Table]:
 
 
 def _figures(evaluation: Evaluation) -> Table:
-    from dropexp.report.tables import Table
+    from dropexp.report.table import Table
     from dropexp.training.predictive import BINS
 
     mean = f"the mean over {evaluation.passes} stochastic passes" if evaluation.passes else "none: no noise to sample"
@@ -94,7 +94,7 @@ def _figures(evaluation: Evaluation) -> Table:
 
 
 def _answers(evaluation: Evaluation) -> Table:
-    from dropexp.report.tables import Table
+    from dropexp.report.table import Table
 
     by_image: dict[tuple[int, str], list[str]] = {}
     for answer in evaluation.answers:

@@ -14,7 +14,7 @@ from dropexp.errors import printable
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dropexp.report.tables import Table
+    from dropexp.report.table import Table
 
 
 class Format(StrEnum):
@@ -57,31 +57,38 @@ def print_tables(
     *,
     csv: Callable[[], str],
     json: Callable[[], str],
+    findings: Sequence[str] = (),
     notes: Sequence[str] = (),
     heading: str = "",
 ) -> None:
     """Print a result in the requested format. `csv` and `json` make the texts of those formats.
 
-    `notes` and `heading` belong to Markdown and LaTeX; a terminal's caller prints notes itself.
+    csv has no place for notes, so that they go to stderr; json is expected to contain them. `heading` is Markdown.
     """
-    if output is Format.csv:
-        print(csv(), end="")
-    elif output is Format.json:
-        print(json())
-    elif output is Format.md:
-        from dropexp.report import markup
-
-        print(heading + markup.markdown(tables, notes))
-    elif output is Format.latex:
-        from dropexp.report import markup
-
-        print(markup.latex(tables, notes))
-    else:
+    if output is Format.table:
         from rich.console import Console
 
         from dropexp.report import console
 
-        console.show_tables(tables, Console())
+        console.show(tables, Console(), findings, notes)
+        return
+
+    from dropexp.report import markup
+
+    remarks = [*findings, *notes]
+    match output:
+        case Format.md:
+            text = heading + markup.markdown(tables, remarks) + "\n"
+        case Format.latex:
+            text = markup.latex(tables, remarks) + "\n"
+        case Format.csv:
+            text = csv()
+        case Format.json:
+            text = json() + "\n"
+    print(printable(text), end="")
+    if output is Format.csv:
+        for note in notes:
+            say(f"note: {note}")
 
 
 def print_frame(frame: pd.DataFrame, table: Callable[[pd.DataFrame], Table], output: Format) -> None:

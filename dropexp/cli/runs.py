@@ -37,7 +37,7 @@ def runs(
         return
     if checkpoints or yes:
         raise typer.BadParameter("requires --prune", param_hint="--checkpoints" if checkpoints else "--yes")
-    print_frame(load_runs(names or (), runs_dir, parse_filters(where)), tables.runs, output)
+    print_frame(load_runs(names or (), runs_dir, parse_filters(where)), tables.runs_table, output)
 
 
 def _prune(
@@ -56,17 +56,17 @@ def _prune(
     else:
         planned = prune.needless(names, runs_dir, wanted, tell=lambda note: say(f"note: {note}"))
     if planned or output in (Format.csv, Format.json):
-        print_frame(tables.listed(planned), tables.removals, output)
+        print_frame(tables.removals_frame(planned), tables.removals_table, output)
     if not planned:
         say("nothing to remove")
         return
     if not yes:
-        say(f"{tables.size(sum(one.size for one in planned))} can be removed; --prune --yes removes it")
+        say(f"{tables.file_size(sum(one.size for one in planned))} can be removed; --prune --yes removes it")
         return
     kept = {one.path: message for one in planned if (message := prune.remove(one))}
     for message in kept.values():
         say(message)
     removed = [one.size for one in planned if one.path not in kept]
-    say(f"removed from {len(removed)} folders: {tables.size(sum(removed))}")
+    say(f"removed from {len(removed)} folders: {tables.file_size(sum(removed))}")
     if kept:
         raise typer.Exit(1)

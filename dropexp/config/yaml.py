@@ -23,6 +23,10 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.2's words and decimal numbers. PyYAML's own, 1.1, reads 1e-3 as text, no as false and 1:30 as 90."""
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that `_Loader` would read as something else."""
+
+
 _Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -31,7 +35,13 @@ for _tag, _pattern, _first in (
     ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
     ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", list("-+.")),
 ):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"({_pattern})\Z"), _first)
+    for _reader in (_Loader, _Dumper):
+        _reader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"({_pattern})\Z"), _first)
+
+
+def dump(content: dict[str, Any]) -> str:
+    """Return content as text that `parse` reads back, a list of numbers in one line."""
+    return yaml.dump(content, None, _Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
 
 
 def parse(text: str, where: str) -> tuple[Any, dict[Path, int]]:

@@ -1,64 +1,115 @@
-"""Tables as Markdown and as LaTeX."""
+"""Format tables as Markdown and as LaTeX.
+
+Written out, because tabulate escapes no `|` and breaks a row at a header's line break, and pandas escapes no `±`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dropexp.errors import printable
-from dropexp.report.tables import Table
+from dropexp.report.table import Table
+
+LONG = 40  # characters; a column of words with a longer cell becomes a paragraph column in LaTeX
+LATEX = str.maketrans(
+    {
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "{": r"\{",
+        "}": r"\}",
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        "–": "--",
+        "…": r"\dots{}",
+        "\n": " ",
+    }
+    | {
+        character: f"${command}$"
+        for character, command in {
+            "±": r"\pm",
+            "×": r"\times",
+            "−": "-",
+            "·": r"\cdot",
+            "≥": r"\ge",
+            "≤": r"\le",
+            "≠": r"\ne",
+            "′": "'",
+            "²": "^2",
+            "ⁿ": "^n",
+            "‖": r"\|",
+            "←": r"\leftarrow",
+            "√": r"\surd",
+            "η": r"\eta",
+            "λ": r"\lambda",
+            "Λ": r"\Lambda",
+            "ξ": r"\xi",
+        }.items()
+    }
+)
 
 
 def markdown(tables: Sequence[Table], remarks: Sequence[str] = ()) -> str:
-    """Tables with titles and legends, and remarks as a list, for GitHub."""
-    blocks = [_markdown(table) for table in tables]
-    return "\n".join([*blocks, *(f"- {_escaped(remark)}" for remark in remarks)]).rstrip()
+    """Return the tables with titles and legends, then the remarks as a list, as on GitHub."""
+    blocks = [_markdown_table(table) for table in tables]
+    blocks += [f"- {_escape_markdown(remark)}" for remark in remarks]
+    return "\n".join(blocks).rstrip()
 
 
-def _markdown(table: Table) -> str:
-    marks = ["---" if i in table.left else "---:" for i in range(len(table.headers))]
-    lines = [[header.replace("\n", " ") for header in table.headers], marks, *table.rows]
-    grid = "\n".join("| " + " | ".join(map(_escaped, line)) + " |" for line in lines)
-    return f"**{_escaped(table.title)}**\n\n{grid}\n\n{table.legend}\n" if table.title else grid
+def _markdown_table(table: Table) -> str:
+    alignment = ["---" if i in table.left else "---:" for i in range(len(table.headers))]
+    rows = [table.headers, alignment, *table.rows]
+    grid = "\n".join("| " + " | ".join(map(_escape_markdown, row)) + " |" for row in rows)
+    if not table.title:
+        return grid
+    return f"**{_escape_markdown(table.title)}**\n\n{grid}\n\n{table.legend}\n"
 
 
-def _escaped(cell: str) -> str:
-    return printable(cell).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
-
-
-_LATEX = str.maketrans(
-    {
-        **{c: f"\\{c}" for c in "&%$#_{}"},
-        **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}"},
-        **{">": r"\textgreater{}", "|": r"\textbar{}", "–": "--", "…": r"\dots{}"},
-        **{"±": r"$\pm$", "×": r"$\times$", "−": "$-$", "·": r"$\cdot$", "≥": r"$\ge$", "≤": r"$\le$", "≠": r"$\ne$"},
-        **{"′": r"$'$", "²": "$^2$", "ⁿ": "$^n$", "‖": r"$\|$", "←": r"$\leftarrow$", "√": r"$\surd$"},
-        **{"η": r"$\eta$", "λ": r"$\lambda$", "Λ": r"$\Lambda$", "ξ": r"$\xi$"},
-    }
-)
-LONG = 40  # characters that a column of words may have before its lines are broken
+def _escape_markdown(cell: str) -> str:
+    return cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
 def latex(tables: Sequence[Table], remarks: Sequence[str] = ()) -> str:
-    """Tables for a LaTeX document with the package booktabs; bars by epoch are left out, remarks are comments."""
-    return "\n".join([*map(_latex, tables), *("% " + " ".join(remark.split()) for remark in remarks)]).rstrip()
+    """Return the tables for the LaTeX package booktabs, without curves and legends; remarks become comments."""
+    blocks = [_latex_table(table) for table in tables]
+    blocks += ["% " + " ".join(remark.split()) for remark in remarks]
+    return "\n".join(blocks).rstrip()
 
 
-def _latex(table: Table) -> str:
+def _latex_table(table: Table) -> str:
     shown = [i for i, header in enumerate(table.headers) if header != "by epoch"]
-    lines = [[line[i].replace("\n", " ").translate(_LATEX) for i in shown] for line in (table.headers, *table.rows)]
-    head, *body = [" & ".join(line) + r" \\" for line in lines]
-    long = [i for i in shown if i in table.fold and any(len(row[i]) > LONG for row in table.rows)]
-    columns = "".join(
-        rf"p{{{0.8 / len(long):.2f}\linewidth}}" if i in long else "l" if i in table.left else "r" for i in shown
+    header, *rows = (
+        " & ".join(row[i].translate(LATEX) for i in shown) + r" \\" for row in (table.headers, *table.rows)
     )
-    caption = _in_latex(table.title)
     return "\n".join(
         [
-            *(r"\begin{table}", r"\centering", rf"\caption{{{caption}}}", rf"\begin{{tabular}}{{{columns}}}"),
-            *(r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""),
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{table.title.translate(LATEX)}}}",
+            rf"\begin{{tabular}}{{{_latex_columns(table, shown)}}}",
+            r"\toprule",
+            header,
+            r"\midrule",
+            *rows,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
         ]
     )
 
 
-def _in_latex(cell: str) -> str:
-    return cell.replace("\n", " ").translate(_LATEX)
+def _latex_columns(table: Table, shown: Sequence[int]) -> str:
+    paragraphs = [i for i in shown if i in table.fold and any(len(row[i]) > LONG for row in table.rows)]
+    columns = ""
+    for i in shown:
+        if i in paragraphs:
+            columns += rf"p{{{0.8 / len(paragraphs):.2f}\linewidth}}"
+        else:
+            columns += "l" if i in table.left else "r"
+    return columns

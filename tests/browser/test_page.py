@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from helpers.fake_runs import publish, write_arm, write_run
+from helpers.studies import write_realistic_study
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
-from unit.report.test_html import write_study_of
 
 from dropexp.analysis.comparison import compare
 from dropexp.report.html import write
@@ -37,7 +37,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page that has every section."""
     runs_dir = tmp_path_factory.mktemp("runs")
     for lr in (0.1, 0.5):
-        write_study_of(runs_dir, lr=lr)
+        write_realistic_study(runs_dir, lr=lr)
     write_arm(runs_dir, "scratch", [0.8, 0.81, 0.805], arm=LONG, momentum=0.9)
     write_run(runs_dir, "nn", 7, [0.1], status="diverged", why="the loss is not finite in epoch 1", lr=0.5)
     accs = [0.74, 0.79, 0.82, 0.83, 0.84]

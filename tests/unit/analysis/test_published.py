@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.fake_runs import publish, write_arm, write_regression, write_run
-from rich.console import Console
+from helpers.printing import printed
 from scipy import integrate, stats
 
 from dropexp.analysis.comparison import compare
 from dropexp.analysis.likelihood import log_likelihood
-from dropexp.report import console
 from dropexp.report.html import page
 from dropexp.runs.study_file import write_study
 
@@ -30,12 +28,6 @@ def study(tmp_path: Path) -> Path:
 
 def said(notes: list[str], *parts: str) -> bool:
     return any(all(part in note for part in parts) for note in notes)
-
-
-def printed(runs_dir: Path, likelihood: bool = False) -> str:
-    out = io.StringIO()
-    console.show(compare(runs_dir=runs_dir, likelihood=likelihood), Console(file=out))
-    return out.getvalue()
 
 
 # published figures
@@ -59,7 +51,8 @@ def test_a_published_figure_outside_the_interval_is_said_to_be(study: Path) -> N
     publish(study, arm="scratch", test_acc=[0.70, 0.86])  # ours .8 ± .01: the interval ends below .85
     published = compare(runs_dir=study).published
     assert list(published["inside"]) == [True, False]
-    verdicts = [line.split()[-1] for line in printed(study).splitlines() if line.startswith("test accuracy ")]
+    lines = printed(compare(runs_dir=study)).splitlines()
+    verdicts = [line.split()[-1] for line in lines if line.startswith("test accuracy ")]
     assert verdicts == ["yes", "no"]
 
 
@@ -111,7 +104,7 @@ def test_published_epochs_beyond_ours_and_single_runs_claim_nothing(tmp_path: Pa
     published = compare(runs_dir=tmp_path).published
     assert list(published["n"]) == [1, 1, 0]
     assert published["inside"].isna().all()
-    assert printed(tmp_path)
+    assert printed(compare(runs_dir=tmp_path))
 
 
 @pytest.mark.parametrize(("norm", "inside"), [(12.12, True), (13.5, False)])
@@ -123,7 +116,7 @@ def test_a_figure_that_a_source_gives_once_stands_beside_our_last(tmp_path: Path
     assert (row["figure"], row["epoch"], row["n"], row["inside"]) == ("w_norm", 2, 4, inside)
     assert row["mean"] == pytest.approx(12.05)
     assert row["rounding"] == pytest.approx(0.005 if norm == 12.12 else 0.05)
-    line = next(line for line in printed(tmp_path).splitlines() if line.startswith("norm of w  "))
+    line = next(line for line in printed(compare(runs_dir=tmp_path)).splitlines() if line.startswith("norm of w  "))
     assert line.split()[-1] == ("yes" if inside else "no")
 
 
@@ -173,7 +166,7 @@ def test_the_printed_figures_are_given_to_the_arm_they_fit(tmp_path: Path) -> No
     assert best["right"] >= 19
     assert second["right"] >= 19
     assert any("fit old best" in finding for finding in comparison.findings)
-    assert f"{best['right']} of {best['given']}" in printed(tmp_path, likelihood=True)
+    assert f"{best['right']} of {best['given']}" in printed(compare(runs_dir=tmp_path, likelihood=True))
 
 
 def test_arms_that_do_not_differ_are_not_told_apart(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from dropexp import compare
 from dropexp.analysis.comparison import Comparison
 from dropexp.analysis.stats import paired_difference
 from dropexp.errors import ChartError
-from dropexp.report import chart_parts, charts
+from dropexp.report import chart_parts, charts, epoch_charts
 from dropexp.report.chart_parts import COLORS
 from dropexp.report.charts import SUFFIXES
 
@@ -118,7 +118,7 @@ def titles(chart: Any, channel: str) -> set[str]:
 
 
 def test_curves_hold_the_mean_and_the_band_over_seeds(study: Comparison) -> None:
-    chart = charts.learning_curves(study)
+    chart = epoch_charts.learning_curves(study)
     rows = rows_of(chart, "line")
     assert len(rows) == 10
     last = next(row for row in rows if row["arm"] == "none" and row["epoch"] == 5)
@@ -156,7 +156,7 @@ def test_differences_hold_the_interval_the_margin_and_the_verdict_in_points(stud
     theirs = study.differences.iloc[0]
     assert row["difference"] == pytest.approx(100 * theirs["difference"], 1e-5)
     assert row["low"] == pytest.approx(100 * theirs["low"], 1e-5)
-    assert row["said"].startswith(f"{theirs['verdict']} +")
+    assert row["figures"].startswith(f"{theirs['verdict']} +")
     assert row["name"] == "nn − none"
     assert rows_of(chart, "rect") == [{"low": -0.3, "high": 0.3, "zero": 0.0}]
     assert titles(chart, "x") == {"difference in test accuracy (points)"}
@@ -164,30 +164,30 @@ def test_differences_hold_the_interval_the_margin_and_the_verdict_in_points(stud
 
 
 def test_the_gap_is_in_points_and_none_where_it_was_not_taken(study: Comparison, tmp_path: Path) -> None:
-    chart = charts.gap(study)
+    chart = epoch_charts.gap(study)
     assert titles(chart, "y") == {"train accuracy − test accuracy (points)"}
     assert all(row["mean"] == pytest.approx(3.0) for row in rows_of(chart, "line"))
     write_arm(tmp_path, "nn", [0.8, 0.81], eval_train=False)
-    assert charts.gap(compare((), tmp_path)) is None
+    assert epoch_charts.gap(compare((), tmp_path)) is None
 
 
 def test_published_figures_stand_beside_ours_and_those_outside_look_different(study: Comparison) -> None:
-    chart = charts.published(study)
+    chart = epoch_charts.published(study)
     assert chart is not None
     rows = rows_of(chart, "point")
     assert len(rows) == 10
-    assert {(row["figure"], row["epoch"]) for row in rows if row["place"] == "outside"} >= {("test_acc", 5)}
+    assert {(row["figure"], row["epoch"]) for row in rows if row["coverage"] == "outside"} >= {("test_acc", 5)}
     assert all(row["least"] < row["published"] < row["most"] for row in rows)
     assert titles(chart, "y") == {"running train accuracy (fraction)", "test accuracy (fraction)"}
     assert "a book" in chart.description
-    assert "lies outside" in chart.description
+    assert "is outside" in chart.description
 
 
 def test_nothing_is_drawn_of_what_there_is_not(sweep: Path) -> None:
     plain = compare("batch", sweep)
     assert charts.differences(plain) is None
-    assert charts.published(plain) is None
-    assert charts.dose_response(plain) is None
+    assert epoch_charts.published(plain) is None
+    assert charts.sweep(plain) is None
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_nothing_is_drawn_of_what_there_is_not(sweep: Path) -> None:
 def test_doses_have_the_axis_that_their_values_ask_for(
     sweep: Path, name: str, by: str, scale: str | None, ticks: list[float]
 ) -> None:
-    chart = charts.dose_response(compare(name, sweep, by=by))
+    chart = charts.sweep(compare(name, sweep, by=by))
     (x,) = {json.dumps(found) for found in channels(chart, "x") if "title" in found}
     found = json.loads(x)
     assert (found["title"], found["scale"].get("type"), found["axis"]["values"]) == (by, scale, ticks)
@@ -211,14 +211,14 @@ def test_doses_have_the_axis_that_their_values_ask_for(
 
 def test_an_arm_without_the_key_is_a_line_across_and_in_every_panel(sweep: Path) -> None:
     comparison = compare("drop", sweep, by="drop_probs")
-    chart = charts.dose_response(comparison)
-    assert {row["dose"] for row in rows_of(chart, "line")} == {"0.2-0.5", "0.5-0.5"}
+    chart = charts.sweep(comparison)
+    assert {row["parameter"] for row in rows_of(chart, "line")} == {"0.2-0.5", "0.5-0.5"}
     assert "none (no drop_probs)" in {row.get("label") for row in rows_of(chart, "text")}
-    panels = spec(charts.learning_curves(comparison))["concat"]
+    panels = spec(epoch_charts.learning_curves(comparison))["concat"]
     assert [panel["title"] for panel in panels] == ["drop_probs = 0.2-0.5", "drop_probs = 0.5-0.5"]
-    labels = [row["label"] for row in rows_of(charts.learning_curves(comparison), "text")]
+    labels = [row["label"] for row in rows_of(epoch_charts.learning_curves(comparison), "text")]
     assert sorted(labels) == ["nn", "nn", "none", "none"]
-    domains = {tuple(found["scale"]["domain"]) for found in channels(charts.learning_curves(comparison), "y")}
+    domains = {tuple(found["scale"]["domain"]) for found in channels(epoch_charts.learning_curves(comparison), "y")}
     assert len(domains) == 1
 
 
@@ -235,14 +235,14 @@ def test_a_series_has_one_colour_shape_and_dash_in_all_charts(study: Comparison,
 def test_labels_of_close_lines_are_a_line_of_text_apart(tmp_path: Path) -> None:
     for i in range(12):
         write_arm(tmp_path, "nn", [0.8 + i * 1e-5], arm=f"arm {i}", lr=0.1 + i)
-    chart = charts.learning_curves(compare((), tmp_path))
+    chart = epoch_charts.learning_curves(compare((), tmp_path))
     labels = rows_of(chart, "text")
     domain = channels(chart, "y")[0]["scale"]["domain"]
-    pixels = sorted(280 * (row["at"] - domain[0]) / (domain[1] - domain[0]) for row in labels)
+    pixels = sorted(280 * (row["label_y"] - domain[0]) / (domain[1] - domain[0]) for row in labels)
     assert min(b - a for a, b in pairwise(pixels)) > chart_parts.LINE - 0.2
     assert all(-1 < pixel < 281 for pixel in pixels)
     order = sorted(labels, key=lambda row: row["mean"])
-    assert [row["at"] for row in order] == sorted(row["at"] for row in order)
+    assert [row["label_y"] for row in order] == sorted(row["label_y"] for row in order)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -316,7 +316,7 @@ def test_edge_cases_draw(tmp_path: Path) -> None:
     one = charts.arms(compare("one", tmp_path))
     assert {row["low"] for row in rows_of(one, "tick")} == {None}
     assert "n = 1" in one.description
-    assert "no run has such figures" in charts.learning_curves(compare("gone", tmp_path)).description
+    assert "no run has such figures" in epoch_charts.learning_curves(compare("gone", tmp_path)).description
 
 
 def test_losses_that_lie_far_apart_stand_on_a_logarithmic_axis_that_says_so(tmp_path: Path) -> None:
@@ -324,14 +324,14 @@ def test_losses_that_lie_far_apart_stand_on_a_logarithmic_axis_that_says_so(tmp_
         write_regression(tmp_path, seed=seed, weight_decay=0.0, test_loss=[50.0 * (1 + seed), 20.0])
         write_regression(tmp_path, seed=seed, weight_decay=4.0, test_loss=[2.0, 0.01 + seed])
     comparison = compare((), tmp_path)
-    chart = charts.learning_curves(comparison)
+    chart = epoch_charts.learning_curves(comparison)
     scales = {(y["title"], y["scale"].get("type")) for y in channels(chart, "y") if "title" in y}
     assert scales == {("test loss (½ · squared error), logarithmic", "log")}
     assert all(y["scale"]["domain"][0] > 0 for y in channels(chart, "y") if "scale" in y)
     assert all(row["low"] > 0 for row in rows_of(chart, "area"))
-    labels = {row["arm"]: row["at"] for row in rows_of(chart, "text")}
+    labels = {row["arm"]: row["label_y"] for row in rows_of(chart, "text")}
     assert labels["scratch,weight_decay=0.0"] == pytest.approx(20.0)
-    norms = charts.learning_curves(compare((), tmp_path, metric="w_norm"))
+    norms = epoch_charts.learning_curves(compare((), tmp_path, metric="w_norm"))
     assert titles(norms, "y") == {"norm of w"}  # no loss
     charts.save(charts.overview(comparison), tmp_path / "case.svg")
     assert "NaN" not in (tmp_path / "case.svg").read_text(encoding="utf-8")
@@ -339,7 +339,7 @@ def test_losses_that_lie_far_apart_stand_on_a_logarithmic_axis_that_says_so(tmp_
 
 def test_losses_within_a_factor_of_twenty_stand_on_a_linear_axis(tmp_path: Path) -> None:
     write_regression(tmp_path, test_loss=[19.9, 1.0])
-    assert titles(charts.learning_curves(compare((), tmp_path)), "y") == {"test loss (½ · squared error)"}
+    assert titles(epoch_charts.learning_curves(compare((), tmp_path)), "y") == {"test loss (½ · squared error)"}
 
 
 def test_differences_without_a_better_side_say_so(tmp_path: Path) -> None:
@@ -350,15 +350,15 @@ def test_differences_without_a_better_side_say_so(tmp_path: Path) -> None:
     chart = charts.differences(comparison)
     assert titles(chart, "x") == {"difference in norm of W1"}
     assert spec(chart)["title"]["subtitle"].endswith("grey: within ±0.003; neither side is better")
-    beside = charts.usual_curves(comparison)
+    beside = epoch_charts.usual_curves(comparison)
     assert beside is not None and titles(beside, "y") == {"test accuracy (fraction)"}
-    assert charts.usual_curves(compare((), tmp_path)) is None
+    assert epoch_charts.usual_curves(compare((), tmp_path)) is None
 
 
 def test_a_line_ends_where_the_first_of_its_runs_stopped(tmp_path: Path) -> None:
     write_run(tmp_path, "nn", 0, [0.5, 0.6, 0.7])
     write_run(tmp_path, "nn", 1, [0.5, 0.6, 0.7, 0.9, 0.95])
-    chart = charts.learning_curves(compare((), tmp_path))
+    chart = epoch_charts.learning_curves(compare((), tmp_path))
     assert [row["epoch"] for row in rows_of(chart, "line")] == [1, 2, 3]
     assert "ends with the shortest of its runs" in spec(chart)["title"]["subtitle"]
 
@@ -367,17 +367,17 @@ def test_a_figure_printed_once_has_its_interval_drawn(tmp_path: Path) -> None:
     for seed in range(3):
         write_regression(tmp_path, seed=seed, test_loss=1.0 + seed / 10)
     publish(tmp_path, "weight-decay", w_norm={"scratch": 20.5})
-    chart = charts.published(compare((), tmp_path))
+    chart = epoch_charts.published(compare((), tmp_path))
     (tick,) = rows_of(chart, "tick")
     assert tick["low"] < tick["mean"] < tick["high"] < 20.5
-    assert "w_norm 20.5 at epoch 3 lies outside" in spec(chart)["description"]
+    assert "w_norm 20.5 at epoch 3 is outside" in spec(chart)["description"]
 
 
 def test_thirty_arms_and_many_rows_draw(tmp_path: Path) -> None:
     for i in range(30):
         write_run(tmp_path, "nn", 0, curve(0.8, 200), lr=round(0.1 + i / 100, 2))
     comparison = compare((), tmp_path)
-    chart = charts.learning_curves(comparison)
+    chart = epoch_charts.learning_curves(comparison)
     assert len(rows_of(chart, "line")) == 6000
     assert "and 22 more" in chart.description
     assert spec(chart)["height"] >= 30 * chart_parts.LINE

@@ -1,0 +1,103 @@
+"""How to reproduce a comparison: the configs of its studies and the commands."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dropexp.analysis.comparison import Comparison
+from dropexp.analysis.published import published_section
+from dropexp.config import yaml
+from dropexp.config.names import is_name
+from dropexp.report.origin import ComparedRun, seed_range
+from dropexp.runs.metrics import MARGIN, usual
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A config that asks for the compared runs of a study, and for `more_runs` besides."""
+
+    file: str
+    text: str
+    more_runs: int
+
+
+def recipes(runs: Sequence[ComparedRun]) -> list[Recipe]:
+    """Return a config per study that asks for these runs with the labels that they have here."""
+    studies: dict[str, list[ComparedRun]] = {}
+    for run in runs:
+        studies.setdefault(run.study, []).append(run)
+    return [_recipe(study, own) for study, own in studies.items()]
+
+
+def _recipe(study: str, runs: Sequence[ComparedRun]) -> Recipe:
+    """Return the config, in which every arm has every seed: a run that an arm lacks is one more."""
+    names = _arm_names(study, runs)
+    arms = {names[run.arm]: run.config for run in runs}
+    configs = list(arms.values())
+    keys = dict.fromkeys(key for config in configs for key in config)
+    shared = {
+        key: configs[0].get(key) for key in keys if all(config.get(key) == configs[0].get(key) for config in configs)
+    }
+    seeds = {run.seed for run in runs}
+    content = {
+        "name": study,
+        **shared,
+        "arms": {
+            name: {key: value for key, value in config.items() if key not in shared} for name, config in arms.items()
+        },
+        "matrix": {"seed": seed_range(seeds)},
+    }
+    if published := _published(runs, names):
+        content["published"] = published
+    return Recipe(f"{study}.yaml", yaml.dump(content), len(arms) * len(seeds) - len(runs))
+
+
+def _arm_names(study: str, runs: Sequence[ComparedRun]) -> dict[str, str]:
+    """Return each label as an arm's name in a config; a label that is no name gets a number."""
+    names = {}
+    for i, label in enumerate(dict.fromkeys(run.arm for run in runs), 1):
+        name = label.removeprefix(f"{study}/")
+        names[label] = name if is_name(name) else f"arm-{i}"
+    return names
+
+
+def _published(runs: Sequence[ComparedRun], names: dict[str, str]) -> dict[str, Any]:
+    """Return the published figures of a study, of its arms' new names; nothing if they are of no arm here."""
+    published = published_section(runs[0].folder).value
+    of = published.get("arm") or list(names.values())
+    of = {of} if isinstance(of, str) else set(of)
+    arms = [names[run.arm] for run in runs if of & {names[run.arm], run.declared_arm, run.config["variant"]}]
+    if not published or not arms:
+        return {}
+    norms = published.pop("w_norm", {})
+    published["arm"] = list(dict.fromkeys(arms))
+    if own := {names[run.arm]: norms[run.declared_arm] for run in runs if run.declared_arm in norms}:
+        published["w_norm"] = own
+    return published
+
+
+def commands(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[str]:
+    """Return the commands that train the recipes and compare them; a run's device is part of its identity."""
+    configs: dict[str, dict[str, None]] = {}  # by device
+    for run in runs:
+        configs.setdefault(run.device, {})[f"--config={run.study}.yaml"] = None
+    options = []
+    if comparison.by is not None:
+        options.append(f"--by={comparison.by}")
+    if comparison.metric.name != usual(comparison.metrics):
+        options.append(f"--metric={comparison.metric.name}")
+    if comparison.margin != MARGIN:
+        options.append(f"--margin={comparison.margin}")
+    options += comparison.options
+    studies = dict.fromkeys(comparison.arms["study"])
+    lines = [["train", *files, f"--device={device}"] for device, files in configs.items()]
+    lines += [["compare", *studies, *options], ["report", *studies, *options]]
+    return [shlex.join(["dropexp", *line]) for line in lines]
+
+
+def arm_configs(runs: Sequence[ComparedRun]) -> dict[str, str]:
+    """Return each arm's config as YAML."""
+    return {run.arm: yaml.dump({"name": run.study, **run.config}) for run in runs}

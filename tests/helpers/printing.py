@@ -1,0 +1,18 @@
+"""Results as `dropexp compare` prints them."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from dropexp.analysis.comparison import Comparison
+from dropexp.report import console, tables
+
+
+def printed(comparison: Comparison, width: int | None = None) -> str:
+    """Return what a pipe gets, or a terminal of this width."""
+    out = io.StringIO()
+    terminal = Console(file=out, width=width, force_terminal=width is not None)
+    console.show(tables.comparison_tables(comparison), terminal, comparison.findings, comparison.notes)
+    return out.getvalue()

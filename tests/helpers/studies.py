@@ -1,0 +1,39 @@
+"""Whole studies of fake runs."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+from helpers.fake_runs import write_regression, write_run
+
+from dropexp.config.study import load_config
+from dropexp.runs.study_file import write_study
+
+
+def write_realistic_study(
+    runs_dir: Path, name: str = "dropout", seeds: int = 5, epochs: int = 5, **changed: Any
+) -> None:
+    """Write runs of none, nn and scratch whose curves rise and flatten, and whose seeds scatter."""
+    for i, variant in enumerate(("none", "nn", "scratch")):
+        for seed in range(seeds):
+            noise = random.Random(seed * 10 + i)
+            accs = [0.86 - 0.12 / (e + 1) + 0.003 * i + noise.gauss(0, 0.006) for e in range(epochs)]
+            write_run(runs_dir, variant, seed, accs, name=name, epochs=epochs, **changed)
+
+
+def write_runs_of(config: Path, runs_dir: Path, seeds: str | None = None) -> None:
+    """Write the runs that a config asks for, with the names, hashes and settings that training gives them."""
+    study = load_config(config, seeds=seeds)
+    for run in study.runs:
+        keys = run.config.model_dump()
+        figures = [0.8 + 0.001 * run.config.seed] * min(run.config.epochs, 10)  # enough for published figures
+        if run.config.task == "linear-regression":
+            folder = write_regression(runs_dir, test_loss=figures, name=run.name, **keys)
+        else:
+            folder = write_run(runs_dir, test_acc=figures, name=run.name, **keys)
+        true = {"arm": run.arm, "hash": run.digest("cpu"), "settings": run.config.settings("cpu"), "cell": run.cell}
+        folder.write_info(folder.read_info() | true)
+        folder.path.rename(folder.path.with_name(f"{run.cell}-{run.digest('cpu')}"))
+    write_study(runs_dir, study.name, study.remarks)

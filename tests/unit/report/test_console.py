@@ -1,0 +1,66 @@
+"""Tables on a terminal and in a pipe."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from helpers.fake_runs import publish, write_arm, write_run
+from helpers.printing import printed
+from rich.console import Console
+
+from dropexp.analysis.comparison import compare
+from dropexp.report import console
+from dropexp.report.table import Table
+
+
+@pytest.mark.parametrize("width", [None, 120, 80, 60, 20])
+def test_a_table_of_any_width_has_every_figure(study: Path, width: int | None) -> None:
+    publish(study, arm="nn", source="a book", loss=[0.002, 0.00125], loss_scale=256)
+    text = printed(compare(runs_dir=study), width)
+    for figure in (
+        *("0.8200 ± 0.0200", "0.8400 ± 0.0300", "0.8000 ± 0.0100"),
+        *("0.8700", "+0.0300", "0.4200", "1.00", "▁", "█", "+0.0200", "[-0.0048, +0.0448]", "0.3200"),
+    ):
+        assert figure in text
+    assert "…" not in text
+    if width and width > 30:
+        assert max(map(len, re.sub(r"\x1b\[\d*m", "", text).splitlines())) <= width
+
+
+def test_a_pipe_gets_lines_of_natural_width_without_colour(study: Path) -> None:
+    write_arm(study, "nn", [0.8, 0.8], arm="an arm whose name is rather long and has many words " * 2, lr=0.1)
+    text = printed(compare(runs_dir=study))
+    assert "\x1b" not in text
+    assert "an arm whose name is rather long and has many words an arm whose name" in text
+
+
+def test_no_color_is_honoured(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[3" not in printed(compare(runs_dir=study), 80)
+
+
+def test_a_long_name_folds_on_a_terminal(tmp_path: Path) -> None:
+    write_run(tmp_path, "nn", arm="x" * 20)
+    comparison = compare(runs_dir=tmp_path)
+    natural = max(map(len, printed(comparison).split("n: runs")[0].splitlines()))
+    for width in range(natural - 20 + console.MIN_FOLD, natural + 1):
+        table = re.sub("\x1b.*?m", "", printed(comparison, width)).split("n: runs")[0]
+        assert max(map(len, table.splitlines())) <= width
+        assert table.count("x") == 20
+
+
+def test_a_name_with_rich_markup_stays_text(tmp_path: Path) -> None:
+    write_run(tmp_path, "nn", arm="[red]:smile:[/red]")
+    assert "[red]:smile:[/red]" in printed(compare(runs_dir=tmp_path)).split("n: runs")[0]
+
+
+def test_control_characters_are_replaced_everywhere() -> None:
+    evil = "a\x1b[2Jb"
+    out = io.StringIO()
+    table = Table(evil, ["arm"], [[evil]], legend=evil)
+    console.show([table], Console(file=out), findings=[evil], notes=[evil])
+    assert "\x1b" not in out.getvalue()
+    assert out.getvalue().count("a\ufffd[2Jb") == 5

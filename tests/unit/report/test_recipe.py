@@ -1,0 +1,109 @@
+"""The recipe of a report: its configs ask for the same runs, and its commands for the same comparison."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers.fake_runs import publish, write_arm, write_regression, write_run
+from helpers.studies import write_realistic_study, write_runs_of
+
+from dropexp.analysis.comparison import Comparison, compare
+from dropexp.config import yaml
+from dropexp.config.study import load_config
+from dropexp.report.origin import compared_runs
+from dropexp.report.recipe import Recipe, arm_configs, commands, recipes
+from dropexp.runs.folder import RunFolder
+
+ROOT = Path(__file__).parents[3]
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+
+
+def recipe_of(comparison: Comparison) -> Recipe:
+    (recipe,) = recipes(compared_runs(comparison))
+    return recipe
+
+
+def assert_recipe_asks_for_the_same_runs(config: Path, folder: Path, seeds: str | None = None) -> None:
+    """Compare the runs of a config with those of the recipe that they give."""
+    write_runs_of(config, folder / "runs", seeds)
+    first = compare((), folder / "runs")
+    recipe = recipe_of(first)
+    again = folder / "again.yaml"
+    again.write_text(recipe.text, encoding="utf-8")
+    study = load_config(again)
+    assert f"{study.name}.yaml" == recipe.file
+    assert recipe.more_runs == 0
+    hashes = [RunFolder(Path(path)).read_info()["hash"] for path in first.runs["path"]]
+    assert sorted(run.digest("cpu") for run in study.runs) == sorted(hashes)
+    write_runs_of(again, folder / "runs again")
+    second = compare((), folder / "runs again")
+    assert list(second.arms["arm"]) == list(first.arms["arm"])
+    assert list(second.published["arm"]) == list(first.published["arm"])
+    assert second.findings == first.findings
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_the_recipe_of_a_shipped_config_asks_for_the_same_runs(config: Path, tmp_path: Path) -> None:
+    assert_recipe_asks_for_the_same_runs(config, tmp_path, seeds="0..1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "matrix: {variant: [none, scratch], drop_probs: [[0.1, 0.1], [0.5, 0.5]], seed: 0..2}",
+        "arms: {wide: {hidden: [64, 64]}, deep: {hidden: [32, 32], lr: 1e-5}}\n"
+        "matrix: {variant: [none, nn], seed: [3, 7]}\npublished: {arm: wide, source: 'no: 1', test_acc: [0.8]}",
+        "variant: nn\ninit: torch\nname: 2026-11-21\nseed: 12\ntrain_size: 1000\nvalidation_size: 500",
+        "arms: {'1e3': {variant: none, weight_decay: 0.001}, '08': {variant: scratch}, 'null': {variant: nn}}",
+        "variant: none\nmatrix: {weight_decay: [0, 1e-4, 0.01], seed: 0..1}\npublished: {loss: [1.5, 1.25]}",
+    ],
+    ids=["matrix", "arms-and-published", "name-like-a-date", "arms-like-numbers", "published-without-arm"],
+)
+def test_the_recipe_of_any_config_asks_for_the_same_runs(text: str, tmp_path: Path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text(text, encoding="utf-8")
+    assert_recipe_asks_for_the_same_runs(config, tmp_path)
+
+
+def test_published_figures_keep_their_arm_under_its_new_name(tmp_path: Path) -> None:
+    for arm in ("a", "b"):
+        write_run(tmp_path, "nn", 0, name="one", arm=arm, lr=0.1 if arm == "a" else 0.2)
+    publish(tmp_path, "one", arm="b", source="a book", test_acc=[0.8])
+    content, _ = yaml.parse(recipe_of(compare((), tmp_path)).text, "recipe")
+    assert content["published"] == {"arm": ["b"], "source": "a book", "test_acc": [0.8]}
+
+
+def test_a_seed_that_an_arm_lacks_is_one_more_run(tmp_path: Path) -> None:
+    write_arm(tmp_path, "none", [0.8, 0.81, 0.82])
+    write_arm(tmp_path, "nn", [0.8, 0.81])
+    recipe = recipe_of(compare((), tmp_path))
+    assert recipe.more_runs == 1
+    assert "matrix: {seed: 0..2}" in recipe.text
+
+
+def test_the_commands_name_studies_devices_and_options(tmp_path: Path) -> None:
+    write_realistic_study(tmp_path, name="my study", seeds=2)
+    write_realistic_study(tmp_path, name="other", seeds=2, device="cuda")
+    comparison = compare((), tmp_path, metric="test_loss", by="lr", margin=0.01)
+    assert commands(comparison, compared_runs(comparison)) == [
+        "dropexp train '--config=my study.yaml' --device=cpu",
+        "dropexp train --config=other.yaml --device=cuda",
+        "dropexp compare 'my study' other --by=lr --metric=test_loss --margin=0.01",
+        "dropexp report 'my study' other --by=lr --metric=test_loss --margin=0.01",
+    ]
+
+
+def test_the_commands_of_a_regression_need_no_metric(tmp_path: Path) -> None:
+    write_regression(tmp_path)
+    comparison = compare((), tmp_path)
+    assert "dropexp compare weight-decay" in commands(comparison, compared_runs(comparison))
+
+
+def test_every_arm_has_its_whole_config_without_the_seed(tmp_path: Path) -> None:
+    write_arm(tmp_path, "none", [0.8, 0.81])
+    write_arm(tmp_path, "nn", [0.8, 0.81])
+    configs = arm_configs(compared_runs(compare((), tmp_path)))
+    assert list(configs) == ["none", "nn"]
+    assert "name: dropout\nvariant: nn\n" in configs["nn"]
+    assert "seed" not in configs["nn"]

@@ -1,0 +1,124 @@
+"""The tables of a comparison and of listings: which there are, their columns and their cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers.fake_runs import publish, write_arm, write_regression, write_run
+
+from dropexp.analysis.arms import load_runs
+from dropexp.analysis.comparison import compare
+from dropexp.report import tables
+from dropexp.runs.folder import RUN
+from dropexp.runs.prune import Removal
+
+
+def test_a_comparison_has_only_the_tables_that_it_has_data_for(study: Path, tmp_path: Path) -> None:
+    titles = [table.title for table in tables.comparison_tables(compare(runs_dir=study))]
+    assert titles == ["Arms: test accuracy after 2 epochs", "Differences: test accuracy after 2 epochs"]
+    one_arm = compare(runs_dir=study, where={"variant": "nn"})
+    assert [table.title for table in tables.comparison_tables(one_arm)] == ["Arms: test accuracy after 2 epochs"]
+
+
+def test_arms_show_diverged_runs_and_no_sd_of_a_single_run(tmp_path: Path) -> None:
+    write_arm(tmp_path, "none", [0.8, 0.81])
+    write_run(tmp_path, "none", 2, status="diverged", why="the loss is nan in epoch 2")
+    write_run(tmp_path, "nn", 0, 0.9)
+    none, nn = tables.arms_table(compare(runs_dir=tmp_path)).rows
+    assert list(none[:3]) == ["none", "2, 1 diverged", "0.8050 ± 0.0071"]
+    assert list(nn[:3]) == ["nn", "1", "0.9000"]
+
+
+def test_curves_of_all_arms_share_a_scale(tmp_path: Path) -> None:
+    write_run(tmp_path, "none", test_acc=[0.2, 0.4, 0.9])
+    write_run(tmp_path, "nn", test_acc=[0.4, 0.5, 0.58])
+    arms = tables.arms_table(compare(runs_dir=tmp_path))
+    assert [row[-1] for row in arms.rows] == ["▁▃█", "▃▄▅"]
+    assert "from 0.2000 (▁) to 0.9000 (█)" in arms.legend
+
+
+def test_a_long_curve_is_thinned_to_evenly_spaced_epochs_with_the_first_and_the_last(tmp_path: Path) -> None:
+    write_run(tmp_path, test_acc=[i / 100 for i in range(100)])
+    (row,) = tables.arms_table(compare(runs_dir=tmp_path)).rows
+    bars = row[-1]
+    assert len(bars) == tables.CURVE_WIDTH
+    assert (bars[0], bars[-1]) == ("▁", "█")
+    assert list(bars) == sorted(bars)
+
+
+def test_probed_figures_have_a_table_of_their_own(tmp_path: Path) -> None:
+    for variant, zeros in (("none", 0.4), ("nn", 0.5)):
+        for seed in range(7):
+            figures = {"h1_zero": zeros + seed / 1000, "mc_acc": 0.8 + zeros / 10, "ece": zeros / 10, "odd": 1.0}
+            write_run(tmp_path, variant, seed, probed=figures)
+    probes = tables.probes_table(compare(runs_dir=tmp_path))
+    assert probes is not None
+    assert list(probes.headers) == ["arm", "h1_zero", "mc_acc", "ece", "odd"]
+    assert list(probes.rows[1]) == ["nn", "0.503", "0.8500", "0.0500", "1"]
+    assert "h1_zero: share of zeros in h1" in probes.legend
+
+
+def test_differing_settings_are_shown_unless_the_labels_show_them(study: Path, tmp_path: Path) -> None:
+    assert tables.settings_table(compare(runs_dir=study)) is None
+    write_arm(tmp_path, "nn", [0.8], lr=0.1)
+    settings = tables.settings_table(compare(runs_dir=tmp_path))
+    assert settings is not None
+    assert list(settings.headers) == ["arm", "lr", "variant"]
+
+
+def test_a_regression_has_the_columns_that_its_runs_have(tmp_path: Path) -> None:
+    def write_decay(decay: float, validation: bool = False) -> None:
+        for seed in range(7):
+            loss = (1 + seed / 100) / (1 + decay)
+            write_regression(tmp_path, "scratch", seed, loss, weight_decay=decay, validation=validation)
+
+    write_decay(0.0)
+    write_decay(4.0)
+    arms = tables.arms_table(compare(runs_dir=tmp_path))
+    assert list(arms.headers) == ["arm", "n", "test loss", "train\nloss", "‖w‖", "s/epoch", "by epoch"]
+    assert list(arms.rows[0][2:5]) == ["1.03 ± 0.0216", "0.515", "10.15"]
+    write_decay(1.0, validation=True)
+    arms = tables.arms_table(compare(runs_dir=tmp_path, metric="w_norm"))
+    assert list(arms.headers)[2:6] == ["norm of w", "test\nloss", "validation\nloss", "train\nloss"]
+
+
+def test_published_figures_are_shown_with_their_rounding_and_whether_ours_cover_them(study: Path) -> None:
+    publish(study, arm="nn", source="a book", test_acc=[0.74, 0.5])
+    (table,) = tables.published_tables(compare(runs_dir=study))
+    assert table.title == "nn, n = 3, beside the published figures (a book)"
+    assert [row[2] for row in table.rows] == ["0.7400 ± 0.0050", "0.5000 ± 0.0050"]
+    assert [row[-1] for row in table.rows] == ["yes", "no"]
+
+
+def test_a_listing_shows_state_and_path_of_every_run(study: Path) -> None:
+    broken = study / "dropout" / "broken"
+    broken.mkdir()
+    (broken / RUN).write_text("{")
+    rows = tables.runs_table(load_runs(runs_dir=study)).rows
+    assert [row[0] for row in rows].count("done") == 9
+    assert [row[1] for row in rows if row[0] == "diverged"] == ["nn"]
+    assert [row[-1] for row in rows if row[0] == "broken"] == [str(broken)]
+
+
+@pytest.mark.parametrize("status", ["interrupted", "failed"])
+def test_a_run_without_an_epoch_is_listed(tmp_path: Path, status: str) -> None:
+    write_run(tmp_path, test_acc=[], status=status)
+    (row,) = tables.runs_table(load_runs(runs_dir=tmp_path)).rows
+    assert list(row[:5]) == [status, "nn", "0", "-", "-"]
+
+
+def test_runs_of_two_tasks_are_listed_with_the_metric_of_each(study: Path) -> None:
+    write_regression(study, test_loss=0.125)
+    listing = tables.runs_table(load_runs(runs_dir=study))
+    assert list(listing.headers) == ["state", "arm", "seed", "epoch", "test\naccuracy", "test\nloss", "path"]
+    (regression,) = [row for row in listing.rows if "weight-decay" in row[1]]
+    assert list(regression[4:6]) == ["-", "0.1250"]
+
+
+def test_a_listing_of_removals_has_the_size_in_a_unit_that_fits() -> None:
+    frame = tables.removals_frame([Removal("failed", Path("runs/a"), [], "no result", 1_234_567, "")])
+    assert frame.to_dict("records") == [{"state": "failed", "path": "runs/a", "why": "no result", "size": 1_234_567}]
+    (row,) = tables.removals_table(frame).rows
+    assert list(row) == ["failed", "1.2 MB", "no result", "runs/a"]
+    assert tables.file_size(999) == "1.0 kB"
