@@ -19,21 +19,22 @@ from dropexp import compare, load_config, load_runs
 from dropexp.analysis.comparison import Comparison
 from dropexp.analysis.sentences import amount
 from dropexp.errors import DropexpError
+from dropexp.report.chart_data import domain_of
 from dropexp.report.chart_parts import (
     COLORS,
     DASHES,
     SHAPES,
     WIDTH,
-    channel_of,
+    ValueAxis,
+    click_selection,
     data_of,
-    domain_of,
-    dose_axis,
+    highlight,
     line_labels,
-    lit,
-    picked,
+    sweep_axis,
     titled,
 )
-from dropexp.report.charts import learning_curves, save
+from dropexp.report.charts import save
+from dropexp.report.epoch_charts import learning_curves
 from pages.markdown import replace_section
 
 SIZES = (1000, 5000, 20000, 60000)
@@ -154,23 +155,22 @@ def gains_table(by_size: dict[int, Comparison]) -> str:
 
 def gains_chart(by_size: dict[int, Comparison]) -> ChartType:
     rows, height = gains(by_size), 280
-    x, place, _ = dose_axis("training images", [*SIZES], height)
+    x = sweep_axis("training images", SIZES, height)
     asides = rows["series"].map(KINDS.index) / 6 - 1 / 6
-    rows["place"] = [place(size, aside) for size, aside in zip(rows["size"], asides, strict=True)]
-    domain = domain_of(rows["low"], rows["high"])
-    y = channel_of(alt.Y, "test accuracy: gain over none (points)", domain)
+    rows["x"] = [x.position(size, aside) for size, aside in zip(rows["size"], asides, strict=True)]
+    y = ValueAxis(alt.Y, "test accuracy: gain over none (points)", domain_of(rows["low"], rows["high"]))
     color, shape, dash = (
         channel("series", type="nominal", legend=None, scale=alt.Scale(domain=[*KINDS], range=looks[: len(KINDS)]))
         for channel, looks in ((alt.Color, COLORS), (alt.Shape, SHAPES), (alt.StrokeDash, DASHES))
     )
-    base = alt.Chart(data_of(rows)).encode(x, opacity=lit(1))
+    base = alt.Chart(data_of(rows)).encode(x.channel, opacity=highlight(1))
     ends = rows[rows["size"] == SIZES[-1]].assign(label=lambda ends: ends["series"])
     chart = alt.layer(
         alt.Chart(data_of(pd.DataFrame({"none": [0.0]}))).mark_rule().encode(y("none")),
-        base.mark_line(strokeWidth=2).encode(y("mean"), color, dash).add_params(picked()),
+        base.mark_line(strokeWidth=2).encode(y("mean"), color, dash).add_params(click_selection()),
         base.mark_rule(strokeWidth=2.5).encode(y("low"), alt.Y2("high"), color),
         base.mark_point(filled=True, size=80).encode(y("mean"), color, shape),
-        *line_labels(ends, y, color, domain, (WIDTH, height), alt.value(WIDTH)),
+        *line_labels(ends, y, color, (WIDTH, height), alt.value(WIDTH)),
     ).properties(width=WIDTH, height=height)
     said = [f"{row.series}, {row.size} images: {row.mean:+.2f}" for row in rows.itertuples(index=False, name="Gain")]
     return titled(chart, "What each gains, by training images", "mean over ten seeds, 95 % interval", said)

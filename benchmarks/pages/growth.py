@@ -10,19 +10,20 @@ import numpy as np
 import pandas as pd
 from altair.typing import ChartType
 
+from dropexp.report.chart_data import domain_of
 from dropexp.report.chart_parts import (
     COLORS,
     DASHES,
     GREY,
     WIDTH,
+    ValueAxis,
+    click_selection,
     data_of,
-    domain_of,
-    dose_axis,
+    grid,
+    highlight,
     line_labels,
-    lit,
-    picked,
+    sweep_axis,
     titled,
-    together,
 )
 from dropexp.report.charts import save
 from pages import markdown
@@ -96,22 +97,18 @@ def panel(frame: pd.DataFrame, title: str, x: Any, height: int) -> ChartType:
     ticks = [float(e + np.log10(step)) for e in range(-6, 7) for step in steps]
     inside = [at for at in ticks if domain[0] <= at <= domain[1]]
     axis = alt.Axis(values=inside, labelExpr="format(pow(10, datum.value), '.2~r')")
-    scale = alt.Scale(domain=domain, nice=False, zero=False)
-
-    def y(field: str) -> Any:
-        return alt.Y(field, type="quantitative", title=title, scale=scale, axis=axis)
-
+    y = ValueAxis(alt.Y, title, domain, axis=axis)
     colors, dashes = (alt.Scale(domain=[*STYLES], range=[style[i] for style in STYLES.values()]) for i in (0, 1))
     color = alt.Color("series", type="nominal", legend=None, scale=colors)
     dash = alt.StrokeDash("series", type="nominal", legend=None, scale=dashes)
-    lines = alt.Chart(data_of(frame)).encode(x, color, opacity=lit(1))
-    dots = alt.Chart(data_of(frame[frame["measured"]])).encode(x, color, opacity=lit(1))
+    lines = alt.Chart(data_of(frame)).encode(x, color, opacity=highlight(1))
+    dots = alt.Chart(data_of(frame[frame["measured"]])).encode(x, color, opacity=highlight(1))
     ends = frame.groupby("series", sort=False).tail(1).assign(label=lambda rows: rows["series"])
     return alt.layer(
-        lines.mark_line(strokeWidth=2).encode(y("mean"), dash).add_params(picked()),
+        lines.mark_line(strokeWidth=2).encode(y("mean"), dash).add_params(click_selection()),
         dots.mark_rule(strokeWidth=2.5).encode(y("low"), alt.Y2("high")),
         dots.mark_point(filled=True, size=60).encode(y("mean")),
-        *line_labels(ends, y, color, domain, (WIDTH, height), alt.value(WIDTH)),
+        *line_labels(ends, y, color, (WIDTH, height), alt.value(WIDTH)),
     ).properties(width=WIDTH, height=height)
 
 
@@ -121,7 +118,7 @@ def chart(results: dict[str, Any], key: str) -> ChartType:
     def row(series: str, value: float, rounds: list[float] | None = None) -> dict[str, Any]:
         low, high = (min(rounds), max(rounds)) if rounds else (value, value)
         figures = {"mean": value, "low": low, "high": high}
-        return {"place": point[key], "series": series, "measured": rounds is not None, **figures}
+        return {"x": point[key], "series": series, "measured": rounds is not None, **figures}
 
     points, axis, height = swept(results, key), CHARTS[key][1], 230
     seconds, relative, memory, figures = [], [], [], []
@@ -138,9 +135,9 @@ def chart(results: dict[str, Any], key: str) -> ChartType:
         figures.append(f"{point[key]}: {min(point['step']):.3g} s, {best_ratio(point, 'step'):.2f} × limit")
     titles = {"seconds per epoch": seconds, "time per FLOP, times the limit": relative}
     titles["MB above an idle process"] = memory
-    x = dose_axis(axis, [point[key] for point in points], height)[0]
+    x = sweep_axis(axis, [point[key] for point in points], height).channel
     panels = [panel(pd.DataFrame(rows), title, x, height) for title, rows in titles.items()]
-    return titled(together(panels, 1), f"Growth with {axis}", "fastest round, and range of all rounds", figures)
+    return titled(grid(panels, 1), f"Growth with {axis}", "fastest round, and range of all rounds", figures)
 
 
 def draw(results: dict[str, Any], folder: Path) -> None:

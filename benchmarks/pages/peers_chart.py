@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from peers.contenders import BOOK, ONE_THREAD
 
-from dropexp.report.chart_parts import COLORS, GREY, WIDTH, data_of, row_channel, row_labels, titled
+from dropexp.report.chart_parts import COLORS, GREY, WIDTH, data_of, row_axis, row_labels, titled
 from dropexp.report.charts import save
 from pages.peers import CHART, seconds
 
@@ -33,7 +33,7 @@ def draw(results: dict[str, Any], folder: Path) -> None:
     ).sort_values("median", ascending=False, ignore_index=True)
     frame["middle"] = np.arange(len(frame)) + 0.5
     book = frame.loc[frame["name"] == BOOK, "median"].item()
-    frame["said"] = [f"{median:.3g} s, {book / median:.1f} ×" for median in frame["median"]]
+    frame["figures"] = [f"{median:.3g} s, {book / median:.1f} ×" for median in frame["median"]]
     scale = alt.Scale(type="log", domain=[frame["low"].min() / 1.2, frame["high"].max() * 1.2], nice=False)
     title = "seconds per epoch, training and evaluation (logarithmic)"
 
@@ -42,7 +42,7 @@ def draw(results: dict[str, Any], folder: Path) -> None:
 
     looks = alt.Scale(domain=["ours", "peer", "limit"], range=[COLORS[1], COLORS[0], GREY])
     color = alt.Color("kind", type="nominal", scale=looks, legend=None)
-    y = row_channel("middle", len(frame))
+    y = row_axis("middle", len(frame))
     base = alt.Chart(data_of(frame))
     chart = alt.layer(
         base.mark_rule(strokeWidth=2.5).encode(x(alt.X, "low"), alt.X2("high"), y, color),
@@ -50,7 +50,7 @@ def draw(results: dict[str, Any], folder: Path) -> None:
         *row_labels(base, "name", len(frame)),
     ).properties(width=WIDTH, height=26 * len(frame))
     legend = f"dot: median, line: range of {len(rows[0]['epochs'])} rounds; right: speed relative to {BOOK}"
-    figures = (frame["name"] + " " + frame["said"]).tolist()
+    figures = (frame["name"] + " " + frame["figures"]).tolist()
     save(titled(chart, "An epoch beside peers", legend, figures), folder / CHART)
 
 

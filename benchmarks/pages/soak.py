@@ -9,18 +9,18 @@ import altair as alt
 import pandas as pd
 from altair.typing import ChartType
 
+from dropexp.report.chart_data import domain_of
 from dropexp.report.chart_parts import (
     COLORS,
     DASHES,
     WIDTH,
-    channel_of,
+    ValueAxis,
+    click_selection,
     data_of,
-    domain_of,
+    grid,
+    highlight,
     line_labels,
-    lit,
-    picked,
     titled,
-    together,
 )
 from dropexp.report.charts import save
 
@@ -56,11 +56,12 @@ def chart(results: dict[str, Any]) -> ChartType:
             for name, values in [*sample["processes"].items(), (SHM, {"shm": sample["shm"]})]
             if key in values
         )
-        domain = domain_of(frame["mean"], pd.Series([0.0, 1.0]))
-        y = channel_of(alt.Y, title, domain)
+        y = ValueAxis(alt.Y, title, domain_of(frame["mean"], pd.Series([0.0, 1.0])))
         last = frame.groupby("series", sort=False).tail(1).assign(label=lambda rows: rows["series"])
-        lines = alt.Chart(data_of(frame)).mark_line(strokeWidth=2).encode(x, y("mean"), color, dash, opacity=lit(1))
-        labels = line_labels(last, y, color, domain, (WIDTH, height), alt.value(WIDTH))
-        panels.append(alt.layer(lines.add_params(picked()), *labels).properties(width=WIDTH, height=height))
+        lines = (
+            alt.Chart(data_of(frame)).mark_line(strokeWidth=2).encode(x, y("mean"), color, dash, opacity=highlight(1))
+        )
+        labels = line_labels(last, y, color, (WIDTH, height), alt.value(WIDTH))
+        panels.append(alt.layer(lines.add_params(click_selection()), *labels).properties(width=WIDTH, height=height))
     title = f"{results['runs']:,} runs in one command with {results['jobs']} workers"
-    return titled(together(panels, 1), title, "each process from its start to its exit", growth_lines(results))
+    return titled(grid(panels, 1), title, "each process from its start to its exit", growth_lines(results))

@@ -120,10 +120,10 @@ def differences_table(comparison: Comparison) -> Table | None:
         ]
         for row in _records(comparison.differences)
     ]
-    headers = ["arm - baseline", "pairs", "difference", "95 % interval", "p", "TOST p", "win\nrate"]
+    headers = ["arm - baseline", "pairs", "difference", "95 % interval", "p", "TOST\np", "win\nrate"]
     return Table(
         f"Differences: {comparison.what}",
-        [*headers, "detectable\ndifference", "verdict"],
+        [*headers, "minimum\ndetectable\ndifference", "verdict"],
         rows,
         fold=(0, 8),
         left=(0, 8),
@@ -131,7 +131,7 @@ def differences_table(comparison: Comparison) -> Table | None:
         "p: exact two-sided sign-flip test, Holm-adjusted over these rows. "
         f"TOST p: two one-sided t-tests against ±{comparison.margin:g}. "
         f"win rate: pairs in which the arm is {side}; ties count half. "
-        "detectable difference: the minimum that a paired t-test finds with 80 % power, given so many pairs.",
+        "minimum detectable difference: what a paired t-test finds with 80 % power, given so many pairs.",
     )
 
 
