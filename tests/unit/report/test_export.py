@@ -233,7 +233,7 @@ def test_mlflow_reads_back_config_and_every_column_bit_for_bit(tmp_path: Path, r
         "dropexp.hash": info["hash"],
         "dropexp.arm": "nn",
         "dropexp.status": "done",
-        "dropexp.config.study": "dropout",
+        "dropexp.study": "dropout",
     }
     assert logged(client, "another")[other.path.name].data.tags["dropexp.arm"] == "wide"
 
