@@ -74,7 +74,7 @@ def main() -> int:
     report, data = Report(), load(data_root()).to(GPU)
     time_epochs(report, data)
     time_study(report)
-    with cuda_graph.ieee_products():
+    with cuda_graph.ieee_matmul():
         check_gradients(report, data)
         check_captures(report, data)
         check_drop_rates(report, data)
@@ -162,7 +162,7 @@ def time_epochs(report: Report, data: Data) -> None:
 
 def plain(one: Config) -> Network:
     """Return the torch.nn network of a config on the GPU, without CUDA graphs."""
-    with mock.patch.object(cuda_graph, "Network", torch_nn.Network):
+    with mock.patch.object(cuda_graph, "GraphedMLP", torch_nn.TorchMLP):
         return fresh(one, GPU)
 
 

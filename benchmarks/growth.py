@@ -32,7 +32,7 @@ from dropexp.config.schema import Config
 from dropexp.config.tasks import NUM_INPUTS, NUM_OUTPUTS, NUM_TRAIN
 from dropexp.data.fashion_mnist import load, split
 from dropexp.nets import matmul
-from dropexp.nets.fused import MLP
+from dropexp.nets.fused import FusedMLP
 from dropexp.training.build import build
 from dropexp.training.loop import train_epoch
 from dropexp.training.rng import stream
@@ -103,12 +103,12 @@ class Shape:
 
 def measure(root: Path, shape: Shape, rounds: int, flops: float, results: Connection) -> None:
     """Send one point's seconds per epoch and FLOP/s in each round after a warm-up, and its peak memory."""
-    backend = matmul.route()
+    backend = matmul.best_backend()
     before = peak_mb()
     part = shape.train_size if shape.train_size < NUM_TRAIN else None
     data = split(load(root), part, 0, stream(0, "split"))
     network, order = build(shape.config, stream(0, "init"), stream(0, "noise")), stream(0, "order")
-    assert isinstance(network, MLP)
+    assert isinstance(network, FusedMLP)
     rows, times = shape.sample(flops)
     X, y = data.X_train[:rows], data.y_train[:rows]
 
@@ -194,7 +194,7 @@ def main() -> None:
     if options.quick:
         visits, rounds, flops, points_each = 1, 1, FLOPS / 20, 2
     shapes = dict.fromkeys([Shape(), *(Shape(**{key: v}) for key in SWEEPS for v in SWEEPS[key][:points_each])])
-    results = {"about": about(), "threads": torch.get_num_threads(), "backend": matmul.route(), "rounds": rounds}
+    results = {"about": about(), "threads": torch.get_num_threads(), "backend": matmul.best_backend(), "rounds": rounds}
     results |= {"side": SIDE, "book": asdict(Shape())}
     points: dict[Shape, dict[str, Any]] = {}
     for visit in range(1, visits + 1):

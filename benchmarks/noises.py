@@ -53,7 +53,7 @@ def measure(root: Path, rounds: int, train_size: int | None) -> dict[str, list[f
         config = Config.model_validate({"variant": "scratch", **keys})
         networks[name] = build(config, stream(0, "init"), stream(0, "noise")), stream(0, "order")
     seconds: dict[str, list[float]] = {name: [] for name in NOISES}
-    with matmul.using(matmul.route()):
+    with matmul.using(matmul.best_backend()):
         for _ in range(rounds + 1):
             for name, (network, order) in networks.items():
                 start = time.perf_counter()

@@ -15,7 +15,7 @@ from peers.turns import turns
 
 
 def main() -> None:
-    data, route = load(root()), matmul.route()
+    data, route = load(root()), matmul.best_backend()
     config = Config.model_validate({"variant": os.environ["VARIANT"]})
     network, order = build(config, stream(0, "init"), stream(0, "noise")), stream(0, "order")
 

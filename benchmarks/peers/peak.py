@@ -24,7 +24,7 @@ TRAIN, EVALUATION = 60_000 * (FORWARD + BACKWARD), 10_000 * FORWARD
 
 def main() -> None:
     left, right, out = (torch.rand(SIDE, SIDE) for _ in range(3))
-    route = matmul.route()
+    route = matmul.best_backend()
 
     def seconds() -> float:
         began = time.perf_counter()

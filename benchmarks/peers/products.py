@@ -13,7 +13,7 @@ from peers.turns import turns
 
 
 def main() -> None:
-    data, route = load(root()), matmul.route()
+    data, route = load(root()), matmul.best_backend()
     epoch = _products(data, route)
     evaluation = _products(replace(data, X_train=data.X_train[:0]), route)
 

@@ -120,7 +120,7 @@ def same_step(kinds: Mapping[str, type[scratch.MLP]] | None = None) -> Iterator[
     O = concise.step(X, y, lr=1.0)
     # where h is 0 its ξ is not known, and makes no difference: ξ·0 = 0, and the ReLU lets no gradient through
     noises = [None, *(Given(xi.to(X.dtype)) for xi in masks)]
-    for name, kind in (kinds or {"by hand": scratch.MLP, "tuned": fused.MLP}).items():
+    for name, kind in (kinds or {"by hand": scratch.MLP, "tuned": fused.FusedMLP}).items():
         net = small_nets.by_hand(noises, sizes, kind)
         off = apart(net.step(X, y, lr=1.0), O)
         off = max(off, *map(apart, net.weights(), concise.weights()))

@@ -12,7 +12,7 @@ from dropexp.nets import fused, scratch, torch_nn
 from dropexp.nets.base import Network
 from dropexp.nets.noise import Inverted, Noise
 from dropexp.nets.sgd import SGD, Layer
-from dropexp.nets.torch_nn import global_draws_from
+from dropexp.nets.torch_nn import as_default_generator
 
 SIZES = (20, 32, 4)
 
@@ -43,12 +43,12 @@ def by_hand(
     return kind(layers(sizes), noises, generator(3), SGD(), noise_at_eval=noise_at_eval)
 
 
-def concise(p: float, sizes: Sequence[int] = SIZES, noise_at_eval: bool = False) -> torch_nn.Network:
+def concise(p: float, sizes: Sequence[int] = SIZES, noise_at_eval: bool = False) -> torch_nn.TorchMLP:
     """With `nn.Dropout` on every hidden layer."""
     noises = [None, *(nn.Dropout(p) for _ in sizes[1:-1])]
     with torch.random.fork_rng(devices=[]):  # nn.Linear initialises itself from the global generator
         net = torch_nn.mlp(sizes, noises).double()
-    return torch_nn.Network(net, layers(sizes), generator(3), SGD(), noise_at_eval=noise_at_eval)
+    return torch_nn.TorchMLP(net, layers(sizes), generator(3), SGD(), noise_at_eval=noise_at_eval)
 
 
 def every(p: float = 0.5, noise_at_eval: bool = False) -> dict[str, Network]:
@@ -56,7 +56,7 @@ def every(p: float = 0.5, noise_at_eval: bool = False) -> dict[str, Network]:
     noises = [None, Inverted(p)]
     return {
         "by hand": by_hand(noises, noise_at_eval=noise_at_eval),
-        "tuned": by_hand(noises, kind=fused.MLP, noise_at_eval=noise_at_eval),
+        "tuned": by_hand(noises, kind=fused.FusedMLP, noise_at_eval=noise_at_eval),
         "nn.Dropout": concise(p, noise_at_eval=noise_at_eval),
     }
 
@@ -64,5 +64,5 @@ def every(p: float = 0.5, noise_at_eval: bool = False) -> dict[str, Network]:
 @contextmanager
 def drawn_globally() -> Iterator[None]:
     """Within it `nn.Dropout`, which knows no other generator than torch's global one, draws from a seed."""
-    with global_draws_from(generator(4)):
+    with as_default_generator(generator(4)):
         yield

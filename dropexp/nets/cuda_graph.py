@@ -26,7 +26,7 @@ def capture(step: Callable[[], Result], device: torch.device) -> tuple[torch.cud
 
     The steps that warm up are real ones; capturing itself computes nothing. No host value may be read in a step.
     """
-    with torch.cuda.device(device), ieee_products():
+    with torch.cuda.device(device), ieee_matmul():
         stream = _stream(device, "capture")
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
@@ -74,7 +74,7 @@ def unchanged(tensors: Sequence[Tensor]) -> Iterator[None]:
 
 
 @contextmanager
-def ieee_products() -> Iterator[None]:
+def ieee_matmul() -> Iterator[None]:
     """Within it a GPU multiplies float32 matrices in float32, not in TF32, if torch was told to; then as before.
 
     A captured product keeps the precision that it was captured with.
@@ -90,7 +90,7 @@ def ieee_products() -> Iterator[None]:
             matmul.allow_tf32 = True
 
 
-class Network(torch_nn.Network):
+class GraphedMLP(torch_nn.TorchMLP):
     """A torch.nn network whose whole step is captured: forward, loss, backward and optimiser in one replay.
 
     There is a graph for each number of rows, at the learning rate in force: another rate takes another capture.
@@ -110,14 +110,14 @@ class Network(torch_nn.Network):
         graph, X_read, y_read, logits = self.graphs[len(X)]
         X_read.copy_(X)
         y_read.copy_(y)
-        with torch_nn.global_draws_from(self.generator):
+        with torch_nn.as_default_generator(self.generator):
             graph.replay()
         return logits
 
     def _capture(self, X: Tensor, y: Tensor, lr: float) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor, Tensor]:
         drawn = self.generator.get_state()
         parameters = list(self.net.parameters())
-        with unchanged([*parameters, *self._velocities()]), torch_nn.global_draws_from(self.generator):
+        with unchanged([*parameters, *self._velocities()]), torch_nn.as_default_generator(self.generator):
             graph, logits = capture(lambda: self.descend(X, y, lr), X.device)
         self.generator.set_state(drawn)
         return graph, X, y, logits

@@ -27,7 +27,7 @@ class Buffers:
     these have none. A view takes as long as a small operation, so those that every step needs are made here.
     """
 
-    def __init__(self, net: MLP, n: int) -> None:
+    def __init__(self, net: FusedMLP, n: int) -> None:
         new, sizes, noises = net.layers[0][0].new_empty, net.sizes, net.noises
         self.n = net.layers[0][0].new_tensor(n)  # like a mask's scale: a Python number is made a tensor at each use
         self.A = [new(n, m) for m in sizes[1:-1]]
@@ -51,7 +51,7 @@ class Buffers:
         ]
 
 
-class MLP(scratch.MLP):
+class FusedMLP(scratch.MLP):
     """The page's network with a tuned `step` and `logits`; its state and options are the page's.
 
     It keeps parameters of its own: `layers` are copied. `mm` multiplies matrices, as `products.bf16_mm` does or torch.

@@ -16,14 +16,14 @@ import torch
 from torch import Tensor, nn
 
 NUM_INPUTS = 200
-NUM_TRAIN, NUM_TEST = 20, 100
+TRAIN_ROWS, TEST_ROWS = 20, 100
 TRUE_W, TRUE_B, NOISE_STD = 0.01, 0.05, 0.01  # every feature has the same weight
 
 Rows = tuple[Tensor, Tensor]  # X (n, num_inputs), y (n, 1)
 
 
 @dataclass(frozen=True)
-class Data:
+class RegressionData:
     """The rows to train on, to test on and, if any were asked for, to choose on."""
 
     train: Rows
@@ -31,7 +31,9 @@ class Data:
     validation: Rows | None
 
 
-def data(generator: torch.Generator, num_train: int = NUM_TRAIN, num_val: int = 0, num_test: int = NUM_TEST) -> Data:
+def generate_data(
+    generator: torch.Generator, num_train: int = TRAIN_ROWS, num_val: int = 0, num_test: int = TEST_ROWS
+) -> RegressionData:
     """Rows with x_i ~ U(0, 1) and y = Σ 0.01·x_i + 0.05 + ε, ε ~ N(0, 0.01²), float32 on the CPU.
 
     They are drawn in the order test, training, validation: the test rows are the same for any number of training
@@ -44,7 +46,7 @@ def data(generator: torch.Generator, num_train: int = NUM_TRAIN, num_val: int = 
         return X, TRUE_W * X.sum(dim=1, keepdim=True) + TRUE_B + noise
 
     test, train = draw(num_test), draw(num_train)
-    return Data(train, test, draw(num_val) if num_val else None)
+    return RegressionData(train, test, draw(num_val) if num_val else None)
 
 
 def init_params(generator: torch.Generator) -> tuple[Tensor, Tensor]:

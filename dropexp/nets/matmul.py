@@ -37,21 +37,21 @@ def _setting() -> Any:
 
 
 @contextmanager
-def using(route: str) -> Iterator[None]:
+def using(backend: str) -> Iterator[None]:
     """Within it every float32 product on the CPU takes this route; torch's own setting comes back after it."""
     setting = _setting()
     if setting is None:
         yield
         return
     before = setting.fp32_precision
-    setting.fp32_precision = "bf16" if route == ONEDNN else "ieee"
+    setting.fp32_precision = "bf16" if backend == ONEDNN else "ieee"
     try:
         yield
     finally:
         setting.fp32_precision = before
 
 
-def route(rows: int = 1) -> str:
+def best_backend(rows: int = 1) -> str:
     """The best route of this process for sums over so many rows: "onednn" if it can be had, else "plain"."""
     return _best() if rows <= ROWS else PLAIN
 

@@ -195,7 +195,7 @@ def bernoulli(keep: float, like: Tensor, shared: bool, generator: torch.Generato
     return (drawn < keep).to(like.dtype)
 
 
-def at_rate(noise: Noise, p: float) -> Noise:
+def with_drop_prob(noise: Noise, p: float) -> Noise:
     """The same noise with another p."""
     instance: Any = noise
     changed: Noise = replace(instance, p=p)

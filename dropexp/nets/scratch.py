@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from dropexp.nets.noise import Noise, at_rate
+from dropexp.nets.noise import Noise, with_drop_prob
 from dropexp.nets.schedules import DropSchedule
 from dropexp.nets.sgd import SGD, Layer
 
@@ -180,7 +180,7 @@ class MLP:
         if self.schedule:
             for i, noise in enumerate(self.noises):
                 if noise:
-                    self.noises[i] = at_rate(noise, self.schedule(self.drop_probs[i], progress, self.generator))
+                    self.noises[i] = with_drop_prob(noise, self.schedule(self.drop_probs[i], progress, self.generator))
 
     def logits(self, X: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The outputs (n, num_outputs) for X (n, num_inputs): without noise, or with noise drawn by `generator`."""

@@ -44,9 +44,9 @@ class SGD:
                 step = g.add_(v, alpha=self.momentum) if self.nesterov else v
             w.add_(step, alpha=-lr / self.divisor)
         if self.max_norm and hidden:
-            bound(W, self.max_norm)
+            limit_column_norms(W, self.max_norm)
 
 
-def bound(W: Tensor, max_norm: float | Tensor) -> None:
+def limit_column_norms(W: Tensor, max_norm: float | Tensor) -> None:
     """Shrink, in place, the columns of W (…, num_inputs, num_outputs) whose norm is over `max_norm` to that."""
     W.mul_((max_norm / W.norm(dim=-2, keepdim=True)).clamp_(max=1))

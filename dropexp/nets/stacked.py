@@ -19,7 +19,7 @@ from torch import Tensor
 
 from dropexp.nets import cuda_graph, scratch
 from dropexp.nets.bitmask import threshold_backward
-from dropexp.nets.sgd import Layer, bound
+from dropexp.nets.sgd import Layer, limit_column_norms
 from dropexp.nets.stacked_noise import StackNoise
 
 BLOCK = 32  # steps whose noise is drawn at once; another number would draw other noise
@@ -255,7 +255,7 @@ class Stack:
         if noise is not None:
             matrix[:, :m].mul_(noise)
         if direct and self.max_norm is not None and i + 1 < len(self.layers):
-            bound(self.layers[i][0], self.max_norm)
+            limit_column_norms(self.layers[i][0], self.max_norm)
 
     def _update(self, step: Tensor) -> None:
         """The page's update of all layers by their gradients, which are overwritten."""
@@ -270,7 +270,7 @@ class Stack:
         self.theta.addcmul_(step, self.minus_lr[:, 0])
         if self.max_norm is not None:
             for W, _ in self.layers[:-1]:
-                bound(W, self.max_norm)
+                limit_column_norms(W, self.max_norm)
 
     def logits(self, X: Tensor) -> Tensor:
         """The outputs (R, n, num_outputs) without noise, for X (n, num_inputs) of all runs or (R, n, num_inputs)."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dropexp.nets.matmul import ROWS
 from dropexp.nets.noise import Inverted
 from dropexp.nets.schedules import DropSchedule
-from dropexp.nets.sgd import SGD, Layer, bound
+from dropexp.nets.sgd import SGD, Layer, limit_column_norms
 
 
 class Dropout(nn.Module):
@@ -83,7 +83,7 @@ def mlp(
 
 
 @contextmanager
-def global_draws_from(generator: torch.Generator) -> Iterator[None]:
+def as_default_generator(generator: torch.Generator) -> Iterator[None]:
     """Within it torch's global generator of the same device is this one; the caller's comes back after it.
 
     `nn.Dropout` knows no other source, and a program that draws from it too must not be disturbed.
@@ -104,7 +104,7 @@ def global_draws_from(generator: torch.Generator) -> Iterator[None]:
         default.set_state(before)
 
 
-class Network:
+class TorchMLP:
     """A torch.nn network with `torch.optim.SGD`, trained and evaluated through the same calls as the page's.
 
     `layers` are the initial parameters in the page's layout; the network's own initialisation is overwritten. With
@@ -151,7 +151,7 @@ class Network:
         if self.schedule:
             for dropout, p in self.dropouts:
                 dropout.p = self.schedule(p, progress, self.generator)
-        with global_draws_from(self.generator):
+        with as_default_generator(self.generator):
             return self.descend(X, y, lr)
 
     def descend(self, X: Tensor, y: Tensor, lr: float) -> Tensor:
@@ -171,14 +171,14 @@ class Network:
         if self.sgd.max_norm:
             with torch.no_grad():
                 for W in self.weights()[:-1]:
-                    bound(W, self.sgd.max_norm)
+                    limit_column_norms(W, self.sgd.max_norm)
         return torch.cat(outputs)
 
     @torch.no_grad()
     def logits(self, X: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The outputs (n, num_outputs) for X (n, num_inputs): without noise, or with noise drawn by `generator`."""
         self.net.train(generator is not None or self.noise_at_eval)
-        with global_draws_from(generator or self.generator):
+        with as_default_generator(generator or self.generator):
             return self._outputs(X)
 
     def _outputs(self, X: Tensor) -> Tensor:
@@ -192,7 +192,7 @@ class Network:
         self.net.train(generator is not None)
         read = []
         autocast = torch.autocast(X.device.type, torch.bfloat16, enabled=self.bf16)
-        with global_draws_from(generator or self.generator), autocast:
+        with as_default_generator(generator or self.generator), autocast:
             for module in self.net:
                 if isinstance(module, nn.Linear):
                     read.append(X.float())

@@ -63,7 +63,7 @@ class Result:
 
 def run(root: Path, rounds: int) -> Result:
     """Time `rounds` epochs of each contender on the data under `root`, after one that warms up."""
-    route = matmul.route()
+    route = matmul.best_backend()
     data = load(root)
     with tempfile.TemporaryDirectory() as unpacked:
         raw = Path(unpacked) / "FashionMNIST" / "raw"
@@ -190,7 +190,7 @@ def _measure_peak(root: Path, answer: Connection) -> None:
             return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # macOS counts bytes
 
-    route = matmul.route()  # torch is imported with this module, and now both of its matrix libraries are
+    route = matmul.best_backend()  # torch is imported with this module, and now both of its matrix libraries are
     before = peak()
     epoch: Callable[[], Any] = _ours(SCRATCH, load(root), route)
     epoch()

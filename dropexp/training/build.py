@@ -55,7 +55,7 @@ def num_params(config: Config) -> int:
 def _by_hand(config: Config, init: torch.Generator, noise: torch.Generator) -> scratch.MLP:
     variant = VARIANTS[config.variant]
     use_fused = config.fused and noise.device.type != "mps"  # untested there
-    network: Callable[..., scratch.MLP] = fused.MLP if use_fused else scratch.MLP
+    network: Callable[..., scratch.MLP] = fused.FusedMLP if use_fused else scratch.MLP
     if config.precision == "bf16":
         network = partial(network, mm=matmul.bf16_mm)
     return network(
@@ -74,7 +74,7 @@ def _by_hand(config: Config, init: torch.Generator, noise: torch.Generator) -> s
 
 def _torch_nn(config: Config, init: torch.Generator, noise: torch.Generator) -> Network:
     schedule = _drop_schedule(config)
-    network = cuda_graph.Network if noise.device.type == "cuda" and schedule is None else torch_nn.Network
+    network = cuda_graph.GraphedMLP if noise.device.type == "cuda" and schedule is None else torch_nn.TorchMLP
     with torch.random.fork_rng(devices=[]):  # nn.Linear initialises itself from the global generator
         net = torch_nn.mlp(
             _sizes(config),

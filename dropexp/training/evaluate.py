@@ -86,7 +86,7 @@ def evaluate(trained: Trained, data: Data, rotations: Iterable[float], K: int, i
         raise ConfigError(wrong)
     passes = K if has_noise(config) else None
     figures, answers = [], []
-    with matmul.using(matmul.route()), torch.inference_mode():
+    with matmul.using(matmul.best_backend()), torch.inference_mode():
         for rotation in degrees:
             X = turned(data.X_test, rotation)
             generator = stream(config.seed, "evaluate")

@@ -147,7 +147,9 @@ def _records(runs: Sequence[ActiveRun], done: int) -> Iterator[Sequence[Record |
 def _lone_records(run: ActiveRun, done: int) -> Iterator[Record]:
     config, state = run.config, run.state
     if run.data is None:
-        drawn = linreg.data(stream(config.seed, "data"), config.train_size or linreg.NUM_TRAIN, config.validation_size)
+        drawn = linreg.generate_data(
+            stream(config.seed, "data"), config.train_size or linreg.TRAIN_ROWS, config.validation_size
+        )
         return linreg.fit(
             cast(linreg.Model, state.network),
             drawn.train,

@@ -73,7 +73,7 @@ def fit(
     X, y = train
     for epoch in range(done + 1, epochs + 1):
         lr_now = lr * lr_schedule(epoch, epochs)
-        with matmul.using(route), cuda_graph.ieee_products():
+        with matmul.using(route), cuda_graph.ieee_matmul():
             began = time.perf_counter()
             train_loss, train_acc = train_epoch(network, X, y, lr_now, batch_size, order, epoch, epochs)
             test_loss, test_acc = evaluate(network, *test)
@@ -180,7 +180,7 @@ def fit_stack(
     drawn = threads.map(shuffle, range(R), [done + 1] * R)
     for epoch in range(done + 1, epochs + 1):
         lrs_now = [lr * lr_schedule(epoch, epochs) for lr in lrs]
-        with cuda_graph.ieee_products():
+        with cuda_graph.ieee_matmul():
             began = time.perf_counter()
             for order, state in zip(orders, drawn, strict=True):
                 order.set_state(state)

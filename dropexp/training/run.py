@@ -50,7 +50,7 @@ class ActiveRun:
         if self.data and device.type == "cpu" and not stacked:
             # the reference implementation and torch.nn sum over whole batches, the fused network over ROWS at most
             whole_batches = self.config.variant != "nn" and not self.config.fused
-            self.route = matmul.route(
+            self.route = matmul.best_backend(
                 min(self.config.batch_size, len(self.data.y_train)) if whole_batches else matmul.ROWS
             )
         self.stacked = stacked
@@ -111,7 +111,7 @@ class ActiveRun:
         """Measure the config's probes; each draws from its own stream."""
         if not self.config.probes or self.data is None:
             return {}
-        with matmul.using(self.route), cuda_graph.ieee_products():
+        with matmul.using(self.route), cuda_graph.ieee_matmul():
             return probes.measure(
                 self.config.probes,
                 cast(Network, self.state.network),

@@ -47,7 +47,7 @@ def test_a_point_times_steps_and_their_products(
     monkeypatch.setattr(growth, "SIDE", 64)
     receiver, sender = multiprocessing.Pipe()
     shape = Shape(batch_size=batch_size, train_size=3000)
-    matmul.route()  # its first call multiplies too
+    matmul.best_backend()  # its first call multiplies too
     with FlopCounterMode(display=False) as counted:
         growth.measure(real_root, shape, 2, 1e6, sender)
     figures = receiver.recv()

@@ -17,7 +17,7 @@ from dropexp.nets.scratch import Placement
 from dropexp.nets.sgd import SGD
 
 GENERATOR = torch.Generator()
-ROUTES = list(dict.fromkeys([matmul.PLAIN, matmul.route()]))
+ROUTES = list(dict.fromkeys([matmul.PLAIN, matmul.best_backend()]))
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -39,7 +39,7 @@ def test_page_and_fused_step_have_autograds_loss_and_gradients_in_float32(
     xi = xi if noisy else []
     expected = reference(layers, X, y, xi)
     with matmul.using(route):
-        for kind in (scratch.MLP, fused.MLP):
+        for kind in (scratch.MLP, fused.FusedMLP):
             net = kind(
                 [(W.clone(), b.clone()) for W, b in layers],
                 injected(xi),
@@ -57,7 +57,7 @@ def test_page_and_fused_step_have_autograds_loss_and_gradients_in_float32(
     "sgd",
     [SGD(), SGD(divisor=256), SGD(weight_decay=0.1), SGD(momentum=0.9), SGD(momentum=0.9, weight_decay=0.1)],
 )
-@pytest.mark.parametrize("kind", [scratch.MLP, fused.MLP])
+@pytest.mark.parametrize("kind", [scratch.MLP, fused.FusedMLP])
 def test_two_updates_are_those_of_autograds_gradients(kind: type[scratch.MLP], sgd: SGD, route: str) -> None:
     layers, X, y, xi = problem([784, 256, 256, 10], 256)
     grads = reference(layers, X, y, xi).grads
@@ -73,7 +73,7 @@ def test_two_updates_are_those_of_autograds_gradients(kind: type[scratch.MLP], s
             assert ((before.double() - step) - after.double()).abs().max() <= 1e-6 * step.abs().max()
 
 
-@pytest.mark.parametrize("kind", [scratch.MLP, fused.MLP])
+@pytest.mark.parametrize("kind", [scratch.MLP, fused.FusedMLP])
 def test_a_relu_on_the_outputs_stops_the_gradient_where_it_is_zero(kind: type[scratch.MLP]) -> None:
     layers, X, y, xi = problem([784, 64, 10], 256)
     expected = reference(layers, X, y, xi, output_relu=True)
@@ -84,7 +84,7 @@ def test_a_relu_on_the_outputs_stops_the_gradient_where_it_is_zero(kind: type[sc
 
 def test_a_step_in_bfloat16_has_roughly_the_gradients_of_float32() -> None:
     layers, X, y, xi = problem([784, 256, 256, 10], 256)
-    net = fused.MLP(layers, injected(xi), GENERATOR, SGD(momentum=0.9), mm=matmul.bf16_mm)
+    net = fused.FusedMLP(layers, injected(xi), GENERATOR, SGD(momentum=0.9), mm=matmul.bf16_mm)
     net.step(X, y, 0.0)
     assert 1e-3 < worst_error(net.velocities, reference(layers, X, y, xi).grads) < 0.1
     assert all(W.dtype == b.dtype == torch.float32 for W, b in net.layers)
@@ -92,7 +92,7 @@ def test_a_step_in_bfloat16_has_roughly_the_gradients_of_float32() -> None:
 
 def test_fused_logits_are_the_pages() -> None:
     layers, X, _, _ = problem([784, 256, 256, 10], 100)
-    a, b = (kind(layers, [], GENERATOR, SGD()).logits(X) for kind in (scratch.MLP, fused.MLP))
+    a, b = (kind(layers, [], GENERATOR, SGD()).logits(X) for kind in (scratch.MLP, fused.FusedMLP))
     assert torch.allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
@@ -102,7 +102,7 @@ def test_fused_logits_are_the_pages() -> None:
 )
 def test_a_step_takes_no_memory_for_tensors_once_it_has_its_buffers(noise: Noise, placement: Placement) -> None:
     layers, X, y, _ = problem([784, 256, 256, 10], 256)
-    net = fused.MLP(
+    net = fused.FusedMLP(
         layers, [noise] * 3, GENERATOR, SGD(momentum=0.9), placement=placement, input_noise_std=0.1, schedule=curriculum
     )
     net.step(X, y, 0.1)
@@ -156,7 +156,7 @@ def test_the_random_bits_of_a_step_do_what_the_same_xi_does_on_the_page(p: float
     generator = torch.Generator().manual_seed(3)
     xi = [drawn(BitMask(Inverted(p), torch.empty(256, 256), False), generator) for _ in range(2)]
     page = scratch.MLP([(W.clone(), b.clone()) for W, b in layers], injected(xi), GENERATOR, SGD(0.9))
-    net = fused.MLP(layers, [None, *[Inverted(p)] * 2], generator.manual_seed(3), SGD(0.9))
+    net = fused.FusedMLP(layers, [None, *[Inverted(p)] * 2], generator.manual_seed(3), SGD(0.9))
     assert torch.allclose(page.step(X, y, 0.0), net.step(X, y, 0.0), rtol=1e-5, atol=1e-5)
     gradients = [(W.double(), b.double()) for W, b in page.velocities]
     for found, expected in zip(net.velocities, gradients, strict=True):
@@ -170,7 +170,7 @@ def test_a_smaller_batch_draws_its_own_rows_only() -> None:
     ends = []
     for sizes in ([256, 96, 256], [96, 256]):
         generator = torch.Generator().manual_seed(0)
-        net = fused.MLP(layers, [None, Inverted(0.2)], generator, SGD())
+        net = fused.FusedMLP(layers, [None, Inverted(0.2)], generator, SGD())
         for n in sizes:
             net.step(X[:n], y[:n], 0.0)
         ends.append(generator.get_state())

@@ -16,14 +16,14 @@ from torch.nn.functional import mse_loss
 
 from dropexp.nets.linreg import (
     Concise,
-    Data,
     EpochRecord,
     Model,
+    RegressionData,
     Scratch,
-    data,
     decay,
     evaluate,
     fit,
+    generate_data,
     init_params,
     squared_loss,
     train_epoch,
@@ -45,14 +45,14 @@ def model(make: Make, *penalties: float, dtype: torch.dtype = torch.float32) -> 
     return make(w.to(dtype), b.to(dtype), *penalties)
 
 
-def trained(net: Model, rows: Data | None = None, **options: Any) -> Iterator[EpochRecord]:
-    rows = rows or data(generator())
+def trained(net: Model, rows: RegressionData | None = None, **options: Any) -> Iterator[EpochRecord]:
+    rows = rows or generate_data(generator())
     arguments: dict[str, Any] = {"lr": 0.003, "batch_size": 1, "epochs": 5, "order": generator(2)} | options
     return fit(net, rows.train, rows.test, validation=rows.validation, **arguments)
 
 
 def batch(n: int) -> tuple[Tensor, Tensor]:
-    X, y = data(generator(), num_train=n).train
+    X, y = generate_data(generator(), num_train=n).train
     return X.double(), y.double()
 
 
@@ -60,7 +60,7 @@ def batch(n: int) -> tuple[Tensor, Tensor]:
 
 
 def test_features_are_uniform_and_the_noise_has_the_stated_spread() -> None:
-    X, y = data(generator(), num_train=10_000).train
+    X, y = generate_data(generator(), num_train=10_000).train
     assert (*X.shape, *y.shape) == (10_000, 200, 10_000, 1)
     assert X.dtype == y.dtype == torch.float32
     assert ((X >= 0) & (X < 1)).all()
@@ -72,13 +72,13 @@ def test_features_are_uniform_and_the_noise_has_the_stated_spread() -> None:
 
 
 def test_there_are_20_rows_to_train_on_and_100_to_test_on() -> None:
-    rows = data(generator())
+    rows = generate_data(generator())
     assert [len(part) for part in (*rows.train, *rows.test)] == [20, 20, 100, 100]
     assert rows.validation is None
 
 
 def test_validation_rows_change_no_other_row() -> None:
-    alone, beside = data(generator()), data(generator(), num_val=30)
+    alone, beside = generate_data(generator()), generate_data(generator(), num_val=30)
     assert beside.validation is not None
     assert [len(part) for part in beside.validation] == [30, 30]
     for one, other in zip((*alone.train, *alone.test), (*beside.train, *beside.test), strict=True):
@@ -86,7 +86,7 @@ def test_validation_rows_change_no_other_row() -> None:
 
 
 def test_the_test_rows_are_the_same_for_any_number_of_training_rows() -> None:
-    assert torch.equal(data(generator(), num_train=5).test[0], data(generator()).test[0])
+    assert torch.equal(generate_data(generator(), num_train=5).test[0], generate_data(generator()).test[0])
 
 
 def test_weights_begin_standard_normal_and_the_bias_at_0() -> None:
@@ -127,7 +127,7 @@ def test_by_hand_and_in_torch_nn_training_takes_the_same_path(weight_decay: floa
 
 @MODELS
 def test_a_step_returns_the_outputs_before_it(make: Make) -> None:
-    X, y = data(generator()).train
+    X, y = generate_data(generator()).train
     net = model(make)
     before = net.predict(X)
     assert torch.equal(net.step(X, y, 0.003), before)
@@ -238,7 +238,7 @@ def test_a_loss_is_the_mean_of_half_the_squared_errors() -> None:
 
 @MODELS
 def test_a_record_holds_the_end_of_its_epoch_without_the_penalty(make: Make) -> None:
-    rows = data(generator(), num_val=30)
+    rows = generate_data(generator(), num_val=30)
     assert rows.validation
     net = model(make, 4.0)
     for epoch, record in enumerate(trained(net, rows), start=1):

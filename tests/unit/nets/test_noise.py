@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dropexp.nets.bitmask import BitMask
-from dropexp.nets.noise import Classic, Gaussian, Inverted, Mask, Noise, Randn2019, ThreePoint, Unscaled, at_rate
+from dropexp.nets.noise import Classic, Gaussian, Inverted, Mask, Noise, Randn2019, ThreePoint, Unscaled, with_drop_prob
 
 Kind = Callable[..., Noise]
 
@@ -144,14 +144,14 @@ def test_a_shared_mask_is_one_vector_for_all_rows_of_a_batch(kind: Kind) -> None
 @pytest.mark.parametrize("kind", KINDS)
 def test_another_rate_makes_another_noise_of_the_same_kind(kind: Kind) -> None:
     noise = kind(0.2)
-    assert at_rate(noise, 0.5) == kind(0.5)
+    assert with_drop_prob(noise, 0.5) == kind(0.5)
     assert noise == kind(0.2)
     with pytest.raises(dataclasses.FrozenInstanceError):
         noise.p = 0.5  # type: ignore[misc]  # that it cannot be set is the test
 
 
 def test_another_rate_leaves_a_shared_mask_shared() -> None:
-    assert at_rate(Inverted(0.2, shared=True), 0.5) == Inverted(0.5, shared=True)
+    assert with_drop_prob(Inverted(0.2, shared=True), 0.5) == Inverted(0.5, shared=True)
 
 
 # Masks by random bits

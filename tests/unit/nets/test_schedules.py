@@ -140,7 +140,7 @@ def rates_of(network: Network) -> list[float]:
     """The drop probabilities in force, of the images and of the hidden layers."""
     if isinstance(network, scratch.MLP):
         return [noise.p for noise in network.noises if noise]
-    assert isinstance(network, torch_nn.Network)
+    assert isinstance(network, torch_nn.TorchMLP)
     return [dropout.p for dropout, _ in network.dropouts]
 
 

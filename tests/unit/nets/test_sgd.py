@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dropexp.nets.sgd import SGD, Layer, bound
+from dropexp.nets.sgd import SGD, Layer, limit_column_norms
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -102,7 +102,7 @@ def test_the_outputs_units_have_no_bound() -> None:
 def test_a_unit_over_the_bound_is_shrunk_to_it_and_any_other_left_bit_for_bit() -> None:
     W = layer(0)[0] * torch.tensor([0.1, 10, 0, 1, 1, 1, 1, 1])
     before, limit = W.clone(), float(norms(W)[3])
-    bound(W, limit)
+    limit_column_norms(W, limit)
     assert norms(W)[1] == pytest.approx(limit)
     torch.testing.assert_close(W[:, 1] / W[:, 1].norm(), before[:, 1] / before[:, 1].norm())  # its direction stays
     assert torch.equal(W[:, [0, 2, 3]], before[:, [0, 2, 3]])  # one at the bound too, and one of zeros
@@ -111,5 +111,5 @@ def test_a_unit_over_the_bound_is_shrunk_to_it_and_any_other_left_bit_for_bit() 
 def test_the_bound_is_torchs_renorm_for_each_run_of_a_stack() -> None:
     W = torch.stack([layer(0)[0], 0.1 * layer(1)[0]])
     expected = torch.stack([torch.renorm(one, 2, 1, 3.0) for one in W])
-    bound(W, 3.0)
+    limit_column_norms(W, 3.0)
     torch.testing.assert_close(W, expected, rtol=1e-6, atol=0)  # torch divides by norm + 1e-7

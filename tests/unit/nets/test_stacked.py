@@ -344,14 +344,14 @@ def recomputing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda_graph, "capture", capture)
 
 
-def network(kind: type[torch_nn.Network], sgd: SGD, device: torch.device = CPU) -> torch_nn.Network:
+def network(kind: type[torch_nn.TorchMLP], sgd: SGD, device: torch.device = CPU) -> torch_nn.TorchMLP:
     layers, *_ = problem(SIZES, 1)
     layers = [(W.to(device), b.to(device)) for W, b in layers]
     net = torch_nn.mlp(SIZES, [None, nn.Dropout(0.2), nn.Dropout(0.5)])
     return kind(net, layers, torch.Generator(device).manual_seed(0), sgd, noise_at_eval=False)
 
 
-def compare_steps(a: torch_nn.Network, b: torch_nn.Network, tolerance: float) -> None:
+def compare_steps(a: torch_nn.TorchMLP, b: torch_nn.TorchMLP, tolerance: float) -> None:
     """Whole and smaller batches, another rate, a loaded state in between."""
     device = a.generator.device
     _, X, y, _ = (tensor.to(device) if isinstance(tensor, Tensor) else tensor for tensor in problem(SIZES, 32))
@@ -367,7 +367,7 @@ def compare_steps(a: torch_nn.Network, b: torch_nn.Network, tolerance: float) ->
 
 @pytest.mark.parametrize("sgd", [SGD(), SGD(momentum=0.9, weight_decay=0.01, divisor=4)])
 def test_a_captured_network_changes_and_draws_nothing_but_by_its_steps(sgd: SGD, recomputing: None) -> None:
-    networks = network(cuda_graph.Network, sgd), network(torch_nn.Network, sgd)
+    networks = network(cuda_graph.GraphedMLP, sgd), network(torch_nn.TorchMLP, sgd)
     before = torch.get_rng_state()
     compare_steps(*networks, 0.0)
     assert torch.equal(torch.get_rng_state(), before)  # the program's own draws neither
@@ -377,7 +377,7 @@ def test_products_of_a_gpu_are_ieee_float32_within_and_as_before_after() -> None
     matmul = torch.backends.cuda.matmul
     for before in (True, False):
         matmul.allow_tf32 = before
-        with cuda_graph.ieee_products():
+        with cuda_graph.ieee_matmul():
             assert not matmul.allow_tf32
         assert matmul.allow_tf32 == before
 
@@ -386,7 +386,7 @@ def test_products_of_a_gpu_are_ieee_float32_within_and_as_before_after() -> None
 @pytest.mark.parametrize("sgd", [SGD(), SGD(momentum=0.9, weight_decay=0.01)])
 def test_a_captured_network_steps_as_uncaptured_on_cuda(sgd: SGD) -> None:
     device = torch.device("cuda")
-    compare_steps(network(cuda_graph.Network, sgd, device), network(torch_nn.Network, sgd, device), 1e-5)
+    compare_steps(network(cuda_graph.GraphedMLP, sgd, device), network(torch_nn.TorchMLP, sgd, device), 1e-5)
 
 
 @on_cuda

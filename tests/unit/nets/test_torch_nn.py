@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dropexp.config.schema import Config
 from dropexp.nets.scratch import MLP
 from dropexp.nets.sgd import SGD, Layer
-from dropexp.nets.torch_nn import Dropout, InputNoise, Network, global_draws_from, mlp
+from dropexp.nets.torch_nn import Dropout, InputNoise, TorchMLP, as_default_generator, mlp
 from dropexp.training.build import build
 
 # The layer
@@ -59,7 +59,7 @@ def test_rows_and_columns_are_dropped_alike(p: float) -> None:
 def test_the_layer_has_the_distribution_of_torchs(p: float) -> None:
     X = torch.ones(1000, 1000)
     ours = Dropout(p, generator=draws(1))(X)
-    with global_draws_from(draws(2)):
+    with as_default_generator(draws(2)):
         theirs = nn.Dropout(p)(X)
     assert ours.max() == pytest.approx(theirs.max().item())
     assert abs(float((ours == 0).double().mean() - (theirs == 0).double().mean())) < 0.004
@@ -178,7 +178,7 @@ def test_a_network_has_what_is_asked_for(
 
 def test_input_noise_has_its_deviation_and_leaves_eval_mode_alone() -> None:
     noise, X = InputNoise(0.3), torch.ones(1000, 1000)
-    with global_draws_from(draws()):
+    with as_default_generator(draws()):
         added = (noise(X) - X).double()
     assert abs(added.mean()) < 5 * 0.3 / 1000
     assert abs(added.std() / 0.3 - 1) < 5 / 1000  # the deviation of a deviation is 1/√(2n)
@@ -201,12 +201,12 @@ def network(
     seed: int = 0,
     output_relu: bool = False,
     noise_at_eval: bool = False,
-) -> Network:
+) -> TorchMLP:
     net = mlp(SIZES, dropouts(p, p), output_relu=output_relu).to(layers[0][0].dtype)
-    return Network(net, layers, draws(seed), sgd or SGD(), noise_at_eval=noise_at_eval)
+    return TorchMLP(net, layers, draws(seed), sgd or SGD(), noise_at_eval=noise_at_eval)
 
 
-def layers_of(net: Network) -> list[Layer]:
+def layers_of(net: TorchMLP) -> list[Layer]:
     """The parameters in the page's layout."""
     return [(m.weight.detach().T, m.bias.detach()) for m in net.net if isinstance(m, nn.Linear)]
 
@@ -232,7 +232,7 @@ def test_nn_at_p_0_is_the_variant_none_within_rounding(fused: bool) -> None:
     keys = {"init": "torch", "drop_probs": [0.0, 0.0], "fused": fused, "momentum": 0.9, "weight_decay": 0.001}
     configs = [Config.model_validate({"variant": variant, **keys}) for variant in ("nn", "none")]
     nn_net, none = (build(config, draws(), draws()) for config in configs)
-    assert isinstance(nn_net, Network)
+    assert isinstance(nn_net, TorchMLP)
     torch.testing.assert_close(nn_net.logits(X), none.logits(X), rtol=1e-6, atol=1e-6)
     for _ in range(2):
         torch.testing.assert_close(nn_net.step(X, y, 0.5), none.step(X, y, 0.5), rtol=1e-6, atol=1e-6)
@@ -277,7 +277,7 @@ def test_building_a_variant_leaves_torchs_own_generator_alone(variant: str) -> N
 
 def test_torchs_own_generator_comes_back_after_an_error() -> None:
     before = torch.get_rng_state()
-    with pytest.raises(ZeroDivisionError), global_draws_from(draws()):
+    with pytest.raises(ZeroDivisionError), as_default_generator(draws()):
         torch.rand(3)
         _ = 1 / 0
     assert torch.equal(torch.get_rng_state(), before)
@@ -285,9 +285,9 @@ def test_torchs_own_generator_comes_back_after_an_error() -> None:
 
 def test_draws_within_are_those_of_the_generator() -> None:
     generator, same = draws(), draws()
-    with global_draws_from(generator):
+    with as_default_generator(generator):
         one = torch.rand(3)
-    with global_draws_from(generator):
+    with as_default_generator(generator):
         two = torch.rand(3)
     assert torch.equal(torch.cat([one, two]), torch.cat([torch.rand(3, generator=same) for _ in range(2)]))
 

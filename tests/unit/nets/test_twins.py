@@ -15,7 +15,7 @@ from dropexp.nets.bitmask import BitMask, draws
 from dropexp.nets.noise import Classic, Gaussian, Inverted, Mask, Noise, Randn2019, ThreePoint, Unscaled
 from dropexp.nets.scratch import Placement
 from dropexp.nets.sgd import SGD, Layer
-from dropexp.nets.torch_nn import InputNoise, Network, mlp
+from dropexp.nets.torch_nn import InputNoise, TorchMLP, mlp
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -30,7 +30,7 @@ NOISES: list[Noise] = [
     ThreePoint(0.5),
 ]
 PLACES: list[Placement] = ["after", "before", "weights"]
-NETWORKS = [scratch.MLP, fused.MLP]
+NETWORKS = [scratch.MLP, fused.FusedMLP]
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -90,7 +90,7 @@ def drawn(noise: Noise, layers: list[Layer], n: int, placement: Placement) -> li
 
 def known(xi: list[Tensor], kind: type[scratch.MLP], placement: Placement) -> list[Noise | None]:
     """Noises that give these; weights lie transposed in the tuned network, and so does what it draws for them."""
-    return [Injected(x.T if placement == "weights" and kind is fused.MLP else x) for x in xi]
+    return [Injected(x.T if placement == "weights" and kind is fused.FusedMLP else x) for x in xi]
 
 
 @pytest.mark.parametrize("placement", PLACES)
@@ -200,7 +200,7 @@ def test_the_page_steps_as_the_network_with_nn_dropout_does_under_the_masks_that
     sites = [p for p in (input_drop_prob, 0.2, 0.5) if p]
     dropouts: list[nn.Module | None] = [nn.Dropout(p) for p in sites]
     net = mlp([40, 24, 16, 10], [None] * (3 - len(sites)) + dropouts, before_relu=before).double()
-    network = Network(net, layers, generator(), sgd, label_smoothing=0.1)
+    network = TorchMLP(net, layers, generator(), sgd, label_smoothing=0.1)
     xi, placement = masks_of(net), PLACES[before]
     page = scratch.MLP(copies(layers), [], generator(), sgd, placement=placement, label_smoothing=0.1)
     for _ in range(3):
@@ -219,7 +219,7 @@ def test_noise_that_is_added_to_the_images_is_the_same_in_all_three_networks() -
     net = mlp([40, 24, 10], input_noise_std=0.3)
     assert isinstance(net[0], InputNoise)
     outputs = [
-        Network(net, layers, generator(), SGD()).step(X, y, 0.1),
+        TorchMLP(net, layers, generator(), SGD()).step(X, y, 0.1),
         *(kind(copies(layers), [], generator(), SGD(), input_noise_std=0.3).step(X, y, 0.1) for kind in NETWORKS),
     ]
     for O in outputs[1:]:
@@ -285,7 +285,7 @@ def test_a_step_with_random_bits_is_the_pages_with_the_xi_that_they_decided(
     ]
     the_same: list[Noise | None] = [None if x is None else Injected(x.T if placement == "weights" else x) for x in xi]
     page = scratch.MLP(copies(layers), the_same, generator(), SGD(momentum=0.9), placement=placement)
-    net = fused.MLP(layers, noises, generator(3), SGD(momentum=0.9), placement=placement)
+    net = fused.FusedMLP(layers, noises, generator(3), SGD(momentum=0.9), placement=placement)
     assert torch.allclose(page.step(X, y, 0.0), net.step(X, y, 0.0), rtol=1e-5, atol=1e-5)
     gradients = [(W.double(), b.double()) for W, b in page.velocities]
     for found, expected in zip(net.velocities, gradients, strict=True):

@@ -79,7 +79,7 @@ def test_none_has_no_dropout_but_may_have_noise_on_its_images() -> None:
 
 def test_nn_has_torchs_dropout_where_a_probability_is_over_0() -> None:
     net = built(variant="nn", input_drop_prob=0.1, drop_probs=[0, 0.5], placement="before", input_noise_std=0.2)
-    assert isinstance(net, torch_nn.Network)
+    assert isinstance(net, torch_nn.TorchMLP)
     assert [str(layer).partition("(")[0] for layer in net.net] == [
         *("InputNoise", "Dropout", "Linear", "ReLU", "Linear", "Dropout", "ReLU", "Linear")
     ]
@@ -90,7 +90,7 @@ def test_nn_has_torchs_dropout_where_a_probability_is_over_0() -> None:
 def test_every_variant_takes_the_optimiser_that_is_asked_for(variant: str) -> None:
     asked: dict[str, Any] = {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1, "l1": 0.2, "max_norm": 3.0}
     net = built(variant=variant, sgd="book", label_smoothing=0.1, **asked)
-    assert isinstance(net, (scratch.MLP, torch_nn.Network))
+    assert isinstance(net, (scratch.MLP, torch_nn.TorchMLP))
     assert net.sgd == SGD(divisor=256, **asked)
     smoothed = net.targets[0] if isinstance(net, scratch.MLP) else net.loss.label_smoothing
     assert torch.allclose(torch.as_tensor(smoothed), torch.tensor([0.91] + [0.01] * 9 if variant != "nn" else 0.1))

@@ -115,7 +115,7 @@ import torch
 from dropexp.nets import matmul
 from dropexp.config.schema import Config
 from dropexp.training.loop import train_epoch
-from dropexp.config.variants import build
+from dropexp.training.build import build
 
 def own() -> int:  # kB
     return int(next(line for line in open("/proc/self/status") if line.startswith("RssAnon")).split()[1])
@@ -123,7 +123,7 @@ def own() -> int:  # kB
 order = torch.Generator().manual_seed(0)
 network = build(Config.model_validate({"variant": "scratch"}), order, order)
 X, y = torch.rand(60_000, 784), torch.arange(60_000) % 10
-with products.using(products.route()):
+with matmul.using(matmul.best_backend()):
     train_epoch(network, X[:64], y[:64], 0.1, 32, order)
     before = own()
     train_epoch(network, X, y, 0.1, 32, order)
@@ -338,7 +338,7 @@ def test_neither_torchs_generator_nor_its_products_are_changed_between_epochs(va
 
 @pytest.mark.parametrize("variant", ["none", "nn", "scratch"])
 def test_a_real_network_learns(variant: str) -> None:
-    records = list(real_fit(real(variant), matmul.route()))
+    records = list(real_fit(real(variant), matmul.best_backend()))
     assert records[-1].test_loss < records[0].test_loss
     assert records[-1].test_acc > 0.5
 
@@ -358,7 +358,9 @@ def test_a_regularised_training_has_the_same_bits_on_one_thread_and_on_two(varia
         for threads in (1, 2):
             torch.set_num_threads(threads)
             network = build(Config.model_validate(keys), order(1), order(2))
-            ends.append([figures(record) for record in real_fit(network, matmul.route(), batch_size=256, epochs=2)])
+            ends.append(
+                [figures(record) for record in real_fit(network, matmul.best_backend(), batch_size=256, epochs=2)]
+            )
     finally:
         torch.set_num_threads(before)
     assert ends[0] == ends[1]
