@@ -1,4 +1,4 @@
-"""Interrupts that wait: what may not be broken off in the middle."""
+"""Delay interrupts while torch is imported: broken off, it can end the process by SIGABRT or look loaded."""
 
 from __future__ import annotations
 
@@ -13,30 +13,29 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
 
 @contextmanager
-def interrupts_wait() -> Iterator[None]:
-    """Within it Ctrl-C, SIGTERM and SIGHUP wait until its end, if Python handles them; others act as ever.
+def delay_interrupts() -> Iterator[None]:
+    """Delay Ctrl-C, SIGTERM and SIGHUP until the block ends, where Python handles them.
 
-    For the loading of torch: an interrupt that breaks into it may end the process by SIGABRT, without a word of ours,
-    or leave a torch that only looks loaded. What waits is handled in turn, until a
-    handler raises; an error within comes before it, and it is forgotten.
+    Then their handlers are called in the order of arrival until one raises. If the block raises, its error wins and
+    the signals are dropped. In a thread other than the main one nothing changes, since Python handles no signals there.
     """
-    if threading.current_thread() is not threading.main_thread():  # no signal is handled in another
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[tuple[int, FrameType | None]] = []
+    received: list[tuple[int, FrameType | None]] = []
     handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
-    with ExitStack() as put_back:
+    with ExitStack() as restore:
         for number in (getattr(signal, name) for name in _NAMES if hasattr(signal, name)):
             if callable(handler := signal.getsignal(number)):
                 handlers[number] = handler
-                put_back.callback(signal.signal, number, handler)
-                signal.signal(number, lambda *told: came.append(told))
+                restore.callback(signal.signal, number, handler)
+                signal.signal(number, lambda number, frame: received.append((number, frame)))
         yield
-    for number, frame in came:
+    for number, frame in received:
         handlers[number](number, frame)
 
 
 def import_torch() -> None:
     """Import torch, with interrupts delayed until it is complete."""
-    with interrupts_wait():
+    with delay_interrupts():
         import torch  # noqa: F401 (only loaded here; callers import what they use)

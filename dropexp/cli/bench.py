@@ -22,10 +22,10 @@ def bench(
     """Time an epoch on this machine beside the book's loop and the matrix products alone."""
     from rich.console import Console
 
-    from dropexp.interrupts import interrupts_wait
+    from dropexp.interrupts import delay_interrupts
     from dropexp.report import console
 
-    with interrupts_wait():  # torch is imported
+    with delay_interrupts():  # torch is imported
         from dropexp.training import benchmark
 
     say("timing; the book's loop alone takes seconds per epoch")

@@ -21,10 +21,10 @@ def claims(
     output: Annotated[Format, typer.Option("--format", help="The output format.")] = Format.table,
 ) -> None:
     """Check what textbooks claim about dropout, by computation and on trained runs."""
-    from dropexp.interrupts import interrupts_wait
+    from dropexp.interrupts import delay_interrupts
     from dropexp.runs.folder import default_runs_dir
 
-    with interrupts_wait():  # torch is imported
+    with delay_interrupts():  # torch is imported
         from dropexp.claims import catalogue, table
 
     if unknown := catalogue.unknown_names(names or ()):

@@ -25,7 +25,7 @@ def verify(data_dir: DataDir = None) -> None:
     from dropexp.data import download
 
     root = find_data(data_dir)
-    download.verify(root)
+    download.read(root)
     print(f"{root}: all four files are Fashion-MNIST's")
 
 

@@ -37,9 +37,9 @@ def evaluate(
     ),
 ) -> None:
     """Evaluate a trained network: Monte-Carlo dropout, calibration, uncertainty, on rotated images too."""
-    from dropexp.interrupts import interrupts_wait
+    from dropexp.interrupts import delay_interrupts
 
-    with interrupts_wait():  # torch is imported
+    with delay_interrupts():  # torch is imported
         from dropexp.data import fashion_mnist
         from dropexp.training import evaluate, trained
 
@@ -49,7 +49,10 @@ def evaluate(
     for remark in network.remarks:
         say(f"note: {remark}")
     root = find_or_download_data(data_dir, data_url, False)
-    result = evaluate.evaluate(network, fashion_mnist.load(root, tell=say), rotate or [], mc, numbers)
+    data = fashion_mnist.load(root)
+    for note in data.notes:
+        say(f"note: {note}")
+    result = evaluate.evaluate(network, data, rotate or [], mc, numbers)
     print_tables(tables_of(result), output, csv=lambda: to_csv(result), json=lambda: to_json(result))
 
 

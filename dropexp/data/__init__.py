@@ -1,4 +1,4 @@
-"""Fashion-MNIST: download, verification, decoding.
+"""What is trained on: Fashion-MNIST, downloaded, verified, decoded once and mapped by all processes.
 
 It imports no other subpackage. Start with `fashion_mnist.py`.
 """

@@ -1,56 +1,52 @@
-"""The four files of Fashion-MNIST: where they are, whether they are right, and fetching them."""
+"""The four files of Fashion-MNIST: find, verify and download them.
+
+The download is our own: pooch reads no file:// addresses, limits no sizes, and needs requests; it saves 15 lines.
+"""
+
+from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import os
-import sys
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import IO
 
+from dropexp.data.cache import cache_dir, cache_lock, replacing
 from dropexp.errors import DataError
-from dropexp.tempfolder import temp_folder
 
 URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 
-# Of each file as it is served: <name>.gz
-MD5 = {
+MD5 = {  # of each file as it is served: <name>.gz
     "train-images-idx3-ubyte": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
     "train-labels-idx1-ubyte": "25c81989df183df01b3e8a0aad5dffbe",
     "t10k-images-idx3-ubyte": "bef4ecab320f06d8554ea6380940ec79",
     "t10k-labels-idx1-ubyte": "bb300cfdad3c16e7a12a480ee83cd310",
 }
 
-# SHA-256 of each file's contents, unpacked
-CHECKSUMS = {
+CHECKSUMS = {  # SHA-256 of each file's unpacked contents
     "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
     "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
     "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
     "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
 
-LARGEST = 47_040_016  # bytes in the largest file, unpacked; what gives more is not read to its end
+LARGEST = 47_040_016  # bytes in the largest file, unpacked
 
-Progress = Callable[[str, int, int], None]  # of a file: its name, bytes so far, bytes in all (0: not known)
+Progress = Callable[[str, int, int], None]  # of one file: its name, bytes so far, bytes in all (0: unknown)
 
 _FOUR_FILES = ", ".join(f"{name}.gz" for name in CHECKSUMS)
-_PIECE = 1 << 16  # bytes read at once
-
-
-def cache_dir() -> Path:
-    """The folder that the program keeps its own files in; it need not exist yet."""
-    if xdg := os.environ.get("XDG_CACHE_HOME"):
-        return Path(xdg) / "dropexp"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "dropexp"
-    return Path.home() / ".cache" / "dropexp"
+_PIECE = 1 << 16  # bytes per read
 
 
 def find(data_dir: Path | None = None) -> Path | None:
-    """The first of `data_dir`, $DROPEXP_DATA, ./data and the cache that holds the four files, or None.
+    """Return the first of `data_dir`, $DROPEXP_DATA, ./data and the cache that has the four files, or None.
 
-    They may be packed (.gz) or not, in FashionMNIST/raw/ as torchvision has them or in the folder itself.
-    Raises DataError if `data_dir` or $DROPEXP_DATA names a folder without them: it is not passed over.
+    They may be packed (.gz) or not, in FashionMNIST/raw/, as torchvision expects them, or in the folder itself.
+    Raises DataError if `data_dir` or $DROPEXP_DATA names a folder without them.
     """
     for named, by in ((data_dir, "--data-dir"), (os.environ.get("DROPEXP_DATA"), "DROPEXP_DATA")):
         if not named:
@@ -58,40 +54,43 @@ def find(data_dir: Path | None = None) -> Path | None:
         if missing := _missing(raw := raw_dir(Path(named))):
             raise DataError(
                 f"{by} names {named}, but {raw} lacks {', '.join(missing)} of Fashion-MNIST.\n"
-                f"Put the four files there ({_FOUR_FILES}; or unpacked), name another folder, or leave "
-                f"{by} out: then they are looked for in ./data and in the cache, or fetched."
+                f"Put the four files there ({_FOUR_FILES}; or unpacked), name another folder, or leave {by} out to "
+                "use ./data or the cache, or to download the files."
             )
         return Path(named)
     return next((root for root in (Path("data"), cache_dir()) if not _missing(raw_dir(root))), None)
 
 
 def raw_dir(root: Path) -> Path:
-    """Where the four files lie under `root`: FashionMNIST/raw, else raw, else `root` itself."""
+    """Return the folder under `root` with the four files: FashionMNIST/raw, else raw, else `root` itself."""
     folders = [root / "FashionMNIST" / "raw", root / "raw", root]
     return next((folder for folder in folders if not _missing(folder)), folders[0])
 
 
 def source(root: Path, name: str) -> Path:
-    """The file that holds `name` (a key of CHECKSUMS): the unpacked one, or else the .gz, there or not."""
+    """Return the path of `name` (a key of CHECKSUMS): the unpacked file if it exists, else the .gz."""
     unpacked = raw_dir(root) / name
     return unpacked if _is_file(unpacked) else unpacked.with_name(f"{name}.gz")
 
 
-def verify(root: Path, checksums: Mapping[str, str] = CHECKSUMS, *, copy_to: Path | None = None) -> None:
-    """Reads each file under `root` once and compares its SHA-256; unpacks them into `copy_to` meanwhile.
+def read(root: Path, checksums: Mapping[str, str] = CHECKSUMS) -> dict[str, bytes]:
+    """Return the unpacked contents of the four files under `root`, by name, with the right SHA-256.
 
-    Raises DataError that names every file that is wrong, and why.
+    Raises DataError that lists every wrong file, with the reason.
     """
-    wrong = []
+    contents, faults = {}, []
     for name, sha256 in checksums.items():
         path = source(root, name)
-        if fault := _fault(path, sha256, copy_to and copy_to / name):
-            wrong.append(f"  {path}: {fault}")
-    if wrong:
+        try:
+            contents[name] = _read(path, sha256)
+        except DataError as fault:
+            faults.append(f"  {path}: {fault}\n")
+    if faults:
         raise DataError(
-            "These files are not those of Fashion-MNIST:\n" + "\n".join(wrong) + "\nDelete them and run "
-            "`dropexp data fetch`, or name a folder with the right ones by --data-dir or DROPEXP_DATA."
+            f"These files are not those of Fashion-MNIST:\n{''.join(faults)}Delete them and run `dropexp data fetch`, "
+            "or name a folder with the right ones by --data-dir or DROPEXP_DATA."
         )
+    return contents
 
 
 def fetch(
@@ -102,103 +101,99 @@ def fetch(
     md5: Mapping[str, str] = MD5,
     checksums: Mapping[str, str] = CHECKSUMS,
 ) -> Path:
-    """Downloads what the cache lacks of the four files and returns the cache, a root as `find` gives.
+    """Download the files that the cache lacks and return the cache folder.
 
-    The mirror `url` (http, https or file) is asked first, then URL; one that sends nothing for `timeout`
-    seconds is given up. A file is put in the cache when it is whole and right: `md5` is of the packed files,
-    `checksums` of what they hold. Raises DataError with every mirror's failure if none has the files.
+    Tries the mirror `url` (http, https or file) first, then URL, each until it sends nothing for `timeout` seconds.
+    A file appears in the cache only when it is complete and right: `md5` is of the packed files, `checksums` of their
+    contents. Raises DataError with each mirror's failure if none has the files.
     """
     if url is not None and not url.startswith(("http://", "https://", "file://")):
-        raise DataError(f"--data-url {url!r} is no address: it begins with http://, https:// or file://.")
-    raw = cache_dir() / "FashionMNIST" / "raw"
+        raise DataError(f"--data-url {url!r} is no address; it must begin with http://, https:// or file://.")
     failures = []
-    for mirror in [URL] if url is None else [url, URL]:
-        try:
-            raw.mkdir(parents=True, exist_ok=True)
-            for name, sha256 in checksums.items():
-                place = raw / f"{name}.gz"
-                if _fault(place, sha256):
-                    _put(_download(mirror, place.name, md5[name], progress, timeout), place, sha256)
-            return cache_dir()
-        except DataError as failure:
-            failures.append(f"  {mirror}: {failure}\n")
-        except OSError as error:
-            raise DataError(
-                f"Fashion-MNIST cannot be stored in the cache: {error}.\nName a folder that can be written "
-                "by XDG_CACHE_HOME, or one with the data by --data-dir or DROPEXP_DATA."
-            ) from error
+    with cache_lock():
+        for mirror in [URL] if url is None else [url, URL]:
+            try:
+                return _fill_cache(partial(_download, mirror, md5, progress, timeout), checksums)
+            except DataError as failure:
+                failures.append(f"  {mirror}: {failure}\n")
+            except OSError as error:
+                raise DataError(
+                    f"Fashion-MNIST cannot be stored in the cache: {error}.\nName a writable folder by "
+                    "XDG_CACHE_HOME, or a folder with the data by --data-dir or DROPEXP_DATA."
+                ) from error
     raise DataError(
         f"Fashion-MNIST is not in the cache and could not be downloaded:\n{''.join(failures)}"
-        "There are three ways out:\n"
+        "Do one of three things:\n"
         f"  put {_FOUR_FILES}\n  in a folder and name it by --data-dir DIR or DROPEXP_DATA=DIR;\n"
         "  name a mirror that has them by --data-url URL;\n"
         "  connect to the internet and run `dropexp data fetch`."
     )
 
 
-def keep(packed: Mapping[str, bytes], checksums: Mapping[str, str] = CHECKSUMS) -> Path:
-    """Puts files that came another way, packed, by name, in the cache and returns it, as `fetch` does.
+def store(packed: Mapping[str, bytes], checksums: Mapping[str, str] = CHECKSUMS) -> Path:
+    """Put packed files, by name, into the cache and return its folder.
 
-    Raises DataError if one is not right, OSError if the cache cannot be written.
+    Raises DataError if one is wrong, OSError if the cache cannot be written.
     """
-    raw = cache_dir() / "FashionMNIST" / "raw"
-    raw.mkdir(parents=True, exist_ok=True)
-    for name, sha256 in checksums.items():
-        place = raw / f"{name}.gz"
-        if _fault(place, sha256):
-            _put(packed[name], place, sha256)
-    return cache_dir()
+    with cache_lock():
+        return _fill_cache(lambda name: packed[name], checksums)
 
 
-def packed(root: Path, checksums: Mapping[str, str] = CHECKSUMS) -> dict[str, bytes]:
-    """The files under `root` by name, packed. Raises DataError as `verify` does."""
-    verify(root, checksums)
-    sources = {name: source(root, name) for name in checksums}
+def read_packed(root: Path, checksums: Mapping[str, str] = CHECKSUMS) -> dict[str, bytes]:
+    """Return the files under `root` by name, packed. Raises DataError as `read` does."""
+    contents = read(root, checksums)
+    paths = {name: source(root, name) for name in checksums}
     return {
-        name: path.read_bytes() if path.suffix == ".gz" else gzip.compress(path.read_bytes(), 1, mtime=0)
-        for name, path in sources.items()
+        name: path.read_bytes() if path.suffix == ".gz" else gzip.compress(contents[name], 1, mtime=0)
+        for name, path in paths.items()
     }
 
 
-def _download(mirror: str, file: str, md5: str, progress: Progress | None, timeout: float) -> bytearray:
-    # Imported here: they take longer than the rest of what a command that fetches nothing needs.
+def _fill_cache(packed: Callable[[str], bytes], checksums: Mapping[str, str]) -> Path:
+    """Put the files that the cache lacks, or has wrong, into it."""
+    raw = cache_dir() / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True, exist_ok=True)
+    for name, sha256 in checksums.items():
+        path = raw / f"{name}.gz"
+        try:
+            _read(path, sha256)
+        except DataError:
+            content = packed(name)
+            try:
+                _unpack(io.BytesIO(content), True, sha256)
+            except DataError as fault:
+                raise DataError(f"{path.name}: {fault}") from fault
+            with replacing(path) as file:
+                file.write(content)
+    return cache_dir()
+
+
+def _download(mirror: str, md5: Mapping[str, str], progress: Progress | None, timeout: float, name: str) -> bytes:
+    # Imported here: they take longer than all else that a command without a download needs.
     import http.client
     import urllib.error
     import urllib.request
 
-    content = bytearray()
+    file, content = f"{name}.gz", bytearray()
     try:
         address = f"{mirror.rstrip('/')}/{file}"
-        with urllib.request.urlopen(address, timeout=timeout) as answer:  # nosec B310  # `fetch` lets no other scheme in
-            total = int(answer.headers.get("Content-Length") or 0)
-            while len(content) <= LARGEST and (piece := answer.read(_PIECE)):
+        with urllib.request.urlopen(address, timeout=timeout) as response:  # nosec B310 (`fetch` checks the scheme)
+            total = int(response.headers.get("Content-Length") or 0)
+            while len(content) <= LARGEST and (piece := response.read(_PIECE)):
                 content += piece
                 if progress:
                     progress(file, len(content), total)
     except (OSError, ValueError, http.client.HTTPException) as error:
-        cause = error.reason if type(error) is urllib.error.URLError else error
         if isinstance(error, urllib.error.HTTPError):
-            error.close()  # it holds the connection
-        late = isinstance(cause, TimeoutError)
-        raise DataError(f"{file}: {f'nothing came for {timeout:g} s' if late else cause}") from error
+            error.close()  # else the connection stays open
+        cause = error.reason if type(error) is urllib.error.URLError else error
+        reason = f"nothing came for {timeout:g} s" if isinstance(cause, TimeoutError) else cause
+        raise DataError(f"{file}: {reason}") from error
     if len(content) < total:
         raise DataError(f"{file}: the connection was cut after {len(content):,} of {total:,} bytes")
-    if (found := hashlib.md5(content, usedforsecurity=False).hexdigest()) != md5:
-        raise DataError(f"{file}: what came is not the file: its MD5 is {found}, not {md5}")
-    return content
-
-
-def _put(content: bytes | bytearray, place: Path, sha256: str) -> None:
-    with temp_folder(cache_dir()) as folder:
-        part = folder / place.name
-        part.write_bytes(content)
-        if fault := _fault(part, sha256):
-            raise DataError(f"{place.name}: {fault}")
-        try:
-            os.replace(part, place)
-        except PermissionError:  # on Windows, while another process reads the same file, just put there
-            if _fault(place, sha256):
-                raise
+    if (found := hashlib.md5(content, usedforsecurity=False).hexdigest()) != md5[name]:
+        raise DataError(f"{file}: it is another file: its MD5 is {found}, not {md5[name]}")
+    return bytes(content)
 
 
 def _missing(folder: Path) -> list[str]:
@@ -206,33 +201,27 @@ def _missing(folder: Path) -> list[str]:
 
 
 def _is_file(path: Path) -> bool:
-    return os.path.isfile(path)  # noqa: PTH113 (up to Python 3.13 Path.is_file raises where the folder may not be read)
+    return os.path.isfile(path)  # noqa: PTH113 (up to Python 3.13 Path.is_file raises in a folder that is not readable)
 
 
-def _fault(path: Path, sha256: str, copy: Path | None = None) -> str | None:
-    """What is wrong with the file, None if nothing; `copy` gets what it holds, unpacked."""
-    digest = hashlib.sha256()
-    with (copy or Path(os.devnull)).open("wb") as sink:
-        try:
-            for piece in _unpacked(path):
-                digest.update(piece)
-                sink.write(piece)
-        except DataError as fault:
-            return str(fault)
-    found = digest.hexdigest()
-    return None if found == sha256 else f"the SHA-256 of its contents is {found}, not {sha256}"
-
-
-def _unpacked(path: Path) -> Iterator[bytes]:
-    size = 0
+def _read(path: Path, sha256: str) -> bytes:
+    """Return the unpacked contents of a file. Raises DataError with the reason if they are not the right ones."""
     try:
-        if path.stat().st_size > LARGEST:
-            raise DataError(f"it holds more than {LARGEST:,} bytes, as none of the files does")
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            while piece := file.read(_PIECE):
-                size += len(piece)
-                if size > LARGEST:
-                    raise DataError(f"it holds more than {LARGEST:,} bytes, as none of the files does")
-                yield piece
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size > LARGEST:  # a gzip file can be long and unpack to nothing
+                raise DataError(f"it has more than {LARGEST:,} bytes, which none of the files has")
+            return _unpack(file, path.suffix == ".gz", sha256)
+    except OSError as error:
+        raise DataError(error.strerror or str(error)) from error
+
+
+def _unpack(file: IO[bytes], packed: bool, sha256: str) -> bytes:
+    try:
+        content = (gzip.GzipFile(fileobj=file) if packed else file).read(LARGEST + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(getattr(error, "strerror", None) or str(error)) from error
+    if len(content) > LARGEST:
+        raise DataError(f"it has more than {LARGEST:,} bytes, which none of the files has")
+    if (found := hashlib.sha256(content).hexdigest()) != sha256:
+        raise DataError(f"the SHA-256 of its contents is {found}, not {sha256}")
+    return content

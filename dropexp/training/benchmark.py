@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from dropexp.config.schema import Config
 from dropexp.data import download
 from dropexp.data.fashion_mnist import Data, load
-from dropexp.interrupts import interrupts_wait
+from dropexp.interrupts import delay_interrupts
 from dropexp.nets import matmul
 from dropexp.nets.torch_nn import mlp
 from dropexp.training.build import build
@@ -68,7 +68,8 @@ def run(root: Path, rounds: int) -> Result:
     with tempfile.TemporaryDirectory() as unpacked:
         raw = Path(unpacked) / "FashionMNIST" / "raw"
         raw.mkdir(parents=True)
-        download.verify(root, copy_to=raw)
+        for name, content in download.read(root).items():
+            (raw / name).write_bytes(content)
         contenders: dict[str, Callable[[], object]] = {
             BOOK: _book(Path(unpacked)),
             NN: _ours(NN, data, route),
@@ -87,7 +88,7 @@ def run(root: Path, rounds: int) -> Result:
 
 def _book(root: Path) -> Callable[[], object]:
     """The loop of the book (d2l-zh, 3.6.6 and 3.13.3): DataLoader and ToTensor without workers, `.item()` each step."""
-    with interrupts_wait():
+    with delay_interrupts():
         from torch.utils.data import DataLoader
         from torchvision.datasets import FashionMNIST
         from torchvision.transforms import ToTensor

@@ -7,7 +7,7 @@ import os
 import sys
 
 from dropexp.errors import DeviceError
-from dropexp.interrupts import interrupts_wait
+from dropexp.interrupts import delay_interrupts
 
 
 def resolve(device: str) -> str:
@@ -21,7 +21,7 @@ def resolve(device: str) -> str:
         return "cpu"
     if kind not in ("auto", "cuda", "mps") or (colon and (kind != "cuda" or not index.isdecimal())):
         raise DeviceError(f"device {device!r} is none of auto, cpu, cuda, cuda:N, mps")
-    with interrupts_wait():
+    with delay_interrupts():
         import torch
 
     cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -1,4 +1,4 @@
-"""Whatever lies where the data are looked for, it is Fashion-MNIST to the last bit, or refused with the file named."""
+"""Any files in the data folder or the cache: the loaded data is Fashion-MNIST bit for bit, or the file is rejected."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BOMB = gzip.compress(bytes(LARGEST + 1))
 
 
 def verify(content: bytes, ending: str, target: str = "idx and gzip") -> None:
-    """`data verify` of a folder with four such files: refused, a line for each."""
+    """Run `data verify` on a folder with four such files: each is rejected on a line of its own."""
     with a_place() as place:
         for name in CHECKSUMS:
             place.write(f"{name}{ending}", content)
@@ -37,7 +37,7 @@ def verify(content: bytes, ending: str, target: str = "idx and gzip") -> None:
 
 
 @given(st.binary(max_size=500) | changed(PACKED), st.sampled_from(["", ".gz"]))
-def test_any_bytes_in_the_files(content: bytes, ending: str) -> None:
+def test_any_bytes_in_the_four_files_are_rejected(content: bytes, ending: str) -> None:
     verify(content, ending)
 
 
@@ -55,12 +55,12 @@ def test_any_bytes_in_the_files(content: bytes, ending: str) -> None:
     ],
     ids=["bomb", "bomb in a bomb", "many empty members", "endless name", "endless field", "2**96 pixels", "", "gz"],
 )
-def test_a_file_that_is_a_bomb(content: bytes, ending: str) -> None:
+def test_a_decompression_bomb_is_rejected(content: bytes, ending: str) -> None:
     verify(content, ending)
 
 
 @pytest.mark.parametrize("size", [LARGEST + 1, 2**40], ids=["a byte too long", "a terabyte"])
-def test_a_file_of_a_size_that_none_has_is_not_read(size: int) -> None:
+def test_a_file_that_is_too_large_is_not_read(size: int) -> None:
     with a_place() as place:
         for name in CHECKSUMS:
             with open(place.cwd / f"{name}.gz", "wb") as file:
@@ -69,18 +69,18 @@ def test_a_file_of_a_size_that_none_has_is_not_read(size: int) -> None:
         assert answer.code == 3 and answer.err.count(f"more than {LARGEST:,} bytes") == 4
 
 
-def test_folders_where_files_should_be() -> None:
+def test_folders_in_place_of_files_are_rejected() -> None:
     with a_place() as place:
         for name in CHECKSUMS:
             (place.cwd / f"{name}.gz").mkdir()
         assert place.ask("idx and gzip", "data", "verify", "--data-dir", ".").code == 3
 
 
-# The cache of decoded tensors, of a small set whose checksums are known.
+# The cache of decoded tensors
 
 
 class _Small:
-    """The set, and the bytes of its cache."""
+    """A small data set with known checksums, and the contents of its cache."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -89,16 +89,16 @@ class _Small:
             self.tensors = [
                 tensor.clone() for tensor in _tensors(fashion_mnist.load(self.root, checksums=self.checksums))
             ]
-        (self.cached,) = (path for path in self.root.glob("cache/dropexp/decoded-*") if path.suffix != ".lock")
+        (self.cached,) = self.root.glob("cache/dropexp/decoded-*")
         self.content = self.cached.read_bytes()
 
     def load_from(self, content: bytes) -> None:
         tried["decoded cache"] += 1
         self.cached.write_bytes(content)
         with patch.dict("os.environ", {"XDG_CACHE_HOME": str(self.root / "cache")}):
-            assert self.is_as_it_was(fashion_mnist.load(self.root, checksums=self.checksums))
+            assert self.equals(fashion_mnist.load(self.root, checksums=self.checksums))
 
-    def is_as_it_was(self, found: fashion_mnist.Data) -> bool:
+    def equals(self, found: fashion_mnist.Data) -> bool:
         return all(map(torch.equal, _tensors(found), self.tensors))
 
 
@@ -111,7 +111,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> _Small:
     return _Small(tmp_path_factory.mktemp("small"))
 
 
-def test_any_bytes_in_the_decoded_cache(small: _Small) -> None:
+def test_a_cache_of_any_bytes_is_decoded_again(small: _Small) -> None:
     @given(st.binary(max_size=300) | changed(small.content))
     def holds(content: bytes) -> None:
         small.load_from(content)
@@ -119,20 +119,21 @@ def test_any_bytes_in_the_decoded_cache(small: _Small) -> None:
     holds()
 
 
-def test_any_first_line_of_the_decoded_cache(small: _Small) -> None:
-    line, _, rest = small.content.partition(b"\n")
+def test_a_cache_with_any_header_is_decoded_again(small: _Small) -> None:
+    digest, line, tensors = small.content.split(b"\n", 2)
     about = json.loads(line)
 
     @given(altered(about) | odd.map(lambda shapes: about | {"shapes": shapes}))
     def holds(changed_line: object) -> None:
-        small.load_from(as_json(changed_line) + b"\n" + rest)
+        small.load_from(digest + b"\n" + as_json(changed_line) + b"\n" + tensors)
 
     holds()
-    small.load_from(b"[" * 60_000 + b"\n" + rest)
-    small.load_from(b'{"files": ' + b"[" * 60_000 + b"\n" + rest)
+    for header in (b"[" * 60_000, b'{"files": ' + b"[" * 60_000):
+        small.load_from(digest + b"\n" + header + b"\n" + tensors)
+        small.load_from(header + b"\n" + line + b"\n" + tensors)
 
 
-def test_a_file_that_is_changed_is_no_data(small: _Small) -> None:
+def test_a_changed_file_is_rejected_unless_its_contents_are_equal(small: _Small) -> None:
     path = small.root / "FashionMNIST" / "raw" / f"{LABELS}.gz"
     whole = path.read_bytes()
 
@@ -146,7 +147,7 @@ def test_a_file_that_is_changed_is_no_data(small: _Small) -> None:
         except DataError as error:
             assert LABELS in str(error)
         else:
-            assert small.is_as_it_was(found)  # what the file holds is the same: a header's time, say
+            assert small.equals(found)  # equal contents, such as another time in the gzip header
 
     holds()
     path.write_bytes(whole)
@@ -157,7 +158,7 @@ URLS = ["x", "ftp://127.0.0.1/", "http://", "https://[", "http://127.0.0.1:9", "
 
 
 @pytest.mark.parametrize("url", URLS)
-def test_any_address(url: str) -> None:
+def test_an_address_that_cannot_be_read_is_reported(url: str) -> None:
     with a_place() as place, patch("dropexp.data.download.URL", "http://127.0.0.1:9/"):
         answer = place.ask("--data-url", "data", "fetch", f"--data-url={url}")
         assert answer.code == 3 and not list(place.cache.rglob("*.gz")), answer.err

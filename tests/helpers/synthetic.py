@@ -1,4 +1,4 @@
-"""Data for tests: a small set that can be learned, in Fashion-MNIST's files, and the real one where it is."""
+"""Data for tests: a small set that can be learned, in the files of Fashion-MNIST, and the real one."""
 
 import gzip
 import hashlib
@@ -11,7 +11,7 @@ import pytest
 
 
 def write_synthetic(root: Path, train: int = 600, test: int = 100) -> dict[str, str]:
-    """Writes root/FashionMNIST/raw/*.gz, the ten classes equally often, and returns the files' checksums."""
+    """Write root/FashionMNIST/raw/*.gz with ten classes of equal size. Return the checksums by file name."""
     raw = root / "FashionMNIST" / "raw"
     raw.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -20,7 +20,9 @@ def write_synthetic(root: Path, train: int = 600, test: int = 100) -> dict[str, 
         labels = rng.permutation(np.arange(rows) % 10).astype(np.uint8)
         images = rng.integers(0, 100, (rows, 28, 28), dtype=np.uint8)
         for label in range(10):
-            images[labels == label, 2 * label + 4 : 2 * label + 7] += 150  # a bright bar at the class's own height
+            images[labels == label, 2 * label + 4 : 2 * label + 7] += (
+                150  # a bright bar at a height of its own for each class
+            )
         for name, array in ((f"{part}-images-idx3-ubyte", images), (f"{part}-labels-idx1-ubyte", labels)):
             header = struct.pack(f">{1 + array.ndim}I", 0x800 + array.ndim, *array.shape)
             contents = header + array.tobytes()
@@ -30,10 +32,10 @@ def write_synthetic(root: Path, train: int = 600, test: int = 100) -> dict[str, 
 
 
 def real_data() -> Path:
-    """The folder with the real Fashion-MNIST; a test that asks for it fails where there is none."""
+    """Return the folder with the real Fashion-MNIST. The test fails if it is missing."""
     shared = Path(__file__).parents[3] / "shared" / "data"
     root = Path(os.environ.get("DROPEXP_DATA") or shared)
     if not (root / "FashionMNIST" / "raw" / "train-images-idx3-ubyte.gz").is_file():
-        why = "the real Fashion-MNIST is not at DROPEXP_DATA or ../shared/data; `dropexp data fetch` gets it"
+        why = "the real Fashion-MNIST is not at DROPEXP_DATA or ../shared/data; `dropexp data fetch` downloads it"
         pytest.fail(why, pytrace=False)
     return root

@@ -1,4 +1,4 @@
-"""Interrupts wait for what may not be broken off, and are answered after it."""
+"""Interrupts are delayed while torch is imported, and handled afterwards."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from helpers.command import Command
 
-from dropexp.interrupts import interrupts_wait
+from dropexp.interrupts import delay_interrupts
 
 BOTH = (signal.SIGINT, signal.SIGTERM)
 
 
 @pytest.fixture
-def handled() -> Iterator[None]:
-    """BOTH are handled as the command does, or as a test says; and afterwards as before."""
+def handlers() -> Iterator[None]:
+    """Handle both signals as the command does, and restore the handlers afterwards."""
     before = {number: signal.signal(number, signal.default_int_handler) for number in BOTH}
     yield
     for number, handler in before.items():
@@ -25,54 +25,54 @@ def handled() -> Iterator[None]:
 
 
 @pytest.fixture(params=[getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)])
-def sent(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
-    """A signal that is answered as the command answers it."""
-    number: signal.Signals = request.param
-    before = signal.signal(number, signal.default_int_handler)
-    yield number
-    signal.signal(number, before)
+def number(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
+    """One signal, handled as the command does."""
+    one: signal.Signals = request.param
+    before = signal.signal(one, signal.default_int_handler)
+    yield one
+    signal.signal(one, before)
 
 
-def test_an_interrupt_waits_for_the_end_and_is_answered_there(sent: signal.Signals) -> None:
+def test_an_interrupt_is_handled_at_the_end_of_the_block(number: signal.Signals) -> None:
     reached = []
-    with pytest.raises(KeyboardInterrupt), interrupts_wait():
-        signal.raise_signal(sent)
+    with pytest.raises(KeyboardInterrupt), delay_interrupts():
+        signal.raise_signal(number)
         reached.append("the end")
     assert reached == ["the end"]
-    assert signal.getsignal(sent) is signal.default_int_handler
+    assert signal.getsignal(number) is signal.default_int_handler
 
 
-def test_an_error_within_is_told_before_an_interrupt_that_waits(sent: signal.Signals) -> None:
-    with pytest.raises(ImportError), interrupts_wait():
-        signal.raise_signal(sent)
+def test_an_error_in_the_block_wins_over_a_delayed_interrupt(number: signal.Signals) -> None:
+    with pytest.raises(ImportError), delay_interrupts():
+        signal.raise_signal(number)
         raise ImportError
-    assert signal.getsignal(sent) is signal.default_int_handler
+    assert signal.getsignal(number) is signal.default_int_handler
 
 
-def test_what_is_ignored_stays_ignored(sent: signal.Signals) -> None:
-    signal.signal(sent, signal.SIG_IGN)
-    with interrupts_wait():
-        signal.raise_signal(sent)
-    assert signal.getsignal(sent) is signal.SIG_IGN
+def test_an_ignored_signal_stays_ignored(number: signal.Signals) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    with delay_interrupts():
+        signal.raise_signal(number)
+    assert signal.getsignal(number) is signal.SIG_IGN
 
 
-def test_all_that_came_is_handled_once_and_in_order(handled: None) -> None:
-    """Where handlers only take a note, and where one wait is within another."""
-    told: list[int] = []
+def test_every_signal_is_handled_once_and_in_order(handlers: None) -> None:
+    """With handlers that do not raise, and nested blocks."""
+    received: list[int] = []
     for number in BOTH:
-        signal.signal(number, lambda number, frame: told.append(number))
-    with interrupts_wait(), interrupts_wait():
+        signal.signal(number, lambda number, frame: received.append(number))
+    with delay_interrupts(), delay_interrupts():
         for number in reversed(BOTH):
             signal.raise_signal(number)
-        assert told == []
-    assert told == [*reversed(BOTH)]
+        assert received == []
+    assert received == [*reversed(BOTH)]
 
 
 @pytest.mark.parametrize("moment", [1, 2, 3])
-def test_an_interrupt_while_handlers_are_changed_leaves_them_as_they_were(
-    moment: int, handled: None, monkeypatch: pytest.MonkeyPatch
+def test_an_interrupt_while_handlers_are_replaced_restores_them(
+    moment: int, handlers: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A SIGTERM just before one of two is changed, or the first is put back."""
+    """SIGTERM arrives just before the first or second handler is replaced, or the first restored."""
     change, changes = signal.signal, 0
 
     def interrupted(number: int, handler: Any) -> Any:
@@ -83,17 +83,17 @@ def test_an_interrupt_while_handlers_are_changed_leaves_them_as_they_were(
         return change(number, handler)
 
     monkeypatch.setattr(signal, "signal", interrupted)
-    with pytest.raises(KeyboardInterrupt), interrupts_wait():
+    with pytest.raises(KeyboardInterrupt), delay_interrupts():
         pass
     monkeypatch.undo()
     assert [signal.getsignal(number) for number in BOTH] == [signal.default_int_handler] * 2
 
 
-def test_another_thread_may_load_what_it_likes() -> None:
+def test_other_threads_are_not_affected() -> None:
     done = []
 
     def load() -> None:
-        with interrupts_wait():
+        with delay_interrupts():
             done.append(True)
 
     thread = threading.Thread(target=load)
@@ -117,22 +117,27 @@ atexit.register(lambda: Path("loaded").write_text(str(hasattr(sys.modules.get("t
 
 
 @pytest.mark.parametrize(
-    ("words", "how_on"),
+    ("words", "remedy"),
     [
-        ("train -c t.yaml --device cpu", "; to go on: dropexp train -c t.yaml --device cpu"),
-        ("train -c t.yaml --device cuda", "; to go on: dropexp train -c t.yaml --device cuda"),  # torch knows if it is
-        ("train -c t.yaml --plugin noise.py", "; to go on: dropexp train -c t.yaml --plugin noise.py"),
+        ("train -c t.yaml --device cpu", "; to resume: dropexp train -c t.yaml --device cpu"),
+        (
+            "train -c t.yaml --device cuda",
+            "; to resume: dropexp train -c t.yaml --device cuda",
+        ),  # only torch knows whether there is one
+        ("train -c t.yaml --plugin noise.py", "; to resume: dropexp train -c t.yaml --plugin noise.py"),
         ("evaluate t/c-00000000", ""),
         ("claims --quick", ""),
         ("bench", ""),
     ],
 )
-def test_an_interrupt_while_torch_is_loaded_is_answered_when_it_is(words: str, how_on: str, command: Command) -> None:
-    """A finder that is asked for a part of torch sends it; what torch defines last is there when the command ends."""
+def test_an_interrupt_during_the_import_of_torch_ends_the_command_after_it(
+    words: str, remedy: str, command: Command
+) -> None:
+    """An import hook raises it in the middle of torch; at exit, torch has what it defines last."""
     command.write("sitecustomize.py", INTERRUPTED)
     command.write("t.yaml", "variant: nn\nepochs: 1\ntrain_size: 500\n")
     command.write("noise.py", "import torch\n")
     command.environment["PYTHONPATH"] = str(command.folder)
     done = command(*words.split(), code=130)
-    assert done.stderr == f"dropexp: interrupted{how_on}\n"
+    assert done.stderr == f"dropexp: interrupted{remedy}\n"
     assert (command.folder / "loaded").read_text() == "True"

@@ -79,7 +79,7 @@ class _Driver:
         self.refused: dict[str, str] = {}  # the reason, by node
         self.silence = 0.0  # seconds since the last update
         has_images = any(task.has_images for task in tasks) and plan.data_root
-        packed = ray.put(download.packed(has_images)) if has_images else None
+        packed = ray.put(download.read_packed(has_images)) if has_images else None
         plugins = tuple((file.name, digest, file.read_bytes()) for file, digest in plan.plugins)
         self.shared = ray.put(Shared(plan, plugins, packed))
         self.remote: Any = ray.remote(_remote_function())

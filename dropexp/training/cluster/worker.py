@@ -23,7 +23,6 @@ from dropexp.data import download
 from dropexp.errors import DataError, PluginError
 from dropexp.runs.folder import BEFORE, CHECKPOINT, DAMAGED, FILES, RunFolder
 from dropexp.runs.provenance import version_of
-from dropexp.tempfolder import temp_folder
 from dropexp.training.events import Ended, Event, Note
 from dropexp.training.task import Plan, Task
 from dropexp.training.trainer import Trainer
@@ -90,8 +89,9 @@ def train(shared: Shared, groups: Sequence[Sequence[Parcel]], pace: float) -> It
             _load_plugin(*plugin)
         root = None if shared.packed is None else _data_root(shared.packed)
         trainer = _trainer(replace(shared.plan, data_root=root, force=False, plugins=()))
-        with temp_folder(_local()) as folder:
-            outbox = _Outbox(folder, pace)
+        # In the folder of the system: the cache may be on a disk that many machines share.
+        with tempfile.TemporaryDirectory(prefix="dropexp-") as folder:
+            outbox = _Outbox(Path(folder), pace)
             for group in groups:
                 with closing(trainer.events({parcel.index: outbox.unpack(parcel) for parcel in group})) as events:
                     for event in events:
@@ -125,7 +125,6 @@ class _Outbox:
         if isinstance(event, Note):
             event = Note(event.task, event.text.replace(f"{self.runs[event.task].path}{os.sep}", ""))
         self.events.append(event)
-        os.utime(self.folder)  # where locks do not work, a folder untouched for a day counts as abandoned
         now = time.monotonic()
         if not isinstance(event, Ended) and now - self.posted_at < self.pace:
             return
@@ -168,15 +167,10 @@ def _trainer(plan: Plan) -> Trainer:
 
 @cache
 def _load_plugin(name: str, digest: str, text: bytes) -> None:
-    with temp_folder(_local()) as folder:
-        file = folder / name
+    with tempfile.TemporaryDirectory(prefix="dropexp-") as folder:
+        file = Path(folder) / name
         file.write_bytes(text)
         load_plugin(file, digest)
-
-
-def _local() -> Path:
-    """Return a folder on this machine for temporary files; the cache may be on a shared disk."""
-    return Path(tempfile.gettempdir())
 
 
 def _data_root(packed: Any) -> Path:
@@ -185,5 +179,5 @@ def _data_root(packed: Any) -> Path:
     if root is None:
         import ray
 
-        root = download.keep(ray.get(packed))
+        root = download.store(ray.get(packed))
     return root

@@ -151,7 +151,7 @@ def test_an_interrupt_while_torch_is_loaded_for_a_plugin_leaves_things_as_they_w
         yield
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(interrupts, "interrupts_wait", interrupted)
+    monkeypatch.setattr(interrupts, "delay_interrupts", interrupted)
     before = dict(VARIANTS)
     with pytest.raises(KeyboardInterrupt):
         load_plugin(file)

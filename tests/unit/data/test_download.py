@@ -1,4 +1,4 @@
-"""Finding, checking and downloading the four files."""
+"""Find, verify and download the four files."""
 
 import gzip
 import hashlib
@@ -18,27 +18,28 @@ import pytest
 from helpers.synthetic import real_data, write_synthetic
 
 from dropexp.data import download
+from dropexp.data.cache import cache_dir
 from dropexp.data.download import CHECKSUMS, MD5, URL
 from dropexp.errors import DataError
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
-NOWHERE = "http://127.0.0.1:9/"  # the discard port: nothing listens there
+UNREACHABLE = "http://127.0.0.1:9/"  # the discard port: nothing listens there
 
 
 @pytest.fixture(autouse=True)
-def own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has a cache and a working folder of its own, and no internet."""
+def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test an empty cache and working folder, and no internet."""
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.delenv("DROPEXP_DATA", raising=False)
-    monkeypatch.setattr(download, "URL", NOWHERE)
+    monkeypatch.setattr(download, "URL", UNREACHABLE)
 
 
 @pytest.fixture
-def facts(tmp_path: Path) -> dict[str, Any]:
-    """A synthetic set at tmp_path/served, as the facts that `fetch` checks it by."""
+def hashes(tmp_path: Path) -> dict[str, Any]:
+    """Write a synthetic set to tmp_path/served and return its hashes, as arguments of `fetch`."""
     checksums = write_synthetic(tmp_path / "served", train=60, test=20)
     raw = tmp_path / "served" / "FashionMNIST" / "raw"
     md5 = {name: hashlib.md5((raw / f"{name}.gz").read_bytes()).hexdigest() for name in checksums}
@@ -47,11 +48,11 @@ def facts(tmp_path: Path) -> dict[str, Any]:
 
 @contextmanager
 def mirror(raw: Path, fault: str = "none", before: Callable[[str], object] = lambda file: None) -> Iterator[str]:
-    """The address of a mirror of the files in `raw`; `before` is called with each file that is asked for.
+    """Serve the files in `raw` and yield the address; `before` is called with the name of each requested file.
 
-    404 has no file; of the training images, `cut` and `stall` send half, `corrupt` flips a byte.
+    Faults: "404" has no file; "cut" and "stall" send half of the training images, "corrupt" flips a byte of them.
     """
-    over = threading.Event()
+    finished = threading.Event()
 
     class Mirror(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -61,18 +62,18 @@ def mirror(raw: Path, fault: str = "none", before: Callable[[str], object] = lam
                 self.send_error(404)
                 return
             body = bytearray(path.read_bytes())
-            wrong = path.name.startswith(IMAGES)
-            if wrong and fault == "corrupt":
+            faulty = path.name.startswith(IMAGES)
+            if faulty and fault == "corrupt":
                 body[len(body) // 2] ^= 0xFF
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            if wrong and fault in ("cut", "stall"):
+            if faulty and fault in ("cut", "stall"):
                 del body[len(body) // 2 :]
             self.wfile.write(body)
-            if wrong and fault == "stall":
+            if faulty and fault == "stall":
                 self.wfile.flush()
-                over.wait(60)
+                finished.wait(60)
 
         def log_message(self, *args: object) -> None:
             pass
@@ -81,12 +82,13 @@ def mirror(raw: Path, fault: str = "none", before: Callable[[str], object] = lam
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}/"
-        over.set()
+        finished.set()
         server.shutdown()
 
 
-def everything_in(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+def files_in(root: Path) -> dict[str, bytes]:
+    paths = (path for path in root.rglob("*") if path.is_file() and path.name != ".lock")
+    return {str(path.relative_to(root)): path.read_bytes() for path in paths}
 
 
 def unpack(root: Path) -> None:
@@ -95,10 +97,10 @@ def unpack(root: Path) -> None:
         packed.unlink()
 
 
-# The facts
+# Constants
 
 
-def test_the_mirror_and_its_md5_sums_are_those_of_torchvision() -> None:
+def test_url_and_md5_sums_equal_torchvisions() -> None:
     from torchvision.datasets import FashionMNIST
 
     assert FashionMNIST.mirrors == [URL]
@@ -106,33 +108,38 @@ def test_the_mirror_and_its_md5_sums_are_those_of_torchvision() -> None:
     assert list(CHECKSUMS) == list(MD5)
 
 
-def test_the_real_files_have_the_known_checksums() -> None:
-    download.verify(real_data())
+def test_real_files_have_the_known_checksums() -> None:
+    assert list(download.read(real_data())) == list(CHECKSUMS)
 
 
-def test_importing_it_is_cheap() -> None:
+def test_import_loads_no_heavy_module() -> None:
     code = "import dropexp.data.download, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert {"torch", "torchvision", "numpy", "pandas", "rich", "urllib.request"}.isdisjoint(loaded)
 
 
-def test_the_cache_is_where_the_platform_keeps_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_is_in_the_platforms_folder_unless_xdg_cache_home_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cache_dir() == tmp_path / "cache" / "dropexp"
     monkeypatch.delenv("XDG_CACHE_HOME")
     if sys.platform == "win32":
-        assert download.cache_dir() == Path(os.environ["LOCALAPPDATA"]) / "dropexp"
+        assert cache_dir() == Path(os.environ["LOCALAPPDATA"]) / "dropexp"
+    elif sys.platform == "darwin":
+        assert cache_dir() == Path.home() / "Library" / "Caches" / "dropexp"
     else:
-        assert download.cache_dir() == Path.home() / ".cache" / "dropexp"
+        assert cache_dir() == Path.home() / ".cache" / "dropexp"
 
 
-# Finding
+# Find
 
 
-def test_found_in_the_order_option_variable_working_folder_cache(
+def test_data_is_looked_for_in_option_variable_working_folder_and_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert download.find() is None
-    write_synthetic(download.cache_dir())
-    assert download.find() == download.cache_dir()
+    write_synthetic(cache_dir())
+    assert download.find() == cache_dir()
     write_synthetic(Path("data"))
     assert download.find() == Path("data")
     write_synthetic(tmp_path / "variable")
@@ -142,18 +149,18 @@ def test_found_in_the_order_option_variable_working_folder_cache(
     assert download.find(tmp_path / "option") == tmp_path / "option"
 
 
-def test_found_packed_or_unpacked_in_torchvisions_folders_or_directly(tmp_path: Path) -> None:
+def test_files_are_found_packed_or_unpacked_in_torchvisions_folders_or_directly(tmp_path: Path) -> None:
     checksums = write_synthetic(tmp_path / "a")
     raw = tmp_path / "a" / "FashionMNIST" / "raw"
     for named in (tmp_path / "a", tmp_path / "a" / "FashionMNIST", raw):
-        download.verify(download.find(named) or Path(), checksums)
+        download.read(download.find(named) or Path(), checksums)
     unpack(tmp_path / "a")
     assert download.source(tmp_path / "a", IMAGES) == raw / IMAGES
-    download.verify(tmp_path / "a", checksums)
+    download.read(tmp_path / "a", checksums)
 
 
-def test_a_folder_that_is_named_must_hold_all_four(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_synthetic(download.cache_dir())
+def test_a_named_folder_must_contain_all_four_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_synthetic(cache_dir())
     write_synthetic(tmp_path / "part")
     (tmp_path / "part" / "FashionMNIST" / "raw" / f"{LABELS}.gz").unlink()
     with pytest.raises(DataError, match=rf"--data-dir names .*part, but .*raw lacks {LABELS} of"):
@@ -163,19 +170,19 @@ def test_a_folder_that_is_named_must_hold_all_four(tmp_path: Path, monkeypatch: 
         download.find()
 
 
-def test_a_working_folder_with_some_of_the_four_is_passed_over() -> None:
+def test_a_working_folder_with_only_some_files_is_skipped() -> None:
     write_synthetic(Path("data"))
     (Path("data") / "FashionMNIST" / "raw" / f"{LABELS}.gz").unlink()
     assert download.find() is None
 
 
-# Verifying
+# Verify
 
 
-def test_every_wrong_file_is_named(tmp_path: Path) -> None:
+def test_every_wrong_file_is_reported(tmp_path: Path) -> None:
     checksums = write_synthetic(tmp_path / "a") | {IMAGES: "0" * 64, LABELS: "1" * 64}
     with pytest.raises(DataError) as error:
-        download.verify(tmp_path / "a", checksums)
+        download.read(tmp_path / "a", checksums)
     raw = tmp_path / "a" / "FashionMNIST" / "raw"
     assert f"{raw / IMAGES}.gz: the SHA-256 of its contents is" in str(error.value)
     assert f"{raw / LABELS}.gz: the SHA-256 of its contents is" in str(error.value)
@@ -192,170 +199,189 @@ def test_every_wrong_file_is_named(tmp_path: Path) -> None:
         (b"", "SHA-256"),
         (gzip.compress(bytes(download.LARGEST + 1)), "more than 47,040,016 bytes"),
     ],
-    ids=["cut", "damaged", "not gzip", "empty", "bomb"],
+    ids=["cut", "corrupted", "not gzip", "empty", "bomb"],
 )
-def test_a_broken_file_is_named_with_the_reason(tmp_path: Path, content: bytes, why: str) -> None:
+def test_a_corrupted_file_is_reported_with_the_reason(tmp_path: Path, content: bytes, why: str) -> None:
     checksums = write_synthetic(tmp_path)
     packed = tmp_path / "FashionMNIST" / "raw" / f"{IMAGES}.gz"
     packed.write_bytes(content)
     with pytest.raises(DataError, match=f"{IMAGES}.gz: .*({why})"):
-        download.verify(tmp_path, checksums)
+        download.read(tmp_path, checksums)
 
 
-def test_a_packed_file_that_is_longer_than_any_unpacked_one_is_not_read(tmp_path: Path) -> None:
+def test_a_packed_file_larger_than_any_unpacked_one_is_not_read(tmp_path: Path) -> None:
     checksums = write_synthetic(tmp_path)
     with open(tmp_path / "FashionMNIST" / "raw" / f"{IMAGES}.gz", "wb") as packed:
-        packed.write(gzip.compress(b"") * 100)  # what unpacks to nothing would be read to its end
+        packed.write(gzip.compress(b"") * 100)  # members that unpack to nothing: gzip reads on
         packed.truncate(1 << 40)
-    with pytest.raises(DataError, match=f"{IMAGES}.gz: it holds more than 47,040,016 bytes"):
-        download.verify(tmp_path, checksums)
+    with pytest.raises(DataError, match=f"{IMAGES}.gz: it has more than 47,040,016 bytes"):
+        download.read(tmp_path, checksums)
 
 
-def test_a_half_unpacked_file_beside_the_packed_one_is_named(tmp_path: Path) -> None:
+def test_a_partly_unpacked_file_beside_the_packed_one_is_reported(tmp_path: Path) -> None:
     checksums = write_synthetic(tmp_path)
     unpacked = tmp_path / "FashionMNIST" / "raw" / IMAGES
     unpacked.write_bytes(gzip.decompress(unpacked.with_name(f"{IMAGES}.gz").read_bytes())[:1000])
     with pytest.raises(DataError, match=f"{IMAGES}: the SHA-256"):
-        download.verify(tmp_path, checksums)
+        download.read(tmp_path, checksums)
 
 
-def test_what_is_wrong_is_not_sent_to_other_machines(tmp_path: Path) -> None:
+def test_wrong_files_are_not_sent_to_other_machines(tmp_path: Path) -> None:
     checksums = write_synthetic(tmp_path)
     raw = tmp_path / "FashionMNIST" / "raw"
-    assert download.packed(tmp_path, checksums)[LABELS] == (raw / f"{LABELS}.gz").read_bytes()
+    assert download.read_packed(tmp_path, checksums)[LABELS] == (raw / f"{LABELS}.gz").read_bytes()
     (raw / f"{LABELS}.gz").write_bytes(gzip.compress(b"other labels", mtime=0))
     with pytest.raises(DataError, match=f"{LABELS}.gz: the SHA-256"):
-        download.packed(tmp_path, checksums)
+        download.read_packed(tmp_path, checksums)
 
 
-# Fetching
+# Download
 
 
 @pytest.mark.parametrize("end", ["/", ""])
-def test_fetched_files_are_found_and_right(tmp_path: Path, facts: dict[str, Any], end: str) -> None:
-    told: dict[str, list[tuple[int, int]]] = {}
+def test_downloaded_files_are_stored_and_progress_is_reported(tmp_path: Path, hashes: dict[str, Any], end: str) -> None:
+    progress: dict[str, list[tuple[int, int]]] = {}
     raw = tmp_path / "served" / "FashionMNIST" / "raw"
     with mirror(raw) as url:
         root = download.fetch(
             url.rstrip("/") + end,
-            lambda name, size, total: told.setdefault(name, []).append((size, total)),
-            **facts,
+            lambda name, size, total: progress.setdefault(name, []).append((size, total)),
+            **hashes,
         )
     assert root == download.find() == tmp_path / "cache" / "dropexp"
-    assert everything_in(root) == everything_in(tmp_path / "served")
-    assert {name: sizes[-1] for name, sizes in told.items()} == {
+    assert files_in(root) == files_in(tmp_path / "served")
+    assert {name: sizes[-1] for name, sizes in progress.items()} == {
         path.name: (path.stat().st_size, path.stat().st_size) for path in raw.iterdir()
     }
 
 
-def test_a_folder_can_be_the_mirror(tmp_path: Path, facts: dict[str, Any]) -> None:
-    root = download.fetch((tmp_path / "served" / "FashionMNIST" / "raw").as_uri(), **facts)
-    download.verify(root, facts["checksums"])
+def test_a_mirror_can_be_a_folder(tmp_path: Path, hashes: dict[str, Any]) -> None:
+    root = download.fetch((tmp_path / "served" / "FashionMNIST" / "raw").as_uri(), **hashes)
+    download.read(root, hashes["checksums"])
 
 
 FAULTS = {
     "cut": r"the connection was cut after [\d,]+ of [\d,]+ bytes",
-    "corrupt": "what came is not the file: its MD5 is",
+    "corrupt": "it is another file: its MD5 is",
     "stall": "nothing came for 0.3 s",
     "404": "HTTP Error 404: Not Found",
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_failing_mirror_is_named_and_leaves_no_data(tmp_path: Path, facts: dict[str, Any], fault: str) -> None:
-    begun = time.monotonic()
+def test_a_failing_mirror_is_reported_and_nothing_is_stored(tmp_path: Path, hashes: dict[str, Any], fault: str) -> None:
+    start = time.monotonic()
     with (
         mirror(tmp_path / "served" / "FashionMNIST" / "raw", fault) as url,
         pytest.raises(DataError, match=f"{url}: {IMAGES}.gz: {FAULTS[fault]}") as error,
     ):
-        download.fetch(url, timeout=0.3, **facts)
-    assert time.monotonic() - begun < 10  # and not the 20 s that are usual
-    assert f"{NOWHERE}: {IMAGES}.gz: " in str(error.value)
+        download.fetch(url, timeout=0.3, **hashes)
+    assert time.monotonic() - start < 10  # the default timeout is 20 s
+    assert f"{UNREACHABLE}: {IMAGES}.gz: " in str(error.value)
     assert download.find() is None
-    assert everything_in(tmp_path / "cache") == {}
+    assert files_in(tmp_path / "cache") == {}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_failing_mirror_is_followed_by_the_next(
-    tmp_path: Path, facts: dict[str, Any], fault: str, monkeypatch: pytest.MonkeyPatch
+def test_the_next_mirror_is_tried_after_a_failure(
+    tmp_path: Path, hashes: dict[str, Any], fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = tmp_path / "served" / "FashionMNIST" / "raw"
     with mirror(raw, fault) as bad, mirror(raw) as good:
         monkeypatch.setattr(download, "URL", good)
-        root = download.fetch(bad, timeout=0.3, **facts)
-    assert everything_in(root) == everything_in(tmp_path / "served")
+        root = download.fetch(bad, timeout=0.3, **hashes)
+    assert files_in(root) == files_in(tmp_path / "served")
 
 
-def test_a_mirror_of_other_contents_under_the_right_md5_is_refused(tmp_path: Path, facts: dict[str, Any]) -> None:
-    facts["checksums"][IMAGES] = "0" * 64
+def test_other_contents_with_the_right_md5_are_rejected(tmp_path: Path, hashes: dict[str, Any]) -> None:
+    hashes["checksums"][IMAGES] = "0" * 64
     with (
         mirror(tmp_path / "served" / "FashionMNIST" / "raw") as url,
         pytest.raises(DataError, match=f"{IMAGES}.gz: the SHA-256 of its contents is"),
     ):
-        download.fetch(url, **facts)
-    assert everything_in(tmp_path / "cache") == {}
+        download.fetch(url, **hashes)
+    assert files_in(tmp_path / "cache") == {}
 
 
-def test_without_a_network_the_three_ways_out_are_told() -> None:
+def test_without_a_network_three_remedies_are_listed() -> None:
     with pytest.raises(DataError) as error:
         download.fetch(timeout=5)
-    for way in (NOWHERE, *CHECKSUMS, "--data-dir", "DROPEXP_DATA", "--data-url", "`dropexp data fetch`"):
-        assert way in str(error.value)
+    for remedy in (UNREACHABLE, *CHECKSUMS, "--data-dir", "DROPEXP_DATA", "--data-url", "`dropexp data fetch`"):
+        assert remedy in str(error.value)
 
 
-def test_only_what_is_missing_or_wrong_is_fetched_again(tmp_path: Path, facts: dict[str, Any]) -> None:
-    asked: list[str] = []
-    with mirror(tmp_path / "served" / "FashionMNIST" / "raw", before=asked.append) as url:
-        raw = download.fetch(url, **facts) / "FashionMNIST" / "raw"
-        (raw / f"{IMAGES}.gz").write_bytes(b"damaged")
+def test_only_missing_or_wrong_files_are_downloaded_again(tmp_path: Path, hashes: dict[str, Any]) -> None:
+    requested: list[str] = []
+    with mirror(tmp_path / "served" / "FashionMNIST" / "raw", before=requested.append) as url:
+        raw = download.fetch(url, **hashes) / "FashionMNIST" / "raw"
+        (raw / f"{IMAGES}.gz").write_bytes(b"corrupted")
         (raw / f"{LABELS}.gz").unlink()
-        asked.clear()
-        download.fetch(url, **facts)
-        assert asked == [f"{IMAGES}.gz", f"{LABELS}.gz"]
-    assert download.fetch(NOWHERE, **facts) == download.cache_dir()
+        requested.clear()
+        download.fetch(url, **hashes)
+        assert requested == [f"{IMAGES}.gz", f"{LABELS}.gz"]
+    assert download.fetch(UNREACHABLE, **hashes) == cache_dir()
 
 
-def fetch_in_a_process(url: str, facts: dict[str, Any]) -> subprocess.Popen[str]:
+def fetch_in_a_process(url: str, hashes: dict[str, Any]) -> subprocess.Popen[str]:
     code = "import json, sys; from dropexp.data.download import fetch; fetch(sys.argv[1], **json.loads(sys.argv[2]))"
-    return subprocess.Popen([sys.executable, "-c", code, url, json.dumps(facts)], stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, "-c", code, url, json.dumps(hashes)], stderr=subprocess.PIPE, text=True)
 
 
-def test_two_processes_that_fetch_at_once_both_end_well(tmp_path: Path, facts: dict[str, Any]) -> None:
-    together = threading.Barrier(2)
-    with mirror(
-        tmp_path / "served" / "FashionMNIST" / "raw",
-        before=lambda file: file.startswith(IMAGES) and together.wait(20),
-    ) as url:
-        processes = [fetch_in_a_process(url, facts) for _ in range(2)]
+def test_of_two_processes_one_downloads_and_both_succeed(tmp_path: Path, hashes: dict[str, Any]) -> None:
+    requested: list[str] = []
+
+    def slow(file: str) -> None:
+        requested.append(file)
+        time.sleep(0.3)
+
+    with mirror(tmp_path / "served" / "FashionMNIST" / "raw", before=slow) as url:
+        processes = [fetch_in_a_process(url, hashes) for _ in range(2)]
         assert [process.communicate(timeout=60)[1] for process in processes] == ["", ""]
     assert [process.returncode for process in processes] == [0, 0]
-    assert everything_in(download.cache_dir()) == everything_in(tmp_path / "served")
+    assert sorted(requested) == sorted(f"{name}.gz" for name in CHECKSUMS)
+    assert files_in(cache_dir()) == files_in(tmp_path / "served")
 
 
-def test_a_killed_download_is_no_data_and_the_next_one_ends_well(tmp_path: Path, facts: dict[str, Any]) -> None:
+def test_without_file_locks_files_are_downloaded_all_the_same(
+    tmp_path: Path, hashes: dict[str, Any], no_locks: None
+) -> None:
+    with mirror(tmp_path / "served" / "FashionMNIST" / "raw") as url:
+        assert files_in(download.fetch(url, **hashes)) == files_in(tmp_path / "served")
+
+
+def test_unfinished_files_of_killed_processes_are_removed(tmp_path: Path, hashes: dict[str, Any]) -> None:
+    raw = cache_dir() / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    (raw / f".{IMAGES}.gz.12345.tmp").write_bytes(b"half")
+    with mirror(tmp_path / "served" / "FashionMNIST" / "raw") as url:
+        download.fetch(url, **hashes)
+    assert files_in(cache_dir()) == files_in(tmp_path / "served")
+
+
+def test_a_download_that_was_killed_can_be_repeated(tmp_path: Path, hashes: dict[str, Any]) -> None:
     raw = tmp_path / "served" / "FashionMNIST" / "raw"
-    begun = threading.Event()
-    with mirror(raw, "stall", before=lambda file: begun.set()) as url:
-        process = fetch_in_a_process(url, facts)
-        assert begun.wait(20)
+    requested = threading.Event()
+    with mirror(raw, "stall", before=lambda file: requested.set()) as url:
+        process = fetch_in_a_process(url, hashes)
+        assert requested.wait(20)
         time.sleep(0.2)
         process.kill()
         process.communicate()
     assert download.find() is None
     with mirror(raw) as url:
-        download.verify(download.fetch(url, **facts), facts["checksums"])
+        download.read(download.fetch(url, **hashes), hashes["checksums"])
 
 
-def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, facts: dict[str, Any]) -> None:
+def test_a_cache_that_is_not_writable_is_reported(tmp_path: Path, hashes: dict[str, Any]) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     with (
         mirror(tmp_path / "served" / "FashionMNIST" / "raw") as url,
         pytest.raises(DataError, match=r"cannot be stored in the cache: .*\n.*XDG_CACHE_HOME"),
     ):
-        download.fetch(url, **facts)
+        download.fetch(url, **hashes)
 
 
 @pytest.mark.parametrize("url", ["ftp://example.org/", "mirror.example.org", ""])
-def test_an_address_of_another_kind_is_refused(url: str) -> None:
-    with pytest.raises(DataError, match=f"--data-url '{url}' is no address: it begins with http://"):
+def test_an_address_of_another_kind_is_rejected(url: str) -> None:
+    with pytest.raises(DataError, match=f"--data-url '{url}' is no address; it must begin with http://"):
         download.fetch(url)

@@ -1,4 +1,4 @@
-"""Loading, caching and splitting the data."""
+"""Load, cache and split the data."""
 
 import gzip
 import json
@@ -8,13 +8,13 @@ import sys
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from helpers.synthetic import real_data, write_synthetic
 
-from dropexp.data.download import cache_dir, find
+from dropexp.data.cache import cache_dir
+from dropexp.data.download import find
 from dropexp.data.fashion_mnist import Data, load, split
 from dropexp.errors import DataError
 
@@ -37,8 +37,7 @@ def checksums(root: Path) -> dict[str, str]:
 
 
 def cached_file() -> Path:
-    """The one file that the cache holds, its lock apart."""
-    (file,) = (file for file in cache_dir().iterdir() if file.suffix != ".lock")
+    (file,) = cache_dir().glob("decoded-*")
     return file
 
 
@@ -55,10 +54,10 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-# Loading
+# Load
 
 
-def test_the_real_data_are_the_numbers_that_torchvision_gives() -> None:
+def test_real_data_equals_what_torchvision_gives() -> None:
     from torchvision.datasets import FashionMNIST
     from torchvision.transforms.functional import to_tensor
 
@@ -81,7 +80,7 @@ def test_the_real_data_are_the_numbers_that_torchvision_gives() -> None:
             assert torch.equal(X[row].view(1, 28, 28), to_tensor(theirs[row][0]))
 
 
-def test_packed_and_unpacked_files_give_the_same(root: Path, checksums: dict[str, str]) -> None:
+def test_packed_and_unpacked_files_give_equal_tensors(root: Path, checksums: dict[str, str]) -> None:
     packed = load(root, checksums=checksums)
     for path in list((root / "FashionMNIST" / "raw").iterdir()):
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
@@ -89,7 +88,7 @@ def test_packed_and_unpacked_files_give_the_same(root: Path, checksums: dict[str
     assert same(load(root, checksums=checksums), packed)
 
 
-def test_nothing_is_written_where_the_data_lie(root: Path, checksums: dict[str, str]) -> None:
+def test_nothing_is_written_into_the_data_folder(root: Path, checksums: dict[str, str]) -> None:
     raw = root / "FashionMNIST" / "raw"
     before = sorted(root.rglob("*"))
     for folder in (raw, raw.parent, root):
@@ -102,18 +101,18 @@ def test_nothing_is_written_where_the_data_lie(root: Path, checksums: dict[str, 
             folder.chmod(0o755)
 
 
-def test_a_wrong_file_is_named(root: Path, checksums: dict[str, str]) -> None:
+def test_a_wrong_file_is_reported(root: Path, checksums: dict[str, str]) -> None:
     with pytest.raises(DataError, match=f"{IMAGES}.gz: the SHA-256 of its contents is"):
         load(root, checksums=checksums | {IMAGES: "0" * 64})
 
 
-def test_a_missing_file_is_named(root: Path, checksums: dict[str, str]) -> None:
+def test_a_missing_file_is_reported(root: Path, checksums: dict[str, str]) -> None:
     (root / "FashionMNIST" / "raw" / f"{IMAGES}.gz").unlink()
     with pytest.raises(DataError, match=f"{IMAGES}.gz: No such file"):
         load(root, checksums=checksums)
 
 
-def test_the_checksum_names_the_data_set(tmp_path: Path, root: Path, checksums: dict[str, str]) -> None:
+def test_checksum_identifies_the_data_set(tmp_path: Path, root: Path, checksums: dict[str, str]) -> None:
     other = write_synthetic(tmp_path / "other", train=60)
     first = load(root, checksums=checksums).checksum
     assert len(first) == 16
@@ -121,7 +120,7 @@ def test_the_checksum_names_the_data_set(tmp_path: Path, root: Path, checksums: 
     assert load(tmp_path / "other", checksums=other).checksum != first
 
 
-def test_data_move_to_a_device(root: Path, checksums: dict[str, str]) -> None:
+def test_data_moves_to_a_device(root: Path, checksums: dict[str, str]) -> None:
     data = load(root, checksums=checksums)
     assert data.to("cpu").X_train is data.X_train
     moved = split(data, 100, 50, seeded()).to("meta")
@@ -133,17 +132,34 @@ def test_data_move_to_a_device(root: Path, checksums: dict[str, str]) -> None:
 # The cache
 
 
-def test_the_second_load_needs_no_torchvision(root: Path, checksums: dict[str, str]) -> None:
-    code = """if True:
-        import json, sys
-        from pathlib import Path
-        from dropexp.data.fashion_mnist import load
-        load(Path(sys.argv[1]), checksums=json.loads(sys.argv[2]))
-        print("torchvision" in sys.modules)
-    """
-    command = [sys.executable, "-c", code, str(root), json.dumps(checksums)]
-    first, second = (subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2))
-    assert (first.strip(), second.strip()) == ("True", "False")
+LOAD = """if True:
+    import json, sys
+    from pathlib import Path
+    from dropexp.data.fashion_mnist import load
+    data = load(Path(sys.argv[1]), checksums=json.loads(sys.argv[2]))
+    print(data.X_train.shape[0], data.notes, "torchvision" in sys.modules)
+"""
+
+
+def test_processes_that_decode_at_once_get_whole_data_without_torchvision(
+    root: Path, checksums: dict[str, str]
+) -> None:
+    command = [sys.executable, "-c", LOAD, str(root), json.dumps(checksums)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [process.communicate(timeout=60)[0] for process in processes] == ["600 () False\n"] * 3
+    assert sorted(file.name for file in cache_dir().iterdir()) == [".lock", cached_file().name]
+
+
+def test_unfinished_files_of_killed_processes_are_removed(root: Path, checksums: dict[str, str]) -> None:
+    cache_dir().mkdir(parents=True)
+    (cache_dir() / ".decoded-2-0123456789abcdef.12345.tmp").write_bytes(b"half")
+    load(root, checksums=checksums)
+    assert sorted(file.name for file in cache_dir().iterdir()) == [".lock", cached_file().name]
+
+
+def test_without_file_locks_data_is_cached_all_the_same(root: Path, checksums: dict[str, str], no_locks: None) -> None:
+    assert same(load(root, checksums=checksums), load(root, checksums=checksums))
+    assert cached_file()
 
 
 def flip_a_byte(file: Path) -> None:
@@ -154,61 +170,39 @@ def flip_a_byte(file: Path) -> None:
 
 def negate_a_zero(file: Path) -> None:
     content = bytearray(file.read_bytes())
-    numbers = range(content.index(b"\n") + 1, len(content), 4)
+    numbers = range(content.index(b"\n", 65) + 1, len(content), 4)
     zero = next(start for start in numbers if not any(content[start : start + 4]))
     content[zero + 3] = 0x80
     file.write_bytes(content)
 
 
-BROKEN: dict[str, Callable[[Path], object]] = {
+CORRUPTIONS: dict[str, Callable[[Path], object]] = {
     "a flipped byte": flip_a_byte,
     "minus zero": negate_a_zero,
     "another label": lambda file: file.write_bytes(file.read_bytes()[:-8] + (11).to_bytes(8, "little")),
     "cut": lambda file: os.truncate(file, 1000),
     "empty": lambda file: os.truncate(file, 0),
     "too long": lambda file: file.write_bytes(file.read_bytes() + b"\0"),
-    "foreign": lambda file: file.write_bytes(bytes(range(256)) * 100),
-    "deep JSON": lambda file: file.write_bytes(b"[" * 60_000 + b"\n"),
-    "foreign JSON": lambda file: file.write_bytes(b"null\n"),
-    "another shape": lambda file: file.write_bytes(file.read_bytes().replace(b"[600, 28, 28]", b"[600, 14, 56]")),
+    "other bytes": lambda file: file.write_bytes(bytes(range(256)) * 100),
+    "deep JSON": lambda file: file.write_bytes(file.read_bytes()[:65] + b"[" * 60_000 + b"\n"),
+    "other JSON": lambda file: file.write_bytes(file.read_bytes()[:65] + b"null\n"),
+    "another shape": lambda file: file.write_bytes(file.read_bytes().replace(b"[600, 784]", b"[599, 784]")),
+    "no shape": lambda file: file.write_bytes(file.read_bytes().replace(b"[600, 784]", b"[600      ")),
 }
 
 
-@pytest.mark.parametrize("harm", BROKEN)
-def test_a_broken_cache_is_named_and_rebuilt(root: Path, checksums: dict[str, str], harm: str) -> None:
-    before = deepcopy(load(root, checksums=checksums))  # a file that is mapped is not to be harmed
-    good = cached_file().read_bytes()
-    BROKEN[harm](cached_file())
-    assert cached_file().read_bytes() != good
-    told: list[str] = []
-    assert same(load(root, checksums=checksums, tell=told.append), before)
-    assert told == [f"{cached_file()} was damaged and is decoded again"]
-    assert cached_file().read_bytes() == good
-    assert same(load(root, checksums=checksums, tell=told.append), before) and len(told) == 1
-
-
-def rewrite_header(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change the line before the tensors, which keeps its length."""
-    line, _, tensors = file.read_bytes().partition(b"\n")
-    about = json.loads(line)
-    change(about)
-    file.write_bytes(json.dumps(about).encode().ljust(len(line)) + b"\n" + tensors)
-
-
-def test_a_cache_of_an_earlier_version_names_no_layout_and_is_read(root: Path, checksums: dict[str, str]) -> None:
-    load(root, checksums=checksums)
-    rewrite_header(cached_file(), lambda about: about.pop("layout"))
-    before = cached_file().read_bytes()
-    load(root, checksums=checksums, tell=pytest.fail)
-    assert cached_file().read_bytes() == before
-
-
-def test_a_cache_of_another_layout_is_decoded_again_and_is_no_damage(root: Path, checksums: dict[str, str]) -> None:
-    load(root, checksums=checksums)
-    good = cached_file().read_bytes()
-    rewrite_header(cached_file(), lambda about: about.update(layout=2))
-    load(root, checksums=checksums, tell=pytest.fail)
-    assert cached_file().read_bytes() == good
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+def test_a_corrupted_cache_is_reported_and_rebuilt(root: Path, checksums: dict[str, str], corruption: str) -> None:
+    before = deepcopy(load(root, checksums=checksums))  # a copy, because a mapped file must not change
+    content = cached_file().read_bytes()
+    CORRUPTIONS[corruption](cached_file())
+    assert cached_file().read_bytes() != content
+    rebuilt = load(root, checksums=checksums)
+    assert same(rebuilt, before)
+    assert rebuilt.notes == (f"{cached_file()} was corrupted and is decoded again",)
+    assert cached_file().read_bytes() == content
+    again = load(root, checksums=checksums)
+    assert same(again, before) and again.notes == ()
 
 
 def test_changed_files_are_verified_again(root: Path, checksums: dict[str, str]) -> None:
@@ -221,7 +215,7 @@ def test_changed_files_are_verified_again(root: Path, checksums: dict[str, str])
     load(root, checksums=checksums)
 
 
-def test_another_folder_is_verified_though_the_set_is_cached(
+def test_another_folder_is_verified_although_the_set_is_cached(
     tmp_path: Path, root: Path, checksums: dict[str, str]
 ) -> None:
     load(root, checksums=checksums)
@@ -231,23 +225,23 @@ def test_another_folder_is_verified_though_the_set_is_cached(
         load(tmp_path / "copy", checksums=checksums)
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, root: Path, checksums: dict[str, str]) -> None:
+def test_a_cache_that_is_not_writable_is_not_needed(tmp_path: Path, root: Path, checksums: dict[str, str]) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     assert same(load(root, checksums=checksums), load(root, checksums=checksums))
 
 
-def test_a_cache_that_cannot_be_replaced_is_done_without(root: Path, checksums: dict[str, str]) -> None:
+def test_a_cache_that_cannot_be_replaced_is_not_needed(root: Path, checksums: dict[str, str]) -> None:
     before = deepcopy(load(root, checksums=checksums))
     cached = cached_file()
     cached.unlink()
-    (cached / "in the way").mkdir(parents=True)  # as a file is on Windows while another process has it mapped
+    (cached / "folder").mkdir(parents=True)  # cannot be replaced, like a file that is mapped on Windows
     data = load(root, checksums=checksums)
     assert same(data, before)
     assert data.checksum == before.checksum
     assert cached_file() == cached
 
 
-def test_data_that_are_loaded_outlast_their_cache(root: Path, checksums: dict[str, str]) -> None:
+def test_loaded_data_does_not_change_with_the_cache(root: Path, checksums: dict[str, str]) -> None:
     data = load(root, checksums=checksums)
     before = deepcopy(data)
     os.utime(root / "FashionMNIST" / "raw" / f"{IMAGES}.gz", (0, 0))
@@ -258,7 +252,7 @@ def test_data_that_are_loaded_outlast_their_cache(root: Path, checksums: dict[st
     assert same(data, before)
 
 
-# Splitting
+# Split
 
 
 @pytest.fixture
@@ -266,11 +260,11 @@ def data(root: Path, checksums: dict[str, str]) -> Data:
     return load(root, checksums=checksums)
 
 
-def test_nothing_asked_leaves_the_data_in_the_files_order(data: Data) -> None:
+def test_without_sizes_the_data_is_not_split(data: Data) -> None:
     assert split(data, None, 0, seeded()) is data
 
 
-def test_all_rows_are_trained_on_or_held_out_and_none_twice(data: Data) -> None:
+def test_every_row_is_either_trained_on_or_held_out(data: Data) -> None:
     parts = split(data, None, 100, seeded())
     assert parts.X_val is not None and (len(parts.X_train), len(parts.X_val)) == (500, 100)
     assert rows_of(parts.X_train) | rows_of(parts.X_val) == rows_of(data.X_train)
@@ -295,7 +289,7 @@ def test_both_parts_are_balanced_over_the_classes(data: Data, train_size: int | 
             assert counts.max() - counts.min() <= 1
 
 
-def test_unequal_classes_run_out_one_after_the_other(data: Data) -> None:
+def test_unequal_classes_are_used_up_one_after_the_other(data: Data) -> None:
     few = torch.cat([(data.y_train == 3).nonzero()[:5, 0], (data.y_train == 7).nonzero()[:2, 0]])
     small = Data(data.X_train[few], data.y_train[few], data.X_test, data.y_test, "")
     assert split(small, 7, 0, seeded()).y_train.tolist() == [3, 7, 3, 7, 3, 3, 3]
@@ -307,12 +301,12 @@ def test_the_rows_held_out_do_not_depend_on_train_size(data: Data) -> None:
     assert torch.equal(few, many) and torch.equal(many, all_others)
 
 
-def test_a_smaller_training_set_lies_within_a_larger_one(data: Data) -> None:
+def test_a_smaller_training_set_is_the_beginning_of_a_larger_one(data: Data) -> None:
     few, many = (split(data, size, 100, seeded()).X_train for size in (20, 300))
     assert torch.equal(few, many[:20])
 
 
-def test_the_seed_draws_the_rows(data: Data) -> None:
+def test_the_seed_determines_the_rows(data: Data) -> None:
     once, again, other = (split(data, 50, 0, seeded(seed)).X_train for seed in (1, 1, 2))
     assert torch.equal(once, again)
     assert not torch.equal(once, other)
@@ -321,9 +315,7 @@ def test_the_seed_draws_the_rows(data: Data) -> None:
 @pytest.mark.parametrize(
     ("train_size", "validation_size"), [(601, 0), (501, 100), (None, 600), (0, 10), (-1, 0), (None, -1)]
 )
-def test_rows_that_are_not_there_are_refused_with_the_numbers(
-    data: Data, train_size: int | None, validation_size: int
-) -> None:
+def test_sizes_that_exceed_the_rows_are_rejected(data: Data, train_size: int | None, validation_size: int) -> None:
     message = f"validation_size {validation_size} and train_size {train_size} do not fit the 600 training rows"
     with pytest.raises(ValueError, match=message):
         split(data, train_size, validation_size, seeded())

@@ -1,4 +1,4 @@
-"""Processes share one copy of the data in memory, and none writes into another's."""
+"""Processes share one copy of the data in memory, and do not see each other's writes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DATASET_MB = 220
 
 @contextmanager
 def worker(work: Callable[..., None], *arguments: Any) -> Iterator[Connection]:
-    """A process that does `work` with its end of a pipe, and ours; it ends when ours is closed."""
+    """Run `work` in a process with one end of a pipe; yield the other end. The process ends when it is closed."""
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
     process = spawn.Process(target=work, args=(theirs, *arguments), daemon=True)
@@ -36,13 +36,13 @@ def worker(work: Callable[..., None], *arguments: Any) -> Iterator[Connection]:
 
 
 def memory_mb(*kinds: str) -> float:
-    """Memory of this process, in 10⁶ bytes: what only it holds ("Private_"), or others too ("Shared_")."""
+    """Return this process's memory in 10⁶ bytes: its own ("Private_") or shared with others ("Shared_")."""
     lines = Path("/proc/self/smaps_rollup").read_text(encoding="utf-8").splitlines()
     return sum(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(kinds))
 
 
 def touch(pipe: Connection, root: Path) -> None:
-    """Load the data and read all of it; once another word comes, tell by how much this process has grown."""
+    """Load the data and read all of it; after another message, send how much memory that took."""
     torch.ones(1000, 784).sum(dim=1)
     own, shared = memory_mb("Private_"), memory_mb("Shared_")
     data = load(root)
@@ -62,12 +62,12 @@ def overwrite(pipe: Connection, root: Path, checksums: dict[str, str]) -> None:
     pipe.poll(None)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process shares")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports shared memory")
 def test_workers_share_the_memory_of_the_data(
     real_root: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(shared_cache))
-    load(real_root)  # and decode it, if no test has yet
+    load(real_root)  # decoded now, so that workers only map it
     with worker(touch, real_root) as one, worker(touch, real_root) as other:
         for pipe in (one, other):
             assert pipe.recv() == "loaded"
@@ -79,12 +79,12 @@ def test_workers_share_the_memory_of_the_data(
             assert shared > DATASET_MB - 20
 
 
-def test_what_a_process_writes_into_its_tensors_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_writes_only_into_its_own_tensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     checksums = write_synthetic(tmp_path / "data")
     data = load(tmp_path / "data", checksums=checksums)
     before = deepcopy(data)
-    (cached,) = (file for file in (tmp_path / "cache").rglob("decoded-*") if file.suffix != ".lock")
+    (cached,) = (tmp_path / "cache").rglob("decoded-*")
     content = cached.read_bytes()
 
     with worker(overwrite, tmp_path / "data", checksums) as pipe:

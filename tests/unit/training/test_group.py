@@ -333,7 +333,7 @@ def test_a_stack_knows_no_key_that_a_config_has_not() -> None:
 
 @pytest.fixture
 def stacks_here(data: Data, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[PlannedRun], Path], list[Event]]:
-    monkeypatch.setattr("dropexp.data.fashion_mnist.load", lambda root, tell: data)
+    monkeypatch.setattr("dropexp.data.fashion_mnist.load", lambda root: data)
 
     def events(runs: list[PlannedRun], folder: Path) -> list[Event]:
         tasks = [Task(run, to) for run, to in zip(runs, folders(runs, folder), strict=True)]

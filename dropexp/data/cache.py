@@ -1,0 +1,53 @@
+"""The program's cache folder: where it is, one writer at a time, and files that are replaced as a whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+
+def cache_dir() -> Path:
+    """Return the folder: $XDG_CACHE_HOME/dropexp, or the platform's, on Linux ~/.cache/dropexp. It need not exist."""
+    if xdg := os.environ.get("XDG_CACHE_HOME"):  # platformdirs ignores it on Windows
+        return Path(xdg) / "dropexp"
+    from platformdirs import user_cache_path  # imported here for a quick start
+
+    return user_cache_path("dropexp", appauthor=False, opinion=False)
+
+
+@contextmanager
+def cache_lock() -> Iterator[None]:
+    """Lock the cache until the block ends, and remove the unfinished files of processes that were killed.
+
+    Does nothing where the cache cannot be written or locked: then two processes may do the same work.
+    """
+    from filelock import FileLock
+
+    lock = FileLock(cache_dir() / ".lock")
+    with suppress(OSError, NotImplementedError):
+        cache_dir().mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        for left in cache_dir().rglob(".*.tmp") if lock.is_locked else ():
+            left.unlink(missing_ok=True)
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file that replaces `path` when the block ends without an error: readers see the old or the new one.
+
+    Not synced to the disk, since every file of the cache is read with a checksum.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
