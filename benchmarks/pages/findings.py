@@ -8,10 +8,12 @@ Each figure is one that `dropexp compare STUDY --baseline ARM --metric METRIC` p
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import altair as alt
 import pandas as pd
+import vl_convert
 from altair.typing import ChartType
 from storage import DOCS, ROOT
 
@@ -31,6 +33,7 @@ from dropexp.report.chart_parts import (
     highlight,
     line_labels,
     sweep_axis,
+    theme,
     titled,
 )
 from dropexp.report.charts import save
@@ -39,51 +42,53 @@ from pages.markdown import replace_section
 
 SIZES = (1000, 5000, 20000, 60000)
 KINDS = ("dropout", "weight decay", "both")
+TITLE = "Gain over no regulariser, by number of training images"
+DARK_BACKGROUND = "#0d1117"  # GitHub's
 MOMENTUM = "srivastava/appendix-a-momentum"
 DROPS = ("scratch,drop_probs=0.2-0.5", "scratch,drop_probs=0.5-0.2")
 
 
 def both(setting: str) -> tuple[str, str]:
-    """The arms with dropout and without it that share a setting."""
+    """Return the arm with dropout and the one without it that share a setting."""
     return f"scratch,{setting}", f"none,{setting}"
 
 
 class Question(NamedTuple):
     """A row of a table on the page: `arm` minus `baseline` of a study."""
 
-    asked: str
-    config: str  # below configs/
+    label: str
+    config: str  # path below configs/, without the suffix
     arm: str
     baseline: str
     metric: str = "test_acc"
     at: str | int = "last"
-    where: dict[str, str] | None = None  # the arms of one family, if not all
+    where: dict[str, str] | None = None  # only these arms
 
 
 EXERCISES = [
-    Question("1: drop (0.2, 0.5) in place of (0.5, 0.2)", "exercises/drop-probs", *DROPS),
+    Question("1: drop probabilities (0.2, 0.5) against (0.5, 0.2)", "exercises/drop-probs", *DROPS),
     Question("2: dropout, after 10 epochs", "exercises/more-epochs", "scratch", "none", at=10),
-    Question("2: dropout, after 100", "exercises/more-epochs", "scratch", "none"),
-    Question("2: what that does to the gap", "exercises/more-epochs", "scratch", "none", "gap"),
+    Question("2: dropout, after 100 epochs", "exercises/more-epochs", "scratch", "none"),
+    Question("2: the gap, after 100 epochs", "exercises/more-epochs", "scratch", "none", "gap"),
     Question("3: dropout, variance of the first hidden layer", "exercises/activations", "scratch", "none", "h1_var"),
-    Question("3: and the norm of its weights", "exercises/activations", "scratch", "none", "w1_norm"),
-    Question("4: dropout left on at test", "exercises/dropout-at-test", "dropout", "none", "noisy_acc"),
-    Question("4: with it off", "exercises/dropout-at-test", "dropout", "none"),
+    Question("3: dropout, norm of the first layer's weights", "exercises/activations", "scratch", "none", "w1_norm"),
+    Question("4: dropout active at test time", "exercises/dropout-at-test", "dropout", "none", "noisy_acc"),
+    Question("4: dropout, evaluation mode", "exercises/dropout-at-test", "dropout", "none"),
     Question("5: dropout", "exercises/with-weight-decay", "dropout", "none"),
     Question("5: weight decay", "exercises/with-weight-decay", "weight-decay", "none"),
     Question("5: both", "exercises/with-weight-decay", "both", "none"),
-    Question("6: noise on weights in place of units", "exercises/noise-on-weights", "weights", "units"),
-    Question("7: Gaussian noise in place of dropout", "exercises/other-noise", "gaussian", "scratch"),
-    Question("7: one mask for a batch", "exercises/other-noise", "per-batch", "scratch"),
-    Question("7: a random rate for each batch", "exercises/other-noise", "random", "scratch"),
-    Question("8: dropout on 64 units a layer", "exercises/wider-net", *both("hidden=64-64")),
-    Question("8: on 1,024", "exercises/wider-net", *both("hidden=1024-1024")),
-    Question("9: three values of noise in place of two", "exercises/three-values", "three-values", "two-values"),
+    Question("6: noise on weights against noise on units", "exercises/noise-on-weights", "weights", "units"),
+    Question("7: Gaussian noise against dropout", "exercises/other-noise", "gaussian", "scratch"),
+    Question("7: one mask per batch against dropout", "exercises/other-noise", "per-batch", "scratch"),
+    Question("7: a random rate per batch against dropout", "exercises/other-noise", "random", "scratch"),
+    Question("8: dropout, 64 units per layer", "exercises/wider-net", *both("hidden=64-64")),
+    Question("8: dropout, 1,024 units per layer", "exercises/wider-net", *both("hidden=1024-1024")),
+    Question("9: three values of noise against two", "exercises/three-values", "three-values", "two-values"),
 ]
 PAPER = [
     *(
-        Question(f"Table 9: {said}", "srivastava/table-9-regularisers", arm, "none")
-        for arm, said in (
+        Question(f"Table 9: {name}", "srivastava/table-9-regularisers", arm, "none")
+        for arm, name in (
             ("l2", "L2"),
             ("l2-l1", "L2 and L1"),
             ("max-norm", "max-norm"),
@@ -97,7 +102,12 @@ PAPER = [
         for p in (0.2, 0.5, 0.8)
     ),
     *(
-        Question(f"Figure 9b: drop {p}, as many units left", "srivastava/figure-9b-rate-at-fixed-units", arm, "drop-0")
+        Question(
+            f"Figure 9b: drop {p}, equal active units",
+            "srivastava/figure-9b-rate-at-fixed-units",
+            arm,
+            "drop-0",
+        )
         for p, arm in ((0.2, "drop-0.2"), (0.5, "drop-0.5"), (0.7, "drop-0.7"))
     ),
     *(
@@ -112,25 +122,31 @@ PAPER = [
     ),
     Question("Figure 8: mean hidden activation", "srivastava/figure-8-sparsity", "scratch", "none", "h1_mean"),
     Question("Figure 8: share of zeros", "srivastava/figure-8-sparsity", "scratch", "none", "h1_zero"),
-    Question("Table 10: Gaussian noise in place of dropout", "srivastava/table-10-gaussian", "gaussian", "scratch"),
+    Question("Table 10: Gaussian noise against dropout", "srivastava/table-10-gaussian", "gaussian", "scratch"),
     Question(
-        "Appendix A: dropout at ten times the rate", MOMENTUM, "dropout-lr-x10", "dropout", where={"variant": "scratch"}
+        "Appendix A: ten times the lr, with dropout",
+        MOMENTUM,
+        "dropout-lr-x10",
+        "dropout",
+        where={"variant": "scratch"},
     ),
-    Question("Appendix A: the same without dropout", MOMENTUM, "none-lr-x10", "none", where={"variant": "none"}),
-    Question("Curriculum in place of constant dropout", "srivastava/schedules", "curriculum", "constant"),
-    Question("Early dropout in place of constant", "srivastava/schedules", "early", "constant"),
-    Question("Late dropout in place of constant", "srivastava/schedules", "late", "constant"),
+    Question(
+        "Appendix A: ten times the lr, without dropout", MOMENTUM, "none-lr-x10", "none", where={"variant": "none"}
+    ),
+    Question("Curriculum against constant dropout", "srivastava/schedules", "curriculum", "constant"),
+    Question("Early against constant dropout", "srivastava/schedules", "early", "constant"),
+    Question("Late against constant dropout", "srivastava/schedules", "late", "constant"),
 ]
 
 
 def sizes() -> dict[int, Comparison]:
-    """By number of training images: every kind beside the net without a regulariser."""
+    """Return the comparison of every kind with the network without a regulariser, by number of training images."""
     study = "does-dropout-help"
     return {size: compare(study, where={"train_size": size}, baseline=f"{size}-none") for size in SIZES}
 
 
 def gains(by_size: dict[int, Comparison]) -> pd.DataFrame:
-    """A row per number of images and kind: its mean gain over none and the interval, in points, and the verdict."""
+    """Return the mean gain over none with its interval, in points, and the verdict, per number of images and kind."""
     rows = pd.concat([comparison.differences.assign(size=size) for size, comparison in by_size.items()])
     rows["series"] = [arm.split("-", 1)[1].replace("-", " ") for arm in rows["arm"]]
     rows[["mean", "low", "high"]] = 100 * rows[["difference", "low", "high"]]
@@ -138,6 +154,7 @@ def gains(by_size: dict[int, Comparison]) -> pd.DataFrame:
 
 
 def gains_table(by_size: dict[int, Comparison]) -> str:
+    """Return the gains as a table: a row per number of images, a column per kind."""
     none = {
         size: comparison.arms.set_index("arm").loc[f"{size}-none", ["mean", "sd"]]
         for size, comparison in by_size.items()
@@ -154,10 +171,11 @@ def gains_table(by_size: dict[int, Comparison]) -> str:
 
 
 def gains_chart(by_size: dict[int, Comparison]) -> ChartType:
+    """Return the gains over the number of images, a line per kind."""
     rows, height = gains(by_size), 280
     x = sweep_axis("training images", SIZES, height)
-    asides = rows["series"].map(KINDS.index) / 6 - 1 / 6
-    rows["x"] = [x.position(size, aside) for size, aside in zip(rows["size"], asides, strict=True)]
+    offsets = rows["series"].map(KINDS.index) / 6 - 1 / 6  # so that intervals do not overlap
+    rows["x"] = [x.position(size, offset) for size, offset in zip(rows["size"], offsets, strict=True)]
     y = ValueAxis(alt.Y, "test accuracy: gain over none (points)", domain_of(rows["low"], rows["high"]))
     color, shape, dash = (
         channel("series", type="nominal", legend=None, scale=alt.Scale(domain=[*KINDS], range=looks[: len(KINDS)]))
@@ -172,49 +190,60 @@ def gains_chart(by_size: dict[int, Comparison]) -> ChartType:
         base.mark_point(filled=True, size=80).encode(y("mean"), color, shape),
         *line_labels(ends, y, color, (WIDTH, height), alt.value(WIDTH)),
     ).properties(width=WIDTH, height=height)
-    said = [f"{row.series}, {row.size} images: {row.mean:+.2f}" for row in rows.itertuples(index=False, name="Gain")]
-    return titled(chart, "What each gains, by training images", "mean over ten seeds, 95 % interval", said)
+    figures = [f"{row.series}, {row.size} images: {row.mean:+.2f}" for row in rows.itertuples(index=False, name="Gain")]
+    return titled(chart, TITLE, "mean over ten seeds, 95 % interval", figures)
+
+
+def save_dark(chart: ChartType, path: Path) -> None:
+    """Write a chart as SVG with the colours of a dark page."""
+    config = theme(dark=True) | {"background": DARK_BACKGROUND}
+    path.write_text(vl_convert.vegalite_to_svg(chart.to_dict(), config=config), encoding="utf-8")
 
 
 def recipes_table() -> str:
-    """Dropout beside none under two recipes."""
+    """Return accuracies with and without dropout under two recipes."""
     found, rows = compare("recipes"), []
-    said = {arm["arm"]: f"{arm['mean']:.4f} ± {arm['sd']:.4f}" for arm in found.arms.to_dict("records")}
+    accuracies = {arm["arm"]: f"{arm['mean']:.4f} ± {arm['sd']:.4f}" for arm in found.arms.to_dict("records")}
     for recipe in ("constant", "tuned"):
         none, dropout = (f"{recipe},variant={variant}" for variant in ("none", "scratch"))
-        rows.append([recipe, said[none], said[dropout], *estimate(found, dropout)])
+        rows.append([recipe, accuracies[none], accuracies[dropout], *estimate(found, dropout)])
     return markdown(["recipe", "none", "dropout (0.2, 0.5)", "dropout − none", "verdict"], rows)
 
 
 def best_table() -> str:
-    """The recipe that validation chose, with dropout and without it."""
+    """Return the accuracies of the recipe that validation chose, with dropout and without it."""
     found, runs, rows = compare("best"), load_runs("best"), []
     for arm in found.arms.to_dict("records"):
         by_seed = runs.loc[(runs["variant"] == arm["arm"]) & (runs["status"] == "done"), "test_acc"]
-        minus = estimate(found, arm["arm"]) if arm["arm"] != "none" else ["", ""]
-        ends = f"{by_seed.min():.4f} to {by_seed.max():.4f}"
-        rows.append([arm["arm"], str(arm["n"]), f"{arm['mean']:.4f} ± {arm['sd']:.4f}", ends, *minus])
-    return markdown(["", "seeds", "test accuracy", "lowest to highest", "difference, 95 % interval", "verdict"], rows)
+        difference = estimate(found, arm["arm"]) if arm["arm"] != "none" else ["", ""]
+        extremes = f"{by_seed.min():.4f} to {by_seed.max():.4f}"
+        rows.append([arm["arm"], str(arm["n"]), f"{arm['mean']:.4f} ± {arm['sd']:.4f}", extremes, *difference])
+    return markdown(
+        ["arm", "seeds", "test accuracy", "lowest to highest", "difference, 95 % interval", "verdict"], rows
+    )
 
 
 def questions_table(questions: list[Question]) -> str:
+    """Return the difference and the verdict of each question."""
     rows = []
-    for asked, config, arm, baseline, metric, at, where in questions:
-        study = load_config(ROOT / "configs" / f"{config}.yaml").name
-        found = compare(study, baseline=baseline, metric=metric, at=at, where=where)
-        rows.append([asked, found.metric.title, *estimate(found, arm), f"[`{config}`](../configs/{config}.yaml)"])
-    return markdown(["", "in", "difference, 95 % interval", "verdict", "config"], rows)
+    for q in questions:
+        study = load_config(ROOT / "configs" / f"{q.config}.yaml").name
+        found = compare(study, baseline=q.baseline, metric=q.metric, at=q.at, where=q.where)
+        link = f"[`{q.config}`](../configs/{q.config}.yaml)"
+        rows.append([q.label, found.metric.title, *estimate(found, q.arm), link])
+    return markdown(["", "metric", "difference, 95 % interval", "verdict", "config"], rows)
 
 
 def estimate(comparison: Comparison, arm: str) -> list[str]:
-    """The difference of an arm to its baseline with its interval, and the verdict."""
+    """Return the difference of an arm to its baseline with its interval, and the verdict."""
     row = next(row for row in comparison.differences.to_dict("records") if row["arm"] == arm)
     mean, low, high = (amount(row[name], comparison.metric.unit) for name in ("difference", "low", "high"))
     return [f"{mean} [{low.split()[0]}, {high.split()[0]}]", str(row["verdict"])]
 
 
-def markdown(heads: list[str], rows: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (heads, ["---"] * len(heads), *rows))
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table without padding."""
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows))
 
 
 def main() -> None:
@@ -225,8 +254,11 @@ def main() -> None:
 
 
 def write() -> None:
+    """Write the charts and the tables."""
     by_size = sizes()
-    save(gains_chart(by_size), DOCS / "findings-sizes.svg")
+    chart = gains_chart(by_size)
+    save(chart, DOCS / "findings-sizes.svg")
+    save_dark(chart, DOCS / "findings-sizes-dark.svg")  # for the README
     for study in ("recipes", "best"):
         save(learning_curves(compare(study)), DOCS / f"findings-{study}.svg")
     tables = {
