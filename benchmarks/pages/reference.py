@@ -43,10 +43,10 @@ def _usages(path: str, command: Any) -> Iterator[str]:
         for name, member in command.commands.items():
             yield from _usages(f"{path} {name}", member)
         return
-    arguments = [param.metavar for param in command.params if param.param_type_name == "argument"]
-    yield f"`{' '.join([path, '[OPTIONS]', *arguments])}`"
-    yield command.help
     context = typer.Context(command)
+    pieces = [piece.strip("{}") for piece in command.collect_usage_pieces(context)]  # Typer writes a required RUN so
+    yield f"`{' '.join([path, *pieces])}`"
+    yield command.help
     records = [param.get_help_record(context) for param in command.params if param.param_type_name == "option"]
     if records:
         yield _table(["option", "meaning"], [[f"`{names}`", " ".join(text.split())] for names, text in records])

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 def bench(
     data_dir: DataDir = None,
     data_url: DataUrl = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Epochs of each contender, after one to warm up.")] = 5,
+    rounds: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Timed epochs of each contender, after one to warm up.")
+    ] = 5,
 ) -> None:
-    """Time an epoch on this machine beside the book's loop and the matrix products alone."""
+    """Time an epoch on this machine; for comparison, the book's loop and the matrix products alone."""
     from rich.console import Console
 
     from dropexp.interrupts import delay_interrupts

@@ -12,7 +12,7 @@ from dropexp.cli.output import Format, print_tables, say
 
 def claims(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]…", help="Claims by name or number. [default: all]")
+        list[str] | None, typer.Argument(metavar="NAME", help="Claims by name or number.", show_default="all")
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Only those that computation can decide: seconds, without data.")

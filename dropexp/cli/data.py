@@ -26,7 +26,7 @@ def verify(data_dir: DataDir = None) -> None:
 
     root = find_data(data_dir)
     download.read(root)
-    print(f"{root}: all four files are Fashion-MNIST's")
+    print(f"{root}: all four files have Fashion-MNIST's checksums")
 
 
 @app.command()

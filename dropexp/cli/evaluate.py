@@ -23,7 +23,7 @@ def evaluate(
     mc: Annotated[int, typer.Option(min=1, metavar="K", help="Stochastic passes to average.")] = 50,
     rotate: Annotated[
         list[float] | None,
-        typer.Option(metavar="DEG", help="Rotate the images too, counter-clockwise; repeatable."),
+        typer.Option(metavar="DEG", help="Degrees by which to rotate the images too, counter-clockwise; repeatable."),
     ] = None,
     images: Annotated[
         str, typer.Option(metavar="0..9", help="Test images to show one by one: a range or a list.")
@@ -36,7 +36,7 @@ def evaluate(
         Format.table
     ),
 ) -> None:
-    """Evaluate a trained network: Monte-Carlo dropout, calibration, uncertainty, on rotated images too."""
+    """Evaluate a trained network: accuracy, calibration and uncertainty, also with Monte-Carlo dropout."""
     from dropexp.interrupts import delay_interrupts
 
     with delay_interrupts():  # torch is imported

@@ -25,7 +25,13 @@ def export(
     runs_dir: RunsDir = None,
     out: Annotated[
         str | None,
-        typer.Option("-o", "--out", metavar="DIR|URI", help="Where to. [default: tensorboard, sqlite:///mlflow.db]"),
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="DIR|URI",
+            help="Where to export to.",
+            show_default="tensorboard or sqlite:///mlflow.db",
+        ),
     ] = None,
 ) -> None:
     """Export runs to TensorBoard or MLflow; exporting a run again replaces it."""

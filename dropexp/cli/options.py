@@ -10,7 +10,9 @@ import typer
 
 DataDir = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="A folder with FashionMNIST/raw. [default: $DROPEXP_DATA, ./data, the cache]"),
+    typer.Option(
+        metavar="DIR", help="A folder with FashionMNIST/raw.", show_default="$DROPEXP_DATA, ./data or the cache"
+    ),
 ]
 DataUrl = Annotated[str | None, typer.Option(metavar="URL", help="A mirror to try first.")]
 Plugin = Annotated[
@@ -19,35 +21,15 @@ Plugin = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 RunsDir = Annotated[
     Path | None,
-    typer.Option("--runs-dir", metavar="DIR", help="The folder of runs. [default: $DROPEXP_RUNS or runs]"),
+    typer.Option("--runs-dir", metavar="DIR", help="The folder of runs.", show_default="$DROPEXP_RUNS or runs"),
 ]
 Names = Annotated[
-    list[str] | None, typer.Argument(metavar="[RUN|NAME]…", help="Run folders or study names. [default: all]")
+    list[str] | None, typer.Argument(metavar="RUN|NAME", help="Run folders or study names.", show_default="all")
 ]
 Filters = Annotated[
     list[str] | None,
     typer.Option("--filter", metavar="KEY=VALUE", help="Keep only runs with this value. Each key at most once."),
 ]
-By = Annotated[
-    str | None, typer.Option(metavar="KEY", help="A swept config key: order the arms by it, and chart its effect.")
-]
-Baseline = Annotated[
-    str | None,
-    typer.Option(metavar="ARM", help="The arm that the others are compared with. [default: the arm without dropout]"),
-]
-MetricName = Annotated[
-    str | None,
-    typer.Option(
-        "--metric",
-        metavar="METRIC",
-        help="What is compared, a column of epochs.csv or gap. [default: test_acc, or test_loss without accuracies]",
-    ),
-]
-At = Annotated[str, typer.Option(metavar="last|best-val|best-test|EPOCH", help="The epoch to compare at.")]
-Margin = Annotated[
-    float, typer.Option(metavar="X", help="Differences within ±X count as none; in the unit of the metric.")
-]
-Likelihood = Annotated[bool, typer.Option("--published", help="Report which arm the published figures fit best.")]
 
 
 def load_plugins(files: Sequence[Path] | None) -> None:
@@ -59,23 +41,17 @@ def load_plugins(files: Sequence[Path] | None) -> None:
 
 
 def parse_filters(filters: Sequence[str] | None) -> dict[str, object]:
-    """Parse the KEY=VALUE texts of --filter; values are read as in a config. Raises ConfigError."""
+    """Parse the KEY=VALUE texts of --filter; values are read as in a config."""
     from dropexp.config import yaml
-    from dropexp.errors import ConfigError, Problem
 
     wanted: dict[str, object] = {}
-    problems = []
     for text in filters or []:
-        key, equals, value = text.partition("=")
+        key, equals, value = (part.strip() for part in text.partition("="))
         if not equals:
-            problems.append(Problem(f"--filter {text}", "is not of the form key=value"))
-            continue
-        if key.strip() in wanted:
-            problems.append(Problem(f"--filter {text}", "names a key that another --filter names"))
-            continue
-        wanted[key.strip()], _ = yaml.parse(value, f"--filter {text}")
-    if problems:
-        raise ConfigError(problems)
+            raise typer.BadParameter(f"{text!r} is not of the form KEY=VALUE", param_hint="--filter")
+        if key in wanted:
+            raise typer.BadParameter(f"the key {key!r} is given twice", param_hint="--filter")
+        wanted[key], _ = yaml.parse(value, f"--filter {text}")
     return wanted
 
 
@@ -86,7 +62,7 @@ def find_data(data_dir: Path | None) -> Path:
 
     root = download.find(data_dir)
     if root is None:
-        raise DataError("Fashion-MNIST is not here; `dropexp data fetch` downloads it")
+        raise DataError("Fashion-MNIST was not found; `dropexp data fetch` downloads it")
     return root
 
 

@@ -3,40 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dropexp.cli.options import At, Baseline, By, Filters, Likelihood, Margin, MetricName, Names, RunsDir, parse_filters
-from dropexp.runs.metrics import MARGIN
+from dropexp.cli.comparison import takes_comparison
+
+if TYPE_CHECKING:
+    from dropexp.analysis.comparison import Comparison
 
 
+@takes_comparison
 def report(
-    names: Names = None,
-    runs_dir: RunsDir = None,
-    by: By = None,
-    baseline: Baseline = None,
-    metric: MetricName = None,
-    at: At = "last",
-    where: Filters = None,
-    published: Likelihood = False,
-    margin: Margin = MARGIN,
+    comparison: Comparison,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The file to write.")] = Path("report.html"),
 ) -> None:
-    """Write one page about a study, for a browser, offline: verdicts, charts, tables, configs and provenance."""
-    from dropexp.analysis.comparison import compare
+    """Write an HTML page that needs no network: verdicts, charts, tables, configs and provenance."""
     from dropexp.report import html
 
-    result = compare(
-        names or (),
-        runs_dir,
-        baseline,
-        by=by,
-        metric=metric,
-        at=at,
-        where=parse_filters(where),
-        likelihood=published,
-        margin=margin,
-    )
-    html.write(result, out)
+    html.write(comparison, out)
     print(out)

@@ -1,4 +1,4 @@
-"""`dropexp runs`: list run folders, or remove those without a result."""
+"""`dropexp runs`: list runs, or remove those without a result."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ from dropexp.cli.output import Format, print_frame, say
 def runs(
     names: Names = None,
     runs_dir: RunsDir = None,
-    where: Filters = None,
+    filters: Filters = None,
     prune: Annotated[
         bool,
         typer.Option(
-            "--prune", help="List what can be removed: broken, interrupted, failed, duplicate runs, leftovers."
+            "--prune", help="List what can be removed: broken, interrupted, failed and duplicate runs, leftovers."
         ),
     ] = False,
     checkpoints: Annotated[
-        bool, typer.Option("--checkpoints", help="With --prune: the checkpoints of finished runs, and nothing else.")
+        bool,
+        typer.Option("--checkpoints", help="With --prune: list the checkpoints of finished runs, and nothing else."),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="With --prune: remove it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --prune: remove what it lists.")] = False,
     output: Annotated[Format, typer.Option("--format", help="The output format.")] = Format.table,
 ) -> None:
-    """List the runs: status, arm, seed, last epoch, test accuracy. Or remove those without a result."""
+    """List runs with status, arm, seed, last epoch and test accuracy, or remove those without a result."""
     from dropexp.analysis.arms import load_runs
     from dropexp.report import tables
 
     if prune:
-        _prune(names or (), runs_dir, parse_filters(where), checkpoints, yes, output)
+        _prune(names or (), runs_dir, parse_filters(filters), checkpoints, yes, output)
         return
     if checkpoints or yes:
         raise typer.BadParameter("requires --prune", param_hint="--checkpoints" if checkpoints else "--yes")
-    print_frame(load_runs(names or (), runs_dir, parse_filters(where)), tables.runs_table, output)
+    print_frame(load_runs(names or (), runs_dir, parse_filters(filters)), tables.runs_table, output)
 
 
 def _prune(

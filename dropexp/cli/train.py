@@ -20,7 +20,8 @@ def train(
     ] = None,
     seeds: Annotated[str | None, typer.Option(metavar="0..9", help="Replace the seeds: a range or a list.")] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Runs at a time. [default: the cores; 32 on a CUDA device]")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Runs at a time.", show_default="the cores; 32 on a CUDA device"),
     ] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]|mps", help="Where to train.")] = "auto",
     data_dir: DataDir = None,

@@ -1,0 +1,106 @@
+"""`dropexp compare`: formats, options, charts and requirements."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+from helpers.fake_runs import publish, write_arm, write_regression, write_run
+from helpers.in_process import InProcess
+
+FORMATS = ("table", "md", "latex", "csv", "json")
+
+
+def test_every_format_has_the_same_verdicts(study: InProcess) -> None:
+    for form in ("table", "md", "latex"):
+        assert "nn,drop_probs=0.8-0.8 is WORSE than none" in study("compare", "--format", form).stdout
+    content = json.loads(study("compare", "--format", "json").stdout)
+    assert [row["verdict"] for row in content["differences"]] == ["WORSE"] * 3
+    rows = list(csv.DictReader(io.StringIO(study("compare", "--format", "csv").stdout)))
+    assert [row["verdict"] for row in rows] == ["", "WORSE", "WORSE", "WORSE"]
+
+
+def test_every_format_names_the_runs_that_are_left_out(own_study: InProcess) -> None:
+    corrupted = next(own_study.folder.glob("runs/dropout/variant=none,seed=0-*"))
+    (corrupted / "run.json").write_text("{")
+    for form in FORMATS:
+        done = own_study("compare", "--format", form)
+        assert "run.json is damaged" in (done.stderr if form == "csv" else done.stdout)
+
+
+def test_control_characters_reach_no_terminal_in_any_format(cli: InProcess) -> None:
+    write_arm(cli.folder / "runs", "nn", [0.8, 0.81])
+    publish(cli.folder / "runs", arm="nn", source="a\x1b[2Jb", test_acc=[0.8])
+    for form in FORMATS:
+        done = cli("compare", "--format", form)
+        assert "\x1b" not in done.stdout + done.stderr
+        assert "[2Jb" in done.stdout or form == "csv"  # which has no published figures
+
+
+def test_a_sweep_is_charted(study: InProcess) -> None:
+    done = study("compare", "--by", "drop_probs", "--plot", "sweep.svg", "--format", "json")
+    assert json.loads(done.stdout)["by"] == "drop_probs"
+    assert "0.8-0.8" in (study.folder / "sweep.svg").read_text(encoding="utf-8")
+    assert "chart: sweep.svg" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--plot", "x.gif"], 2, ".svg"),
+        (["--filter", "lr"], 2, "Invalid value for --filter: 'lr' is not of the form KEY=VALUE"),
+        (["--filter", "lr=0.5", "--filter", "lr=1"], 2, "Invalid value for --filter: the key 'lr' is given twice"),
+        (["--filter", "lr=["], 2, "--filter lr=[:1: not YAML"),
+        (["--filter", "lr=3"], 5, "no run has lr=3; lr is 0.5"),
+        (["--filter", "rate=3"], 5, "no run has a key 'rate'"),
+        (["--at", "never"], 2, "no epoch 'never'; it is last, best-val, best-test or a number from 1"),
+        (["--at", "9"], 2, "2 epochs, not 9"),
+        (["--metric", "f1"], 2, "no metric 'f1'; there are: test_acc"),
+        (["--by", "speed"], 2, "no run has a key 'speed'"),
+        (["--margin", "0"], 2, "margin"),
+        (["--format", "xml"], 2, "'xml' is not one of"),
+    ],
+)
+def test_an_option_that_cannot_be_met_is_an_error(
+    arguments: list[str], code: int, message: str, study: InProcess
+) -> None:
+    done = study("compare", *arguments, code=code)
+    assert message in done.stderr
+    assert done.stdout == ""
+
+
+def test_published_figures_are_fitted_on_request(cli: InProcess) -> None:
+    runs_dir = cli.folder / "runs"
+    for arm, mask, acc in (("new", "rand", 0.80), ("old", "randn-2019", 0.84)):
+        changed: dict[str, Any] = {} if mask == "rand" else {"mask": mask}
+        write_arm(runs_dir, "scratch", [acc + (i - 10) / 1000 for i in range(21)], arm=arm, **changed)
+    publish(runs_dir, source="a book", test_acc=[0.74, 0.84])
+    assert "fit old best" in cli("compare", "--published").stdout
+    assert "fit old best" not in cli("compare").stdout
+
+
+def test_any_column_can_be_compared_and_required(cli: InProcess) -> None:
+    for variant, zeros in (("none", 0.4), ("nn", 0.5)):
+        for seed in range(6):
+            probed = {"h1_zero": zeros + seed / 1000, "w1_norm": 12.0 + seed}
+            write_run(cli.folder / "runs", variant, seed, probed=probed)
+    done = cli("compare", "--metric", "h1_zero", "--require", "nn.w1_norm <= 20", "--plot", "zeros.svg")
+    assert "nn is HIGHER than none in share of zeros in h1 after 2 epochs: +0.1" in done.stdout
+    assert "share of zeros in h1" in (cli.folder / "zeros.svg").read_text(encoding="utf-8")
+    assert "nn.w1_norm is 14.5000" in cli("compare", "--require", "nn.w1_norm <= 14", code=1).stderr
+    assert "gap, seconds, h1_zero, w1_norm" in cli("compare", "--metric", "h2_zero", code=2).stderr
+
+
+def test_a_regression_is_compared_by_its_loss_without_an_option(cli: InProcess) -> None:
+    for decay in (0.0, 4.0):
+        for seed in range(6):
+            loss = (5 - decay) * (1 + seed / 100)
+            write_regression(cli.folder / "runs", seed=seed, weight_decay=decay, test_loss=loss)
+    done = cli("compare")
+    assert "scratch,weight_decay=4.0 is BETTER than scratch,weight_decay=0.0 in test loss after 3 epochs" in done.stdout
+    assert "test\n" not in done.stdout
+    assert "accuracy" not in done.stdout and "nats" not in done.stdout
+    assert "5.2500" in cli("runs").stdout
