@@ -129,7 +129,7 @@ def group_arms(runs: Sequence[Run], at: str = "last", by: str | None = None) -> 
     values = {arm.label: text(value) for arm in arms if by and (value := arm.value(by)) is not None}
     if by and arms and len(set(values.values())) < 2:
         same = f"it is {next(iter(values.values()))} in every arm that uses it" if values else "no arm uses it"
-        notes.append(f"nothing goes by {by}: {same}")
+        notes.append(f"{by} does not vary: {same}")
 
     def rank(arm: Arm) -> tuple[Any, ...]:
         return arm.study, natural(values.get(arm.label, "")), arm.first.variant != "none", natural(arm.label)
@@ -160,7 +160,7 @@ def _curves(run: Run) -> dict[str, Curve]:
     """Return a run's figures by epoch; NaN where its table has none. Raises RunError if the table is corrupted."""
     rows = run.rows()
     if len(rows) != run.epoch or [row.get("epoch") for row in rows] != list(range(1, len(rows) + 1)):
-        raise RunError(f"the table in {run.folder.path} has not the epochs 1 to {run.epoch}; train with --force")
+        raise RunError(f"the table in {run.folder.path} does not have the epochs 1 to {run.epoch}; train with --force")
     names = metrics_of(run.task, rows[0] if rows else ())
     curves = {name: np.array([number(row.get(name)) for row in rows]) for name in names}
     if "gap" in curves:
@@ -179,7 +179,7 @@ def _epoch(curves: dict[str, Curve], at: str) -> int:
         figures = curves[f"{at.removeprefix('best-')}_{kind}"]
         if np.isnan(figures).all():
             which = "accuracy" if kind == "acc" else "loss"
-            raise RunError(f"there is no validation {which} to choose an epoch by; set validation_size")
+            raise RunError(f"no validation {which} to choose the epoch by; set validation_size")
         return int(best(figures)) + 1
     if int(at) > epochs:
         raise RunError(f"trained for {epochs} epochs, not {at}")

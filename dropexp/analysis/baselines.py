@@ -27,8 +27,8 @@ def task_of(runs: Iterable[Run]) -> str:
     if len(studies) > 1:
         tasks = " and ".join(f"{task} ({', '.join(names)})" for task, names in studies.items())
         raise ComparisonError(
-            f"these runs are of two tasks, {tasks}, and cannot be compared; "
-            f"name the studies of one, or use {' or '.join(f'--filter task={task}' for task in studies)}"
+            f"runs of different tasks cannot be compared: {tasks}; "
+            f"name the studies of one task, or use {' or '.join(f'--filter task={task}' for task in studies)}"
         )
     return next(iter(studies), FASHION_MNIST)
 
@@ -41,7 +41,7 @@ def baselines_of(arms: Sequence[Arm], wanted: str | None) -> Noted[dict[str, Arm
     if wanted is not None:
         by_label = {arm.label: arm for arm in arms}
         if wanted not in by_label:
-            raise ComparisonError(f"no arm {wanted!r} to be the baseline; there are: {', '.join(by_label)}")
+            raise ComparisonError(f"unknown baseline {wanted!r}; the arms are: {', '.join(by_label)}")
         return Noted(dict.fromkeys(by_label, by_label[wanted]), [])
     studies: dict[str, list[Arm]] = defaultdict(list)
     for arm in arms:
@@ -62,11 +62,11 @@ def _matching(study: str, members: list[Arm]) -> Noted[dict[str, Arm]]:
     without = [label for label in choices if label not in found]
     studied, _ = STUDIED.get(members[0].first.task, STUDIED[FASHION_MNIST])
     if len(candidates) > 1 and not choices:
-        arms = f"{len(candidates)} arms without {studied} and no other"
-        return Noted(found, [f"{study}: {arms}; --baseline ARM names one to compare with"])
+        note = f"{study}: all {len(candidates)} arms are without {studied}"
+        return Noted(found, [f"{note}; choose a baseline with --baseline ARM"])
     if without and len(members) > 1:
         which = f" has the settings of {', '.join(without)}" if candidates else ""
-        return Noted(found, [f"{study}: no arm without {studied}{which}; --baseline ARM names one"])
+        return Noted(found, [f"{study}: no arm without {studied}{which}; choose a baseline with --baseline ARM"])
     return Noted(found, [])
 
 

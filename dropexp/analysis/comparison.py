@@ -149,7 +149,7 @@ def compare(
     """
     if not LEAST_MARGIN <= margin <= LARGEST_MARGIN:
         raise ComparisonError(
-            f"a margin of {margin}: it is a number from {LEAST_MARGIN} to {LARGEST_MARGIN}, in the metric's unit"
+            f"the margin is {margin}; it must be from {LEAST_MARGIN} to {LARGEST_MARGIN}, in the metric's unit"
         )
     query = Query(baseline, by, metric, _parse_epoch(at), where or {}, likelihood, margin)
     runs = keep(read_runs(paths_or_names, runs_dir), query.where)
@@ -196,19 +196,20 @@ def _compare_runs(runs: Sequence[Run], query: Query) -> Comparison:
 def _parse_epoch(at: str | int) -> str:
     if str(at) in AT or (str(at).isdecimal() and len(str(at)) < 20 and int(at) > 0):
         return str(at)
-    raise ComparisonError(f"no epoch {at!r:.40}; it is {', '.join(AT)} or a number from 1")
+    raise ComparisonError(f"unknown epoch {at!r:.40}; allowed: {', '.join(AT)} or a number from 1")
 
 
 def _group(runs: Sequence[Run], query: Query) -> Noted[list[Arm]]:
     """Return the arms. Raises NoRuns or ComparisonError if there are none, or none by the requested key."""
     if query.by is not None and not any(query.by in run.config for run in runs):
         known = sorted({key for run in runs for key in run.config} - {"seed", "name", "arm"})
-        raise ComparisonError(f"no run has a key {query.by!r} to go by; there are: {', '.join(known)}")
+        raise ComparisonError(f"no run has a key {query.by!r} to order arms by; the keys are: {', '.join(known)}")
     if query.by == "seed":
-        raise ComparisonError("an arm is its runs over seeds, so arms cannot go by seed")
+        raise ComparisonError("arms cannot be ordered by seed: an arm has a run for each seed")
     grouped = group_arms(runs, query.at, query.by)
     if not any(run.status in FINISHED for run in runs) or (not grouped.value and query.at == "last"):
-        raise NoRuns("\n".join(["no run is done; dropexp train -c FILE goes on where runs stopped", *grouped.notes]))
+        reason = "no run is finished; `dropexp train -c FILE` resumes interrupted runs"
+        raise NoRuns("\n".join([reason, *grouped.notes]))
     if not grouped.value:
         raise ComparisonError("\n".join([f"no run has figures at {query.at}", *grouped.notes]))
     return grouped
@@ -218,10 +219,10 @@ def _metric_name(arms: Sequence[Arm], metrics: Mapping[str, Metric], query: Quer
     """Return the metric to compare. Raises ComparisonError if no run has it."""
     name = query.metric or usual(metrics)
     if name not in metrics:
-        raise ComparisonError(f"no metric {name!r}; there are: {', '.join(measured(arms, metrics))}")
+        raise ComparisonError(f"unknown metric {name!r}; the metrics are: {', '.join(measured(arms, metrics))}")
     if any(arm.runs for arm in arms) and all(len(_seeds_without(name, arm)) == len(arm.runs) for arm in arms):
         hint = f"; set {SETTING_FOR[name]}" if name in SETTING_FOR else ""
-        raise ComparisonError(f"no run here has a {metrics[name].title}{hint}")
+        raise ComparisonError(f"no run has a {metrics[name].title}{hint}")
     return name
 
 
@@ -250,24 +251,24 @@ def _what(metric: Metric, at: str, arms: Sequence[Arm]) -> str:
 def _notes_on_figures(arms: Sequence[Arm], metric: Metric, at: str) -> list[str]:
     notes = []
     if single := [arm.label for arm in arms if len(arm.runs) == 1]:
-        notes.append(f"one run is not a result: {', '.join(single)}")
+        notes.append(f"n = 1, no spread can be estimated: {', '.join(single)}")
     if at == "best-test":
         notes.append("the epoch was chosen on the test set: figures at best-test are optimistic")
     for arm in arms:
         fewest, most = arm.lengths
         if fewest != most:
-            epochs = f"{fewest} to {most} epochs; by epoch, means go to epoch {fewest}, which all reached"
+            epochs = f"{fewest} to {most} epochs; means by epoch end at epoch {fewest}, which all reached"
             notes.append(f"{arm.label}: its runs have {epochs}")
     for arm in arms:
         if seeds := _seeds_without(metric.name, arm):
-            notes.append(f"{arm.label}: no {metric.title} is known of seed {', '.join(map(str, seeds))}")
+            notes.append(f"{arm.label}: no {metric.title} for seed {', '.join(map(str, seeds))}")
     return notes
 
 
 def _fits(sources: Sequence[Source]) -> Noted[list[list[Fit]]]:
     """Return the fits of each source that has any."""
     if not sources:
-        return Noted([], ["no config here has published figures to fit"])
+        return Noted([], ["no study has published figures to fit"])
     found = [fit_arms(source) for source in sources]
     return Noted([fits.value for fits in found if fits.value], [note for fits in found for note in fits.notes])
 

@@ -63,7 +63,7 @@ def _pair(arm: Arm, base: Arm, metric: Metric, what: str) -> Pair:
         np.array([side.runs[seed].figures.get(metric.name, math.nan) for seed in common]) for side in (arm, base)
     )
     known = np.isfinite(ours) & np.isfinite(theirs)
-    absent = f"no pair of runs has a {metric.title}" if common else "they have no seed in common"
+    absent = f"no pair of runs has a {metric.title}" if common else "the arms have no seed in common"
     if missing := [side.label for side in (arm, base) if not side.seeds]:
         absent = f"no run of {' and '.join(missing)} is done"
     return Pair(
@@ -83,14 +83,14 @@ def _caveat(arm: Arm, base: Arm) -> str:
     sentences = []
     if keys := differing_keys(arm, base):
         values = (f"{key} ({text(arm.first.setting(key))}, {text(base.first.setting(key))})" for key in keys)
-        sentences.append(f"{arm.label} differs from {base.label} in {', '.join(values)} too.")
+        sentences.append(f"{arm.label} also differs from {base.label} in {', '.join(values)}.")
     return " ".join([*sentences, *diverged_in_words(arm, base)])
 
 
 def diverged_in_words(*arms: Arm) -> list[str]:
     """Return a sentence for each arm of which runs diverged."""
     return [
-        f"{arm.diverged} of {arm.diverged + len(arm.runs)} runs of {arm.label} diverged and are not counted."
+        f"Excluded, because they diverged: {arm.diverged} of {arm.diverged + len(arm.runs)} runs of {arm.label}."
         for arm in arms
         if arm.diverged
     ]
@@ -100,7 +100,7 @@ def _unpaired(arm: Arm, base: Arm) -> list[str]:
     notes = []
     for side, other in ((arm, base), (base, arm)):
         if seeds := [str(seed) for seed in side.seeds if seed not in other.runs]:
-            notes.append(f"{arm.label} - {base.label}: not paired, only in {side.label}: seed {', '.join(seeds)}")
+            notes.append(f"{arm.label} - {base.label}: unpaired, only in {side.label}: seed {', '.join(seeds)}")
     return notes
 
 

@@ -45,17 +45,17 @@ class Fit:
 def fit_arms(source: Source) -> Noted[list[Fit]]:
     """Return the fit of each arm, best first; nothing, and a note, if there are too few arms, runs or figures."""
     if len(source.arms) < 2:
-        return Noted([], [f"{source.study}: a likelihood needs two arms beside the published figures to choose from"])
+        return Noted([], [f"{source.study}: a likelihood needs at least two arms with published figures"])
     few = [f"{arm.label} has {len(arm.runs)}" for arm in source.arms if len(arm.runs) < LEAST_RUNS]
     if few:
-        return Noted([], [f"{source.study}: a likelihood needs {LEAST_RUNS} runs of each arm; {', '.join(few)}"])
+        return Noted([], [f"{source.study}: a likelihood needs {LEAST_RUNS} runs per arm; {', '.join(few)}"])
     of_all = [printed for printed in source.printed if printed.arm is None]
     measured = [_figures(arm, of_all) for arm in source.arms]
     known = np.logical_and.reduce([~np.isnan(figures).any(axis=0) for figures in measured])
     measured = [figures[:, known] for figures in measured]
     printed = [p for p, is_known in zip(of_all, known, strict=True) if is_known]
     if not printed:
-        return Noted([], [f"{source.study}: no published figure has one of ours in every run"])
+        return Noted([], [f"{source.study}: no published figure was measured in every run"])
     roundings = np.array([p.rounding for p in printed])
     likelihoods = log_likelihood(np.array([p.value for p in printed]), roundings, measured)
     confusion = _confusion(measured, roundings)
@@ -80,11 +80,11 @@ def fit_sentence(fits: Sequence[Fit]) -> str:
     best, second = fits[:2]
     factor = best.log_likelihood - second.log_likelihood
     times = f"{math.exp(factor):,.3g} times" if factor < 20 else f"10^{factor / math.log(10):.0f} times"
-    worth = " and ".join(f"{fit.right} of {fit.n} runs of {fit.arm}" for fit in fits)
+    right = " and ".join(f"{fit.right} of {fit.n} runs of {fit.arm}" for fit in fits)
     return (
-        f"{best.study}: the {best.figures} published figures fit {best.arm} best: they are {times} as likely "
-        f"there as under {second.arm}. What that is worth: by the same rule {worth}, each held out in turn, go to "
-        f"the right arm, and of {best.given} that go to {best.arm} {best.right} are its own."
+        f"{best.study}: the {best.figures} published figures fit {best.arm} best; they are {times} as likely as under "
+        f"{second.arm}. Leave-one-out: the same rule assigns {right} to their own arm; of the {best.given} runs "
+        f"assigned to {best.arm}, {best.right} are its own."
     )
 
 

@@ -75,7 +75,7 @@ def sources_of(arms: Sequence[Arm]) -> Noted[list[Source]]:
         notes += chosen.notes
         printed = _printed(section.value)
         if missing := sorted({p.figure for p in printed} - measured if measured else ()):
-            notes.append(f"{study}: no run here has the published {', '.join(missing)}")
+            notes.append(f"{study}: no run has the published {', '.join(missing)}")
         known = [p for p in printed if p.figure in measured]
         sources.append(Source(study, section.value.get("source"), known, chosen.value))
     return Noted(sources, notes)
@@ -87,7 +87,7 @@ def published_section(run: RunFolder) -> Noted[dict[str, Any]]:
     try:
         section = read_study(run).get("published")
     except RunError as error:
-        return Noted({}, [f"{study.name}: nothing published is shown: {error}"])
+        return Noted({}, [f"{study.name}: published figures are not shown: {error}"])
     if not section:
         return Noted({}, [])
     from pydantic import ValidationError  # slow to import, and few studies have such a section
@@ -98,8 +98,8 @@ def published_section(run: RunFolder) -> Noted[dict[str, Any]]:
         return Noted(Published.model_validate(section).model_dump(exclude_defaults=True), [])
     except ValidationError as error:
         wrong = ", ".join(".".join(map(str, one["loc"])) or one["msg"] for one in error.errors())
-        note = f"{study / STUDY} is damaged ({wrong}): its published figures are left out; `dropexp train` mends it"
-        return Noted({}, [note])
+        what = f"{study / STUDY} is corrupted ({wrong}): its published figures are left out"
+        return Noted({}, [f"{what}; `dropexp train` rewrites it"])
 
 
 def _arms_of_source(section: Mapping[str, Any], members: list[Arm]) -> Noted[list[Arm]]:
@@ -113,7 +113,7 @@ def _arms_of_source(section: Mapping[str, Any], members: list[Arm]) -> Noted[lis
         matching = {label: arm for label, arm in by_label.items() if name in (label, arm.first.base) and arm.runs}
         found |= matching
         if not matching:
-            notes.append(f"{study}: the published figures are of {name!r}, which has no finished run here")
+            notes.append(f"{study}: the published figures belong to {name!r}, which has no finished run")
     return Noted(list(found.values()), notes)
 
 

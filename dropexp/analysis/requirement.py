@@ -25,13 +25,13 @@ def require(comparison: Comparison, requirement: str) -> str | None:
     parts = re.fullmatch(rf"(.+)\.(\w+)\s*(>=|<=|>|<)\s*({number})", requirement.strip())
     if parts is None:
         raise ComparisonError(
-            f"{requirement!r} is no requirement; write ARM.METRIC OP NUMBER, OP one of {' '.join(_OPERATORS)}, "
+            f"{requirement!r} is not a requirement; write ARM.METRIC OP NUMBER, OP one of {' '.join(_OPERATORS)}, "
             f"such as '{next(iter(arms))}.{usual(comparison.metrics)} >= 0.83'"
         )
     label, metric, sign, bound = parts.groups()
     for kind, name, allowed in (("arm", label, arms), ("metric", metric, comparison.metrics)):
         if name not in allowed:
-            raise ComparisonError(f"{requirement!r}: no {kind} {name!r}; there are: {', '.join(allowed)}")
+            raise ComparisonError(f"{requirement!r}: unknown {kind} {name!r}; the {kind}s are: {', '.join(allowed)}")
 
     arm, holds, limit = arms[label], _OPERATORS[sign], float(bound)
     if arm["diverged"]:
@@ -40,7 +40,7 @@ def require(comparison: Comparison, requirement: str) -> str | None:
     if holds(value, limit):
         return None
     if math.isnan(value):
-        return f"{label}.{metric} is not known: its runs have no such figure"
+        return f"{label}.{metric} is unknown: no run has this figure"
     shown = f"{value:.4f}"
     if holds(float(shown), limit):  # rounding would contradict the sentence
         shown = repr(value)

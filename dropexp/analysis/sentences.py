@@ -58,12 +58,12 @@ def _support(verdict: Verdict) -> str:
 
 
 def _doubts(verdict: Verdict) -> str:
-    """Say why the pairs show nothing, and how many seeds would."""
+    """Return why there is no verdict, and how many seeds would give one."""
     pairs = verdict.difference.pairs
     if pairs == 0:
         return f"{verdict.pair.absent}."
     if pairs == 1:
-        return f"{_estimate(verdict)} with one seed, and one run is not a result."
+        return f"{_estimate(verdict)} with one seed; n = 1, no spread can be estimated."
     return f"{_estimate(verdict)}, {_significance(verdict)}. {_outlook(verdict)}"
 
 
@@ -73,18 +73,15 @@ def _outlook(verdict: Verdict) -> str:
     seeds = f"about {_two_digits(max(needed, fewest))} seeds"
     if fewest > pairs:
         others = f" and {comparisons} comparisons" if comparisons > 1 else ""
-        small = f", and {seeds} to find one as small as {bound} in 4 studies of 5" if needed > pairs else ""
+        power = f"; detecting {bound} with 80 % power needs {seeds}" if needed > pairs else ""
         return (
-            f"With {pairs} pairs{others} p cannot fall below {verdict.family.least_p(verdict.index, pairs):.3g} "
-            f"whatever the difference: {' and '.join(verdict.pair.directions)} take {fewest} seeds at least{small}."
+            f"With {pairs} pairs{others}, p cannot be below {verdict.family.least_p(verdict.index, pairs):.3g}: "
+            f"{' and '.join(verdict.pair.directions)} need at least {fewest} seeds{power}."
         )
     if needed > pairs:
-        least = _amount(verdict.detectable, verdict)
-        return (
-            f"{pairs} pairs find a true difference in 4 studies of 5 only from {least} on; "
-            f"{seeds} would do so for {bound}."
-        )
-    return f"They show neither that there is a difference nor that it is within ±{bound}."
+        least = amount(verdict.detectable, verdict.pair.unit, _FORMATS[verdict.pair.unit])
+        return f"{pairs} pairs detect a difference of {least} with 80 % power; detecting {bound} needs {seeds}."
+    return f"The pairs show neither a difference nor equivalence within ±{bound}."
 
 
 def _estimate(verdict: Verdict) -> str:
@@ -104,10 +101,6 @@ def _significance(verdict: Verdict) -> str:
 
 def _margin(verdict: Verdict) -> str:
     return amount(verdict.margin, verdict.pair.unit, "g")
-
-
-def _amount(value: float, verdict: Verdict) -> str:
-    return amount(value, verdict.pair.unit, _FORMATS[verdict.pair.unit])
 
 
 def _factor(unit: Unit) -> int:

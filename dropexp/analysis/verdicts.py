@@ -58,7 +58,7 @@ class Pair:
     higher_is_better: bool | None
     unit: Unit
     caveat: str = ""
-    absent: str = "they have no seed in common"
+    absent: str = "the arms have no seed in common"
 
     @property
     def gains(self) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The claims, in their order: what is said, by whom, and what checks it."""
+"""The claims: what is claimed, by whom, and what checks it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ JMLR = "Srivastava et al., 2014"
 
 CLAIMS = [
     Claim(
-        "1", "expectation", "Dropout leaves the mean activation as it is: E[h′] = h",
+        "1", "expectation", "Dropout keeps the mean activation: E[h′] = h",
         f"{D2L}, dropout", "100,000 masks, z-test", moments.expectation,
     ),
     Claim(
-        "2", "output", "So the mean output of the net with noise is its output without",
-        "a common reading of claim 1", "mean of 100,000 noisy passes against the eval pass, z-test",
+        "2", "output", "So dropout keeps the mean output of the network",
+        "a common reading of claim 1", "mean of 100,000 stochastic passes against one in evaluation mode, z-test",
         moments.output_expectation,
     ),
     Claim(
@@ -28,7 +28,7 @@ CLAIMS = [
         f"{JMLR}, section 10", "100,000 masks, z-test of squared deviations", moments.variance,
     ),
     Claim(
-        "4", "eval", "In eval mode the net is deterministic, in training it is not",
+        "4", "eval", "The network is deterministic in evaluation mode, and not in training",
         f"{D2L}, dropout", "two passes in each mode, bit for bit", equalities.eval_is_deterministic,
     ),
     Claim(
@@ -40,20 +40,20 @@ CLAIMS = [
         f"{D2L}, dropout", "gradients of one example and of a batch", equalities.no_gradient,
     ),
     Claim(
-        "7", "before-relu", "Dropout before the activation function is dropout after it",
-        "a blog on d2l-zh 4.6", "one ξ on either side of it", equalities.before_is_after,
+        "7", "before-relu", "Dropout before the activation function equals dropout after it",
+        "a blog on d2l-zh 4.6", "the same ξ before and after it", equalities.before_is_after,
     ),
     Claim(
-        "8", "inverted", "Inverted dropout is dropout whose weights are scaled at test",
-        f"{JMLR}, section 10", "both nets, weights rescaled by 1/(1−p), same masks", equalities.inverted_is_classic,
+        "8", "inverted", "Inverted dropout equals dropout with weights scaled at test time",
+        f"{JMLR}, section 10", "both networks, weights rescaled by 1/(1−p), same masks", equalities.inverted_is_classic,
     ),
     Claim(
-        "9", "subnets", "The net at test is the average of its 2ⁿ subnets",
+        "9", "subnets", "The network at test time is the average of its 2ⁿ subnetworks",
         f"{JMLR}, section 1", "all masks of 10 units, renormalised geometric mean", subnets.weight_scaling,
     ),
     Claim(
-        "10", "monte-carlo", "The mean of 50 sampled nets does as well as weight scaling",
-        f"{JMLR}, figure 11", "paired by net, not worse by 0.3 points, nor by 0.01 nats",
+        "10", "monte-carlo", "The mean of 50 sampled networks does as well as weight scaling",
+        f"{JMLR}, figure 11", "paired by network, not worse by 0.3 points, nor by 0.01 nats",
         studies={"figure-11-monte-carlo": empirical.monte_carlo},
     ),
     Claim(
@@ -67,19 +67,19 @@ CLAIMS = [
         subnets.dropout_is_ridge,
     ),
     Claim(
-        "13", "scratch", "Dropout from scratch is nn.Dropout",
+        "13", "scratch", "Dropout from scratch equals nn.Dropout",
         f"{D2L}, dropout", "one step under the same masks; moments of 100,000 masks; TOST at ±0.3 points over seeds",
         lambda: [*equalities.same_step(), *moments.same_masks()],
         studies={"exercise-7-other-noise": empirical.same_accuracy},
     ),
     Claim(
         "14", "sparsity", "Dropout makes activations sparser",
-        f"{JMLR}, section 7.2", "zeros and mean of each hidden layer in eval mode, paired by seed",
+        f"{JMLR}, section 7.2", "zeros and mean of each hidden layer in evaluation mode, paired by seed",
         studies={"exercise-3-activations": empirical.sparser},
     ),
     Claim(
         "15", "gap", "Dropout shrinks the gap between train and test accuracy",
-        f"{D2L}, dropout", "both in eval mode, paired by seed",
+        f"{D2L}, dropout", "both in evaluation mode, paired by seed",
         studies={"exercise-2-more-epochs": empirical.smaller_gap},
     ),
     Claim(
@@ -98,22 +98,22 @@ CLAIMS = [
     ),
     Claim(
         "18", "slower", "Training with dropout takes longer",
-        f"{JMLR}, section 11", "epochs to the accuracy that other seeds have at epoch 10 without it, paired by seed",
+        f"{JMLR}, section 11", "epochs to the accuracy of other seeds without it at epoch 10, paired by seed",
         studies={"exercise-2-more-epochs": empirical.slower},
     ),
     Claim(
         "19", "add-up", "Dropout and weight decay add up",
-        f"{D2L}, dropout, exercise 5", "interaction of a 2 × 2, by seed, TOST at ±0.3 points; each alone must help",
+        f"{D2L}, dropout, exercise 5", "interaction in a 2 × 2 design, TOST at ±0.3 points; each alone must help",
         studies={"exercise-5-with-weight-decay": empirical.additive},
     ),
     Claim(
-        "20", "stable", "The framework's dropout is more stable than one's own",
+        "20", "stable", "The framework's dropout is more stable than dropout by hand",
         "a blog on d2l-zh 4.6", "ratio of the SDs over seeds, TOST at 4/5 and 5/4 (normality assumed)",
         studies={"dropout": empirical.stable},
     ),
     Claim(
         "21", "unscaled", "Dropout without rescaling does as well as nn.Dropout",
-        "\"Dropout is drop-dead easy\"", "over seeds, not worse by 0.3 points",
+        "\"Dropout is drop-dead easy\"", "paired by seed, not worse by 0.3 points",
         studies={"exercise-7-other-noise": empirical.no_worse_unscaled},
     ),
     Claim(
@@ -122,7 +122,7 @@ CLAIMS = [
         decay.decay_is_penalty,
     ),
     Claim(
-        "A9", "weight-decay", "The step as printed, w ← (1 − ηλ/|B|)·w − …, is one on the penalty λ‖w‖²/2",
+        "A9", "weight-decay", "The printed step w ← (1 − ηλ/|B|)·w − … minimises the penalty λ‖w‖²/2",
         "a blog on weight decay and dropout",
         "five steps on the loss with the penalty, by autograd, against the formula",
         decay.printed_is_penalty,

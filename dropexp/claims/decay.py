@@ -1,4 +1,4 @@
-"""Claims on weight decay: a penalty in the loss, a factor on the weights, and what torch's optimisers do."""
+"""Claims about weight decay: a penalty in the loss, a factor on the weights, and what torch's optimisers do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dropexp.nets import linreg
 LR, LAMBDA, STEPS, LARGE = 0.05, 0.5, 5, 8
 OF = "weights after a few steps"
 
-Decay = Callable[[Tensor, Tensor, float, float, int], Tensor]  # of w, Σ∂ℓ, η, λ, |B|, as linreg.decay
+Decay = Callable[[Tensor, Tensor, float, float, int], Tensor]  # of w, Σ∂ℓ, η, λ, |B|, like linreg.decay
 
 
 def printed(w: Tensor, gradient: Tensor, lr: float, weight_decay: float, batch_size: int) -> Tensor:
@@ -23,16 +23,16 @@ def printed(w: Tensor, gradient: Tensor, lr: float, weight_decay: float, batch_s
 
 
 def printed_is_penalty(formula: Decay = printed) -> Iterator[Finding]:
-    """The weights after a few steps by this formula, against those on the mean loss + λ‖w‖²/2, by autograd."""
+    """The weights after a few steps of the formula, against steps on the mean loss + λ‖w‖²/2, by autograd."""
     for batch_size in (1, LARGE):
         penalty = by_torch(torch.optim.SGD, batch_size, in_loss=LAMBDA)
         yield equality(f"|B| = {batch_size}", distance(by_formula(formula, batch_size), penalty), OF)
 
 
-def decay_is_penalty(mended: Decay = linreg.decay) -> Iterator[Finding]:
-    """The same of the factor that does not know |B| and of torch's optimisers; under Adam the factor is AdamW's."""
+def decay_is_penalty(formula: Decay = linreg.decay) -> Iterator[Finding]:
+    """The same for the factor that does not depend on |B|, and for torch's optimisers (Adam's factor is AdamW)."""
     penalty = by_torch(torch.optim.SGD, LARGE, in_loss=LAMBDA)
-    yield equality("the factor 1 − ηλ", distance(by_formula(mended, LARGE), penalty), OF)
+    yield equality("the factor 1 − ηλ", distance(by_formula(formula, LARGE), penalty), OF)
     decayed = by_torch(torch.optim.SGD, LARGE, weight_decay=LAMBDA)
     yield equality("torch's SGD", distance(decayed, penalty), OF)
     adam = by_torch(torch.optim.Adam, LARGE, in_loss=LAMBDA)
@@ -42,7 +42,7 @@ def decay_is_penalty(mended: Decay = linreg.decay) -> Iterator[Finding]:
 def by_torch(
     kind: Callable[..., torch.optim.Optimizer], batch_size: int, in_loss: float = 0.0, **options: float
 ) -> Tensor:
-    """The weights after a few steps of this optimiser, with `in_loss`·‖w‖²/2 added to the loss."""
+    """Return the weights after a few steps of this optimiser, with `in_loss`·‖w‖²/2 added to the loss."""
     w, batches = problem(batch_size)
     w.requires_grad_()
     optimizer = kind([w], lr=LR, **options)
@@ -54,6 +54,7 @@ def by_torch(
 
 
 def by_formula(decay: Decay, batch_size: int) -> Tensor:
+    """Return the weights after a few steps of the formula."""
     w, batches = problem(batch_size)
     for X, y in batches:
         gradient = X.T @ (X @ w - y)  # Σ∂ℓ over the batch's rows
@@ -62,7 +63,7 @@ def by_formula(decay: Decay, batch_size: int) -> Tensor:
 
 
 def problem(batch_size: int) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-    """Weights to begin with, and a batch X (|B|, n), y (|B|, 1) for each step."""
+    """Return initial weights, and a batch X (|B|, n), y (|B|, 1) for each step."""
     g = small_nets.generator()
     n = 10
     w = torch.randn(n, 1, generator=g, dtype=torch.float64)
@@ -72,5 +73,5 @@ def problem(batch_size: int) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
 
 
 def distance(w: Tensor, expected: Tensor) -> float:
-    """Relative to the size of the weights."""
+    """Return the distance relative to the norm of the expected weights."""
     return float((w - expected).norm() / expected.norm())

@@ -77,7 +77,7 @@ def monte_carlo_contrast(arm: Arm, kind: str, gains: dict[int, Figures]) -> Cont
     caveats = [f"The mean difference is {', '.join(others)}."] if others else []
     pair = Pair(
         arm=f"The mean of {PASSES} passes",
-        baseline="one eval pass",
+        baseline="one pass in evaluation mode",
         differences=values(gains[PASSES]),
         what=metric.title,
         higher_is_better=None,
@@ -151,7 +151,7 @@ def slower(arms: Arms) -> Iterator[Finding]:
         for side in (arm, base):
             reached = first_epoch(side, "test_acc", aim).reindex(aim.index.intersection(side.seeds))
             if never := int(reached.isna().sum()):
-                caveats.append(f"{never} of {len(reached)} runs of {side.label} did not get there in {longest} epochs.")
+                caveats.append(f"{never} of {len(reached)} runs of {side.label} did not reach it in {longest} epochs.")
             epochs.append(reached.fillna(longest + 1))
         pair = Pair(
             arm=arm.label,
@@ -176,7 +176,7 @@ def additive(arms: Arms) -> Iterator[Finding]:
             interactions.append(interaction(both, decay, drop, none))
             families.append([contrast(arm, none, "test_acc").pair for arm in (drop, decay, both)])
     if not interactions:
-        raise NotTrained("dropout and weight decay, alone and together, are not all there")
+        raise NotTrained("the arms with dropout, with weight decay, with both and with neither are not all trained")
     for finding, family in zip(judge_contrasts(interactions, "equal"), families, strict=True):
         yield with_single_effects(finding, judge(family, MARGIN))
 
@@ -200,7 +200,7 @@ def interaction(both: Arm, decay: Arm, drop: Arm, none: Arm) -> Contrast:
 def with_single_effects(finding: Finding, effects: Sequence[Verdict]) -> Finding:
     """Add the effects of dropout, of weight decay and of both; the claim is open unless each alone helps."""
     helps = all(effect.word is VerdictWord.HIGHER for effect in effects[:2])
-    how = "There is nothing to add up unless each alone helps."
+    how = "Dropout alone or weight decay alone does not help, so no effects can add up."
     if helps:
         *single, both = (effect.difference.mean for effect in effects)
         failing = "Cancelling." if both <= max(single) else "Diminishing."

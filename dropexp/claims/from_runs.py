@@ -91,7 +91,7 @@ def matched_pairs(
     kinds = [(a, b) for a in arms if one(a.first) for b in arms if other(b.first)]
     found = [(a, b) for a, b in kinds if set(differing_keys(a, b)) <= set(but_for)]
     if not found:
-        raise NotTrained("the arms that are to be compared are not all there")
+        raise NotTrained("some of the arms to compare are missing")
     return found
 
 
@@ -103,7 +103,7 @@ def same_but_for(arm: Arm, other: Arm, key: str) -> bool:
 def figures(arm: Arm, name: str, epoch: int | None = None) -> Figures:
     """Return a figure of each run after an epoch, by default its last. Raises NotTrained if the runs do not have it."""
     if epoch and arm.runs and epoch > arm.lengths[0]:
-        raise NotTrained(f"{arm.label} has {arm.lengths[0]} epochs and not {epoch}")
+        raise NotTrained(f"{arm.label} has {arm.lengths[0]} epochs, not {epoch}")
     return _by_seed({seed: curve[(epoch or 0) - 1] for seed, curve in _curves(arm, name).items()})
 
 
@@ -137,7 +137,7 @@ def layer_columns(arms: Sequence[Arm], kind: str, what: str) -> list[str]:
     names = {name for arm in arms for run in arm.runs.values() for name in run.curves}
     found = [name for name in sorted(names) if re.fullmatch(rf"{kind}\d+_{what}", name)]
     if not found:
-        raise NotTrained(f"no run of {' or '.join(arm.label for arm in arms)} has figures such as {kind}1_{what}")
+        raise NotTrained(f"no run of {' or '.join(arm.label for arm in arms)} has a figure such as {kind}1_{what}")
     return found
 
 
@@ -231,7 +231,7 @@ def _finding(contrast: Contrast, verdict: Verdict, expected: Expected) -> Findin
         excluded = difference.low > worst if expected == "no less" else difference.high < worst
         if excluded:
             found = ClaimVerdict.HOLDS
-            evidence += f" But the interval leaves out {amount(worst, contrast.pair.unit)}, so it is no worse."
+            evidence += f" But the interval excludes {amount(worst, contrast.pair.unit)}, so it is no worse."
     figures = {
         "mean": difference.mean,
         "low": difference.low,
@@ -253,7 +253,7 @@ def sd_ratio(subject: str, a: NDArray[np.float64], b: NDArray[np.float64], setti
     """
     n = len(a)
     if n < FEWEST_FOR_SPREAD or not (a.std() > 0 and b.std() > 0):
-        why = f"n = {n}: SDs are compared from {FEWEST_FOR_SPREAD} seeds on, and where both are above 0"
+        why = f"n = {n}: SDs are compared from {FEWEST_FOR_SPREAD} seeds on, if both are above 0"
         return Finding(subject, ClaimVerdict.OPEN, why, {"n": n}, setting)
     ratio, r = float(a.std() / b.std()), float(np.corrcoef(a, b)[0, 1])
 

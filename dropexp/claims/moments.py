@@ -1,4 +1,4 @@
-"""Claims on what the noise does on average, by drawing it many times."""
+"""Claims about the mean and variance of the noise, checked on many samples."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from dropexp.nets.noise import Classic, Gaussian, Inverted, Noise, Randn2019, Th
 from dropexp.nets.scratch import MLP
 
 MASKS = 100_000
-LEVEL = 0.001  # a test fails below this p: of so many tests one in twenty would fail by chance at 5 %
-P = 0.2  # at 0.5 inverted dropout always is as far from its mean, and its variance has no spread to test by
+LEVEL = 0.001  # at 5 %, one in twenty of these many tests would fail by chance
+P = 0.2  # at 0.5, |h′ − h| of inverted dropout is constant, and a variance without spread cannot be tested
 ACTIVATION = 1.5
 
 NOISES: dict[str, Noise] = {
     "inverted": Inverted(P),
     "gaussian": Gaussian(P),
     "three-point": ThreePoint(P),
-    "classic in training": Classic(P),  # it is made up for at test
+    "classic in training": Classic(P),  # it rescales at test time
     "unscaled": Unscaled(P),
     "randn-2019": Randn2019(P),
 }
@@ -44,41 +44,41 @@ def variance(noises: Mapping[str, Noise] | None = None) -> Iterator[Finding]:
 
 
 def output_expectation(networks: Mapping[str, MLP] | None = None) -> Iterator[Finding]:
-    """E[f(x, ξ)] = f(x): what holds for a unit, asked of the net's outputs."""
+    """E[f(x, ξ)] = f(x): the same for the outputs of a network."""
     noise = Inverted(P)
     networks = networks or {
-        "noise on the last hidden layer": small_nets.by_hand([None, noise]),
-        "noise with a ReLU after it": small_nets.by_hand([None, noise, None], sizes=(20, 32, 32, 4)),
+        "noise on the last hidden layer": small_nets.scratch_net([None, noise]),
+        "noise with a ReLU after it": small_nets.scratch_net([None, noise, None], sizes=(20, 32, 32, 4)),
     }
     X, _ = small_nets.batch(1)
     for name, net in networks.items():
-        passes = net.logits(X.expand(MASKS, -1), small_nets.generator())  # a mask for every row
-        outputs = zip(passes.T, net.logits(X)[0], strict=True)
-        tests = [z_test(name, O, o.item(), of="mean output", tests=passes.shape[1]) for O, o in outputs]
-        yield min(tests, key=lambda test: test.figures["p"])  # the output that fits worst
+        stochastic = net.logits(X.expand(MASKS, -1), small_nets.generator())  # a mask for every row
+        outputs = zip(stochastic.T, net.logits(X)[0], strict=True)
+        tests = [z_test(name, O, o.item(), of="mean output", tests=stochastic.shape[1]) for O, o in outputs]
+        yield min(tests, key=lambda test: test.figures["p"])  # of the output that fits worst
 
 
-def same_masks(ours: Noise | None = None) -> Iterator[Finding]:
-    """As often 0 and, where it is not, as large: ξ by hand and that of `nn.Dropout` have one mean and one variance."""
-    theirs = nn.Dropout(P)
-    with small_nets.drawn_globally():
-        xi = theirs(ones(MASKS, dtype=float64))
-    drawn = noisy_activations(ours or Inverted(P)) / ACTIVATION
-    yield z_test("mean of their masks", drawn - xi, 0.0, of="mean difference")
-    squares = (drawn - drawn.mean()) ** 2 - (xi - xi.mean()) ** 2
+def same_masks(noise: Noise | None = None) -> Iterator[Finding]:
+    """ξ by hand and ξ of `nn.Dropout` have the same mean and the same variance."""
+    dropout = nn.Dropout(P)
+    with small_nets.seeded_global_generator():
+        xi = dropout(ones(MASKS, dtype=float64))
+    by_hand = noisy_activations(noise or Inverted(P)) / ACTIVATION
+    yield z_test("mean of their masks", by_hand - xi, 0.0, of="mean difference")
+    squares = (by_hand - by_hand.mean()) ** 2 - (xi - xi.mean()) ** 2
     yield z_test("variance of their masks", squares, 0.0, of="difference in variance")
 
 
 def noisy_activations(noise: Noise) -> Tensor:
-    """h′ = ξ·h of one unit for each of so many masks, shape (MASKS,)."""
+    """Return h′ = ξ·h of one unit for many masks, shape (MASKS,)."""
     H = ones(MASKS, 1, dtype=float64) * ACTIVATION
     return (noise.draw(H, small_nets.generator()) * H)[:, 0]
 
 
-def z_test(what: str, x: Tensor, expected: float, of: str = "mean h′", tests: int = 1) -> Finding:
-    """Whether the mean of draws x (n,) is `expected`: z = (x̄ − expected) / (SD / √n), two-sided.
+def z_test(subject: str, x: Tensor, expected: float, of: str = "mean h′", tests: int = 1) -> Finding:
+    """Test whether the mean of samples x (n,) is `expected`: z = (x̄ − expected) / (SD / √n), two-sided.
 
-    p and the interval are after Bonferroni for so many `tests`.
+    The p-value and the interval are adjusted by Bonferroni for this number of `tests`.
     """
     mean, error = x.mean().item(), x.std().item() / math.sqrt(len(x))
     off = mean - expected
@@ -86,8 +86,6 @@ def z_test(what: str, x: Tensor, expected: float, of: str = "mean h′", tests: 
     p = min(1.0, tests * math.erfc(abs(z) / math.sqrt(2)))
     half = NormalDist().inv_cdf(1 - LEVEL / tests / 2) * error
     interval = f"{1 - LEVEL:.1%} interval [{mean - half:.4f}, {mean + half:.4f}]"
-    words = (
-        f"{of} {mean:.4f}, {interval}, where {expected:.4f} is claimed: z = {z:+.1f}, {p_in_words(p)}, n = {len(x):,}"
-    )
+    evidence = f"{of} {mean:.4f}, {interval}; claimed {expected:.4f}: z = {z:+.1f}, {p_in_words(p)}, n = {len(x):,}"
     figures = {"mean": mean, "low": mean - half, "high": mean + half, "claimed": expected, "z": z, "p": p, "n": len(x)}
-    return Finding(what, holds_if(p >= LEVEL), words, figures)
+    return Finding(subject, holds_if(p >= LEVEL), evidence, figures)

@@ -156,7 +156,7 @@ def read_harmed(place: Place, target: str, command: tuple[str, ...]) -> Answer:
     """The same of a study with a harmed run: of the others the command must say what it said before."""
     answer = read(place, target, command)
     assert "\x1b" not in answer.out + answer.err  # what a terminal would obey
-    if "these runs are of two tasks" not in answer.err:  # which is all that can be said
+    if "runs of different tasks cannot be compared" not in answer.err:  # which is all that can be said
         assert others(command, answer) == others(command, undamaged(command))
     return answer
 

@@ -162,7 +162,7 @@ def test_nothing_at_all_says_how_to_get_something(tmp_path: Path) -> None:
 
 def test_nothing_finished_names_what_there_is(tmp_path: Path) -> None:
     write_run(tmp_path, "nn", 4, status="interrupted")
-    with pytest.raises(NoRuns, match=r"no run is done.*dropexp train -c(.|\n)*seed 4 interrupted"):
+    with pytest.raises(NoRuns, match=r"no run is finished.*dropexp train -c(.|\n)*seed 4 interrupted"):
         compare(runs_dir=tmp_path)
 
 
@@ -220,23 +220,23 @@ def test_arms_without_a_finished_run_leave_the_labels_of_the_others_as_they_are(
 
 def test_a_key_that_does_not_vary_is_named(tmp_path: Path) -> None:
     def note(key: str) -> list[str]:
-        return [note for note in compare(runs_dir=tmp_path, by=key).notes if "nothing goes by" in note]
+        return [note for note in compare(runs_dir=tmp_path, by=key).notes if "does not vary" in note]
 
     every: dict[str, Any] = {"train_size": None, "validation_size": 0}
     write_arm(tmp_path, "none", [0.8], **every)
-    assert note("drop_probs") == ["nothing goes by drop_probs: no arm uses it"]
+    assert note("drop_probs") == ["drop_probs does not vary: no arm uses it"]
     write_arm(tmp_path, "nn", [0.8], **every)
     for key, value in (("lr", "0.5"), ("drop_probs", "0.2-0.5"), ("train_size", "60000")):
-        assert note(key) == [f"nothing goes by {key}: it is {value} in every arm that uses it"]
+        assert note(key) == [f"{key} does not vary: it is {value} in every arm that uses it"]
     write_arm(tmp_path, "nn", [0.8], **every | {"lr": 0.1, "validation_size": 1000, "drop_probs": [0.2, 0.2]})
     assert note("lr") == note("drop_probs") == note("train_size") == []
 
 
 def test_an_unfinished_study_says_nothing_of_a_key_that_it_has_no_arm_for(tmp_path: Path) -> None:
     write_run(tmp_path, "nn", status="interrupted")
-    with pytest.raises(NoRuns, match="no run is done") as error:
+    with pytest.raises(NoRuns, match="no run is finished") as error:
         compare(runs_dir=tmp_path, by="lr")
-    assert "nothing goes by" not in str(error.value)
+    assert "does not vary" not in str(error.value)
 
 
 def test_arms_go_by_how_many_images_all_are(tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ def test_arms_without_dropout_alone_have_no_differences_and_a_note(tmp_path: Pat
     write_arm(tmp_path, "none", [0.8, 0.8], lr=0.5)
     comparison = compare(runs_dir=tmp_path)
     assert comparison.differences.empty
-    assert said(comparison.notes, "2 arms without dropout", "baseline")
+    assert said(comparison.notes, "all 2 arms are without dropout", "baseline")
 
 
 def test_seeds_not_in_common_are_named(tmp_path: Path) -> None:
@@ -303,8 +303,8 @@ def test_one_run_is_not_a_result(tmp_path: Path) -> None:
     assert nn["difference"] == pytest.approx(0.1)
     assert math.isnan(nn["low"])
     assert math.isnan(arm(comparison.arms, "nn")["sd"])
-    assert said(comparison.notes, "one run is not a result: none, nn")
-    assert said(comparison.findings, "nn against none", "one run is not a result")
+    assert said(comparison.notes, "n = 1, no spread can be estimated: none, nn")
+    assert said(comparison.findings, "nn against none", "n = 1, no spread can be estimated")
 
 
 def test_arms_without_a_common_seed_have_no_difference(tmp_path: Path) -> None:
@@ -355,9 +355,7 @@ def test_an_arm_with_a_diverged_run_meets_no_requirement(study: Path) -> None:
 
 
 def test_a_figure_that_is_not_known_meets_no_requirement(study: Path) -> None:
-    assert require(compare(runs_dir=study), "none.val_acc >= 0") == (
-        "none.val_acc is not known: its runs have no such figure"
-    )
+    assert require(compare(runs_dir=study), "none.val_acc >= 0") == ("none.val_acc is unknown: no run has this figure")
 
 
 @pytest.mark.parametrize(
@@ -374,7 +372,7 @@ def test_a_requirement_of_any_length_is_read_at_once(study: Path, requirement: s
 
 
 def test_an_epoch_of_thousands_of_digits_is_none(study: Path) -> None:
-    with pytest.raises(ComparisonError, match="no epoch '9999"):
+    with pytest.raises(ComparisonError, match="unknown epoch '9999"):
         compare(runs_dir=study, at="9" * 5000)
 
 
@@ -486,11 +484,11 @@ def test_the_best_epoch_by_validation_needs_validation_rows(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"metric": "accuracy"}, "no metric 'accuracy'; there are: test_acc"),
-        ({"at": "best"}, "no epoch 'best'; it is last"),
-        ({"at": 0}, "no epoch 0"),
+        ({"metric": "accuracy"}, "unknown metric 'accuracy'; the metrics are: test_acc"),
+        ({"at": "best"}, "unknown epoch 'best'; allowed: last"),
+        ({"at": 0}, "unknown epoch 0"),
         ({"by": "speed"}, "no run has a key 'speed'"),
-        ({"by": "seed"}, "cannot go by seed"),
+        ({"by": "seed"}, "cannot be ordered by seed"),
         ({"margin": 0}, "margin"),
     ],
 )
@@ -551,8 +549,8 @@ def test_a_key_that_is_null_is_a_setting_and_not_without_use(tmp_path: Path) -> 
     write_arm(tmp_path, "nn", accs, max_norm=None, early_stopping=5)
     comparison = compare(runs_dir=tmp_path)
     assert [*comparison.settings["max_norm"]] == ["none", "none", 1.0]
-    assert said(comparison.findings, "scratch differs from none in max_norm (1.0, none) too.")
-    assert said(comparison.findings, "nn differs from none in early_stopping (5, none) too.")
+    assert said(comparison.findings, "scratch also differs from none in max_norm (1.0, none).")
+    assert said(comparison.findings, "nn also differs from none in early_stopping (5, none).")
     for wanted, arms in ((1.0, ["scratch"]), ("none", ["none", "nn"]), (None, ["none", "nn"])):
         assert [*compare(runs_dir=tmp_path, where={"max_norm": wanted}).arms["arm"]] == arms
 
@@ -585,7 +583,7 @@ def test_a_verdict_names_what_else_differs_from_the_baseline(tmp_path: Path) -> 
     write_arm(tmp_path, "none", [0.8] * 7)
     write_arm(tmp_path, "nn", [0.6 + i / 1000 for i in range(7)], lr=1.0)
     (sentence,) = compare(runs_dir=tmp_path).findings
-    assert sentence.endswith("nn differs from none in lr (1.0, 0.5) too.")
+    assert sentence.endswith("nn also differs from none in lr (1.0, 0.5).")
 
 
 def test_an_arm_without_a_twin_among_several_has_no_baseline(tmp_path: Path) -> None:
@@ -602,7 +600,7 @@ def test_a_twin_that_is_not_finished_is_not_replaced_in_silence(tmp_path: Path) 
     write_arm(tmp_path, "none", [0.8] * 7, lr=0.1, status="interrupted")
     write_arm(tmp_path, "nn", [0.8] * 7, lr=0.1)
     comparison = compare(runs_dir=tmp_path)
-    assert said(comparison.findings, "differs from none in lr (0.1, 0.5) too")
+    assert said(comparison.findings, "also differs from none in lr (0.1, 0.5)")
     assert said(comparison.notes, "none,lr=0.1: seed 0 interrupted")
 
 
@@ -623,7 +621,7 @@ def test_a_thousand_arms_find_their_twins_in_seconds(tmp_path: Path) -> None:
 
 
 def test_published_figures_that_are_not_there_are_missed_only_when_asked_for(study: Path) -> None:
-    assert said(compare(runs_dir=study, likelihood=True).notes, "no config here has published figures")
+    assert said(compare(runs_dir=study, likelihood=True).notes, "no study has published figures")
     assert not said(compare(runs_dir=study).notes, "published")
 
 
@@ -636,17 +634,19 @@ def test_arms_that_read_alike_stay_apart(tmp_path: Path) -> None:
 
 
 def test_a_verdict_says_that_runs_diverged(study: Path) -> None:
-    assert said(compare(runs_dir=study).findings, "nn against none", "1 of 4 runs of nn diverged and are not counted.")
+    assert said(
+        compare(runs_dir=study).findings, "nn against none", "Excluded, because they diverged: 1 of 4 runs of nn."
+    )
 
 
 def test_an_arm_that_diverged_whole_has_no_difference_and_says_why(tmp_path: Path) -> None:
     write_arm(tmp_path, "none", [0.8, 0.8])
     write_arm(tmp_path, "nn", [0.1, 0.1], status="diverged")
-    assert said(compare(runs_dir=tmp_path).findings, "no run of nn is done", "2 of 2 runs of nn diverged")
+    assert said(compare(runs_dir=tmp_path).findings, "no run of nn is done", "diverged: 2 of 2 runs of nn")
 
 
 def test_a_metric_that_no_run_has_is_an_error_that_says_how_to_have_it(study: Path) -> None:
-    with pytest.raises(ComparisonError, match="no run here has a validation accuracy; set validation_size"):
+    with pytest.raises(ComparisonError, match="no run has a validation accuracy; set validation_size"):
         compare(runs_dir=study, metric="val_acc")
 
 
@@ -660,7 +660,7 @@ def test_a_figure_that_one_run_lacks_does_not_hide_the_others(cell: str, tmp_pat
     nn = arm(comparison.arms, "nn")
     assert (nn["n"], nn["mean"]) == (3, pytest.approx(0.81))
     assert arm(comparison.differences, "nn")["pairs"] == 2
-    assert said(comparison.notes, "nn: no test accuracy is known of seed 2")
+    assert said(comparison.notes, "nn: no test accuracy for seed 2")
 
 
 def test_a_table_that_lacks_an_epoch_is_damaged(tmp_path: Path) -> None:
@@ -670,7 +670,7 @@ def test_a_table_that_lacks_an_epoch_is_damaged(tmp_path: Path) -> None:
     (run.path / EPOCHS).write_text("\n".join([header, first, third]) + "\n")
     comparison = compare(runs_dir=tmp_path)
     assert list(comparison.arms["n"]) == [1]
-    assert said(comparison.notes, "seed 1 left out", "has not the epochs 1 to 3")
+    assert said(comparison.notes, "seed 1 left out", "does not have the epochs 1 to 3")
 
 
 def test_runs_left_out_for_one_reason_are_named_in_one_line(tmp_path: Path) -> None:
@@ -710,7 +710,7 @@ def test_a_run_folder_without_its_run_json_is_named(study: Path) -> None:
 
 @pytest.mark.parametrize("margin", [0.0, -1.0, 1e-12, math.inf, math.nan])
 def test_a_margin_is_a_number_that_something_can_reach(margin: float, study: Path) -> None:
-    with pytest.raises(ComparisonError, match="a margin of"):
+    with pytest.raises(ComparisonError, match="the margin is"):
         compare(runs_dir=study, margin=margin)
 
 
@@ -722,7 +722,7 @@ def test_thousands_of_arms_are_judged_in_seconds() -> None:
     began = time.process_time()
     judged = verdicts.judge(family, 0.003)
     assert time.process_time() - began < 6  # 10 s when Holm was taken anew for each rule of each arm
-    assert "take 17 seeds at least" in sentence(judged[0])
+    assert "need at least 17 seeds" in sentence(judged[0])
 
 
 # what probes measure
@@ -764,7 +764,7 @@ def test_an_arm_without_a_probe_lacks_its_figures_and_no_others(probed: Path) ->
     comparison = compare(runs_dir=probed, metric="h1_zero")
     assert math.isnan(arm(comparison.arms, "scratch")["h1_zero"])
     assert arm(comparison.arms, "scratch")["test_acc"] == pytest.approx(0.805)
-    assert said(comparison.notes, "scratch: no share of zeros in h1 is known of seed 0, 1")
+    assert said(comparison.notes, "scratch: no share of zeros in h1 for seed 0, 1")
 
 
 def test_an_unknown_metric_is_answered_with_those_that_the_runs_have(probed: Path) -> None:
@@ -804,14 +804,14 @@ def test_a_penalty_on_absolute_weights_is_compared_with_none_too(tmp_path: Path)
     write_decays(tmp_path, 4.0, lr=0.01)
     comparison = compare(runs_dir=tmp_path)
     assert set(comparison.differences["baseline"]) == {"scratch,l1=0.0,lr=0.003,weight_decay=0.0"}
-    assert said(comparison.findings, "differs from scratch,l1=0.0,lr=0.003,weight_decay=0.0 in lr (0.01, 0.003) too.")
+    assert said(comparison.findings, "also differs from scratch,l1=0.0,lr=0.003,weight_decay=0.0 in lr (0.01, 0.003).")
 
 
 def test_a_regression_whose_arms_all_decay_asks_for_a_baseline(tmp_path: Path) -> None:
     write_decays(tmp_path, 0.005, 4.0)
     comparison = compare(runs_dir=tmp_path)
     assert comparison.differences.empty
-    assert said(comparison.notes, "weight-decay: no arm without weight decay; --baseline ARM names one")
+    assert said(comparison.notes, "weight-decay: no arm without weight decay; choose a baseline with --baseline ARM")
     assert len(compare(runs_dir=tmp_path, baseline="scratch,weight_decay=0.005").differences) == 1
 
 
@@ -849,7 +849,7 @@ def test_means_by_epoch_go_as_far_as_all_runs_of_an_arm(tmp_path: Path) -> None:
     publish(tmp_path, arm="none", test_acc=[0.5, 0.6, 0.7, 0.8])
     comparison = compare(runs_dir=tmp_path)
     assert arm(comparison.arms, "none")["curve"] == pytest.approx([0.55, 0.65, 0.75])
-    assert said(comparison.notes, "none: its runs have 3 to 5 epochs", "go to epoch 3")
+    assert said(comparison.notes, "none: its runs have 3 to 5 epochs", "end at epoch 3")
     assert not said(comparison.notes, "nn: its runs")
     assert list(comparison.published["n"]) == [2, 2, 2, 0]
 

@@ -124,7 +124,7 @@ def test_a_published_figure_that_no_run_has_is_noted(study: Path) -> None:
     publish(study, test_acc=[0.7], w_norm={"nn": 12.12})
     comparison = compare(runs_dir=study)
     assert set(comparison.published["figure"]) == {"test_acc"}
-    assert said(comparison.notes, "dropout: no run here has the published w_norm")
+    assert said(comparison.notes, "dropout: no run has the published w_norm")
 
 
 # which arm they fit
@@ -191,9 +191,9 @@ def test_a_likelihood_wants_twenty_runs_of_two_arms(study: Path) -> None:
     publish(study, test_acc=[0.75])
     comparison = compare(runs_dir=study, likelihood=True)
     assert comparison.fits.empty
-    assert any("needs 20 runs of each arm; none has 3, nn has 3, scratch has 3" in note for note in comparison.notes)
+    assert any("needs 20 runs per arm; none has 3, nn has 3, scratch has 3" in note for note in comparison.notes)
     publish(study, arm="nn", test_acc=[0.75])
-    assert any("needs two arms" in note for note in compare(runs_dir=study, likelihood=True).notes)
+    assert any("needs at least two arms" in note for note in compare(runs_dir=study, likelihood=True).notes)
 
 
 def test_no_likelihood_is_taken_unless_asked_for(study: Path) -> None:
@@ -210,5 +210,5 @@ def test_published_figures_that_are_damaged_are_left_out_and_named(study: Path, 
     write_study(study, "dropout", {"published": published})
     comparison = compare(runs_dir=study)
     assert comparison.published.empty
-    assert said(comparison.notes, str(study / "dropout" / "study.json"), "is damaged")
+    assert said(comparison.notes, str(study / "dropout" / "study.json"), "is corrupted")
     page(comparison)  # which has them in its configs

@@ -58,7 +58,7 @@ def test_where_neither_way_is_better_more_is_higher_and_less_is_lower() -> None:
     )
     assert "lower in 10 of 10 pairs" in sentence(less)
     few = judge([pair(2 + SHAPE[:5], "nn", "norm of W1 after 5 epochs", None, "")], 0.1)[0]
-    assert "HIGHER and LOWER take 6 seeds at least" in sentence(few)
+    assert "HIGHER and LOWER need at least 6 seeds" in sentence(few)
 
 
 def test_small_differences_with_a_small_spread_are_equivalent() -> None:
@@ -170,8 +170,8 @@ def test_an_inconclusive_sentence_says_what_the_pairs_can_find_and_how_many_seed
     found = verdict(0.001 + 0.01 * SHAPE)
     assert sentence(found) == (
         "nn against none in test accuracy after 5 epochs is INCONCLUSIVE: +0.10 points, "
-        "95 % interval [-0.46, +0.66], p = 0.719. 10 pairs find a true difference in 4 studies of 5 only from "
-        "0.77 points on; about 55 seeds would do so for 0.3 points."
+        "95 % interval [-0.46, +0.66], p = 0.719. 10 pairs detect a difference of 0.77 points with 80 % power; "
+        "detecting 0.3 points needs about 55 seeds."
     )
     assert found.detectable == pytest.approx(0.0077, abs=5e-5)
     assert found.pairs_needed == 55
@@ -188,8 +188,7 @@ def test_where_no_p_can_be_small_enough_the_sentence_says_how_many_seeds_it_take
     assert all(v.word is VerdictWord.INCONCLUSIVE for v in family)
     beside = "" if comparisons == 1 else f" and {comparisons} comparisons"
     assert sentence(family[0]).endswith(
-        f". With {pairs} pairs{beside} p cannot fall below {floor} whatever the difference: "
-        f"BETTER and WORSE take {seeds} seeds at least."
+        f". With {pairs} pairs{beside}, p cannot be below {floor}: BETTER and WORSE need at least {seeds} seeds."
     )
     more = judge([pair(0.03 + 0.001 * SHAPE[:seeds], str(i)) for i in range(comparisons)], MARGIN)
     assert all(v.word is VerdictWord.BETTER for v in more)
@@ -197,35 +196,35 @@ def test_where_no_p_can_be_small_enough_the_sentence_says_how_many_seeds_it_take
 
 def test_beside_a_certain_comparison_of_more_seeds_the_floor_is_lower() -> None:
     family = judge([pair(0.03 + 0.001 * SHAPE), pair(0.03 + 0.001 * SHAPE[:5], "scratch")], MARGIN)
-    assert "p cannot fall below 0.0625 whatever the difference: BETTER and WORSE take 6 " in sentence(family[1])
+    assert "p cannot be below 0.0625: BETTER and WORSE need at least 6 seeds" in sentence(family[1])
 
 
 def test_nothing_is_out_of_reach_of_six_pairs_alone() -> None:
     found = verdict(0.02 * SHAPE[2:8])
     assert found.word is VerdictWord.INCONCLUSIVE
-    assert "whatever the difference" not in sentence(found)
+    assert "cannot be below" not in sentence(found)
 
 
 def test_the_seeds_that_would_do_are_never_fewer_than_those_below_which_nothing_can() -> None:
     found = judge([pair([0.004, 0.008, 0.006, 0.008, 0.004]), pair(0.01 * SHAPE, "scratch")], MARGIN)[0]
     assert found.pairs_needed == 6
-    assert "take 7 seeds at least, and about 7 seeds to find one as small as 0.3 points" in sentence(found)
+    assert "need at least 7 seeds; detecting 0.3 points with 80 % power needs about 7 seeds" in sentence(found)
 
 
 def test_pairs_enough_for_the_margin_may_still_show_nothing() -> None:
     found = verdict(0.0016 + 0.0036 * SHAPE)
     assert (found.pairs_needed or 0) <= 10
-    assert sentence(found).endswith("They show neither that there is a difference nor that it is within ±0.3 points.")
+    assert sentence(found).endswith("The pairs show neither a difference nor equivalence within ±0.3 points.")
 
 
 def test_one_run_is_not_a_result() -> None:
     one, none = judge([pair([0.01]), pair([], "scratch")], MARGIN)
     assert sentence(one) == (
-        "nn against none in test accuracy after 5 epochs is INCONCLUSIVE: +1.00 points with one seed, "
-        "and one run is not a result."
+        "nn against none in test accuracy after 5 epochs is INCONCLUSIVE: +1.00 points with one seed; "
+        "n = 1, no spread can be estimated."
     )
     assert sentence(none) == (
-        "scratch against none in test accuracy after 5 epochs is INCONCLUSIVE: they have no seed in common."
+        "scratch against none in test accuracy after 5 epochs is INCONCLUSIVE: the arms have no seed in common."
     )
 
 

@@ -58,7 +58,7 @@ def test_noise_that_is_scaled_keeps_the_mean_and_other_noise_does_not() -> None:
 
 def test_the_output_keeps_its_mean_unless_a_nonlinearity_comes_after_the_noise() -> None:
     assert [*words(moments.output_expectation()).values()] == [HOLDS, FAILS]
-    unscaled = {"unscaled": small_nets.by_hand([None, Unscaled(0.2)])}
+    unscaled = {"unscaled": small_nets.scratch_net([None, Unscaled(0.2)])}
     assert words(moments.output_expectation(unscaled)) == {"unscaled": FAILS}
 
 
@@ -70,11 +70,13 @@ def test_the_variance_is_that_of_inverted_dropout_and_not_of_its_neighbours() ->
 
 def test_eval_is_deterministic_unless_the_noise_is_left_on() -> None:
     assert set(words(equalities.eval_is_deterministic()).values()) == {HOLDS}
-    assert set(words(equalities.eval_is_deterministic(small_nets.every(noise_at_eval=True))).values()) == {FAILS}
+    assert set(words(equalities.eval_is_deterministic(small_nets.implementations(noise_at_eval=True))).values()) == {
+        FAILS
+    }
 
 
 def test_training_without_noise_does_not_pass_for_training_with_it() -> None:
-    assert words(equalities.eval_is_deterministic({"none": small_nets.by_hand([])})) == {"none": FAILS}
+    assert words(equalities.eval_is_deterministic({"none": small_nets.scratch_net([])})) == {"none": FAILS}
 
 
 def test_no_drop_probability_is_the_identity_and_one_is_nothing() -> None:
@@ -196,10 +198,10 @@ def test_the_words_are_those_of_compare_and_say_what_would_tell() -> None:
     five = some(0.01, n=5)
     (told,) = judge_contrasts([contrast(five, caveat="One diverged.")], "more")
     assert told.evidence.startswith("arm against base in test accuracy is INCONCLUSIVE: +1.04 points, 95 % interval [")
-    assert "HIGHER and LOWER take 6 seeds at least" in told.evidence
+    assert "HIGHER and LOWER need at least 6 seeds" in told.evidence
     assert told.evidence.endswith("One diverged.")
     (told,) = judge_contrasts([contrast(five)], "no less")
-    assert told.evidence.endswith("But the interval leaves out -0.30 points, so it is no worse.")
+    assert told.evidence.endswith("But the interval excludes -0.30 points, so it is no worse.")
 
 
 def test_what_a_check_asks_is_one_family() -> None:
@@ -282,7 +284,7 @@ def test_runs_of_other_arms_judge_nothing(tmp_path: Path) -> None:
     write_arm(tmp_path, "scratch", ACCS, drop_probs=[0.2, 0.5], name="exercise-1-drop-probs")
     evidence = check("lower-at-input", tmp_path)
     assert evidence.verdict is NOT_TRAINED
-    assert evidence.findings[0].evidence.startswith("the arms that are to be compared are not all there; dropexp train")
+    assert evidence.findings[0].evidence.startswith("some of the arms to compare are missing; dropexp train")
 
 
 def test_unscaled_dropout_and_dropout_by_hand_are_held_against_torchs(tmp_path: Path) -> None:
@@ -363,7 +365,7 @@ def test_a_run_that_never_gets_there_counts_as_one_epoch_more_than_it_has(tmp_pa
         write_run(tmp_path, "scratch", seed, curve(0.5, 0.6), name="exercise-2-more-epochs")
     (finding,) = check("slower", tmp_path).findings
     assert finding.figures["mean"] == 21 - 10
-    assert finding.evidence.endswith("8 of 8 runs of scratch did not get there in 20 epochs.")
+    assert finding.evidence.endswith("8 of 8 runs of scratch did not reach it in 20 epochs.")
 
 
 def test_too_few_epochs_are_not_trained(tmp_path: Path) -> None:
@@ -371,7 +373,7 @@ def test_too_few_epochs_are_not_trained(tmp_path: Path) -> None:
     write_arm(tmp_path, "scratch", ACCS, name="exercise-2-more-epochs")
     (finding,) = check("slower", tmp_path).findings
     assert finding.verdict is NOT_TRAINED
-    assert finding.evidence.startswith("none has 2 epochs and not 10; dropexp train -c configs/exercises/more")
+    assert finding.evidence.startswith("none has 2 epochs, not 10; dropexp train -c configs/exercises/more")
 
 
 @pytest.mark.parametrize(
@@ -381,7 +383,7 @@ def test_too_few_epochs_are_not_trained(tmp_path: Path) -> None:
         (0.02, 0.01, 0.025, FAILS, "Diminishing."),
         (0.02, 0.01, 0.01, FAILS, "Cancelling."),
         (0.02, 0.01, 0.04, FAILS, "More than additive."),
-        (0.02, 0.0, 0.02, OPEN, "There is nothing to add up unless each alone helps."),
+        (0.02, 0.0, 0.02, OPEN, "Dropout alone or weight decay alone does not help, so no effects can add up."),
     ],
 )
 def test_effects_add_up_where_their_interaction_is_nil(
@@ -441,7 +443,7 @@ def test_runs_without_probes_say_which_figure_is_missing(tmp_path: Path) -> None
     probed_study(tmp_path, {}, {})
     (finding,) = check("sparsity", tmp_path).findings
     assert finding.verdict is NOT_TRAINED
-    assert finding.evidence.startswith("no run of scratch or none has figures such as h1_zero; dropexp train")
+    assert finding.evidence.startswith("no run of scratch or none has a figure such as h1_zero; dropexp train")
 
 
 def write_monte_carlo(runs_dir: Path, k: int, off: float, **more: Any) -> None:
@@ -482,7 +484,7 @@ def test_the_gap_is_judged_and_diverged_runs_are_named(tmp_path: Path) -> None:
     evidence = check("gap", tmp_path)
     (finding,) = evidence.findings  # fake runs have one gap, whatever the variant
     assert finding.verdict is FAILS
-    assert finding.evidence.endswith("1 of 11 runs of scratch diverged and are not counted.")
+    assert finding.evidence.endswith("Excluded, because they diverged: 1 of 11 runs of scratch.")
     assert f"{study}: scratch: seed 11 failed (no memory), left out" in evidence.notes
 
 
@@ -493,7 +495,7 @@ def test_an_arm_whose_runs_all_diverged_judges_nothing_and_says_so(tmp_path: Pat
         write_run(tmp_path, "scratch", seed, 0.1, status="diverged", name=study)
     for finding in check("smaller-weights", tmp_path).findings:
         assert finding.verdict is OPEN
-        assert finding.evidence.endswith("8 of 8 runs of scratch diverged and are not counted.")
+        assert finding.evidence.endswith("Excluded, because they diverged: 8 of 8 runs of scratch.")
 
 
 # The catalogue and the command
@@ -549,7 +551,7 @@ def test_what_is_not_known_is_null_in_json(tmp_path: Path) -> None:
     told = json.loads(table.to_json([check("gap", tmp_path)]))["claims"][0]
     assert told["verdict"] == "open"
     assert told["findings"][0]["figures"]["low"] is None
-    assert told["findings"][0]["evidence"].endswith("with one seed, and one run is not a result.")
+    assert told["findings"][0]["evidence"].endswith("with one seed; n = 1, no spread can be estimated.")
 
 
 def test_the_command_checks_without_data_and_without_runs(command: Command) -> None:
@@ -561,9 +563,9 @@ def test_the_command_checks_without_data_and_without_runs(command: Command) -> N
 
 
 def test_evidence_is_shown_of_claims_that_are_named(command: Command) -> None:
-    assert "Source: a blog on d2l-zh 4.6. Test: one ξ on either side" in command("claims", "7").stdout
+    assert "Source: a blog on d2l-zh 4.6. Test: the same ξ before and after it" in command("claims", "7").stdout
     page = command("claims", "7", "--format", "md").stdout
-    assert page.startswith("# Claims of teaching texts about dropout\n\nBy `dropexp claims --format md` on ")
+    assert page.startswith("# Claims of textbooks about dropout\n\nWritten by `dropexp claims --format md` on ")
     assert "**7 before-relu: " in page
 
 

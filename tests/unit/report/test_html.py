@@ -168,7 +168,7 @@ def test_a_single_run_has_no_verdict(tmp_path: Path) -> None:
     write_run(tmp_path, "nn", 0, 0.8)
     found = page_of(tmp_path)
     assert found.texts("p", **{"class": "verdict"}) == ["No verdict: there is only one arm."]
-    assert any("one run is not a result" in note for note in found.texts("li"))
+    assert any("n = 1, no spread can be estimated" in note for note in found.texts("li"))
     assert found.texts("p", **{"class": "summary"}) == ["1 arm, 1 run."]
 
 

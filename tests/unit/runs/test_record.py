@@ -69,7 +69,7 @@ def test_a_table_that_claims_very_many_epochs_is_damaged(tmp_path: Path) -> None
     run = write_run(tmp_path, "nn", 1)
     info = run.read_info()
     run.write_info(info | {"last": info["last"] | {"epoch": 10**15}})
-    assert said(compare(runs_dir=tmp_path).notes, "has not the epochs 1 to 1000000000000000")
+    assert said(compare(runs_dir=tmp_path).notes, "does not have the epochs 1 to 1000000000000000")
 
 
 @pytest.mark.parametrize("cell", ["9" * 400, "1e300", "-1e39"])
@@ -80,7 +80,7 @@ def test_a_figure_beyond_what_a_training_can_measure_is_none(tmp_path: Path, cel
         table.write_text(table.read_text().replace("0.75", cell if seed else "0.75"))
     comparison = compare(runs_dir=tmp_path)
     assert comparison.arms.iloc[0]["mean"] == 0.75
-    assert said(comparison.notes, "no test accuracy is known of seed 1")
+    assert said(comparison.notes, "no test accuracy for seed 1")
 
 
 @pytest.mark.parametrize("column", ["arm", "mean", "curve", "", "a b", "\x1b[2J"])
