@@ -34,8 +34,9 @@ from dropexp.nets.base import Network
 from dropexp.nets.sgd import SGD, Layer
 from dropexp.nets.stacked import Stack
 from dropexp.training.build import build, reference_mlp
-from dropexp.training.loop import fit, fit_stack
+from dropexp.training.loop import fit
 from dropexp.training.rng import stream
+from dropexp.training.trainees import NetworkTrainee, StackTrainee
 
 STUDY = ROOT / "configs" / "dropout.yaml"
 MANY = 30  # runs in a stack
@@ -106,21 +107,16 @@ def stacked(configs: list[Config], data: Data) -> Stack:
 def stack_records(configs: list[Config], data: Data, epochs: int) -> Iterator[list[Any]]:
     train_rows = torch.arange(len(data.y_train), device=GPU).expand(len(configs), -1)
     orders = [stream(one.seed, "order") for one in configs]
-    test, lrs = (data.X_test, data.y_test), [one.lr for one in configs]
-    return fit_stack(stacked(configs, data), train_rows, test, lrs=lrs, epochs=epochs, orders=orders, clean=False)
+    stack, test = stacked(configs, data), (data.X_test, data.y_test)
+    trainee = StackTrainee(stack, train_rows, test, orders=orders, clean=False)
+    return fit(trainee, lrs=[one.lr for one in configs], epochs=epochs)
 
 
 def single_records(one: Config, network: Network, data: Data, epochs: int) -> Iterator[Any]:
-    return fit(
-        network,
-        (data.X_train, data.y_train),
-        (data.X_test, data.y_test),
-        lr=one.lr,
-        batch_size=one.batch_size,
-        epochs=epochs,
-        order=stream(one.seed, "order"),
-        clean=False,
-    )
+    train, test = (data.X_train, data.y_train), (data.X_test, data.y_test)
+    order = stream(one.seed, "order")
+    trainee = NetworkTrainee(network, train, {"test": test}, batch_size=one.batch_size, order=order)
+    return (record for (record,) in fit(trainee, lrs=[one.lr], epochs=epochs))
 
 
 def fresh(one: Config, device: torch.device) -> Network:

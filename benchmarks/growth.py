@@ -34,8 +34,8 @@ from dropexp.data.fashion_mnist import load, split
 from dropexp.nets import matmul
 from dropexp.nets.fused import FusedMLP
 from dropexp.training.build import build
-from dropexp.training.loop import train_epoch
 from dropexp.training.rng import stream
+from dropexp.training.trainees import train_epoch
 
 LR = 0.01  # small enough that no shape diverges
 FLOPS = 7e10  # of one measurement, about those of an epoch of the book's network

@@ -22,8 +22,8 @@ from dropexp.config.schema import Config
 from dropexp.data.fashion_mnist import load, split
 from dropexp.nets import matmul
 from dropexp.training.build import build
-from dropexp.training.loop import train_epoch
 from dropexp.training.rng import stream
+from dropexp.training.trainees import train_epoch
 
 BASE = "inverted dropout"
 NOISES: dict[str, dict[str, Any]] = {

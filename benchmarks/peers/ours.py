@@ -8,8 +8,8 @@ from dropexp.config.schema import Config
 from dropexp.data.fashion_mnist import load
 from dropexp.nets import matmul
 from dropexp.training.build import build
-from dropexp.training.loop import evaluate, train_epoch
 from dropexp.training.rng import stream
+from dropexp.training.trainees import evaluate, train_epoch
 from peers.data import BATCH, LR, root
 from peers.turns import turns
 

@@ -6,9 +6,6 @@ training step. Too few rows for so many weights overfit; a penalty on the weight
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -73,7 +70,7 @@ def decay(
 
 
 class Model(Protocol):
-    """What `fit` trains: one `step` trains on a batch, `predict` evaluates."""
+    """A linear regression model: one `step` trains on a batch, `predict` evaluates."""
 
     @property
     def w(self) -> Tensor: ...
@@ -181,67 +178,3 @@ class Concise:
     def load(self, state: dict[str, Any]) -> None:
         """Take over a saved `state()`."""
         self.net.load_state_dict(state["net"])
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """One row of epochs.csv; losses are means of (ŷ − y)²/2 without penalty, taken at the end of the epoch.
-
-    `w_norm` is ‖w‖₂, `seconds` wall time. None: there are no validation rows.
-    """
-
-    epoch: int
-    train_loss: float
-    val_loss: float | None
-    test_loss: float
-    w_norm: float
-    lr: float
-    seconds: float  # training and test evaluation; neither the other losses nor files
-
-    @property
-    def finite(self) -> bool:
-        losses = (self.train_loss, self.val_loss, self.test_loss)
-        return all(loss is None or math.isfinite(loss) for loss in losses)
-
-
-def fit(
-    model: Model,
-    train: Rows,
-    test: Rows,
-    *,
-    lr: float,
-    batch_size: int,
-    epochs: int,
-    order: torch.Generator,
-    validation: Rows | None = None,
-    done: int = 0,
-) -> Iterator[EpochRecord]:
-    """Train up to `epochs` epochs, `done` of them before, and yield a record after each.
-
-    `order` shuffles the rows; every row counts once per epoch, the smaller last batch included. Stops after a record
-    whose loss is not finite.
-    """
-    for epoch in range(done + 1, epochs + 1):
-        began = time.perf_counter()
-        train_epoch(model, *train, lr, batch_size, order)
-        test_loss = evaluate(model, *test)
-        seconds = time.perf_counter() - began
-        val_loss = evaluate(model, *validation) if validation else None
-        w_norm = model.w.norm().item()
-        record = EpochRecord(epoch, evaluate(model, *train), val_loss, test_loss, w_norm, lr, seconds)
-        yield record
-        if not record.finite:
-            return
-
-
-def train_epoch(model: Model, X: Tensor, y: Tensor, lr: float, batch_size: int, order: torch.Generator) -> None:
-    """One step per batch of the shuffled rows."""
-    shuffled = torch.randperm(len(X), generator=order).to(X.device)
-    batches = zip(X[shuffled].split(batch_size), y[shuffled].split(batch_size), strict=True)
-    for X_batch, y_batch in batches:
-        model.step(X_batch, y_batch, lr)
-
-
-def evaluate(model: Model, X: Tensor, y: Tensor) -> float:
-    """Mean of (ŷ − y)²/2 for X (n, num_inputs), y (n, 1)."""
-    return squared_loss(model.predict(X), y).double().mean().item()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from typing import cast
@@ -19,10 +19,11 @@ from dropexp.nets.stacked import Stack
 from dropexp.runs.holding import hold
 from dropexp.training.checkpoint import Checkpoints
 from dropexp.training.events import Ended, Event, Note
-from dropexp.training.loop import fit, fit_stack
+from dropexp.training.loop import Part, Trainee, fit
 from dropexp.training.rng import stream
-from dropexp.training.run import ActiveRun, Record
+from dropexp.training.run import ActiveRun
 from dropexp.training.task import Task
+from dropexp.training.trainees import NetworkTrainee, RegressionTrainee, Rows, StackTrainee
 
 
 def train_group(
@@ -105,18 +106,26 @@ def _train_epochs(runs: Sequence[ActiveRun], done: int) -> Generator[Event]:
     runs = [run for run in runs if not run.ended]
     if not runs:
         return
-    epochs = runs[0].config.epochs
+    config = runs[0].config
     checkpoints = Checkpoints()
-    for epoch, records in enumerate(_records(runs, done), start=done + 1):
+    for records in fit(
+        _trainee(runs),
+        lrs=[run.config.lr for run in runs],
+        epochs=config.epochs,
+        lr_schedule=LR_SCHEDULES[config.lr_schedule],
+        done=done,
+        backend=runs[0].backend,
+    ):
+        epoch = records[0].epoch
         added = []
         for run, record in zip(runs, records, strict=True):
-            if record is None or run.ended:
+            if run.ended:
                 continue
             try:
                 added.append((run, record, run.add(record)))
             except OSError as error:  # a full disk, for example: the others continue
                 yield run.fail(error)
-        due = checkpoints.due(epoch, epochs)  # for all runs at once, so that they resume as one stack
+        due = checkpoints.due(epoch, config.epochs)  # for all runs at once, so that they resume as one stack
         with checkpoints.writing() if due else nullcontext():
             for run, record, _ in added:
                 if due or run.stops_early():
@@ -137,67 +146,43 @@ def _train_epochs(runs: Sequence[ActiveRun], done: int) -> Generator[Event]:
     yield from [run.end("done") for run in runs if not run.ended]
 
 
-def _records(runs: Sequence[ActiveRun], done: int) -> Iterator[Sequence[Record | None]]:
-    """Train the epochs after those that are `done`; yield the runs' records after each."""
-    if runs[0].stacked:
-        return _stack_records(runs, done)
-    return ([record] for record in _lone_records(runs[0], done))
-
-
-def _lone_records(run: ActiveRun, done: int) -> Iterator[Record]:
+def _trainee(runs: Sequence[ActiveRun]) -> Trainee:
+    """Return what the loop trains: a stack of the runs, or the only run."""
+    run = runs[0]
     config, state = run.config, run.state
     if run.data is None:
-        drawn = linreg.generate_data(
-            stream(config.seed, "data"), config.train_size or linreg.TRAIN_ROWS, config.validation_size
-        )
-        return linreg.fit(
-            cast(linreg.Model, state.network),
-            drawn.train,
-            drawn.test,
-            validation=drawn.validation,
-            lr=config.lr,
-            batch_size=config.batch_size,
-            epochs=config.epochs,
-            order=state.order,
-            done=done,
-        )
+        num_train = config.train_size or linreg.TRAIN_ROWS
+        drawn = linreg.generate_data(stream(config.seed, "data"), num_train, config.validation_size)
+        model = cast(linreg.Model, state.network)
+        return RegressionTrainee(model, drawn, batch_size=config.batch_size, order=state.order)
+    if run.stacked:
+        return _stack(runs, run.data)
     data = split(run.data, config.train_size, config.validation_size, stream(config.seed, "split"))
-    return fit(
-        cast(Network, state.network),
-        (data.X_train, data.y_train),
-        (data.X_test, data.y_test),
-        lr=config.lr,
-        lr_schedule=LR_SCHEDULES[config.lr_schedule],
-        batch_size=config.batch_size,
-        epochs=config.epochs,
-        order=state.order,
-        validation=None if data.X_val is None or data.y_val is None else (data.X_val, data.y_val),
-        clean=config.eval_train,
-        done=done,
-        route=run.route,
-    )
+    train = data.X_train, data.y_train
+    evaluated: dict[Part, Rows] = {"test": (data.X_test, data.y_test)}
+    if config.eval_train:
+        evaluated["train"] = train
+    if data.X_val is not None and data.y_val is not None:
+        evaluated["validation"] = data.X_val, data.y_val
+    network = cast(Network, state.network)
+    return NetworkTrainee(network, train, evaluated, batch_size=config.batch_size, order=state.order)
 
 
-def _stack_records(runs: Sequence[ActiveRun], done: int) -> Iterator[Sequence[Record | None]]:
-    config, data, device = runs[0].config, cast(Data, runs[0].data), runs[0].device
-    numbered = replace(data, X_train=torch.arange(len(data.y_train), device=device))  # splits row numbers, not pixels
-    seeds = [run.config.seed for run in runs]
-    splits = [split(numbered, config.train_size, config.validation_size, stream(seed, "split")) for seed in seeds]
+def _stack(runs: Sequence[ActiveRun], data: Data) -> Trainee:
+    config = runs[0].config
+    row_numbers = torch.arange(len(data.y_train), device=runs[0].device)
+    numbered = replace(data, X_train=row_numbers)  # to split numbers of rows, not their pixels
+    splits = [
+        split(numbered, config.train_size, config.validation_size, stream(run.config.seed, "split")) for run in runs
+    ]
     train = torch.stack([part.X_train for part in splits])
     held_out = [part.X_val for part in splits if part.X_val is not None]
     networks = [cast(MLP, run.state.network) for run in runs]
-    stack = Stack(networks, data.X_train, data.y_train, train.shape[1], config.batch_size)
-    for records in fit_stack(
-        stack,
+    return StackTrainee(
+        Stack(networks, data.X_train, data.y_train, train.shape[1], config.batch_size),
         train,
         (data.X_test, data.y_test),
-        lrs=[run.config.lr for run in runs],
-        lr_schedule=LR_SCHEDULES[config.lr_schedule],
-        epochs=config.epochs,
         orders=[run.state.order for run in runs],
         validation=torch.stack(held_out) if held_out else None,
         clean=config.eval_train,
-        done=done,
-    ):
-        stack.write_back()
-        yield records
+    )

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from dropexp.nets.base import Network
-from dropexp.training.loop import EVAL_ROWS, score
 from dropexp.training.predictive import predictive
+from dropexp.training.trainees import EVAL_ROWS, score
 
 
 def measure(

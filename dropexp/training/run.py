@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import traceback
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import torch
 
-from dropexp.config.schema import Config
 from dropexp.config.tasks import LINEAR_REGRESSION
 from dropexp.data.fashion_mnist import Data
 from dropexp.errors import NewerRun
 from dropexp.files import write_whole
-from dropexp.nets import cuda_graph, linreg, matmul
+from dropexp.nets import cuda_graph, matmul
 from dropexp.nets.base import Network
 from dropexp.runs.folder import FINISHED, Row, so_far
 from dropexp.runs.provenance import provenance
@@ -26,7 +24,6 @@ from dropexp.training.loop import EpochRecord
 from dropexp.training.rng import stream
 from dropexp.training.task import Task
 
-Record = EpochRecord | linreg.EpochRecord
 DRAWING = "2"  # changes when noise or order are drawn otherwise: no run resumes with other draws than it started with
 DRAWN = "drawn"  # in place of a checksum: data that a task draws from the run's own stream
 
@@ -46,11 +43,11 @@ class ActiveRun:
         regression = self.config.task == LINEAR_REGRESSION
         self.data = None if regression else data
         self.device = torch.device("cpu") if regression else device
-        self.route = matmul.PLAIN
+        self.backend = matmul.PLAIN
         if self.data and device.type == "cpu" and not stacked:
             # the reference implementation and torch.nn sum over whole batches, the fused network over ROWS at most
             whole_batches = self.config.variant != "nn" and not self.config.fused
-            self.route = matmul.best_backend(
+            self.backend = matmul.best_backend(
                 min(self.config.batch_size, len(self.data.y_train)) if whole_batches else matmul.ROWS
             )
         self.stacked = stacked
@@ -66,7 +63,7 @@ class ActiveRun:
         self.identity = {
             "hash": self.planned.digest(self.device.type),
             "data": self.data.checksum if self.data else DRAWN,
-            "route": "stack" if self.stacked else self.route,  # a stack draws its noise otherwise
+            "route": "stack" if self.stacked else self.backend,  # a stack draws its noise otherwise
             "drawing": DRAWING,
             "torch": str(torch.__version__),
         }
@@ -98,9 +95,9 @@ class ActiveRun:
             return False
         return len(self.val_accs) - 1 - self.val_accs.index(max(self.val_accs)) >= patience
 
-    def add(self, record: Record) -> Epoch:
+    def add(self, record: EpochRecord) -> Epoch:
         """Add the epoch to the table, with the values of the probes."""
-        row = self._row(asdict(record), self.config) | self._probe(record.epoch)
+        row = record.row() | self._probe(record.epoch)
         self.folder.append_row(row)
         self.last = row
         if "val_acc" in row:
@@ -111,7 +108,7 @@ class ActiveRun:
         """Measure the config's probes; each draws from its own stream."""
         if not self.config.probes or self.data is None:
             return {}
-        with matmul.using(self.route), cuda_graph.ieee_matmul():
+        with matmul.using(self.backend), cuda_graph.ieee_matmul():
             return probes.measure(
                 self.config.probes,
                 cast(Network, self.state.network),
@@ -120,7 +117,7 @@ class ActiveRun:
                 lambda name: stream(self.config.seed, f"probe/{name}/{epoch}", self.device),
             )
 
-    def save(self, record: Record) -> None:
+    def save(self, record: EpochRecord) -> None:
         """Write a checkpoint, unless the loss is not finite: nothing may resume from there."""
         if record.finite:
             write_whole(self.folder.checkpoint, self.state.to_bytes(record.epoch, self.identity, self.folder))
@@ -154,19 +151,12 @@ class ActiveRun:
                 self.write_info("failed", why, traceback="".join(traceback.format_exception(error)))
         return Ended(self.index, "failed", why)
 
-    @staticmethod
-    def _row(record: Row, config: Config) -> Row:
-        """Return the record without the columns that this config does not have."""
-        absent: tuple[str, ...] = () if config.eval_train else ("clean_train_loss", "clean_train_acc")
-        absent += () if config.validation_size else ("val_loss", "val_acc")
-        return {key: value for key, value in record.items() if key not in absent}
-
     def write_info(self, status: str, why: str | None = None, **more: Any) -> None:
         planned = self.planned
         here = {
             "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device),
             "threads": torch.get_num_threads(),
-            "route": self.route,
+            "route": self.backend,
             "stack": self.stack,
             "data": self.data.checksum if self.data else DRAWN,
             "began": self.started_at,

@@ -1,18 +1,22 @@
-"""Runs and stacks trained in this process."""
+"""Runs, stacks and networks trained in this process."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 
 from dropexp.config.study import PlannedRun
 from dropexp.data.fashion_mnist import Data
+from dropexp.nets import linreg
+from dropexp.nets.base import Network
 from dropexp.runs.folder import Row, RunFolder
 from dropexp.training.events import Ended, Epoch, Event, Note
 from dropexp.training.group import train_group
+from dropexp.training.loop import EpochRecord, Part, fit
 from dropexp.training.task import Task
+from dropexp.training.trainees import NetworkTrainee, RegressionTrainee, Rows
 
 
 def train_run(
@@ -43,3 +47,39 @@ def end_of(events: Iterable[Event]) -> Ended:
     *_, last = events
     assert isinstance(last, Ended)
     return last
+
+
+def fit_network(
+    network: Network,
+    train: Rows,
+    test: Rows,
+    *,
+    lr: float,
+    batch_size: int,
+    order: torch.Generator,
+    validation: Rows | None = None,
+    clean: bool = True,
+    **options: Any,
+) -> Iterator[EpochRecord]:
+    """Train a network alone, and yield its records; `options` are those of `fit`."""
+    evaluated: dict[Part, Rows] = {"test": test}
+    if clean:
+        evaluated["train"] = train
+    if validation:
+        evaluated["validation"] = validation
+    trainee = NetworkTrainee(network, train, evaluated, batch_size=batch_size, order=order)
+    return (record for (record,) in fit(trainee, lrs=[lr], **options))
+
+
+def fit_regression(
+    model: linreg.Model,
+    data: linreg.RegressionData,
+    *,
+    lr: float,
+    batch_size: int,
+    order: torch.Generator,
+    **options: Any,
+) -> Iterator[EpochRecord]:
+    """Train a linear regression model, and yield its records; `options` are those of `fit`."""
+    trainee = RegressionTrainee(model, data, batch_size=batch_size, order=order)
+    return (record for (record,) in fit(trainee, lrs=[lr], **options))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.training import fit_network
 from torch import Tensor, nn
 
 from dropexp.config.schema import Config
@@ -16,7 +17,7 @@ from dropexp.nets import scratch, torch_nn
 from dropexp.nets.base import Network
 from dropexp.nets.schedules import LR_SCHEDULES, curriculum, early, late, random_rate
 from dropexp.training.build import build
-from dropexp.training.loop import EpochRecord, fit
+from dropexp.training.loop import EpochRecord
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -122,7 +123,7 @@ def config(**keys: Any) -> Config:
 
 
 def trained(network: Network, order: torch.Generator, run: Config, done: int = 0) -> list[EpochRecord]:
-    records = fit(
+    records = fit_network(
         network,
         rows(ROWS, 1),
         rows(30, 2),
@@ -220,7 +221,7 @@ def test_a_training_that_goes_on_is_the_one_that_was_never_interrupted(drop_sche
     run = config(drop_schedule=drop_schedule, lr_schedule="cosine", momentum=0.9, nesterov=True, **how)
     order, noise = generator(5), generator(4)
     network = build(run, generator(3), noise)
-    records = fit(
+    records = fit_network(
         network,
         rows(ROWS, 1),
         rows(30, 2),

@@ -1,0 +1,218 @@
+"""What the loop trains: a network, a stack of networks, or a linear regression model, each with its data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from dropexp.nets import linreg
+from dropexp.nets.base import Network
+from dropexp.nets.stacked import Stack
+from dropexp.training.loop import Part, Score, Trainee
+
+EVAL_ROWS = 1000  # rows per pass in evaluation mode: enough for full speed, few enough to stay in the cache
+SCORE_ROWS = 10_000  # rows per sum of losses: few enough that torch does not split the sum among threads
+SHUFFLE_THREADS = 8  # more were slower on 16 cores
+
+Rows = tuple[Tensor, Tensor]  # X (n, num_inputs), y (n,); in linear regression y (n, 1)
+
+
+class NetworkTrainee(Trainee):
+    """A network alone. `order` shuffles the training rows; `evaluated` are the rows of each part to evaluate on."""
+
+    def __init__(
+        self,
+        network: Network,
+        train: Rows,
+        evaluated: Mapping[Part, Rows],
+        *,
+        batch_size: int,
+        order: torch.Generator,
+    ) -> None:
+        self.network, self.rows, self.evaluated = network, train, evaluated
+        self.batch_size, self.order = batch_size, order
+
+    def train_epoch(self, lrs: Sequence[float], epoch: int, epochs: int) -> list[Score]:
+        return [Score(*train_epoch(self.network, *self.rows, lrs[0], self.batch_size, self.order, epoch, epochs))]
+
+    def evaluate(self, part: Part) -> list[Score]:
+        return [Score(*evaluate(self.network, *self.evaluated[part]))] if part in self.evaluated else []
+
+    def finish_epoch(self) -> None:
+        pass  # the parameters are the network's own
+
+
+class RegressionTrainee(Trainee):
+    """A linear regression model. It has no running figures, and is evaluated on the training rows in their place."""
+
+    def __init__(
+        self, model: linreg.Model, data: linreg.RegressionData, *, batch_size: int, order: torch.Generator
+    ) -> None:
+        self.model, self.data = model, data
+        self.batch_size, self.order = batch_size, order
+
+    def train_epoch(self, lrs: Sequence[float], epoch: int, epochs: int) -> list[Score]:
+        """Take one step per batch of the shuffled rows; the last batch may be smaller."""
+        X, y = self.data.train
+        shuffled = torch.randperm(len(X), generator=self.order).to(X.device)
+        batches = zip(X[shuffled].split(self.batch_size), y[shuffled].split(self.batch_size), strict=True)
+        for X_batch, y_batch in batches:
+            self.model.step(X_batch, y_batch, lrs[0])
+        return []
+
+    def evaluate(self, part: Part) -> list[Score]:
+        rows = {"train": self.data.train, "validation": self.data.validation, "test": self.data.test}[part]
+        if rows is None:
+            return []
+        X, y = rows
+        return [Score(linreg.squared_loss(self.model.predict(X), y).double().mean().item())]
+
+    def finish_epoch(self) -> None:
+        pass  # the parameters are the model's own
+
+    def w_norms(self) -> list[float]:
+        return [self.model.w.norm().item()]
+
+
+class StackTrainee(Trainee):
+    """R networks that train as a stack, each on its own rows of the stack's X: `train` and `validation`, (R, n).
+
+    `orders` shuffle the rows of each run; `test` is the same for all runs. With `clean` the runs are evaluated on
+    their training rows.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        train: Tensor,
+        test: Rows,
+        *,
+        orders: Sequence[torch.Generator],
+        validation: Tensor | None = None,
+        clean: bool = True,
+    ) -> None:
+        self.stack, self.rows, self.test = stack, train, test
+        self.evaluated = {"train": train if clean else None, "validation": validation}
+        self.shuffle = ShuffleAhead(orders, train.shape[1], pin_memory=train.is_cuda)
+
+    def train_epoch(self, lrs: Sequence[float], epoch: int, epochs: int) -> list[Score]:
+        shuffled = self.shuffle.next(last=epoch == epochs)
+        rows = self.rows.gather(1, shuffled.to(self.rows.device, non_blocking=True))
+        return score_stack(self.stack.train_epoch(rows, lrs, epoch, epochs), self.stack.y[rows])
+
+    def evaluate(self, part: Part) -> list[Score]:
+        if part == "test":
+            return evaluate_stack(self.stack, *self.test)
+        rows = self.evaluated[part]
+        return [] if rows is None else evaluate_stack(self.stack, self.stack.X, self.stack.y, rows)
+
+    def finish_epoch(self) -> None:
+        self.stack.write_back()
+
+
+class ShuffleAhead:
+    """Draws the batch orders of R runs an epoch ahead, on threads, while a GPU trains.
+
+    They are drawn from copies: the generators `orders` advance only when an epoch's order is taken, so that a
+    checkpoint between two epochs holds the state before the next one.
+    """
+
+    def __init__(self, orders: Sequence[torch.Generator], num_rows: int, *, pin_memory: bool) -> None:
+        self.orders = orders
+        self.copies = [torch.Generator().set_state(order.get_state()) for order in orders]
+        # two buffers: the GPU may still copy from one while the next order is drawn into the other
+        self.buffers = [torch.empty(len(orders), num_rows, dtype=torch.int64, pin_memory=pin_memory) for _ in range(2)]
+        self.threads = ThreadPoolExecutor(min(len(orders), SHUFFLE_THREADS))
+        self.states = self._draw()
+
+    def next(self, *, last: bool) -> Tensor:
+        """Return the row order of each run's next epoch, (R, num_rows), valid until the call after the next one.
+
+        Start to draw another order unless the epoch is the last.
+        """
+        for order, state in zip(self.orders, self.states, strict=True):
+            order.set_state(state)
+        drawn = self.buffers[0]
+        self.buffers.reverse()
+        if not last:
+            self.states = self._draw()
+        return drawn
+
+    def _draw(self) -> Iterator[Tensor]:
+        """Start to draw an order of each run into the first buffer; return an iterator over the generators' states."""
+        buffer = self.buffers[0]
+
+        def draw(r: int) -> Tensor:
+            torch.randperm(buffer.shape[1], generator=self.copies[r], out=buffer[r])
+            return self.copies[r].get_state()
+
+        return self.threads.map(draw, range(len(self.orders)))
+
+
+def train_epoch(
+    network: Network,
+    X: Tensor,
+    y: Tensor,
+    lr: float,
+    batch_size: int,
+    order: torch.Generator,
+    epoch: int = 1,
+    epochs: int = 1,
+) -> tuple[float, float]:
+    """Take one step per batch of the shuffled rows, the smaller last batch included.
+
+    Return the running mean cross entropy and accuracy: of the outputs with dropout active, before each update.
+
+    `epoch`, counted from 1, and `epochs` tell a schedule of drop probabilities how far the training is.
+    """
+    shuffled = torch.randperm(len(X), generator=order).to(X.device)
+    labels = y[shuffled]
+    X_batch = X[:batch_size].clone()
+    for start, rows in zip(range(0, len(X), batch_size), shuffled.split(batch_size), strict=True):
+        X_rows = X_batch[: len(rows)]
+        torch.index_select(X, 0, rows, out=X_rows)
+        progress = (epoch - 1 + start / len(X)) / epochs
+        O = network.step(X_rows, labels[start : start + len(rows)], lr, progress)
+        if start == 0:
+            outputs = O.new_empty(len(X), O.shape[1])  # batches of 32 kept one by one left holes of 126 MB
+        outputs[start : start + len(rows)] = O
+    return score(outputs, labels)
+
+
+def evaluate(network: Network, X: Tensor, y: Tensor) -> tuple[float, float]:
+    """Return mean cross entropy and accuracy on X (n, num_inputs), y (n,) in evaluation mode."""
+    outputs = torch.cat([network.logits(rows) for rows in X.split(EVAL_ROWS)])
+    return score(outputs, y)
+
+
+def score(outputs: Tensor, y: Tensor) -> tuple[float, float]:
+    """Return mean cross entropy and accuracy of outputs (n, num_outputs) against labels y (n,).
+
+    The result does not depend on the number of threads.
+    """
+    outputs, y = outputs.cpu(), y.cpu()
+    loss, correct = 0.0, 0
+    for O, labels in zip(outputs.split(SCORE_ROWS), y.split(SCORE_ROWS), strict=True):
+        losses = O.logsumexp(dim=1) - O.gather(1, labels.unsqueeze(1)).squeeze(1)  # twice as fast as F.cross_entropy
+        loss += losses.double().sum().item()
+        correct += int((O.argmax(dim=1) == labels).sum())
+    return loss / len(y), correct / len(y)
+
+
+def evaluate_stack(stack: Stack, X: Tensor, y: Tensor, rows: Tensor | None = None) -> list[Score]:
+    """Evaluate each run on all of X (n, num_inputs), y (n,), or on its own `rows` (R, m) of them."""
+    if rows is None:
+        return score_stack(torch.cat([stack.logits(part) for part in X.split(stack.eval_rows)], dim=1), y)
+    outputs = [stack.logits(X[part]) for part in rows.split(stack.eval_rows, dim=1)]
+    return score_stack(torch.cat(outputs, dim=1), y[rows])
+
+
+def score_stack(outputs: Tensor, y: Tensor) -> list[Score]:
+    """Score each run, on the device: outputs (R, n, num_outputs), labels y (R, n), or (n,) for all runs."""
+    y = y.expand(outputs.shape[:2])
+    losses = outputs.logsumexp(dim=2) - outputs.gather(2, y.unsqueeze(2)).squeeze(2)
+    sums, correct = losses.double().sum(dim=1).tolist(), (outputs.argmax(dim=2) == y).sum(dim=1).tolist()
+    return [Score(loss / y.shape[1], hits / y.shape[1]) for loss, hits in zip(sums, correct, strict=True)]
