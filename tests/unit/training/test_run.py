@@ -189,7 +189,7 @@ def test_a_missing_checkpoint_means_training_anew(tmp_path: Path, data: Data) ->
     assert table(tmp_path / "cut") == table(tmp_path / "whole")
 
 
-def test_a_run_begun_on_another_route_is_not_continued(
+def test_a_run_started_with_another_matmul_backend_is_not_resumed(
     tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = planned(variant="none")
@@ -197,7 +197,7 @@ def test_a_run_begun_on_another_route_is_not_continued(
     next(rows)
     rows.close()
     other = "plain" if matmul.best_backend() == "onednn" else "onednn"
-    monkeypatch.setattr(matmul, "route", lambda rows: other)
+    monkeypatch.setattr(matmul, "best_backend", lambda rows: other)
     assert len(rows_of(train_run(run, RunFolder(tmp_path), data, CPU))) == 4
 
 
