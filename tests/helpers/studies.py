@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from helpers.fake_runs import write_regression, write_run
+from helpers.fake_runs import publish, write_arm, write_regression, write_run
 
 from dropexp.config.study import load_config
 from dropexp.runs.study_file import write_study
@@ -37,3 +37,28 @@ def write_runs_of(config: Path, runs_dir: Path, seeds: str | None = None) -> Non
         folder.write_info(folder.read_info() | true)
         folder.path.rename(folder.path.with_name(f"{run.cell}-{run.digest('cpu')}"))
     write_study(runs_dir, study.name, study.remarks)
+
+
+def rising(top: float, epochs: int = 5) -> list[float]:
+    """Return accuracies by epoch that rise towards `top`."""
+    return [round(top - 0.3 / epoch**2, 4) for epoch in range(1, epochs + 1)]
+
+
+def write_two_arms(runs_dir: Path) -> None:
+    """Write none and nn over four seeds, and published figures of nn."""
+    for seed, shift in enumerate((0.0, 0.01, -0.01, 0.005)):
+        write_run(runs_dir, "none", seed, rising(0.82 + shift))
+        write_run(runs_dir, "nn", seed, rising(0.84 + 0.9 * shift))
+    publish(runs_dir, arm="nn", source="a book", test_acc=[*rising(0.84)[:4], 0.7], train_acc=rising(0.83))
+
+
+def write_sweeps(runs_dir: Path) -> None:
+    """Write three studies: learning rates over a factor of 500, of two variants; drop probabilities; batch sizes."""
+    for i, lr in enumerate((0.001, 0.01, 0.5)):
+        for variant in ("nn", "scratch"):
+            write_arm(runs_dir, variant, [0.7 + 0.05 * i, 0.71 + 0.05 * i], lr=lr, name="lr")
+    for drop_probs in ([0.2, 0.5], [0.5, 0.5]):
+        write_arm(runs_dir, "nn", [0.8, 0.81 + drop_probs[0] / 10], drop_probs=drop_probs, name="drop")
+    write_arm(runs_dir, "none", [0.79, 0.8], name="drop")
+    for batch_size in (64, 128):
+        write_arm(runs_dir, "nn", [0.8, 0.81], batch_size=batch_size, name="batch")

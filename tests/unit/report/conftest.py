@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 from helpers.fake_runs import write_arm, write_run
+from helpers.studies import write_sweeps, write_two_arms
+
+from dropexp.analysis.comparison import Comparison, compare
 
 
 @pytest.fixture
@@ -15,3 +18,19 @@ def study(tmp_path: Path) -> Path:
     write_run(tmp_path, "nn", 3, status="diverged", why="the loss is nan in epoch 2")
     write_run(tmp_path, "scratch", 3, status="interrupted")
     return tmp_path
+
+
+@pytest.fixture(scope="package")
+def two_arms(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """The comparison of `write_two_arms`."""
+    runs_dir = tmp_path_factory.mktemp("two-arms")
+    write_two_arms(runs_dir)
+    return compare((), runs_dir)
+
+
+@pytest.fixture(scope="package")
+def sweeps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runs of `write_sweeps`."""
+    runs_dir = tmp_path_factory.mktemp("sweeps")
+    write_sweeps(runs_dir)
+    return runs_dir
