@@ -1,4 +1,5 @@
 """From verdicts to tables, charts, an HTML page and exports. No torch.
 
-May import analysis, runs, config. Start with `tables.py`.
+May import analysis, runs, config. Start with `tables.py` (what is shown); `console.py`, `markup.py` and `html.py` show
+it, `charts.py` draws it.
 """

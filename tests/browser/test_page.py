@@ -1,4 +1,4 @@
-"""The page in a real browser. Not part of the suite: `make test-browser` installs what it needs."""
+"""The page in a browser. Not part of the suite: `make test-browser` installs Chromium and runs it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dropexp.report.html import write
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDE: ViewportSize = {"width": 1280, "height": 900}
 NARROW: ViewportSize = {"width": 400, "height": 800}
-LONG = "from-scratch-with-a-rather-long-name,as-someone-may-well-call-it"
+LONG = "from-scratch-with-a-rather-long-name,longer-than-a-phone-is-wide"
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page that has every section."""
+    """A page with every section."""
     runs_dir = tmp_path_factory.mktemp("runs")
     for lr in (0.1, 0.5):
         write_realistic_study(runs_dir, lr=lr)
@@ -51,24 +51,24 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def opened(
     browser: Browser, report: Path, size: ViewportSize = WIDE, *, dark: bool = False, script: bool = True
 ) -> Generator[Page]:
-    """The page with its charts drawn; nothing may have been said on the console or asked of a network."""
+    """Open the page, with its charts drawn; then assert that it logged nothing and requested nothing else."""
     context = browser.new_context(viewport=size, color_scheme="dark" if dark else "light", java_script_enabled=script)
     page = context.new_page()
-    said: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
+    logged: list[str] = []
+    requested: list[str] = []
+    page.on("console", lambda message: logged.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: logged.append(str(error)))
+    page.on("request", lambda request: requested.append(request.url))
     page.goto(report.as_uri())
     if script:
-        all_drawn(page)
+        wait_for_charts(page)
     yield page
-    assert said == []
-    assert [url for url in asked if not url.startswith("data:")] == [report.as_uri()]
+    assert logged == []
+    assert [url for url in requested if not url.startswith("data:")] == [report.as_uri()]
     context.close()
 
 
-def all_drawn(page: Page) -> None:
+def wait_for_charts(page: Page) -> None:
     page.wait_for_function("[...document.querySelectorAll('.chart')].every(chart => chart.querySelector('svg'))")
     page.wait_for_timeout(200)
 
@@ -78,7 +78,7 @@ def overflow(page: Page) -> int:
     return width
 
 
-def test_every_figure_is_drawn(browser: Browser, report: Path) -> None:
+def test_every_chart_is_drawn_within_its_figure(browser: Browser, report: Path) -> None:
     with opened(browser, report) as page:
         figures = page.locator("figure")
         assert figures.count() == 6
@@ -89,7 +89,7 @@ def test_every_figure_is_drawn(browser: Browser, report: Path) -> None:
             assert box and outer and box["x"] + box["width"] <= outer["x"] + outer["width"] + 1
 
 
-def test_a_tooltip_says_what_is_under_the_pointer(browser: Browser, report: Path) -> None:
+def test_a_tooltip_names_the_run_under_the_pointer(browser: Browser, report: Path) -> None:
     with opened(browser, report) as page:
         page.locator("#chart-arms svg .mark-symbol path").first.hover()
         tooltip = page.locator("#vg-tooltip-element.visible")
@@ -113,7 +113,7 @@ def test_a_click_dims_the_other_arms(browser: Browser, report: Path) -> None:
         assert after[0] == before[0] and float(min(after)) < float(before[0])
 
 
-def test_the_keyboard_reaches_everything_that_scrolls(browser: Browser, report: Path) -> None:
+def test_the_keyboard_reaches_every_scrollable_region(browser: Browser, report: Path) -> None:
     with opened(browser, report, NARROW) as page:
         regions = page.locator("[role=region]:not(details *)").evaluate_all("all => all.map(e => e.ariaLabel)")
         reached: list[str] = []
@@ -125,7 +125,7 @@ def test_the_keyboard_reaches_everything_that_scrolls(browser: Browser, report: 
         assert "Every setting of none,lr=0.1" in reached
 
 
-def test_focus_can_be_seen_and_the_content_skipped_to(browser: Browser, report: Path) -> None:
+def test_focus_is_visible_and_a_link_skips_to_the_content(browser: Browser, report: Path) -> None:
     with opened(browser, report) as page:
         page.keyboard.press("Tab")
         link = page.locator(".skip")
@@ -136,7 +136,7 @@ def test_focus_can_be_seen_and_the_content_skipped_to(browser: Browser, report: 
         assert page.evaluate("document.activeElement.id") == "content"
 
 
-def test_dark_and_light_follow_the_reader(browser: Browser, report: Path) -> None:
+def test_the_page_follows_the_preferred_colour_scheme(browser: Browser, report: Path) -> None:
     with opened(browser, report) as page:
 
         def colours() -> tuple[str, str]:
@@ -149,12 +149,12 @@ def test_dark_and_light_follow_the_reader(browser: Browser, report: Path) -> Non
         light = colours()
         page.emulate_media(color_scheme="dark")
         page.wait_for_timeout(1000)
-        all_drawn(page)
+        wait_for_charts(page)
         dark = colours()
         assert light[0] != dark[0] and light[1] != dark[1]
         page.emulate_media(color_scheme="light")
         page.wait_for_timeout(1000)
-        all_drawn(page)
+        wait_for_charts(page)
         assert colours() == light
     with opened(browser, report, dark=True) as page:
         assert colours() == dark
@@ -185,7 +185,7 @@ CONTRAST = """() => {
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_text_stands_out(browser: Browser, report: Path, dark: bool) -> None:
+def test_text_has_enough_contrast(browser: Browser, report: Path, dark: bool) -> None:
     with opened(browser, report, dark=dark) as page:
         assert page.evaluate(CONTRAST) == []
 
@@ -198,7 +198,7 @@ def test_the_page_never_scrolls_sideways(browser: Browser, report: Path, size: V
         assert overflow(page) <= 0
 
 
-def test_text_in_charts_can_be_read_on_a_phone(browser: Browser, report: Path) -> None:
+def test_text_in_charts_is_readable_on_a_phone(browser: Browser, report: Path) -> None:
     with opened(browser, report, NARROW) as page:
         heights = page.locator(".chart svg text").evaluate_all(
             "all => all.map(e => e.getBoundingClientRect().height).filter(h => h > 0)"
@@ -206,11 +206,11 @@ def test_text_in_charts_can_be_read_on_a_phone(browser: Browser, report: Path) -
         assert min(heights) >= 8
 
 
-def test_paper_gets_everything_in_black_on_white(browser: Browser, report: Path) -> None:
+def test_print_is_complete_and_black_on_white(browser: Browser, report: Path) -> None:
     with opened(browser, report, dark=True) as page:
         page.emulate_media(media="print")
         page.wait_for_timeout(1000)
-        all_drawn(page)
+        wait_for_charts(page)
         assert page.locator("body").evaluate("e => getComputedStyle(e).backgroundColor") == "rgb(255, 255, 255)"
         assert page.evaluate(CONTRAST) == []
         assert page.locator("details:not([open])").count() == 0
@@ -222,17 +222,17 @@ def test_paper_gets_everything_in_black_on_white(browser: Browser, report: Path)
         assert page.pdf().startswith(b"%PDF")
 
 
-def test_without_scripts_words_and_tables_say_it(browser: Browser, report: Path) -> None:
+def test_without_scripts_charts_are_replaced_by_their_descriptions(browser: Browser, report: Path) -> None:
     with opened(browser, report, script=False) as page:
         assert page.locator(".chart svg").count() == 0
-        words = page.locator(".chart p")
-        assert words.count() == 6
-        assert all(word.is_visible() for word in words.all())
+        descriptions = page.locator(".chart p")
+        assert descriptions.count() == 6
+        assert all(description.is_visible() for description in descriptions.all())
         page.locator("summary").first.click()
         assert page.locator("details pre").first.is_visible()
 
 
-def test_nothing_that_a_run_is_called_becomes_markup(browser: Browser, tmp_path: Path) -> None:
+def test_names_of_runs_never_become_markup(browser: Browser, tmp_path: Path) -> None:
     for seed in (0, 1):
         write_run(tmp_path / "runs", "none", seed, 0.8, arm="<img src=x onerror=alert(1)>")
         write_run(tmp_path / "runs", "nn", seed, 0.81, arm="</script><script>alert(1)</script>")
