@@ -1,8 +1,8 @@
 """Charts of a comparison: one function each, `overview` for all of them, `save` for a file.
 
-`chart_data` computes the figures, which enter a chart as plain data under fixed column names: a label may have any
-character, and Altair's limit on rows does not apply. `chart_parts` has axes, colours and labels; text and axes have
-the colours of its themes.
+`epoch_charts` has the charts by epoch, which are names of this module too. `chart_data` computes the figures. They
+enter a chart as plain data under fixed column names: a label may have any character, and Altair's limit on rows does
+not apply. `chart_parts` has axes, colours and labels; text and axes have the colours of its themes.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ from dropexp.report.chart_parts import (
 from dropexp.report.epoch_charts import gap, learning_curves, published, usual_curves
 from dropexp.runs.metrics import UNITLESS
 from dropexp.runs.record import text
+
+__all__ = ["arms", "differences", "gap", "learning_curves", "overview", "published", "save", "sweep", "usual_curves"]
 
 SUFFIXES = (".png", ".svg", ".pdf", ".html")
 ARM_FIELDS = ("arm", "mean", "sd", "low", "high", "n", "diverged")
