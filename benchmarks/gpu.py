@@ -130,7 +130,7 @@ def uncaptured() -> Iterator[None]:
     def launch(steps: Callable[[], None], device: torch.device) -> tuple[mock.Mock, None]:
         return mock.Mock(replay=steps), None
 
-    with mock.patch.object(cuda_graph, "capture", launch), mock.patch.object(cuda_graph, "beside", nullcontext):
+    with mock.patch.object(cuda_graph, "capture", launch), mock.patch.object(cuda_graph, "side_stream", nullcontext):
         yield
 
 
@@ -187,8 +187,8 @@ def check_gradients(report: Report, data: Data) -> None:
     for r, batch in enumerate(rows):
         noises = [None if xi is None else DrawnNoise(xi[r, 0].double()) for xi in stack.noise.xi]
         alone = scratch.MLP(before[r], noises, torch.Generator(GPU), SGD())
-        computed, O = alone.forward(data.X_train[batch].double(), alone.generator)
-        exact = alone.backward(data.y_train[batch], computed, O)
+        result = alone.forward(data.X_train[batch].double(), alone.generator)
+        exact = alone.backward(data.y_train[batch], result)
         for was, now, true in zip(before[r], parameters(stack, r), exact, strict=True):
             worst = max(worst, *(error((w - v) / LARGE_LR, g) for w, v, g in zip(was, now, true, strict=True)))
     report.check(

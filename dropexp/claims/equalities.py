@@ -58,9 +58,9 @@ def no_gradient(network: type[scratch.MLP] = scratch.MLP) -> Iterator[Finding]:
     for subject, n in (("one example", 1), (f"a batch of {ROWS}", ROWS)):
         net = small_nets.scratch_net([None, Inverted(P)], kind=network)
         X, y = small_nets.batch(n)
-        passed, O = net.forward(X, net.generator)
-        (dW, _), (dV, _) = net.backward(y, passed, O)
-        dropped = (torch.as_tensor(passed.xi[1]) == 0).any(dim=0)  # in some row
+        result = net.forward(X, net.generator)
+        (dW, _), (dV, _) = net.backward(y, result)
+        dropped = (torch.as_tensor(result.xi[1]) == 0).any(dim=0)  # in some row
         learns = dropped & ((dW != 0).any(dim=0) | (dV != 0).any(dim=1))
         units, learning = int(dropped.sum()), int(learns.sum())
         where = " in some row" if n > 1 else ""

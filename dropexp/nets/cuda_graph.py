@@ -1,7 +1,7 @@
-"""CUDA graphs: what a step launches is recorded once and then replayed, by one call instead of some thirty.
+"""CUDA graphs: record the kernels that a step launches once, and replay them with one call in place of some thirty.
 
-A small step is all launches: at 256 rows a GPU computes faster than a CPU can tell it what to do. A graph is recorded
-from the very code that runs without one. What it reads and writes must stay where it was: replays know addresses only.
+With 256 rows, a GPU computes a step faster than a CPU can launch its kernels. A graph is recorded from the same code
+that runs without one. A replay uses the addresses of the recording, so inputs and outputs must stay in their buffers.
 Source: https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs, "Whole-network capture".
 """
 
@@ -17,14 +17,14 @@ from torch import Tensor
 
 from dropexp.nets import torch_nn
 
-WARM_UPS = 3  # steps before a capture, as in torch's recipe: libraries set themselves up, which no graph may record
+WARM_UPS = 3  # steps before a capture, as in torch's recipe: libraries initialise, which a graph cannot record
 Result = TypeVar("Result")
 
 
 def capture(step: Callable[[], Result], device: torch.device) -> tuple[torch.cuda.CUDAGraph, Result]:
-    """A graph of what `step()` launches on this CUDA device, and what `step` returned: `replay()` fills that anew.
+    """Record what `step()` launches on this CUDA device. Return the graph and the result, which a replay overwrites.
 
-    The steps that warm up are real ones; capturing itself computes nothing. No host value may be read in a step.
+    The warm-up steps are computed, the recorded one is not. A step must not read values from the device.
     """
     with torch.cuda.device(device), ieee_matmul():
         stream = _stream(device, "capture")
@@ -41,31 +41,31 @@ def capture(step: Callable[[], Result], device: torch.device) -> tuple[torch.cud
 
 @cache
 def _stream(device: torch.device, purpose: str) -> torch.cuda.Stream:
-    """One for all captures and what warms them up, one for what runs beside: libraries keep memory for each stream."""
+    """Return the one stream for a purpose. Libraries keep memory for each stream, so there are only two."""
     return torch.cuda.Stream(device)
 
 
 @contextmanager
-def beside(device: torch.device) -> Iterator[None]:
-    """Within it work comes after all that was launched before, and on CUDA nothing waits for it until `join`."""
+def side_stream(device: torch.device) -> Iterator[None]:
+    """Launch after all earlier work; on CUDA, later work does not wait for it until `join_side_stream`."""
     if device.type != "cuda":
         yield
         return
-    stream = _stream(device, "beside")
+    stream = _stream(device, "side")
     stream.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(stream):
         yield
 
 
-def join(device: torch.device) -> None:
-    """What is launched from here on comes after all that was launched `beside`."""
+def join_side_stream(device: torch.device) -> None:
+    """Make later work wait for the work of `side_stream`."""
     if device.type == "cuda":
-        torch.cuda.current_stream(device).wait_stream(_stream(device, "beside"))
+        torch.cuda.current_stream(device).wait_stream(_stream(device, "side"))
 
 
 @contextmanager
-def unchanged(tensors: Sequence[Tensor]) -> Iterator[None]:
-    """After it these tensors hold what they held before it."""
+def restored(tensors: Sequence[Tensor]) -> Iterator[None]:
+    """Restore the values of these tensors at the end."""
     before = [tensor.detach().clone() for tensor in tensors]
     yield
     with torch.no_grad():
@@ -75,14 +75,14 @@ def unchanged(tensors: Sequence[Tensor]) -> Iterator[None]:
 
 @contextmanager
 def ieee_matmul() -> Iterator[None]:
-    """Within it a GPU multiplies float32 matrices in float32, not in TF32, if torch was told to; then as before.
+    """Multiply float32 matrices on a GPU in float32, not in TF32, then restore torch's own setting.
 
     A captured product keeps the precision that it was captured with.
     """
     matmul: Any = torch.backends.cuda.matmul
     tf32 = matmul.fp32_precision == "tf32" if hasattr(matmul, "fp32_precision") else matmul.allow_tf32
     if tf32:
-        matmul.allow_tf32 = False  # sets the newer `fp32_precision` too; that alone would leave the two at odds
+        matmul.allow_tf32 = False  # also sets the newer `fp32_precision`; setting that alone leaves them inconsistent
     try:
         yield
     finally:
@@ -91,18 +91,18 @@ def ieee_matmul() -> Iterator[None]:
 
 
 class GraphedMLP(torch_nn.TorchMLP):
-    """A torch.nn network whose whole step is captured: forward, loss, backward and optimiser in one replay.
+    """A torch.nn network whose whole step is one CUDA graph: forward, loss, backward and optimiser.
 
-    There is a graph for each number of rows, at the learning rate in force: another rate takes another capture.
-    `nn.Dropout` draws from torch's default generator, whose seed and offset a replay reads when it is launched: a step
-    sets them to the run's just before.
+    There is a graph for each number of rows, at the current learning rate; another rate needs another capture.
+    `nn.Dropout` samples from torch's default generator, whose state a replay reads when it is launched: `step` sets it
+    to the run's generator just before.
     """
 
     lr: float | None = None
 
     def step(self, X: Tensor, y: Tensor, lr: float, progress: float = 0.0) -> Tensor:
-        """As uncaptured, without a schedule. The outputs stay in a buffer of the graph until its next replay."""
-        if lr != self.lr:  # it is a constant of every graph
+        """Train on one batch and return its outputs, in a buffer that the next step overwrites. Has no schedule."""
+        if lr != self.lr:  # a constant in every graph
             self.graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor, Tensor, Tensor]] = {}
             self.lr = lr
         if len(X) not in self.graphs:
@@ -115,15 +115,15 @@ class GraphedMLP(torch_nn.TorchMLP):
         return logits
 
     def _capture(self, X: Tensor, y: Tensor, lr: float) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor, Tensor]:
-        drawn = self.generator.get_state()
+        generator_state = self.generator.get_state()
         parameters = list(self.net.parameters())
-        with unchanged([*parameters, *self._velocities()]), torch_nn.as_default_generator(self.generator):
+        with restored([*parameters, *self._velocities()]), torch_nn.as_default_generator(self.generator):
             graph, logits = capture(lambda: self.descend(X, y, lr), X.device)
-        self.generator.set_state(drawn)
+        self.generator.set_state(generator_state)
         return graph, X, y, logits
 
     def _velocities(self) -> list[Tensor]:
-        """Those of the optimiser, which makes them in its first step: zeros, if there was none, do the same."""
+        """Return the velocities of the optimiser, creating them as zeros where its first step would create them."""
         return [
             self.optimizer.state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter))
             for group in self.optimizer.param_groups
@@ -132,6 +132,5 @@ class GraphedMLP(torch_nn.TorchMLP):
         ]
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take over a saved `state()`."""
         super().load(state)
-        self.lr = None  # the optimiser's tensors are others now, which no graph knows
+        self.lr = None  # the graphs use the optimiser's old tensors

@@ -1,7 +1,7 @@
-"""Dropout as multiplicative noise: h' = ξ ⊙ h. One small object says how ξ is drawn.
+"""Dropout as multiplicative noise, h' = ξ ⊙ h: one small class for each distribution of ξ.
 
-Everywhere in this package p is the *drop* probability; sources that write p for the probability to keep
-(Srivastava et al., 2014) are read accordingly, and keep = 1 − p.
+Everywhere in this package p is the *drop* probability, and keep = 1 − p. Sources that write p for the probability of
+keeping a unit (Srivastava et al., 2014) are translated.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from torch import Tensor
 
 
 class Noise(Protocol):
-    """Draws ξ. A frozen dataclass with a field p, of which 0 is no noise at all."""
+    """A distribution of ξ: a frozen dataclass with a field p. p = 0 means no noise."""
 
     @property
     def p(self) -> float:
-        """The drop probability, or what stands for it."""
+        """The drop probability, or the parameter that takes its role."""
         ...
 
     @property
     def at_eval(self) -> float:
-        """What takes ξ's place in eval mode."""
+        """The constant that replaces ξ in evaluation mode."""
         ...
 
     def draw(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
-        """ξ for what has this shape (…, n, num_hiddens), type and device; in its shape, or one that broadcasts to it.
+        """Sample ξ with the shape (…, n, num_hiddens), dtype and device of `like`, or a shape that broadcasts to it.
 
-        Nothing else of `like` means anything: a stack of runs draws before there are activations. Without a generator
-        torch's global one draws.
+        Must not use the values of `like`, which may be uninitialised. Without a generator it samples from torch's
+        default generator.
         """
         ...
 
 
 @runtime_checkable
 class Mask(Noise, Protocol):
-    """A noise of two values, which random bits can decide as well."""
+    """A noise with two values, 0 and `scale`. It can also be sampled by comparing random bits."""
 
     @property
     def drop_prob(self) -> float:
@@ -47,7 +47,7 @@ class Mask(Noise, Protocol):
 
     @property
     def scale(self) -> float:
-        """The value of ξ otherwise."""
+        """The other value of ξ."""
         ...
 
     @property
@@ -58,10 +58,10 @@ class Mask(Noise, Protocol):
 
 @dataclass(frozen=True)
 class Inverted:
-    """ξ = mask / keep with mask ~ Bernoulli(keep); E[ξ] = 1, Var[ξ] = p / keep; eval: ξ = 1.
+    """ξ = mask / keep with mask ~ Bernoulli(keep). E[ξ] = 1, Var[ξ] = p / keep. Evaluation: ξ = 1.
 
-    p = 0 is the identity, p = 1 gives zeros. `shared`: one mask, a vector of the layer's width, for all rows of a
-    batch. (Dive into Deep Learning, 3.13.1)
+    p = 0 is the identity, p = 1 gives zeros. With `shared` all rows of a batch have the same mask, a vector of the
+    layer's width. (Dive into Deep Learning, 3.13.1)
     """
 
     p: float
@@ -85,7 +85,7 @@ class Inverted:
 
 @dataclass(frozen=True)
 class Unscaled:
-    """ξ = mask with mask ~ Bernoulli(keep); E[ξ] = keep, Var[ξ] = p·keep; eval: ξ = 1, so that nothing makes up for it.
+    """ξ = mask with mask ~ Bernoulli(keep). E[ξ] = keep, Var[ξ] = p·keep. Evaluation: ξ = 1, an uncorrected mean.
 
     ("Dropout is drop-dead easy": its layer, and with `shared` its section on the mathematics)
     """
@@ -105,9 +105,9 @@ class Unscaled:
 
 @dataclass(frozen=True)
 class Classic:
-    """ξ = mask with mask ~ Bernoulli(keep); E[ξ] = keep, Var[ξ] = p·keep; eval: ξ = keep.
+    """ξ = mask with mask ~ Bernoulli(keep). E[ξ] = keep, Var[ξ] = p·keep. Evaluation: ξ = keep.
 
-    (Srivastava et al., 2014, section 4: weights times keep at test time, which is the same)
+    (Srivastava et al., 2014, section 4; they multiply the weights by keep at test time, which is equivalent)
     """
 
     p: float
@@ -128,10 +128,10 @@ class Classic:
 
 @dataclass(frozen=True)
 class Randn2019:
-    """ξ = mask / keep with mask = (z < keep), z ~ N(0, 1): the slip in the book's code until October 2019.
+    """ξ = mask / keep with mask = (z < keep), z ~ N(0, 1): a bug in the book's code until October 2019.
 
-    The true keep rate is Φ(keep), 0.788 where 0.8 was meant and 0.691 where 0.5 was; E[ξ] = Φ(keep) / keep ≠ 1,
-    Var[ξ] = Φ(keep)·(1 − Φ(keep)) / keep²; eval: ξ = 1. p = 0 would drop 16 %: a network takes it for no dropout.
+    The actual keep probability is Φ(keep): 0.788 in place of 0.8, 0.691 in place of 0.5. E[ξ] = Φ(keep) / keep ≠ 1,
+    Var[ξ] = Φ(keep)·(1 − Φ(keep)) / keep². Evaluation: ξ = 1. p = 0 would drop 16 %, so `build` uses no noise for it.
     """
 
     p: float
@@ -156,9 +156,9 @@ class Randn2019:
 
 @dataclass(frozen=True)
 class Gaussian:
-    """ξ ~ N(1, p / keep); E[ξ] = 1, Var[ξ] = p / keep, as inverted dropout's; eval: ξ = 1.
+    """ξ ~ N(1, p / keep). E[ξ] = 1, Var[ξ] = p / keep, as for inverted dropout. Evaluation: ξ = 1.
 
-    (Srivastava et al., 2014, section 10.) Raises ValueError for p = 1, whose variance is infinite.
+    (Srivastava et al., 2014, section 10.) Raises ValueError for p = 1, where the variance is infinite.
     """
 
     p: float
@@ -175,10 +175,10 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class ThreePoint:
-    """ξ in {0, γ/2, γ}, γ = 1 / keep, with probabilities p², 2·p·keep, keep²: each half of a unit is dropped by itself.
+    """ξ ∈ {0, γ/2, γ}, γ = 1 / keep, with probabilities p², 2·p·keep, keep²: each half of a unit drops independently.
 
-    E[ξ] = 1, Var[ξ] = p / (2·keep), half of inverted dropout's; eval: ξ = 1. (An exercise of an early edition of Dive
-    into Deep Learning, which names the three values and leaves their probabilities open)
+    E[ξ] = 1, Var[ξ] = p / (2·keep), half of inverted dropout's. Evaluation: ξ = 1. (An exercise of an early edition of
+    Dive into Deep Learning, which gives the three values but not their probabilities)
     """
 
     p: float
@@ -190,13 +190,13 @@ class ThreePoint:
 
 
 def bernoulli(keep: float, like: Tensor, shared: bool, generator: torch.Generator | None) -> Tensor:
-    """A mask of ones (with probability `keep`) and zeros for `like` (…, n, m), or (…, 1, m) if it is shared."""
-    drawn = torch.rand((like[..., :1, :] if shared else like).shape, generator=generator, device=like.device)
-    return (drawn < keep).to(like.dtype)
+    """Sample a mask of ones (with probability `keep`) and zeros for `like` (…, n, m), or (…, 1, m) if `shared`."""
+    uniform = torch.rand((like[..., :1, :] if shared else like).shape, generator=generator, device=like.device)
+    return (uniform < keep).to(like.dtype)
 
 
 def with_drop_prob(noise: Noise, p: float) -> Noise:
-    """The same noise with another p."""
+    """Return the same noise with another p."""
     instance: Any = noise
     changed: Noise = replace(instance, p=p)
     return changed

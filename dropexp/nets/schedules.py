@@ -1,4 +1,4 @@
-"""What changes while a net trains: the learning rate by the epoch, drop probabilities by the step."""
+"""Schedules: the learning rate by epoch, and the drop probability by step."""
 
 from __future__ import annotations
 
@@ -9,37 +9,40 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-# What the learning rate is multiplied by in an epoch, counted from 1, of so many.
+# (epoch from 1, number of epochs) → factor of the learning rate in that epoch
 LrSchedule = Callable[[int, int], float]
 LR_SCHEDULES: dict[str, LrSchedule] = {
     "constant": lambda epoch, epochs: 1.0,
-    # a tenth after half of the epochs, a hundredth after three quarters
+    # 1/10 after half of the epochs, 1/100 after three quarters
     "step": lambda epoch, epochs: 0.1 ** ((epoch > epochs / 2) + (epoch > 3 * epochs / 4)),
-    # from 1 down half a wave; 0 would be reached after the last epoch (Loshchilov and Hutter, 2017, without restarts)
+    # cosine annealing from 1 towards 0, without restarts (Loshchilov and Hutter, 2017)
     "cosine": lambda epoch, epochs: (1 + math.cos(math.pi * (epoch - 1) / epochs)) / 2,
 }
 
-# The drop probability of a step: of the p asked for, the share of the training that is over, and the run's noise.
+# (p of the config, completed fraction of the training, generator of the noise) → drop probability of a step
 DropSchedule = Callable[[float, float, "torch.Generator"], float]
 
 
-def early(share: float) -> DropSchedule:
-    """p for the first `share` of the training, then none. (Liu et al., 2023)"""
-    return lambda p, progress, generator: p if progress < share else 0.0
+def early(fraction: float) -> DropSchedule:
+    """Return a schedule of p for the first `fraction` of the training, then 0. (Liu et al., 2023)"""
+    return lambda p, progress, generator: p if progress < fraction else 0.0
 
 
-def late(share: float) -> DropSchedule:
-    """None for the first `share` of the training, then p. (Liu et al., 2023)"""
-    return lambda p, progress, generator: 0.0 if progress < share else p
+def late(fraction: float) -> DropSchedule:
+    """Return a schedule of 0 for the first `fraction` of the training, then p. (Liu et al., 2023)"""
+    return lambda p, progress, generator: 0.0 if progress < fraction else p
 
 
 def curriculum(p: float, progress: float, generator: torch.Generator) -> float:
-    """keep(t) = (1 − keep)·e^(−10·t) + keep, t the progress: from no dropout up to p. (Morerio et al., 2017)"""
+    """Increase the drop probability from 0 to p: keep(t) = (1 − keep)·e^(−10·t) + keep at progress t.
+
+    (Morerio et al., 2017)
+    """
     return p * -math.expm1(-10 * progress)
 
 
 def random_rate(p: float, progress: float, generator: torch.Generator) -> float:
-    """p' ~ U(p − w/2, p + w/2) with w = min(p, 1 − p), another for every batch and layer."""
+    """Sample p' ~ U(p − w/2, p + w/2) with w = min(p, 1 − p), independently for each batch and layer."""
     import torch
 
     width = min(p, 1 - p)

@@ -1,7 +1,14 @@
-"""The textbook page: the multilayer perceptron with dropout, by hand.
+"""The reference implementation: a multilayer perceptron with dropout, by hand.
 
-Dive into Deep Learning, 3.13.2, in its order and symbols: parameters, network, loss, training step. Every
-tensor has two dimensions (biases one), rows are examples. Gradients are written out instead of asked from autograd.
+Dive into Deep Learning, section 3.13.2, in its order and symbols: parameters, network, loss, training step. Rows are
+examples, and every tensor has two dimensions (biases one). With p the drop probability and keep = 1 − p, layer i of the
+network computes
+
+    H_0 = X,   H_i = ξ_i ⊙ relu(Z_{i−1}),   Z_i = H_i W_i + b_i,   O = Z_last
+    ξ = mask / keep,   mask ~ Bernoulli(keep)                                        (dropout: noise.py)
+    l = −mean log softmax(O)_y,   W_i ← W_i − lr · ∂l/∂W_i                            (update: sgd.py)
+
+The gradients are written out, not computed by autograd; tests compare them with autograd.
 """
 
 from __future__ import annotations
@@ -9,7 +16,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,6 +25,8 @@ from torch import Tensor
 from dropexp.nets.noise import Noise, with_drop_prob
 from dropexp.nets.schedules import DropSchedule
 from dropexp.nets.sgd import SGD, Layer
+
+Placement = Literal["after", "before", "weights"]
 
 
 def init_params(
@@ -26,10 +36,10 @@ def init_params(
     std: float = 0.01,
     bias: str = "zeros",
 ) -> list[Layer]:
-    """Initial parameters for layers of the given sizes, e.g. (784, 256, 256, 10), float32 on the CPU.
+    """Return initial parameters for layers of the given sizes, such as (784, 256, 256, 10), float32 on the CPU.
 
-    `init` draws the weights from N(0, std²) ("normal") or as `nn.Linear` does, U(−1/√n, 1/√n) with n inputs
-    ("torch"); `bias` sets the biases to "zeros" or draws them from the same two distributions.
+    `init` samples the weights from N(0, std²) ("normal") or like `nn.Linear` from U(−1/√n, 1/√n) with n inputs
+    ("torch"). `bias` sets the biases to "zeros" or samples them from one of these distributions.
     """
 
     def draw(shape: tuple[int, ...], num_inputs: int, how: str) -> Tensor:
@@ -42,7 +52,7 @@ def init_params(
 
     shapes = list(itertools.pairwise(sizes))
     weights = [draw((n, m), n, init) for n, m in shapes]
-    biases = [draw((m,), n, bias) for n, m in shapes]  # after all weights: these are then equal for any bias
+    biases = [draw((m,), n, bias) for n, m in shapes]  # after all weights, so that weights do not depend on `bias`
     return list(zip(weights, biases, strict=True))
 
 
@@ -51,34 +61,33 @@ def relu(X: Tensor) -> Tensor:
 
 
 def softmax(O: Tensor) -> Tensor:
-    """Row by row; the largest entry is taken off first, so that exp cannot overflow."""
+    """Return the softmax of each row. Subtracting the row's maximum first avoids overflow in exp."""
     O_exp = (O - O.amax(dim=1, keepdim=True)).exp()
     return O_exp / O_exp.sum(dim=1, keepdim=True)
 
 
-Placement = Literal["after", "before", "weights"]
+@dataclass(frozen=True)
+class ForwardPass:
+    """What a forward pass computed: the outputs O, and per layer what the backward pass needs."""
 
-
-class Pass(NamedTuple):
-    """What each layer computed with: H, what it read, and V, its weights, noise included; Z = H·V + b; ξ, the noise."""
-
-    H: list[Tensor]
-    V: list[Tensor]
-    Z: list[Tensor]
-    xi: list[Tensor | float]
+    O: Tensor
+    H: list[Tensor]  # inputs (n, num_inputs), with noise
+    V: list[Tensor]  # weights (num_inputs, num_outputs), with noise
+    Z: list[Tensor]  # H·V + b (n, num_outputs)
+    xi: list[Tensor | float]  # the noise; 1.0 for none
 
 
 class MLP:
-    """The network, its noise and its optimiser: one `step` trains on a batch, `logits` evaluates.
+    """The network with its noise and its optimiser: `step` trains on a batch, `logits` evaluates.
 
-    `layers` are the parameters (they are updated in place). `noises` has an object for each layer, for what that layer
-    reads: the images, then each hidden layer; None where there is no noise, and no objects at all for a network
-    without dropout. Their `placement` is on hidden units "after" their ReLU, "before" it, or on the "weights" that
-    read them (DropConnect, Wan et al., 2013, one ξ for a batch). `schedule` changes drop probabilities step by step.
+    `layers` are the parameters; they are updated in place. `noises` has an item per layer, for the layer's input: the
+    images, then each hidden layer. An item is None where there is no noise; an empty list means no noise at all.
+    `placement` applies the noise to hidden units "after" their ReLU, "before" it, or to the "weights" that read them
+    (DropConnect, Wan et al., 2013; one ξ per batch). `schedule` changes the drop probabilities step by step.
 
-    `input_noise_std` adds N(0, std²) to the images (Bishop, 1995); `label_smoothing` spreads that share of a label over
-    all classes (Szegedy et al., 2016). `output_relu` puts a ReLU on the outputs too, `noise_at_eval` leaves the noise
-    on in `logits`: both are slips of sources that are reproduced here as printed.
+    `input_noise_std` adds N(0, std²) to the images (Bishop, 1995). `label_smoothing` spreads that fraction of a label
+    over all classes (Szegedy et al., 2016). Two bugs of published code can be reproduced: `output_relu` applies a ReLU
+    to the outputs, and `noise_at_eval` keeps dropout active in `logits`.
     """
 
     def __init__(
@@ -109,14 +118,14 @@ class MLP:
         self.noise_at_eval = noise_at_eval
         self.velocities = sgd.velocities(self.layers)
 
-    def forward(self, X: Tensor, generator: torch.Generator | None) -> tuple[Pass, Tensor]:
-        """A pass with noise drawn by `generator`, or without noise; and the outputs O."""
+    def forward(self, X: Tensor, generator: torch.Generator | None) -> ForwardPass:
+        """Compute the outputs for X (n, num_inputs): with noise from `generator`, or in evaluation mode without one."""
+        if generator and self.input_noise_std:
+            X = X + self.input_noise_std * torch.randn(X.shape, generator=generator, device=X.device)
         H: list[Tensor] = []
         V: list[Tensor] = []
         Z: list[Tensor] = []
         xi: list[Tensor | float] = []
-        if generator and self.input_noise_std:
-            X = X + self.input_noise_std * torch.randn(X.shape, generator=generator, device=X.device)
         for i, (W, b) in enumerate(self.layers):
             A = relu(Z[i - 1]) if i > 0 else X
             xi.append(self.draw(i, W if self.placement == "weights" else A, generator))
@@ -130,10 +139,11 @@ class MLP:
                 H.append(xi[i] * A)
                 V.append(W)
             Z.append(self.linear(H[i], V[i], b))
-        return Pass(H, V, Z, xi), relu(Z[-1]) if self.output_relu else Z[-1]
+        O = relu(Z[-1]) if self.output_relu else Z[-1]
+        return ForwardPass(O=O, H=H, V=V, Z=Z, xi=xi)
 
     def draw(self, i: int, like: Tensor, generator: torch.Generator | None) -> Tensor | float:
-        """ξ on what layer i reads, say (rand < keep) / keep; without a generator what eval mode has in its place."""
+        """Sample ξ for the input of layer i, such as (rand < keep) / keep, or return its constant for evaluation."""
         noise = self.noises[i]
         if noise is None:
             return 1.0
@@ -142,16 +152,16 @@ class MLP:
     def linear(self, H: Tensor, W: Tensor, b: Tensor) -> Tensor:
         return H @ W + b
 
-    def backward(self, y: Tensor, passed: Pass, O: Tensor) -> list[Layer]:
-        """The gradients of the mean cross entropy, layer by layer."""
-        H, V, Z, xi = passed
-        D = (softmax(O) - self.targets[y]) / len(y)  # ∂l/∂O; a row of targets is onehot(y), perhaps smoothed
+    def backward(self, y: Tensor, result: ForwardPass) -> list[Layer]:
+        """Return the gradients of the mean cross entropy by W and b of each layer."""
+        O, H, V, Z, xi = result.O, result.H, result.V, result.Z, result.xi
+        D = (softmax(O) - self.targets[y]) / len(y)  # ∂l/∂O; a row of targets is one-hot(y), or smoothed
         if self.output_relu:
             D = D * (O > 0)
         grads: list[Layer] = []
         for i in reversed(range(len(self.layers))):
-            dW = H[i].T @ D  # ∂l/∂V = Hᵀ·D
-            grads.insert(0, (xi[i] * dW if self.placement == "weights" else dW, D.sum(dim=0)))  # ∂l/∂b = Σ D
+            dV, db = H[i].T @ D, D.sum(dim=0)  # ∂l/∂V = Hᵀ·D, ∂l/∂b = Σ D
+            grads.insert(0, (xi[i] * dV if self.placement == "weights" else dV, db))
             if i > 0:
                 D = D @ V[i].T  # ∂l/∂H
                 if self.placement != "weights":
@@ -160,43 +170,39 @@ class MLP:
         return grads
 
     def step(self, X: Tensor, y: Tensor, lr: float, progress: float = 0.0) -> Tensor:
-        """Train on one batch, X (n, num_inputs) and y (n,); returns the outputs (n, num_outputs) of the noisy pass.
-
-        `progress` is the share of the training that is over, for the schedule of drop probabilities.
-        """
-        self.set_rates(progress)
-        passed, O = self.forward(X, self.generator)
-        for i, grad in enumerate(self.backward(y, passed, O)):
+        """Train on one batch and return the outputs of its forward pass, with dropout active."""
+        self.set_drop_probs(progress)
+        result = self.forward(X, self.generator)
+        for i, grad in enumerate(self.backward(y, result)):
             self.update(i, grad, lr)
-        return O
+        return result.O
 
     def update(self, i: int, grad: Layer, lr: float) -> None:
-        """One step of stochastic gradient descent for layer i, in place; `grad` is overwritten."""
+        """Take a step of stochastic gradient descent for layer i, in place. Overwrites `grad`."""
         velocity = self.velocities[i] if self.velocities else None
         self.sgd.update(self.layers[i], grad, velocity, lr, hidden=i + 1 < len(self.layers))
 
-    def set_rates(self, progress: float) -> None:
-        """Give the noises the drop probabilities that the schedule has for this step."""
+    def set_drop_probs(self, progress: float) -> None:
+        """Set the drop probabilities that the schedule has at this completed fraction of the training."""
         if self.schedule:
             for i, noise in enumerate(self.noises):
                 if noise:
-                    self.noises[i] = with_drop_prob(noise, self.schedule(self.drop_probs[i], progress, self.generator))
+                    p = self.schedule(self.drop_probs[i], progress, self.generator)
+                    self.noises[i] = with_drop_prob(noise, p)
 
     def logits(self, X: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """The outputs (n, num_outputs) for X (n, num_inputs): without noise, or with noise drawn by `generator`."""
-        return self.forward(X, generator or (self.generator if self.noise_at_eval else None))[1]
+        """Return the outputs in evaluation mode, or with noise from `generator`."""
+        return self.forward(X, generator or (self.generator if self.noise_at_eval else None)).O
 
     def hidden(self, X: Tensor, generator: torch.Generator | None = None) -> list[Tensor]:
-        """What each hidden layer passes on (n, num_hiddens): in eval mode, or with noise drawn by `generator`."""
-        passed, _ = self.forward(X, generator)
-        return passed.H[1:]
+        """Return the outputs of each hidden layer in evaluation mode, or with noise from `generator`."""
+        return self.forward(X, generator).H[1:]
 
     def weights(self) -> list[Tensor]:
-        """W (num_inputs, num_outputs) of each layer."""
         return [W for W, _ in self.layers]
 
     def state(self) -> dict[str, Tensor]:
-        """Parameters W1, b1, W2, … and, with momentum, velocities vW1, vb1, …: the tensors themselves, no copies."""
+        """Return parameters W1, b1, W2, … and, with momentum, velocities vW1, vb1, …: the tensors, not copies."""
         named: dict[str, Tensor] = {}
         for prefix, pairs in (("", self.layers), ("v", self.velocities)):
             for i, (W, b) in enumerate(pairs, start=1):
@@ -204,6 +210,5 @@ class MLP:
         return named
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Take over a saved `state()`."""
         for name, tensor in self.state().items():
-            tensor.copy_(state[name].view_as(tensor))  # copy_ alone broadcasts
+            tensor.copy_(state[name].view_as(tensor))  # view_as raises for another shape, which copy_ would broadcast

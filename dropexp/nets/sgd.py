@@ -11,12 +11,12 @@ Layer = tuple[Tensor, Tensor]  # W (…, num_inputs, num_outputs), b (…, num_o
 
 @dataclass(frozen=True)
 class SGD:
-    """v ← momentum·v + g;  w ← w − lr/divisor · v, with g the gradient of the batch's mean loss and the penalties.
+    """v ← momentum·v + g;  w ← w − lr/divisor · v, where g is the gradient of the mean loss and of the penalties.
 
-    The penalties are weight_decay/2·‖w‖² and l1·‖w‖₁, on weights and not on biases. `nesterov` steps by
-    g + momentum·v instead of v (Sutskever et al., 2013, as torch has it). After a step a hidden unit whose incoming
-    weights have a norm over `max_norm` has them shrunk to it (Srivastava et al., 2014, section 5.1). The book's own
-    `sgd` divides the gradient of the mean by the batch size once more: divisor = batch_size does the same.
+    The penalties are weight_decay/2·‖w‖² and l1·‖w‖₁, on weights but not on biases. With `nesterov` the step is
+    g + momentum·v in place of v (Sutskever et al., 2013, in the form of torch). With `max_norm`, incoming weights of a
+    hidden unit whose norm exceeds it are rescaled to it after the step (Srivastava et al., 2014, section 5.1). The
+    book's own `sgd` divides the gradient of the mean by the batch size once more: divisor = batch_size.
     """
 
     momentum: float = 0.0
@@ -27,11 +27,11 @@ class SGD:
     max_norm: float | None = None
 
     def velocities(self, layers: list[Layer]) -> list[Layer]:
-        """Those to begin with; none where there is no momentum."""
+        """Return the initial velocities v = 0 of all layers, or [] without momentum."""
         return [(W.new_zeros(W.shape), b.new_zeros(b.shape)) for W, b in layers] if self.momentum else []
 
     def update(self, layer: Layer, grad: Layer, velocity: Layer | None, lr: float, *, hidden: bool) -> None:
-        """One step of a layer, in place; `grad` is overwritten. `hidden`: whether its outputs are hidden units."""
+        """Update one layer and its velocity in place. Overwrites `grad`. `max_norm` applies to `hidden` layers only."""
         (W, _), (dW, _) = layer, grad
         if self.weight_decay:
             dW.add_(W, alpha=self.weight_decay)
@@ -48,5 +48,5 @@ class SGD:
 
 
 def limit_column_norms(W: Tensor, max_norm: float | Tensor) -> None:
-    """Shrink, in place, the columns of W (…, num_inputs, num_outputs) whose norm is over `max_norm` to that."""
+    """Rescale in place the columns of W (…, num_inputs, num_outputs) whose norm exceeds `max_norm` to that norm."""
     W.mul_((max_norm / W.norm(dim=-2, keepdim=True)).clamp_(max=1))

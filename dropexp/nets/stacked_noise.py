@@ -1,7 +1,7 @@
-"""The noise of a stack of runs: ξ for a block of steps, drawn before these are taken.
+"""The noise of a stack of runs: ξ for a block of steps, sampled before the steps are taken.
 
-Each run draws by its own generator and only what its own noises need, for a fixed number of steps: what it draws does
-not depend on the others or on their number.
+Each run samples from its own generator, only what its own noises need, and for a fixed number of steps. Its noise
+therefore does not depend on which runs share the stack, nor on how many.
 """
 
 from __future__ import annotations
@@ -15,76 +15,80 @@ from torch import Tensor
 from dropexp.nets import scratch
 from dropexp.nets.noise import Gaussian, Mask, Noise, ThreePoint
 
-LEVELS = 2**16  # of the lane of random bits that decides for a unit
+LEVELS = 2**16  # values of the random 16-bit integer that decides for a unit
 
 
 class StackNoise:
-    """ξ of R pages for so many steps on n rows each.
+    """ξ of R networks for a block of at most `steps` steps on n rows each.
 
-    xi[i] is on what layer i reads, (R, steps, n, num_inputs), or on its weights, (R, steps, num_inputs, num_outputs);
-    where a run has no noise it is 1, and None where no run has. epsilon (R, steps, n, num_inputs) is what is added to
-    the images, None if that is nothing. The pages' generators and noises are used as they are, and their drop
-    probabilities set by their schedules.
+    xi[i] is the noise on the input of layer i, (R, steps, n, num_inputs), or on its weights, (R, steps, num_inputs,
+    num_outputs). It is 1 for a run without noise there, and None if no run has noise there. `epsilon` (R, steps, n,
+    num_inputs) is added to the images; None if no run adds noise. Sampling advances the networks' generators, and sets
+    their drop probabilities by their schedules.
     """
 
-    def __init__(self, pages: Sequence[scratch.MLP], steps: int, n: int) -> None:
-        self.pages = pages
-        noisy = [page for page in pages if any(page.noises)]  # to others it means nothing
-        self.placement = noisy[0].placement if noisy else "after"
-        weights = [W for W, _ in pages[0].layers]
+    def __init__(self, networks: Sequence[scratch.MLP], steps: int, n: int) -> None:
+        self.networks = networks
+        noisy = [network for network in networks if any(network.noises)]
+        self.placement = noisy[0].placement if noisy else "after"  # a network without noise may have another placement
+        weights = [W for W, _ in networks[0].layers]
         new = weights[0].new_ones
         shapes = [tuple(W.shape) if self.placement == "weights" else (n, len(W)) for W in weights]
-        self.xi = [  # in memory step by step, as they are read
-            new(steps, len(pages), *shape).transpose(0, 1) if any(page.noises[i] for page in pages) else None
+        self.xi = [  # in memory step by step, as it is read
+            new(steps, len(networks), *shape).transpose(0, 1) if any(net.noises[i] for net in networks) else None
             for i, shape in enumerate(shapes)
         ]
         self.epsilon: Tensor | None = None
-        if any(page.input_noise_std for page in pages):
-            self.epsilon = new(len(pages), steps, n, len(weights[0])).zero_()
+        if any(network.input_noise_std for network in networks):
+            self.epsilon = new(len(networks), steps, n, len(weights[0])).zero_()
 
     def draw(self, progress: Sequence[float]) -> None:
-        """The noise of the next steps, before each of which this share of the training is over."""
-        for r, page in enumerate(self.pages):
-            if self.epsilon is not None and page.input_noise_std:
-                self.epsilon[r, : len(progress)].normal_(0, page.input_noise_std, generator=page.generator)
-            noises = []  # of each step
-            for share in progress:
-                page.set_rates(share)
-                noises.append(list(page.noises))
-            for xi, of_layer in zip(self.xi, zip(*noises, strict=True), strict=True):
-                if xi is not None and of_layer[0] is not None:
-                    _draw(of_layer, xi[r, : len(progress)], page.generator)
+        """Sample the noise of the next steps. `progress` has the completed fraction of the training before each."""
+        for r, network in enumerate(self.networks):
+            if self.epsilon is not None and network.input_noise_std:
+                epsilon = self.epsilon[r, : len(progress)]
+                epsilon.normal_(0, network.input_noise_std, generator=network.generator)
+            noises = []  # by step, then by layer
+            for fraction in progress:
+                network.set_drop_probs(fraction)
+                noises.append(list(network.noises))
+            for xi, layer_noises in zip(self.xi, zip(*noises, strict=True), strict=True):
+                if xi is not None and layer_noises[0] is not None:
+                    _draw(layer_noises, xi[r, : len(progress)], network.generator)
 
     def of_step(self, k: int, n: int) -> list[Tensor | None]:
-        """ξ of step k of the block for each layer, on the first n rows, (R, n, num_inputs), or on the weights."""
+        """Return ξ of step k for each layer: on the first n rows, (R, n, num_inputs), or on the weights."""
         return [None if xi is None else xi[:, k] if self.placement == "weights" else xi[:, k, :n] for xi in self.xi]
 
     def at_eval(self, i: int) -> Tensor | None:
-        """What takes the place of ξ for layer i in eval mode, (R, 1, 1); None if that is 1 for all."""
-        factors = [1.0 if (noise := page.noises[i]) is None else noise.at_eval for page in self.pages]
-        like = self.pages[0].layers[0][0]
-        return None if set(factors) == {1.0} else like.new_tensor(factors).view(-1, 1, 1)
+        """Return the constants that replace ξ of layer i in evaluation mode, (R, 1, 1), or None if all are 1."""
+        constants = [1.0 if (noise := network.noises[i]) is None else noise.at_eval for network in self.networks]
+        like = self.networks[0].layers[0][0]
+        return None if set(constants) == {1.0} else like.new_tensor(constants).view(-1, 1, 1)
 
 
 def _draw(noises: Sequence[Noise], xi: Tensor, generator: torch.Generator) -> None:
-    """ξ of each step by its noise, all of one kind, xi (steps, n, m): a mask by a lane of random bits for each unit."""
+    """Sample xi (steps, n, m), each step from its noise; all noises are of one class.
+
+    A mask compares a random 16-bit integer per unit with a threshold.
+    """
     first = noises[0]
     if isinstance(first, Mask):
         masks = cast(Sequence[Mask], noises)
         shape = xi[:, :1].shape if first.shared else xi.shape
         bits = torch.empty(-(-shape.numel() // 4), dtype=torch.int64, device=xi.device)
-        bits.random_(-(2**63), None, generator=generator)  # plain random_() leaves the highest bit 0
-        lanes = bits.view(torch.int16)[: shape.numel()].view(shape)  # signed; those under a threshold are dropped
+        bits.random_(-(2**63), None, generator=generator)  # random_() without bounds never sets the highest bit
+        integers = bits.view(torch.int16)[: shape.numel()].view(shape)  # signed; those over the threshold are kept
         thresholds = [round(mask.drop_prob * LEVELS) - LEVELS // 2 - 0.5 for mask in masks]
-        kept = (lanes > _of_steps(thresholds, xi)).expand_as(xi)
-        torch.mul(kept, _of_steps([mask.scale for mask in masks], xi), out=xi)
+        kept = (integers > _per_step(thresholds, xi)).expand_as(xi)
+        torch.mul(kept, _per_step([mask.scale for mask in masks], xi), out=xi)
     elif isinstance(first, Gaussian | ThreePoint) and len(set(noises)) == 1:
         xi.copy_(first.draw(xi, generator))
-    else:  # one by one: their rates differ, or a plugin's noise may draw for all rows of its batch together
-        for noise, of_step in zip(noises, xi, strict=True):
-            of_step.copy_(noise.draw(of_step, generator))
+    else:  # step by step: the drop probabilities differ, or a plugin's noise depends on the whole batch
+        for noise, xi_of_step in zip(noises, xi, strict=True):
+            xi_of_step.copy_(noise.draw(xi_of_step, generator))
 
 
-def _of_steps(values: list[float], like: Tensor) -> Tensor | float:
-    """One number for all steps, or (steps, 1, 1)."""
+def _per_step(values: list[float], like: Tensor) -> Tensor | float:
+    """Return one number if all steps have the same, else a tensor (steps, 1, 1)."""
     return values[0] if len(set(values)) == 1 else like.new_tensor(values).view(-1, 1, 1)

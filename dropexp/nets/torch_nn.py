@@ -1,4 +1,4 @@
-"""The same networks in torch.nn, and a dropout layer of our own."""
+"""The same networks in torch.nn, and dropout as a layer."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from dropexp.nets.sgd import SGD, Layer, limit_column_norms
 
 
 class Dropout(nn.Module):
-    """Dropout as a layer: zeroes each element with *drop* probability p and scales the others by 1/(1 − p).
+    """Zero each element with *drop* probability p and scale the others by 1/(1 − p); in evaluation mode, the identity.
 
-    Obeys `train()` and `eval()`; in eval mode it is the identity. With `inplace` the input is overwritten.
-    `generator` draws the mask; by default torch's global one does, as in `nn.Dropout`.
-    Raises ValueError if p is outside [0, 1].
+    With `inplace` the input is overwritten. The mask is sampled from `generator`, by default from torch's default
+    generator, as in `nn.Dropout`. Raises ValueError if p is outside [0, 1].
     """
 
     def __init__(self, p: float = 0.5, inplace: bool = False, generator: torch.Generator | None = None) -> None:
@@ -45,7 +44,7 @@ class Dropout(nn.Module):
 
 
 class InputNoise(nn.Module):
-    """X + ε with ε ~ N(0, std²), drawn by torch's global generator; in eval mode X. (Bishop, 1995)"""
+    """X + ε with ε ~ N(0, std²) from torch's default generator; in evaluation mode X. (Bishop, 1995)"""
 
     def __init__(self, std: float) -> None:
         super().__init__()
@@ -66,9 +65,10 @@ def mlp(
     input_noise_std: float = 0.0,
     output_relu: bool = False,
 ) -> nn.Sequential:
-    """Linear and ReLU per hidden layer, then Linear; `noises` has a layer such as `nn.Dropout` for what each reads.
+    """Return a network of Linear and ReLU per hidden layer, then Linear.
 
-    That is the images, then each hidden layer; None where there is no noise.
+    `noises` has a layer such as `nn.Dropout` for the input of each Linear: the images, then each hidden layer. An item
+    is None where there is no noise.
     """
     layers: list[nn.Module] = [InputNoise(input_noise_std)] if input_noise_std else []
     for i, (num_inputs, num_outputs) in enumerate(pairwise(sizes)):
@@ -84,17 +84,17 @@ def mlp(
 
 @contextmanager
 def as_default_generator(generator: torch.Generator) -> Iterator[None]:
-    """Within it torch's global generator of the same device is this one; the caller's comes back after it.
+    """Let torch's default generator of the same device continue from this generator's state, then restore it.
 
-    `nn.Dropout` knows no other source, and a program that draws from it too must not be disturbed.
+    `nn.Dropout` has no other source of randomness, and a program that uses the default generator must not be affected.
     """
-    ours = generator.device
-    if ours.type == "cpu":
+    device = generator.device
+    if device.type == "cpu":
         default = torch.default_generator
-    elif ours.type == "cuda":
-        default = torch.cuda.default_generators[ours.index or 0]
+    elif device.type == "cuda":
+        default = torch.cuda.default_generators[device.index or 0]
     else:
-        default = torch.mps._get_default_mps_generator()  # MPS has no public way to its generator
+        default = torch.mps._get_default_mps_generator()  # MPS has no public function for it
     before = default.get_state()
     default.set_state(generator.get_state())
     try:
@@ -105,10 +105,11 @@ def as_default_generator(generator: torch.Generator) -> Iterator[None]:
 
 
 class TorchMLP:
-    """A torch.nn network with `torch.optim.SGD`, trained and evaluated through the same calls as the page's.
+    """A torch.nn network with `torch.optim.SGD`. Its interface is that of `scratch.MLP`.
 
-    `layers` are the initial parameters in the page's layout; the network's own initialisation is overwritten. With
-    `bf16` its products and activations are bfloat16, as `torch.autocast` chooses; parameters and updates are float32.
+    `layers` are the initial parameters in the layout of `scratch.py`; they replace the initialisation of `nn.Linear`.
+    With `bf16`, matrix products and activations are bfloat16 where `torch.autocast` says so; parameters and updates
+    stay float32.
     """
 
     def __init__(
@@ -144,10 +145,7 @@ class TorchMLP:
         self.optimizer = torch.optim.SGD(groups, lr=1.0, momentum=sgd.momentum, nesterov=sgd.nesterov)
 
     def step(self, X: Tensor, y: Tensor, lr: float, progress: float = 0.0) -> Tensor:
-        """Train on one batch, X (n, num_inputs) and y (n,); returns the outputs (n, num_outputs) of the noisy pass.
-
-        `progress` is the share of the training that is over, for the schedule of drop probabilities.
-        """
+        """Train on one batch and return the outputs of its forward pass, with dropout active."""
         if self.schedule:
             for dropout, p in self.dropouts:
                 dropout.p = self.schedule(p, progress, self.generator)
@@ -155,13 +153,13 @@ class TorchMLP:
             return self.descend(X, y, lr)
 
     def descend(self, X: Tensor, y: Tensor, lr: float) -> Tensor:
-        """The step itself, in which `nn.Dropout` draws from torch's global generator."""
+        """Take the step itself; `nn.Dropout` samples from torch's default generator."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr / self.sgd.divisor
         self.net.train()
         self.optimizer.zero_grad()
         outputs = []
-        for X_part, y_part in zip(X.split(ROWS), y.split(ROWS), strict=True):  # their gradients add up in `backward`
+        for X_part, y_part in zip(X.split(ROWS), y.split(ROWS), strict=True):  # `backward` adds their gradients up
             logits = self._outputs(X_part)
             (self.loss(logits, y_part) / len(y)).backward()
             outputs.append(logits.detach())
@@ -176,7 +174,7 @@ class TorchMLP:
 
     @torch.no_grad()
     def logits(self, X: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """The outputs (n, num_outputs) for X (n, num_inputs): without noise, or with noise drawn by `generator`."""
+        """Return the outputs in evaluation mode, or with noise from `generator`."""
         self.net.train(generator is not None or self.noise_at_eval)
         with as_default_generator(generator or self.generator):
             return self._outputs(X)
@@ -188,31 +186,30 @@ class TorchMLP:
 
     @torch.no_grad()
     def hidden(self, X: Tensor, generator: torch.Generator | None = None) -> list[Tensor]:
-        """What each hidden layer passes on (n, num_hiddens): in eval mode, or with noise drawn by `generator`."""
+        """Return the outputs of each hidden layer in evaluation mode, or with noise from `generator`."""
         self.net.train(generator is not None)
-        read = []
+        inputs = []
         autocast = torch.autocast(X.device.type, torch.bfloat16, enabled=self.bf16)
         with as_default_generator(generator or self.generator), autocast:
             for module in self.net:
                 if isinstance(module, nn.Linear):
-                    read.append(X.float())
+                    inputs.append(X.float())
                 X = module(X)
-        return read[1:]
+        return inputs[1:]
 
     def weights(self) -> list[Tensor]:
-        """W (num_inputs, num_outputs) of each layer."""
         return [linear.weight.detach().T for linear in self.linears]
 
     def state(self) -> dict[str, Any]:
-        """Parameters and optimiser as torch names them."""
+        """Return parameters and optimiser state under torch's names."""
         return {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take over a saved `state()`."""
+        """Restore a state. The optimiser's options stay those of the config. Raises ValueError for other shapes."""
         self.net.load_state_dict(state["net"])
-        own = self.optimizer.state_dict()  # whose options are the config's
-        self.optimizer.load_state_dict(own | {"state": state["optimizer"]["state"]})
+        options = self.optimizer.state_dict()
+        self.optimizer.load_state_dict(options | {"state": state["optimizer"]["state"]})
         if self.sgd.momentum:
             velocities = {p: self.optimizer.state[p]["momentum_buffer"] for p in self.net.parameters()}
             if any(v.shape != p.shape for p, v in velocities.items()):
-                raise ValueError("the velocities are not of the parameters' shapes")
+                raise ValueError("the velocities do not have the shapes of the parameters")

@@ -1,4 +1,4 @@
-"""The reference that the networks by hand are held against: the same step, with gradients from autograd."""
+"""The reference for the networks by hand: the same step with gradients from autograd, in float64."""
 
 from __future__ import annotations
 
@@ -14,9 +14,21 @@ from dropexp.nets.noise import Noise
 from dropexp.nets.sgd import Layer
 
 
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def generators(count: int) -> list[torch.Generator]:
+    return [generator(seed) for seed in range(count)]
+
+
+def copies(layers: Sequence[Layer]) -> list[Layer]:
+    return [(W.clone(), b.clone()) for W, b in layers]
+
+
 @dataclass
-class Injected:
-    """A noise that is known beforehand: gives the ξ that it was given, for ever smaller batches too."""
+class FixedNoise:
+    """A noise with a given sample ξ. A smaller batch gets its first rows."""
 
     xi: Tensor
     p: float = 0.5
@@ -26,9 +38,9 @@ class Injected:
         return self.xi[: len(like)].to(like.dtype)
 
 
-def injected(xi: Sequence[Tensor]) -> list[Noise | None]:
-    """The noises of a network that has these on its hidden layers and none on its images; none at all for no ξ."""
-    return [None, *(Injected(x) for x in xi)] if xi else []
+def fixed_noises(xi: Sequence[Tensor]) -> list[Noise | None]:
+    """Return the noises of a network with these samples on its hidden layers, and none on its images."""
+    return [None, *(FixedNoise(x) for x in xi)] if xi else []
 
 
 @dataclass
@@ -59,7 +71,7 @@ def grad_of(leaf: Tensor) -> Tensor:
 
 
 def worst_error(found: list[Layer], expected: list[Layer]) -> float:
-    """max|error| / max|gradient|, the worst of all parameters."""
+    """Return max|error| / max|gradient| of the parameter where it is largest."""
     pairs = [(f, e) for fs, es in zip(found, expected, strict=True) for f, e in zip(fs, es, strict=True)]
     return max(float((f.double() - e).abs().max() / e.abs().max()) for f, e in pairs)
 
@@ -67,7 +79,10 @@ def worst_error(found: list[Layer], expected: list[Layer]) -> float:
 def problem(
     sizes: list[int], n: int, p: float = 0.5, seed: int = 0, dtype: torch.dtype = torch.float32
 ) -> tuple[list[Layer], Tensor, Tensor, list[Tensor]]:
-    """Layers, a batch and a ξ per hidden layer, all random; activations of ordinary size at every layer."""
+    """Return random layers, a random batch X, y, and a random ξ per hidden layer.
+
+    The weights are scaled so that activations have the same magnitude at every layer.
+    """
     g = torch.Generator().manual_seed(seed)
     layers = [
         (torch.randn(a, b, generator=g) * (2 / a) ** 0.5, torch.randn(b, generator=g) * 0.1)

@@ -1,4 +1,4 @@
-"""What checkpoints hold of a training: the network, and the streams of its batches and its noise."""
+"""The state of a training in its checkpoint: the network, and the random streams of its batches and its noise."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import torch
 
 
 def saved(folder: Path) -> dict[str, Any]:
-    """Of the run in this folder."""
+    """Return the state of the run in this folder."""
     checkpoint = torch.load(folder / "checkpoint.pt", weights_only=True)
     return {part: checkpoint[part] for part in ("network", "order", "noise")}
 
 
 def saved_below(runs: Path) -> dict[str, Any]:
-    """Of every run of the studies in this folder, by its own."""
+    """Return the state of every run in this folder of studies, by the name of its folder."""
     return {path.parent.name: saved(path.parent) for path in runs.glob("*/*/checkpoint.pt")}
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether both hold the same tensors, bit for bit."""
+    """Return whether both contain the same tensors, bit for bit."""
     if isinstance(one, torch.Tensor):
         return torch.equal(one, other)
     if isinstance(one, dict):

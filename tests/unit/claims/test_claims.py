@@ -26,7 +26,7 @@ from dropexp.claims.from_runs import CONFIGS, Contrast, judge_contrasts
 from dropexp.config.study import load_config
 from dropexp.nets import linreg, scratch
 from dropexp.nets.noise import Classic, Gaussian, Inverted, Noise, Randn2019, ThreePoint, Unscaled
-from dropexp.nets.scratch import Pass
+from dropexp.nets.scratch import ForwardPass
 from dropexp.nets.sgd import Layer
 from dropexp.report import markup
 
@@ -95,8 +95,8 @@ def test_no_drop_probability_is_the_identity_and_one_is_nothing() -> None:
 class Forgetful(scratch.MLP):
     """Forgets the mask on the way back."""
 
-    def backward(self, y: Tensor, passed: Pass, O: Tensor) -> list[Layer]:
-        return super().backward(y, passed._replace(xi=[1.0] * len(passed.xi)), O)
+    def backward(self, y: Tensor, result: ForwardPass) -> list[Layer]:
+        return super().backward(y, replace(result, xi=[1.0] * len(result.xi)))
 
 
 def test_a_dropped_unit_gets_no_gradient_from_one_example_and_some_from_a_batch() -> None:

@@ -1,4 +1,4 @@
-"""The tuned step computes what the page computes, on every route, and its bits make a fair mask."""
+"""The fused step computes what the reference implementation computes, and its random bits make fair masks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from helpers.autograd import injected, problem, reference, worst_error
+from helpers.autograd import copies, fixed_noises, generator, problem, reference, worst_error
 from torch import Tensor
 
 from dropexp.nets import fused, matmul, scratch
@@ -16,11 +16,10 @@ from dropexp.nets.schedules import curriculum
 from dropexp.nets.scratch import Placement
 from dropexp.nets.sgd import SGD
 
-GENERATOR = torch.Generator()
-ROUTES = list(dict.fromkeys([matmul.PLAIN, matmul.best_backend()]))
+BACKENDS = list(dict.fromkeys([matmul.PLAIN, matmul.best_backend()]))
 
 
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("n", [256, 96])
 @pytest.mark.parametrize("noisy", [False, True])
 @pytest.mark.parametrize(
@@ -32,18 +31,18 @@ ROUTES = list(dict.fromkeys([matmul.PLAIN, matmul.best_backend()]))
         ([784, 64, 32, 16, 48, 10], 1e-6),
     ],
 )
-def test_page_and_fused_step_have_autograds_loss_and_gradients_in_float32(
-    sizes: list[int], tolerance: float, noisy: bool, n: int, route: str
+def test_loss_and_gradients_equal_autograd_within_float32_rounding(
+    sizes: list[int], tolerance: float, noisy: bool, n: int, backend: str
 ) -> None:
     layers, X, y, xi = problem(sizes, n)
     xi = xi if noisy else []
     expected = reference(layers, X, y, xi)
-    with matmul.using(route):
+    with matmul.using(backend):
         for kind in (scratch.MLP, fused.FusedMLP):
             net = kind(
-                [(W.clone(), b.clone()) for W, b in layers],
-                injected(xi),
-                GENERATOR,
+                copies(layers),
+                fixed_noises(xi),
+                generator(),
                 SGD(momentum=0.9),
             )
             O = net.step(X, y, 0.0)
@@ -52,19 +51,19 @@ def test_page_and_fused_step_have_autograds_loss_and_gradients_in_float32(
             assert worst_error(net.velocities, expected.grads) <= tolerance  # the first velocity is the gradient
 
 
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     "sgd",
     [SGD(), SGD(divisor=256), SGD(weight_decay=0.1), SGD(momentum=0.9), SGD(momentum=0.9, weight_decay=0.1)],
 )
 @pytest.mark.parametrize("kind", [scratch.MLP, fused.FusedMLP])
-def test_two_updates_are_those_of_autograds_gradients(kind: type[scratch.MLP], sgd: SGD, route: str) -> None:
+def test_updates_follow_the_gradients_of_autograd(kind: type[scratch.MLP], sgd: SGD, backend: str) -> None:
     layers, X, y, xi = problem([784, 256, 256, 10], 256)
     grads = reference(layers, X, y, xi).grads
-    net = kind([(W.clone(), b.clone()) for W, b in layers], injected(xi), GENERATOR, sgd)
-    lr = 10.0  # so that rounding is measured in the step, not in the weights
-    with matmul.using(route):
-        net.step(X, y, 0.0)  # moves nothing, but the velocity
+    net = kind(copies(layers), fixed_noises(xi), generator(), sgd)
+    lr = 10.0  # so large that rounding is measured in the step, not in the weights
+    with matmul.using(backend):
+        net.step(X, y, 0.0)  # changes the velocity only
         net.step(X, y, lr * sgd.divisor)
     for (W, b), (V, c), (dW, db) in zip(net.layers, layers, grads, strict=True):
         gW, gb = dW + sgd.weight_decay * V.double(), db
@@ -77,22 +76,22 @@ def test_two_updates_are_those_of_autograds_gradients(kind: type[scratch.MLP], s
 def test_a_relu_on_the_outputs_stops_the_gradient_where_it_is_zero(kind: type[scratch.MLP]) -> None:
     layers, X, y, xi = problem([784, 64, 10], 256)
     expected = reference(layers, X, y, xi, output_relu=True)
-    net = kind(layers, injected(xi), GENERATOR, SGD(momentum=0.9), output_relu=True)
+    net = kind(layers, fixed_noises(xi), generator(), SGD(momentum=0.9), output_relu=True)
     net.step(X, y, 0.0)
     assert worst_error(net.velocities, expected.grads) <= 1e-6
 
 
-def test_a_step_in_bfloat16_has_roughly_the_gradients_of_float32() -> None:
+def test_gradients_in_bfloat16_approximate_those_in_float32() -> None:
     layers, X, y, xi = problem([784, 256, 256, 10], 256)
-    net = fused.FusedMLP(layers, injected(xi), GENERATOR, SGD(momentum=0.9), mm=matmul.bf16_mm)
+    net = fused.FusedMLP(layers, fixed_noises(xi), generator(), SGD(momentum=0.9), mm=matmul.bf16_mm)
     net.step(X, y, 0.0)
     assert 1e-3 < worst_error(net.velocities, reference(layers, X, y, xi).grads) < 0.1
     assert all(W.dtype == b.dtype == torch.float32 for W, b in net.layers)
 
 
-def test_fused_logits_are_the_pages() -> None:
+def test_logits_equal_those_of_the_reference_implementation() -> None:
     layers, X, _, _ = problem([784, 256, 256, 10], 100)
-    a, b = (kind(layers, [], GENERATOR, SGD()).logits(X) for kind in (scratch.MLP, fused.FusedMLP))
+    a, b = (kind(layers, [], generator(), SGD()).logits(X) for kind in (scratch.MLP, fused.FusedMLP))
     assert torch.allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
@@ -100,32 +99,38 @@ def test_fused_logits_are_the_pages() -> None:
 @pytest.mark.parametrize(
     "noise", [Inverted(0.2), Inverted(0.5), Inverted(0.5, shared=True), Unscaled(0.5), Classic(0.5), Randn2019(0.5)]
 )
-def test_a_step_takes_no_memory_for_tensors_once_it_has_its_buffers(noise: Noise, placement: Placement) -> None:
+def test_a_step_allocates_no_tensors_once_its_buffers_exist(noise: Noise, placement: Placement) -> None:
     layers, X, y, _ = problem([784, 256, 256, 10], 256)
     net = fused.FusedMLP(
-        layers, [noise] * 3, GENERATOR, SGD(momentum=0.9), placement=placement, input_noise_std=0.1, schedule=curriculum
+        layers,
+        [noise] * 3,
+        generator(),
+        SGD(momentum=0.9),
+        placement=placement,
+        input_noise_std=0.1,
+        schedule=curriculum,
     )
     net.step(X, y, 0.1)
     with torch.profiler.profile(profile_memory=True) as profile:
         net.step(X, y, 0.1)
-    taken = sum(max(0, event.self_cpu_memory_usage) for event in profile.events() or [])
-    assert taken < 64 * 1024  # scratch space of kernels; one hidden activation alone is 256 KiB
+    allocated = sum(max(0, event.self_cpu_memory_usage) for event in profile.events() or [])
+    assert allocated < 64 * 1024  # workspaces of kernels; one hidden activation alone is 256 KiB
 
 
-def drawn(mask: BitMask, generator: torch.Generator) -> Tensor:
-    """The next ξ: what it makes of activations of 1."""
-    ones = torch.ones(mask.lanes.shape)
+def sampled(mask: BitMask, generator: torch.Generator) -> Tensor:
+    """Return the next ξ of the mask: its result for activations of 1."""
+    ones = torch.ones(mask.integers.shape)
     xi = torch.empty_like(ones)
-    mask.drop(ones, xi, generator)
+    mask.sample(ones, xi, generator)
     return xi
 
 
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.2, 0.25, 0.5, 0.6, 0.999, 1.0])
-def test_every_lane_of_the_random_bits_drops_at_the_same_rate(p: float) -> None:
-    xi = drawn(BitMask(Inverted(p), torch.empty(4096, 256), False), torch.Generator().manual_seed(0))
-    lanes = xi.view(-1, 8)  # eight lanes of 8 bits, or twice four of 16
-    dropped = (lanes == 0).double().mean(dim=0)
-    sd = math.sqrt(p * (1 - p) / len(lanes))
+def test_each_part_of_a_random_word_drops_at_the_same_rate(p: float) -> None:
+    xi = sampled(BitMask(Inverted(p), torch.empty(4096, 256), False), generator())
+    words = xi.view(-1, 8)  # eight integers of 8 bits, or twice four of 16
+    dropped = (words == 0).double().mean(dim=0)
+    sd = math.sqrt(p * (1 - p) / len(words))
     assert (dropped - p).abs().max() <= 5 * sd + 1 / 131072
     if p < 1:
         assert set(xi.unique().tolist()) <= {0.0, torch.tensor(1 / (1 - p)).item()}
@@ -133,16 +138,16 @@ def test_every_lane_of_the_random_bits_drops_at_the_same_rate(p: float) -> None:
 
 
 @pytest.mark.parametrize("bit", range(64))
-def test_every_bit_that_decides_is_fair(bit: int) -> None:
+def test_every_random_bit_is_fair(bit: int) -> None:
     mask = BitMask(Inverted(0.5), torch.empty(4096, 64), False)
-    drawn(mask, torch.Generator().manual_seed(1))
+    sampled(mask, generator(1))
     ones = ((mask.bits >> bit) & 1).double().mean()
     assert abs(ones - 0.5) < 5 * 0.5 / math.sqrt(len(mask.bits))
 
 
-def test_masks_of_neighbouring_units_and_steps_are_independent() -> None:
-    mask, generator = BitMask(Inverted(0.5), torch.empty(512, 256), False), torch.Generator().manual_seed(0)
-    first, second = drawn(mask, generator), drawn(mask, generator)
+def test_masks_of_neighbouring_units_rows_and_steps_are_independent() -> None:
+    mask, source = BitMask(Inverted(0.5), torch.empty(512, 256), False), generator()
+    first, second = sampled(mask, source), sampled(mask, source)
     n = first.numel()
     for a, b in ((first, second), (first[:, 1:], first[:, :-1]), (first[1:], first[:-1])):
         covariance = ((a - 1) * (b - 1)).double().mean()  # each factor has variance 1 at p = 0.5
@@ -150,32 +155,31 @@ def test_masks_of_neighbouring_units_and_steps_are_independent() -> None:
 
 
 @pytest.mark.parametrize("p", [0.0, 0.2, 0.5, 1.0])
-def test_the_random_bits_of_a_step_do_what_the_same_xi_does_on_the_page(p: float) -> None:
-    """Gradients too, though the tuned step keeps no ξ: a unit that was active and kept is one whose H > 0."""
+def test_a_step_with_random_bits_equals_the_reference_step_with_the_same_xi(p: float) -> None:
+    """The gradients are equal too, although the fused step does not store ξ."""
     layers, X, y, _ = problem([784, 256, 256, 10], 256)
-    generator = torch.Generator().manual_seed(3)
-    xi = [drawn(BitMask(Inverted(p), torch.empty(256, 256), False), generator) for _ in range(2)]
-    page = scratch.MLP([(W.clone(), b.clone()) for W, b in layers], injected(xi), GENERATOR, SGD(0.9))
-    net = fused.FusedMLP(layers, [None, *[Inverted(p)] * 2], generator.manual_seed(3), SGD(0.9))
-    assert torch.allclose(page.step(X, y, 0.0), net.step(X, y, 0.0), rtol=1e-5, atol=1e-5)
-    gradients = [(W.double(), b.double()) for W, b in page.velocities]
+    source = generator(3)
+    xi = [sampled(BitMask(Inverted(p), torch.empty(256, 256), False), source) for _ in range(2)]
+    expected_net = scratch.MLP(copies(layers), fixed_noises(xi), generator(), SGD(0.9))
+    net = fused.FusedMLP(layers, [None, *[Inverted(p)] * 2], generator(3), SGD(0.9))
+    assert torch.allclose(expected_net.step(X, y, 0.0), net.step(X, y, 0.0), rtol=1e-5, atol=1e-5)
+    gradients = [(W.double(), b.double()) for W, b in expected_net.velocities]
     for found, expected in zip(net.velocities, gradients, strict=True):
         for f, e in zip(found, expected, strict=True):
             assert (f - e).abs().max() <= 3e-6 * e.abs().max()  # two roundings
 
 
-def test_a_smaller_batch_draws_its_own_rows_only() -> None:
-    """So the noise of a step depends on the steps before it, not on which batch sizes were seen first."""
+def test_a_smaller_batch_samples_noise_for_its_own_rows_only() -> None:
+    """The noise of a step then depends on the steps before it, but not on which batch size came first."""
     layers, X, y, _ = problem([784, 32, 10], 256)
     ends = []
     for sizes in ([256, 96, 256], [96, 256]):
-        generator = torch.Generator().manual_seed(0)
-        net = fused.FusedMLP(layers, [None, Inverted(0.2)], generator, SGD())
+        net = fused.FusedMLP(layers, [None, Inverted(0.2)], generator(), SGD())
         for n in sizes:
             net.step(X[:n], y[:n], 0.0)
-        ends.append(generator.get_state())
-    alone = torch.Generator().manual_seed(0)
+        ends.append(net.generator.get_state())
+    expected = generator()
     for n in (256, 96, 256):
-        torch.empty(n * 32 // 4, dtype=torch.int64).random_(-(2**63), None, generator=alone)
-    assert torch.equal(ends[0], alone.get_state())
-    assert not torch.equal(ends[1], alone.get_state())
+        torch.empty(n * 32 // 4, dtype=torch.int64).random_(-(2**63), None, generator=expected)
+    assert torch.equal(ends[0], expected.get_state())
+    assert not torch.equal(ends[1], expected.get_state())

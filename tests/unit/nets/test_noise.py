@@ -1,4 +1,4 @@
-"""Each noise has the moments that its docstring says, and its own p = 0, p = 1 and eval mode."""
+"""Each noise has the moments in its docstring, and the right limits p = 0, p = 1 and evaluation mode."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.autograd import generator
 from torch import Tensor
 
 from dropexp.nets.bitmask import BitMask
@@ -22,17 +23,13 @@ MASKS: list[Kind] = [Inverted, Unscaled, Classic, Randn2019]
 CAN_BE_SHARED: list[Kind] = [Inverted, Unscaled, Classic]
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def draw(noise: Noise, seed: int = 0) -> Tensor:
-    """A million values of ξ in float64."""
+    """Return a million samples of ξ in float64."""
     return noise.draw(torch.empty(1000, 1000, dtype=torch.float64), generator(seed))
 
 
 def moments(kind: Kind, p: float) -> tuple[float, float]:
-    """Mean and variance of ξ."""
+    """Return the mean and the variance of ξ."""
     keep = 1 - p
     if kind in (Unscaled, Classic):
         return keep, p * keep
@@ -44,24 +41,24 @@ def moments(kind: Kind, p: float) -> tuple[float, float]:
 
 @pytest.mark.parametrize("p", [0.1, 0.2, 0.5, 0.6])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_noise_has_its_mean_and_its_variance(kind: Kind, p: float) -> None:
+def test_samples_have_the_mean_and_variance_of_the_noise(kind: Kind, p: float) -> None:
     xi = draw(kind(p))
     mean, variance = moments(kind, p)
     assert abs(xi.mean() - mean) < 5 * math.sqrt(variance / 1e6)
     fourth = float(((xi - mean) ** 4).mean())
-    of_squares = math.sqrt(max(0, fourth - variance**2) / 1e6)  # 0 at p = 0.5, where the error of the mean is left
+    of_squares = math.sqrt(max(0, fourth - variance**2) / 1e6)  # 0 at p = 0.5, where only the error of the mean remains
     assert abs(xi.var() - variance) < 5 * of_squares + 25 * variance / 1e6
 
 
 @pytest.mark.parametrize(("p", "keep"), [(0.2, 0.788), (0.5, 0.691)])
-def test_the_mask_of_2019_keeps_more_or_less_than_was_meant(p: float, keep: float) -> None:
+def test_the_bug_of_2019_changes_the_keep_probability(p: float, keep: float) -> None:
     xi = draw(Randn2019(p))
     assert abs(float((xi > 0).double().mean()) - keep) < 0.002
-    assert float(xi.max()) == pytest.approx(1 / (1 - p))  # scaled for the rate that was meant
+    assert float(xi.max()) == pytest.approx(1 / (1 - p))  # scaled for the intended probability
 
 
 @pytest.mark.parametrize("p", [0.2, 0.5])
-def test_half_a_unit_is_dropped_by_itself(p: float) -> None:
+def test_the_halves_of_a_unit_drop_independently(p: float) -> None:
     xi, keep = draw(ThreePoint(p)), 1 - p
     for value, probability in ((0, p**2), (1 / keep / 2, 2 * p * keep), (1 / keep, keep**2)):
         share = float(torch.isclose(xi, torch.tensor(value, dtype=xi.dtype)).double().mean())
@@ -75,7 +72,7 @@ def test_gaussian_noise_is_normal() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_units_rows_and_draws_are_independent(kind: Kind) -> None:
+def test_units_rows_and_samples_are_independent(kind: Kind) -> None:
     source = generator()
     first, second = (kind(0.5).draw(torch.empty(500, 500, dtype=torch.float64), source) for _ in range(2))
     mean, variance = moments(kind, 0.5)
@@ -84,10 +81,10 @@ def test_units_rows_and_draws_are_independent(kind: Kind) -> None:
         assert abs(correlation) < 5 / math.sqrt(a.numel())
 
 
-# The ends
+# Limits
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not Randn2019])  # which keeps Φ(1) = 0.84 of them
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not Randn2019])  # which keeps Φ(1) = 0.84
 def test_p_0_is_the_identity_bit_for_bit(kind: Kind) -> None:
     H = torch.randn(50, 70, generator=generator())
     assert torch.equal(kind(0.0).draw(H, generator()) * H, H)
@@ -100,27 +97,27 @@ def test_p_1_gives_zeros(kind: Kind) -> None:
     assert torch.equal(kind(1.0).draw(H, generator()), torch.zeros_like(H))
 
 
-def test_gaussian_noise_refuses_p_1_and_says_why() -> None:
+def test_gaussian_noise_rejects_p_1() -> None:
     with pytest.raises(ValueError, match=r"p = 1.0: Gaussian noise of variance p / \(1 − p\) takes p < 1"):
         Gaussian(1.0)
 
 
-def test_classic_dropout_alone_makes_up_for_itself_in_eval_mode() -> None:
+def test_only_classic_dropout_scales_in_evaluation_mode() -> None:
     assert {kind: kind(0.2).at_eval for kind in KINDS} == dict.fromkeys(KINDS, 1.0) | {Classic: 0.8}
 
 
-# The form
+# Shape, type and source of randomness
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("kind", KINDS)
-def test_xi_has_the_shape_and_the_type_of_what_it_is_for(kind: Kind, dtype: torch.dtype) -> None:
+def test_xi_has_the_requested_shape_and_type(kind: Kind, dtype: torch.dtype) -> None:
     xi = kind(0.5).draw(torch.empty(3, 5, 7, dtype=dtype), generator())
     assert (xi.shape, xi.dtype) == ((3, 5, 7), dtype)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_xi_is_the_generators_and_without_one_torchs(kind: Kind) -> None:
+def test_xi_comes_from_the_generator_or_from_torchs_default_generator(kind: Kind) -> None:
     H = torch.empty(20, 20)
     assert torch.equal(kind(0.5).draw(H, generator(1)), kind(0.5).draw(H, generator(1)))
     assert not torch.equal(kind(0.5).draw(H, generator(1)), kind(0.5).draw(H, generator(2)))
@@ -130,7 +127,7 @@ def test_xi_is_the_generators_and_without_one_torchs(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", CAN_BE_SHARED)
-def test_a_shared_mask_is_one_vector_for_all_rows_of_a_batch(kind: Kind) -> None:
+def test_a_shared_mask_is_one_vector_per_batch(kind: Kind) -> None:
     noise = kind(0.2, shared=True)
     xi = noise.draw(torch.empty(3, 100_000, dtype=torch.float64), generator())
     assert xi.shape == (1, 100_000)
@@ -142,55 +139,53 @@ def test_a_shared_mask_is_one_vector_for_all_rows_of_a_batch(kind: Kind) -> None
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_another_rate_makes_another_noise_of_the_same_kind(kind: Kind) -> None:
+def test_with_drop_prob_returns_a_new_noise_of_the_same_class(kind: Kind) -> None:
     noise = kind(0.2)
     assert with_drop_prob(noise, 0.5) == kind(0.5)
     assert noise == kind(0.2)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        noise.p = 0.5  # type: ignore[misc]  # that it cannot be set is the test
+        noise.p = 0.5  # type: ignore[misc]  # the assignment must fail
 
 
-def test_another_rate_leaves_a_shared_mask_shared() -> None:
+def test_with_drop_prob_keeps_a_shared_mask_shared() -> None:
     assert with_drop_prob(Inverted(0.2, shared=True), 0.5) == Inverted(0.5, shared=True)
 
 
-# Masks by random bits
+# Masks from random bits
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_noises_of_two_values_are_the_ones_that_bits_can_decide(kind: Kind) -> None:
+def test_only_noises_with_two_values_are_masks(kind: Kind) -> None:
     assert isinstance(kind(0.5), Mask) == (kind in MASKS)
 
 
-def by_bits(mask: BitMask, like: Tensor, seed: int = 0) -> Tensor:
-    """ξ: what it makes of activations of 1."""
+def from_bits(mask: BitMask, like: Tensor, seed: int = 0) -> Tensor:
+    """Return a sample of ξ: the result for activations of 1."""
     xi = torch.empty_like(like)
-    mask.drop(torch.ones_like(like), xi, generator(seed))
+    mask.sample(torch.ones_like(like), xi, generator(seed))
     return xi
 
 
 @pytest.mark.parametrize("p", [0.0, 0.01, 0.2, 0.5, 0.75, 1.0])
-@pytest.mark.parametrize("changes", [False, True])
+@pytest.mark.parametrize("varies", [False, True])
 @pytest.mark.parametrize("kind", MASKS)
-def test_draws_and_bits_drop_at_the_rate_and_keep_at_the_value_that_a_mask_says(
-    kind: Kind, changes: bool, p: float
-) -> None:
-    noise, first, like = kind(p), kind(0.3 if changes else p), torch.empty(1000, 1000)
+def test_floats_and_bits_sample_the_same_distribution(kind: Kind, varies: bool, p: float) -> None:
+    noise, first, like = kind(p), kind(0.3 if varies else p), torch.empty(1000, 1000)
     assert isinstance(noise, Mask) and isinstance(first, Mask)
-    bits = BitMask(first, like, changes)
-    bits.take(noise)
+    bits = BitMask(first, like, varies)
+    bits.set_noise(noise)
     sd = math.sqrt(noise.drop_prob * (1 - noise.drop_prob) / 1e6)
-    for xi in (noise.draw(like, generator()), by_bits(bits, like)):
+    for xi in (noise.draw(like, generator()), from_bits(bits, like)):
         assert abs(float((xi == 0).double().mean()) - noise.drop_prob) <= 5 * sd + 1 / 131072
         kept: Any = xi[xi != 0].unique().tolist()
         assert kept == pytest.approx([noise.scale] if noise.drop_prob < 1 else [])
 
 
-@pytest.mark.parametrize("p", [0.2, 0.5])  # sixteen bits to a decision, and eight
+@pytest.mark.parametrize("p", [0.2, 0.5])  # with integers of 16 and of 8 bits
 @pytest.mark.parametrize("kind", CAN_BE_SHARED)
-def test_bits_decide_once_for_all_rows_where_a_mask_is_shared(kind: Kind, p: float) -> None:
+def test_a_shared_mask_from_bits_is_equal_in_all_rows(kind: Kind, p: float) -> None:
     noise, like = kind(p, shared=True), torch.empty(4, 50_001)
     assert isinstance(noise, Mask)
-    xi = by_bits(BitMask(noise, like, False), like)
+    xi = from_bits(BitMask(noise, like, False), like)
     assert torch.equal(xi, xi[:1].expand(4, -1))
     assert abs(float((xi[0] == 0).double().mean()) - p) < 5 * math.sqrt(p * (1 - p) / 50_001) + 1 / 131072

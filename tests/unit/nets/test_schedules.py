@@ -1,4 +1,4 @@
-"""What changes while a net trains: rates at the ends of the schedules, and in a real training."""
+"""Schedules of learning rate and drop probability: their values, and their effect in a training."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.autograd import generator
 from helpers.training import fit_network
 from torch import Tensor, nn
 
@@ -22,10 +23,6 @@ from dropexp.training.loop import EpochRecord
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 # The learning rate
 
 
@@ -34,7 +31,7 @@ def factors(name: str, epochs: int) -> list[float]:
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 7])
-def test_a_constant_rate_is_constant(epochs: int) -> None:
+def test_the_constant_schedule_is_constant(epochs: int) -> None:
     assert factors("constant", epochs) == [1.0] * epochs
 
 
@@ -48,21 +45,21 @@ def test_a_constant_rate_is_constant(epochs: int) -> None:
         (100, [1] * 50 + [0.1] * 25 + [0.01] * 25),
     ],
 )
-def test_steps_are_a_tenth_after_half_of_the_epochs_and_a_hundredth_after_three_quarters(
+def test_the_step_schedule_divides_by_ten_after_a_half_and_after_three_quarters(
     epochs: int, expected: list[float]
 ) -> None:
     assert factors("step", epochs) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("epochs", [1, 5, 100])
-def test_a_cosine_falls_from_1_towards_0_as_torchs_does(epochs: int) -> None:
+def test_the_cosine_schedule_equals_torchs_cosine_annealing(epochs: int) -> None:
     parameter = nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=1.0)
-    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
     for factor in factors("cosine", epochs):
         assert factor == pytest.approx(optimizer.param_groups[0]["lr"])
         optimizer.step()
-        theirs.step()
+        scheduler.step()
     assert factors("cosine", epochs)[0] == 1
     assert all(a > b > 0 for a, b in zip(factors("cosine", epochs), factors("cosine", epochs)[1:], strict=False))
 
@@ -70,23 +67,23 @@ def test_a_cosine_falls_from_1_towards_0_as_torchs_does(epochs: int) -> None:
 # The drop probability
 
 
-@pytest.mark.parametrize(("share", "done", "on"), [(0.5, 0, True), (0.5, 0.499, True), (0.5, 0.5, False)])
-def test_early_dropout_ends_where_late_dropout_begins(share: float, done: float, on: bool) -> None:
-    assert early(share)(0.3, done, generator()) == (0.3 if on else 0)
-    assert late(share)(0.3, done, generator()) == (0 if on else 0.3)
+@pytest.mark.parametrize(("fraction", "progress", "active"), [(0.5, 0, True), (0.5, 0.499, True), (0.5, 0.5, False)])
+def test_early_dropout_ends_where_late_dropout_starts(fraction: float, progress: float, active: bool) -> None:
+    assert early(fraction)(0.3, progress, generator()) == (0.3 if active else 0)
+    assert late(fraction)(0.3, progress, generator()) == (0 if active else 0.3)
 
 
-def test_a_share_of_nothing_or_of_all_is_one_or_the_other_throughout() -> None:
-    for done in (0.0, 0.5, 0.999):
-        assert early(0)(0.3, done, generator()) == late(1)(0.3, done, generator()) == 0
-        assert early(1)(0.3, done, generator()) == late(0)(0.3, done, generator()) == 0.3
+def test_a_fraction_of_0_or_1_gives_a_constant_schedule() -> None:
+    for progress in (0.0, 0.5, 0.999):
+        assert early(0)(0.3, progress, generator()) == late(1)(0.3, progress, generator()) == 0
+        assert early(1)(0.3, progress, generator()) == late(0)(0.3, progress, generator()) == 0.3
 
 
 @pytest.mark.parametrize("p", [0.0, 0.2, 0.5, 1.0])
-def test_the_curriculum_follows_its_equation_from_no_dropout_to_p(p: float) -> None:
+def test_the_curriculum_follows_its_equation(p: float) -> None:
     keep = 1 - p
-    for done in (0.0, 0.01, 0.1, 0.5, 1.0):
-        assert 1 - curriculum(p, done, generator()) == pytest.approx((1 - keep) * math.exp(-10 * done) + keep)
+    for t in (0.0, 0.01, 0.1, 0.5, 1.0):
+        assert 1 - curriculum(p, t, generator()) == pytest.approx((1 - keep) * math.exp(-10 * t) + keep)
     assert curriculum(p, 0.0, generator()) == 0
     assert curriculum(p, 1.0, generator()) == pytest.approx(p, abs=1e-4)
 
@@ -94,7 +91,7 @@ def test_the_curriculum_follows_its_equation_from_no_dropout_to_p(p: float) -> N
 @pytest.mark.parametrize(
     ("p", "low", "high"), [(0.0, 0, 0), (0.2, 0.1, 0.3), (0.5, 0.25, 0.75), (0.8, 0.7, 0.9), (1.0, 1, 1)]
 )
-def test_a_random_rate_is_even_about_p_and_stays_a_probability(p: float, low: float, high: float) -> None:
+def test_a_random_rate_is_uniform_around_p_and_stays_a_probability(p: float, low: float, high: float) -> None:
     source, n = generator(), 20_000
     rates = torch.tensor([random_rate(p, 0.5, source) for _ in range(n)], dtype=torch.float64)
     width = high - low
@@ -109,7 +106,7 @@ def test_a_random_rate_is_even_about_p_and_stays_a_probability(p: float, low: fl
 
 
 EPOCHS, ROWS, BATCH = 4, 100, 40  # steps of 40, 40 and 20 rows
-DONE = [(epoch + start / ROWS) / EPOCHS for epoch in range(EPOCHS) for start in (0, 40, 80)]
+PROGRESS = [(epoch + start / ROWS) / EPOCHS for epoch in range(EPOCHS) for start in (0, 40, 80)]
 
 
 def rows(n: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -138,7 +135,7 @@ def trained(network: Network, order: torch.Generator, run: Config, done: int = 0
 
 
 def rates_of(network: Network) -> list[float]:
-    """The drop probabilities in force, of the images and of the hidden layers."""
+    """Return the current drop probabilities, of the images and of the hidden layers."""
     if isinstance(network, scratch.MLP):
         return [noise.p for noise in network.noises if noise]
     assert isinstance(network, torch_nn.TorchMLP)
@@ -146,21 +143,21 @@ def rates_of(network: Network) -> list[float]:
 
 
 def rates_in_training(run: Config, monkeypatch: pytest.MonkeyPatch) -> list[list[float]]:
-    """Those of every step."""
+    """Return the drop probabilities of every step."""
     network, found = build(run, generator(3), generator(4)), []
     step = network.step
 
-    def watched(X: Tensor, y: Tensor, lr: float, done: float = 0.0) -> Tensor:
-        outputs = step(X, y, lr, done)
+    def recording(X: Tensor, y: Tensor, lr: float, progress: float = 0.0) -> Tensor:
+        outputs = step(X, y, lr, progress)
         found.append(rates_of(network))
         return outputs
 
-    monkeypatch.setattr(network, "step", watched)
+    monkeypatch.setattr(network, "step", recording)
     trained(network, generator(5), run)
     return found
 
 
-HOWS: list[dict[str, Any]] = [
+NETWORKS: list[dict[str, Any]] = [
     {"variant": "scratch"},
     {"variant": "scratch", "fused": False},
     {"variant": "nn"},
@@ -170,37 +167,37 @@ HOWS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("how", HOWS, ids=str)
+@pytest.mark.parametrize("variant", NETWORKS, ids=str)
 @pytest.mark.parametrize(
-    ("keys", "share"),
+    ("keys", "factors_expected"),
     [
         ({"drop_schedule": "constant"}, [1.0] * 12),
         ({"drop_schedule": "early"}, [1.0] * 6 + [0.0] * 6),
         ({"drop_schedule": "late"}, [0.0] * 6 + [1.0] * 6),
         ({"drop_schedule": "early", "drop_epochs": 1}, [1.0] * 3 + [0.0] * 9),
         ({"drop_schedule": "late", "drop_epochs": 3}, [0.0] * 9 + [1.0] * 3),
-        ({"drop_schedule": "curriculum"}, [1 - math.exp(-10 * done) for done in DONE]),
+        ({"drop_schedule": "curriculum"}, [1 - math.exp(-10 * t) for t in PROGRESS]),
     ],
     ids=str,
 )
-def test_drop_probabilities_follow_the_share_of_the_training_that_is_over(
-    keys: dict[str, Any], share: list[float], how: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+def test_drop_probabilities_follow_the_progress_of_the_training(
+    keys: dict[str, Any], factors_expected: list[float], variant: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = rates_in_training(config(input_drop_prob=0.1, **keys, **how), monkeypatch)
-    assert found == [pytest.approx([0.1 * one, 0.2 * one, 0.5 * one]) for one in share]
+    found = rates_in_training(config(input_drop_prob=0.1, **keys, **variant), monkeypatch)
+    assert found == [pytest.approx([0.1 * one, 0.2 * one, 0.5 * one]) for one in factors_expected]
 
 
-@pytest.mark.parametrize("how", HOWS, ids=str)
-def test_every_batch_and_layer_has_another_random_rate(how: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    found = rates_in_training(config(drop_schedule="random", **how), monkeypatch)
+@pytest.mark.parametrize("variant", NETWORKS, ids=str)
+def test_each_batch_and_layer_has_its_own_random_rate(variant: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    found = rates_in_training(config(drop_schedule="random", **variant), monkeypatch)
     assert len({rate for rates in found for rate in rates}) == 24
     assert all(0.1 <= first <= 0.3 and 0.25 <= second <= 0.75 for first, second in found)
 
 
-@pytest.mark.parametrize("how", HOWS, ids=str)
-def test_without_its_dropout_a_network_trains_as_none_does(how: dict[str, Any]) -> None:
-    """Late dropout that never comes: the noise is there, at p = 0."""
-    off = config(drop_schedule="late", drop_epochs=EPOCHS, **how)
+@pytest.mark.parametrize("variant", NETWORKS, ids=str)
+def test_a_schedule_that_never_activates_dropout_trains_like_variant_none(variant: dict[str, Any]) -> None:
+    """Late dropout after all epochs: the noise is present, at p = 0."""
+    off = config(drop_schedule="late", drop_epochs=EPOCHS, **variant)
     none = config(variant="none")
     one, other = (trained(build(run, generator(3), generator(4)), generator(5), run) for run in (off, none))
     assert [r.train_loss for r in one] == pytest.approx([r.train_loss for r in other], rel=1e-4)
@@ -209,16 +206,16 @@ def test_without_its_dropout_a_network_trains_as_none_does(how: dict[str, Any]) 
 @pytest.mark.parametrize(
     ("name", "expected"), [("constant", [1] * 4), ("step", [1, 1, 0.1, 0.01]), ("cosine", [1, 0.853553, 0.5, 0.146447])]
 )
-def test_the_tables_column_lr_follows_the_schedule(name: str, expected: list[float]) -> None:
+def test_the_column_lr_follows_the_schedule(name: str, expected: list[float]) -> None:
     run = config(lr_schedule=name)
     records = trained(build(run, generator(3), generator(4)), generator(5), run)
     assert [record.lr for record in records] == pytest.approx([0.1 * factor for factor in expected], rel=1e-5)
 
 
-@pytest.mark.parametrize("how", HOWS[:4], ids=str)
+@pytest.mark.parametrize("variant", NETWORKS[:4], ids=str)
 @pytest.mark.parametrize("drop_schedule", ["early", "late", "curriculum", "random"])
-def test_a_training_that_goes_on_is_the_one_that_was_never_interrupted(drop_schedule: str, how: dict[str, Any]) -> None:
-    run = config(drop_schedule=drop_schedule, lr_schedule="cosine", momentum=0.9, nesterov=True, **how)
+def test_a_resumed_training_equals_an_uninterrupted_one(drop_schedule: str, variant: dict[str, Any]) -> None:
+    run = config(drop_schedule=drop_schedule, lr_schedule="cosine", momentum=0.9, nesterov=True, **variant)
     order, noise = generator(5), generator(4)
     network = build(run, generator(3), noise)
     records = fit_network(

@@ -1,4 +1,4 @@
-"""The update by hand is that of torch.optim.SGD, and a bound on norms bounds them."""
+"""The update by hand equals torch.optim.SGD, and max_norm limits the norms of weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def layer(seed: int, num_inputs: int = 20, num_outputs: int = 8) -> Layer:
 
 
 def stepped(sgd: SGD, steps: int, lr: float = 0.3) -> Layer:
-    """Layer 0 after so many steps, with the gradients 1, 2, …"""
+    """Return layer(0) after `steps` steps with the gradients layer(1), layer(2), …"""
     W, b = layer(0)
     velocities = sgd.velocities([(W, b)])
     for t in range(1, steps + 1):
@@ -42,25 +42,27 @@ def by_torch(sgd: SGD, steps: int, lr: float = 0.3) -> Layer:
 @pytest.mark.parametrize("divisor", [1, 256])
 @pytest.mark.parametrize(("weight_decay", "l1"), [(0.0, 0.0), (0.1, 0.0), (0.0, 0.1), (0.1, 0.1)])
 @pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
-def test_five_steps_are_torchs(momentum: float, nesterov: bool, weight_decay: float, l1: float, divisor: int) -> None:
+def test_five_steps_equal_those_of_torch(
+    momentum: float, nesterov: bool, weight_decay: float, l1: float, divisor: int
+) -> None:
     sgd = SGD(momentum, weight_decay, divisor, nesterov, l1)
     for ours, theirs in zip(stepped(sgd, 5), by_torch(sgd, 5), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
-def test_nesterov_looks_ahead() -> None:
+def test_nesterov_differs_from_plain_momentum() -> None:
     plain, ahead = (stepped(SGD(0.9, nesterov=nesterov), 2)[0] for nesterov in (False, True))
     assert not torch.allclose(plain, ahead)
 
 
 @pytest.mark.parametrize("sgd", [SGD(weight_decay=0.1), SGD(l1=0.1), SGD(max_norm=0.1)], ids=str)
-def test_weights_are_penalised_and_biases_are_not(sgd: SGD) -> None:
+def test_penalties_apply_to_weights_but_not_to_biases(sgd: SGD) -> None:
     (W, b), (W_plain, b_plain) = stepped(sgd, 3), stepped(SGD(), 3)
     assert torch.equal(b, b_plain)
     assert W.norm() < W_plain.norm()
 
 
-def test_the_penalties_are_the_gradients_of_half_the_squares_and_of_the_absolute_values() -> None:
+def test_penalties_add_the_gradients_of_the_squared_and_absolute_norms() -> None:
     W, b = layer(0)
     leaf = W.clone().requires_grad_()
     (0.1 / 2 * (leaf**2).sum() + 0.2 * leaf.abs().sum()).backward()
@@ -76,39 +78,39 @@ def test_without_momentum_there_are_no_velocities() -> None:
     assert (vW.shape, vb.shape) == ((20, 8), (8,)) and not vW.any() and not vb.any()
 
 
-# The bound on norms
+# max_norm
 
 
 def norms(W: Tensor) -> Tensor:
-    """Of the weights that come in at each unit."""
-    found: Tensor = W.norm(dim=-2)
-    return found
+    """Return the norm of the incoming weights of each unit."""
+    result: Tensor = W.norm(dim=-2)
+    return result
 
 
 @pytest.mark.parametrize("steps", [1, 5])
-def test_after_a_step_no_hidden_units_weights_have_a_norm_over_the_bound(steps: int) -> None:
+def test_after_a_step_no_hidden_unit_exceeds_max_norm(steps: int) -> None:
     W, _ = stepped(SGD(max_norm=2.0), steps)
     assert norms(W).max() <= 2.0 * (1 + 1e-12)
-    assert norms(stepped(SGD(), steps)[0]).min() > 2.0  # all were over it
+    assert norms(stepped(SGD(), steps)[0]).min() > 2.0  # all would exceed it
 
 
-def test_the_outputs_units_have_no_bound() -> None:
+def test_max_norm_does_not_apply_to_output_units() -> None:
     W, b = layer(0)
     same = W.clone()
     SGD(max_norm=2.0).update((W, b), (torch.zeros_like(W), torch.zeros_like(b)), None, 0.3, hidden=False)
     assert torch.equal(W, same)
 
 
-def test_a_unit_over_the_bound_is_shrunk_to_it_and_any_other_left_bit_for_bit() -> None:
+def test_only_weights_over_max_norm_are_rescaled() -> None:
     W = layer(0)[0] * torch.tensor([0.1, 10, 0, 1, 1, 1, 1, 1])
     before, limit = W.clone(), float(norms(W)[3])
     limit_column_norms(W, limit)
     assert norms(W)[1] == pytest.approx(limit)
-    torch.testing.assert_close(W[:, 1] / W[:, 1].norm(), before[:, 1] / before[:, 1].norm())  # its direction stays
-    assert torch.equal(W[:, [0, 2, 3]], before[:, [0, 2, 3]])  # one at the bound too, and one of zeros
+    torch.testing.assert_close(W[:, 1] / W[:, 1].norm(), before[:, 1] / before[:, 1].norm())  # the same direction
+    assert torch.equal(W[:, [0, 2, 3]], before[:, [0, 2, 3]])  # including one at the limit and one of zeros
 
 
-def test_the_bound_is_torchs_renorm_for_each_run_of_a_stack() -> None:
+def test_max_norm_equals_torch_renorm_for_each_run_of_a_stack() -> None:
     W = torch.stack([layer(0)[0], 0.1 * layer(1)[0]])
     expected = torch.stack([torch.renorm(one, 2, 1, 3.0) for one in W])
     limit_column_norms(W, 3.0)

@@ -1,4 +1,4 @@
-"""Every noise, at every place, on the page and tuned, is what a torch.nn twin with autograd makes of the same ξ."""
+"""scratch, fused and torch.nn agree for every noise and placement, with a torch.nn model and autograd as reference."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any, cast
 
 import pytest
 import torch
-from helpers.autograd import Injected, problem, worst_error
+from helpers.autograd import FixedNoise, copies, generator, problem, worst_error
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dropexp.nets import fused, scratch
-from dropexp.nets.bitmask import BitMask, draws
+from dropexp.nets.bitmask import BitMask, sampler
 from dropexp.nets.noise import Classic, Gaussian, Inverted, Mask, Noise, Randn2019, ThreePoint, Unscaled
 from dropexp.nets.scratch import Placement
 from dropexp.nets.sgd import SGD, Layer
@@ -29,20 +29,12 @@ NOISES: list[Noise] = [
     Gaussian(0.5),
     ThreePoint(0.5),
 ]
-PLACES: list[Placement] = ["after", "before", "weights"]
+PLACEMENTS: list[Placement] = ["after", "before", "weights"]
 NETWORKS = [scratch.MLP, fused.FusedMLP]
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def copies(layers: list[Layer]) -> list[Layer]:
-    return [(W.clone(), b.clone()) for W, b in layers]
-
-
-class Twin(nn.Module):
-    """The network in torch.nn, in float64, with ξ[i] on what layer i reads: the images, then the hidden layers."""
+class Reference(nn.Module):
+    """The network in torch.nn, in float64, with a given ξ[i] on the input of layer i: images, then hidden layers."""
 
     def __init__(self, layers: list[Layer], xi: list[Tensor], placement: Placement) -> None:
         super().__init__()
@@ -71,57 +63,57 @@ class Twin(nn.Module):
         return H
 
     def layers(self) -> list[Layer]:
-        """The parameters in the page's layout."""
+        """Return the parameters in the layout of `scratch.py`."""
         return [(one.weight.detach().T, one.bias.detach()) for one in self.linears if isinstance(one, nn.Linear)]
 
     def grads(self) -> list[Layer]:
-        """The gradients in the page's layout."""
+        """Return the gradients in the layout of `scratch.py`."""
         weights = [one.weight.grad for one in self.linears if isinstance(one, nn.Linear)]
         biases = [one.bias.grad for one in self.linears if isinstance(one, nn.Linear)]
         return [(W.T, b) for W, b in zip(weights, biases, strict=True) if W is not None and b is not None]
 
 
-def drawn(noise: Noise, layers: list[Layer], n: int, placement: Placement) -> list[Tensor]:
-    """One ξ for each layer, in its whole shape."""
+def samples(noise: Noise, layers: list[Layer], n: int, placement: Placement) -> list[Tensor]:
+    """Return a sample of ξ for each layer, in full shape."""
     source = generator(5)
     shapes = [W.shape if placement == "weights" else (n, len(W)) for W, _ in layers]
     return [noise.draw(torch.empty(shape), source).expand(shape) for shape in shapes]
 
 
-def known(xi: list[Tensor], kind: type[scratch.MLP], placement: Placement) -> list[Noise | None]:
-    """Noises that give these; weights lie transposed in the tuned network, and so does what it draws for them."""
-    return [Injected(x.T if placement == "weights" and kind is fused.FusedMLP else x) for x in xi]
+def fixed(xi: list[Tensor], kind: type[scratch.MLP], placement: Placement) -> list[Noise | None]:
+    """Return noises with these samples. The fused network samples noise for its transposed weights."""
+    return [FixedNoise(x.T if placement == "weights" and kind is fused.FusedMLP else x) for x in xi]
 
 
-@pytest.mark.parametrize("placement", PLACES)
+@pytest.mark.parametrize("placement", PLACEMENTS)
 @pytest.mark.parametrize("noise", NOISES, ids=str)
-def test_the_page_has_the_twins_outputs_and_gradients_in_float64(noise: Noise, placement: Placement) -> None:
+def test_scratch_has_the_references_outputs_and_gradients_in_float64(noise: Noise, placement: Placement) -> None:
     layers, X, y, _ = problem(SIZES, 64, dtype=torch.float64)
-    xi = drawn(noise, layers, 64, placement)
-    twin = Twin(layers, xi, placement)
-    outputs = twin(X)
+    xi = samples(noise, layers, 64, placement)
+    model = Reference(layers, xi, placement)
+    outputs = model(X)
     nn.CrossEntropyLoss()(outputs, y).backward()
-    page = scratch.MLP(copies(layers), known(xi, scratch.MLP, placement), generator(), SGD(), placement=placement)
-    computed, O = page.forward(X, generator())
-    assert (O - outputs).abs().max() <= 1e-12 * outputs.abs().max()
-    assert worst_error(page.backward(y, computed, O), twin.grads()) < 1e-12
+    net = scratch.MLP(copies(layers), fixed(xi, scratch.MLP, placement), generator(), SGD(), placement=placement)
+    result = net.forward(X, generator())
+    assert (result.O - outputs).abs().max() <= 1e-12 * outputs.abs().max()
+    assert worst_error(net.backward(y, result), model.grads()) < 1e-12
 
 
-@pytest.mark.parametrize("placement", PLACES)
+@pytest.mark.parametrize("placement", PLACEMENTS)
 @pytest.mark.parametrize("noise", NOISES, ids=str)
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_both_networks_have_the_twins_outputs_and_gradients_in_float32(
+def test_scratch_and_fused_have_the_references_outputs_and_gradients_in_float32(
     kind: type[scratch.MLP], noise: Noise, placement: Placement
 ) -> None:
     layers, X, y, _ = problem(SIZES, 64)
-    xi = drawn(noise, layers, 64, placement)
-    twin = Twin(layers, xi, placement)
-    outputs = twin(X)
+    xi = samples(noise, layers, 64, placement)
+    model = Reference(layers, xi, placement)
+    outputs = model(X)
     nn.CrossEntropyLoss()(outputs, y).backward()
-    net = kind(copies(layers), known(xi, kind, placement), generator(), SGD(momentum=0.9), placement=placement)
+    net = kind(copies(layers), fixed(xi, kind, placement), generator(), SGD(momentum=0.9), placement=placement)
     O = net.step(X, y, 0.0)
     assert (O - outputs).abs().max() <= 1e-6 * outputs.abs().max()
-    assert worst_error(net.velocities, twin.grads()) <= 1e-6  # the first velocity is the gradient
+    assert worst_error(net.velocities, model.grads()) <= 1e-6  # the first velocity is the gradient
 
 
 REGULARISERS: list[tuple[SGD, float]] = [
@@ -135,30 +127,30 @@ REGULARISERS: list[tuple[SGD, float]] = [
 ]
 
 
-@pytest.mark.parametrize("placement", PLACES)
+@pytest.mark.parametrize("placement", PLACEMENTS)
 @pytest.mark.parametrize(("sgd", "label_smoothing"), REGULARISERS, ids=str)
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_three_steps_are_those_of_torchs_optimiser_and_loss(
+def test_three_steps_equal_those_of_torch_sgd_and_cross_entropy(
     kind: type[scratch.MLP], sgd: SGD, label_smoothing: float, placement: Placement
 ) -> None:
     exact = kind is scratch.MLP
     layers, X, y, _ = problem([40, 24, 16, 10], 64, dtype=torch.float64 if exact else torch.float32)
-    xi = drawn(Inverted(0.5), layers, 64, placement)
+    xi = samples(Inverted(0.5), layers, 64, placement)
     net = kind(
         copies(layers),
-        known(xi, kind, placement),
+        fixed(xi, kind, placement),
         generator(),
         sgd,
         placement=placement,
         label_smoothing=label_smoothing,
     )
-    twin, loss = Twin(layers, xi, placement), nn.CrossEntropyLoss(label_smoothing=label_smoothing)
-    weights, biases = ([p for name, p in twin.named_parameters() if name.endswith(end)] for end in ("weight", "bias"))
+    model, loss = Reference(layers, xi, placement), nn.CrossEntropyLoss(label_smoothing=label_smoothing)
+    weights, biases = ([p for name, p in model.named_parameters() if name.endswith(end)] for end in ("weight", "bias"))
     groups: list[dict[str, Any]] = [{"params": weights, "weight_decay": sgd.weight_decay}, {"params": biases}]
     optimizer = torch.optim.SGD(groups, lr=0.3 / sgd.divisor, momentum=sgd.momentum, nesterov=sgd.nesterov)
     for _ in range(3):  # the second is the first to feel momentum
         optimizer.zero_grad()
-        (loss(twin(X), y) + sgd.l1 * torch.stack([W.abs().sum() for W in weights]).sum()).backward()
+        (loss(model(X), y) + sgd.l1 * torch.stack([W.abs().sum() for W in weights]).sum()).backward()
         optimizer.step()
         if sgd.max_norm:
             with torch.no_grad():
@@ -166,17 +158,17 @@ def test_three_steps_are_those_of_torchs_optimiser_and_loss(
                     W.copy_(torch.renorm(W, 2, 0, sgd.max_norm))
         net.step(X, y, 0.3)
     tolerance = (1e-6 if sgd.max_norm else 1e-12) if exact else 1e-5  # torch.renorm divides by norm + 1e-7
-    assert worst_error(net.layers, twin.layers()) < tolerance
-    assert worst_error(net.layers, layers) > 1e-3  # they did move
+    assert worst_error(net.layers, model.layers()) < tolerance
+    assert worst_error(net.layers, layers) > 1e-3  # the parameters have changed
 
 
-# torch.nn's own dropout
+# nn.Dropout
 
 
 def masks_of(net: nn.Sequential) -> list[Tensor]:
-    """ξ of each nn.Dropout of the network, appended as it is drawn, from now on.
+    """Return a list to which each nn.Dropout of the network appends its ξ whenever it is called.
 
-    Where the layer read 0 its output does not tell ξ, and nothing depends on it: taken as dropped.
+    Where the input is 0, ξ cannot be seen and does not matter; it counts as dropped.
     """
     xi: list[Tensor] = []
 
@@ -193,28 +185,26 @@ def masks_of(net: nn.Sequential) -> list[Tensor]:
 @pytest.mark.parametrize("before", [False, True])
 @pytest.mark.parametrize("input_drop_prob", [0.0, 0.2])
 @pytest.mark.parametrize("sgd", [SGD(momentum=0.9), SGD(0.9, 0.01, nesterov=True, l1=0.001, max_norm=1.2)], ids=str)
-def test_the_page_steps_as_the_network_with_nn_dropout_does_under_the_masks_that_it_drew(
-    sgd: SGD, input_drop_prob: float, before: bool
-) -> None:
+def test_scratch_steps_like_nn_dropout_with_the_same_masks(sgd: SGD, input_drop_prob: float, before: bool) -> None:
     layers, X, y, _ = problem([40, 24, 16, 10], 64, dtype=torch.float64)
-    sites = [p for p in (input_drop_prob, 0.2, 0.5) if p]
-    dropouts: list[nn.Module | None] = [nn.Dropout(p) for p in sites]
-    net = mlp([40, 24, 16, 10], [None] * (3 - len(sites)) + dropouts, before_relu=before).double()
+    drop_probs = [p for p in (input_drop_prob, 0.2, 0.5) if p]
+    dropouts: list[nn.Module | None] = [nn.Dropout(p) for p in drop_probs]
+    net = mlp([40, 24, 16, 10], [None] * (3 - len(drop_probs)) + dropouts, before_relu=before).double()
     network = TorchMLP(net, layers, generator(), sgd, label_smoothing=0.1)
-    xi, placement = masks_of(net), PLACES[before]
-    page = scratch.MLP(copies(layers), [], generator(), sgd, placement=placement, label_smoothing=0.1)
+    xi, placement = masks_of(net), PLACEMENTS[before]
+    net_by_hand = scratch.MLP(copies(layers), [], generator(), sgd, placement=placement, label_smoothing=0.1)
     for _ in range(3):
         xi.clear()
         O = network.step(X, y, 0.3)
-        assert len(xi) == len(sites) and all((x == 0).any() for x in xi)
-        page.noises = [*[None] * (3 - len(sites)), *(Injected(x) for x in xi)]
-        torch.testing.assert_close(page.step(X, y, 0.3), O, rtol=1e-12, atol=1e-12)
+        assert len(xi) == len(drop_probs) and all((x == 0).any() for x in xi)
+        net_by_hand.noises = [*[None] * (3 - len(drop_probs)), *(FixedNoise(x) for x in xi)]
+        torch.testing.assert_close(net_by_hand.step(X, y, 0.3), O, rtol=1e-12, atol=1e-12)
     trained = [(one.weight.detach().T, one.bias.detach()) for one in net if isinstance(one, nn.Linear)]
-    assert worst_error(page.layers, trained) < 1e-12
+    assert worst_error(net_by_hand.layers, trained) < 1e-12
 
 
-def test_noise_that_is_added_to_the_images_is_the_same_in_all_three_networks() -> None:
-    """In one call of their generators the three draw the same numbers, which are then added alike."""
+def test_noise_on_the_images_is_equal_in_all_three_networks() -> None:
+    """With generators in the same state, the three sample the same numbers."""
     layers, X, y, _ = problem([40, 24, 10], 64)
     net = mlp([40, 24, 10], input_noise_std=0.3)
     assert isinstance(net[0], InputNoise)
@@ -232,29 +222,29 @@ def test_noise_that_is_added_to_the_images_is_the_same_in_all_three_networks() -
 
 @pytest.mark.parametrize("noise", NOISES, ids=str)
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_a_mask_is_the_same_before_the_relu_and_after_it_and_noise_below_0_is_not(
+def test_a_mask_before_the_relu_equals_one_after_it_but_noise_below_0_does_not(
     kind: type[scratch.MLP], noise: Noise
 ) -> None:
     layers, X, y, _ = problem([40, 24, 16, 10], 64)
     after, before = (
         kind(copies(layers), [noise] * 3, generator(), SGD(momentum=0.9), placement=placement)
-        for placement in PLACES[:2]
+        for placement in PLACEMENTS[:2]
     )
     same = torch.equal(after.step(X, y, 0.1), before.step(X, y, 0.1))
     pairs = zip(after.state().values(), before.state().values(), strict=True)
     assert {same, *(torch.equal(a, b) for a, b in pairs)} == {not isinstance(noise, Gaussian)}
 
 
-# The tuned step's random bits
+# Random bits of the fused step
 
 
-def decided(noise: Noise | None, like: Tensor, source: torch.Generator) -> Tensor | None:
-    """The next ξ that the tuned step will draw in the shape of `like`: what it makes of activations of 1."""
+def from_bits(noise: Noise | None, like: Tensor, source: torch.Generator) -> Tensor | None:
+    """Return the next ξ that the fused step will sample in the shape of `like`: its result for activations of 1."""
     if noise is None:
         return None
-    mask, xi = draws(noise, like, changes=False), torch.empty_like(like)
+    mask, xi = sampler(noise, like, drop_prob_varies=False), torch.empty_like(like)
     assert isinstance(mask, BitMask)
-    mask.drop(torch.ones_like(like), xi, source)
+    mask.sample(torch.ones_like(like), xi, source)
     return xi
 
 
@@ -270,9 +260,9 @@ BITS: list[Noise] = [
 
 
 @pytest.mark.parametrize("on_images", [False, True])
-@pytest.mark.parametrize("placement", PLACES)
+@pytest.mark.parametrize("placement", PLACEMENTS)
 @pytest.mark.parametrize("noise", BITS, ids=str)
-def test_a_step_with_random_bits_is_the_pages_with_the_xi_that_they_decided(
+def test_a_fused_step_equals_the_reference_step_with_the_xi_of_its_random_bits(
     noise: Noise, placement: Placement, on_images: bool
 ) -> None:
     assert isinstance(noise, Mask)
@@ -280,29 +270,31 @@ def test_a_step_with_random_bits_is_the_pages_with_the_xi_that_they_decided(
     noises = [noise if on_images else None, noise, noise]
     source = generator(3)
     xi = [
-        decided(one, torch.empty(W.T.shape if placement == "weights" else (64, len(W))), source)
+        from_bits(one, torch.empty(W.T.shape if placement == "weights" else (64, len(W))), source)
         for one, (W, _) in zip(noises, layers, strict=True)
     ]
-    the_same: list[Noise | None] = [None if x is None else Injected(x.T if placement == "weights" else x) for x in xi]
-    page = scratch.MLP(copies(layers), the_same, generator(), SGD(momentum=0.9), placement=placement)
+    same_xi: list[Noise | None] = [None if x is None else FixedNoise(x.T if placement == "weights" else x) for x in xi]
+    expected_net = scratch.MLP(copies(layers), same_xi, generator(), SGD(momentum=0.9), placement=placement)
     net = fused.FusedMLP(layers, noises, generator(3), SGD(momentum=0.9), placement=placement)
-    assert torch.allclose(page.step(X, y, 0.0), net.step(X, y, 0.0), rtol=1e-5, atol=1e-5)
-    gradients = [(W.double(), b.double()) for W, b in page.velocities]
+    assert torch.allclose(expected_net.step(X, y, 0.0), net.step(X, y, 0.0), rtol=1e-5, atol=1e-5)
+    gradients = [(W.double(), b.double()) for W, b in expected_net.velocities]
     for found, expected in zip(net.velocities, gradients, strict=True):
         for f, e in zip(found, expected, strict=True):
             assert (f - e).abs().max() <= 3e-6 * e.abs().max()  # two roundings
 
 
-@pytest.mark.parametrize("placement", PLACES)
+@pytest.mark.parametrize("placement", PLACEMENTS)
 @pytest.mark.parametrize("noise", NOISES, ids=str)
 @pytest.mark.parametrize("noise_at_eval", [False, True])
-def test_both_networks_evaluate_alike(noise: Noise, placement: Placement, noise_at_eval: bool) -> None:
-    """Noise included, where it is left on: it is then drawn as on the page."""
+def test_scratch_and_fused_evaluate_equally(noise: Noise, placement: Placement, noise_at_eval: bool) -> None:
+    """Where noise is active in evaluation, both sample it in the same way."""
     layers, X, _, _ = problem(SIZES, 64)
-    layers = [(W.T.contiguous().T, b) for W, b in layers]  # as they lie in the tuned network: normal_ fills by memory
-    page, net = (
+    layers = [
+        (W.T.contiguous().T, b) for W, b in layers
+    ]  # the layout of the fused network: normal_ fills in order of memory
+    reference, net = (
         kind(copies(layers), [noise] * 3, generator(), SGD(), placement=placement, noise_at_eval=noise_at_eval)
         for kind in NETWORKS
     )
-    torch.testing.assert_close(net.logits(X), page.logits(X), rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(net.logits(X, generator(7)), page.logits(X, generator(7)), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(net.logits(X), reference.logits(X), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(net.logits(X, generator(7)), reference.logits(X, generator(7)), rtol=1e-5, atol=1e-5)
