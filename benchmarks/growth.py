@@ -29,7 +29,7 @@ from machine import about
 from storage import data_root, save_results
 
 from dropexp.config.schema import Config
-from dropexp.config.tasks import NUM_INPUTS, NUM_OUTPUTS, NUM_TRAIN
+from dropexp.config.tasks import NUM_INPUTS, NUM_OUTPUTS, NUM_TRAIN_IMAGES
 from dropexp.data.fashion_mnist import load, split
 from dropexp.nets import matmul
 from dropexp.nets.fused import FusedMLP
@@ -45,8 +45,8 @@ SIDE, TRIES = 2048, 3  # of the large matrix product; the fastest of TRIES count
 SWEEPS = {  # the values of each field of Shape
     "width": [2**i for i in range(8, 14)],
     "depth": [2**i for i in range(6)],
-    "batch_size": [32, 64, 128, 256, 512, 1024, 4096, 16384, NUM_TRAIN],
-    "train_size": [1000, 2000, 5000, 10_000, 20_000, 40_000, NUM_TRAIN],
+    "batch_size": [32, 64, 128, 256, 512, 1024, 4096, 16384, NUM_TRAIN_IMAGES],
+    "train_size": [1000, 2000, 5000, 10_000, 20_000, 40_000, NUM_TRAIN_IMAGES],
 }
 
 
@@ -57,7 +57,7 @@ class Shape:
     width: int = 256
     depth: int = 2
     batch_size: int = 256
-    train_size: int = NUM_TRAIN
+    train_size: int = NUM_TRAIN_IMAGES
 
     @property
     def config(self) -> Config:
@@ -91,9 +91,9 @@ class Shape:
         batch_rows = n + rows % n  # the last batch is smaller and has its own buffers
         # A, H, mask bits and D of hidden layers; O, D and Y; the batch itself; random bits, 16 per unit
         buffers = 4 * batch_rows * (4 * hidden + 3 * NUM_OUTPUTS) + n * (row + 2 * self.width)
-        copied = self.train_size if self.train_size < NUM_TRAIN else 0  # a subset is copied from the mapped file
+        copied = self.train_size if self.train_size < NUM_TRAIN_IMAGES else 0  # a subset is copied from the mapped file
         outputs = rows * (4 * NUM_OUTPUTS + 8 + 8)  # with order and labels
-        data = row * (NUM_TRAIN + 10_000 + copied) + outputs
+        data = row * (NUM_TRAIN_IMAGES + 10_000 + copied) + outputs
         return {"data": data / 1e6, "parameters, gradients": 2 * layers / 1e6, "buffers": buffers / 1e6}
 
     def facts(self, rows: int) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def measure(root: Path, shape: Shape, rounds: int, flops: float, results: Connec
     """Send one point's seconds per epoch and FLOP/s in each round after a warm-up, and its peak memory."""
     backend = matmul.best_backend()
     before = peak_mb()
-    part = shape.train_size if shape.train_size < NUM_TRAIN else None
+    part = shape.train_size if shape.train_size < NUM_TRAIN_IMAGES else None
     data = split(load(root), part, 0, stream(0, "split"))
     network, order = build(shape.config, stream(0, "init"), stream(0, "noise")), stream(0, "order")
     assert isinstance(network, FusedMLP)

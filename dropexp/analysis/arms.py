@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dropexp.config.tasks import NUM_TRAIN
+from dropexp.config.tasks import NUM_TRAIN_IMAGES
 from dropexp.errors import RunError
 from dropexp.runs.folder import FINISHED
 from dropexp.runs.metrics import METRICS, metrics_of
@@ -89,7 +89,7 @@ class Arm:
         """Return its value of a config key, None if it does not use it; for `train_size`, the number of images."""
         value = self.first.setting(key)
         if key == "train_size" and value == "all":  # of Fashion-MNIST
-            return NUM_TRAIN - self.first.config.get("validation_size", 0)
+            return NUM_TRAIN_IMAGES - self.first.config.get("validation_size", 0)
         return value
 
     def figures(self, name: str) -> list[float]:

@@ -51,7 +51,7 @@ def parse_filters(filters: Sequence[str] | None) -> dict[str, object]:
             raise typer.BadParameter(f"{text!r} is not of the form KEY=VALUE", param_hint="--filter")
         if key in wanted:
             raise typer.BadParameter(f"the key {key!r} is given twice", param_hint="--filter")
-        wanted[key], _ = yaml.parse(value, f"--filter {text}")
+        wanted[key] = yaml.parse(value, f"--filter {text}").content
     return wanted
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dropexp.config.tasks import LINEAR_REGRESSION, LINREG_KEYS, LINREG_ROWS, LINREG_VARIANTS, NUM_TRAIN
+from dropexp.config.tasks import LINEAR_REGRESSION, LINREG_KEYS, LINREG_ROWS, LINREG_VARIANTS, NUM_TRAIN_IMAGES
 
 if TYPE_CHECKING:
     from dropexp.config.schema import Config
@@ -83,11 +83,11 @@ def _training_conflicts(config: Config) -> Iterator[Conflict]:
             "precision = bf16 is not supported by the reference implementation, which computes in float32; "
             "use fused: true",
         )
-    if (config.train_size or 0) + config.validation_size > NUM_TRAIN:
+    if (config.train_size or 0) + config.validation_size > NUM_TRAIN_IMAGES:
         yield Conflict(
             ("train_size", "validation_size"),
             f"train_size = {config.train_size} and validation_size = {config.validation_size} are together more than "
-            f"the {NUM_TRAIN} training images",
+            f"the {NUM_TRAIN_IMAGES} training images",
         )
 
 

@@ -1,241 +1,201 @@
-"""A config file's content, checked: what stands at the top, in the matrix and in the arms, or all that is wrong."""
+"""The content of a config file: its name, the keys of its runs, the matrix, the arms and published figures."""
 
 from __future__ import annotations
 
 import difflib
-import itertools
-import re
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
 from dropexp.config import names, yaml
+from dropexp.config.overrides import MAX_RUNS, RANGE, Override, parse_seeds, parse_setting, whole_range
+from dropexp.config.problems import Problems
 from dropexp.config.published import Published
-from dropexp.config.schema import Config, allowed
+from dropexp.config.schema import STUDY_KEYS, Config, allowed
+from dropexp.config.yaml import KeyPath
 from dropexp.errors import ConfigError, Problem
 
-STUDY_KEYS = ("name", "matrix", "arms", "published")
-MAX_RUNS = 100_000
-MAX_PROBLEMS = 100  # more than anyone mends at once
-RANGE = re.compile(r"(\d{1,18})\.\.(\d{1,18})\Z")
-
-_FIELD_TYPES: dict[str, TypeAdapter[Any]] = {
+_FIELDS: dict[str, TypeAdapter[Any]] = {
     key: TypeAdapter(cast(Any, Annotated[info.annotation, info]), config=Config.model_config)
     for key, info in Config.model_fields.items()
 }
 
 
+@dataclass(frozen=True)
 class ConfigFile:
-    """A file's text and the command's options, read: `name`, `base`, `axes`, `arms` and `published`.
+    """A file after the command's options. Every key is known and has a valid value."""
 
-    `base` holds the keys at the top, `axes` the lists of the matrix, `arms` each arm's own keys (one unnamed arm
-    without any if there are none). Problems are collected in `problems`; `stop_if_wrong` raises them.
+    name: str
+    base: dict[str, Any]  # the keys at the top
+    axes: dict[str, list[Any]]  # the matrix: the values of each key
+    arms: dict[str | None, dict[str, Any]]  # the keys of each arm; {None: {}} without arms
+    published: dict[str, Any]
+    problems: Problems  # to which conflicts between keys can be added
+
+
+def parse_config(
+    text: str, where: str, stem: str, settings: Iterable[str] = (), seeds: str | None = None
+) -> ConfigFile:
+    """Parse a config file and apply the texts of `--set` and `--seeds`.
+
+    `where` names the file in errors, `stem` the study unless the file does. Raises `ConfigError` with all problems.
     """
+    document = yaml.parse(text, where)
+    if not isinstance(document.content, dict):
+        raise ConfigError([Problem(where, "a config is a mapping with a line 'key: value' for each key")])
+    return _Parser(Problems(where, document.lines)).parse(document.content, stem, settings, seeds)
 
-    def __init__(self, text: str, where: str, stem: str, settings: Iterable[str], seeds: str | None) -> None:
-        self.where = where
-        self.problems: list[Problem] = []
-        self.options: dict[str, str] = {}  # keys that an option of the command set, and which
-        content, self.lines = yaml.parse(text, where)
-        if not isinstance(content, dict):
-            raise ConfigError([Problem(where, "a config is a mapping: 'key: value', a line each")])
-        matrix = self._section("matrix", content.pop("matrix", None))
-        arms = self._section("arms", content.pop("arms", None))
-        published = content.pop("published", None)
-        top = {key: value for key, value in content.items() if key == "name" or self._known(key, (key,))}
-        self._override(settings, seeds, [top, matrix, *(keys for keys in arms.values() if isinstance(keys, dict))])
-        self.name = str(top.get("name", stem))
-        self._check_name("name", top.pop("name", stem), ("name",))
-        self.base = {key: value for key, value in top.items() if self._valid(key, value, (key,))}
-        self.axes = self._axes(matrix, top)
-        self.arms = self._arms(arms)
-        self.published = self._published(published)
 
-    # where something stands, and what is wrong with it
+class _Parser:
+    """Validates one file, and collects what is wrong."""
 
-    def wrong(self, path: yaml.Path, what: str) -> None:
-        """Add a problem with what stands at the path, or with the option that put it there."""
-        self.problems.append(Problem(self._at(path), what))
-        if len(self.problems) == MAX_PROBLEMS:
-            self.problems.append(Problem(self.where, f"these are {MAX_PROBLEMS} problems; there may be more"))
-            self.stop_if_wrong()
+    def __init__(self, problems: Problems) -> None:
+        self.problems = problems
 
-    def disagree(self, keys: Iterable[str], arm: str | None, what: str) -> None:
-        """Add a problem between keys: led to what an option or the arm says of one, before what the top says."""
-        keys = list(keys)
-        paths: list[yaml.Path] = [(key,) for key in keys if key in self.options]
-        paths += [(*place, key) for place in (("arms", arm or ""), ("matrix",), ()) for key in keys]
-        self.wrong(next((path for path in paths if path in self.lines or path[-1] in self.options), ()), what)
-
-    def stop_if_wrong(self) -> None:
-        """Raises `ConfigError` with all problems, in the order of lines, if there are any."""
-        if self.problems:
-            raise ConfigError(sorted(self.problems, key=self._line))
-
-    def _line(self, problem: Problem) -> int:
-        file, _, line = problem.where.rpartition(":")
-        return int(line) if file == self.where else sys.maxsize  # options come last
-
-    def _at(self, path: yaml.Path) -> str:
-        depth = {"arms": 2, "matrix": 1, "published": len(path)}.get(str(path[0]), 0) if path else 0
-        option = self.options.get(str(path[depth])) if len(path) > depth else None
-        if option:
-            return option
-        while path and path not in self.lines:
-            path = path[:-1]
-        return f"{self.where}:{self.lines.get(path, 1)}"
-
-    def _known(self, key: str, path: yaml.Path) -> bool:
-        if key in Config.model_fields:
-            return True
-        keys = [*Config.model_fields, *(STUDY_KEYS if len(path) == 1 else ())]
-        near = difflib.get_close_matches(key, keys, n=1)
-        remedy = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(keys)}"
-        self.wrong(path, f"unknown key {key!r}; {remedy}")
-        return False
-
-    def _valid(self, key: str, value: Any, path: yaml.Path) -> bool:
-        try:
-            _FIELD_TYPES[key].validate_python(value)
-        except ValidationError as error:
-            item = allowed(Config, key, item=True)
-            name = key if key in self.options else _dotted(path)
-            for one in error.errors():
-                index = [part for part in one["loc"] if isinstance(part, int)][:1]
-                what = item if index and item else allowed(Config, key)
-                if not item and path[0] != "matrix" and ((isinstance(value, list) and value) or whole_range(value)):
-                    what = f"{what}; list several values in the matrix"
-                if key == "seed" and key in self.options:
-                    is_range = RANGE.match(str(one["input"]).strip())
-                    what = f"a range of 1 to {MAX_RUNS:,} seeds" if is_range else f"{what}, or a range like 0..4"
-                place = "".join(f"[{i}]" for i in index)
-                self.wrong((*path, *index), f"{name}{place} = {_shown(one['input'])} is not {what}")
-            return False
-        return True
-
-    def _check_name(self, what: str, name: Any, path: yaml.Path) -> None:
-        if not names.is_name(name):
-            self.wrong(path, f"{what} = {_shown(name)} cannot name a folder; use {names.RULE}")
-
-    # the parts
+    def parse(self, top: dict[str, Any], stem: str, settings: Iterable[str], seeds: str | None) -> ConfigFile:
+        matrix, arms = (self._section(key, top.pop(key, None)) for key in ("matrix", "arms"))
+        published = top.pop("published", None)
+        top = {key: value for key, value in top.items() if key == "name" or self._is_known(key, (key,))}
+        sections = [top, matrix, *(keys for keys in arms.values() if isinstance(keys, dict))]
+        for override in self._overrides(settings, seeds):
+            for section in sections:
+                section.pop(override.key, None)
+            several = override.key == "seed" and isinstance(override.value, list)
+            (matrix if several else top)[override.key] = override.value
+        name = top.pop("name", stem)
+        self._check_name("name", name, ("name",))
+        base = {key: value for key, value in top.items() if self._is_valid(key, value, (key,))}
+        axes = self._axes(matrix, top)
+        parsed_arms = self._arms(arms, axes)
+        parsed_published = self._published(published, [*arms] or axes.get("variant") or [base.get("variant")])
+        self.problems.raise_if_any()
+        return ConfigFile(name, base, axes, parsed_arms, parsed_published, self.problems)
 
     def _section(self, key: str, value: Any) -> dict[str, Any]:
-        if value is None:
-            return {}
-        if not isinstance(value, dict) or not value:
-            self.wrong((key,), f"{key} = {_shown(value)} is not a mapping ('key: …', a line each)")
-            return {}
-        return value
+        if value is not None and (not isinstance(value, dict) or not value):
+            self._add_no_mapping((key,), value)
+        return value if isinstance(value, dict) else {}
 
-    def _override(self, settings: Iterable[str], seeds: str | None, places: list[dict[str, Any]]) -> None:
-        """Set keys for every run, whatever the file says of them in any place; `places` are top, matrix and arms."""
-        top, matrix, *_ = places
-        for setting in settings:
-            key, equals, text = setting.partition("=")
-            key, option = key.strip(), f"--set {setting if setting.isprintable() else repr(setting)}"
+    def _overrides(self, settings: Iterable[str], seeds: str | None) -> Iterable[Override]:
+        for text in settings:
             try:
-                value, _ = yaml.parse(text, option)
+                override = parse_setting(text)
             except ConfigError as error:
-                self.problems += error.problems
+                self.problems.found += error.problems
                 continue
-            if not equals:
-                self.problems.append(Problem(option, "is not of the form key=value"))
-                continue
-            if key in STUDY_KEYS[1:]:
-                self.problems.append(Problem(option, f"{key} can be given in the file only"))
-                continue
-            self.options[key] = option  # also of an unknown key: it is then named with this option
-            if key == "name" or self._known(key, (key,)):
-                for place in places:
-                    place.pop(key, None)
-                several = key == "seed" and (isinstance(value, list) or whole_range(value))
-                (matrix if several else top)[key] = value
+            self.problems.options[override.key] = override.option  # also of an unknown key: its option is reported
+            if override.key == "name" or self._is_known(override.key, (override.key,)):
+                yield override
         if seeds is not None:
-            self.options["seed"] = f"--seeds {seeds if seeds.isprintable() else repr(seeds)}"
-            for place in places:
-                place.pop("seed", None)
-            parts: Iterator[list[Any]] = (whole_range(part) or [_whole(part)] for part in seeds.split(","))
-            matrix["seed"] = list(itertools.islice(itertools.chain.from_iterable(parts), MAX_RUNS + 1))
+            override = parse_seeds(seeds)
+            self.problems.options["seed"] = override.option
+            yield override
 
     def _axes(self, matrix: dict[str, Any], top: dict[str, Any]) -> dict[str, list[Any]]:
         axes: dict[str, list[Any]] = {}
-        for key, values in matrix.items():
+        for key, given in matrix.items():
             path = ("matrix", key)
-            if not self._known(key, path):
+            if not self._is_known(key, path):
                 continue
             if key in top:
-                self.wrong(path, f"{key!r} stands in the matrix and at the top; keep one")
-            values = whole_range(values) or values
-            if not isinstance(values, list) or not values:
-                name = key if key in self.options else f"matrix.{key}"
-                self.wrong(path, f"{name} = {_shown(values)} is not a list of values, or a range like 0..4")
-                continue
-            axes[key] = [value for i, value in enumerate(values) if self._valid(key, value, (*path, i))]
+                self.problems.add(path, f"{key!r} is in the matrix and at the top; keep one")
+            values = whole_range(given) or given
+            if isinstance(values, list) and values:
+                axes[key] = [value for i, value in enumerate(values) if self._is_valid(key, value, (*path, i))]
+            else:
+                what = f"{self._title(path)} = {_shown(values)} is not a list of values, or a range like 0..4"
+                self.problems.add(path, what)
         return axes
 
-    def _arms(self, given: dict[str, Any]) -> dict[str | None, dict[str, Any]]:
+    def _arms(self, given: dict[str, Any], axes: dict[str, list[Any]]) -> dict[str | None, dict[str, Any]]:
         arms: dict[str | None, dict[str, Any]] = {}
         for arm, keys in given.items():
             self._check_name("arm", arm, ("arms", arm))
             if not isinstance(keys, dict):
-                self.wrong(
-                    ("arms", arm), f"{_dotted(('arms', arm))} = {_shown(keys)} is not of the form {{key: value, …}}"
-                )
+                what = f"{_dotted(('arms', arm))} = {_shown(keys)} is not of the form {{key: value, …}}"
+                self.problems.add(("arms", arm), what)
                 continue
             arms[arm] = {}
             for key, value in keys.items():
                 path = ("arms", arm, key)
-                if not self._known(key, path) or not self._valid(key, value, path):
-                    continue
-                if key in self.axes:
-                    self.wrong(path, f"{key!r} stands in the matrix and in arm {arm!r}; keep one")
-                arms[arm][key] = value
+                if self._is_known(key, path) and self._is_valid(key, value, path):
+                    arms[arm][key] = value
+                    if key in axes:
+                        self.problems.add(path, f"{key!r} is in the matrix and in arm {arm!r}; keep one")
         return arms or {None: {}}
 
-    def _published(self, value: Any) -> dict[str, Any]:
+    def _published(self, value: Any, arms: list[Any]) -> dict[str, Any]:
+        path: KeyPath = ("published",)
         if value is None:
             return {}
-        path: yaml.Path = ("published",)
         if not isinstance(value, dict):
-            self.wrong(path, f"published = {_shown(value)} is not a mapping ('key: …', a line each)")
+            self._add_no_mapping(path, value)
             return {}
         try:
             published = Published.model_validate(value)
         except ValidationError as error:
-            keys = Published.model_fields
             for key in dict.fromkeys(str(one["loc"][0]) for one in error.errors()):
-                what = f"unknown key {key!r}; the keys of published are {', '.join(keys)}"
-                if key in keys:
+                what = f"unknown key {key!r}; the keys of published are {', '.join(Published.model_fields)}"
+                if key in Published.model_fields:
                     what = f"published.{key} = {_shown(value.get(key))} is not {allowed(Published, key)}"
-                self.wrong((*path, key), what)
+                self.problems.add((*path, key), what)
             return {}
-        there = [arm for arm in self.arms if arm] or self.axes.get("variant") or [self.base.get("variant")]
         named = [("arm", arm) for arm in ([published.arm] if isinstance(published.arm, str) else published.arm or [])]
         for key, arm in [*named, *(("w_norm", arm) for arm in published.w_norm)]:
-            if arm not in there:
-                listed = ", ".join(map(str, there))
-                self.wrong((*path, key), f"published.{key} = {arm!r} is no arm here; there is {listed}")
+            if arm not in arms:
+                what = f"published.{key} = {arm!r} is not an arm of this config, which has {', '.join(map(str, arms))}"
+                self.problems.add((*path, key), what)
         return published.model_dump(exclude_defaults=True)
 
+    def _is_known(self, key: str, path: KeyPath) -> bool:
+        if key in Config.model_fields:
+            return True
+        keys = [*Config.model_fields, *(STUDY_KEYS if len(path) == 1 else ())]
+        nearest = difflib.get_close_matches(key, keys, n=1)
+        remedy = f"(did you mean {nearest[0]!r}?)" if nearest else f"(the keys are {', '.join(keys)})"
+        self.problems.add(path, f"unknown key {key!r} {remedy}")
+        return False
 
-def whole_range(value: Any) -> list[int] | None:
-    """ "0..4" is 0, 1, 2, 3, 4; None if the value is no such range."""
-    match = RANGE.match(value.strip()) if isinstance(value, str) else None
-    if not match:
-        return None
-    first, last = int(match[1]), int(match[2])
-    return list(range(first, last + 1)) if last - first < MAX_RUNS else None
+    def _is_valid(self, key: str, value: Any, path: KeyPath) -> bool:
+        try:
+            _FIELDS[key].validate_python(value)
+        except ValidationError as error:
+            for one in error.errors():
+                index = [part for part in one["loc"] if isinstance(part, int)][:1]
+                title = self._title(path) + "".join(f"[{i}]" for i in index)
+                what = allowed(Config, key, item=bool(index)) or allowed(Config, key)
+                what += self._several_values(key, value, path)
+                if key == "seed" and key in self.problems.options:
+                    is_range = RANGE.match(str(one["input"]).strip())
+                    what = f"a range of 1 to {MAX_RUNS:,} seeds" if is_range else f"{what}, or a range like 0..4"
+                self.problems.add((*path, *index), f"{title} = {_shown(one['input'])} is not {what}")
+            return False
+        return True
+
+    def _several_values(self, key: str, value: Any, path: KeyPath) -> str:
+        """Return the remedy for several values of a key that takes one, outside the matrix."""
+        several = (isinstance(value, list) and value) or whole_range(value)
+        takes_one = not allowed(Config, key, item=True)
+        return "; list several values in the matrix" if several and takes_one and path[0] != "matrix" else ""
+
+    def _check_name(self, what: str, name: Any, path: KeyPath) -> None:
+        if not names.is_name(name):
+            self.problems.add(path, f"{what} = {_shown(name)} cannot name a folder; use {names.RULE}")
+
+    def _add_no_mapping(self, path: KeyPath, value: Any) -> None:
+        what = f"{_dotted(path)} = {_shown(value)} is not a mapping with a line 'key: …' for each key"
+        self.problems.add(path, what)
+
+    def _title(self, path: KeyPath) -> str:
+        """Return how a message names the key at `path`: alone if an option set it, else with its sections."""
+        key = path[1] if path[0] == "matrix" else path[-1]
+        return str(key) if key in self.problems.options else _dotted(path)
 
 
-def _whole(text: str) -> int | str:
-    digits = text.strip()  # of more than int itself passes over, such as \x1c
-    return int(digits) if digits.isdecimal() and len(text) <= 40 else text
-
-
-def _dotted(path: yaml.Path) -> str:
-    """As in arms.wide.hidden[1]; what is no name is quoted, so that a message stays on its line."""
+def _dotted(path: KeyPath) -> str:
+    """Return a path as in arms.wide.hidden[1], with parts that are no names quoted, so that it stays on one line."""
     shown = (
         f"[{part}]" if isinstance(part, int) else f".{part if names.is_name(part) else repr(part)}" for part in path
     )

@@ -1,4 +1,4 @@
-"""A user's own noise: a Python file that calls `register`."""
+"""Plugins: Python files that add variants with a noise of their own, by calling `register`."""
 
 from __future__ import annotations
 
@@ -13,37 +13,38 @@ from dropexp.config.variants import VARIANTS, Variant
 from dropexp.errors import PluginError
 from dropexp.interrupts import import_torch
 
-being_loaded: list[str] = []  # the digests of the plugin files that run now, the innermost last
-_loaded: dict[Path, str] = {}  # files, and what tells their texts apart
+loading: list[str] = []  # the digests of the plugin files that run now, the innermost last
+_loaded: dict[Path, str] = {}  # each loaded file and the digest of its text
 
 
 def load_plugin(file: str | Path, digest: str | None = None) -> None:
-    """Run this file, which adds at least one variant by `dropexp.register`.
+    """Run a file that adds at least one variant by `dropexp.register`.
 
-    What tells its text from others, eight hexadecimal digits, becomes part of the hash of its runs. A file that has
-    been loaded is left alone, one that has changed takes the place of what it was. Raises `PluginError`, also if the
-    text has another digest than is asked for.
+    The digest of its text, eight hexadecimal digits, becomes part of the hash of its runs. A file that is loaded
+    already is not run again unless it has changed; then its variants are replaced. If it fails, the table of variants
+    stays as it was. Raises `PluginError`, also if the text has another digest than the given one.
     """
     try:
         file = Path(file).resolve()
         text = file.read_bytes()
-    except (OSError, RuntimeError) as error:  # the latter of links in a circle
+    except (OSError, RuntimeError) as error:  # RuntimeError: a cycle of links
         raise PluginError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     found = hashlib.sha256(text).hexdigest()[:8]
     if digest not in (None, found):
-        raise PluginError(f"{file} has changed since it was loaded; load it again, or start the command again")
+        raise PluginError(f"{file} has changed since it was loaded; load it again, or restart the command")
     if _loaded.get(file) == found:
         return
     before = dict(VARIANTS)
-    for name in [name for name in before if file in _loaded and before[name].plugin == _loaded[file]]:
-        del VARIANTS[name]
-    others = len(VARIANTS)
-    being_loaded.append(found)
+    for name, variant in before.items():
+        if file in _loaded and variant.plugin == _loaded[file]:
+            del VARIANTS[name]
+    count = len(VARIANTS)
+    loading.append(found)
     try:
-        import_torch()  # before the plugin imports it, without delaying interrupts
+        import_torch()  # before the plugin does, which would not delay interrupts
         runpy.run_path(str(file))
-        if len(VARIANTS) == others:
-            raise PluginError(f"{file} registers no noise; it is to call dropexp.register(name, noise)")
+        if len(VARIANTS) == count:
+            raise PluginError(f"{file} registers no noise; it must call dropexp.register(name, noise)")
     except BaseException as error:
         VARIANTS.clear()
         VARIANTS.update(before)
@@ -51,30 +52,30 @@ def load_plugin(file: str | Path, digest: str | None = None) -> None:
             raise
         raise PluginError(f"{file}:{_line(error, file)}: {type(error).__name__}: {error}") from None
     finally:
-        being_loaded.pop()
+        loading.pop()
     _loaded[file] = found
 
 
-def files_of(names: Iterable[str]) -> tuple[tuple[Path, str], ...]:
-    """The files that registered these variants and what tells their texts apart: what worker processes load too."""
-    digests = {VARIANTS[name].plugin for name in names}
+def files_of(variants: Iterable[str]) -> tuple[tuple[Path, str], ...]:
+    """Return the plugin files that registered these variants, with their digests, for worker processes to load."""
+    digests = {VARIANTS[name].plugin for name in variants}
     return tuple((file, digest) for file, digest in _loaded.items() if digest in digests)
 
 
-def _line(error: BaseException, file: Path) -> int:
-    """Where in the file it happened."""
-    steps = [step.lineno for step in traceback.extract_tb(error.__traceback__) if step.filename == str(file)]
-    return getattr(error, "lineno", None) or (steps[-1] if steps and steps[-1] else 1)
-
-
 def register(name: str, noise: Callable[[float], Any]) -> None:
-    """Add a variant with this noise, made from a drop probability. A plugin's file calls it.
+    """Add a variant whose noise is made by `noise(p)` from a drop probability. Only a plugin file can call it.
 
     A noise is a frozen dataclass with a field p that follows `nets.noise.Noise`. Raises ValueError if the variant
-    exists, RuntimeError outside a file that is being loaded: its text is part of the hash of its runs.
+    exists, and RuntimeError outside a plugin file, whose text the hash of a run needs.
     """
-    if not being_loaded:
-        raise RuntimeError("register is for the file of a plugin: dropexp train --plugin FILE, or load_plugin(FILE)")
+    if not loading:
+        raise RuntimeError("register is for a plugin file: dropexp train --plugin FILE, or load_plugin(FILE)")
     if name in VARIANTS:
-        raise ValueError(f"there is a variant {name!r} already")
-    VARIANTS[name] = Variant(factory=noise, plugin=being_loaded[-1], unused=frozenset({"mask"}))
+        raise ValueError(f"the variant {name!r} exists already")
+    VARIANTS[name] = Variant(factory=noise, plugin=loading[-1], unused=frozenset({"mask"}))
+
+
+def _line(error: BaseException, file: Path) -> int:
+    """Return the line of the file in which the error occurred."""
+    lines = [step.lineno for step in traceback.extract_tb(error.__traceback__) if step.filename == str(file)]
+    return getattr(error, "lineno", None) or (lines[-1] if lines and lines[-1] else 1)

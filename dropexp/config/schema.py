@@ -15,12 +15,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from dropexp.config.conflicts import conflicts
-from dropexp.config.tasks import LINEAR_REGRESSION, LINREG_KEYS, NUM_TRAIN
+from dropexp.config.tasks import LINEAR_REGRESSION, LINREG_KEYS, NUM_TRAIN_IMAGES
 from dropexp.config.variants import VARIANTS
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Width = Annotated[int, Field(ge=1, le=1_000_000)]
 
+STUDY_KEYS = ("name", "matrix", "arms", "published")  # the keys of a file beside those of its runs
 PROBES = ("weight_norms", "activations", "noise_at_test", "calibration")  # the probes that take no number
 
 
@@ -206,17 +207,17 @@ class Config(BaseModel):
     )
     train_size: int | None = key_field(
         "Training images, balanced over the classes; `null` is all.",
-        f"a whole number, 10 to {NUM_TRAIN}",
+        f"a whole number, 10 to {NUM_TRAIN_IMAGES}",
         None,
         ge=10,
-        le=NUM_TRAIN,
+        le=NUM_TRAIN_IMAGES,
     )
     validation_size: int = key_field(
         "Training images held out for validation, balanced over the classes.",
-        f"a whole number, 0 to {NUM_TRAIN - 10}",
+        f"a whole number, 0 to {NUM_TRAIN_IMAGES - 10}",
         0,
         ge=0,
-        le=NUM_TRAIN - 10,
+        le=NUM_TRAIN_IMAGES - 10,
     )
 
     @model_validator(mode="before")

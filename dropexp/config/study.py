@@ -13,12 +13,13 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from dropexp.config.file import MAX_RUNS, ConfigFile
+from dropexp.config.file import ConfigFile, parse_config
+from dropexp.config.overrides import MAX_RUNS
 from dropexp.config.schema import Config, canonical, digest
 from dropexp.config.variants import VARIANTS
 from dropexp.errors import ConfigError, Problem
 
-MAX_BYTES = 500_000  # of a config; ours have 2,300 at most
+MAX_BYTES = 500_000  # of a config; the shipped ones have up to 2,300
 
 
 @dataclass(frozen=True)
@@ -31,30 +32,28 @@ class PlannedRun:
     config: Config
 
     def digest(self, device_kind: str) -> str:
-        """The hash in its folder's name."""
+        """Return the hash in the folder's name."""
         return digest(self.config.settings(device_kind))
 
     def yaml(self) -> bytes:
-        """Its config.yaml."""
+        """Return the text of config.yaml."""
         content = {"name": self.name, **self.config.model_dump()}
         return yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode()
 
     def has(self, settings: object) -> bool:
-        """Whether these settings, as some run.json has them, are this run's: its hash may be another's too.
+        """Return whether the settings in a run.json are this run's: two runs can have the same hash.
 
-        Raises ValueError if their hash is not this run's, whose folder no training has written them into.
+        Raises ValueError if they have another hash than this run's, which no training writes into its folder.
         """
-        if not isinstance(settings, dict):  # of an earlier version
-            return True
-        own = self.config.settings(str(settings.get("device")))
-        if digest(settings) != digest(own):
-            raise ValueError("its settings are of another hash than the folder's")
+        own = self.config.settings(str(settings.get("device"))) if isinstance(settings, dict) else {}
+        if not isinstance(settings, dict) or digest(settings) != digest(own):
+            raise ValueError("its settings have another hash than the folder's name")
         return settings == own
 
 
 @dataclass(frozen=True)
 class Study:
-    """What one config file asks for."""
+    """The runs of one config file, and what it has published."""
 
     name: str
     runs: list[PlannedRun]
@@ -62,35 +61,25 @@ class Study:
 
     @property
     def remarks(self) -> dict[str, Any]:
-        """What is kept beside its runs."""
+        """What is written beside the runs."""
         return {"published": self.published} if self.published else {}
 
 
 def load_config(path: str | Path, settings: Iterable[str] = (), seeds: str | None = None) -> Study:
-    """Read a config file. `settings` are `key=value` texts that replace keys of every run, `seeds` a text like `0..4`.
+    """Read a config file.
 
-    Raises `ConfigError` with everything that is wrong.
+    `settings` are texts like `lr=0.1` that replace keys of every run, `seeds` is a text like `0..4`.
+    Raises `ConfigError` with all problems.
     """
     path = Path(path)
-    try:
-        with open(path, "rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise ConfigError([Problem(str(path), f"more than {MAX_BYTES:,} bytes: this is no config")])
-        text = content.decode()
-    except FileNotFoundError:
-        raise ConfigError([Problem(str(path), "no such file")]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([Problem(str(path), f"cannot be read: {error}")]) from None
-    file = ConfigFile(text, str(path), path.stem, settings, seeds)
-    file.stop_if_wrong()
+    file = parse_config(_read(path), str(path), path.stem, settings, seeds)
     runs = _runs(file)
-    file.stop_if_wrong()
+    file.problems.raise_if_any()
     return Study(file.name, runs, file.published)
 
 
 def load_configs(paths: Iterable[Path], settings: Sequence[str] = (), seeds: str | None = None) -> list[Study]:
-    """Read several. Raises `ConfigError` with everything that is wrong in any of them."""
+    """Read several config files. Raises `ConfigError` with the problems of all."""
     studies, problems = [], []
     for path in paths:
         try:
@@ -102,39 +91,52 @@ def load_configs(paths: Iterable[Path], settings: Sequence[str] = (), seeds: str
     return studies
 
 
+def _read(path: Path) -> str:
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ConfigError([Problem(str(path), f"more than {MAX_BYTES:,} bytes, too many for a config")])
+        return content.decode()
+    except FileNotFoundError:
+        raise ConfigError([Problem(str(path), "no such file")]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([Problem(str(path), f"cannot be read: {error}")]) from None
+
+
 def _runs(file: ConfigFile) -> list[PlannedRun]:
-    """Every arm times every point of the matrix; runs that are equal but for unused keys are one."""
+    """Return a run for each arm and each point of the matrix; runs that differ only in unused keys are one."""
     count = len(file.arms) * math.prod(map(len, file.axes.values()))
     if count > MAX_RUNS:
-        file.wrong(("matrix",), f"{count} runs are more than one config may ask for ({MAX_RUNS})")
+        file.problems.add(("matrix",), f"{count} runs are too many; a config can have {MAX_RUNS}")
         return []
     runs: dict[str, PlannedRun] = {}
-    equals: dict[str | None, set[str | None]] = {arm: set() for arm in file.arms}  # the arms that have an arm's runs
-    for arm, own in file.arms.items():
+    owners: dict[str | None, set[str | None]] = {arm: set() for arm in file.arms}  # the arms that have an arm's runs
+    for arm, own_keys in file.arms.items():
         for point in itertools.product(*file.axes.values()):
             cell = dict(zip(file.axes, point, strict=True))
-            planned = _planned(file, arm, file.base | own | cell, cell)
-            if planned is None:
-                continue
-            equals[arm].add(runs.setdefault(canonical(planned.config.settings("any")), planned).arm)
-    for arm, others in equals.items():
+            planned = _plan(file, arm, file.base | own_keys | cell, cell)
+            if planned is not None:
+                owners[arm].add(runs.setdefault(canonical(planned.config.settings("any")), planned).arm)
+    for arm, others in owners.items():
         if others and arm not in others:
             same = " and ".join(repr(other) for other in others)
-            options = f", now that {', '.join(file.options.values())}" if file.options else ""
-            file.wrong(("arms", arm or ""), f"arm {arm!r} asks for the same runs as arm {same}{options}")
+            options = f", because of {', '.join(file.problems.options.values())}" if file.problems.options else ""
+            file.problems.add(("arms", arm or ""), f"arm {arm!r} asks for the same runs as arm {same}{options}")
     return list(runs.values())
 
 
-def _planned(file: ConfigFile, arm: str | None, keys: dict[str, Any], cell: dict[str, Any]) -> PlannedRun | None:
+def _plan(file: ConfigFile, arm: str | None, keys: dict[str, Any], cell: dict[str, Any]) -> PlannedRun | None:
+    """Return the run with these keys, or None and a problem in the file."""
     if "variant" not in keys:
-        place = f"arm {arm!r}" if arm else "this file"
-        file.wrong(("arms", arm) if arm else (), f"{place} has no variant; add one of {', '.join(VARIANTS)}")
+        where = f"arm {arm!r}" if arm else "this file"
+        file.problems.add(("arms", arm) if arm else (), f"{where} has no variant; add one of {', '.join(VARIANTS)}")
         return None
     try:
         config = Config.model_validate(keys)
     except ValidationError as error:
         for one in error.errors():
-            file.disagree(one["ctx"]["keys"], arm, one["msg"])
+            file.problems.add_conflict(one["ctx"]["keys"], arm, one["msg"])
         return None
     shown = {"arm": arm} if arm else {}
     shown |= {key: value for key, value in cell.items() if key in config.used() and key != "seed"}
@@ -142,6 +144,6 @@ def _planned(file: ConfigFile, arm: str | None, keys: dict[str, Any], cell: dict
 
 
 def _cell(keys: dict[str, Any]) -> str:
-    """The readable part of a folder's name: key=value, lists joined by '+', nothing that a file system minds."""
+    """Return the readable part of a folder's name: key=value, lists joined by '+', at most 120 safe characters."""
     parts = (f"{key}={'+'.join(map(str, v)) if isinstance(v, list) else v}" for key, v in keys.items())
     return re.sub(r"[^\w=,.+-]", "-", ",".join(parts))[:120]

@@ -1,8 +1,12 @@
-"""YAML whose values know their lines."""
+"""YAML 1.2 with the line of each value, on PyYAML.
+
+ruamel.yaml reads 0x1f, 1_000 and dates as values, stops at the first duplicate key, and makes this file no shorter.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -10,17 +14,19 @@ from yaml.reader import ReaderError
 
 from dropexp.errors import ConfigError, Problem
 
-Path = tuple[str | int, ...]  # where a value stands: keys and list indices from the top
-KINDS = {
+KeyPath = tuple[str | int, ...]  # the keys and list indices that lead from the top to a value
+
+MAX_VALUES = 100_000  # far more than a config has; a few nested aliases make billions
+
+_TAGS = {
     yaml.ScalarNode: ("scalar", {"null", "bool", "int", "float", "str"}),
     yaml.SequenceNode: ("sequence", {"seq"}),
     yaml.MappingNode: ("mapping", {"map"}),
 }
-MAX_VALUES = 100_000  # far more than a config has; a few nested aliases ask for billions
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's words and decimal numbers. PyYAML's own, 1.1, reads 1e-3 as text, no as false and 1:30 as 90."""
+    """Reads words and numbers as YAML 1.2 does. PyYAML follows 1.1: 1e-3 is text, no is false and 1:30 is 90."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -39,80 +45,103 @@ for _tag, _pattern, _first in (
         _reader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"({_pattern})\Z"), _first)
 
 
+@dataclass(frozen=True)
+class Document:
+    """The content of a text, and the line of each key and list item."""
+
+    content: Any
+    lines: dict[KeyPath, int]
+
+
 def dump(content: dict[str, Any]) -> str:
     """Return content as text that `parse` reads back, a list of numbers in one line."""
     return yaml.dump(content, None, _Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
 
 
-def parse(text: str, where: str) -> tuple[Any, dict[Path, int]]:
-    """The content of `text`, and the line of each key and list item in it; `where` names the text in errors.
+def parse(text: str, where: str) -> Document:
+    """Parse a text; `where` names it in errors.
 
-    Raises `ConfigError` for what is no YAML, for a key given twice and for a key that is no text.
+    Raises `ConfigError` if it is not YAML or too large, and for all keys that are duplicate or not text.
     """
     try:
         loader = _Loader(text)
-    except ReaderError as error:  # a control character
+    except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ConfigError([Problem(f"{where}:{line}", f"not YAML: character {text[error.position]!r}")]) from None
-    lines: dict[Path, int] = {}
-    problems: list[Problem] = []
-
-    def build(node: yaml.Node, path: Path) -> Any:
-        if len(lines) > MAX_VALUES:
-            raise ConfigError([Problem(where, f"more than {MAX_VALUES} values: this is no config")])
-        lines.setdefault(path, node.start_mark.line + 1)
-        kind_of(node)
-        if isinstance(node, yaml.MappingNode):
-            return mapping(node, path)
-        if isinstance(node, yaml.SequenceNode):
-            return [build(child, (*path, i)) for i, child in enumerate(node.value)]
-        return scalar(node)
-
-    def scalar(node: yaml.Node) -> Any:
-        kind = kind_of(node)
-        try:
-            value = loader.construct_object(node)
-            str(value).encode()  # fails for thousands of digits and for half a character: no message could show them
-        except (ValueError, LookupError, AttributeError):  # !!bool x
-            what = f"not YAML: {node.value[:40]!r} is no {kind}"
-            raise ConfigError([Problem(f"{where}:{node.start_mark.line + 1}", what)]) from None
-        return value
-
-    def kind_of(node: yaml.Node) -> str:
-        kind: str = node.tag.rpartition(":")[2]
-        what_it_is, kinds = KINDS[type(node)]
-        if kind not in kinds:  # !!timestamp, !!python/name:os.system
-            what = f"not YAML: a {what_it_is} of kind {kind[:40]!r} is nothing that a config has; leave the tag out"
-            raise ConfigError([Problem(f"{where}:{node.start_mark.line + 1}", what)])
-        return kind
-
-    def mapping(node: yaml.MappingNode, path: Path) -> dict[str, Any]:
-        content: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
-            key = scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else None
-            if not isinstance(key, str):
-                shown = repr(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "of several parts"
-                problems.append(Problem(f"{where}:{line}", f"key {shown} is not text; quote it"))
-            elif key in content:
-                first = lines[(*path, key)]
-                problems.append(Problem(f"{where}:{line}", f"key {key!r} is given twice, first in line {first}"))
-            else:
-                lines[(*path, key)] = line
-                content[key] = build(value_node, (*path, key))
-        return content
-
+    builder = _Builder(loader, where)
     try:
         node = loader.get_single_node()
-        content = None if node is None else build(node, ())
+        content = None if node is None else builder.value(node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = f":{mark.line + 1}" if mark else ""
-        raise ConfigError([Problem(f"{where}{place}", f"not YAML: {error.problem or error.context}")]) from None
+        place = f"{where}:{mark.line + 1}" if mark else where
+        raise ConfigError([Problem(place, f"not YAML: {error.problem or error.context}")]) from None
     except RecursionError:
-        raise ConfigError([Problem(where, "nested too deeply, or an alias to itself: this is no config")]) from None
+        raise ConfigError([Problem(where, "nested too deeply, or an alias to itself")]) from None
     finally:
         loader.dispose()
-    if problems:
-        raise ConfigError(problems)
-    return content, lines
+    if builder.problems:
+        raise ConfigError(builder.problems)
+    return Document(content, builder.lines)
+
+
+class _Builder:
+    """Builds Python values from nodes, and notes their lines. PyYAML's own drops lines and earlier duplicate keys."""
+
+    def __init__(self, loader: _Loader, where: str) -> None:
+        self.loader, self.where = loader, where
+        self.lines: dict[KeyPath, int] = {}
+        self.problems: list[Problem] = []
+
+    def value(self, node: yaml.Node, path: KeyPath) -> Any:
+        """Build the value of a node. Raises `ConfigError` for a tag that a config cannot have."""
+        if len(self.lines) > MAX_VALUES:
+            raise ConfigError([Problem(self.where, f"more than {MAX_VALUES} values, too many for a config")])
+        self.lines.setdefault(path, _line(node))
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node)
+        self._check_tag(node)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        return [self.value(child, (*path, index)) for index, child in enumerate(node.value)]
+
+    def _scalar(self, node: yaml.ScalarNode) -> Any:
+        tag = self._check_tag(node)
+        try:
+            value = self.loader.construct_object(node)
+            str(value).encode()  # fails for thousands of digits and for half a surrogate pair, which cannot be printed
+        except (ValueError, LookupError, AttributeError):  # !!bool x
+            raise self._error(node, f"{node.value[:40]!r} is not of type {tag}") from None
+        return value
+
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+        content: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            place = f"{self.where}:{_line(key_node)}"
+            is_scalar = isinstance(key_node, yaml.ScalarNode)
+            key = self._scalar(key_node) if is_scalar else None
+            if not isinstance(key, str):
+                shown = repr(key_node.value) if is_scalar else "with several parts"
+                self.problems.append(Problem(place, f"key {shown} is not text; quote it"))
+            elif key in content:
+                first = self.lines[(*path, key)]
+                self.problems.append(Problem(place, f"key {key!r} is given twice, first in line {first}"))
+            else:
+                self.lines[(*path, key)] = _line(key_node)
+                content[key] = self.value(value_node, (*path, key))
+        return content
+
+    def _check_tag(self, node: yaml.Node) -> str:
+        tag: str = node.tag.rpartition(":")[2]
+        kind, allowed = _TAGS[type(node)]
+        if tag not in allowed:  # !!timestamp, !!python/name:os.system
+            raise self._error(node, f"a config has no {kind} of type {tag[:40]!r}; leave the tag out")
+        return tag
+
+    def _error(self, node: yaml.Node, what: str) -> ConfigError:
+        return ConfigError([Problem(f"{self.where}:{_line(node)}", f"not YAML: {what}")])
+
+
+def _line(node: yaml.Node) -> int:
+    line: int = node.start_mark.line
+    return line + 1

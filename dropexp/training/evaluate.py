@@ -16,7 +16,7 @@ from torchvision.datasets import FashionMNIST
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import rotate
 
-from dropexp.config.file import whole_range
+from dropexp.config.overrides import whole_range
 from dropexp.config.schema import Config
 from dropexp.data.fashion_mnist import Data
 from dropexp.errors import ConfigError, Problem

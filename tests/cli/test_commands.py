@@ -174,7 +174,7 @@ def test_published_figures_stay_whatever_config_trains_the_study_next(command: C
 def test_everything_wrong_with_a_config_is_said_at_once(command: Command) -> None:
     config = command.write("bad.yaml", "variant: nn\nepoch: 3\ndrop_probs: [0.2, 1.5]\n")
     said = command("train", "-c", config, "--set", "lr=fast", code=2).stderr
-    assert "bad.yaml:2: unknown key 'epoch'; did you mean 'epochs'?" in said
+    assert "bad.yaml:2: unknown key 'epoch' (did you mean 'epochs'?)" in said
     assert "bad.yaml:3: drop_probs[1] = 1.5 is not a probability (0 ≤ p ≤ 1)" in said
     assert "--set lr=fast: lr = 'fast' is not a number greater than 0" in said
     assert "nowhere.yaml: no such file" in command("train", "-c", "nowhere.yaml", code=2).stderr

@@ -33,7 +33,7 @@ with atheris.instrument_imports(include=["dropexp", "yaml"]):
     from dropexp.analysis.comparison import compare
     from dropexp.analysis.requirement import require
     from dropexp.config import yaml
-    from dropexp.config.file import ConfigFile
+    from dropexp.config.file import parse_config
     from dropexp.config.study import load_config
     from dropexp.data import download
     from dropexp.data.download import CHECKSUMS
@@ -62,7 +62,7 @@ def yaml_(content: bytes) -> None:
 def set_(content: bytes) -> None:
     text = content.decode("utf-8", "surrogateescape")
     with suppress(ConfigError):
-        ConfigFile("variant: nn", "x.yaml", "x", [text], text).stop_if_wrong()
+        parse_config("variant: nn", "x.yaml", "x", [text], text)
     with suppress(ConfigError):
         yaml.parse(text, "--filter")
 

@@ -1,4 +1,4 @@
-"""A user's own noise: a file that registers it, and all that can be wrong with that file."""
+"""Plugins: a file that registers a noise, and everything that can be wrong with it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "uniform_noise.py"
 CONFIG = "train_size: 300\nepochs: 2\nmatrix: {variant: [none, uniform], seed: 0..1}\n"
 
 
-def test_the_shipped_example_trains_in_one_process_and_in_workers_alike(command: Command) -> None:
+def test_the_example_trains_equally_in_one_process_and_in_workers(command: Command) -> None:
     config = command.write("my.yaml", CONFIG)
     command("train", "-c", config, "--plugin", str(EXAMPLE), "--jobs", "1")
     alone = command.tables()
@@ -41,7 +41,7 @@ def test_the_shipped_example_trains_in_one_process_and_in_workers_alike(command:
     assert "uniform" in listed and "none" in listed
 
 
-def test_the_noise_is_the_one_that_was_registered(command: Command) -> None:
+def test_the_registered_noise_is_used(command: Command) -> None:
     zeros = EXAMPLE.read_text(encoding="utf-8").replace("return 1 + width", "return 0 * width")
     command.write("zeros.py", zeros)
     command("train", "-c", command.write("my.yaml", CONFIG), "--plugin", "zeros.py", "-q")
@@ -68,16 +68,19 @@ def test_a_changed_plugin_is_another_run(command: Command) -> None:
         ("x = 1\nx = 1 +\n", ["mine.py:2", "SyntaxError"]),
         ("x = 1\n", ["mine.py", "registers no noise", "dropexp.register"]),
         ("import sys\nsys.exit(0)\n", ["mine.py:2", "SystemExit"]),
-        ("from dropexp import register\n\nregister('scratch', lambda p: None)\n", ["mine.py:3", "'scratch' already"]),
+        (
+            "from dropexp import register\n\nregister('scratch', lambda p: None)\n",
+            ["mine.py:3", "'scratch' exists already"],
+        ),
     ],
 )
-def test_a_wrong_plugin_is_answered_with_file_line_and_remedy(command: Command, text: str, words: list[str]) -> None:
+def test_a_wrong_plugin_is_reported_with_file_line_and_remedy(command: Command, text: str, words: list[str]) -> None:
     command.write("mine.py", text)
     said = command("train", "-c", command.write("my.yaml", CONFIG), "--plugin", "mine.py", code=2).stderr
     assert all(word in said for word in words)
 
 
-def test_a_notebook_loads_a_file_and_a_changed_file_takes_its_place(tmp_path: Path) -> None:
+def test_a_changed_file_can_be_loaded_again_in_a_notebook(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     config = {"variant": "uniform"}
     seen = []
@@ -96,14 +99,14 @@ def test_a_notebook_loads_a_file_and_a_changed_file_takes_its_place(tmp_path: Pa
     del VARIANTS["uniform"]
 
 
-def test_a_circle_of_links_is_no_plugin(tmp_path: Path) -> None:
+def test_a_cycle_of_links_is_rejected(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.symlink_to(file)
     with pytest.raises(PluginError, match=r"mine\.py cannot be read"):
         load_plugin(file)
 
 
-def test_what_registered_and_then_failed_is_taken_back(tmp_path: Path) -> None:
+def test_a_plugin_that_fails_after_registering_adds_no_variant(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(EXAMPLE.read_text(encoding="utf-8") + "1 / 0\n", encoding="utf-8")
     with pytest.raises(PluginError):
@@ -111,13 +114,13 @@ def test_what_registered_and_then_failed_is_taken_back(tmp_path: Path) -> None:
     assert "uniform" not in VARIANTS
 
 
-def test_register_outside_a_file_is_refused_since_the_hash_would_not_know_the_noise() -> None:
+def test_register_is_rejected_outside_a_plugin_file() -> None:
     with pytest.raises(RuntimeError, match="load_plugin"):
         register("mine", Inverted)
     assert "mine" not in VARIANTS
 
 
-def test_a_worker_does_not_train_with_another_text_than_the_command_began_with(tmp_path: Path, real_root: Path) -> None:
+def test_a_worker_rejects_a_plugin_that_changed_after_the_command_started(tmp_path: Path, real_root: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
     load_plugin(file)
@@ -132,17 +135,17 @@ def test_a_worker_does_not_train_with_another_text_than_the_command_began_with(t
         del VARIANTS["uniform"]
 
 
-def test_a_missing_plugin_or_one_that_was_not_named_is_a_usage_error(command: Command) -> None:
+def test_a_missing_or_unnamed_plugin_is_a_usage_error(command: Command) -> None:
     config = command.write("my.yaml", CONFIG)
     assert "nowhere.py" in command("train", "-c", config, "--plugin", "nowhere.py", code=2).stderr
     said = command("train", "-c", config, code=2).stderr
     assert "my.yaml:3" in said and "'uniform' is not one of none, nn, scratch" in said
 
 
-def test_an_interrupt_while_torch_is_loaded_for_a_plugin_leaves_things_as_they_were(
+def test_an_interrupt_during_the_import_of_torch_changes_no_variant(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in a notebook, which goes on afterwards."""
+    """As in a notebook, which continues afterwards."""
     file = tmp_path / "noise.py"
     file.write_text("import dropexp\ndropexp.register('late', lambda p: None)\n")
 
@@ -155,4 +158,4 @@ def test_an_interrupt_while_torch_is_loaded_for_a_plugin_leaves_things_as_they_w
     before = dict(VARIANTS)
     with pytest.raises(KeyboardInterrupt):
         load_plugin(file)
-    assert before == VARIANTS and plugins.being_loaded == []
+    assert before == VARIANTS and plugins.loading == []

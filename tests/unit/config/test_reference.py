@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import yaml
 
-from dropexp.config.file import STUDY_KEYS
 from dropexp.config.published import Published
 from dropexp.config.reference import key_rows
-from dropexp.config.schema import Config
+from dropexp.config.schema import STUDY_KEYS, Config
 
 
 def test_every_key_of_a_config_file_has_one_documented_row() -> None:

@@ -1,4 +1,4 @@
-"""A config file becomes the runs that it asks for, or what is wrong between its keys is named."""
+"""Plan the runs of a config file, or report conflicts between its keys."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def load(tmp_path: Path) -> Load:
 
 @pytest.fixture
 def problems(load: Load, tmp_path: Path) -> Problems:
-    """What is wrong, the folder of the file left out."""
+    """The problems of a config, without the folder of the file."""
 
     def found(text: str, *settings: str, seeds: str | None = None) -> list[str]:
         with pytest.raises(ConfigError) as error:
@@ -51,7 +51,7 @@ def seeds_of(study: Study) -> list[int]:
 # Files
 
 
-def test_the_smallest_config_is_one_run_of_the_book(load: Load) -> None:
+def test_the_smallest_config_is_one_run_with_the_books_defaults(load: Load) -> None:
     study = load("variant: nn\n")
     (run,) = study.runs
     assert study.name == run.name == "study"  # the file's stem
@@ -59,46 +59,46 @@ def test_the_smallest_config_is_one_run_of_the_book(load: Load) -> None:
     assert (run.config.lr, run.config.drop_probs, study.published) == (0.5, [0.2, 0.5], {})
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.yaml: no such file"):
         load_config(tmp_path / "absent.yaml")
 
 
-def test_a_folder_is_no_config(tmp_path: Path) -> None:
+def test_a_folder_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00v", b"variant: nn\nname: \xe9\n", b"\x80\x04\x95\x00"])
-def test_a_binary_file_is_no_config(tmp_path: Path, content: bytes) -> None:
+def test_a_binary_file_is_rejected(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(content)
     with pytest.raises(ConfigError, match=r"checkpoint\.pt: cannot be read"):
         load_config(tmp_path / "checkpoint.pt")
 
 
-def test_a_file_of_a_length_that_no_config_has_is_not_read(tmp_path: Path) -> None:
+def test_a_file_that_is_too_long_is_not_read(tmp_path: Path) -> None:
     file = tmp_path / "long.yaml"
     file.write_text("variant: nn\n" + "# a comment\n" * 50_000)
-    with pytest.raises(ConfigError, match=r"long\.yaml: more than 500,000 bytes: this is no config"):
+    with pytest.raises(ConfigError, match=r"long\.yaml: more than 500,000 bytes, too many for a config"):
         load_config(file)
 
 
-def test_what_is_wrong_in_a_file_is_told_before_any_run_is_planned(problems: Problems) -> None:
+def test_wrong_values_are_reported_before_conflicts_between_keys(problems: Problems) -> None:
     assert problems("drop_probs: [0.5]\nlr: 0\n") == ["study.yaml:2: lr = 0 is not a number greater than 0"]
 
 
-def test_a_files_stem_that_cannot_be_a_name_is_named(tmp_path: Path) -> None:
+def test_a_file_stem_that_is_no_valid_name_is_reported(tmp_path: Path) -> None:
     (tmp_path / "-x.yaml").write_text("variant: nn\n")
     with pytest.raises(ConfigError, match=r"name = '-x' cannot name a folder"):
         load_config(tmp_path / "-x.yaml")
     assert load_config(tmp_path / "-x.yaml", ["name=x"]).name == "x"
 
 
-def test_published_figures_come_with_the_study(load: Load) -> None:
+def test_a_study_has_the_published_figures(load: Load) -> None:
     assert load("variant: nn\npublished: {arm: nn, loss: [1]}\n").published == {"arm": "nn", "loss": [1.0]}
 
 
-# Keys that disagree
+# Conflicts between keys
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_published_figures_come_with_the_study(load: Load) -> None:
         ("variant: nn\ndrop_probs: [0.1, 0.1]\nmatrix:\n  hidden: [[8, 8], [8]]\n", 4),
     ],
 )
-def test_a_wrong_number_of_probabilities_leads_to_the_line_that_made_it_wrong(
+def test_a_wrong_number_of_probabilities_is_reported_at_the_innermost_line(
     problems: Problems, text: str, line: int
 ) -> None:
     (problem,) = problems(text)
@@ -120,19 +120,19 @@ def test_a_wrong_number_of_probabilities_leads_to_the_line_that_made_it_wrong(
     assert problem.endswith("give one per layer")
 
 
-def test_more_images_than_there_are_leads_to_the_line_that_asked_for_too_many(problems: Problems) -> None:
+def test_too_many_images_are_reported_at_the_innermost_line(problems: Problems) -> None:
     assert problems("variant: nn\ntrain_size: 59999\narms:\n  a: {validation_size: 2}\n") == [
         "study.yaml:4: train_size = 59999 and validation_size = 2 are together more than the 60000 training images"
     ]
 
 
-def test_a_mask_that_nn_cannot_have_is_named_with_its_line(problems: Problems) -> None:
+def test_a_mask_that_nn_does_not_support_is_reported_with_its_line(problems: Problems) -> None:
     assert problems("variant: nn\nmask: randn-2019\n") == [
         "study.yaml:2: mask = randn-2019 is not supported by nn, which samples its own mask; use scratch"
     ]
 
 
-def test_what_is_wrong_between_keys_is_told_at_once_in_the_order_of_lines(problems: Problems) -> None:
+def test_conflicts_are_reported_together_in_the_order_of_lines(problems: Problems) -> None:
     text = "variant: nn\narms:\n  c: {train_size: 60000}\n  b: {mask: randn-2019}\n  a: {drop_probs: [0.1]}\n"
     assert [problem.partition(" = ")[0] for problem in problems(text, "validation_size=10")] == [
         "study.yaml:4: mask",
@@ -157,14 +157,14 @@ def test_a_matrix_is_every_combination_in_the_order_of_the_file(load: Load) -> N
     ]
 
 
-def test_a_matrix_beyond_all_measure_is_refused_before_it_is_made(problems: Problems) -> None:
+def test_a_matrix_that_is_too_large_is_rejected_before_it_is_built(problems: Problems) -> None:
     axes = "".join(f"  {key}: [{', '.join(map(str, range(1, 1001)))}]\n" for key in ("lr", "epochs", "batch_size"))
     assert problems(f"variant: nn\nmatrix:\n{axes}") == [
-        "study.yaml:2: 1000000000 runs are more than one config may ask for (100000)"
+        "study.yaml:2: 1000000000 runs are too many; a config can have 100000"
     ]
 
 
-def test_arms_are_runs_of_their_own_and_may_change_what_the_top_says(load: Load) -> None:
+def test_an_arm_overrides_keys_at_the_top(load: Load) -> None:
     study = load("variant: nn\nlr: 1\narms: {wide: {hidden: [512, 512]}, fast: {lr: 2}}\n")
     assert [(run.arm, run.config.hidden, run.config.lr) for run in study.runs] == [
         ("wide", [512, 512], 1.0),
@@ -173,7 +173,7 @@ def test_arms_are_runs_of_their_own_and_may_change_what_the_top_says(load: Load)
     assert cells(study) == ["arm=wide,seed=0", "arm=fast,seed=0"]
 
 
-def test_arms_times_a_matrix_is_every_combination(load: Load) -> None:
+def test_every_arm_is_combined_with_every_point_of_the_matrix(load: Load) -> None:
     study = load("matrix: {seed: 0..1}\narms: {a: {variant: none}, b: {variant: nn}}\n")
     assert cells(study) == ["arm=a,seed=0", "arm=a,seed=1", "arm=b,seed=0", "arm=b,seed=1"]
 
@@ -189,11 +189,11 @@ def test_arms_times_a_matrix_is_every_combination(load: Load) -> None:
         ),
     ],
 )
-def test_a_missing_variant_is_asked_for_once(problems: Problems, text: str, problem: str) -> None:
+def test_a_missing_variant_is_reported_once(problems: Problems, text: str, problem: str) -> None:
     assert problems(text) == [problem]
 
 
-def test_equal_runs_train_once(load: Load) -> None:
+def test_runs_that_differ_only_in_unused_keys_are_one(load: Load) -> None:
     study = load("matrix:\n  variant: [none, nn]\n  drop_probs: [[0.1, 0.1], [0.2, 0.2]]\n  seed: 0..1\n")
     assert cells(study) == [
         "variant=none,seed=0",
@@ -205,40 +205,40 @@ def test_equal_runs_train_once(load: Load) -> None:
     ]
 
 
-def test_a_seed_that_is_asked_for_twice_trains_once(load: Load) -> None:
+def test_a_repeated_seed_is_one_run(load: Load) -> None:
     assert seeds_of(load("variant: nn\nmatrix: {seed: [2, 2]}\n")) == [2]
     assert seeds_of(load("variant: nn\n", seeds="1,0..2")) == [1, 0, 2]
 
 
-def test_runs_that_differ_train_both_though_their_hashes_are_the_same(load: Load) -> None:
+def test_different_runs_with_equal_hashes_are_both_planned(load: Load) -> None:
     study = load("variant: nn\nmatrix: {seed: [10875, 12313]}\n")
     assert len({run.digest("any") for run in study.runs}) == 1
     assert seeds_of(study) == [10875, 12313]
 
 
-def test_equal_runs_of_one_arm_train_once(load: Load) -> None:
+def test_equal_runs_of_one_arm_are_one(load: Load) -> None:
     study = load("matrix: {drop_probs: [[0.1, 0.1], [0.2, 0.2]]}\narms: {a: {variant: none}, b: {variant: nn}}\n")
     assert cells(study) == ["arm=a,seed=0", "arm=b,drop_probs=0.1+0.1,seed=0", "arm=b,drop_probs=0.2+0.2,seed=0"]
 
 
-def test_runs_that_differ_only_in_a_deviation_that_is_not_used_train_once(load: Load) -> None:
+def test_runs_that_differ_only_in_an_unused_init_std_are_one(load: Load) -> None:
     assert cells(load("variant: nn\ninit: torch\nmatrix: {init_std: [0.1, 0.2]}\n")) == ["seed=0"]
 
 
 @pytest.mark.parametrize("arms", ["arms:\n  a: {}\n  b: {}\n", "arms:\n  a: &a {lr: 1}\n  b: *a\n"])
 @pytest.mark.parametrize("matrix", ["", "matrix: {seed: 0..4}\n"])
-def test_two_arms_with_the_same_keys_are_named_once(problems: Problems, arms: str, matrix: str) -> None:
+def test_two_arms_with_equal_keys_are_reported_once(problems: Problems, arms: str, matrix: str) -> None:
     same = "study.yaml:4: arm 'b' asks for the same runs as arm 'a'"
     assert problems(f"variant: none\n{arms}{matrix}") == [same]
 
 
 @pytest.mark.parametrize("keys", ["{lr: 0.5}", "{drop_probs: [0.1, 0.1]}", "{mask: randn-2019, init_std: 0.01}"])
-def test_two_arms_that_differ_in_what_changes_no_run_are_named(problems: Problems, keys: str) -> None:
+def test_two_arms_that_differ_only_in_unused_keys_are_reported(problems: Problems, keys: str) -> None:
     same = "study.yaml:4: arm 'b' asks for the same runs as arm 'a'"
     assert problems(f"variant: none\narms:\n  a: {{}}\n  b: {keys}\n") == [same]
 
 
-def test_each_arm_that_repeats_another_is_named(problems: Problems) -> None:
+def test_each_arm_that_repeats_another_is_reported(problems: Problems) -> None:
     text = "variant: nn\narms:\n  a: {}\n  b: {lr: 1}\n  c: {}\n  d: {lr: 1}\n  e: {}\n"
     assert problems(text) == [
         "study.yaml:5: arm 'c' asks for the same runs as arm 'a'",
@@ -247,14 +247,14 @@ def test_each_arm_that_repeats_another_is_named(problems: Problems) -> None:
     ]
 
 
-def test_two_arms_that_a_setting_makes_equal_are_named(load: Load, problems: Problems) -> None:
+def test_two_arms_that_a_setting_makes_equal_are_reported(load: Load, problems: Problems) -> None:
     text = "variant: nn\narms:\n  a: {lr: 1}\n  b: {lr: 2}\n"
     assert cells(load(text)) == ["arm=a,seed=0", "arm=b,seed=0"]
     (problem,) = problems(text, "lr=3")
-    assert problem.endswith(": arm 'b' asks for the same runs as arm 'a', now that --set lr=3")
+    assert problem.endswith(": arm 'b' asks for the same runs as arm 'a', because of --set lr=3")
 
 
-def test_a_cell_has_nothing_that_a_file_system_minds(load: Load) -> None:
+def test_a_cell_is_a_short_valid_file_name(load: Load) -> None:
     (run,) = load("variant: nn\narms: {with a space: {lr: 1e-5}}\n").runs
     assert run.cell == "arm=with-a-space,seed=0"
     (wide,) = load(f"variant: nn\nmatrix: {{hidden: [[{'256, ' * 80}]], drop_probs: [[{'0.5, ' * 80}]]}}\n").runs
@@ -287,9 +287,7 @@ arms: {a: {epochs: 1}, b: {epochs: 2, batch_size: 8}}
         ("variant=none", "variant", "none"),
     ],
 )
-def test_a_setting_replaces_a_key_in_every_run_wherever_the_file_has_it(
-    load: Load, setting: str, key: str, value: object
-) -> None:
+def test_a_setting_replaces_a_key_in_every_run(load: Load, setting: str, key: str, value: object) -> None:
     runs = load(STUDY, setting).runs
     assert len(runs) >= 4
     assert [getattr(run.config, key) for run in runs] == [value] * len(runs)
@@ -302,16 +300,16 @@ def test_seeds_can_be_set(load: Load, value: str, seeds: list[int]) -> None:
 
 
 @pytest.mark.parametrize("seeds", ["\x1c1", "1\x1f", "\u00a01"])
-def test_blanks_around_a_seed_do_not_count(load: Load, seeds: str) -> None:
+def test_blanks_around_a_seed_are_ignored(load: Load, seeds: str) -> None:
     assert seeds_of(load("variant: nn\n", seeds=seeds)) == [1]
 
 
-def test_seeds_beyond_all_measure_are_refused_before_they_are_counted_out(problems: Problems) -> None:
+def test_too_many_seeds_are_rejected_before_they_are_listed(problems: Problems) -> None:
     (problem,) = problems("variant: nn\n", seeds=",".join(["0..99999"] * 10_000))
-    assert "100001 runs are more than one config may ask for (100000)" in problem
+    assert "100001 runs are too many; a config can have 100000" in problem
 
 
-def test_the_last_setting_of_a_key_holds(load: Load) -> None:
+def test_the_last_setting_of_a_key_wins(load: Load) -> None:
     study = load(STUDY, "lr=1", "lr=3", "name=other", "seed=0..1", "seed=5")
     assert {run.config.lr for run in study.runs} == {3.0}
     assert {run.config.seed for run in study.runs} == {5}
@@ -320,12 +318,14 @@ def test_the_last_setting_of_a_key_holds(load: Load) -> None:
 
 @pytest.mark.parametrize("setting", ["hidden=[8]", "drop_probs=[0.5]"])
 @pytest.mark.parametrize("text", ["variant: nn\n", STUDY, "variant: nn\nhidden: [8, 8]\ndrop_probs: [0.1, 0.2]\n"])
-def test_a_setting_is_to_blame_for_what_it_makes_wrong(problems: Problems, text: str, setting: str) -> None:
+def test_a_conflict_caused_by_a_setting_is_reported_with_the_option(
+    problems: Problems, text: str, setting: str
+) -> None:
     (problem,) = problems(text, setting)
     assert problem.startswith(f"--set {setting}: drop_probs = ")
 
 
-# What identifies a run
+# Hashes
 
 
 def only_run(study: Study) -> PlannedRun:
@@ -343,5 +343,5 @@ def only_run(study: Study) -> PlannedRun:
         "matrix: {variant: [scratch], lr: [0.5]}\n",
     ],
 )
-def test_a_run_is_the_same_however_it_is_asked_for(load: Load, text: str) -> None:
+def test_equivalent_configs_have_the_same_hash(load: Load, text: str) -> None:
     assert only_run(load(text)).digest("cpu") == only_run(load("variant: scratch\n")).digest("cpu")

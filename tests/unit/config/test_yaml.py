@@ -1,4 +1,4 @@
-"""YAML whose values know their lines, and whose errors do."""
+"""YAML values with their lines, and errors with theirs."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from dropexp.config.yaml import Path, parse
+from dropexp.config.yaml import Document, KeyPath, dump, parse
 from dropexp.errors import ConfigError, Problem
 
 
 def content(text: str) -> Any:
-    return parse(text, "f.yaml")[0]
+    return parse(text, "f.yaml").content
 
 
-def lines(text: str) -> dict[Path, int]:
-    return parse(text, "f.yaml")[1]
+def lines(text: str) -> dict[KeyPath, int]:
+    return parse(text, "f.yaml").lines
 
 
 def problems(text: str) -> list[str]:
@@ -30,7 +30,7 @@ def problems(text: str) -> list[str]:
     ("path", "line"),
     [(("a",), 1), (("b",), 3), (("b", "c"), 4), (("b", "d"), 5), (("b", "d", 1), 6), (("e", 0), 8), (("e", 1, "f"), 9)],
 )
-def test_every_key_and_list_item_knows_its_line(path: Path, line: int) -> None:
+def test_every_key_and_list_item_has_its_line(path: KeyPath, line: int) -> None:
     text = "a: 1\n# a comment\nb:\n  c: 2\n  d: [3,\n      4]\ne:\n  - 5\n  - f: 6\n"
     assert lines(text)[path] == line
 
@@ -41,7 +41,7 @@ def test_content_is_plain_python() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n", "---\n", "~\n"])
-def test_empty_text_is_nothing(text: str) -> None:
+def test_empty_text_is_none(text: str) -> None:
     assert content(text) is None
 
 
@@ -56,7 +56,7 @@ def test_numbers_with_an_exponent_are_numbers(text: str, number: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["1e", "e5", "1e-3x", "0..4", "-1..3", "'1e-3'", "1e3.5", "1.2.3", ".", "+", "1_000"])
-def test_what_only_resembles_a_number_is_text(text: str) -> None:
+def test_text_that_resembles_a_number_is_text(text: str) -> None:
     assert content(f"a: {text}") == {"a": text.strip("'")}
 
 
@@ -68,14 +68,14 @@ def test_whole_numbers_are_whole(text: str, number: int) -> None:
 
 
 @pytest.mark.parametrize(("text", "number"), [("010", 10.0), ("-010", -10.0), ("08", 8.0), ("00", 0.0), ("09.5", 9.5)])
-def test_a_number_that_begins_with_0_is_decimal_and_not_whole(text: str, number: float) -> None:
+def test_a_number_with_a_leading_zero_is_a_decimal_float(text: str, number: float) -> None:
     found = content(f"a: {text}")["a"]
     assert isinstance(found, float)
     assert found == number
 
 
 @pytest.mark.parametrize(("text", "number"), [(".inf", math.inf), ("-.Inf", -math.inf), ("+.INF", math.inf)])
-def test_the_infinite_is_a_number(text: str, number: float) -> None:
+def test_infinity_is_a_number(text: str, number: float) -> None:
     assert content(f"a: {text}") == {"a": number}
 
 
@@ -87,7 +87,7 @@ def test_nan_is_a_number(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "value"), [("true", True), ("True", True), ("FALSE", False), ("null", None), ("Null", None), ("", None)]
 )
-def test_true_false_and_null_are_what_they_say(text: str, value: object) -> None:
+def test_true_false_and_null(text: str, value: object) -> None:
     assert content(f"a: {text}")["a"] is value
 
 
@@ -97,18 +97,18 @@ NUMBERS_ELSEWHERE = ["0x1f", "0b1", "0b_", "1:30", "190:20:30", "0x" + "f" * 500
 
 
 @pytest.mark.parametrize("text", [*WORDS, *DATES, *NUMBERS_ELSEWHERE])
-def test_what_only_older_yaml_takes_for_something_else_is_text(text: str) -> None:
+def test_special_values_of_yaml_1_1_are_text(text: str) -> None:
     assert content(f"a: {text}") == {"a": text}
     assert content(f"- {text}") == [text]
 
 
 @pytest.mark.parametrize("key", [*WORDS, *DATES, "0x1f", "0b1", "1:30"])
-def test_such_text_is_a_key_too(key: str) -> None:
+def test_special_values_of_yaml_1_1_can_be_keys(key: str) -> None:
     assert content(f"{key}: x\n") == {key: "x"}
     assert lines(f"a: 1\n{key}: x\n")[(key,)] == 2
 
 
-def test_duplicate_keys_are_all_named_with_both_lines() -> None:
+def test_all_duplicate_keys_are_reported_with_both_lines() -> None:
     text = "a: 1\nb:\n  c: 2\n  c: 3\na: 4\na: 5\n"
     assert problems(text) == [
         "f.yaml:4: key 'c' is given twice, first in line 3",
@@ -118,14 +118,14 @@ def test_duplicate_keys_are_all_named_with_both_lines() -> None:
 
 
 @pytest.mark.parametrize("key", ["1", "1.5", "1e3", "010", ".inf", "true", "~"])
-def test_a_key_that_is_no_text_is_named(key: str) -> None:
+def test_a_key_that_is_not_text_is_reported(key: str) -> None:
     assert problems(f"a: 1\n{key}: x\n") == [f"f.yaml:2: key {key!r} is not text; quote it"]
     assert content(f"'{key}': x") == {key: "x"}
 
 
 @pytest.mark.parametrize("key", ["[a, b]", "{a: b}"])
-def test_a_key_of_several_parts_is_refused_in_words(key: str) -> None:
-    assert problems(f"a: 1\n? {key}\n: c\n") == ["f.yaml:2: key of several parts is not text; quote it"]
+def test_a_key_with_several_parts_is_reported(key: str) -> None:
+    assert problems(f"a: 1\n? {key}\n: c\n") == ["f.yaml:2: key with several parts is not text; quote it"]
 
 
 @pytest.mark.parametrize(
@@ -141,46 +141,46 @@ def test_a_key_of_several_parts_is_refused_in_words(key: str) -> None:
         ("a: 1\n  b: 2\n", 2),
     ],
 )
-def test_what_is_no_yaml_is_named_with_its_line(text: str, line: int) -> None:
+def test_invalid_yaml_is_reported_with_its_line(text: str, line: int) -> None:
     (problem,) = problems(text)
     assert problem.startswith(f"f.yaml:{line}: not YAML: ")
 
 
 @pytest.mark.parametrize("character", ["\0", "\a", "\x1b", "\x7f", "\ud800"])
-def test_a_control_character_is_named_with_its_line(character: str) -> None:
+def test_a_control_character_is_reported_with_its_line(character: str) -> None:
     assert problems(f"a: 1\nb: x{character}y\n") == [f"f.yaml:2: not YAML: character {character!r}"]
 
 
 @pytest.mark.parametrize(
     ("value", "what"),
     [
-        ("!!bool x", "'x' is no bool"),
-        ("!!int ''", "'' is no int"),
-        ("!!int 0b_", "'0b_' is no int"),
-        ('"x\\ud800"', r"'x\ud800' is no str"),
-        ('{"\\udfff": 1}', r"'\udfff' is no str"),
-        ("9" * 5000, f"'{'9' * 40}' is no int"),
-        ("!!int 0x" + "f" * 5000, f"'0x{'f' * 38}' is no int"),
+        ("!!bool x", "'x' is not of type bool"),
+        ("!!int ''", "'' is not of type int"),
+        ("!!int 0b_", "'0b_' is not of type int"),
+        ('"x\\ud800"', r"'x\ud800' is not of type str"),
+        ('{"\\udfff": 1}', r"'\udfff' is not of type str"),
+        ("9" * 5000, f"'{'9' * 40}' is not of type int"),
+        ("!!int 0x" + "f" * 5000, f"'0x{'f' * 38}' is not of type int"),
     ],
 )
-def test_a_value_that_its_type_cannot_hold_is_named_with_its_line(value: str, what: str) -> None:
+def test_a_value_that_does_not_fit_its_type_is_reported_with_its_line(value: str, what: str) -> None:
     assert problems(f"a: 1\nb: {value}\n") == [f"f.yaml:2: not YAML: {what}"]
 
 
 @pytest.mark.parametrize(
     ("value", "kind"),
     [
-        ("!!timestamp 2001-01-01", "scalar of kind 'timestamp'"),
-        ("!!binary aGk=", "scalar of kind 'binary'"),
-        ("!!seq x", "scalar of kind 'seq'"),
-        ("!!python/name:os.system", "scalar of kind 'os.system'"),
-        ("!!python/object/apply:os.system [id]", "sequence of kind 'os.system'"),
-        ("!!set {x}", "mapping of kind 'set'"),
-        ("!mine {x: 1}", "mapping of kind '!mine'"),
+        ("!!timestamp 2001-01-01", "scalar of type 'timestamp'"),
+        ("!!binary aGk=", "scalar of type 'binary'"),
+        ("!!seq x", "scalar of type 'seq'"),
+        ("!!python/name:os.system", "scalar of type 'os.system'"),
+        ("!!python/object/apply:os.system [id]", "sequence of type 'os.system'"),
+        ("!!set {x}", "mapping of type 'set'"),
+        ("!mine {x: 1}", "mapping of type '!mine'"),
     ],
 )
-def test_a_tag_that_no_config_has_is_refused_with_its_line(value: str, kind: str) -> None:
-    expected = [f"f.yaml:2: not YAML: a {kind} is nothing that a config has; leave the tag out"]
+def test_an_unknown_tag_is_reported_with_its_line(value: str, kind: str) -> None:
+    expected = [f"f.yaml:2: not YAML: a config has no {kind}; leave the tag out"]
     assert problems(f"a: 1\nb: {value}\n") == expected
 
 
@@ -204,27 +204,32 @@ def nested_aliases(levels: int) -> str:
     ],
     ids=["nested aliases", "list in itself", "mapping in itself", "brackets", "dashes", "braces", "long list"],
 )
-def test_what_would_blow_up_ends_soon(text: str, what: str) -> None:
-    (problem,) = problems(text)  # one that goes off takes hours
+def test_a_bomb_is_rejected_quickly(text: str, what: str) -> None:
+    (problem,) = problems(text)  # otherwise it takes hours
     assert what in problem
 
 
-def test_an_anchor_may_be_used() -> None:
+def test_an_alias_is_replaced_by_its_anchors_value() -> None:
     text = "a: &a {p: [1, 2]}\nb: *a\nc:\n  - *a\n  - x\n"
     assert content(text) == {"a": {"p": [1, 2]}, "b": {"p": [1, 2]}, "c": [{"p": [1, 2]}, "x"]}
     assert lines(text)[("b",)] == 2
 
 
-def test_what_an_alias_gives_is_no_shared_object() -> None:
+def test_aliases_share_no_objects() -> None:
     both = content("a: &a {p: 1}\nb: *a\n")
     both["a"]["p"] = 2
     assert both["b"] == {"p": 1}
 
 
-def test_a_byte_order_mark_and_windows_line_ends_are_read_over() -> None:
-    assert parse("\ufeffa: 1\r\nb: 2\r\n", "f.yaml") == ({"a": 1, "b": 2}, {(): 1, ("a",): 1, ("b",): 2})
+def test_byte_order_mark_and_windows_line_ends_are_ignored() -> None:
+    assert parse("\ufeffa: 1\r\nb: 2\r\n", "f.yaml") == Document({"a": 1, "b": 2}, {(): 1, ("a",): 1, ("b",): 2})
 
 
-def test_a_problem_is_told_once() -> None:
+@pytest.mark.parametrize("value", ["1e-3", "no", "0x1f", "", "a: b", "\x1b", 1e-3, None, [1, 2.5, True], {"b": ["x"]}])
+def test_dumped_content_is_parsed_to_itself(value: Any) -> None:
+    assert content(dump({"a": value})) == {"a": value}
+
+
+def test_equal_problems_are_reported_once() -> None:
     one, other = Problem("f.yaml:1", "this"), Problem("f.yaml:2", "this")
     assert str(ConfigError([one, other, one])) == "f.yaml:1: this\nf.yaml:2: this"

@@ -70,7 +70,7 @@ def test_published_figures_keep_their_arm_under_its_new_name(tmp_path: Path) -> 
     for arm in ("a", "b"):
         write_run(tmp_path, "nn", 0, name="one", arm=arm, lr=0.1 if arm == "a" else 0.2)
     publish(tmp_path, "one", arm="b", source="a book", test_acc=[0.8])
-    content, _ = yaml.parse(recipe_of(compare((), tmp_path)).text, "recipe")
+    content = yaml.parse(recipe_of(compare((), tmp_path)).text, "recipe").content
     assert content["published"] == {"arm": ["b"], "source": "a book", "test_acc": [0.8]}
 
 

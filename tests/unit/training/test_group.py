@@ -369,7 +369,7 @@ def per_row(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         def draw(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
             return (torch.rand(len(like), 1, generator=generator) >= self.p).to(like) / (1 - self.p)
 
-    monkeypatch.setattr("dropexp.config.plugins.being_loaded", ["a plugin's text"])
+    monkeypatch.setattr("dropexp.config.plugins.loading", ["a plugin's text"])
     register("per-row", PerRow)
     yield "per-row"
     del VARIANTS["per-row"]

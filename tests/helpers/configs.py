@@ -1,0 +1,37 @@
+"""Parse the text of a config in tests."""
+
+from __future__ import annotations
+
+import pytest
+
+from dropexp.config.file import ConfigFile, parse_config
+from dropexp.errors import ConfigError
+
+WRONG_IN_EVERY_SECTION = """\
+published: {loss: 3}
+arms:
+  -a: {}
+  b: 5
+  c:
+    epochs: x
+    sead: 1
+matrix:
+  momentum: [0, 1]
+  weight_decay: 0
+variant: nn
+lr: 0
+epoch: 5
+drop_probs: [0.2, 1.5]
+name: a/b
+"""
+
+
+def parsed(text: str, *settings: str, seeds: str | None = None) -> ConfigFile:
+    return parse_config(text, "study.yaml", "study", settings, seeds)
+
+
+def problems(text: str, *settings: str, seeds: str | None = None) -> list[str]:
+    """Return the lines of the error that the text must raise."""
+    with pytest.raises(ConfigError) as error:
+        parsed(text, *settings, seeds=seeds)
+    return str(error.value).splitlines()

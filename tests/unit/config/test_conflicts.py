@@ -1,0 +1,92 @@
+"""Values that are valid alone but not together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from dropexp.config.schema import Config
+
+
+def config(**keys: Any) -> Config:
+    return Config(**keys)
+
+
+def test_unused_probabilities_need_not_match_the_layers() -> None:
+    assert config(variant="none", hidden=[64]).drop_probs == [0.2, 0.5]
+    with pytest.raises(ValidationError, match="2 entries for 1 hidden layers"):
+        config(variant="scratch", hidden=[64])
+
+
+def test_sizes_cannot_exceed_the_training_images() -> None:
+    assert config(variant="nn", train_size=50_000, validation_size=10_000)
+    with pytest.raises(ValidationError, match="together more than the 60000 training images"):
+        config(variant="nn", train_size=50_001, validation_size=10_000)
+
+
+@pytest.mark.parametrize("variant", ["none", "scratch"])
+def test_nn_does_not_support_the_mask_of_2019(variant: str) -> None:
+    assert config(variant=variant, mask="randn-2019")
+    with pytest.raises(ValidationError, match="not supported by nn"):
+        config(variant="nn", mask="randn-2019")
+
+
+@pytest.mark.parametrize("mask", ["per-batch", "randn-2019"])
+def test_nn_supports_no_other_mask(mask: str) -> None:
+    with pytest.raises(ValidationError, match="not supported by nn"):
+        config(variant="nn", mask=mask)
+
+
+@pytest.mark.parametrize("variant", ["unscaled", "classic"])
+def test_unscaled_variants_do_not_support_the_mask_of_2019(variant: str) -> None:
+    assert config(variant=variant, mask="per-batch")
+    with pytest.raises(ValidationError, match="a bug of scaled dropout"):
+        config(variant=variant, mask="randn-2019")
+
+
+@pytest.mark.parametrize("keys", [{"drop_probs": [0.5, 1]}, {"input_drop_prob": 1}])
+def test_gaussian_noise_needs_probabilities_under_1(keys: dict[str, Any]) -> None:
+    assert config(variant="scratch", **keys)
+    with pytest.raises(ValidationError, match="under 1, because its variance"):
+        config(variant="gaussian", **keys)
+
+
+@pytest.mark.parametrize("schedule", ["early", "late", "curriculum", "random"])
+def test_classic_dropout_supports_no_schedule(schedule: str) -> None:
+    assert config(variant="unscaled", drop_schedule=schedule)
+    with pytest.raises(ValidationError, match="one keep probability at test time"):
+        config(variant="classic", drop_schedule=schedule)
+
+
+def test_the_mask_of_2019_supports_no_schedule() -> None:
+    with pytest.raises(ValidationError, match="drops units even where p is 0"):
+        config(variant="scratch", mask="randn-2019", drop_schedule="early")
+
+
+def test_a_schedule_cannot_switch_after_the_last_epoch() -> None:
+    assert config(variant="nn", drop_schedule="early", drop_epochs=5)
+    assert config(variant="nn", drop_epochs=6)  # not used
+    with pytest.raises(ValidationError, match="drop_epochs = 6 is more than epochs = 5"):
+        config(variant="nn", drop_schedule="early", drop_epochs=6)
+
+
+def test_nesterov_needs_momentum_and_early_stopping_needs_validation_images() -> None:
+    assert config(variant="nn", nesterov=True, momentum=0.9, early_stopping=1, validation_size=1)
+    with pytest.raises(ValidationError, match="needs a momentum greater than 0"):
+        config(variant="nn", nesterov=True)
+    with pytest.raises(ValidationError, match="needs validation images"):
+        config(variant="nn", early_stopping=1)
+
+
+def test_linear_regression_supports_two_variants() -> None:
+    assert config(variant="nn", task="linear-regression").drop_probs == [0.2, 0.5]
+    with pytest.raises(ValidationError, match="use scratch or nn"):
+        config(variant="none", task="linear-regression")
+
+
+def test_the_reference_implementation_does_not_support_bfloat16() -> None:
+    assert config(variant="scratch", precision="bf16")
+    with pytest.raises(ValidationError, match="use fused: true"):
+        config(variant="scratch", precision="bf16", fused=False)

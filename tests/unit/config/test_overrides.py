@@ -1,0 +1,113 @@
+"""Options of the command that set keys: --set and --seeds."""
+
+from __future__ import annotations
+
+import pytest
+from helpers.configs import WRONG_IN_EVERY_SECTION, parsed, problems
+
+
+def test_a_setting_replaces_a_key_in_every_section() -> None:
+    file = parsed("lr: 2\nmatrix: {momentum: [0, 0.5]}\narms: {a: {lr: 1, epochs: 2}}\n", "lr=3", "momentum=0.9")
+    assert (file.base, file.axes, file.arms) == ({"lr": 3, "momentum": 0.9}, {}, {"a": {"epochs": 2}})
+
+
+def test_a_setting_replaces_a_wrong_value_of_the_file() -> None:
+    assert parsed("variant: x\nlr: 0\n", "variant=nn", "lr=1").base == {"variant": "nn", "lr": 1}
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("lr", "is not of the form key=value"),
+        ("lr=", "lr = nothing is not a number greater than 0"),
+        ("lr=0", "lr = 0 is not a number greater than 0"),
+        ("lr=[1, 2]", "lr = [1, 2] is not a number greater than 0; list several values in the matrix"),
+        ("lrr=1", "unknown key 'lrr' (did you mean 'lr'?)"),
+        ("fused=no", "fused = 'no' is not true or false"),
+        ("hidden=[8, x]", "hidden[1] = 'x' is not a whole number, 1 or more"),
+        ("momentum=1", "momentum = 1 is not a number from 0 to under 1"),
+        ("seed=x", "seed = 'x' is not a whole number, 0 or more, or a range like 0..4"),
+        ("seed=[1, x]", "seed = 'x' is not a whole number, 0 or more, or a range like 0..4"),
+        ("seed=[]", "seed = [] is not a list of values, or a range like 0..4"),
+        ("matrix={}", "matrix can only be set in the file"),
+        ("arms=a", "arms can only be set in the file"),
+        ("published=1", "published can only be set in the file"),
+    ],
+)
+def test_a_wrong_setting_is_reported_as_typed(setting: str, problem: str) -> None:
+    text = "variant: nn\nmatrix: {seed: [7, 8], momentum: [0, 0.5]}\narms: {a: {epochs: 1}, b: {epochs: 2}}\n"
+    assert problems(text, setting) == [f"--set {setting}: {problem}"]
+
+
+def test_an_arm_with_the_name_of_a_set_key_keeps_its_line() -> None:
+    text = "variant: nn\narms:\n  lr: {momentum: 3}\n"
+    assert problems(text, "lr=1") == ["study.yaml:3: arms.lr.momentum = 3 is not a number from 0 to under 1"]
+
+
+@pytest.mark.parametrize(
+    "setting", ["epochs=[", "epochs={a: b: c}", "epochs='", "epochs=!!int x", "epochs={a: 1, a: 2}"]
+)
+def test_a_setting_that_is_not_yaml_hides_no_other_problems(setting: str) -> None:
+    found = problems("variant: nn\nlr: 0\n", setting, "momentum=1")
+    assert found[0] == "study.yaml:2: lr = 0 is not a number greater than 0"
+    assert found[1].startswith(f"--set {setting}:1: ")
+    assert found[2:] == ["--set momentum=1: momentum = 1 is not a number from 0 to under 1"]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "expected"),
+    [
+        ("0..9", list(range(10))),
+        ("0,3,5", [0, 3, 5]),
+        ("7", [7]),
+        ("0..2,7", [0, 1, 2, 7]),
+        (" 3 , 1..2 ", [3, 1, 2]),
+        ("010", [10]),
+    ],
+)
+@pytest.mark.parametrize("text", ["lr: 1\n", "seed: 4\n", "matrix: {seed: 0..3}\n", "arms: {a: {seed: 1}}\n"])
+def test_seeds_are_ranges_and_lists(text: str, seeds: str, expected: list[int]) -> None:
+    file = parsed(text, seeds=seeds)
+    assert file.axes == {"seed": expected}
+    assert "seed" not in {*file.base, *(key for keys in file.arms.values() for key in keys)}
+
+
+INVALID_SEEDS = ["x", "", "-1", "1.5", "true", "0-2", "9" * 30, "9" * 5000]
+
+
+@pytest.mark.parametrize("seeds", INVALID_SEEDS)
+def test_invalid_seeds_are_reported(seeds: str) -> None:
+    (problem,) = problems("variant: nn\n", seeds=seeds)
+    assert problem.startswith(f"--seeds {seeds}: seed = ")
+    assert problem.endswith(" is not a whole number, 0 or more, or a range like 0..4")
+
+
+@pytest.mark.parametrize(("seeds", "part"), [("0,", "''"), ("0,x,2", "'x'")])
+def test_only_the_invalid_part_of_seeds_is_reported(seeds: str, part: str) -> None:
+    assert problems("variant: nn\n", seeds=seeds) == [
+        f"--seeds {seeds}: seed = {part} is not a whole number, 0 or more, or a range like 0..4"
+    ]
+
+
+@pytest.mark.parametrize("part", ["3..1", "0..99999999"])
+def test_a_descending_or_too_long_range_is_reported(part: str) -> None:
+    what = f"seed = '{part}' is not a range of 1 to 100,000 seeds"
+    assert problems("variant: nn\n", seeds=f"1..2,{part}") == [f"--seeds 1..2,{part}: {what}"]
+    assert problems("variant: nn\n", f"seed={part}") == [f"--set seed={part}: {what}"]
+
+
+def test_an_option_with_line_breaks_is_reported_on_one_line() -> None:
+    assert problems("variant: nn", "variant=\r")[0].startswith(r"--set 'variant=\r': ")
+    assert problems("variant: nn", seeds="1\n,x")[0].startswith(r"--seeds '1\n,x': ")
+
+
+@pytest.mark.parametrize("comments", [0, 1, 100])
+def test_problems_of_options_are_listed_last(comments: int) -> None:
+    comment = "# a comment\n" * comments
+    found = problems(f"{comment}{WRONG_IN_EVERY_SECTION}", "epochs=0", "momentun=1", seeds="x")
+    assert [problem.startswith("study.yaml:") for problem in found] == [True] * 10 + [False] * 3
+    assert set(found[10:]) == {
+        "--set epochs=0: epochs = 0 is not a whole number, 1 or more",
+        "--set momentun=1: unknown key 'momentun' (did you mean 'momentum'?)",
+        "--seeds x: seed = 'x' is not a whole number, 0 or more, or a range like 0..4",
+    }
