@@ -37,7 +37,7 @@ def _arm_row(arm: Arm, metric: str, metrics: Iterable[str], by: str | None) -> d
         "sd": compared.sd,
         **{name: spread(figures).mean for name, figures in known.items()},
         "seconds": float(np.median(known["seconds"])) if known["seconds"] else math.nan,
-        "curve": [spread([*filter(math.isfinite, arm.at(metric, epoch + 1))]).mean for epoch in range(arm.lengths[0])],
+        "curve": [spread(figures[np.isfinite(figures)]).mean for figures in arm.by_epoch(metric)],
     }
 
 

@@ -129,7 +129,7 @@ def published_rows(source: Source) -> list[PublishedRow]:
 
 def _row(arm: Arm, printed: Printed, source: str | None) -> PublishedRow:
     epoch = printed.epoch or arm.lengths[0]
-    ours = arm.at(printed.figure, epoch)
+    ours = arm.by_epoch(printed.figure)[epoch - 1] if epoch <= arm.lengths[0] else ()
     summary, interval = spread(ours), prediction_interval(ours)
     return PublishedRow(
         arm=arm.label,
