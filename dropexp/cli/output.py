@@ -63,7 +63,7 @@ def print_tables(
 ) -> None:
     """Print a result in the requested format. `csv` and `json` make the texts of those formats.
 
-    csv has no place for notes, so that they go to stderr; json is expected to contain them. `heading` is Markdown.
+    Notes of a csv go to stderr, because it cannot contain them; `json` makes its own. `heading` is Markdown.
     """
     if output is Format.table:
         from rich.console import Console

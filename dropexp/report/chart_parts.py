@@ -190,7 +190,7 @@ def row_labels(base: alt.Chart, name: str, count: int) -> list[alt.Chart]:
 
 @dataclass(frozen=True)
 class Looks:
-    """The channels that tell series apart."""
+    """The channels that distinguish series."""
 
     color: alt.Color
     shape: alt.Shape

@@ -1,4 +1,4 @@
-"""Charts by epoch: learning curves, the generalisation gap, and published figures beside ours."""
+"""Charts by epoch: learning curves, the generalisation gap, and published figures with ours."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def learning_curves(comparison: Comparison) -> ChartType:
 
 
 def usual_curves(comparison: Comparison) -> ChartType | None:
-    """Draw the usual metric by epoch beside a metric of probes, which alone explains little; else return None."""
+    """Draw the usual metric by epoch if a metric of probes is compared, which alone explains little; else None."""
     if comparison.metric.name in METRICS:
         return None
     return _by_epoch(comparison, comparison.metrics[usual(comparison.metrics)])

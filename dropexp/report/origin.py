@@ -1,4 +1,4 @@
-"""Where the compared runs come from: what their run.json says besides figures."""
+"""Where the compared runs come from: what run.json records of their training."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ComparedRun:
 
 
 def compared_runs(comparison: Comparison) -> list[ComparedRun]:
-    """Read what the runs of a comparison say of themselves."""
+    """Read the run.json of every run of a comparison."""
     runs = []
     for row in comparison.runs.to_dict("records"):
         folder = RunFolder(Path(row["path"]))

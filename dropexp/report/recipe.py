@@ -17,7 +17,7 @@ from dropexp.runs.metrics import MARGIN, usual
 
 @dataclass(frozen=True)
 class Recipe:
-    """A config that asks for the compared runs of a study, and for `more_runs` besides."""
+    """A config that asks for the compared runs of a study and for `more_runs` more."""
 
     file: str
     text: str

@@ -21,7 +21,7 @@ ABSENT = "-"
 BARS = "▁▂▃▄▅▆▇█"
 CURVE_WIDTH = 20  # bars of a curve; longer curves are thinned
 
-# The columns of the table of arms besides the compared metric, and their part of its legend.
+# The columns of the table of arms after the compared metric, and their part of its legend.
 CLASSIFICATION_COLUMNS = {
     "clean_train_acc": "train\naccuracy",
     "gap": "gap",
@@ -131,7 +131,7 @@ def differences_table(comparison: Comparison) -> Table | None:
         "p: exact two-sided sign-flip test, Holm-adjusted over these rows. "
         f"TOST p: two one-sided t-tests against ±{comparison.margin:g}. "
         f"win rate: pairs in which the arm is {side}; ties count half. "
-        "minimum detectable difference: what a paired t-test finds with 80 % power, given so many pairs.",
+        "minimum detectable difference: what a paired t-test with as many pairs finds with 80 % power.",
     )
 
 
@@ -174,7 +174,7 @@ def _published_table(figures: list[dict[str, Any]], metrics: dict[str, Metric]) 
     first = figures[0]
     source = f" ({first['source']})" if isinstance(first["source"], str) else ""
     return Table(
-        f"{first['arm']}, n = {first['n']}, beside the published figures{source}",
+        f"{first['arm']}, n = {first['n']}: published figures{source} and ours",
         ["figure", "epoch", "published", "ours", "95 % of\nsingle runs", "inside"],
         rows,
         left=(0, 5),

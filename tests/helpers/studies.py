@@ -1,4 +1,4 @@
-"""Whole studies of fake runs."""
+"""Studies of fake runs."""
 
 from __future__ import annotations
 

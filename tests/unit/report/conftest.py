@@ -11,7 +11,7 @@ from dropexp.analysis.comparison import Comparison, compare
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    """Runs of none, nn and scratch over three seeds; besides, one of nn that diverged and one of scratch unfinished."""
+    """Runs of none, nn and scratch over three seeds, one more of nn that diverged, one more of scratch unfinished."""
     write_arm(tmp_path, "none", [0.80, 0.82, 0.84])
     write_arm(tmp_path, "nn", [0.81, 0.84, 0.87])
     write_arm(tmp_path, "scratch", [0.79, 0.80, 0.81])

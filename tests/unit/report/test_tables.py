@@ -86,7 +86,7 @@ def test_a_regression_has_the_columns_that_its_runs_have(tmp_path: Path) -> None
 def test_published_figures_are_shown_with_their_rounding_and_whether_ours_cover_them(study: Path) -> None:
     publish(study, arm="nn", source="a book", test_acc=[0.74, 0.5])
     (table,) = tables.published_tables(compare(runs_dir=study))
-    assert table.title == "nn, n = 3, beside the published figures (a book)"
+    assert table.title == "nn, n = 3: published figures (a book) and ours"
     assert [row[2] for row in table.rows] == ["0.7400 ± 0.0050", "0.5000 ± 0.0050"]
     assert [row[-1] for row in table.rows] == ["yes", "no"]
 
