@@ -63,7 +63,7 @@ def print_tables(
 ) -> None:
     """Print a result in the requested format. `csv` and `json` make the texts of those formats.
 
-    Notes of a csv go to stderr, because it cannot contain them; `json` makes its own. `heading` is Markdown.
+    For csv, which has no place for notes, they go to stderr; `json` includes them itself. `heading` is Markdown.
     """
     if output is Format.table:
         from rich.console import Console
