@@ -22,7 +22,7 @@ from rich.progress import (
 
 from dropexp.data import download
 from dropexp.runs.folder import Row
-from dropexp.training.events import Ended, Epoch, Event
+from dropexp.training.events import Ended, Epoch, Event, Note
 from dropexp.training.task import Task
 
 
@@ -35,7 +35,7 @@ class Watcher(Protocol):
 @contextmanager
 def watching(tasks: Sequence[Task], quiet: bool) -> Iterator[Watcher]:
     """Provide the watcher that suits stderr."""
-    if quiet:
+    if quiet or not tasks:
         yield _Silent()
     elif on_terminal():
         bars = _Bars(tasks)
@@ -75,12 +75,14 @@ class _Lines:
         self.ended = 0
 
     def show(self, event: Event) -> None:
+        if not isinstance(event, Epoch | Ended):
+            return
         run = self.tasks[event.task].planned
         if isinstance(event, Epoch):
             row = event.row
             what = f"epoch {row['epoch']}/{run.config.epochs}  {figures(row)}  {row['seconds']:.2f} s"
             self._print(self.ended + 1, f"{run.name}/{run.cell}  {what}")
-        elif isinstance(event, Ended):
+        else:
             self.ended += 1
             if event.why:
                 self._print(self.ended, f"{run.name}/{run.cell}  {event.status}: {event.why}")
@@ -110,6 +112,8 @@ class _Bars:
         self.ended = 0
 
     def show(self, event: Event) -> None:
+        if isinstance(event, Note):
+            return
         run = self.tasks[event.task].planned
         if event.task not in self.bars:
             self.bars[event.task] = self.progress.add_task(f"{run.name}/{run.cell}", total=run.config.epochs, note="")

@@ -39,54 +39,43 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train the unfinished runs of a study: finished runs are skipped, interrupted runs resume."""
-    from dropexp.config.plugins import files_of
     from dropexp.config.study import load_configs
     from dropexp.runs.folder import FINISHED, default_runs_dir
-    from dropexp.runs.study_file import write_study
     from dropexp.training import device as devices
     from dropexp.training.cluster import connect
     from dropexp.training.events import Ended, Note
-    from dropexp.training.execute import execute
-    from dropexp.training.task import Plan
-    from dropexp.training.train import tasks_of, unfinished
+    from dropexp.training.train import Training
 
     load_plugins(plugin)
     studies = load_configs(config, settings or [], seeds)
-    runs_dir = runs_dir or default_runs_dir()
     with nullcontext() if ray is None else connect.connected(ray):
         device = devices.resolve(device) if ray is None else connect.resolve(device)
-        tasks = tasks_of(studies, runs_dir, device)
+        training = Training(studies, runs_dir or default_runs_dir(), device, force=force, on_ray=ray is not None)
         if dry_run:
-            for task in tasks:
+            for task in training.tasks:
                 print(f"{task.status():<12} {task.folder.path}")
             return
 
-        todo = unfinished(tasks, force)
-        for study in studies:
-            if note := write_study(runs_dir, study.name, study.remarks):
-                say(f"note: {note}")
-        trained = 0
-        if todo:
-            from dropexp.cli.progress import watching
+        from dropexp.cli.progress import watching
 
-            root = find_or_download_data(data_dir, data_url, quiet) if any(task.has_images for task in todo) else None
-            files = files_of(task.planned.config.variant for task in todo)
-            running = execute(todo, Plan(root, device, force, files, on_ray=ray is not None), jobs)
-            with watching(todo, quiet) as watcher, closing(running) as events:
-                for event in events:
-                    watcher.show(event)
-                    if isinstance(event, Note):
-                        say(f"note: {event.text}")
-                    elif isinstance(event, Ended):
-                        trained += event.status in FINISHED
-                        if event.status != "done" and not keep_going:
+        events = training.start(lambda: find_or_download_data(data_dir, data_url, quiet), jobs)
+        trained = 0
+        with watching(training.unfinished, quiet) as watcher, closing(events):
+            for event in events:
+                watcher.show(event)
+                match event:
+                    case Note(text=text):
+                        say(f"note: {text}")
+                    case Ended(status=status):
+                        trained += status in FINISHED
+                        if status != "done" and not keep_going:
                             break
 
-    before = len(tasks) - len(todo)
-    say(f"{len(tasks)} runs: {trained} trained now, {before} before", quiet)
-    not_done = [(state, task) for task in tasks if (state := task.status()) != "done"]
-    for state, task in not_done:
-        say(f"{state}: {task.folder.path}", False)
+    finished_before = len(training.tasks) - len(training.unfinished)
+    say(f"{len(training.tasks)} runs: {trained} trained now, {finished_before} before", quiet)
+    not_done = [(status, task) for task in training.tasks if (status := task.status()) != "done"]
+    for status, task in not_done:
+        say(f"{status}: {task.folder.path}")
     if not_done:
         raise typer.Exit(1)
     say(f"next: dropexp compare {shlex.join(dict.fromkeys(study.name for study in studies))}", quiet)

@@ -24,9 +24,9 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Note:
-    """A message about a run, such as the name of a corrupted file that was renamed."""
+    """A message about a run, such as the name of a corrupted file that was renamed; or, without a task, about all."""
 
-    task: int
+    task: int | None
     text: str
 
 

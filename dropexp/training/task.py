@@ -1,14 +1,18 @@
-"""What is to be trained: one task per run, and a plan that all tasks share. Imports no torch."""
+"""What is to be trained: a task for each run of a study, and a plan that all tasks share. Imports no torch."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dropexp.config.study import PlannedRun
+from dropexp.config.schema import canonical
+from dropexp.config.study import PlannedRun, Study
 from dropexp.config.tasks import FASHION_MNIST
-from dropexp.runs.folder import RunFolder
-from dropexp.training.device import kind
+from dropexp.errors import OtherRun
+from dropexp.runs.find import by_hash
+from dropexp.runs.folder import FINISHED, RunFolder
+from dropexp.training import device as devices
 
 
 @dataclass(frozen=True)
@@ -40,4 +44,37 @@ class Plan:
 
     @property
     def stacked(self) -> bool:
-        return kind(self.device) == "cuda" if self.stacks is None else self.stacks
+        return devices.kind(self.device) == "cuda" if self.stacks is None else self.stacks
+
+
+def tasks_of(studies: Iterable[Study], runs_dir: Path, device: str) -> list[Task]:
+    """Return a task for each run of the studies, each run once; `device` is resolved."""
+    kind = devices.kind(device)
+    folders: dict[str, dict[str, list[RunFolder]]] = {}  # each study is listed once: it may have 100,000 runs
+    tasks: dict[tuple[str, str], Task] = {}
+    for study in studies:
+        if study.name not in folders:
+            folders[study.name] = by_hash(runs_dir / study.name)
+        for run in study.runs:
+            key = study.name, canonical(run.config.settings(kind))
+            if key not in tasks:
+                digest = run.digest(kind)
+                tasks[key] = Task(run, _folder(run, digest, folders[study.name].get(digest, []), runs_dir))
+    return list(tasks.values())
+
+
+def _folder(run: PlannedRun, digest: str, found: Sequence[RunFolder], runs_dir: Path) -> RunFolder:
+    """Return the run's folder: one of those `found` under its hash, preferably with a result, or a new one.
+
+    Among 100,000 runs two are likely to share a hash; their folders differ in the readable part of the name.
+    """
+    new = RunFolder(runs_dir / run.name / f"{run.cell}-{digest}")
+    if found in ([], [new]):
+        return new
+    own = []
+    for folder in found:
+        try:
+            own.append((folder.status(run.has) not in FINISHED, folder))
+        except OtherRun:
+            continue
+    return min(own, key=lambda pair: pair[0], default=(True, new))[1]

@@ -1,64 +1,58 @@
-"""Training for a notebook, and what it shares with the command: from studies to tasks."""
+"""From studies to finished runs: one pipeline for the command and for notebooks."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
+from functools import cached_property
 from pathlib import Path
 
 from dropexp.config import plugins
-from dropexp.config.schema import canonical
-from dropexp.config.study import PlannedRun, Study, load_config
+from dropexp.config.study import Study, load_config
 from dropexp.data import download
-from dropexp.errors import OtherRun
-from dropexp.runs.find import by_hash
-from dropexp.runs.folder import FINISHED, Row, RunFolder, default_runs_dir
+from dropexp.runs.folder import FINISHED, Row, default_runs_dir
 from dropexp.runs.study_file import write_study
 from dropexp.training import device as devices
-from dropexp.training.events import Ended, Epoch, Note
-from dropexp.training.execute import default_jobs, execute
-from dropexp.training.task import Plan, Task
+from dropexp.training.events import Ended, Epoch, Event, Note
+from dropexp.training.execute import execute
+from dropexp.training.task import Plan, Task, tasks_of
 
 
-def tasks_of(studies: Iterable[Study], runs_dir: Path, device: str) -> list[Task]:
-    """Every run of the studies with its folder, each once; `device` is a resolved one."""
-    kind = devices.kind(device)
-    there: dict[str, dict[str, list[RunFolder]]] = {}  # each study listed once: it may have a hundred thousand
-    tasks: dict[tuple[str, str], Task] = {}
-    for study in studies:
-        if study.name not in there:
-            there[study.name] = by_hash(runs_dir / study.name)
-        for run in study.runs:
-            key = study.name, canonical(run.config.settings(kind))
-            if key not in tasks:
-                digest = run.digest(kind)
-                tasks[key] = Task(run, _folder(run, digest, there[study.name].get(digest, []), runs_dir))
-    return list(tasks.values())
+class Training:
+    """The runs of some studies on a resolved device, and the training of those that are not finished.
 
-
-def _folder(run: PlannedRun, digest: str, there: Sequence[RunFolder], runs_dir: Path) -> RunFolder:
-    """Where a run is or will be: of the folders of its hash one of its own, the one with a result if there are two.
-
-    Of a hundred thousand runs two have the same hash as likely as not; their folders differ in the readable part.
+    `force` trains finished runs again; `on_ray` trains on the connected Ray cluster.
     """
-    own = RunFolder(runs_dir / run.name / f"{run.cell}-{digest}")
-    if there in ([], [own]):
-        return own
 
-    def rank(folder: RunFolder) -> int:
-        try:
-            return folder.status(run.has) not in FINISHED
-        except OtherRun:
-            return 2
+    def __init__(
+        self, studies: Sequence[Study], runs_dir: Path, device: str, *, force: bool = False, on_ray: bool = False
+    ) -> None:
+        self.studies, self.runs_dir = studies, runs_dir
+        self.device, self.force, self.on_ray = device, force, on_ray
+        self.tasks = tasks_of(studies, runs_dir, device)
 
-    ranks = {folder: rank(folder) for folder in there}
-    return min((folder for folder in there if ranks[folder] < 2), key=lambda folder: ranks[folder], default=own)
+    @cached_property
+    def unfinished(self) -> list[Task]:
+        """The tasks that will train. Events name them by their index in this list."""
+        return [task for task in self.tasks if self.force or task.status() not in FINISHED]
 
+    def start(self, find_data: Callable[[], Path], jobs: int | None = None) -> Generator[Event]:
+        """Prepare everything, and return the events: a run trains when the next event is requested.
 
-def unfinished(tasks: Sequence[Task], force: bool = False) -> list[Task]:
-    """The tasks that training has something to do for."""
-    return [task for task in tasks if force or task.status() not in FINISHED]
+        `find_data` is called if a run needs images; `jobs` is how many runs train at a time, see `execute`. Raises
+        `DataError` and what `execute` raises.
+        """
+        notes = [write_study(self.runs_dir, study.name, study.remarks) for study in self.studies]
+        data_root = find_data() if any(task.has_images for task in self.unfinished) else None
+        files = plugins.files_of(task.planned.config.variant for task in self.unfinished)
+        plan = Plan(data_root, self.device, self.force, files, on_ray=self.on_ray)
+        return self._events([Note(None, note) for note in notes if note], plan, jobs)
+
+    def _events(self, notes: list[Note], plan: Plan, jobs: int | None) -> Generator[Event]:
+        yield from notes
+        if self.unfinished:
+            yield from execute(self.unfinished, plan, jobs)
 
 
 def train(
@@ -70,35 +64,31 @@ def train(
     jobs: int | None = None,
     force: bool = False,
 ) -> Generator[Row]:
-    """Train what is missing of a study or a config file, and yield each new row of a run's table, with its `run`.
+    """Train the unfinished runs of a study or a config file; yield each new row of a table, with the key `run`.
 
-    Runs that are done yield nothing: `load_runs` has them. Unless said, one job trains at a time, on a CUDA device 32
-    side by side; on a CPU more than one use worker processes. Raises
-    `ConfigError`, `DataError` or `DeviceError` before anything is trained, RuntimeError after the rest was if a run
-    failed. Warns of files that were damaged and set aside.
+    Finished runs yield nothing; `load_runs` returns them. By default one run trains at a time, on a CUDA device 32 side
+    by side; on a CPU more than one use worker processes. Files that were corrupted, and other notes, are warnings.
+    Raises `ConfigError`, `DataError` or `DeviceError` before anything is trained, and RuntimeError at the end if a run
+    failed.
     """
     study = study if isinstance(study, Study) else load_config(study)
-    runs_dir = default_runs_dir() if runs_dir is None else Path(runs_dir)
     device = devices.resolve(device)
-    tasks = unfinished(tasks_of([study], runs_dir, device), force)
-    if note := write_study(runs_dir, study.name, study.remarks):
-        warnings.warn(note, stacklevel=2)
-    if not tasks:
-        return
-    root = None
-    if any(task.has_images for task in tasks):
-        root = download.find(None if data_dir is None else Path(data_dir)) or download.fetch()
-    jobs = jobs or (1 if device == "cpu" else default_jobs(device))
-    files = plugins.files_of(task.planned.config.variant for task in tasks)
-    failed = []
-    with closing(execute(tasks, Plan(root, device, force, files), jobs)) as events:
+    training = Training([study], default_runs_dir() if runs_dir is None else Path(runs_dir), device, force=force)
+    if jobs is None and device == "cpu":
+        jobs = 1
+
+    def find_data() -> Path:
+        return download.find(None if data_dir is None else Path(data_dir)) or download.fetch()
+
+    failures = []
+    with closing(training.start(find_data, jobs)) as events:
         for event in events:
-            cell = tasks[event.task].planned.cell
-            if isinstance(event, Note):
-                warnings.warn(event.text, stacklevel=2)
-            elif isinstance(event, Epoch):
-                yield {"run": cell, **event.row}
-            elif isinstance(event, Ended) and event.status != "done":
-                failed.append(f"{cell}: {event.status}, {event.why}")
-    if failed:
-        raise RuntimeError("\n".join(failed))
+            match event:
+                case Note(text=text):
+                    warnings.warn(text, stacklevel=2)
+                case Epoch(task=task, row=row):
+                    yield {"run": training.unfinished[task].planned.cell, **row}
+                case Ended(task=task, status=status, why=why) if status != "done":
+                    failures.append(f"{training.unfinished[task].planned.cell}: {status}, {why}")
+    if failures:
+        raise RuntimeError("\n".join(failures))

@@ -36,7 +36,7 @@ class Trainer:
         device = torch.device(self.plan.device)
         if self.data is None and self.plan.data_root is not None:
             self.data = load(self.plan.data_root).to(device)
-            yield from [Note(min(tasks), note) for note in self.data.notes]
+            yield from [Note(None, note) for note in self.data.notes]
         stacked = self.plan.stacked and all(stack_shape(task.planned.config) for task in tasks.values())
         for group in [tasks] if stacked else [{index: task} for index, task in tasks.items()]:
             yield from train_group(group, self.data, device, stacked=stacked, force=self.plan.force)

@@ -21,7 +21,7 @@ from dropexp.data.fashion_mnist import load
 from dropexp.files import sealed_json
 from dropexp.runs.study_file import write_study
 from dropexp.training import checkpoint
-from dropexp.training.train import tasks_of
+from dropexp.training.task import tasks_of
 from torture.counts import COUNTS
 from torture.study import CONFIG, FILES, TEXT, Figures, Study, ask
 

@@ -190,7 +190,7 @@ class _Driver:
         if self.silence >= SILENCE and not amount(self.resource):
             self.silence = -math.inf  # report it once
             text = "no node of the cluster is left to train; a new node continues, or the same command after Ctrl-C"
-            yield Note(next(iter(self.chunks.values())).groups[0][0], text)
+            yield Note(None, text)
         if self.refused and not ready and not amount(self.resource, self.refused):
             raise ClusterError(f"no node of the cluster can train: {'; '.join(self.refused.values())}")
         for stream in ready:
@@ -223,6 +223,9 @@ class _Driver:
                 self._unlock(index)
                 yield Ended(index, "failed", f"its folder {not_written(error)}")
         for event in update.events:
+            if event.task is None:
+                yield event
+                continue
             index = event.task
             chunk.started.add(index)
             if index not in self.locks:
@@ -261,7 +264,7 @@ class _Driver:
         """Send nothing more to a node that refused, and send its runs to others."""
         if node not in self.refused:
             self.refused[node] = why
-            yield Note(chunk.groups[0][0], f"{why}; this node is left out")
+            yield Note(None, f"{why}; this node is left out")
         self._send_again(chunk)
 
     def _send_again(self, chunk: _Chunk) -> None:

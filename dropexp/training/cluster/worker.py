@@ -122,7 +122,7 @@ class _Outbox:
 
     def post(self, event: Event) -> Iterator[Update]:
         """Collect the event; yield an update if it is time or the run has ended."""
-        if isinstance(event, Note):
+        if isinstance(event, Note) and event.task is not None:
             event = Note(event.task, event.text.replace(f"{self.runs[event.task].path}{os.sep}", ""))
         self.events.append(event)
         now = time.monotonic()

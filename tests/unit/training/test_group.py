@@ -47,6 +47,7 @@ def train(runs: list[PlannedRun], folder: Path, data: Data, **options: Any) -> l
     """Train the runs as a stack, each into `folder/<its index>`; return the events of each run."""
     events: list[list[Event]] = [[] for _ in runs]
     for event in train_stack(runs, folders(runs, folder), data, CPU, **options):
+        assert event.task is not None
         events[event.task].append(event)
     return events
 
