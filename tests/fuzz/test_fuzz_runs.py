@@ -330,7 +330,7 @@ keys = st.sampled_from(["lr", "seed", "arm", "hidden", "task", "drop_epochs", "n
 
 @pytest.mark.parametrize(
     ("option", "called"),
-    [("--by", "go by"), ("--metric", "metric"), ("--at", "epoch"), ("--baseline", "baseline"), ("--margin", "margin")],
+    [("--by", "arms"), ("--metric", "metric"), ("--at", "epoch"), ("--baseline", "baseline"), ("--margin", "margin")],
 )
 @given(text=words | keys)
 def test_any_text_for_an_option(option: str, called: str, text: str) -> None:
