@@ -1,0 +1,48 @@
+"""Proofs about the mean and variance of the noise."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers.claims import FAILS, HOLDS, verdicts
+
+from dropexp.claims import moments, small_nets
+from dropexp.nets.noise import Gaussian, Noise, Randn2019, ThreePoint, Unscaled
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_only_scaled_noise_keeps_the_mean() -> None:
+    assert verdicts(moments.expectation()) == {
+        "inverted": HOLDS,
+        "gaussian": HOLDS,
+        "three-point": HOLDS,
+        "classic in training": FAILS,
+        "unscaled": FAILS,
+        "randn-2019": FAILS,
+    }
+
+
+def test_the_output_keeps_its_mean_unless_a_nonlinearity_follows_the_noise() -> None:
+    assert [*verdicts(moments.output_expectation()).values()] == [HOLDS, FAILS]
+    unscaled = {"unscaled": small_nets.scratch_net([None, Unscaled(0.2)])}
+    assert verdicts(moments.output_expectation(unscaled)) == {"unscaled": FAILS}
+
+
+def test_inverted_and_gaussian_noise_have_the_claimed_variance_and_others_do_not() -> None:
+    assert verdicts(moments.variance()) == {"inverted": HOLDS, "gaussian": HOLDS}
+    others: dict[str, Noise] = {"three-point": ThreePoint(0.2), "randn-2019": Randn2019(0.2)}
+    assert verdicts(moments.variance(others)) == {"three-point": FAILS, "randn-2019": FAILS}
+
+
+def test_masks_by_hand_have_the_moments_of_those_of_torch() -> None:
+    assert set(verdicts(moments.same_masks()).values()) == {HOLDS}
+    assert [*verdicts(moments.same_masks(Randn2019(0.2))).values()] == [FAILS, FAILS]
+    assert [*verdicts(moments.same_masks(ThreePoint(0.2))).values()] == [HOLDS, FAILS]
+    assert [*verdicts(moments.same_masks(Gaussian(0.2))).values()] == [HOLDS, HOLDS]  # two moments, not all
+
+
+def test_a_z_test_of_equal_values_is_exact() -> None:
+    ones = torch.ones(100, dtype=torch.float64)
+    assert moments.z_test("", ones, 1.0).verdict is HOLDS
+    assert moments.z_test("", ones, 1.1).verdict is FAILS
