@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dropexp.cli.options import DataDir, DataUrl, find_or_download_data
-from dropexp.cli.output import say
+from dropexp.cli.output import print_message
 
 if TYPE_CHECKING:
     from dropexp.report.table import Table
@@ -30,7 +30,7 @@ def bench(
     with delay_interrupts():  # torch is imported
         from dropexp.training import benchmark
 
-    say("timing; the book's loop alone takes seconds per epoch")
+    print_message("timing; the book's loop alone takes seconds per epoch")
     result = benchmark.run(find_or_download_data(data_dir, data_url, False), rounds)
     console.show([_table(result)], Console())
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dropexp.cli.options import RunsDir
-from dropexp.cli.output import Format, print_tables, say
+from dropexp.cli.output import Format, print_message, print_tables
 
 
 def claims(
@@ -47,6 +47,6 @@ def claims(
         heading=f"{table.heading()}\n",
     )
     if output is Format.table and not names:
-        say("dropexp claims NAME shows the evidence for a verdict, with its source and its test")
+        print_message("dropexp claims NAME shows the evidence for a verdict, with its source and its test")
     for command in table.missing(checked):
-        say(f"not trained: {command}")
+        print_message(f"not trained: {command}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dropexp.cli.comparison import takes_comparison
-from dropexp.cli.output import Format, print_tables, say
+from dropexp.cli.output import Format, print_message, print_tables
 
 if TYPE_CHECKING:
     from dropexp.analysis.comparison import Comparison
@@ -35,7 +35,7 @@ def compare(
         from dropexp.report import charts
 
         charts.save(charts.overview(comparison), plot)
-        say(f"chart: {plot}")
+        print_message(f"chart: {plot}")
     print_tables(
         tables.comparison_tables(comparison),
         output,
@@ -45,6 +45,6 @@ def compare(
         notes=comparison.notes,
     )
     for failure in failures:
-        say(f"requirement failed: {failure}")
+        print_message(f"requirement failed: {failure}")
     if failures:
         raise typer.Exit(1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dropexp.cli.options import DataDir, DataUrl, Plugin, RunsDir, find_or_download_data, load_plugins
-from dropexp.cli.output import Format, print_tables, say
+from dropexp.cli.output import Format, print_message, print_tables
 
 if TYPE_CHECKING:
     from dropexp.report.table import Table
@@ -47,11 +47,11 @@ def evaluate(
     numbers = evaluate.image_numbers(images)
     network = trained.load(trained.find(run, runs_dir))
     for remark in network.remarks:
-        say(f"note: {remark}")
+        print_message(f"note: {remark}")
     root = find_or_download_data(data_dir, data_url, False)
     data = fashion_mnist.load(root)
     for note in data.notes:
-        say(f"note: {note}")
+        print_message(f"note: {note}")
     result = evaluate.evaluate(network, data, rotate or [], mc, numbers)
     print_tables(tables_of(result), output, csv=lambda: to_csv(result), json=lambda: to_json(result))
 

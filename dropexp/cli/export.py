@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from dropexp.cli.options import Names, RunsDir
-from dropexp.cli.output import say
+from dropexp.cli.output import print_message
 
 
 class Target(StrEnum):
@@ -44,6 +44,6 @@ def export(
     else:
         exported = export.to_mlflow(found, out or export.MLFLOW_URI)
     for reason in exported.skipped:
-        say(f"left out: {reason}")
-    say(f"{exported.runs} runs exported")
+        print_message(f"left out: {reason}")
+    print_message(f"{exported.runs} runs exported")
     print(exported.place)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from dropexp.cli.output import discard_output, redirect_to_devnull, say
+from dropexp.cli.output import discard_output, print_message, redirect_to_devnull
 from dropexp.errors import DropexpError
 
 FAILED, INTERRUPTED = 1, 130
@@ -86,7 +86,7 @@ def _interrupt(signum: int, frame: object) -> None:
 
 def _exit(message: str, code: int) -> NoReturn:
     for line in message.splitlines():
-        say(f"dropexp: {line}")
+        print_message(f"dropexp: {line}")
     if code == INTERRUPTED and sys.stdout:  # a reader that neither reads nor exits would block the flush
         redirect_to_devnull(sys.stdout)
     discard_output()

@@ -27,7 +27,7 @@ class Format(StrEnum):
     latex = "latex"
 
 
-def say(text: str, quiet: bool = False) -> None:
+def print_message(text: str, quiet: bool = False) -> None:
     """Print a message to stderr, unless `quiet` or stderr is closed."""
     if not quiet and sys.stderr:  # None where it was closed at the start; print() would use stdout instead
         try:
@@ -88,7 +88,7 @@ def print_tables(
     print(printable(text), end="")
     if output is Format.csv:
         for note in notes:
-            say(f"note: {note}")
+            print_message(f"note: {note}")
 
 
 def print_frame(frame: pd.DataFrame, table: Callable[[pd.DataFrame], Table], output: Format) -> None:

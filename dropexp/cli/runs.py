@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from dropexp.cli.options import Filters, Names, RunsDir, parse_filters
-from dropexp.cli.output import Format, print_frame, say
+from dropexp.cli.output import Format, print_frame, print_message
 
 
 def runs(
@@ -55,19 +55,19 @@ def _prune(
     if checkpoints:
         planned = prune.checkpoints(names, runs_dir, wanted)
     else:
-        planned = prune.needless(names, runs_dir, wanted, tell=lambda note: say(f"note: {note}"))
+        planned = prune.needless(names, runs_dir, wanted, tell=lambda note: print_message(f"note: {note}"))
     if planned or output in (Format.csv, Format.json):
         print_frame(tables.removals_frame(planned), tables.removals_table, output)
     if not planned:
-        say("nothing to remove")
+        print_message("nothing to remove")
         return
     if not yes:
-        say(f"{tables.file_size(sum(one.size for one in planned))} can be removed; --prune --yes removes it")
+        print_message(f"{tables.file_size(sum(one.size for one in planned))} can be removed; --prune --yes removes it")
         return
     kept = {one.path: message for one in planned if (message := prune.remove(one))}
     for message in kept.values():
-        say(message)
+        print_message(message)
     removed = [one.size for one in planned if one.path not in kept]
-    say(f"removed from {len(removed)} folders: {tables.file_size(sum(removed))}")
+    print_message(f"removed from {len(removed)} folders: {tables.file_size(sum(removed))}")
     if kept:
         raise typer.Exit(1)

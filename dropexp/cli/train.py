@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from dropexp.cli.options import DataDir, DataUrl, Plugin, Quiet, RunsDir, find_or_download_data, load_plugins
-from dropexp.cli.output import say
+from dropexp.cli.output import print_message
 
 
 def train(
@@ -65,17 +65,17 @@ def train(
                 watcher.show(event)
                 match event:
                     case Note(text=text):
-                        say(f"note: {text}")
+                        print_message(f"note: {text}")
                     case Ended(status=status):
                         trained += status in FINISHED
                         if status != "done" and not keep_going:
                             break
 
     finished_before = len(training.tasks) - len(training.unfinished)
-    say(f"{len(training.tasks)} runs: {trained} trained now, {finished_before} before", quiet)
+    print_message(f"{len(training.tasks)} runs: {trained} trained now, {finished_before} before", quiet)
     not_done = [(status, task) for task in training.tasks if (status := task.status()) != "done"]
     for status, task in not_done:
-        say(f"{status}: {task.folder.path}")
+        print_message(f"{status}: {task.folder.path}")
     if not_done:
         raise typer.Exit(1)
-    say(f"next: dropexp compare {shlex.join(dict.fromkeys(study.name for study in studies))}", quiet)
+    print_message(f"next: dropexp compare {shlex.join(dict.fromkeys(study.name for study in studies))}", quiet)

@@ -68,7 +68,9 @@ def test_talk_that_nobody_can_hear_is_not_mixed_with_the_data(command: Command) 
 @full
 def test_talk_that_cannot_be_written_is_dropped_where_nothing_may_be_printed_either() -> None:
     script = (
-        "from contextlib import redirect_stdout as to\nfrom dropexp.cli.output import say\nwith to(None): say('x')\n"
+        "from contextlib import redirect_stdout as to\n"
+        "from dropexp.cli.output import print_message\n"
+        "with to(None): print_message('x')\n"
     )
     with FULL.open("w") as nowhere:
         done = subprocess.run([sys.executable, "-c", script], stderr=nowhere)
