@@ -61,14 +61,14 @@ def page(comparison: Comparison) -> str:
     themes = {"light": chart_parts.theme(dark=False), "dark": chart_parts.theme(dark=True)}
     return _template().render(
         comparison=comparison,
-        studies=list(dict.fromkeys(comparison.arms["study"])),
+        studies=", ".join(dict.fromkeys(comparison.arms["study"])),
         summary=summary(comparison, runs),
         sections=sections,
         settings=tables.settings_table(comparison),
         configs=arm_configs(runs),
         origin=origin_table(runs),
         recipes=recipes(runs),
-        commands=commands(comparison, runs),
+        commands="\n".join(commands(comparison, runs)),
         figures=_json_for_script({"charts": figures, "themes": themes}),
         vega=Markup(chart_parts.vega()),
     )
@@ -83,6 +83,7 @@ def _template() -> Template:
 
 
 def _printable(value: Any) -> Any:
+    """Make text printable; our own scripts are Markup."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
