@@ -111,13 +111,14 @@ def test_names_are_escaped(tmp_path: Path) -> None:
         write_run(tmp_path, "scratch", seed, 0.8, arm=EVIL, lr=0.1)
         write_run(tmp_path, "scratch", seed, 0.8, arm="\"><img src=x onerror='alert(1)'>", lr=0.2)
         write_run(tmp_path, "scratch", seed, 0.8, arm="{{ 7 * 7 }}", lr=0.3)
-    publish(tmp_path, arm=EVIL, source=f"<b>{EVIL}", test_acc=[0.7])
+    publish(tmp_path, arm=EVIL, source=f"<b>{EVIL}\x1b", test_acc=[0.7])
     found = page_of(tmp_path)
     scripts = [own for tag, own, _ in found.elements if tag == "script"]
     assert scripts == [{"type": "application/json", "id": "figures"}, {}, {}]
     assert not found.texts("img") and not found.texts("b")
     assert EVIL in found.texts("th") and "{{ 7 * 7 }}" in found.texts("th")
     assert EVIL in json.dumps(found.charts["chart-arms"])
+    assert "\x1b" not in found.html
 
 
 def test_the_page_loads_nothing_and_runs_only_its_own_scripts(found: Page) -> None:
