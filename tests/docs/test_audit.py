@@ -1,4 +1,4 @@
-"""`make audit`: a vulnerability fails it, and so does whatever keeps pip-audit from looking, but a missing network."""
+"""`make audit` fails on a vulnerability, and if pip-audit fails for another reason than a missing network."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 
 AUDIT = Path(__file__).parents[2] / ".ci" / "audit"
-SOUND = '{"dependencies": [{"name": "a", "version": "1", "vulns": []}]}'
+SAFE = '{"dependencies": [{"name": "a", "version": "1", "vulns": []}]}'
 VULNERABLE = '{"dependencies": [{"name": "a", "version": "1", "vulns": [{"id": "CVE-1", "fix_versions": ["2"]}]}]}'
 UNKNOWN = '{"dependencies": [{"name": "a", "skip_reason": "not on PyPI"}]}'
 UNRESOLVED = "raise ConnectionError('[Errno -2] Name or service not known')"
 
 
 @pytest.mark.parametrize(
-    ("pip_audit", "code", "said"),
+    ("pip_audit", "code", "message"),
     [
-        (f"print('{SOUND}')", 0, "audited 1 of 1 packages: 0 with"),
+        (f"print('{SAFE}')", 0, "audited 1 of 1 packages: 0 with"),
         (f"print('{VULNERABLE}')\nraise SystemExit(1)", 1, "a 1: CVE-1, fixed in ['2']"),
         (f"print('{UNKNOWN}')", 0, "not audited: the service knows none"),
         (UNRESOLVED, 0, "not audited: no vulnerability service can be reached (ConnectionError"),
@@ -30,19 +30,23 @@ UNRESOLVED = "raise ConnectionError('[Errno -2] Name or service not known')"
         ("", 1, "pip-audit failed: no message"),
     ],
 )
-def test_what_becomes_of_what_pip_audit_says(pip_audit: str, code: int, said: str, tmp_path: Path) -> None:
+def test_exit_code_and_message_for_each_result_of_pip_audit(
+    pip_audit: str, code: int, message: str, tmp_path: Path
+) -> None:
     (tmp_path / "pip_audit.py").write_text(pip_audit)
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, AUDIT], env=environment, capture_output=True, text=True)
     assert done.returncode == code
-    assert said in done.stdout + done.stderr
+    assert message in done.stdout + done.stderr
 
 
-def test_a_service_that_does_not_answer_is_none(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    def waited(*command: Any, timeout: float, **options: Any) -> None:
+def test_a_service_that_does_not_respond_is_reported_as_not_audited(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def wait(*command: Any, timeout: float, **options: Any) -> None:
         raise subprocess.TimeoutExpired("pip-audit", timeout)
 
     audit = runpy.run_path(str(AUDIT))
-    monkeypatch.setattr(subprocess, "run", waited)
+    monkeypatch.setattr(subprocess, "run", wait)
     assert audit["main"]() == 0
     assert capsys.readouterr().out == "not audited: no vulnerability service responded within 60 s\n"

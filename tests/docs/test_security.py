@@ -1,4 +1,4 @@
-"""What the package never does, found by walking its source; SECURITY.md promises it."""
+"""The package uses nothing that SECURITY.md rules out; checked on its syntax trees."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "dropexp"
-ROOMS = {path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
+MODULES = {path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
 
-# Names that are not to be used, with their modules; "*" ends what a name only begins with.
+# Full names that must not be used; a "*" at the end matches any rest.
 FORBIDDEN = (
-    *("eval", "exec", "compile", "__import__", "builtins.*", "runpy.*", "importlib.import_module"),  # run text
+    *("eval", "exec", "compile", "__import__", "builtins.*", "runpy.*", "importlib.import_module"),  # these run text
     *("pickle.*", "_pickle.*", "marshal.*", "shelve.*", "dill.*", "cloudpickle.*", "joblib.*", "pandas.read_pickle"),
     *("yaml.load", "yaml.load_all", "yaml.full_load*", "yaml.unsafe_load*"),
     *("yaml.Loader", "yaml.FullLoader", "yaml.UnsafeLoader", "yaml.CLoader"),
@@ -23,49 +23,43 @@ FORBIDDEN = (
     *("torch.hub.*", "torch.jit.load", "torch.package.*"),
     *("markupsafe.Markup",),
 )
-# What must be said at every call of these.
+# Keywords that every call must have.
 REQUIRED = {"torch.load": ("weights_only", True)}
-NOT_SAID = {"shell": False, "allow_pickle": False}  # options that nothing is to set otherwise
+FIXED = {"shell": False, "allow_pickle": False}  # keywords that no call can have with another value
 
 EXCEPTIONS = {
-    ("config/plugins.py", "runpy.run_path"): "a plugin is a program that the user names by --plugin, and trusts",
-    ("__init__.py", "importlib.import_module"): "our own rooms, when a notebook first asks for one",
-    ("report/export.py", "importlib.import_module"): "optional packages, whose names stand there",
-    (
-        "training/cluster/connect.py",
-        "socket",
-    ): "whether anything listens at the address of --ray",
+    ("config/plugins.py", "runpy.run_path"): "a plugin is a program that the user names by --plugin and trusts",
+    ("__init__.py", "importlib.import_module"): "modules of this package, when a notebook first uses one",
+    ("report/export.py", "importlib.import_module"): "optional packages, with names from a constant",
+    ("training/cluster/connect.py", "socket"): "tests whether anything listens at the address of --ray",
     ("training/cluster/connect.py", "socket.create_connection"): "the same",
-    (
-        "data/download.py",
-        "urllib.request.urlopen",
-    ): "the download, whose SHA-256 is checked",
-    ("data/download.py", "http.client.HTTPException"): "what a download may raise",
-    ("report/html.py", "markupsafe.Markup"): "our own scripts: Vega's, and JSON in which no element can end",
+    ("data/download.py", "urllib.request.urlopen"): "the download, which is checked by SHA-256",
+    ("data/download.py", "http.client.HTTPException"): "an exception of downloads",
+    ("report/html.py", "markupsafe.Markup"): "scripts of ours: Vega, and JSON that cannot close an element",
 }
 
 
 def faults(source: str) -> set[str]:
-    """What a source does that it should not, each by its full name."""
+    """Return the full names that a source uses and must not."""
     tree = ast.parse(source)
-    meant: dict[str, str] = {}  # what a name stands for here
+    imported: dict[str, str] = {}  # full names by local names
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            meant |= {(alias.asname or alias.name.split(".")[0]): _module(alias) for alias in node.names}
+            imported |= {(alias.asname or alias.name.split(".")[0]): _module(alias) for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            meant |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
-    found |= {name for name in meant.values() if _is_forbidden(name)}
+            imported |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    found |= {name for name in imported.values() if _is_forbidden(name)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name | ast.Attribute) and _is_forbidden(name := _name(node, meant)):
+        if isinstance(node, ast.Name | ast.Attribute) and _is_forbidden(name := _name(node, imported)):
             found.add(name)
         if isinstance(node, ast.Call):
-            said = {word.arg: getattr(word.value, "value", None) for word in node.keywords if word.arg}
-            called = _name(node.func, meant)
+            keywords = {word.arg: getattr(word.value, "value", None) for word in node.keywords if word.arg}
+            called = _name(node.func, imported)
             word, value = REQUIRED.get(called, ("", True))
-            if called in REQUIRED and said.get(word) is not value:
+            if called in REQUIRED and keywords.get(word) is not value:
                 found.add(called)
-            found |= {f"{called}({word}=…)" for word, only in NOT_SAID.items() if said.get(word, only) is not only}
+            found |= {f"{called}({word}=…)" for word, only in FIXED.items() if keywords.get(word, only) is not only}
     return found
 
 
@@ -73,29 +67,29 @@ def _module(alias: ast.alias) -> str:
     return alias.name if alias.asname else alias.name.split(".")[0]
 
 
-def _name(node: ast.expr, meant: dict[str, str]) -> str:
-    """os.path.join of a node that says join, after `from os.path import join`."""
+def _name(node: ast.expr, imported: dict[str, str]) -> str:
+    """Return the full name, such as os.path.join for `join` after `from os.path import join`."""
     if isinstance(node, ast.Attribute):
-        return f"{_name(node.value, meant)}.{node.attr}"
-    return meant.get(node.id, node.id) if isinstance(node, ast.Name) else "?"
+        return f"{_name(node.value, imported)}.{node.attr}"
+    return imported.get(node.id, node.id) if isinstance(node, ast.Name) else "?"
 
 
 def _is_forbidden(name: str) -> bool:
     return any(
-        name.startswith(wrong[:-1]) or name == wrong.removesuffix(".*") if wrong.endswith("*") else name == wrong
-        for wrong in FORBIDDEN
+        name.startswith(banned[:-1]) or name == banned.removesuffix(".*") if banned.endswith("*") else name == banned
+        for banned in FORBIDDEN
     )
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_no_room_does_what_is_not_to_be_done(room: str) -> None:
-    named = {name for place, name in EXCEPTIONS if place == room}
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_uses_nothing_forbidden(module: str) -> None:
+    named = {name for place, name in EXCEPTIONS if place == module}
     modules = {name.rpartition(".")[0] for name in named}
-    assert faults(ROOMS[room]) - named - modules == set()
+    assert faults(MODULES[module]) - named - modules == set()
 
 
-def test_every_exception_is_still_one() -> None:
-    assert all(name in faults(ROOMS[room]) for room, name in EXCEPTIONS)
+def test_every_exception_is_still_needed() -> None:
+    assert all(name in faults(MODULES[module]) for module, name in EXCEPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +120,7 @@ def test_every_exception_is_still_one() -> None:
         "__import__('os')",
     ],
 )
-def test_each_of_these_would_be_found(source: str) -> None:
+def test_a_forbidden_use_is_found(source: str) -> None:
     assert faults(source)
 
 
@@ -140,5 +134,5 @@ def test_each_of_these_would_be_found(source: str) -> None:
         "import subprocess\nsubprocess.run(['git'])",
     ],
 )
-def test_none_of_these_would_be_found(source: str) -> None:
+def test_an_allowed_use_is_not_found(source: str) -> None:
     assert not faults(source)

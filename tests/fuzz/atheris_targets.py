@@ -1,9 +1,9 @@
-"""The readers of what comes in, fuzzed by atheris, which follows the branches that an input takes:
+"""Fuzz the parsers and readers with atheris, which follows the branches that an input takes:
 
     python tests/fuzz/atheris_targets.py TARGET [SECONDS]      yaml, set, require, run.json, epochs.csv, idx, or all
 
-Each must end with what it returns or with an error that the command explains; anything else is a crash, whose input is
-kept in the current folder. Prints how many inputs were tried; none is a failure too.
+Each must return or raise an error that the command reports. Anything else is a crash; its input is written to the
+current folder. Prints how many inputs were tried; none is a failure.
 """
 
 from __future__ import annotations
@@ -92,23 +92,23 @@ def idx(content: bytes) -> None:
         assert download.source(FOLDER, name) == file
         with suppress(DataError):
             download.read(FOLDER, {name: CHECKSUMS[name]})
-            raise AssertionError("taken for Fashion-MNIST")
+            raise AssertionError("accepted as Fashion-MNIST")
         file.unlink()
 
 
 Target = Callable[[bytes], None]
-TARGETS: dict[str, tuple[Target, bytes]] = {  # and an input to begin with
+TARGETS: dict[str, tuple[Target, bytes]] = {  # and its first input
     "yaml": (yaml_, CONFIG),
     "set": (set_, b"lr=1e-3"),
     "require": (require_, b"nn.test_acc >= 0.5"),
-    "run.json": (run_json, json.dumps(FUZZED.read_info()).encode()),  # without the seal, which no change would pass
+    "run.json": (run_json, json.dumps(FUZZED.read_info()).encode()),  # without checksum, which would reject changes
     "epochs.csv": (epochs_csv, (FUZZED.path / EPOCHS).read_bytes()),
     "idx": (idx, gzip.compress(b"\0\0\x08\x01\0\0\0\x02\0\1", mtime=0)),
 }
 
 
 def fuzz(target: str, seconds: str) -> None:
-    """Does not come back: libFuzzer ends the process."""
+    """Fuzz one target. Does not return, since libFuzzer exits the process."""
     test, seed = TARGETS[target]
     corpus = FOLDER / "corpus"
     corpus.mkdir()

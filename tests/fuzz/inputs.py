@@ -1,4 +1,4 @@
-"""What is tried: text and trees that nobody means, and what somebody meant with a few bytes of it changed."""
+"""Generated inputs: arbitrary text and trees, and valid content with a few changes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HOSTILE = [
     *("[" * 2000, "{a: " * 500, "%YAML 1.1", "---\n---", "? [a]\n: b", "{a: 1, a: 2}", "- - - -", "!", "'", "\t"),
 ]  # fmt: skip
 texts = st.sampled_from(HOSTILE) | st.text(max_size=30) | st.text("09aex.,=+-[]{}:!&*|>'\"# \n\\/_", max_size=40)
-words = texts.filter(lambda word: "\0" not in word)  # no system passes a NUL to a command
+words = texts.filter(lambda word: "\0" not in word)  # an argument of a command cannot contain NUL
 
 huge = st.sampled_from([2**31, 2**63, 2**64, -(2**63) - 1, 10**30, 10**400, -(10**400)])
 numbers = st.integers(-3, 70_000) | huge | st.floats() | st.sampled_from([1e308, 5e-324, -0.0])
@@ -44,12 +44,12 @@ def _nested(depth: int) -> Any:
     return tree
 
 
-odd = trees | st.sampled_from([10, 100, 300]).map(_nested)  # in the place of a value
+odd = trees | st.sampled_from([10, 100, 300]).map(_nested)  # in place of a value
 
 
 @st.composite
 def changed(draw: st.DrawFn, content: bytes) -> bytes:
-    """These bytes after up to five changes: bits flipped, pieces cut, doubled, moved or put in."""
+    """Return the bytes after up to five changes: bits flipped, pieces removed, repeated, moved or inserted."""
     for _ in range(draw(st.integers(1, 5))):
         start, end = sorted(draw(st.tuples(*[st.integers(0, len(content))] * 2)))
         piece = content[start : min(end, start + 2000)]
@@ -76,7 +76,7 @@ def altered(draw: st.DrawFn, tree: Any) -> Any:
     """A tree of JSON, or a checkpoint, with up to three of its values of another kind, gone, or at a key not theirs."""
     tree = deepcopy(tree)
     for _ in range(draw(st.integers(1, 3))):
-        places = _places(tree)
+        places = _entries(tree)
         if not places:
             return draw(odd)
         parent, key = draw(st.sampled_from(places))
@@ -94,12 +94,12 @@ RESERVED = ["arm", "series", "study", "by", "n", "diverged", "mean", "sd", "curv
             "name", "label", "status", "why", "task", "variant", "key", "value", "w1_norm", "mc_acc"]  # fmt: skip
 
 
-def _places(tree: Any) -> list[tuple[Any, Any]]:
-    """Every list and mapping in the tree, with each of its keys."""
+def _entries(tree: Any) -> list[tuple[Any, Any]]:
+    """Return every list and mapping in the tree, with each of its keys or indices."""
     found = []
     items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
     for key, value in items:
-        found += [(tree, key), *_places(value)]
+        found += [(tree, key), *_entries(value)]
     return found
 
 

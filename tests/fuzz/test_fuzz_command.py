@@ -1,4 +1,4 @@
-"""The installed command itself, a process for each input: so a few, of each kind that nothing in this process shows."""
+"""Any words and plugins; and the installed command in a process of its own, for a few inputs of each kind."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from helpers.fake_runs import write_arm, write_run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuzz.asked import CODES, a_place, tried
 from fuzz.inputs import texts, words
+from fuzz.sandbox import CODES, sandbox, tried
 
 COMMANDS = ["train", "compare", "report", "runs", "export", "data", "x"]
 options = st.sampled_from(["-c", "-o", "--set", "--seeds", "--device", "--jobs", "--runs-dir", "--plugin", "--by",
@@ -19,10 +19,10 @@ options = st.sampled_from(["-c", "-o", "--set", "--seeds", "--device", "--jobs",
 
 
 @given(st.sampled_from(COMMANDS), st.lists(options | words, max_size=5))
-def test_any_words_to_any_command(command: str, rest: list[str]) -> None:
-    """In this process; nothing is trained, since no config is there."""
-    with a_place() as place:
-        place.ask("words", command, *rest, may_write=tuple(word for word in rest if word and "/" not in word))
+def test_any_words_for_any_command(command: str, rest: list[str]) -> None:
+    """In this process; nothing is trained, because there is no config."""
+    with sandbox() as box:
+        box.run("words", command, *rest, may_write=tuple(word for word in rest if word and "/" not in word))
 
 
 PLUGINS = [b"", b"1/0", b"import sys; sys.exit(0)", b"raise SystemExit(7)", b"raise GeneratorExit", b"def f(:", b"\0",
@@ -30,22 +30,22 @@ PLUGINS = [b"", b"1/0", b"import sys; sys.exit(0)", b"raise SystemExit(7)", b"ra
 
 
 @given(st.sampled_from(PLUGINS) | st.binary(max_size=60).map(lambda content: b"\x00" + content), texts)
-def test_any_plugin(content: bytes, name: str) -> None:
-    with a_place() as place:
-        config = place.write("x.yaml", "variant: nn")
-        answer = place.ask("--plugin", "train", "-c", config, "--plugin", place.write("p.py", content), "--dry-run")
-        assert answer.code == 2 and "p.py" in answer.err
+def test_a_plugin_that_fails_or_is_missing_is_rejected(content: bytes, name: str) -> None:
+    with sandbox() as box:
+        config = box.write("x.yaml", "variant: nn")
+        result = box.run("--plugin", "train", "-c", config, "--plugin", box.write("p.py", content), "--dry-run")
+        assert result.code == 2 and "p.py" in result.err
         if "\0" not in name:
-            missing = place.ask("--plugin", "train", "-c", config, "--plugin", f"none/{name}", "--dry-run")
+            missing = box.run("--plugin", "train", "-c", config, "--plugin", f"none/{name}", "--dry-run")
             assert missing.code == 2
 
 
-def test_a_plugin_that_is_a_folder_or_a_circle_of_links() -> None:
-    with a_place() as place:
-        config = place.write("x.yaml", "variant: nn")
-        (place.cwd / "p.py").symlink_to("p.py")
+def test_a_plugin_that_is_a_folder_or_a_cycle_of_links_is_rejected() -> None:
+    with sandbox() as box:
+        config = box.write("x.yaml", "variant: nn")
+        (box.cwd / "p.py").symlink_to("p.py")
         for path in (".", "p.py"):
-            assert place.ask("--plugin", "train", "-c", config, "--plugin", path, "--dry-run").code == 2
+            assert box.run("--plugin", "train", "-c", config, "--plugin", path, "--dry-run").code == 2
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_plugin_that_is_a_folder_or_a_circle_of_links() -> None:
         (("train", "-c", "good.yaml", "--plugin", "exits.py"), 2),
     ],
 )
-def test_a_process_of_its_own(command: Command, words: tuple[str, ...], code: int) -> None:
+def test_the_installed_command_rejects(command: Command, words: tuple[str, ...], code: int) -> None:
     tried["processes"] += 1
     folder: Path = command.folder
     (folder / "bytes.yaml").write_bytes(bytes(range(256)))

@@ -1,4 +1,4 @@
-"""Whatever a config says, the command answers: with the runs it asks for, or what is wrong and where."""
+"""Any config and any options: the command lists the runs, or reports what is wrong and where."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuzz.asked import Answer, a_place, names_a_place
 from fuzz.inputs import CONFIGS, HOSTILE, KEYS, changed, odd, texts, trees, words
+from fuzz.sandbox import Result, sandbox
 
 TREE: dict[str, Any] = {
     "name": "x",
@@ -23,31 +23,31 @@ TREE: dict[str, Any] = {
 }
 
 
-def dry_run(content: bytes | str, *words: str, target: str = "yaml") -> Answer:
-    """What `train --dry-run` answers to a config; it must be its runs, or problems that all name the file or option."""
-    with a_place() as place:
-        answer = place.ask(target, "train", "-c", place.write("x.yaml", content), "--dry-run", *words)
-    assert answer.code in (0, 2)
-    if answer.code:
-        several = any(len(word.splitlines()) > 1 for word in words)  # a message repeats them
-        first = Answer(answer.code, "", answer.err.splitlines()[0]) if several else answer
-        assert names_a_place(first, "x.yaml", "--set", "--seeds") or _is_usage(answer), answer.err
+def dry_run(content: bytes | str, *words: str, target: str = "yaml") -> Result:
+    """Run `train --dry-run` on a config: it must print the runs, or problems that all name the file or option."""
+    with sandbox() as box:
+        result = box.run(target, "train", "-c", box.write("x.yaml", content), "--dry-run", *words)
+    assert result.code in (0, 2)
+    if result.code:
+        with_line_breaks = any(len(word.splitlines()) > 1 for word in words)  # a message repeats them
+        first = Result(result.code, "", result.err.splitlines()[0]) if with_line_breaks else result
+        assert first.every_problem_names("x.yaml", "--set", "--seeds") or _is_usage(result), result.err
     else:
-        assert all(line.split(maxsplit=1)[0] == "missing" for line in answer.out.splitlines())
-    return answer
+        assert all(line.split(maxsplit=1)[0] == "missing" for line in result.out.splitlines())
+    return result
 
 
-def _is_usage(answer: Answer) -> bool:
-    return answer.err.startswith("Usage:")
+def _is_usage(result: Result) -> bool:
+    return result.err.startswith("Usage:")
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200) | texts)
-def test_any_bytes(content: bytes | str) -> None:
+def test_a_config_of_any_bytes(content: bytes | str) -> None:
     dry_run(content)
 
 
 @given(st.sampled_from(CONFIGS).map(lambda path: path.read_bytes()).flatmap(changed))
-def test_a_shipped_config_after_a_few_changes(content: bytes) -> None:
+def test_a_shipped_config_with_a_few_changes(content: bytes) -> None:
     dry_run(content)
 
 
@@ -57,7 +57,7 @@ def test_any_value_of_any_key(tree: dict[str, Any]) -> None:
 
 
 @given(st.sampled_from(list(TREE)), odd, st.sampled_from(list(TREE)), odd)
-def test_any_value_in_a_config_that_is_right_but_for_it(key: str, value: Any, other: str, another: Any) -> None:
+def test_any_two_values_in_an_otherwise_valid_config(key: str, value: Any, other: str, another: Any) -> None:
     dry_run(_yaml(TREE | {key: value, other: another}))
 
 
@@ -67,12 +67,12 @@ def test_any_published_section(published: dict[str, Any]) -> None:
 
 
 @given(st.sampled_from([*KEYS, " lr ", "lr.x"]), words | trees.map(str).filter(lambda text: "\0" not in text))
-def test_any_setting(key: str, value: str) -> None:
+def test_a_setting_with_any_key_and_value(key: str, value: str) -> None:
     dry_run("variant: nn", "--set", f"{key}={value}", target="--set")
 
 
 @given(words)
-def test_any_text_in_place_of_a_setting(text: str) -> None:
+def test_a_setting_of_any_text(text: str) -> None:
     dry_run("variant: nn", "--set", text, target="--set")
 
 
@@ -107,22 +107,22 @@ def test_a_config_that_is_a_bomb(content: str) -> None:
 
 
 @given(st.sampled_from(HOSTILE) | texts, st.sampled_from(["name", "arm", "stem"]))
-def test_a_name_is_refused_or_safe(name: str, what: str) -> None:
-    """Trained for real: whatever is written lies below runs/, in two folders that Windows can have too."""
+def test_a_name_is_rejected_or_safe(name: str, what: str) -> None:
+    """Train a run: its files are in runs/, in two folders with names that are valid on Windows too."""
     tree: dict[str, Any] = {"task": "linear-regression", "train_size": 10, "validation_size": 0, "epochs": 1}
     tree |= {"arms": {name: {"variant": "nn"}}} if what == "arm" else {"variant": "nn"}
     tree |= {"name": name} if what == "name" else {}
-    with a_place() as place:
+    with sandbox() as box:
         file = "x.yaml"
         if what == "stem":
             if not name or len(name.encode("utf-8", "replace")) > 200 or any(c in name for c in "/\\\0\ud800\udcff"):
                 return
             file = f"{name}.yaml"
-        place.write(file, _yaml(tree))
-        answer = place.ask("name", "train", f"--config={file}", "--jobs", "1", "--device", "cpu", "-q")
-        assert answer.code in (0, 2)
-        made = [path.relative_to(place.runs) for path in place.runs.glob("**/run.json")]
-        assert len(made) == (answer.code == 0)
+        box.write(file, _yaml(tree))
+        result = box.run("name", "train", f"--config={file}", "--jobs", "1", "--device", "cpu", "-q")
+        assert result.code in (0, 2)
+        made = [path.relative_to(box.runs) for path in box.runs.glob("**/run.json")]
+        assert len(made) == (result.code == 0)
         for part in (part for path in made for part in path.parts):
             assert len(part.encode()) <= 255
             assert not set(part) & set('<>:"/\\|?*') and part.isprintable()
@@ -131,5 +131,5 @@ def test_a_name_is_refused_or_safe(name: str, what: str) -> None:
 
 
 def _yaml(tree: Any) -> str:
-    """JSON is YAML, but for what JSON cannot say of numbers."""
+    """Return the tree as JSON, which is YAML except for infinity and NaN."""
     return json.dumps(tree).replace("Infinity", ".inf").replace("NaN", ".nan")

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from dropexp.data import fashion_mnist
 from dropexp.data.download import CHECKSUMS, LARGEST
 from dropexp.errors import DataError
-from fuzz.asked import a_place, tried
 from fuzz.inputs import altered, as_json, changed, odd
+from fuzz.sandbox import sandbox, tried
 
 LABELS = "t10k-labels-idx1-ubyte"
 PACKED = gzip.compress(struct.pack(">2I", 0x801, 10_000) + bytes(10_000), mtime=0)
@@ -27,13 +27,13 @@ BOMB = gzip.compress(bytes(LARGEST + 1))
 
 def verify(content: bytes, ending: str, target: str = "idx and gzip") -> None:
     """Run `data verify` on a folder with four such files: each is rejected on a line of its own."""
-    with a_place() as place:
+    with sandbox() as box:
         for name in CHECKSUMS:
-            place.write(f"{name}{ending}", content)
-        answer = place.ask(target, "data", "verify", "--data-dir", ".")
-        assert answer.code == 3
-        assert sum(name in answer.err for name in CHECKSUMS) == 4
-        assert sum(file.stat().st_size for file in place.cache.rglob("*") if file.is_file()) == 0
+            box.write(f"{name}{ending}", content)
+        result = box.run(target, "data", "verify", "--data-dir", ".")
+        assert result.code == 3
+        assert sum(name in result.err for name in CHECKSUMS) == 4
+        assert sum(file.stat().st_size for file in box.cache.rglob("*") if file.is_file()) == 0
 
 
 @given(st.binary(max_size=500) | changed(PACKED), st.sampled_from(["", ".gz"]))
@@ -61,19 +61,19 @@ def test_a_decompression_bomb_is_rejected(content: bytes, ending: str) -> None:
 
 @pytest.mark.parametrize("size", [LARGEST + 1, 2**40], ids=["a byte too long", "a terabyte"])
 def test_a_file_that_is_too_large_is_not_read(size: int) -> None:
-    with a_place() as place:
+    with sandbox() as box:
         for name in CHECKSUMS:
-            with open(place.cwd / f"{name}.gz", "wb") as file:
+            with open(box.cwd / f"{name}.gz", "wb") as file:
                 file.truncate(size)
-        answer = place.ask("idx and gzip", "data", "verify", "--data-dir", ".")
-        assert answer.code == 3 and answer.err.count(f"more than {LARGEST:,} bytes") == 4
+        result = box.run("idx and gzip", "data", "verify", "--data-dir", ".")
+        assert result.code == 3 and result.err.count(f"more than {LARGEST:,} bytes") == 4
 
 
 def test_folders_in_place_of_files_are_rejected() -> None:
-    with a_place() as place:
+    with sandbox() as box:
         for name in CHECKSUMS:
-            (place.cwd / f"{name}.gz").mkdir()
-        assert place.ask("idx and gzip", "data", "verify", "--data-dir", ".").code == 3
+            (box.cwd / f"{name}.gz").mkdir()
+        assert box.run("idx and gzip", "data", "verify", "--data-dir", ".").code == 3
 
 
 # The cache of decoded tensors
@@ -159,6 +159,6 @@ URLS = ["x", "ftp://127.0.0.1/", "http://", "https://[", "http://127.0.0.1:9", "
 
 @pytest.mark.parametrize("url", URLS)
 def test_an_address_that_cannot_be_read_is_reported(url: str) -> None:
-    with a_place() as place, patch("dropexp.data.download.URL", "http://127.0.0.1:9/"):
-        answer = place.ask("--data-url", "data", "fetch", f"--data-url={url}")
-        assert answer.code == 3 and not list(place.cache.rglob("*.gz")), answer.err
+    with sandbox() as box, patch("dropexp.data.download.URL", "http://127.0.0.1:9/"):
+        result = box.run("--data-url", "data", "fetch", f"--data-url={url}")
+        assert result.code == 3 and not list(box.cache.rglob("*.gz")), result.err

@@ -35,8 +35,8 @@ from dropexp.runs.metrics import METRICS
 from dropexp.runs.study_file import STUDY, read_study
 from dropexp.training import checkpoint
 from dropexp.training.checkpoint import State
-from fuzz.asked import Answer, Place, a_place
 from fuzz.inputs import HOSTILE, altered, as_json, changed, odd, texts, words
+from fuzz.sandbox import Result, Sandbox, sandbox
 
 PUBLISHED: dict[str, Any] = {
     "arm": "nn",
@@ -118,82 +118,82 @@ commands = st.sampled_from(COMMANDS)
 
 
 @contextmanager
-def a_study() -> Iterator[tuple[Place, Path]]:
-    """A place with a study in it, and the folder of one of its runs."""
-    with a_place() as place:
-        shutil.copytree(STUDY_OF_TWO, place.runs, dirs_exist_ok=True)
-        yield place, place.runs / VICTIM
+def a_study() -> Iterator[tuple[Sandbox, Path]]:
+    """A sandbox with a study, and the folder of one of its runs."""
+    with sandbox() as box:
+        shutil.copytree(STUDY_OF_TWO, box.runs, dirs_exist_ok=True)
+        yield box, box.runs / VICTIM
 
 
-def read(place: Place, target: str, command: tuple[str, ...]) -> Answer:
+def read(box: Sandbox, target: str, command: tuple[str, ...]) -> Result:
     """What a command answers; the files of the other runs must be as before."""
     with patch.object(fashion_mnist, "load", partial(fashion_mnist.load, checksums=CHECKSUMS)):
-        answer = place.ask(target, *command, may_write=("events",))
-    assert answer.code != 0 or answer.out or "--prune" in command
-    assert all((place.runs / path).read_bytes() == content for path, content in OTHERS.items())
-    return answer
+        result = box.run(target, *command, may_write=("events",))
+    assert result.code != 0 or result.out or "--prune" in command
+    assert all((box.runs / path).read_bytes() == content for path, content in OTHERS.items())
+    return result
 
 
 @cache
-def undamaged(command: tuple[str, ...]) -> Answer:
-    with a_study() as (place, _):
-        return read(place, "nothing odd", command)
+def undamaged(command: tuple[str, ...]) -> Result:
+    with a_study() as (box, _):
+        return read(box, "nothing odd", command)
 
 
-def others(command: tuple[str, ...], answer: Answer) -> list[dict[str, Any]]:
+def others(command: tuple[str, ...], result: Result) -> list[dict[str, Any]]:
     """What is said of the runs that nobody harmed, where the command says it in JSON."""
     if command == COMPARE:
-        arms = json.loads(answer.out)["arms"]
+        arms = json.loads(result.out)["arms"]
         rows = [arm for arm in arms if arm["n"] == 2 and arm["arm"].split(",")[-1] in ("none", "variant=none")]
     elif command == RUNS:
-        rows = [run for run in json.loads(answer.out) if not run["path"].endswith(VICTIM.name)]
+        rows = [run for run in json.loads(result.out) if not run["path"].endswith(VICTIM.name)]
     else:
         return []
     return [{key: row.get(key) for key in (*METRICS, "path", "status", "n", "mean", "sd", "curve")} for row in rows]
 
 
-def read_harmed(place: Place, target: str, command: tuple[str, ...]) -> Answer:
+def read_harmed(box: Sandbox, target: str, command: tuple[str, ...]) -> Result:
     """The same of a study with a harmed run: of the others the command must say what it said before."""
-    answer = read(place, target, command)
-    assert "\x1b" not in answer.out + answer.err  # what a terminal would obey
-    if "runs of different tasks cannot be compared" not in answer.err:  # which is all that can be said
-        assert others(command, answer) == others(command, undamaged(command))
-    return answer
+    result = read(box, target, command)
+    assert "\x1b" not in result.out + result.err  # what a terminal would obey
+    if "runs of different tasks cannot be compared" not in result.err:  # which is all that can be said
+        assert others(command, result) == others(command, undamaged(command))
+    return result
 
 
-def is_named_or_changes_nothing(name: str, command: tuple[str, ...], answer: Answer) -> bool:
+def is_named_or_changes_nothing(name: str, command: tuple[str, ...], result: Result) -> bool:
     sign = STUDY if name == BESIDE else VICTIM.name
     if command in (RUNS, ("runs",)):  # which list its path in any case
         sign = "broken"
-    return answer == undamaged(command) or sign in answer.out + answer.err
+    return result == undamaged(command) or sign in result.out + result.err
 
 
 def damaged(target: str, name: str, content: bytes, command: tuple[str, ...]) -> None:
     """What the command answers once the file, which was sealed or known by its SHA-256, is another."""
-    with a_study() as (place, victim):
+    with a_study() as (box, victim):
         (victim / name).write_bytes(content)
-        answer = read_harmed(place, target, command)
-        assert answer.code == 0 or command == EVALUATE
-        assert is_named_or_changes_nothing(name, command, answer)
+        result = read_harmed(box, target, command)
+        assert result.code == 0 or command == EVALUATE
+        assert is_named_or_changes_nothing(name, command, result)
 
 
 def damaged_without_a_seal(target: str, name: str, content: bytes, command: tuple[str, ...]) -> None:
     """The same of an earlier version's files, which are believed as far as they can be."""
-    with a_study() as (place, victim):
+    with a_study() as (box, victim):
         for file, earlier in (EARLIER | {name: content}).items():
             (victim / file).write_bytes(earlier)
-        read_harmed(place, target, command)
+        read_harmed(box, target, command)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command)[:40])
 def test_without_any_damage_every_run_counts_with_seals_and_without(command: tuple[str, ...]) -> None:
     assert undamaged(command).code == 0
-    with a_study() as (place, victim):
+    with a_study() as (box, victim):
         for file, earlier in EARLIER.items():
             (victim / file).write_bytes(earlier)
-        assert read(place, "nothing odd", command) == undamaged(command)
+        assert read(box, "nothing odd", command) == undamaged(command)
         (victim / RUN).write_bytes(as_json(INFO))
-        assert read(place, "nothing odd", command) == undamaged(command)
+        assert read(box, "nothing odd", command) == undamaged(command)
     if command == COMPARE:
         assert [arm["n"] for arm in json.loads(undamaged(command).out)["arms"]] == [2, 2]
     if command == RUNS:
@@ -290,11 +290,11 @@ IMAGE = "<img src=x onerror=alert(1)>"
     ],
 )
 def test_a_report_shows_what_is_odd_and_does_nothing_of_it(change: dict[str, Any], shown: str) -> None:
-    with a_study() as (place, victim):
+    with a_study() as (box, victim):
         (victim / RUN).write_bytes(as_json(INFO | change))
-        answer = place.ask("report", "report", "-o", "pages/report.html", may_write=("pages",))
-        page = (place.cwd / "pages" / "report.html").read_text(encoding="utf-8")
-        assert answer.code == 0 and html.escape(shown) in page
+        result = box.run("report", "report", "-o", "pages/report.html", may_write=("pages",))
+        page = (box.cwd / "pages" / "report.html").read_text(encoding="utf-8")
+        assert result.code == 0 and html.escape(shown) in page
         assert "<script>alert" not in page and "<img src=x" not in page
 
 
@@ -308,7 +308,7 @@ PIPE = pytest.param(
 @pytest.mark.parametrize("kind", ["folder", "gone", "empty", PIPE, *LINKS])
 def test_a_file_that_is_something_else(name: str, kind: str) -> None:
     for command in (COMPARE, RUNS, PRUNE, EVALUATE):
-        with a_study() as (place, victim):
+        with a_study() as (box, victim):
             path = victim / name
             path.unlink(missing_ok=True)
             if kind == "folder":
@@ -318,9 +318,9 @@ def test_a_file_that_is_something_else(name: str, kind: str) -> None:
             elif kind == "named pipe" and sys.platform != "win32":
                 os.mkfifo(path)
             elif kind in LINKS:
-                path.symlink_to(LINKS[kind].format(name=path.name, root=place.root))
-            answer = read_harmed(place, "odd files", command)
-            assert not path.exists() or is_named_or_changes_nothing(name, command, answer)
+                path.symlink_to(LINKS[kind].format(name=path.name, root=box.root))
+            result = read_harmed(box, "odd files", command)
+            assert not path.exists() or is_named_or_changes_nothing(name, command, result)
 
 
 # What is asked of runs that are as they should be.
@@ -334,17 +334,17 @@ keys = st.sampled_from(["lr", "seed", "arm", "hidden", "task", "drop_epochs", "n
 )
 @given(text=words | keys)
 def test_any_text_for_an_option(option: str, called: str, text: str) -> None:
-    with a_study() as (place, _):
-        answer = read(place, option, ("compare", f"{option}={text}"))
-        assert answer.code == 0 or (answer.code == 2 and called in answer.err)
+    with a_study() as (box, _):
+        result = read(box, option, ("compare", f"{option}={text}"))
+        assert result.code == 0 or (result.code == 2 and called in result.err)
 
 
 @given(keys, words | odd.map(str).filter(lambda text: "\0" not in text))
 def test_any_filter(key: str, value: str) -> None:
-    with a_study() as (place, _):
+    with a_study() as (box, _):
         for command in ("compare", "runs"):
-            answer = read(place, "--filter", (command, f"--filter={key}={value}", "--format=json"))
-            assert answer.code in (0, 5) or (answer.code == 2 and "--filter" in answer.err)
+            result = read(box, "--filter", (command, f"--filter={key}={value}", "--format=json"))
+            assert result.code in (0, 5) or (result.code == 2 and "--filter" in result.err)
 
 
 parts = st.sampled_from(
@@ -354,9 +354,9 @@ parts = st.sampled_from(
 
 @given(st.lists(parts | texts, max_size=8).map("".join).filter(lambda text: "\0" not in text))
 def test_any_requirement(requirement: str) -> None:
-    with a_study() as (place, _):
-        answer = read(place, "--require", ("compare", f"--require={requirement}"))
-        assert answer.code in (0, 1) or (answer.code == 2 and repr(requirement) in answer.err)
+    with a_study() as (box, _):
+        result = read(box, "--require", ("compare", f"--require={requirement}"))
+        assert result.code in (0, 1) or (result.code == 2 and repr(requirement) in result.err)
 
 
 @pytest.mark.parametrize(
@@ -365,22 +365,22 @@ def test_any_requirement(requirement: str) -> None:
     ids=lambda text: text.strip()[:10],
 )
 def test_a_requirement_as_long_as_a_command_may_be(requirement: str) -> None:
-    with a_study() as (place, _):
-        assert read(place, "--require", ("compare", f"--require={requirement}")).code == 2
+    with a_study() as (box, _):
+        assert read(box, "--require", ("compare", f"--require={requirement}")).code == 2
 
 
 @given(st.lists(words.filter(lambda word: not word.startswith("-")), max_size=2))
 def test_any_names_of_runs(names: list[str]) -> None:
-    with a_study() as (place, _):
+    with a_study() as (box, _):
         for command in ("runs", "compare"):
-            read(place, "names", (command, *names))
+            read(box, "names", (command, *names))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows lets no folder have such a name")
 def test_names_of_folders_are_only_text() -> None:
     """A folder of any name is listed; what a terminal would obey in it is not sent there."""
     for name in filter(None, HOSTILE):
-        with a_study() as (place, victim):
+        with a_study() as (box, victim):
             if "/" in name or "\0" in name or "\ud800" in name or len(name.encode("utf-8", "surrogateescape")) > 250:
                 continue
             if name in (".", ".."):
@@ -388,5 +388,5 @@ def test_names_of_folders_are_only_text() -> None:
             (victim / RUN).write_text("{")  # so that messages name it too
             victim.rename(victim.with_name(name))
             for command in (("runs",), ("runs", "--format=md"), ("runs", "--prune"), ("compare",)):
-                answer = place.ask("names", *command)
-                assert answer.code == 0 and "\x1b" not in answer.out + answer.err
+                result = box.run("names", *command)
+                assert result.code == 0 and "\x1b" not in result.out + result.err

@@ -1,11 +1,13 @@
-"""What the command answers to whatever it is asked, in this process: that is what lets thousands be tried."""
+"""Run the command in this process, in a folder of its own, and check what it always guarantees.
+
+A process per input would allow hundreds of inputs in place of thousands.
+"""
 
 from __future__ import annotations
 
 import faulthandler
 import io
 import os
-import re
 import shutil
 import signal
 import sys
@@ -21,28 +23,35 @@ from unittest.mock import patch
 from dropexp.cli.app import app
 from dropexp.cli.main import exit_codes
 
-CODES = (0, 1, 2, 3, 5)  # those that the command documents, but for an interrupt
-SECONDS = 20  # of this process's own time, so that a busy machine makes nothing fail
-HANG = 600  # seconds on the clock, after which the process ends with a traceback of where it is
+CODES = (0, 1, 2, 3, 5)  # the documented exit codes, without that of an interrupt
+SECONDS = 20  # of CPU time, so that a busy machine fails no test
+HANG = 600  # seconds after which the process exits with a traceback
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "shutil.rmtree")
 
-sys.dont_write_bytecode = True  # what is imported while it answers is no file of its own
+sys.dont_write_bytecode = True  # a .pyc file would count as written outside the sandbox
 
 tried: Counter[str] = Counter()  # inputs by target
-_watched: list[Path] = []  # while it is not empty, whatever is written elsewhere is
-_strays: list[str] = []  # put here
+_allowed: list[Path] = []  # where the command can write; empty: no command is running
+_strays: list[str] = []  # what it wrote elsewhere
 
 
 @dataclass(frozen=True)
-class Answer:
+class Result:
+    """The exit code and output of a command."""
+
     code: int
     out: str
     err: str
 
+    def every_problem_names(self, *places: str) -> bool:
+        """Return whether each line of the error begins with one of these places."""
+        lines = [line.removeprefix("dropexp: ") for line in self.err.splitlines()]
+        return bool(lines) and all(line.startswith(places) for line in lines)
 
-class Place:
-    """A folder of its own: the current one while it is asked, with the runs and the cache in it."""
+
+class Sandbox:
+    """A folder with the working folder of a command, its runs and its cache."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.cwd, self.cache = root, root / "deep" / "down" / "here", root / "cache"
@@ -50,29 +59,30 @@ class Place:
         self.runs.mkdir(parents=True)
 
     def write(self, name: str, content: bytes | str) -> str:
-        """Write a file here; returns its name, as the command is to be given it."""
+        """Write a file into the working folder. Return its name, as an argument of the command."""
         (self.cwd / name).write_bytes(content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content)
         return name
 
-    def ask(self, target: str, *words: str, may_write: tuple[str, ...] = ()) -> Answer:
-        """Run the command; whatever it is asked, it must answer as it promises.
+    def run(self, target: str, *words: str, may_write: tuple[str, ...] = ()) -> Result:
+        """Run the command on an input for `target`, and check what it guarantees for any input.
 
-        No exception gets through, it takes no longer than SECONDS, exits with one of CODES, says something if that
-        is not 0, and writes below runs/ and the cache only, and the files in `may_write`.
+        It raises no exception, takes at most SECONDS, exits with one of CODES, prints a message unless that is 0, and
+        writes only into runs/, the cache and the files in `may_write`.
         """
         tried[target] += 1
-        began = time.process_time()
+        start = time.process_time()
         code, out, err = self._run(words, may_write)
-        assert time.process_time() - began < SECONDS, f"{words} took {time.process_time() - began:.0f} s"
+        seconds = time.process_time() - start
+        assert seconds < SECONDS, f"{words} took {seconds:.0f} s"
         assert code in CODES, (words, code, err)
-        assert code == 0 or (err or out).strip(), (words, code)  # help, which is no talk, for a group without a word
+        assert code == 0 or (err or out).strip(), (words, code)  # a group without a command prints its help to stdout
         assert "Traceback" not in err and "Warning" not in err, err
         assert not _strays, [*_strays]
-        return Answer(code, out, err)
+        return Result(code, out, err)
 
     def _run(self, words: tuple[str, ...], may_write: tuple[str, ...]) -> tuple[int, str, str]:
         out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", "strict", newline="\n") for _ in range(2))
-        err.reconfigure(errors="backslashreplace")  # as Python's own is
+        err.reconfigure(errors="backslashreplace")  # as Python's own stderr
         settings = {"XDG_CACHE_HOME": str(self.cache), "COLUMNS": "200", "NO_COLOR": "1"}
         code: object = 0
         with (
@@ -80,10 +90,10 @@ class Place:
             patch.object(sys, "argv", ["dropexp", *words]),
             redirect_stdout(out),
             redirect_stderr(err),
-            _in_folder(self.cwd),
-            _ends_if_it_hangs(),
-            _own_signals(),
-            _watching(self.runs, self.cache, *(self.cwd / name for name in may_write)),
+            _working_folder(self.cwd),
+            _exit_if_it_hangs(),
+            _restored_signals(),
+            _writes_allowed_in(self.runs, self.cache, *(self.cwd / name for name in may_write)),
         ):
             try:
                 with exit_codes():
@@ -91,29 +101,18 @@ class Place:
             except SystemExit as end:
                 code = end.code
                 if "internal error" in _text(err) and end.__context__ is not None:
-                    raise end.__context__ from None  # which shows where it happened
+                    raise end.__context__ from None  # shows where it occurred
         return code if isinstance(code, int) else 0 if code is None else -1, _text(out), _text(err)
 
 
 @contextmanager
-def a_place() -> Iterator[Place]:
-    """A `Place` of its own for one input."""
+def sandbox() -> Iterator[Sandbox]:
+    """Make a new sandbox, for one input."""
     root = Path(tempfile.mkdtemp(prefix="dropexp-fuzz-"))
     try:
-        yield Place(root)
+        yield Sandbox(root)
     finally:
         shutil.rmtree(root)
-
-
-def names_a_place(answer: Answer, *places: str) -> bool:
-    """Whether what it says is wrong begins with one of these places, line by line."""
-    said = [line.removeprefix("dropexp: ") for line in answer.err.splitlines()]
-    return bool(said) and all(line.startswith(places) for line in said)
-
-
-def told(text: str) -> str:
-    """A message as one line, without the frame that usage errors have on a terminal."""
-    return re.sub(r"[\s│╭╮╰╯─]+", " ", text)
 
 
 def _text(stream: io.TextIOWrapper) -> str:
@@ -123,7 +122,7 @@ def _text(stream: io.TextIOWrapper) -> str:
 
 
 @contextmanager
-def _in_folder(folder: Path) -> Iterator[None]:
+def _working_folder(folder: Path) -> Iterator[None]:
     before = Path.cwd()
     os.chdir(folder)
     try:
@@ -133,8 +132,8 @@ def _in_folder(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _own_signals() -> Iterator[None]:
-    """The command takes SIGTERM and SIGHUP as an interrupt; these tests are to end by them."""
+def _restored_signals() -> Iterator[None]:
+    """Restore the handlers of SIGTERM and SIGHUP, which the command replaces: they must end the tests."""
     before = {name: signal.getsignal(name) for name in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))}
     try:
         yield
@@ -144,7 +143,7 @@ def _own_signals() -> Iterator[None]:
 
 
 @contextmanager
-def _ends_if_it_hangs() -> Iterator[None]:
+def _exit_if_it_hangs() -> Iterator[None]:
     faulthandler.dump_traceback_later(HANG, exit=True, file=2)
     try:
         yield
@@ -153,23 +152,23 @@ def _ends_if_it_hangs() -> Iterator[None]:
 
 
 @contextmanager
-def _watching(*allowed: Path) -> Iterator[None]:
+def _writes_allowed_in(*folders: Path) -> Iterator[None]:
     _strays.clear()
-    _watched[:] = allowed
+    _allowed[:] = folders
     try:
         yield
     finally:
-        _watched.clear()
+        _allowed.clear()
 
 
 def _audit(event: str, arguments: tuple[object, ...]) -> None:
-    """Hears of every file that Python opens, makes, moves or removes."""
-    if not _watched:
+    """Note every file that Python opens for writing, creates, moves or removes outside the allowed folders."""
+    if not _allowed:
         return
     if event == "open":
         path, _, flags = arguments
         paths = [path] if isinstance(flags, int) and flags & WRITES else []
-    elif event in ("os.remove", "os.rmdir") and arguments[1] != -1:  # in an open folder: shutil.rmtree named it
+    elif event in ("os.remove", "os.rmdir") and arguments[1] != -1:  # relative to a folder, which shutil.rmtree named
         return
     elif event in CHANGES:
         paths = [word for word in arguments if isinstance(word, str | bytes | os.PathLike)]
@@ -179,9 +178,9 @@ def _audit(event: str, arguments: tuple[object, ...]) -> None:
         if not isinstance(path, str | bytes | os.PathLike):  # the number of an open file
             continue
         place = Path(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100 (Path.resolve follows links, Path.absolute keeps ..)
-        if event == "os.mkdir" and (place.is_dir() or "torchinductor" in place.name):  # there already, or of torch
+        if event == "os.mkdir" and (place.is_dir() or "torchinductor" in place.name):  # it exists, or is torch's
             continue
-        if place != Path(os.devnull) and not any(place.is_relative_to(folder) for folder in _watched):
+        if place != Path(os.devnull) and not any(place.is_relative_to(folder) for folder in _allowed):
             _strays.append(f"{event} {place}")
 
 
