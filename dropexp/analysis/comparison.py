@@ -36,7 +36,7 @@ SETTING_FOR = {  # what to set for a metric that is not always measured
 
 @dataclass(frozen=True)
 class Query:
-    """What is compared, and how; `compare` explains each field."""
+    """What is requested; `compare` explains each field."""
 
     baseline: str | None
     by: str | None
@@ -62,10 +62,12 @@ class Query:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Accuracies and gaps are fractions, losses nats, seconds per epoch; unknown figures are NaN.
+    """Arms, their differences and everything else that `compare` computes.
+
+    Accuracies and gaps are fractions, losses are in nats, `seconds` are per epoch; unknown figures are NaN.
 
     metric, what what is compared, and in words: "test accuracy after 5 epochs"
-    metrics      by name, every figure that runs of this task have, and what probes measured in any of these
+    metrics      by name, every figure that runs of this task have, and what probes measured in any of these runs
     by, margin   the swept parameter, if any; differences within ±margin, in the metric's unit, do not matter
     options      further options of the command that asks for it: baseline, at, filter, published
     arms         a row per arm: `arm` (its label), `series` (the label without `by`), `study`, `by` (its value), `n`,
@@ -200,7 +202,7 @@ def _parse_epoch(at: str | int) -> str:
 
 
 def _group(runs: Sequence[Run], query: Query) -> Noted[list[Arm]]:
-    """Return the arms. Raises NoRuns or ComparisonError if there are none, or none by the requested key."""
+    """Return the arms. Raises NoRuns or ComparisonError if there is none, or no run has the key to order them by."""
     if query.by is not None and not any(query.by in run.config for run in runs):
         known = sorted({key for run in runs for key in run.config} - {"seed", "name", "arm"})
         raise ComparisonError(f"no run has a key {query.by!r} to order arms by; the keys are: {', '.join(known)}")

@@ -1,7 +1,7 @@
-"""Statistics over seeds: arrays in, plain results out.
+"""Statistics over seeds, on arrays.
 
-All intervals are 95 % intervals for normally distributed values with unknown spread, by Student's t.
-`differences` are those of paired runs, shape (n,), in any unit; one that is not finite raises ValueError.
+All intervals are 95 % intervals for normally distributed values with unknown variance, by Student's t.
+`differences` are those of paired runs, shape (n,), in any unit. A difference that is not finite raises ValueError.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr, stdtrit  # scipy.stats has the same functions and takes 0.35 s more to import
 
 LEVEL = 0.95
-ALPHA = round(1 - LEVEL, 9)  # 1 - 0.95 is a little more than 0.05
+ALPHA = round(1 - LEVEL, 9)  # 1 - 0.95 is slightly more than 0.05
 POWER = 0.8
-EXACT_PAIRS = 20
-DRAWS = 100_000
-CHUNK = 1_000
+EXACT_PAIRS = 20  # up to which sign flips are enumerated
+SAMPLES = 100_000  # sign patterns beyond
+CHUNK = 1_000  # patterns in memory at a time
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and sample standard deviation of n values; NaN without a value and below two values."""
+    """Mean and sample SD of n values. The mean is NaN without a value, the SD below two values."""
 
     n: int
     mean: float
@@ -32,7 +32,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of paired differences and its interval, whose ends are NaN below two pairs."""
+    """Mean of paired differences and its interval; the ends are NaN below two pairs."""
 
     pairs: int
     mean: float
@@ -42,15 +42,15 @@ class Difference:
 
 @dataclass(frozen=True)
 class Interval:
-    """Two ends; NaN where they are not known."""
+    """An interval; the ends are NaN if unknown."""
 
     low: float
     high: float
 
     def contains(self, value: float, rounding: float = 0.0) -> bool | None:
-        """Whether `value`, or one that rounds to it (is at most `rounding` away), is in the interval, ends included.
+        """Whether `value`, or a number at most `rounding` away from it, is in the interval, ends included.
 
-        None where it or the interval is not known.
+        None if the value or the interval is unknown.
         """
         if math.isnan(self.low) or math.isnan(self.high) or math.isnan(value):
             return None
@@ -58,7 +58,7 @@ class Interval:
 
 
 def spread(values: ArrayLike) -> Spread:
-    """Mean and sample standard deviation (divided by n - 1) of `values`, shape (n,)."""
+    """Return mean and sample SD (divided by n - 1) of `values`, shape (n,)."""
     x = np.asarray(values, dtype=float)
     mean = float(x.mean()) if x.size else math.nan
     sd = float(x.std(ddof=1)) if x.size > 1 else math.nan
@@ -66,7 +66,7 @@ def spread(values: ArrayLike) -> Spread:
 
 
 def paired_difference(values: ArrayLike, baseline: ArrayLike) -> Difference:
-    """Mean of values - baseline, both of shape (n,) and in the same order of seeds, with its t-interval.
+    """Return the mean of values - baseline, both of shape (n,) and in the same order of seeds, with its t-interval.
 
     Source: Student's paired t; n - 1 degrees of freedom. Raises ValueError if the shapes differ.
     """
@@ -79,7 +79,7 @@ def paired_difference(values: ArrayLike, baseline: ArrayLike) -> Difference:
 
 
 def prediction_interval(values: ArrayLike) -> Interval:
-    """Where one further draw lies with 95 % probability: mean ± t·SD·√(1 + 1/n) of `values`, shape (n,).
+    """Return where one further value is with 95 % probability: mean ± t·SD·√(1 + 1/n) of `values`, shape (n,).
 
     Source: Hahn and Meeker, Statistical Intervals (1991), chapter 4. NaN below two values.
     """
@@ -89,36 +89,36 @@ def prediction_interval(values: ArrayLike) -> Interval:
 
 
 def sign_flip_p(differences: ArrayLike) -> float:
-    """Two-sided p of no difference: how many sign patterns give a |sum| as large as the signs that came out.
+    """Return the two-sided p of no difference: the share of sign patterns whose |sum| is at least the observed one.
 
-    All 2^n patterns up to `EXACT_PAIRS` pairs, beyond them `DRAWS` random ones, always the same. NaN without a pair.
-    Sources: Fisher, The Design of Experiments (1935), section 21; of random patterns Davison and Hinkley,
-    Bootstrap Methods and their Application (1997), section 4.2: (hits + 1) / (draws + 1).
+    All 2^n patterns up to `EXACT_PAIRS` pairs; beyond, `SAMPLES` random patterns with a fixed seed. NaN without a pair.
+    Sources: Fisher, The Design of Experiments (1935), section 21; for random patterns Davison and Hinkley,
+    Bootstrap Methods and their Application (1997), section 4.2: (hits + 1) / (samples + 1).
     """
     d = _finite(differences)
     if not d.size:
         return math.nan
-    bound = abs(d.sum()) - 1e-9 * np.abs(d).sum()  # sums that differ by rounding only are equally extreme
+    bound = abs(d.sum()) - 1e-9 * np.abs(d).sum()  # sums that differ only by rounding are equally extreme
     if d.size <= EXACT_PAIRS:
-        sums = d[:1]  # a pattern and its opposite are equally extreme, so the first sign may stay
+        sums = d[:1]  # a pattern and its opposite are equally extreme, so the first sign is fixed
         for x in d[1:]:
             sums = np.concatenate([sums + x, sums - x])
         return float((np.abs(sums) >= bound).mean())
     rng, hits = np.random.default_rng(0), 0
-    for _ in range(DRAWS // CHUNK):
-        drawn = rng.integers(0, 256, (CHUNK, -(-d.size // 8)), dtype=np.uint8)
-        kept = np.unpackbits(drawn, axis=1, count=d.size)  # 1: the sign stays; a sign to a bit
+    for _ in range(SAMPLES // CHUNK):
+        bits = rng.integers(0, 256, (CHUNK, -(-d.size // 8)), dtype=np.uint8)
+        kept = np.unpackbits(bits, axis=1, count=d.size)  # one bit per sign; 1: the sign is kept
         hits += int((np.abs(2 * (kept @ d) - d.sum()) >= bound).sum())
-    return (hits + 1) / (DRAWS + 1)
+    return (hits + 1) / (SAMPLES + 1)
 
 
 def least_sign_flip_p(pairs: int) -> float:
-    """The smallest p that the exact test of this many pairs can give, 2 / 2^n: all signs or none."""
+    """Return the smallest p that the exact test of this many pairs can give, 2 / 2^n: all signs are equal."""
     return min(1.0, 2.0 ** (1 - pairs))
 
 
 def holm(p_values: ArrayLike) -> list[float]:
-    """p-values adjusted for being one family, in the given order; a NaN stays one and is not of the family.
+    """Return p-values adjusted for being one family, in the given order; NaN stays NaN and does not count.
 
     Source: Holm, A simple sequentially rejective multiple test procedure (1979).
     """
@@ -131,7 +131,7 @@ def holm(p_values: ArrayLike) -> list[float]:
 
 
 def win_rate(differences: ArrayLike) -> float:
-    """The share of differences above zero, a tie counted as half a win; NaN without a pair.
+    """Return the share of differences above zero, a tie counted as half a win; NaN without a pair.
 
     Source: P(A > B) of Bouthillier et al., Accounting for Variance in Machine Learning Benchmarks (2021).
     """
@@ -140,26 +140,26 @@ def win_rate(differences: ArrayLike) -> float:
 
 
 def tost_p(differences: ArrayLike, margin: float) -> float:
-    """p of a true mean at or beyond ±margin (in the unit of `differences`): small where both are equivalent.
+    """Return the TOST p of a true mean at or beyond ±margin, in the unit of `differences`: small if equivalent.
 
-    Source: Schuirmann's two one-sided paired t-tests (1987), of which this is the larger p. NaN below two pairs.
+    Source: Schuirmann's two one-sided paired t-tests (1987); this is the larger p. NaN below two pairs.
     Raises ValueError if the margin is not positive.
     """
     _positive("the margin", margin)
     d = spread(_finite(differences))
     if d.n < 2:
         return math.nan
-    excess = abs(d.mean) - margin  # the nearer of the two bounds gives the larger p
+    excess = abs(d.mean) - margin  # the nearer bound gives the larger p
     if d.sd == 0:
         return 0.0 if excess < 0 else 1.0
     return float(stdtr(d.n - 1, excess * math.sqrt(d.n) / d.sd))
 
 
 def detectable(sd: float, pairs: int) -> float:
-    """The smallest true difference that a paired t-test at two-sided 5 % finds with a probability of about `POWER`.
+    """Return the minimum detectable difference of a paired t-test at two-sided 5 %, with a power of about `POWER`.
 
-    `sd` is that of the differences, and gives the unit: (t(.975) + t(.8))·sd/√n. NaN below two pairs.
-    Source: Zar, Biostatistical Analysis (2010), chapter 7; below five pairs the probability is nearer to 0.77.
+    (t(.975) + t(.8))·sd/√n, in the unit of `sd`, the SD of the differences. NaN below two pairs.
+    Source: Zar, Biostatistical Analysis (2010), chapter 7; below five pairs the power is nearer to 0.77.
     """
     if pairs < 2:
         return math.nan
@@ -167,7 +167,7 @@ def detectable(sd: float, pairs: int) -> float:
 
 
 def pairs_needed(sd: float, effect: float) -> int | None:
-    """The fewest pairs, at least two, that find a true difference of `effect`; None where `sd` is not known.
+    """Return the fewest pairs, at least two, that detect a true difference of `effect`; None if `sd` is unknown.
 
     See `detectable`. Raises ValueError if the effect is not positive.
     """
@@ -190,7 +190,7 @@ def _quantile(n: int) -> float:
 def _finite(differences: ArrayLike) -> NDArray[np.float64]:
     d = np.asarray(differences, dtype=float)
     if d.ndim != 1 or not np.isfinite(d).all():
-        raise ValueError(f"differences need the shape (n,) and finite values; leave out what is not known: {d}")
+        raise ValueError(f"differences must have the shape (n,) and finite values: {d}")
     return d
 
 
