@@ -48,7 +48,7 @@ class Query:
 
     @property
     def options(self) -> list[str]:
-        """The options of the command that ask for it, other than --by, --metric and --margin."""
+        """The options of the same command, other than --by, --metric and --margin."""
         options = []
         if self.baseline is not None:
             options.append(f"--baseline={self.baseline}")
@@ -69,13 +69,13 @@ class Comparison:
     metric, what what is compared, and in words: "test accuracy after 5 epochs"
     metrics      by name, every figure that runs of this task have, and what probes measured in any of these runs
     by, margin   the swept parameter, if any; differences within ±margin, in the metric's unit, do not matter
-    options      further options of the command that asks for it: baseline, at, filter, published
+    options      further options of the same command: baseline, at, filter, published
     arms         a row per arm: `arm` (its label), `series` (the label without `by`), `study`, `by` (its value), `n`,
                  `diverged`, `mean` and `sd` of the metric over the seeds, the mean of every metric (`seconds`: the
                  median) over the runs that have it, and `curve`: the metric's mean by epoch, as far as all runs go
     differences  a `DifferenceRow` per arm that has a baseline
     published    a `PublishedRow` per arm and printed figure
-    fits         a `Fit` per arm; empty unless asked for
+    fits         a `Fit` per arm; empty by default
     settings     a row per arm, a column per config key that differs between arms; None where a variant does not use it
     runs         a row per run that is done: arm, series, study, by, seed, path, epoch, every metric at that epoch
     curves       a row per such run and epoch, the same columns but the path
@@ -144,7 +144,7 @@ def compare(
     metric      a column of the runs' tables; by default the test accuracy, or the test loss without accuracies
     at          the epoch that is compared: "last", "best-val", "best-test" or a number
     where       keeps runs whose config keys have these values
-    likelihood  whether to ask which arm a source's figures fit best
+    likelihood  whether to compute which arm a source's figures fit best
     margin      the least difference that matters, in the metric's unit
 
     Raises NoRuns if no run is done, ComparisonError for a baseline, metric, key or epoch that does not exist.

@@ -1,4 +1,4 @@
-"""Ask which arm the figures of a source fit best.
+"""Find the arm that the figures of a source fit best.
 
 The likelihood of all printed figures under each arm is that of the arm's predictive distribution, Student's t with mean
 and SD of the arm's runs, integrated over what rounds to the printed figure. It multiplies figures as if they were

@@ -1,7 +1,7 @@
 """Set the figures that a source printed beside ours.
 
 A source prints one run, rounded. Each figure is compared with the 95 % prediction interval of one run of ours;
-`likelihood.py` asks which arm all figures together fit best.
+`likelihood.py` computes which arm all figures together fit best.
 """
 
 from __future__ import annotations

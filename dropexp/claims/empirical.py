@@ -14,8 +14,6 @@ from dropexp.analysis.verdicts import Pair, Verdict, VerdictWord, judge
 from dropexp.claims.claim import ClaimVerdict, Finding
 from dropexp.claims.from_runs import (
     Contrast,
-    Expected,
-    Figures,
     NotTrained,
     at_loss,
     contrast,
@@ -49,31 +47,27 @@ def same_accuracy(arms: Arms) -> Iterator[Finding]:
 
 def monte_carlo(arms: Arms) -> Iterator[Finding]:
     """The mean of k stochastic passes minus one pass in evaluation mode of the same net, judged for k = `PASSES`."""
-    by_passes = sorted(((k, arm) for arm in arms for k in monte_carlo_passes(arm)), key=lambda pair: pair[0])
     claimed = [arm for arm in arms if PASSES in monte_carlo_passes(arm)]
     if not claimed:
         raise NotTrained(f"no arm has the probe mc: {PASSES}")
-    asked: list[tuple[str, Expected, float]] = [("acc", "no less", MARGIN), ("loss", "no more", NATS)]
-    for kind, expected, margin in asked:
-        contrasts = []
-        for arm in claimed:
-            gains = {
-                k: figures(other, f"mc_{kind}") - figures(other, f"test_{kind}")
-                for k, other in by_passes
-                if same_but_for(other, arm, "probes")
-            }
-            contrasts.append(monte_carlo_contrast(arm, kind, gains))
-        yield from judge_contrasts(contrasts, expected, margin)
+    yield from judge_contrasts([monte_carlo_contrast(arm, "acc", arms) for arm in claimed], "no less", MARGIN)
+    yield from judge_contrasts([monte_carlo_contrast(arm, "loss", arms) for arm in claimed], "no more", NATS)
 
 
 def monte_carlo_passes(arm: Arm) -> list[int]:
     return [probe["mc"] for probe in arm.first.config.get("probes", []) if isinstance(probe, dict)]
 
 
-def monte_carlo_contrast(arm: Arm, kind: str, gains: dict[int, Figures]) -> Contrast:
+def monte_carlo_contrast(arm: Arm, kind: str, arms: Arms) -> Contrast:
     """Return the gain in test accuracy or loss of `PASSES` passes; the sentence also has the gains of other numbers."""
+    gains = {
+        k: figures(other, f"mc_{kind}") - figures(other, f"test_{kind}")
+        for other in arms
+        if same_but_for(other, arm, "probes")
+        for k in monte_carlo_passes(other)
+    }
     metric = metrics_of(arm.first.task)[f"test_{kind}"]
-    others = [f"{amount(gain.mean(), metric.unit)} at k = {k}" for k, gain in gains.items() if k != PASSES]
+    others = [f"{amount(gains[k].mean(), metric.unit)} at k = {k}" for k in sorted(gains) if k != PASSES]
     caveats = [f"The mean difference is {', '.join(others)}."] if others else []
     pair = Pair(
         arm=f"The mean of {PASSES} passes",
@@ -145,7 +139,7 @@ def slower(arms: Arms) -> Iterator[Finding]:
     contrasts = []
     for arm, base in matched_pairs(arms, dropout, no_dropout):
         tenth = figures(base, "test_acc", EARLY)
-        aim = (tenth.sum() - tenth) / (len(tenth) - 1)
+        aim = (tenth.sum() - tenth) / (len(tenth) - 1)  # the mean of the other seeds
         longest = max(arm.lengths[1], base.lengths[1])
         epochs, caveats = [], []
         for side in (arm, base):

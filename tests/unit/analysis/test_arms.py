@@ -181,9 +181,9 @@ def test_a_run_found_twice_counts_once(tmp_path: Path) -> None:
 
 
 def test_of_two_copies_the_finished_one_counts(tmp_path: Path) -> None:
-    for place, status in (("a", "interrupted"), ("b", "done"), ("c", "interrupted")):
-        write_run(tmp_path / place, "nn", status=status)
-    paths = [str(tmp_path / place) for place in "abc"]
+    for folder, status in (("a", "interrupted"), ("b", "done"), ("c", "interrupted")):
+        write_run(tmp_path / folder, "nn", status=status)
+    paths = [str(tmp_path / folder) for folder in "abc"]
     assert row_of(compare(paths, tmp_path).arms, "nn")["n"] == 1
 
 

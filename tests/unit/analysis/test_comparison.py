@@ -1,4 +1,4 @@
-"""`compare`: what can be asked for, and what a comparison contains."""
+"""`compare`: its options, and what a comparison contains."""
 
 from __future__ import annotations
 
