@@ -35,7 +35,7 @@ def bench(
     console.show([_table(result)], Console())
 
 
-def _table(result: benchmark.Result) -> Table:
+def _table(result: benchmark.BenchmarkResult) -> Table:
     from dropexp.report.table import Table
 
     book, products = result.timings[0].median, result.timings[-1].median
@@ -51,7 +51,7 @@ def _table(result: benchmark.Result) -> Table:
     ]
     legend = (
         "An epoch trains on 60,000 images and evaluates 10,000; contenders take turns in one process. "
-        f"Threads: {result.threads}. Matmul backend of nn, scratch and the products alone: {result.route}."
+        f"Threads: {result.threads}. Matmul backend of nn, scratch and the products alone: {result.backend}."
     )
     if result.peak_mb is not None:
         legend += f" Peak memory of training: {result.peak_mb:.0f} MB more than torch after an import and a product."

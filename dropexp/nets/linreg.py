@@ -1,7 +1,7 @@
 """The weight-decay study: linear regression with ten times as many features as rows, by hand and in torch.nn.
 
-Dive into Deep Learning, 3.7 (Chinese PyTorch edition, 3.12), in its order and symbols: data, parameters, loss,
-training step. Too few rows for so many weights overfit; a penalty on the weights, not on the bias, holds them small.
+Dive into Deep Learning, section 3.7 (3.12 in the Chinese PyTorch edition), in its order and symbols: data, parameters,
+loss, training step. With so few rows the model overfits; a penalty on the weights, but not on the bias, reduces this.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Rows = tuple[Tensor, Tensor]  # X (n, num_inputs), y (n, 1)
 
 @dataclass(frozen=True)
 class RegressionData:
-    """The rows to train on, to test on and, if any were asked for, to choose on."""
+    """The rows for training and test, and for validation if there are any."""
 
     train: Rows
     test: Rows
@@ -31,10 +31,10 @@ class RegressionData:
 def generate_data(
     generator: torch.Generator, num_train: int = TRAIN_ROWS, num_val: int = 0, num_test: int = TEST_ROWS
 ) -> RegressionData:
-    """Rows with x_i ~ U(0, 1) and y = Σ 0.01·x_i + 0.05 + ε, ε ~ N(0, 0.01²), float32 on the CPU.
+    """Sample rows with x_i ~ U(0, 1) and y = Σ 0.01·x_i + 0.05 + ε, ε ~ N(0, 0.01²), float32 on the CPU.
 
-    They are drawn in the order test, training, validation: the test rows are the same for any number of training
-    rows, and both for any number of validation rows.
+    The order is test, training, validation: the test rows do not depend on the number of training rows, and neither
+    depend on the number of validation rows.
     """
 
     def draw(n: int) -> Rows:
@@ -47,30 +47,30 @@ def generate_data(
 
 
 def init_params(generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """w (num_inputs, 1) ~ N(0, 1) and b (1,) = 0, float32 on the CPU."""
+    """Return w (num_inputs, 1) ~ N(0, 1) and b (1,) = 0, float32 on the CPU."""
     return torch.randn(NUM_INPUTS, 1, generator=generator), torch.zeros(1)
 
 
 def squared_loss(o: Tensor, y: Tensor) -> Tensor:
-    """(ŷ − y)²/2 of each row, with outputs o = ŷ and labels y both (n, 1)."""
+    """Return (ŷ − y)²/2 of each row, for outputs o = ŷ and labels y, both (n, 1)."""
     return (o - y) ** 2 / 2
 
 
 def decay(
     w: Tensor, gradient: Tensor, lr: float, weight_decay: float, batch_size: int, *, printed: bool = False
 ) -> Tensor:
-    """Weight decay in closed form: w ← (1 − ηλ)·w − (η/|B|)·Σ∂ℓ, with `gradient` = Σ∂ℓ over the batch's rows.
+    """Return the updated w by weight decay in closed form: (1 − ηλ)·w − (η/|B|)·Σ∂ℓ, with `gradient` = Σ∂ℓ.
 
-    That is the step of plain SGD on the mean loss + λ‖w‖²/2, and of `torch.optim.SGD(weight_decay=λ)`. As `printed` in
-    the book's Chinese PyTorch edition (3.12.1; later ones print the form above) the factor is 1 − ηλ/|B|: the same at
-    |B| = 1, else a decay |B| times as weak.
+    This is a step of plain SGD on the mean loss + λ‖w‖²/2, and of `torch.optim.SGD(weight_decay=λ)`. With `printed` the
+    factor is 1 − ηλ/|B|, as the book's Chinese PyTorch edition prints it (3.12.1; later editions print the form above):
+    equal for |B| = 1, otherwise a decay that is |B| times weaker.
     """
     shrink = lr * weight_decay / batch_size if printed else lr * weight_decay
     return (1 - shrink) * w - lr / batch_size * gradient
 
 
 class Model(Protocol):
-    """A linear regression model: one `step` trains on a batch, `predict` evaluates."""
+    """A linear regression model: `step` trains on a batch, `predict` evaluates."""
 
     @property
     def w(self) -> Tensor: ...
@@ -85,9 +85,9 @@ class Model(Protocol):
 
 
 class Scratch:
-    """The model by hand; its objective is the mean of (ŷ − y)²/2 over the batch + λ‖w‖²/2 + l1·‖w‖₁.
+    """The model by hand. The objective is the mean of (ŷ − y)²/2 over the batch + weight_decay/2·‖w‖² + l1·‖w‖₁.
 
-    λ is `weight_decay`. `w` (num_inputs, 1) and `b` (1,) are the parameters (they are updated in place).
+    `w` (num_inputs, 1) and `b` (1,) are the parameters; they are updated in place.
     """
 
     def __init__(self, w: Tensor, b: Tensor, weight_decay: float = 0.0, l1: float = 0.0) -> None:
@@ -96,7 +96,7 @@ class Scratch:
         self.l1 = l1
 
     def gradients(self, X: Tensor, o: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The objective's gradients by w and b, for outputs o = ŷ of the batch X, y."""
+        """Return the gradients of the objective by w and b, for the outputs o = ŷ of the batch X, y."""
         d = (o - y) / len(y)  # ∂l/∂ŷ
         dw = X.T @ d
         if self.weight_decay:
@@ -106,7 +106,7 @@ class Scratch:
         return dw, d.sum(dim=0)
 
     def step(self, X: Tensor, y: Tensor, lr: float) -> Tensor:
-        """Train on one batch, X (n, num_inputs) and y (n, 1); returns the outputs (n, 1) before the update."""
+        """Train on one batch, X (n, num_inputs) and y (n, 1), and return the outputs (n, 1) before the update."""
         o = self.predict(X)
         dw, db = self.gradients(X, o, y)
         self.w -= lr * dw
@@ -114,28 +114,28 @@ class Scratch:
         return o
 
     def predict(self, X: Tensor) -> Tensor:
-        """The outputs ŷ (n, 1) for X (n, num_inputs)."""
+        """Return the outputs ŷ (n, 1) for X (n, num_inputs)."""
         return X @ self.w + self.b
 
     def state(self) -> dict[str, Tensor]:
-        """The parameters w and b: the tensors themselves, no copies."""
+        """Return the parameters w and b: the tensors, not copies."""
         return {"w": self.w, "b": self.b}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Take over a saved `state()`."""
+        """Restore a state."""
         for name, tensor in self.state().items():
-            tensor.copy_(state[name].view_as(tensor))  # copy_ alone broadcasts
+            tensor.copy_(state[name].view_as(tensor))  # view_as raises for another shape, which copy_ would broadcast
 
 
 class Concise:
-    """The same model as an `nn.Linear` with `torch.optim.SGD`, whose `weight_decay` is on the weight alone.
+    """The same model as an `nn.Linear` with `torch.optim.SGD`, whose `weight_decay` applies to the weights only.
 
-    The optimiser has no L1, so that penalty is in the loss. `w` and `b` are the initial parameters, in the layout of
-    `Scratch`; they are copied.
+    The optimiser has no L1 penalty, so that one is part of the loss. `w` and `b` are the initial parameters, in the
+    layout of `Scratch`; they are copied.
     """
 
     def __init__(self, w: Tensor, b: Tensor, weight_decay: float = 0.0, l1: float = 0.0) -> None:
-        # without its own initialisation, which would draw from torch's global generator
+        # skip_init: the initialisation of nn.Linear would advance torch's default generator
         self.net: nn.Linear = nn.utils.skip_init(nn.Linear, len(w), 1, device=w.device, dtype=w.dtype)
         with torch.no_grad():
             self.net.weight.copy_(w.T)
@@ -153,7 +153,7 @@ class Concise:
         return self.net.weight.detach().T
 
     def step(self, X: Tensor, y: Tensor, lr: float) -> Tensor:
-        """Train on one batch, X (n, num_inputs) and y (n, 1); returns the outputs (n, 1) before the update."""
+        """Train on one batch, X (n, num_inputs) and y (n, 1), and return the outputs (n, 1) before the update."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         o: Tensor = self.net(X)
@@ -167,14 +167,14 @@ class Concise:
 
     @torch.no_grad()
     def predict(self, X: Tensor) -> Tensor:
-        """The outputs ŷ (n, 1) for X (n, num_inputs)."""
+        """Return the outputs ŷ (n, 1) for X (n, num_inputs)."""
         o: Tensor = self.net(X)
         return o
 
     def state(self) -> dict[str, Any]:
-        """The parameters as torch names them; without momentum the optimiser has no more."""
+        """Return the parameters under torch's names. Without momentum the optimiser has no state."""
         return {"net": self.net.state_dict()}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take over a saved `state()`."""
+        """Restore a state."""
         self.net.load_state_dict(state["net"])

@@ -1,7 +1,7 @@
-"""Epoch time here: this program's steps beside the book's loop and the matrix products alone.
+"""Time an epoch on this machine: `nn`, `scratch`, the book's loop, and the matrix products alone.
 
-Everything is timed in one process, in turn, round after round, so that a machine whose speed drifts is as slow for
-one as for another: ratios can be trusted, single seconds less.
+All contenders are timed in one process, in turn, round after round. If the speed of the machine drifts, it affects all
+of them alike, so ratios are more reliable than seconds.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ BOOK, NN, SCRATCH, PRODUCTS = "the book's loop", "nn", "scratch", "matrix produc
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds per epoch (training and the evaluation of 10,000 images) of one contender, a figure per round."""
+    """Seconds per epoch of one contender in each round: training, and evaluation of 10,000 images."""
 
     name: str
     seconds: list[float]
@@ -49,21 +49,21 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Result:
-    """All timings, in the order in which they were taken turns; and what they were taken with."""
+class BenchmarkResult:
+    """The timings in the order of the contenders, and their circumstances."""
 
     timings: list[Timing]
     threads: int
-    route: str
-    peak_mb: float | None  # of a training process, in 10⁶ bytes above one that has imported torch and multiplied
+    backend: str  # for matrix products of all contenders but the book's loop
+    peak_mb: float | None  # memory of training, in 10⁶ bytes above a process that has imported torch and multiplied
 
     def seconds(self, name: str) -> float:
         return next(timing.median for timing in self.timings if timing.name == name)
 
 
-def run(root: Path, rounds: int) -> Result:
-    """Time `rounds` epochs of each contender on the data under `root`, after one that warms up."""
-    route = matmul.best_backend()
+def run(root: Path, rounds: int) -> BenchmarkResult:
+    """Time `rounds` epochs of each contender on the data under `root`, after a warm-up epoch."""
+    backend = matmul.best_backend()
     data = load(root)
     with tempfile.TemporaryDirectory() as unpacked:
         raw = Path(unpacked) / "FashionMNIST" / "raw"
@@ -72,22 +72,22 @@ def run(root: Path, rounds: int) -> Result:
             (raw / name).write_bytes(content)
         contenders: dict[str, Callable[[], object]] = {
             BOOK: _book(Path(unpacked)),
-            NN: _ours(NN, data, route),
-            SCRATCH: _ours(SCRATCH, data, route),
-            PRODUCTS: _products(data, route),
+            NN: _ours(NN, data, backend),
+            SCRATCH: _ours(SCRATCH, data, backend),
+            PRODUCTS: _products(data, backend),
         }
         seconds: dict[str, list[float]] = {name: [] for name in contenders}
         for _ in range(rounds + 1):
             for name, epoch in contenders.items():
-                began = time.perf_counter()
+                start = time.perf_counter()
                 epoch()
-                seconds[name].append(time.perf_counter() - began)
-    timings = [Timing(name, taken[1:]) for name, taken in seconds.items()]
-    return Result(timings, torch.get_num_threads(), route, _peak_mb(root))
+                seconds[name].append(time.perf_counter() - start)
+    timings = [Timing(name, measured[1:]) for name, measured in seconds.items()]
+    return BenchmarkResult(timings, torch.get_num_threads(), backend, _peak_mb(root))
 
 
 def _book(root: Path) -> Callable[[], object]:
-    """The loop of the book (d2l-zh, 3.6.6 and 3.13.3): DataLoader and ToTensor without workers, `.item()` each step."""
+    """Return an epoch of the book's loop (d2l-zh, 3.6.6 and 3.13.3): DataLoader, ToTensor, `.item()` in each step."""
     with delay_interrupts():
         from torch.utils.data import DataLoader
         from torchvision.datasets import FashionMNIST
@@ -120,21 +120,21 @@ def _book(root: Path) -> Callable[[], object]:
     return epoch
 
 
-def _ours(variant: str, data: Data, route: str) -> Callable[[], object]:
-    """An epoch as `dropexp train` takes it."""
+def _ours(variant: str, data: Data, backend: str) -> Callable[[], object]:
+    """Return an epoch of `dropexp train`."""
     network = build(Config.model_validate({"variant": variant}), stream(0, "init"), stream(0, "noise"))
     order = stream(0, "order")
 
     def epoch() -> None:
-        with matmul.using(route):
+        with matmul.using(backend):
             train_epoch(network, data.X_train, data.y_train, LR, BATCH, order)
             evaluate(network, data.X_test, data.y_test)
 
     return epoch
 
 
-def _products(data: Data, route: str) -> Callable[[], object]:
-    """The matrix products of an epoch and nothing else: into fixed buffers, on the images where they lie."""
+def _products(data: Data, backend: str) -> Callable[[], object]:
+    """Return the matrix products of an epoch: into fixed buffers, without shuffling the images."""
     W = [torch.randn(n, m) * 0.1 for n, m in pairwise(SIZES)]
     dW = [torch.empty_like(w) for w in W]
 
@@ -142,10 +142,10 @@ def _products(data: Data, route: str) -> Callable[[], object]:
         return [torch.rand(rows, m) for m in SIZES[1:]]
 
     H, D, out, evaluated = matrices(BATCH), matrices(BATCH), matrices(BATCH), matrices(EVAL_ROWS)
-    inner = torch.rand(EVAL_ROWS, SIZES[1])  # both hidden layers are equally wide
+    inner = torch.rand(EVAL_ROWS, SIZES[1])  # both hidden layers have the same width
 
     def epoch() -> None:
-        with matmul.using(route):
+        with matmul.using(backend):
             for X in data.X_train.split(BATCH):
                 n = len(X)
                 inputs = [X, *(h[:n] for h in H[:-1])]
@@ -163,36 +163,37 @@ def _products(data: Data, route: str) -> Callable[[], object]:
 
 
 def _peak_mb(root: Path) -> float | None:
-    """Peak memory of training an epoch, above a process that has imported torch and multiplied; None on Windows."""
+    """Measure the peak memory of an epoch in a new process. Return None on Windows."""
     if sys.platform == "win32":
         return None
     spawn = multiprocessing.get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=_measure_peak, args=(root, theirs), daemon=True)
+    receiver, sender = spawn.Pipe()
+    process = spawn.Process(target=_measure_peak, args=(root, sender), daemon=True)
     with starting_a_worker():
         process.start()
-    theirs.close()
+    sender.close()
     try:
-        peak: float = ours.recv()
+        peak: float = receiver.recv()
     except EOFError:
         return None
     finally:
-        process.kill()  # after its answer, or an interrupt
+        process.kill()  # it has finished, or an interrupt came
         process.join()
     return peak
 
 
-def _measure_peak(root: Path, answer: Connection) -> None:
+def _measure_peak(root: Path, result: Connection) -> None:
+    """Send the peak memory of an epoch, above that of importing torch and multiplying once."""
     import resource
 
     def peak() -> float:
-        if sys.platform == "linux":  # ru_maxrss counts the process that this one was forked from
+        if sys.platform == "linux":  # ru_maxrss would include the process that forked this one
             lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
             return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # macOS counts bytes
 
-    route = matmul.best_backend()  # torch is imported with this module, and now both of its matrix libraries are
+    backend = matmul.best_backend()  # loads both of torch's matrix libraries
     before = peak()
-    epoch: Callable[[], Any] = _ours(SCRATCH, load(root), route)
+    epoch: Callable[[], Any] = _ours(SCRATCH, load(root), backend)
     epoch()
-    answer.send(peak() - before)
+    result.send(peak() - before)

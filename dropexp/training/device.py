@@ -1,4 +1,4 @@
-"""Which device a run trains on, found without torch where that is possible."""
+"""The device that a run trains on. Torch is imported only where a GPU may be present."""
 
 from __future__ import annotations
 
@@ -7,43 +7,40 @@ import os
 import sys
 
 from dropexp.errors import DeviceError
-from dropexp.interrupts import delay_interrupts
+from dropexp.interrupts import import_torch
 
 
 def resolve(device: str) -> str:
-    """The device that "auto" stands for, or the device itself once it is known to be there.
+    """Return the device that "auto" means here, or the given device after checking that it exists.
 
-    "auto" is the first CUDA device, else the CPU; torch is imported only where there is a driver to ask for.
-    Raises `DeviceError`.
+    "auto" is the first CUDA device, or the CPU if there is none. Raises DeviceError.
     """
     kind, colon, index = device.partition(":")
-    if device == "cpu" or (device == "auto" and not _cuda_driver()):
+    if device == "cpu" or (device == "auto" and not _has_cuda_driver()):
         return "cpu"
     if kind not in ("auto", "cuda", "mps") or (colon and (kind != "cuda" or not index.isdecimal())):
         raise DeviceError(f"device {device!r} is none of auto, cpu, cuda, cuda:N, mps")
-    with delay_interrupts():
-        import torch
+    import_torch()
+    import torch
 
     cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device == "auto":
         return "cuda" if cuda else "cpu"
-    there = [
-        "cpu",
-        *[f"cuda:{i}" for i in range(cuda)],
-        *(["mps"] if torch.backends.mps.is_available() else []),
-    ]
-    if (kind == "cuda" and int(index or 0) >= cuda) or (kind == "mps" and "mps" not in there):
-        raise DeviceError(f"device {device!r} is not there; this machine has {', '.join(there)}")
+    present = ["cpu", *(f"cuda:{i}" for i in range(cuda))]
+    if torch.backends.mps.is_available():
+        present.append("mps")
+    if (kind == "cuda" and int(index or 0) >= cuda) or (kind == "mps" and "mps" not in present):
+        raise DeviceError(f"this machine has no device {device!r}; it has {', '.join(present)}")
     return device
 
 
 def kind(device: str) -> str:
-    """The kind of a resolved device: cpu, cuda or mps."""
+    """Return the kind of a resolved device: cpu, cuda or mps."""
     return device.partition(":")[0]
 
 
-def _cuda_driver() -> bool:
-    """Whether an NVIDIA driver is installed; asking torch would cost its import."""
+def _has_cuda_driver() -> bool:
+    """Return whether an NVIDIA driver is installed and visible. Asking torch would require its import."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return False
     try:

@@ -1,14 +1,14 @@
-"""What a trained network makes of the test images, as they are and turned: how right, and how sure of it.
+"""Evaluate a trained network on the test images, also rotated: accuracy, calibration and uncertainty.
 
-One pass in eval mode stands beside Monte-Carlo dropout, the mean over K passes with the noise on. Every rotation is
-seen through the same noise, a stream of the run's own seed: the same call gives the same figures.
+A pass in evaluation mode is compared with Monte-Carlo dropout, the mean over K stochastic passes. All rotations use the
+same noise, sampled from a stream of the run's seed, so that the same call returns the same figures.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -33,9 +33,10 @@ SIDE = 28  # pixels
 
 @dataclass(frozen=True)
 class Figures:
-    """Over all test images, turned by `rotation` degrees; losses and entropies are means, in nats.
+    """Figures over all test images, rotated by `rotation` degrees. Losses and entropies are means, in nats.
 
-    Of one pass in eval mode, then (mc_*) of the mean probability over K noisy passes; None without noise.
+    The first ones are of a pass in evaluation mode, mc_* and mutual_information of the mean over K stochastic passes;
+    these are None for a network without noise.
     """
 
     rotation: float
@@ -51,8 +52,8 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a single image, turned by `rotation` degrees, is taken for, and the entropy of that in nats."""
+class Prediction:
+    """The predicted class of one image, rotated by `rotation` degrees, and the entropy of the prediction in nats."""
 
     image: int
     label: str
@@ -63,64 +64,81 @@ class Answer:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A figure per rotation and an answer per image and rotation; `passes` is None for a network without noise."""
+    """Figures per rotation, and predictions per image and rotation. `passes` is None for a network without noise."""
 
     run: str
     epoch: int
     passes: int | None
     figures: list[Figures]
-    answers: list[Answer]
+    answers: list[Prediction]
 
 
 def evaluate(trained: Trained, data: Data, rotations: Iterable[float], K: int, images: Sequence[int]) -> Evaluation:
-    """The network's figures on the test images as they are and turned by these degrees, and its answers for `images`.
+    """Evaluate on the test images, unrotated and rotated by these degrees, with predictions for `images`.
 
-    Raises ConfigError for an image that the test set has not, and for a rotation that is no angle.
+    Raises ConfigError for an image that does not exist and for a rotation that is not finite.
     """
-    rows, config, network, y = len(data.y_test), trained.config, trained.network, data.y_test
+    config, network, X_test, y = trained.config, trained.network, data.X_test, data.y_test
     degrees = list(dict.fromkeys([0.0, *rotations]))
-    absent = [i for i in images if i >= rows]
-    wrong = [Problem("--images", f"{i} is no test image; there are 0 to {rows - 1}") for i in absent[:1]]
-    wrong += [Problem("--rotate", f"{d} is no angle in degrees") for d in degrees if not math.isfinite(d)]
-    if wrong:
-        raise ConfigError(wrong)
+    _check(degrees, images, len(y))
     passes = K if has_noise(config) else None
     figures, answers = [], []
     with matmul.using(matmul.best_backend()), torch.inference_mode():
         for rotation in degrees:
-            X = turned(data.X_test, rotation)
+            X = rotated(X_test, rotation)
             generator = stream(config.seed, "evaluate")
-            best = predictive([eval_outputs(network, X, generator)])
-            row = [best.accuracy(y), best.loss(y), best.calibration_error(y), best.entropy.mean().item()]
+            clean = predictive([eval_outputs(network, X, generator)])
+            row = Figures(
+                rotation=rotation,
+                acc=clean.accuracy(y),
+                loss=clean.loss(y),
+                ece=clean.calibration_error(y),
+                entropy=clean.entropy.mean().item(),
+            )
+            best = clean
             if passes:
                 best = predictive(noisy_outputs(network, X, generator) for _ in range(passes))
-                row += [best.accuracy(y), best.loss(y), best.calibration_error(y)]
-                row += [best.entropy.mean().item(), best.mutual_information.mean().item()]
-            figures.append(Figures(rotation, *row))
+                row = replace(
+                    row,
+                    mc_acc=best.accuracy(y),
+                    mc_loss=best.loss(y),
+                    mc_ece=best.calibration_error(y),
+                    mc_entropy=best.entropy.mean().item(),
+                    mutual_information=best.mutual_information.mean().item(),
+                )
+            figures.append(row)
             classes, entropies = best.classes.tolist(), best.entropy.tolist()
-            answers += [Answer(i, CLASSES[int(y[i])], rotation, CLASSES[classes[i]], entropies[i]) for i in images]
+            answers += [Prediction(i, CLASSES[int(y[i])], rotation, CLASSES[classes[i]], entropies[i]) for i in images]
     return Evaluation(str(trained.folder.path), trained.epoch, passes, figures, answers)
 
 
+def _check(degrees: Sequence[float], images: Sequence[int], num_images: int) -> None:
+    absent = [i for i in images if i >= num_images]
+    problems = [Problem("--images", f"{i} is no test image; there are 0 to {num_images - 1}") for i in absent[:1]]
+    problems += [Problem("--rotate", f"{d} is not a finite number of degrees") for d in degrees if not math.isfinite(d)]
+    if problems:
+        raise ConfigError(problems)
+
+
 def has_noise(config: Config) -> bool:
-    """Whether a pass with the noise on differs from one in eval mode."""
+    """Return whether a stochastic pass differs from one in evaluation mode."""
     return config.input_noise_std > 0 or ("drop_probs" in config.used() and any(build.drop_probs(config)))
 
 
-def turned(X: Tensor, degrees: float) -> Tensor:
-    """The images X (n, 784) turned counter-clockwise about their middle, bilinearly; black comes in from outside."""
+def rotated(X: Tensor, degrees: float) -> Tensor:
+    """Rotate the images X (n, 784) counter-clockwise around their centre, bilinearly, on a black background."""
     if degrees == 0:
         return X
-    turned: Tensor = rotate(X.view(-1, 1, SIDE, SIDE), degrees, InterpolationMode.BILINEAR, fill=[0.0])
-    return turned.flatten(1)
+    images: Tensor = rotate(X.view(-1, 1, SIDE, SIDE), degrees, InterpolationMode.BILINEAR, fill=[0.0])
+    return images.flatten(1)
 
 
 def image_numbers(text: str) -> list[int]:
-    """Those that "0..9" or "3,7,20..25" names. Raises ConfigError for another text."""
+    """Parse a list of image numbers such as "0..9" or "3,7,20..25". Raises ConfigError."""
     numbers: list[int] = []
     for part in text.split(","):
-        named = whole_range(part) or whole_range(f"{part.strip()}..{part.strip()}")
-        if not named:
-            raise ConfigError([Problem(f"--images {text}", "is no list of whole numbers, such as 0..9 or 3,7")])
-        numbers += named
+        interval = whole_range(part) or whole_range(f"{part.strip()}..{part.strip()}")
+        if not interval:
+            raise ConfigError([Problem(f"--images {text}", "is not a list of whole numbers, such as 0..9 or 3,7")])
+        numbers += interval
     return numbers

@@ -1,7 +1,7 @@
-"""What a network predicts, over one pass or as the mean over many, and what that is worth.
+"""The predictive distribution of a network, from one pass or averaged over many, and its quality.
 
-Monte-Carlo dropout takes the mean probability over K passes with the noise on for the network's answer (Gal and
-Ghahramani, 2016): p(c | x) = (1/K) Σ softmax(O_k)_c. A single pass, in eval mode say, is the case K = 1.
+Monte-Carlo dropout predicts with the mean probability over K stochastic passes (Gal and Ghahramani, 2016):
+p(c | x) = (1/K) Σ softmax(O_k)_c. A single pass, for example in evaluation mode, is the case K = 1.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ BINS = 15  # of equal width, as in Guo et al. (2017)
 
 @dataclass(frozen=True)
 class Predictive:
-    """What passes over the same n images say together, float64 on the CPU; entropies are in nats.
+    """The mean prediction over passes for n images, float64 on the CPU. Entropies are in nats.
 
     `log_p` (n, num_classes) is the log of the mean probability, `pass_entropy` (n,) the mean entropy of single passes.
     """
@@ -38,44 +38,44 @@ class Predictive:
 
     @property
     def mutual_information(self) -> Tensor:
-        """H[mean of p_k] − mean of H[p_k]: how much passes disagree about each image (n,). (Houlsby et al., 2011)"""
-        return (self.entropy - self.pass_entropy).clamp(min=0)  # below 0 is rounding
+        """H[mean of p_k] − mean of H[p_k] of each image (n,): the disagreement of passes. (Houlsby et al., 2011)"""
+        return (self.entropy - self.pass_entropy).clamp(min=0)  # rounding can give values below 0
 
     def accuracy(self, y: Tensor) -> float:
-        """The fraction of images whose most probable class is their label y (n,)."""
+        """Return the fraction of images whose most probable class is their label y (n,)."""
         return (self.classes == y.cpu()).double().mean().item()
 
     def loss(self, y: Tensor) -> float:
-        """The mean negative log-likelihood of the labels y (n,), nats: of one pass the cross entropy."""
+        """Return the mean negative log-likelihood of the labels y (n,), in nats; for one pass, the cross entropy."""
         return -self.log_p.gather(1, y.cpu().unsqueeze(1)).mean().item()
 
     def calibration_error(self, y: Tensor) -> float:
-        """The expected calibration error, Σ_b |B_b|/n · |accuracy(B_b) − confidence(B_b)|. (Guo et al., 2017)
+        """Return the expected calibration error, Σ_b |B_b|/n · |accuracy(B_b) − confidence(B_b)|. (Guo et al., 2017)
 
-        Bin B_b has the images whose largest probability lies in ((b − 1)/BINS, b/BINS].
+        Bin B_b contains the images whose largest probability is in ((b − 1)/BINS, b/BINS].
         """
         confidence = self.log_p.amax(dim=1).exp()
-        right = (self.classes == y.cpu()).double()
+        correct = (self.classes == y.cpu()).double()
         bins = ((confidence * BINS).ceil().long() - 1).clamp(0, BINS - 1)
-        return (torch.bincount(bins, right - confidence, BINS).abs().sum() / len(y)).item()
+        return (torch.bincount(bins, correct - confidence, BINS).abs().sum() / len(y)).item()
 
 
 def predictive(passes: Iterable[Tensor]) -> Predictive:
-    """What these passes say together, each the outputs O (n, num_classes) of one; at least one."""
+    """Average over passes, each given by its outputs O (n, num_classes). There must be at least one."""
     log_sum, entropies, K = torch.tensor(-math.inf, dtype=torch.double), torch.zeros(()), 0
     for O in passes:
         log_p = log_softmax(O.cpu().double())
-        log_sum = torch.logaddexp(log_sum, log_p)  # not the sum of p, which may be 0 where its log is needed
+        log_sum = torch.logaddexp(log_sum, log_p)  # in logs, because a sum of p may be 0 where its log is needed
         entropies = entropies + entropy(log_p)
         K += 1
     return Predictive(log_sum - math.log(K), entropies / K)
 
 
 def log_softmax(O: Tensor) -> Tensor:
-    """Row by row."""
+    """Return the log-softmax of each row."""
     return O - O.logsumexp(dim=1, keepdim=True)
 
 
 def entropy(log_p: Tensor) -> Tensor:
-    """−Σ p·log p of each row, nats."""
+    """Return −Σ p·log p of each row, in nats."""
     return -(log_p.exp() * log_p).sum(dim=1)

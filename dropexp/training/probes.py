@@ -1,8 +1,8 @@
-"""What is measured beside loss and accuracy: a probe adds columns to epochs.csv. The loop knows none.
+"""Probes: further measurements after each epoch. A probe adds columns to epochs.csv.
 
-Each looks at the network after an epoch and at the test images (n, num_inputs), with labels y (n,). "With the noise on"
-is as it was in the epoch's last step; a network without noise has the same figures with and without. Noise that one
-mask or one ξ for a batch makes is shared by the EVAL_ROWS images of a pass.
+A probe gets the network after an epoch and the test images X (n, num_inputs) with labels y (n,). "Dropout active" means
+with the drop probabilities of the epoch's last step; for a network without noise it changes nothing. A noise with one
+sample per batch (a shared mask, DropConnect) has one sample per pass of EVAL_ROWS images.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def measure(
     y: Tensor,
     stream: Callable[[str], torch.Generator],
 ) -> dict[str, float]:
-    """The columns of these probes, named as in a config, and their values.
+    """Return the columns of these probes, given as in a config, and their values.
 
-    `stream` gives each probe, by its name, what it draws from: no probe changes what another measures.
+    `stream` returns a generator for the name of a probe, so that no probe affects another.
     """
     values: dict[str, float] = {}
     for probe in probes:
@@ -36,16 +36,16 @@ def measure(
 
 
 def weight_norms(network: Network, X: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, float]:
-    """w1_norm, w2_norm, …: ‖W‖, the root of the sum of squares, of each layer."""
+    """Measure w1_norm, w2_norm, …: the Frobenius norm ‖W‖ of each layer."""
     sums = [W.cpu().double().square().sum(dim=1).sum() for W in network.weights()]
     return {f"w{i}_norm": total.sqrt().item() for i, total in enumerate(sums, start=1)}
 
 
 def activations(network: Network, X: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, float]:
-    """Of each hidden layer h1, h2, …, all units and images together: mean, variance and share of exact zeros.
+    """Measure mean, variance and fraction of zeros of hidden layers h1, h2, …, over all units and images.
 
-    h1_mean, h1_var, h1_zero are in eval mode, h1_noisy_mean, h1_noisy_var with the noise on. What is measured is what
-    the next layer reads. The variance is the mean of (h − mean)².
+    h1_mean, h1_var, h1_zero are taken in evaluation mode, h1_noisy_mean, h1_noisy_var with dropout active. They
+    describe the values that the next layer reads. The variance is the mean of (h − mean)².
     """
     values: dict[str, float] = {}
     layers = zip(_moments(network, X, None), _moments(network, X, generator), strict=True)
@@ -56,8 +56,10 @@ def activations(network: Network, X: Tensor, y: Tensor, generator: torch.Generat
 
 
 def noise_at_test(network: Network, X: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, float]:
-    """noisy_acc and noisy_loss of one pass with the noise on; noisy_flips, the share of images that another such pass
-    puts into another class."""
+    """Measure noisy_acc and noisy_loss of a stochastic pass, and how many predictions a second pass changes.
+
+    noisy_flips is the fraction of images that the two passes classify differently.
+    """
     outputs, others = (noisy_outputs(network, X, generator) for _ in range(2))
     loss, acc = score(outputs, y)
     flips = (outputs.argmax(dim=1) != others.argmax(dim=1)).sum().item() / len(y)
@@ -65,12 +67,12 @@ def noise_at_test(network: Network, X: Tensor, y: Tensor, generator: torch.Gener
 
 
 def calibration(network: Network, X: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, float]:
-    """ece: the expected calibration error of the probabilities in eval mode."""
+    """Measure ece, the expected calibration error in evaluation mode."""
     return {"ece": predictive([eval_outputs(network, X, generator)]).calibration_error(y)}
 
 
 def mc(network: Network, X: Tensor, y: Tensor, generator: torch.Generator, K: int) -> dict[str, float]:
-    """mc_acc, mc_loss, mc_ece of the mean probability over K passes with the noise on. (Monte-Carlo dropout)"""
+    """Measure mc_acc, mc_loss, mc_ece of Monte-Carlo dropout: the mean probability over K stochastic passes."""
     mean = predictive(noisy_outputs(network, X, generator) for _ in range(K))
     return {"mc_acc": mean.accuracy(y), "mc_loss": mean.loss(y), "mc_ece": mean.calibration_error(y)}
 
@@ -81,19 +83,25 @@ _PROBES: dict[str, Callable[..., dict[str, float]]] = {
 
 
 def noisy_outputs(network: Network, X: Tensor, generator: torch.Generator) -> Tensor:
-    """The outputs (n, num_outputs) of a pass with the noise on."""
+    """Return the outputs (n, num_outputs) of a stochastic pass."""
     return torch.cat([network.logits(rows, generator) for rows in X.split(EVAL_ROWS)])
 
 
 def eval_outputs(network: Network, X: Tensor, generator: torch.Generator) -> Tensor:
-    """The outputs (n, num_outputs) in eval mode; `generator` is for a network that has its noise on there too."""
+    """Return the outputs (n, num_outputs) in evaluation mode.
+
+    A network with `noise_at_eval` samples from `generator`, not from its own generator, which the training continues.
+    """
     if network.noise_at_eval:
-        return noisy_outputs(network, X, generator)  # not from its own stream, which the training goes on with
+        return noisy_outputs(network, X, generator)
     return torch.cat([network.logits(rows) for rows in X.split(EVAL_ROWS)])
 
 
-def _moments(network: Network, X: Tensor, generator: torch.Generator | None) -> list[list[float]]:
-    """Mean, variance and share of zeros of each hidden layer. Sums go by rows, the same on any number of threads."""
+def _moments(network: Network, X: Tensor, generator: torch.Generator | None) -> list[tuple[float, float, float]]:
+    """Return mean, variance and fraction of zeros of each hidden layer.
+
+    Means are taken row by row first, so that the results do not depend on the number of threads.
+    """
     batches = [
         [
             torch.stack([H.mean(dim=1), H.square().mean(dim=1), (H == 0).double().mean(dim=1)])
@@ -102,4 +110,4 @@ def _moments(network: Network, X: Tensor, generator: torch.Generator | None) -> 
         for rows in X.split(EVAL_ROWS)
     ]
     layers = (torch.cat(parts, dim=1).mean(dim=1).tolist() for parts in zip(*batches, strict=True))
-    return [[mean, square - mean**2, zero] for mean, square, zero in layers]
+    return [(mean, square - mean**2, zero) for mean, square, zero in layers]

@@ -1,4 +1,4 @@
-"""Streams, not a seed: split, initialisation, batch order and noise each draw from a generator of their own."""
+"""Independent random streams of a run: split, initialisation, batch order and noise."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import torch
 
 
 def stream(seed: int, name: str, device: str | torch.device = "cpu") -> torch.Generator:
-    """The generator of one stream ("split", "init", "order" or "noise") of a run's seed.
+    """Return the generator of one stream ("split", "init", "order", "noise", …) of a run's seed.
 
-    The first three are equal for every variant, so that runs of one seed differ in the noise alone.
+    The seed of a generator depends on the run's seed and the stream's name only. Runs with equal seeds therefore have
+    equal splits, initial parameters and batch orders, whatever their variant, so that their differences pair.
     """
     derived = hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8]
     return torch.Generator(device).manual_seed(int.from_bytes(derived, "little", signed=True))

@@ -1,4 +1,4 @@
-"""The weight-decay study: by hand as in torch.nn, and what a penalty on the weights does."""
+"""The weight-decay study: the models by hand and in torch.nn agree, and penalties have the intended effect."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.autograd import generator
 from helpers.training import fit_regression
 from torch import Tensor
 from torch.nn.functional import mse_loss
@@ -33,10 +34,6 @@ MODELS = pytest.mark.parametrize("make", [Scratch, Concise])
 PENALTIES = pytest.mark.parametrize(("weight_decay", "l1"), [(0.0, 0.0), (4.0, 0.0), (0.0, 0.1), (0.5, 0.1)])
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def model(make: Make, *penalties: float, dtype: torch.dtype = torch.float32) -> Model:
     w, b = init_params(generator(1))
     return make(w.to(dtype), b.to(dtype), *penalties)
@@ -56,7 +53,7 @@ def batch(n: int) -> tuple[Tensor, Tensor]:
 # The data
 
 
-def test_features_are_uniform_and_the_noise_has_the_stated_spread() -> None:
+def test_features_are_uniform_and_the_noise_is_normal_with_the_documented_spread() -> None:
     X, y = generate_data(generator(), num_train=10_000).train
     assert (*X.shape, *y.shape) == (10_000, 200, 10_000, 1)
     assert X.dtype == y.dtype == torch.float32
@@ -68,25 +65,27 @@ def test_features_are_uniform_and_the_noise_has_the_stated_spread() -> None:
     assert noise.std().item() == pytest.approx(0.01, rel=5 / math.sqrt(2 * 10_000))
 
 
-def test_there_are_20_rows_to_train_on_and_100_to_test_on() -> None:
+def test_there_are_20_training_rows_and_100_test_rows() -> None:
     rows = generate_data(generator())
     assert [len(part) for part in (*rows.train, *rows.test)] == [20, 20, 100, 100]
     assert rows.validation is None
 
 
-def test_validation_rows_change_no_other_row() -> None:
-    alone, beside = generate_data(generator()), generate_data(generator(), num_val=30)
-    assert beside.validation is not None
-    assert [len(part) for part in beside.validation] == [30, 30]
-    for one, other in zip((*alone.train, *alone.test), (*beside.train, *beside.test), strict=True):
+def test_validation_rows_do_not_change_other_rows() -> None:
+    without, with_validation = generate_data(generator()), generate_data(generator(), num_val=30)
+    assert with_validation.validation is not None
+    assert [len(part) for part in with_validation.validation] == [30, 30]
+    for one, other in zip(
+        (*without.train, *without.test), (*with_validation.train, *with_validation.test), strict=True
+    ):
         assert torch.equal(one, other)
 
 
-def test_the_test_rows_are_the_same_for_any_number_of_training_rows() -> None:
+def test_test_rows_do_not_depend_on_the_number_of_training_rows() -> None:
     assert torch.equal(generate_data(generator(), num_train=5).test[0], generate_data(generator()).test[0])
 
 
-def test_weights_begin_standard_normal_and_the_bias_at_0() -> None:
+def test_initial_weights_are_standard_normal_and_the_bias_is_0() -> None:
     w = torch.cat([init_params(generator(seed))[0] for seed in range(50)], dim=1)
     assert w.shape == (200, 50)
     assert w.mean().item() == pytest.approx(0, abs=0.05)
@@ -99,7 +98,7 @@ def test_weights_begin_standard_normal_and_the_bias_at_0() -> None:
 
 @PENALTIES
 @pytest.mark.parametrize("n", [1, 8])
-def test_gradients_are_autograds_in_float64(weight_decay: float, l1: float, n: int) -> None:
+def test_gradients_equal_autograd_in_float64(weight_decay: float, l1: float, n: int) -> None:
     X, y = batch(n)
     w, b = (parameter.double() for parameter in init_params(generator(1)))
     net = Scratch(w, b, weight_decay, l1)
@@ -113,7 +112,7 @@ def test_gradients_are_autograds_in_float64(weight_decay: float, l1: float, n: i
 
 @PENALTIES
 @pytest.mark.parametrize("batch_size", [1, 8])
-def test_by_hand_and_in_torch_nn_training_takes_the_same_path(weight_decay: float, l1: float, batch_size: int) -> None:
+def test_both_models_train_equally(weight_decay: float, l1: float, batch_size: int) -> None:
     nets = [model(make, weight_decay, l1) for make in (Scratch, Concise)]
     paths = [list(trained(net, batch_size=batch_size)) for net in nets]
     assert (nets[0].w - nets[1].w).abs().max() < 1e-6
@@ -123,7 +122,7 @@ def test_by_hand_and_in_torch_nn_training_takes_the_same_path(weight_decay: floa
 
 
 @MODELS
-def test_a_step_returns_the_outputs_before_it(make: Make) -> None:
+def test_a_step_returns_the_outputs_before_the_update(make: Make) -> None:
     X, y = generate_data(generator()).train
     net = model(make)
     before = net.predict(X)
@@ -132,8 +131,8 @@ def test_a_step_returns_the_outputs_before_it(make: Make) -> None:
 
 
 @MODELS
-def test_no_penalty_falls_on_the_bias(make: Make) -> None:
-    X, y = torch.zeros(1, 200), torch.zeros(1, 1)  # no feature, so no gradient but the penalty's and the bias's
+def test_penalties_do_not_apply_to_the_bias(make: Make) -> None:
+    X, y = torch.zeros(1, 200), torch.zeros(1, 1)  # all features are 0, so only penalties and the bias have gradients
     net = make(torch.ones(200, 1), torch.ones(1), 4.0, 0.5)
     net.step(X, y, 0.1)
     assert net.predict(X).item() == pytest.approx(1 - 0.1)  # b ← b − η·(b − y)
@@ -145,7 +144,7 @@ def test_no_penalty_falls_on_the_bias(make: Make) -> None:
 
 @MODELS
 @pytest.mark.parametrize("n", [1, 4])
-def test_a_penalty_in_the_loss_is_weight_decay_in_closed_form(make: Make, n: int) -> None:
+def test_a_penalty_in_the_loss_equals_weight_decay_in_closed_form(make: Make, n: int) -> None:
     X, y = batch(n)
     net = model(make, 4.0, dtype=torch.float64)
     w = net.w.clone()
@@ -154,13 +153,13 @@ def test_a_penalty_in_the_loss_is_weight_decay_in_closed_form(make: Make, n: int
     assert (net.w - decay(w, gradient, 0.003, 4.0, n)).abs().max() < 1e-12
 
 
-def test_for_one_row_the_printed_formula_is_the_same() -> None:
+def test_the_printed_formula_is_equal_for_one_row() -> None:
     w, gradient = torch.randn(200, 1, generator=generator()), torch.randn(200, 1, generator=generator(1))
     assert torch.equal(decay(w, gradient, 0.003, 4.0, 1, printed=True), decay(w, gradient, 0.003, 4.0, 1))
 
 
 @MODELS
-def test_for_4_rows_the_printed_formula_decays_a_quarter_as_much(make: Make) -> None:
+def test_the_printed_formula_decays_a_quarter_as_much_for_4_rows(make: Make) -> None:
     X, y = batch(4)
     penalised, free = model(make, 4.0, dtype=torch.float64), model(make, dtype=torch.float64)
     w = free.w.clone()
@@ -172,7 +171,7 @@ def test_for_4_rows_the_printed_formula_decays_a_quarter_as_much(make: Make) -> 
 
 
 @MODELS
-def test_weight_decay_holds_weights_small_and_mends_overfitting(make: Make) -> None:
+def test_weight_decay_keeps_weights_small_and_reduces_overfitting(make: Make) -> None:
     weak, strong = (list(trained(model(make, weight_decay), epochs=100))[-1] for weight_decay in (0.005, 4.0))
     assert weak.train_loss < 0.01 < 1 < weak.test_loss
     assert weak.row()["w_norm"] > 10
@@ -188,7 +187,7 @@ def test_the_loss_of_a_row_is_half_the_squared_error() -> None:
 
 
 @MODELS
-def test_a_record_holds_the_end_of_its_epoch_without_the_penalty(make: Make) -> None:
+def test_records_describe_the_end_of_the_epoch_without_penalties(make: Make) -> None:
     rows = generate_data(generator(), num_val=30)
     assert rows.validation
     net = model(make, 4.0)
@@ -206,7 +205,7 @@ def test_without_validation_rows_there_is_no_validation_loss() -> None:
 
 
 @MODELS
-def test_training_stops_after_a_record_whose_loss_is_not_finite(make: Make) -> None:
+def test_training_stops_after_the_first_loss_that_is_not_finite(make: Make) -> None:
     records = list(trained(model(make), lr=10.0, epochs=1000))
     assert len(records) < 1000
     assert not records[-1].finite
@@ -214,7 +213,7 @@ def test_training_stops_after_a_record_whose_loss_is_not_finite(make: Make) -> N
 
 
 @MODELS
-def test_a_run_that_goes_on_from_a_checkpoint_is_the_run_without_a_break(make: Make) -> None:
+def test_a_resumed_training_equals_an_uninterrupted_one(make: Make) -> None:
     def figures(records: Iterable[EpochRecord]) -> list[EpochRecord]:
         return [replace(record, seconds=0.0) for record in records]
 
@@ -238,7 +237,7 @@ def test_a_run_that_goes_on_from_a_checkpoint_is_the_run_without_a_break(make: M
 
 
 @MODELS
-def test_nothing_draws_from_torchs_own_generator(make: Make) -> None:
+def test_training_does_not_advance_torchs_default_generator(make: Make) -> None:
     before = torch.get_rng_state()
     list(trained(model(make), epochs=1))
     assert torch.equal(torch.get_rng_state(), before)

@@ -1,4 +1,4 @@
-"""`dropexp evaluate`: a trained network on the test images, as they are and turned, with Monte-Carlo dropout."""
+"""`dropexp evaluate`: a trained network on the test images, also rotated, and with Monte-Carlo dropout."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dropexp.data.fashion_mnist import Data
 from dropexp.errors import ConfigError, RunError
 from dropexp.runs.folder import Row, RunFolder
 from dropexp.training import build, checkpoint, evaluate, trained
-from dropexp.training.evaluate import Evaluation, image_numbers, turned
+from dropexp.training.evaluate import Evaluation, image_numbers, rotated
 
 TINY = """\
 name: tiny
@@ -40,9 +40,9 @@ def run_of(folder: Path, data: Data, epochs: int | None = None, **keys: Any) -> 
     keys = {"variant": "scratch", "hidden": [32, 16], "batch_size": 64, "epochs": 2, "init": "torch"} | keys
     planned = PlannedRun("study", None, "cell", Config.model_validate(keys))
     rows = train_run(planned, RunFolder(folder), data, torch.device("cpu"))
-    done = rows_of(itertools.islice(rows, epochs))
+    finished = rows_of(itertools.islice(rows, epochs))
     rows.close()
-    return done
+    return finished
 
 
 def evaluated(folder: Path, data: Data, *rotations: float, K: int = 5, images: tuple[int, ...] = (0, 1)) -> Evaluation:
@@ -50,28 +50,28 @@ def evaluated(folder: Path, data: Data, *rotations: float, K: int = 5, images: t
 
 
 @pytest.mark.parametrize("variant", ["none", "nn", "scratch", "classic", "dropconnect"])
-def test_clean_images_give_the_figures_of_the_runs_last_epoch(variant: str, tmp_path: Path, data: Data) -> None:
+def test_unrotated_images_give_the_figures_of_the_last_epoch(variant: str, tmp_path: Path, data: Data) -> None:
     last = run_of(tmp_path, data, variant=variant)[-1]
     clean = evaluated(tmp_path, data).figures[0]
     assert clean.rotation == 0 and clean.acc == last["test_acc"]
     assert clean.loss == pytest.approx(last["test_loss"], rel=1e-5)
 
 
-def test_turned_by_nothing_images_are_as_they_are() -> None:
+def test_rotating_by_0_is_the_identity() -> None:
     X = torch.rand(3, 784)
-    assert torch.equal(turned(X, 0), X)
-    torch.testing.assert_close(turned(X, 360), X, atol=1e-4, rtol=0)
+    assert torch.equal(rotated(X, 0), X)
+    torch.testing.assert_close(rotated(X, 360), X, atol=1e-4, rtol=0)
 
 
-def test_images_turn_counter_clockwise_and_black_comes_in() -> None:
+def test_images_rotate_counter_clockwise_on_a_black_background() -> None:
     X = torch.zeros(1, 28, 28)
     X[0, 0, :] = 1  # the upper edge
-    quarter = turned(X.flatten(1), 90).view(28, 28)
+    quarter = rotated(X.flatten(1), 90).view(28, 28)
     assert quarter[:, 0].mean() > 0.9 and quarter[:, 1:].max() < 0.1
-    assert turned(torch.ones(1, 784), 45).view(28, 28)[0, 0] == 0
+    assert rotated(torch.ones(1, 784), 45).view(28, 28)[0, 0] == 0
 
 
-def test_a_rotation_changes_no_other_and_the_same_call_gives_the_same(tmp_path: Path, data: Data) -> None:
+def test_figures_of_a_rotation_do_not_depend_on_other_rotations(tmp_path: Path, data: Data) -> None:
     run_of(tmp_path, data)
     one, other = evaluated(tmp_path, data, 30), evaluated(tmp_path, data, 60, 30, 60)
     assert [figures.rotation for figures in other.figures] == [0, 60, 30]
@@ -79,25 +79,27 @@ def test_a_rotation_changes_no_other_and_the_same_call_gives_the_same(tmp_path: 
     assert [answer for answer in other.answers if answer.rotation != 60] == one.answers
 
 
-def test_the_entropy_splits_into_that_of_passes_and_their_disagreement(tmp_path: Path, data: Data) -> None:
+def test_mutual_information_is_a_part_of_the_entropy(tmp_path: Path, data: Data) -> None:
     run_of(tmp_path, data)
     for figures in evaluated(tmp_path, data, 45, K=10).figures:
         assert figures.mc_entropy is not None and figures.mutual_information is not None
         assert 0 < figures.mutual_information < figures.mc_entropy < math.log(10)
 
 
-def test_answers_name_true_and_predicted_classes(tmp_path: Path, data: Data) -> None:
+def test_predictions_have_true_and_predicted_classes(tmp_path: Path, data: Data) -> None:
     run_of(tmp_path, data, epochs=None, lr=0.1)
     found = evaluated(tmp_path, data, 20, images=tuple(range(100)))
     clean = [answer for answer in found.answers if answer.rotation == 0]
     assert [answer.label for answer in clean] == [evaluate.CLASSES[y] for y in data.y_test.tolist()]
-    right = sum(answer.predicted == answer.label for answer in clean)
-    assert right / 100 == found.figures[0].mc_acc
+    correct = sum(answer.predicted == answer.label for answer in clean)
+    assert correct / 100 == found.figures[0].mc_acc
     assert sum(answer.entropy for answer in clean) / 100 == pytest.approx(found.figures[0].mc_entropy)
 
 
 @pytest.mark.parametrize("keys", [{"variant": "none"}, {"drop_probs": [0.0, 0.0]}])
-def test_a_network_without_noise_says_so_instead_of_figures(keys: dict[str, Any], tmp_path: Path, data: Data) -> None:
+def test_a_network_without_noise_has_no_figures_of_stochastic_passes(
+    keys: dict[str, Any], tmp_path: Path, data: Data
+) -> None:
     run_of(tmp_path, data, **keys)
     found = evaluated(tmp_path, data)
     assert found.passes is None and found.figures[0].mc_acc is None
@@ -105,7 +107,7 @@ def test_a_network_without_noise_says_so_instead_of_figures(keys: dict[str, Any]
     assert json.loads(to_json(found))["figures"][0]["mutual_information"] is None
 
 
-def test_an_interrupted_run_is_evaluated_as_far_as_it_is_and_says_so(tmp_path: Path, data: Data) -> None:
+def test_an_interrupted_run_is_evaluated_at_its_last_epoch_with_a_remark(tmp_path: Path, data: Data) -> None:
     first = run_of(tmp_path, data, epochs=1)[0]
     found = trained.load(RunFolder(tmp_path))
     assert found.epoch == 1
@@ -113,16 +115,16 @@ def test_an_interrupted_run_is_evaluated_as_far_as_it_is_and_says_so(tmp_path: P
     assert evaluate.evaluate(found, data, [], 1, []).figures[0].acc == first["test_acc"]
 
 
-def test_a_diverged_run_without_a_checkpoint_is_refused(tmp_path: Path, data: Data) -> None:
+def test_a_diverged_run_without_a_checkpoint_is_rejected(tmp_path: Path, data: Data) -> None:
     run_of(tmp_path, data, lr=1e30)
     with pytest.raises(RunError, match=r"diverged .* has no checkpoint"):
         trained.load(RunFolder(tmp_path))
 
 
-@pytest.mark.parametrize("damage", [b"", b"nonsense"])
-def test_a_damaged_checkpoint_is_refused(damage: bytes, tmp_path: Path, data: Data) -> None:
+@pytest.mark.parametrize("content", [b"", b"nonsense"])
+def test_a_corrupted_checkpoint_is_rejected(content: bytes, tmp_path: Path, data: Data) -> None:
     run_of(tmp_path, data, epochs=1)
-    RunFolder(tmp_path).checkpoint.write_bytes(damage)
+    RunFolder(tmp_path).checkpoint.write_bytes(content)
     with pytest.raises(RunError, match=r"checkpoint\.pt is damaged .*--force"):
         trained.load(RunFolder(tmp_path))
 
@@ -149,7 +151,7 @@ def rewrite(folder: RunFolder, **changed: Any) -> None:
     folder.write_info(folder.read_info() | changed)
 
 
-def test_no_network_is_built_that_is_larger_than_its_checkpoint(
+def test_a_network_larger_than_its_checkpoint_is_not_built(
     tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_of(tmp_path, data, epochs=1)
@@ -161,20 +163,20 @@ def test_no_network_is_built_that_is_larger_than_its_checkpoint(
 
 
 @pytest.mark.parametrize("changed", [{"settings": None}, {"config": []}, {"why": 5}])
-def test_a_run_that_no_training_writes_so_is_refused(changed: dict[str, Any], tmp_path: Path, data: Data) -> None:
+def test_an_invalid_run_json_is_rejected(changed: dict[str, Any], tmp_path: Path, data: Data) -> None:
     run_of(tmp_path, data, epochs=1)
     rewrite(RunFolder(tmp_path), **changed)
     with pytest.raises(RunError, match=r"run\.json is damaged"):
         trained.load(RunFolder(tmp_path))
 
 
-def test_a_remark_repeats_nothing_that_a_terminal_would_obey(tmp_path: Path, data: Data) -> None:
+def test_remarks_contain_no_control_characters(tmp_path: Path, data: Data) -> None:
     run_of(tmp_path, data, epochs=1)
     rewrite(RunFolder(tmp_path), status="failed", why="\x1b[31mred")
     assert "failed (\ufffd[31mred)" in trained.load(RunFolder(tmp_path)).remarks[0]
 
 
-def test_a_linear_regression_is_refused(tmp_path: Path) -> None:
+def test_a_linear_regression_run_is_rejected(tmp_path: Path) -> None:
     config = Config.model_validate({"variant": "scratch", "task": "linear-regression", "epochs": 1})
     planned = PlannedRun("study", None, "cell", config)
     list(train_run(planned, RunFolder(tmp_path), None, torch.device("cpu")))
@@ -182,7 +184,7 @@ def test_a_linear_regression_is_refused(tmp_path: Path) -> None:
         trained.load(RunFolder(tmp_path))
 
 
-def test_a_variant_that_no_plugin_adds_is_asked_for(tmp_path: Path, data: Data) -> None:
+def test_an_unknown_variant_is_an_error_that_names_the_option_plugin(tmp_path: Path, data: Data) -> None:
     run_of(tmp_path, data, epochs=1)
     folder = RunFolder(tmp_path)
     rewrite(folder, config=folder.read_info()["config"] | {"variant": "my-noise"})
@@ -191,12 +193,12 @@ def test_a_variant_that_no_plugin_adds_is_asked_for(tmp_path: Path, data: Data) 
 
 
 @pytest.mark.parametrize("name", ["cell", "0a1b2c3d", "cell-0a1b2c3d", "study/cell", "study/cell-0a1b2c3d", "study"])
-def test_a_run_has_several_names(name: str, tmp_path: Path, data: Data) -> None:
+def test_a_run_can_be_named_in_several_ways(name: str, tmp_path: Path, data: Data) -> None:
     run_of(tmp_path / "study" / "cell-0a1b2c3d", data, epochs=1)
     assert trained.find(name, tmp_path).path == tmp_path / "study" / "cell-0a1b2c3d"
 
 
-def test_a_name_of_several_runs_is_no_name(tmp_path: Path, data: Data) -> None:
+def test_an_ambiguous_name_is_rejected(tmp_path: Path, data: Data) -> None:
     run_of(tmp_path / "study" / "cell-0a1b2c3d", data, epochs=1)
     shutil.copytree(tmp_path / "study" / "cell-0a1b2c3d", tmp_path / "other" / "cell-11111111")
     with pytest.raises(ConfigError, match="names 2 runs"):
@@ -207,7 +209,7 @@ def test_a_name_of_several_runs_is_no_name(tmp_path: Path, data: Data) -> None:
         trained.find("elsewhere", tmp_path)
 
 
-def test_image_numbers() -> None:
+def test_image_numbers_are_ranges_and_lists() -> None:
     assert image_numbers("0..3") == [0, 1, 2, 3]
     assert image_numbers("7, 2,10..11") == [7, 2, 10, 11]
     for text in ("", "a", "3..1", "-1", "1.5"):
@@ -215,18 +217,18 @@ def test_image_numbers() -> None:
             image_numbers(text)
 
 
-def test_what_is_no_image_or_no_angle_is_refused(tmp_path: Path, data: Data) -> None:
+def test_invalid_images_and_rotations_are_rejected(tmp_path: Path, data: Data) -> None:
     run_of(tmp_path, data, epochs=1)
     with pytest.raises(ConfigError, match="--images: 100 is no test image; there are 0 to 99"):
         evaluated(tmp_path, data, images=(100,))
     with pytest.raises(ConfigError) as error:
         evaluated(tmp_path, data, images=tuple(range(100_000)))
     assert len(error.value.problems) == 1
-    with pytest.raises(ConfigError, match="--rotate: nan is no angle"):
+    with pytest.raises(ConfigError, match="--rotate: nan is not a finite number of degrees"):
         evaluated(tmp_path, data, math.nan)
 
 
-def test_the_command(command: Command) -> None:
+def test_the_command_prints_tables_csv_and_json(command: Command) -> None:
     command("train", "-c", command.write("tiny.yaml", TINY), "--jobs", "1", "-q")
     call = ["evaluate", "variant=scratch,seed=0", "--mc", "3", "--rotate", "30", "--rotate", "-60", "--images", "0..2"]
     table = command(*call).stdout
@@ -240,7 +242,7 @@ def test_the_command(command: Command) -> None:
     assert "no noise" in command("evaluate", "tiny/variant=none,seed=0", "--format", "md").stdout
 
 
-def test_the_command_answers_what_is_wrong(command: Command) -> None:
+def test_the_command_reports_errors(command: Command) -> None:
     (command.folder / "runs").mkdir()
     assert "(nothing yet) nor a folder of runs\n" in command("evaluate", "nowhere", code=5).stderr
     assert "--images x" in command("evaluate", "nowhere", "--images", "x", code=2).stderr

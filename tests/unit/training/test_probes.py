@@ -1,4 +1,4 @@
-"""Probes: what each measures, and that to measure changes nothing."""
+"""Probes: what each one measures, and that measuring does not change the training."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def table(run: PlannedRun, folder: Path, data: Data) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("variant", ["nn", "scratch", "dropconnect"])
-def test_the_norm_of_a_weight_matrix_is_torchs(variant: str, data: Data) -> None:
+def test_weight_norms_equal_those_of_torch(variant: str, data: Data) -> None:
     network = built(variant=variant)
     norms = measured("weight_norms", network, data)
     assert [W.shape for W in network.weights()] == [(784, 32), (32, 16), (16, 10)]
@@ -64,7 +64,7 @@ def test_the_norm_of_a_weight_matrix_is_torchs(variant: str, data: Data) -> None
         assert norms[f"w{i}_norm"] == pytest.approx(torch.linalg.matrix_norm(W).item(), rel=1e-6)
 
 
-def test_activations_are_those_that_the_parameters_give(data: Data) -> None:
+def test_activations_follow_from_the_parameters(data: Data) -> None:
     network = built(variant="scratch")
     state: Any = network.state()
     H1 = (data.X_test @ state["W1"] + state["b1"]).relu()
@@ -77,7 +77,7 @@ def test_activations_are_those_that_the_parameters_give(data: Data) -> None:
 
 
 @pytest.mark.parametrize("variant", ["nn", "scratch", "gaussian", "three-point"])
-def test_noise_leaves_the_mean_of_the_first_layer_and_adds_to_its_variance(variant: str, data: Data) -> None:
+def test_noise_keeps_the_mean_of_the_first_layer_and_increases_its_variance(variant: str, data: Data) -> None:
     found = measured("activations", built(variant=variant, drop_probs=[0.5, 0.5], hidden=[512, 16]), data)
     assert found["h1_noisy_mean"] == pytest.approx(found["h1_mean"], rel=0.03)
     second_moment = found["h1_var"] + found["h1_mean"] ** 2
@@ -85,19 +85,19 @@ def test_noise_leaves_the_mean_of_the_first_layer_and_adds_to_its_variance(varia
     assert found["h1_noisy_var"] == pytest.approx(found["h1_var"] + added, rel=0.05)
 
 
-def test_classic_dropout_passes_on_scaled_activations_in_eval_mode(data: Data) -> None:
+def test_classic_dropout_scales_activations_in_evaluation_mode(data: Data) -> None:
     plain, classic = (measured("activations", built(variant=name), data) for name in ("none", "classic"))
     assert classic["h1_mean"] == pytest.approx(0.8 * plain["h1_mean"], rel=1e-5)
 
 
 @pytest.mark.parametrize("variant", ["nn", "scratch"])
-def test_with_the_noise_before_the_relu_hidden_units_are_never_negative(variant: str, data: Data) -> None:
+def test_hidden_units_with_noise_before_the_relu_are_never_negative(variant: str, data: Data) -> None:
     network = built(variant=variant, placement="before")
     for generator in (None, stream(0, "x")):
         assert all(H.min() == 0 for H in network.hidden(data.X_test, generator))
 
 
-def test_noise_at_test_flips_classes_and_a_network_without_noise_flips_none(data: Data) -> None:
+def test_noise_at_test_changes_predictions_only_if_the_network_has_noise(data: Data) -> None:
     found = measured("noise_at_test", built(variant="scratch"), data)
     generator = stream(0, "noise_at_test")
     network = built(variant="scratch")
@@ -107,7 +107,7 @@ def test_noise_at_test_flips_classes_and_a_network_without_noise_flips_none(data
     assert measured("noise_at_test", built(variant="none"), data)["noisy_flips"] == 0
 
 
-def test_without_noise_the_mean_of_passes_is_the_pass_in_eval_mode(data: Data) -> None:
+def test_without_noise_the_mean_over_passes_equals_the_evaluation_pass(data: Data) -> None:
     network = built(variant="none")
     loss = torch.nn.functional.cross_entropy(network.logits(data.X_test), data.y_test).item()
     found = measured({"mc": 4}, network, data)
@@ -115,8 +115,8 @@ def test_without_noise_the_mean_of_passes_is_the_pass_in_eval_mode(data: Data) -
     assert found["mc_ece"] == pytest.approx(measured("calibration", network, data)["ece"], rel=1e-9)
 
 
-def test_the_mean_of_many_passes_tends_to_the_mean_over_all_masks(data: Data) -> None:
-    """Of one hidden layer with 4 units and p = 0.5, whose 16 masks are equally likely."""
+def test_the_mean_over_many_passes_converges_to_the_mean_over_all_masks(data: Data) -> None:
+    """With one hidden layer of 4 units and p = 0.5, the 16 masks are equally likely."""
     network = built(variant="scratch", hidden=[4], drop_probs=[0.5])
     state: Any = network.state()
     H = (data.X_test @ state["W1"] + state["b1"]).relu()
@@ -127,7 +127,7 @@ def test_the_mean_of_many_passes_tends_to_the_mean_over_all_masks(data: Data) ->
     assert many < 1e-3 < few
 
 
-def test_the_mean_is_one_of_probabilities_not_of_outputs() -> None:
+def test_the_mean_is_taken_over_probabilities() -> None:
     passes = [torch.tensor([[2.0, 0.0]]), torch.tensor([[-1.0, 0.0]])]
     P = torch.stack([O.softmax(dim=1) for O in passes]).mean(dim=0).squeeze()
     mean = predictive(passes)
@@ -135,29 +135,29 @@ def test_the_mean_is_one_of_probabilities_not_of_outputs() -> None:
     assert mean.entropy.item() == pytest.approx(-sum(p * math.log(p) for p in P.tolist()))
 
 
-def test_passes_that_agree_have_no_mutual_information_and_sure_opposites_have_log_2() -> None:
-    sure, opposite = torch.tensor([[50.0, 0.0]]), torch.tensor([[0.0, 50.0]])
-    assert predictive([sure, sure]).mutual_information.item() == pytest.approx(0, abs=1e-12)
-    assert predictive([sure, opposite]).mutual_information.item() == pytest.approx(math.log(2))
+def test_mutual_information_is_0_for_equal_passes_and_log_2_for_opposite_ones() -> None:
+    certain, opposite = torch.tensor([[50.0, 0.0]]), torch.tensor([[0.0, 50.0]])
+    assert predictive([certain, certain]).mutual_information.item() == pytest.approx(0, abs=1e-12)
+    assert predictive([certain, opposite]).mutual_information.item() == pytest.approx(math.log(2))
 
 
-def test_the_loss_of_a_sure_mistake_is_finite() -> None:
+def test_the_loss_of_a_certain_mistake_is_finite() -> None:
     assert predictive([torch.tensor([[5000.0, 0.0]])]).loss(torch.tensor([1])) == 5000
 
 
-def test_the_calibration_error_of_an_example_by_hand() -> None:
-    """Confidences 0.9, 0.9 (one right) share a bin, 0.6 (right) has its own: (|1 − 1.8| + |1 − 0.6|) / 3."""
+def test_the_calibration_error_equals_an_example_by_hand() -> None:
+    """Confidences 0.9 and 0.9 (one correct) share a bin, 0.6 (correct) has another: (|1 − 1.8| + |1 − 0.6|) / 3."""
     P = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6]])
     found = predictive([P.log()]).calibration_error(torch.tensor([0, 1, 1]))
     assert found == pytest.approx((0.8 + 0.4) / 3, rel=1e-6)
 
 
-def test_a_sure_and_right_network_has_no_calibration_error() -> None:
+def test_a_certain_and_correct_network_has_no_calibration_error() -> None:
     assert predictive([torch.eye(10) * 1000]).calibration_error(torch.arange(10)) == 0
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_probe_changes_no_number_of_the_training(variant: str, tmp_path: Path, data: Data) -> None:
+def test_probes_do_not_change_the_training(variant: str, tmp_path: Path, data: Data) -> None:
     plain = table(planned(variant=variant), tmp_path / "plain", data)
     probed = table(planned(variant=variant, probes=ALL), tmp_path / "probed", data)
     assert list(probed.columns) == [*plain.columns, *COLUMNS]
@@ -167,17 +167,17 @@ def test_a_probe_changes_no_number_of_the_training(variant: str, tmp_path: Path,
 
 
 @pytest.mark.parametrize("keys", [{"noise_at_eval": True}, {"drop_schedule": "random"}, {"mask": "per-batch"}])
-def test_nor_do_probes_where_noise_is_drawn_otherwise(keys: dict[str, Any], tmp_path: Path, data: Data) -> None:
+def test_probes_do_not_change_a_training_with_special_noise(keys: dict[str, Any], tmp_path: Path, data: Data) -> None:
     plain = table(planned(variant="scratch", **keys), tmp_path / "plain", data)
     probed = table(planned(variant="scratch", probes=ALL, **keys), tmp_path / "probed", data)
     of_training = plain.columns.drop("seconds")
     assert probed[of_training].to_csv() == plain[of_training].to_csv()
 
 
-def test_a_probe_finds_the_same_beside_any_other(tmp_path: Path, data: Data) -> None:
+def test_a_probe_does_not_depend_on_other_probes(tmp_path: Path, data: Data) -> None:
     alone = table(planned(variant="scratch", probes=[{"mc": 3}]), tmp_path / "alone", data)
-    beside = table(planned(variant="scratch", probes=ALL), tmp_path / "beside", data)
-    assert list(alone["mc_loss"]) == list(beside["mc_loss"])
+    joint = table(planned(variant="scratch", probes=ALL), tmp_path / "joint", data)
+    assert list(alone["mc_loss"]) == list(joint["mc_loss"])
     assert len(set(alone["mc_loss"])) == 3
 
 
@@ -195,15 +195,15 @@ def test_a_resumed_run_has_the_same_probes(variant: str, tmp_path: Path, data: D
 def test_probes_do_not_depend_on_the_number_of_threads(data: Data) -> None:
     network = built(variant="scratch", hidden=[300, 200])
     X, y = data.X_train.repeat(4, 1), data.y_train.repeat(4)
-    found = []
+    results = []
     before = torch.get_num_threads()
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            found.append(probes.measure(ALL, network, X, y, lambda name: stream(0, name)))
+            results.append(probes.measure(ALL, network, X, y, lambda name: stream(0, name)))
     finally:
         torch.set_num_threads(before)
-    assert found[0] == found[1]
+    assert results[0] == results[1]
 
 
 def test_a_diverged_run_has_all_columns(tmp_path: Path, data: Data) -> None:
@@ -212,16 +212,16 @@ def test_a_diverged_run_has_all_columns(tmp_path: Path, data: Data) -> None:
     assert found["ece"].isna().all() and found["mc_loss"].isna().all()
 
 
-def test_hidden_units_are_the_same_in_every_network_by_hand_and_in_torch_nn(data: Data) -> None:
+def test_hidden_units_are_equal_in_all_networks(data: Data) -> None:
     def hidden(**keys: Any) -> list[Tensor]:
         return built(**keys).hidden(data.X_test)
 
-    for page, fused, nn in zip(
+    for reference, fused, nn in zip(
         hidden(variant="scratch", fused=False), hidden(variant="scratch"), hidden(variant="nn"), strict=True
     ):
-        torch.testing.assert_close(page, fused)
-        torch.testing.assert_close(page, nn)
+        torch.testing.assert_close(reference, fused)
+        torch.testing.assert_close(reference, nn)
 
 
-def test_a_config_knows_every_probe_that_is_there() -> None:
+def test_every_probe_is_a_valid_config_value() -> None:
     assert {*PROBES, "mc"} == set(probes._PROBES)

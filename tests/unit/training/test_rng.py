@@ -1,4 +1,4 @@
-"""Each stream of a seed draws numbers of its own."""
+"""The random streams of a seed are independent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def numbers(seed: int, name: str) -> Tensor:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_stream_is_known_by_seed_and_name(name: str) -> None:
+def test_a_stream_is_determined_by_seed_and_name(name: str) -> None:
     assert torch.equal(numbers(3, name), numbers(3, name))
 
 
@@ -34,17 +34,17 @@ def test_seeds_differ(name: str) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 2**31, 2**63 - 1])
-def test_any_seed_of_a_config_will_do(seed: int) -> None:
+def test_every_seed_that_a_config_accepts_works(seed: int) -> None:
     assert torch.equal(numbers(seed, "init"), numbers(seed, "init"))
 
 
-def test_drawing_from_one_stream_moves_no_other() -> None:
+def test_sampling_from_one_stream_does_not_advance_another() -> None:
     noise, order = stream(0, "noise"), stream(0, "order")
     torch.rand(100, generator=noise)
     assert torch.equal(torch.rand(100, generator=order), numbers(0, "order"))
 
 
-def test_torchs_own_generator_is_not_touched() -> None:
+def test_torchs_default_generator_is_not_changed() -> None:
     before = torch.get_rng_state()
     numbers(0, "init")
     assert torch.equal(torch.get_rng_state(), before)
@@ -59,5 +59,5 @@ def test_torchs_own_generator_is_not_touched() -> None:
         ("noise", 2258784678044586894),
     ],
 )
-def test_the_streams_of_a_seed_stay_what_they_are(name: str, derived: int) -> None:
-    assert stream(0, name).initial_seed() == derived  # else a finished run could not be trained again
+def test_the_streams_of_a_seed_never_change(name: str, derived: int) -> None:
+    assert stream(0, name).initial_seed() == derived  # otherwise a finished run could not be reproduced
