@@ -33,7 +33,7 @@ from dropexp.nets import cuda_graph, scratch, torch_nn
 from dropexp.nets.base import Network
 from dropexp.nets.sgd import SGD, Layer
 from dropexp.nets.stacked import Stack
-from dropexp.training.build import build, reference_mlp
+from dropexp.training import build
 from dropexp.training.loop import fit
 from dropexp.training.rng import stream
 from dropexp.training.trainees import NetworkTrainee, StackTrainee
@@ -100,7 +100,7 @@ def config(**keys: Any) -> Config:
 
 
 def stacked(configs: list[Config], data: Data) -> Stack:
-    networks = [reference_mlp(one, stream(one.seed, "init"), stream(one.seed, "noise", GPU)) for one in configs]
+    networks = [build.reference_mlp(one, stream(one.seed, "init"), stream(one.seed, "noise", GPU)) for one in configs]
     return Stack(networks, data.X_train, data.y_train, len(data.y_train), configs[0].batch_size)
 
 
@@ -120,7 +120,7 @@ def single_records(one: Config, network: Network, data: Data, epochs: int) -> It
 
 
 def fresh(one: Config, device: torch.device) -> Network:
-    return build(one, stream(one.seed, "init"), stream(one.seed, "noise", device))
+    return build.network(one, stream(one.seed, "init"), stream(one.seed, "noise", device))
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from dropexp.config.tasks import NUM_INPUTS, NUM_OUTPUTS, NUM_TRAIN_IMAGES
 from dropexp.data.fashion_mnist import load, split
 from dropexp.nets import matmul
 from dropexp.nets.fused import FusedMLP
-from dropexp.training.build import build
+from dropexp.training import build
 from dropexp.training.rng import stream
 from dropexp.training.trainees import train_epoch
 
@@ -107,7 +107,7 @@ def measure(root: Path, shape: Shape, rounds: int, flops: float, results: Connec
     before = peak_mb()
     part = shape.train_size if shape.train_size < NUM_TRAIN_IMAGES else None
     data = split(load(root), part, 0, stream(0, "split"))
-    network, order = build(shape.config, stream(0, "init"), stream(0, "noise")), stream(0, "order")
+    network, order = build.network(shape.config, stream(0, "init"), stream(0, "noise")), stream(0, "order")
     assert isinstance(network, FusedMLP)
     rows, times = shape.sample(flops)
     X, y = data.X_train[:rows], data.y_train[:rows]

@@ -21,7 +21,7 @@ from storage import data_root, save_results
 from dropexp.config.schema import Config
 from dropexp.data.fashion_mnist import load, split
 from dropexp.nets import matmul
-from dropexp.training.build import build
+from dropexp.training import build
 from dropexp.training.rng import stream
 from dropexp.training.trainees import train_epoch
 
@@ -51,7 +51,7 @@ def measure(root: Path, rounds: int, train_size: int | None) -> dict[str, list[f
     networks = {}
     for name, keys in NOISES.items():
         config = Config.model_validate({"variant": "scratch", **keys})
-        networks[name] = build(config, stream(0, "init"), stream(0, "noise")), stream(0, "order")
+        networks[name] = build.network(config, stream(0, "init"), stream(0, "noise")), stream(0, "order")
     seconds: dict[str, list[float]] = {name: [] for name in NOISES}
     with matmul.using(matmul.best_backend()):
         for _ in range(rounds + 1):

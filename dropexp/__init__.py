@@ -2,8 +2,8 @@
 
     from dropexp import load_config, train, load_runs, compare
 
-do in a notebook what the commands do; `load_plugin` adds a noise of your own, whose file calls `register`. What they
-need is imported when they are first used.
+These functions do in a notebook what the commands do. `load_plugin` loads a file that adds a noise with `register`.
+`dropexp.errors` has the exceptions. Modules are imported when a function is first used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compare", "load_config", "load_plugin", "load_runs", "register", "train"]
 
-# Read once, when torch loads: MKL's results equal on any number of threads, oneDNN's float32 products in float32.
+# Read once, when torch loads. MKL: equal results on any number of threads. oneDNN: float32 products stay float32.
 os.environ.setdefault("MKL_CBWR", "AVX2,STRICT")
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
 

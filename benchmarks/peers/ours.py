@@ -7,7 +7,7 @@ import os
 from dropexp.config.schema import Config
 from dropexp.data.fashion_mnist import load
 from dropexp.nets import matmul
-from dropexp.training.build import build
+from dropexp.training import build
 from dropexp.training.rng import stream
 from dropexp.training.trainees import evaluate, train_epoch
 from peers.data import BATCH, LR, root
@@ -17,7 +17,7 @@ from peers.turns import turns
 def main() -> None:
     data, route = load(root()), matmul.best_backend()
     config = Config.model_validate({"variant": os.environ["VARIANT"]})
-    network, order = build(config, stream(0, "init"), stream(0, "noise")), stream(0, "order")
+    network, order = build.network(config, stream(0, "init"), stream(0, "noise")), stream(0, "order")
 
     for turn in turns():
         with matmul.using(route):

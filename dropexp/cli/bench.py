@@ -24,11 +24,11 @@ def bench(
     """Time an epoch on this machine; for comparison, the book's loop and the matrix products alone."""
     from rich.console import Console
 
-    from dropexp.interrupts import delay_interrupts
+    from dropexp.interrupts import import_torch
     from dropexp.report import console
 
-    with delay_interrupts():  # torch is imported
-        from dropexp.training import benchmark
+    import_torch()
+    from dropexp.training import benchmark
 
     print_message("timing; the book's loop alone takes seconds per epoch")
     result = benchmark.run(find_or_download_data(data_dir, data_url, False), rounds)

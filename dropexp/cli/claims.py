@@ -21,11 +21,11 @@ def claims(
     output: Annotated[Format, typer.Option("--format", help="The output format.")] = Format.table,
 ) -> None:
     """Check what textbooks claim about dropout, by computation and on trained runs."""
-    from dropexp.interrupts import delay_interrupts
+    from dropexp.interrupts import import_torch
     from dropexp.runs.folder import default_runs_dir
 
-    with delay_interrupts():  # torch is imported
-        from dropexp.claims import catalogue, table
+    import_torch()
+    from dropexp.claims import catalogue, table
 
     if unknown := catalogue.unknown_names(names or ()):
         known = ", ".join(f"{claim.number} {claim.name}" for claim in catalogue.CLAIMS)

@@ -37,11 +37,11 @@ def evaluate(
     ),
 ) -> None:
     """Evaluate a trained network: accuracy, calibration and uncertainty, also with Monte-Carlo dropout."""
-    from dropexp.interrupts import delay_interrupts
+    from dropexp.interrupts import import_torch
 
-    with delay_interrupts():  # torch is imported
-        from dropexp.data import fashion_mnist
-        from dropexp.training import evaluate, trained
+    import_torch()
+    from dropexp.data import fashion_mnist
+    from dropexp.training import evaluate, trained
 
     load_plugins(plugin)
     numbers = evaluate.image_numbers(images)

@@ -27,7 +27,7 @@ from dropexp.data.fashion_mnist import Data, load
 from dropexp.interrupts import delay_interrupts
 from dropexp.nets import matmul
 from dropexp.nets.torch_nn import mlp
-from dropexp.training.build import build
+from dropexp.training import build
 from dropexp.training.pool import starting_a_worker
 from dropexp.training.rng import stream
 from dropexp.training.trainees import EVAL_ROWS, evaluate, train_epoch
@@ -122,7 +122,7 @@ def _book(root: Path) -> Callable[[], object]:
 
 def _ours(variant: str, data: Data, backend: str) -> Callable[[], object]:
     """Return an epoch of `dropexp train`."""
-    network = build(Config.model_validate({"variant": variant}), stream(0, "init"), stream(0, "noise"))
+    network = build.network(Config.model_validate({"variant": variant}), stream(0, "init"), stream(0, "noise"))
     order = stream(0, "order")
 
     def epoch() -> None:

@@ -11,18 +11,19 @@ import torch
 from dropexp.config.schema import Config
 from dropexp.config.tasks import NUM_INPUTS, NUM_OUTPUTS
 from dropexp.config.variants import VARIANTS, Variant
-from dropexp.nets import cuda_graph, fused, linreg, matmul, noise, schedules, scratch, torch_nn
+from dropexp.nets import cuda_graph, fused, linreg, matmul, schedules, scratch, torch_nn
+from dropexp.nets import noise as noises
 from dropexp.nets.base import Network
 from dropexp.nets.noise import Noise
 from dropexp.nets.schedules import DropSchedule
 from dropexp.nets.sgd import SGD, Layer
 
 
-def build(config: Config, init: torch.Generator, noise: torch.Generator) -> Network:
-    """Build the network on the device of the noise generator.
+def network(config: Config, init: torch.Generator, noise: torch.Generator) -> Network:
+    """Build the network on the device of the generator `noise`.
 
-    `init` draws the initial parameters, equal for all variants; `noise` draws the dropout. Raises RuntimeError where
-    the device lacks the config's precision.
+    `init` draws the initial parameters, which are equal for all variants; `noise` draws the dropout. Raises
+    RuntimeError if the device lacks the config's precision.
     """
     if config.precision == "bf16":
         matmul.require_bf16(noise.device)
@@ -55,10 +56,10 @@ def num_params(config: Config) -> int:
 def _by_hand(config: Config, init: torch.Generator, noise: torch.Generator) -> scratch.MLP:
     variant = VARIANTS[config.variant]
     use_fused = config.fused and noise.device.type != "mps"  # untested there
-    network: Callable[..., scratch.MLP] = fused.FusedMLP if use_fused else scratch.MLP
+    kind: Callable[..., scratch.MLP] = fused.FusedMLP if use_fused else scratch.MLP
     if config.precision == "bf16":
-        network = partial(network, mm=matmul.bf16_mm)
-    return network(
+        kind = partial(kind, mm=matmul.bf16_mm)
+    return kind(
         _layers(config, init, noise.device),
         [_noise(variant, config.mask, p) if p else None for p in drop_probs(config)] if _has_noise(variant) else [],
         noise,
@@ -74,7 +75,7 @@ def _by_hand(config: Config, init: torch.Generator, noise: torch.Generator) -> s
 
 def _torch_nn(config: Config, init: torch.Generator, noise: torch.Generator) -> Network:
     schedule = _drop_schedule(config)
-    network = cuda_graph.GraphedMLP if noise.device.type == "cuda" and schedule is None else torch_nn.TorchMLP
+    kind = cuda_graph.GraphedMLP if noise.device.type == "cuda" and schedule is None else torch_nn.TorchMLP
     with torch.random.fork_rng(devices=[]):  # nn.Linear initialises itself from the global generator
         net = torch_nn.mlp(
             _sizes(config),
@@ -83,7 +84,7 @@ def _torch_nn(config: Config, init: torch.Generator, noise: torch.Generator) -> 
             input_noise_std=config.input_noise_std,
             output_relu=config.output_relu,
         )
-    return network(
+    return kind(
         net,
         _layers(config, init, noise.device),
         noise,
@@ -106,8 +107,8 @@ def _noise(variant: Variant, mask: str, p: float) -> Noise:
         return made
     has_mask = "mask" not in variant.unused
     if has_mask and mask == "randn-2019":
-        return noise.Randn2019(p)
-    kind: Callable[..., Noise] = getattr(noise, str(variant.noise))
+        return noises.Randn2019(p)
+    kind: Callable[..., Noise] = getattr(noises, str(variant.noise))
     return kind(p, shared=True) if has_mask and mask == "per-batch" else kind(p)
 
 

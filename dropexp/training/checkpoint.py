@@ -42,7 +42,7 @@ class State:
         noise = stream(config.seed, "noise", device)
         if config.task == LINEAR_REGRESSION:
             return cls(build.regression(config, init), order, noise)
-        return cls((build.reference_mlp if stacked else build.build)(config, init, noise), order, noise)
+        return cls((build.reference_mlp if stacked else build.network)(config, init, noise), order, noise)
 
     def to_bytes(self, epoch: int, identity: dict[str, str], folder: RunFolder) -> bytes:
         """The checkpoint after `epoch` epochs, sealed; it knows the table up to there too."""

@@ -132,7 +132,7 @@ class _Worker:
         spawn = multiprocessing.get_context("spawn")  # the only method on every platform, and safe with threads
         self.pipe, tasks = spawn.Pipe()
         self.stop, stopped = spawn.Pipe()
-        self.process = spawn.Process(target=_work, args=(plan, tasks, stopped), daemon=True)
+        self.process = spawn.Process(target=_work, args=(plan, tasks, stopped, gc.get_threshold()), daemon=True)
         self.task: int | None = None
         try:
             with starting_a_worker():
@@ -197,13 +197,13 @@ def starting_a_worker() -> Iterator[None]:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(plan: Plan, tasks: Connection, stop: Connection) -> None:
+def _work(plan: Plan, tasks: Connection, stop: Connection, gc_threshold: tuple[int, int, int]) -> None:
     """Run a worker process: train the tasks that arrive, on one thread, until the parent closes its end of a pipe."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the parent handles them and stops its workers
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, args=(stop,), daemon=True).start()
-    gc.set_threshold(50_000, 20, 100)  # as in the command itself
+    gc.set_threshold(*gc_threshold)
     try:
         for file, digest in plan.plugins:
             load_plugin(file, digest)

@@ -74,7 +74,7 @@ def load(folder: RunFolder) -> Trained:
     if folder.checkpoint.stat().st_size < 4 * build.num_params(config):  # float32; else no memory may be enough
         raise RunError(f"{folder.checkpoint} is damaged (it is smaller than the network of {folder.path}); {AGAIN}")
     try:
-        network = build.build(config, stream(config.seed, "init"), stream(config.seed, "noise"))
+        network = build.network(config, stream(config.seed, "init"), stream(config.seed, "noise"))
     except RuntimeError as error:
         raise RunError(f"{folder.path} cannot be computed here: {error}") from None
     try:

@@ -1,4 +1,4 @@
-"""A Ray cluster: connecting to it, and what it has to train on. Ray is imported when it is connected to."""
+"""Connect to a Ray cluster, and ask what it has to train on. Ray is imported only to connect."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import Any
 
 from dropexp.errors import ClusterError
 
-PATIENCE = 5.0  # seconds for an address to answer
+CONNECT_SECONDS = 5.0  # to wait for an address
 
-_RAY = {  # Ray's own settings, unless somebody has made them
-    "RAY_USAGE_STATS_ENABLED": "0",  # it tells nobody
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # it does not warn of what a later version will do
-    "RAY_NUM_REDIS_GET_RETRIES": "1",  # not a quarter of an hour for a cluster that is gone
+_RAY = {  # Ray's own settings, unless the environment has them
+    "RAY_USAGE_STATS_ENABLED": "0",  # no usage reports
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # no warning about a later version
+    "RAY_NUM_REDIS_GET_RETRIES": "1",  # instead of trying a cluster that is gone for a quarter of an hour
 }
 
 
 @contextmanager
 def connected(address: str) -> Iterator[None]:
-    """Within it this process is a driver of the Ray cluster at `auto` or HOST:PORT. Raises `ClusterError`."""
+    """Connect this process to the Ray cluster at `auto` or HOST:PORT until the block ends. Raises `ClusterError`."""
     host, colon, port = address.rpartition(":")
     if address != "auto" and not (colon and host and "/" not in host and port.isdecimal()):
-        raise ClusterError(f"--ray {address!r} is no address: it is auto or HOST:PORT, as `ray start` prints it")
+        raise ClusterError(f"--ray {address!r} is not an address; use auto, or HOST:PORT as `ray start` prints it")
     for name, value in _RAY.items():
         os.environ.setdefault(name, value)
     try:
@@ -35,14 +35,14 @@ def connected(address: str) -> Iterator[None]:
         raise ClusterError(f"Ray is not installed ({error}); pip install 'dropexp[ray]'") from None
     before = signal.getsignal(signal.SIGTERM)
     try:
-        if address != "auto":  # Ray itself would try for longer than anybody waits
-            socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
+        if address != "auto":  # Ray itself would try for much longer
+            socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
         ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL)
     except (OSError, RuntimeError, ValueError) as error:
         start = "`ray start --head` starts one; the command runs on one of its nodes"
         raise ClusterError(f"no Ray cluster at {address} to connect to: {error}\n{start}") from None
     finally:
-        signal.signal(signal.SIGTERM, before)  # Ray has set its own
+        signal.signal(signal.SIGTERM, before)  # Ray has installed its own
     try:
         yield
     finally:
@@ -50,9 +50,9 @@ def connected(address: str) -> Iterator[None]:
 
 
 def resolve(device: str) -> str:
-    """The device that "auto" stands for on the cluster: its GPUs, else its processors. Raises `ClusterError`."""
+    """Return the device that "auto" means on the cluster: its GPUs, otherwise its processors. Raises `ClusterError`."""
     if device not in ("auto", "cpu", "cuda"):
-        raise ClusterError(f"device {device!r} is none of auto, cpu, cuda: Ray says which GPU a run gets")
+        raise ClusterError(f"device {device!r} is none of auto, cpu, cuda; Ray assigns a GPU to each run")
     gpus, cpus = amount("GPU"), amount("CPU")
     if cpus < 1 or (device == "cuda" and not gpus):
         raise ClusterError(f"the cluster has {cpus:g} CPUs and {gpus:g} GPUs, too few to train on {device}")
@@ -60,9 +60,9 @@ def resolve(device: str) -> str:
 
 
 def amount(resource: str, refused: Collection[str] = ()) -> float:
-    """How much of it, CPU or GPU, the living nodes have together, but for those that refused."""
+    """Return how many CPUs or GPUs the living nodes have together, without those that refused."""
     import ray
 
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # Ray has types for a part of itself
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # Ray is only partly typed
     living = [one for one in nodes if one["Alive"] and one["NodeID"] not in refused]
     return float(sum(one["Resources"].get(resource, 0) for one in living))

@@ -17,7 +17,7 @@ from dropexp.config.schema import Config
 from dropexp.nets import scratch, torch_nn
 from dropexp.nets.base import Network
 from dropexp.nets.schedules import LR_SCHEDULES, curriculum, early, late, random_rate
-from dropexp.training.build import build
+from dropexp.training import build
 from dropexp.training.loop import EpochRecord
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -144,7 +144,7 @@ def rates_of(network: Network) -> list[float]:
 
 def rates_in_training(run: Config, monkeypatch: pytest.MonkeyPatch) -> list[list[float]]:
     """Return the drop probabilities of every step."""
-    network, found = build(run, generator(3), generator(4)), []
+    network, found = build.network(run, generator(3), generator(4)), []
     step = network.step
 
     def recording(X: Tensor, y: Tensor, lr: float, progress: float = 0.0) -> Tensor:
@@ -199,7 +199,7 @@ def test_a_schedule_that_never_activates_dropout_trains_like_variant_none(varian
     """Late dropout after all epochs: the noise is present, at p = 0."""
     off = config(drop_schedule="late", drop_epochs=EPOCHS, **variant)
     none = config(variant="none")
-    one, other = (trained(build(run, generator(3), generator(4)), generator(5), run) for run in (off, none))
+    one, other = (trained(build.network(run, generator(3), generator(4)), generator(5), run) for run in (off, none))
     assert [r.train_loss for r in one] == pytest.approx([r.train_loss for r in other], rel=1e-4)
 
 
@@ -208,7 +208,7 @@ def test_a_schedule_that_never_activates_dropout_trains_like_variant_none(varian
 )
 def test_the_column_lr_follows_the_schedule(name: str, expected: list[float]) -> None:
     run = config(lr_schedule=name)
-    records = trained(build(run, generator(3), generator(4)), generator(5), run)
+    records = trained(build.network(run, generator(3), generator(4)), generator(5), run)
     assert [record.lr for record in records] == pytest.approx([0.1 * factor for factor in expected], rel=1e-5)
 
 
@@ -217,7 +217,7 @@ def test_the_column_lr_follows_the_schedule(name: str, expected: list[float]) ->
 def test_a_resumed_training_equals_an_uninterrupted_one(drop_schedule: str, variant: dict[str, Any]) -> None:
     run = config(drop_schedule=drop_schedule, lr_schedule="cosine", momentum=0.9, nesterov=True, **variant)
     order, noise = generator(5), generator(4)
-    network = build(run, generator(3), noise)
+    network = build.network(run, generator(3), noise)
     records = fit_network(
         network,
         rows(ROWS, 1),
@@ -234,9 +234,9 @@ def test_a_resumed_training_equals_an_uninterrupted_one(drop_schedule: str, vari
     file.seek(0)
     state, order_state, noise_state = torch.load(file, weights_only=True)
     later_order, later_noise = generator(), generator()
-    later = build(run, generator(9), later_noise)
+    later = build.network(run, generator(9), later_noise)
     later.load(state)
     later_order.set_state(order_state)
     later_noise.set_state(noise_state)
-    whole = trained(build(run, generator(3), generator(4)), generator(5), run)
+    whole = trained(build.network(run, generator(3), generator(4)), generator(5), run)
     assert before + trained(later, later_order, run, done=1) == whole

@@ -18,7 +18,7 @@ from dropexp.nets.noise import Classic, Gaussian, Inverted, Noise, Randn2019, Th
 from dropexp.nets.schedules import DropSchedule, curriculum, early, late, random_rate
 from dropexp.nets.sgd import SGD
 from dropexp.nets.stacked import BLOCK, Stack
-from dropexp.training.build import reference_mlp
+from dropexp.training import build
 from dropexp.training.rng import stream
 from dropexp.training.stack_shape import stack_shape
 
@@ -132,7 +132,7 @@ def test_a_run_without_noise_does_not_advance_its_generator() -> None:
 def test_the_placement_of_a_run_without_noise_is_ignored() -> None:
     first, second = Config(variant="none", placement="before"), Config(variant="gaussian")
     assert stack_shape(first) == stack_shape(second)
-    networks = [reference_mlp(config, stream(0, "init"), stream(0, "noise")) for config in (first, second)]
+    networks = [build.reference_mlp(config, stream(0, "init"), stream(0, "noise")) for config in (first, second)]
     assert Stack(networks, torch.zeros(8, 784), torch.zeros(8, dtype=torch.int64), 8, 8).noise.placement == "after"
 
 

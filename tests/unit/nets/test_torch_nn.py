@@ -15,7 +15,7 @@ from dropexp.config.schema import Config
 from dropexp.nets.scratch import MLP
 from dropexp.nets.sgd import SGD, Layer
 from dropexp.nets.torch_nn import Dropout, InputNoise, TorchMLP, as_default_generator, mlp
-from dropexp.training.build import build
+from dropexp.training import build
 
 # The layer
 
@@ -222,7 +222,7 @@ def test_variant_nn_at_p_0_equals_variant_none_within_rounding(fused: bool) -> N
     y = torch.randint(10, (256,), generator=generator(2))
     keys = {"init": "torch", "drop_probs": [0.0, 0.0], "fused": fused, "momentum": 0.9, "weight_decay": 0.001}
     configs = [Config.model_validate({"variant": variant, **keys}) for variant in ("nn", "none")]
-    nn_net, none = (build(config, generator(), generator()) for config in configs)
+    nn_net, none = (build.network(config, generator(), generator()) for config in configs)
     assert isinstance(nn_net, TorchMLP)
     torch.testing.assert_close(nn_net.logits(X), none.logits(X), rtol=1e-6, atol=1e-6)
     for _ in range(2):
@@ -262,7 +262,7 @@ def test_torchs_default_generator_is_not_changed() -> None:
 @pytest.mark.parametrize("variant", ["none", "nn", "scratch"])
 def test_building_a_variant_does_not_change_torchs_default_generator(variant: str) -> None:
     before = torch.get_rng_state()
-    build(Config.model_validate({"variant": variant}), generator(), generator())
+    build.network(Config.model_validate({"variant": variant}), generator(), generator())
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -14,13 +14,13 @@ from dropexp.nets import scratch, torch_nn
 from dropexp.nets.base import Network
 from dropexp.nets.noise import Classic, Gaussian, Inverted, Noise, Randn2019, ThreePoint, Unscaled
 from dropexp.nets.sgd import SGD
-from dropexp.training.build import build
+from dropexp.training import build
 from dropexp.training.rng import stream
 
 
 def built(**keys: Any) -> Network:
     config = Config.model_validate({"init": "torch", "drop_probs": [0, 0], **keys})
-    return build(config, stream(0, "init"), stream(0, "noise"))
+    return build.network(config, stream(0, "init"), stream(0, "noise"))
 
 
 def by_hand(**keys: Any) -> scratch.MLP:

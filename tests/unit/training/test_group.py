@@ -24,8 +24,7 @@ from dropexp.config.variants import VARIANTS
 from dropexp.data.fashion_mnist import Data
 from dropexp.nets.stacked import Stack
 from dropexp.runs.folder import Row, RunFolder
-from dropexp.training import execute, group
-from dropexp.training.build import build, reference_mlp
+from dropexp.training import build, execute, group
 from dropexp.training.events import Ended, Epoch, Event, Started
 from dropexp.training.loop import fit
 from dropexp.training.rng import stream
@@ -432,14 +431,14 @@ def test_a_stack_trains_as_lone_runs_do(data: Data) -> None:
     def orders() -> list[torch.Generator]:
         return [stream(config.seed, "order") for config in configs]
 
-    pages = [reference_mlp(config, *streams(config.seed)) for config in configs]
+    pages = [build.reference_mlp(config, *streams(config.seed)) for config in configs]
     stacked = Stack(pages, data.X_train, data.y_train, rows, 64)
     train = torch.arange(rows).expand(24, -1)
     trainee = StackTrainee(stacked, train, test, orders=orders(), clean=False)
     *_, last = fit(trainee, lrs=[0.2] * 24, epochs=6)
     differences = []
     for config, order, record in zip(configs, orders(), last, strict=True):
-        network, data_set = build(config, *streams(config.seed)), (data.X_train, data.y_train)
+        network, data_set = build.network(config, *streams(config.seed)), (data.X_train, data.y_train)
         *_, alone = fit_network(network, data_set, test, lr=0.2, batch_size=64, epochs=6, order=order, clean=False)
         accuracies = record.row()["test_acc"], alone.row()["test_acc"]
         assert accuracies[1] > 0.5

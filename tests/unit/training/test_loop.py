@@ -16,7 +16,7 @@ from dropexp.config.schema import Config
 from dropexp.config.variants import VARIANTS
 from dropexp.nets import matmul
 from dropexp.nets.base import Network
-from dropexp.training.build import build
+from dropexp.training import build
 from dropexp.training.loop import EpochRecord, Part, Score, Trainee, fit
 
 FIGURES = {
@@ -146,7 +146,7 @@ def test_the_loop_stops_when_every_run_has_diverged_once() -> None:
 
 def real(variant: str) -> Network:
     keys = {"variant": variant, "hidden": [32], "drop_probs": [0.5], "init": "torch", "lr": 0.1}
-    return build(Config.model_validate(keys), order(1), order(2))
+    return build.network(Config.model_validate(keys), order(1), order(2))
 
 
 def real_rows(n: int) -> tuple[Tensor, Tensor]:
@@ -197,7 +197,7 @@ def test_a_regularised_training_has_the_same_bits_on_one_thread_and_on_two(varia
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            network = build(Config.model_validate(keys), order(1), order(2))
+            network = build.network(Config.model_validate(keys), order(1), order(2))
             ends.append(
                 [figures(record) for record in real_fit(network, matmul.best_backend(), batch_size=256, epochs=2)]
             )

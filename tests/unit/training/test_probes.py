@@ -19,8 +19,7 @@ from dropexp.config.variants import VARIANTS
 from dropexp.data.fashion_mnist import Data
 from dropexp.nets.base import Network
 from dropexp.runs.folder import RunFolder
-from dropexp.training import probes
-from dropexp.training.build import build
+from dropexp.training import build, probes
 from dropexp.training.predictive import predictive
 from dropexp.training.rng import stream
 
@@ -38,7 +37,7 @@ COLUMNS = [
 
 def built(**keys: Any) -> Network:
     config = Config.model_validate({"hidden": [32, 16], "init": "torch"} | keys)
-    return build(config, stream(0, "init"), stream(0, "noise"))
+    return build.network(config, stream(0, "init"), stream(0, "noise"))
 
 
 def measured(probe: Any, network: Network, data: Data) -> dict[str, float]:

@@ -104,14 +104,14 @@ SMALL_BATCHES = """
 import torch
 from dropexp.config.schema import Config
 from dropexp.nets import matmul
-from dropexp.training.build import build
+from dropexp.training import build
 from dropexp.training.trainees import train_epoch
 
 def own() -> int:  # kB
     return int(next(line for line in open("/proc/self/status") if line.startswith("RssAnon")).split()[1])
 
 order = torch.Generator().manual_seed(0)
-network = build(Config.model_validate({"variant": "scratch"}), order, order)
+network = build.network(Config.model_validate({"variant": "scratch"}), order, order)
 X, y = torch.rand(60_000, 784), torch.arange(60_000) % 10
 with matmul.using(matmul.best_backend()):
     train_epoch(network, X[:64], y[:64], 0.1, 32, order)

@@ -1,0 +1,176 @@
+"""What the driver and the worker do without a cluster: files, updates, chunks and the fingerprint."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.training import notes_of, rows_of, train_run
+
+from dropexp.config.schema import Config
+from dropexp.config.study import PlannedRun
+from dropexp.runs.folder import FILES, FINISHED, RunFolder
+from dropexp.training.cluster import driver, worker
+from dropexp.training.cluster.driver import _Driver, _write
+from dropexp.training.cluster.worker import Parcel, Shared, Update
+from dropexp.training.events import Ended, Event
+from dropexp.training.task import Plan
+
+
+def events_of(updates: Iterable[Update]) -> list[Event]:
+    return [event for update in updates for event in update.events]
+
+
+def test_a_change_of_any_module_changes_the_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "dropexp"
+    for name in ("cli/main.py", "nets/scratch.py", "training/cluster/worker.py", "errors.py"):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text("x = 1\n")
+    monkeypatch.setattr(worker, "__file__", str(package / "training" / "cluster" / "worker.py"))
+    found = [worker.fingerprint.__wrapped__()]
+    for file in sorted(package.rglob("*.py")):
+        file.write_text("x = 2\n")
+        found.append(worker.fingerprint.__wrapped__())
+    assert len(set(found)) == len(found) == 5
+    assert "dropexp" in found[0] and "torch" in found[0]
+
+
+def test_line_ends_of_windows_do_not_change_the_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "training" / "cluster" / "worker.py"
+    file.parent.mkdir(parents=True)
+    monkeypatch.setattr(worker, "__file__", str(file))
+    found = []
+    for text in (b"x = 1\ny = 2\n", b"x = 1\r\ny = 2\r\n"):
+        file.write_bytes(text)
+        found.append(worker.fingerprint.__wrapped__())
+    assert found[0] == found[1]
+
+
+def test_runs_are_sent_in_chunks_that_become_smaller_towards_the_end() -> None:
+    sender = object.__new__(_Driver)  # without a cluster
+    sender.waiting, sender.max_locks = deque([place] for place in range(200)), 1000
+    sizes = []
+    while sender.waiting:
+        sizes.append(len(sender._next_groups(slots=4)))
+    assert sum(sizes) == 200 and sizes[0] == 8 and sizes[-1] == 1
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_a_run_resumes_wherever_the_writing_of_its_files_is_interrupted(tmp_path: Path, one_thread: None) -> None:
+    keys = {"task": "linear-regression", "variant": "scratch", "lr": 0.003, "batch_size": 5, "epochs": 6}
+    run = PlannedRun("drawn", None, "cell", Config.model_validate(keys))
+    whole = RunFolder(tmp_path / "whole")
+    list(train_run(run, whole, None, torch.device("cpu")))
+    updates = list(worker.train(Shared(Plan(None)), [[Parcel(0, run, {})]], pace=0.0))
+    assert events_of(updates)[-1] == Ended(0, "done")
+    steps = [
+        {name: content} for update in updates for files in update.files.values() for name, content in files.items()
+    ]
+    assert len(steps) > 10
+    for count in range(len(steps) + 1):
+        folder = RunFolder(tmp_path / str(count))
+        folder.path.mkdir()
+        for step in steps[:count]:
+            _write(folder, step)
+        assert (folder.status() in FINISHED) == (count == len(steps))
+        list(train_run(run, folder, None, torch.device("cpu")))
+        kept, expected = ([{**row, "seconds": 0} for row in one.read_rows()] for one in (folder, whole))
+        assert kept == expected
+
+
+def test_a_run_resumes_from_the_files_that_are_sent_and_corrupted_ones_come_back_renamed(
+    tmp_path: Path, one_thread: None
+) -> None:
+    keys = {"task": "linear-regression", "variant": "scratch", "lr": 0.003, "batch_size": 5, "epochs": 6}
+    run = PlannedRun("drawn", None, "cell", Config.model_validate(keys))
+    half = RunFolder(tmp_path / "half")
+    rows = train_run(run, half, None, torch.device("cpu"))
+    next(rows), next(rows)
+    rows.close()
+    files = {name: (half.path / name).read_bytes() for name in FILES}
+    resumed = rows_of(events_of(worker.train(Shared(Plan(None)), [[Parcel(0, run, files)]], 0.0)))
+    assert resumed[0]["epoch"] > 1 and resumed[-1]["epoch"] == 6
+    damaged = files | {"checkpoint.pt": b"damaged"}
+    updates = list(worker.train(Shared(Plan(None)), [[Parcel(0, run, damaged)]], 0.0))
+    events = events_of(updates)
+    assert notes_of(events)[0].startswith("checkpoint.pt was damaged")
+    assert [row["epoch"] for row in rows_of(events)] == [1, 2, 3, 4, 5, 6]
+    for update in updates:
+        _write(half, update.files.get(0, {}))
+    assert (half.path / "checkpoint.pt.damaged-1").read_bytes() == b"damaged"
+    assert half.status() == "done"
+
+
+def test_a_result_that_a_node_cannot_read_is_kept_under_another_name(tmp_path: Path, one_thread: None) -> None:
+    keys = {"task": "linear-regression", "variant": "scratch", "lr": 0.003, "batch_size": 5, "epochs": 2}
+    run = PlannedRun("drawn", None, "cell", Config.model_validate(keys))
+    held = RunFolder(tmp_path / "held")
+    list(train_run(run, held, None, torch.device("cpu")))
+    (held.path / "run.json").write_bytes(b"damaged")
+    held.checkpoint.unlink()
+    table = held.table()
+    files = {path.name: path.read_bytes() for path in held.path.iterdir()}
+    updates = list(worker.train(Shared(Plan(None)), [[Parcel(0, run, files)]], 0.0))
+    for update in updates:
+        _write(held, update.files.get(0, {}))
+    assert any(note.startswith("epochs.csv is begun anew") for note in notes_of(events_of(updates)))
+    assert next(held.path.glob("epochs.csv.before-*")).read_bytes() == table
+    assert held.status() == "done"
+
+
+def test_files_gone_on_a_node_are_removed_run_json_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = RunFolder(tmp_path)
+    for name in FILES:
+        (tmp_path / name).write_text(name)
+    unlink, removed = Path.unlink, []
+
+    def noted(self: Path, missing_ok: bool = False) -> None:
+        removed.append(self.name)
+        unlink(self, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", noted)
+    _write(folder, dict.fromkeys(FILES))
+    assert [name for name in removed if name in FILES] == [*reversed(FILES)]
+
+
+def test_files_from_a_node_are_written_run_json_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(driver, "write_whole", lambda path, content: written.append(path.name))
+    _write(RunFolder(tmp_path), dict.fromkeys([*reversed(FILES), "epochs.csv.damaged-1"], b"there"))
+    assert written == ["epochs.csv.damaged-1", *FILES]
+
+
+def test_a_node_trains_in_a_folder_on_its_own_machine_not_in_a_shared_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # in place of the system's folder
+    keys = {"task": "linear-regression", "variant": "scratch", "lr": 0.003, "batch_size": 5, "epochs": 6}
+    run = PlannedRun("drawn", None, "cell", Config.model_validate(keys))
+    updates = worker.train(Shared(Plan(None)), [[Parcel(0, run, {})]], pace=0.0)
+    next(updates)
+    (folder,) = tmp_path.iterdir()
+    assert (folder / "0").is_dir()
+    assert list(updates) and not list(tmp_path.iterdir())
+
+
+def test_a_group_of_runs_of_one_shape_trains_as_a_stack(
+    real_root: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+) -> None:
+    monkeypatch.setenv("DROPEXP_DATA", str(real_root.resolve()))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(shared_cache))
+    keys = {"variant": "scratch", "train_size": 500, "hidden": [16, 16], "epochs": 2}
+    runs = [PlannedRun("s", None, f"{seed}", Config.model_validate(keys | {"seed": seed})) for seed in (0, 1)]
+    here = Shared(Plan(real_root, stacks=True), packed=object())  # not read where there is data
+    updates = list(worker.train(here, [[Parcel(5, runs[0], {}), Parcel(7, runs[1], {})]], pace=0.0))
+    assert {event for event in events_of(updates) if isinstance(event, Ended)} == {Ended(5, "done"), Ended(7, "done")}
+    for index in (5, 7):
+        last = [update.files[index]["run.json"] for update in updates if update.files.get(index, {}).get("run.json")][
+            -1
+        ]
+        assert last is not None and json.loads(last)["provenance"]["stack"] == 2
