@@ -1,4 +1,4 @@
-"""What a config asks for: schema, parsing, the table of variants, and the runs of a study. No torch.
+"""From a config file to the runs of a study: schema, parsing, the table of variants, plugins. No torch.
 
 It imports no other subpackage. Start with `schema.py`, then `study.py`.
 """

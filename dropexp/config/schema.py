@@ -24,12 +24,17 @@ Width = Annotated[int, Field(ge=1, le=1_000_000)]
 STUDY_KEYS = ("name", "matrix", "arms", "published")  # the keys of a file beside those of its runs
 PROBES = ("weight_norms", "activations", "noise_at_test", "calibration")  # the probes that take no number
 
+# What a key allows, in words that complete "… is not …" in an error message.
+COUNT = "a whole number, 1 or more"
+NOT_NEGATIVE = "a number, 0 or more"
+POSITIVE = "a number greater than 0"
+PROBABILITY = "a probability (0 ≤ p ≤ 1)"
+FRACTION = "a number from 0 to under 1"
+TRUE_OR_FALSE = "true or false"
+
 
 def key_field(doc: str, allowed: str, default: Any = ..., *, item: str = "", **limits: Any) -> Any:
-    """Return a field: `doc` is for the key table, `allowed` and `item` complete "… is not …" in an error message.
-
-    `item` describes one entry if the key is a list.
-    """
+    """Return a field: `doc` is its text in the key table, `item` what an entry allows if the value is a list."""
     return Field(default=default, description=doc, json_schema_extra={"allowed": allowed, "item": item}, **limits)
 
 
@@ -51,14 +56,6 @@ def _each_once(probes: list[Any]) -> list[Any]:
     if len(set(names)) < len(names):
         raise PydanticCustomError("probes_twice", "each once")
     return probes
-
-
-COUNT = "a whole number, 1 or more"
-NOT_NEGATIVE = "a number, 0 or more"
-POSITIVE = "a number greater than 0"
-PROBABILITY = "a probability (0 ≤ p ≤ 1)"
-FRACTION = "a number from 0 to under 1"
-TRUE_OR_FALSE = "true or false"
 
 
 class Config(BaseModel):

@@ -1,4 +1,4 @@
-"""A study: the runs that a config file asks for."""
+"""A study: the runs that a config file defines."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _runs(file: ConfigFile) -> list[PlannedRun]:
         if others and arm not in others:
             same = " and ".join(repr(other) for other in others)
             options = f", because of {', '.join(file.problems.options.values())}" if file.problems.options else ""
-            file.problems.add(("arms", arm or ""), f"arm {arm!r} asks for the same runs as arm {same}{options}")
+            file.problems.add(("arms", arm or ""), f"arm {arm!r} has the same runs as arm {same}{options}")
     return list(runs.values())
 
 

@@ -74,8 +74,8 @@ def parse(text: str, where: str) -> Document:
         content = None if node is None else builder.value(node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = f"{where}:{mark.line + 1}" if mark else where
-        raise ConfigError([Problem(place, f"not YAML: {error.problem or error.context}")]) from None
+        origin = f"{where}:{mark.line + 1}" if mark else where
+        raise ConfigError([Problem(origin, f"not YAML: {error.problem or error.context}")]) from None
     except RecursionError:
         raise ConfigError([Problem(where, "nested too deeply, or an alias to itself")]) from None
     finally:
@@ -117,15 +117,15 @@ class _Builder:
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         content: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            place = f"{self.where}:{_line(key_node)}"
+            origin = f"{self.where}:{_line(key_node)}"
             is_scalar = isinstance(key_node, yaml.ScalarNode)
             key = self._scalar(key_node) if is_scalar else None
             if not isinstance(key, str):
                 shown = repr(key_node.value) if is_scalar else "with several parts"
-                self.problems.append(Problem(place, f"key {shown} is not text; quote it"))
+                self.problems.append(Problem(origin, f"key {shown} is not text; quote it"))
             elif key in content:
                 first = self.lines[(*path, key)]
-                self.problems.append(Problem(place, f"key {key!r} is given twice, first in line {first}"))
+                self.problems.append(Problem(origin, f"key {key!r} is given twice, first in line {first}"))
             else:
                 self.lines[(*path, key)] = _line(key_node)
                 content[key] = self.value(value_node, (*path, key))

@@ -1,4 +1,4 @@
-"""The program's cache folder: where it is, one writer at a time, and files that are replaced as a whole."""
+"""The cache folder: its path, one writer at a time, and files that are replaced atomically."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def fetch(
     contents. Raises DataError with each mirror's failure if none has the files.
     """
     if url is not None and not url.startswith(("http://", "https://", "file://")):
-        raise DataError(f"--data-url {url!r} is no address; it must begin with http://, https:// or file://.")
+        raise DataError(f"--data-url {url!r} is not an address; it must begin with http://, https:// or file://.")
     failures = []
     with cache_lock():
         for mirror in [URL] if url is None else [url, URL]:

@@ -83,7 +83,7 @@ def _is_forbidden(name: str) -> bool:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_uses_nothing_forbidden(module: str) -> None:
-    named = {name for place, name in EXCEPTIONS if place == module}
+    named = {name for path, name in EXCEPTIONS if path == module}
     modules = {name.rpartition(".")[0] for name in named}
     assert faults(MODULES[module]) - named - modules == set()
 

@@ -73,17 +73,17 @@ def changed(draw: st.DrawFn, content: bytes) -> bytes:
 
 @st.composite
 def altered(draw: st.DrawFn, tree: Any) -> Any:
-    """A tree of JSON, or a checkpoint, with up to three of its values of another kind, gone, or at a key not theirs."""
+    """Return a copy of JSON or a checkpoint with up to three values replaced, removed, or moved to another key."""
     tree = deepcopy(tree)
     for _ in range(draw(st.integers(1, 3))):
-        places = _entries(tree)
-        if not places:
+        entries = _entries(tree)
+        if not entries:
             return draw(odd)
-        parent, key = draw(st.sampled_from(places))
-        how = draw(st.sampled_from(["other", "other", "gone", "key"]))
-        if how == "other":
+        parent, key = draw(st.sampled_from(entries))
+        how = draw(st.sampled_from(["replace", "replace", "remove", "key"]))
+        if how == "replace":
             parent[key] = draw(odd)
-        elif how == "gone":
+        elif how == "remove":
             del parent[key]
         elif isinstance(parent, dict):
             parent[draw(texts | st.sampled_from(RESERVED))] = parent[key] if draw(st.booleans()) else draw(odd)

@@ -177,11 +177,11 @@ def _audit(event: str, arguments: tuple[object, ...]) -> None:
     for path in paths:
         if not isinstance(path, str | bytes | os.PathLike):  # the number of an open file
             continue
-        place = Path(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100 (Path.resolve follows links, Path.absolute keeps ..)
-        if event == "os.mkdir" and (place.is_dir() or "torchinductor" in place.name):  # it exists, or is torch's
+        target = Path(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100 (Path.resolve follows links, Path.absolute keeps ..)
+        if event == "os.mkdir" and (target.is_dir() or "torchinductor" in target.name):  # it exists, or is torch's
             continue
-        if place != Path(os.devnull) and not any(place.is_relative_to(folder) for folder in _allowed):
-            _strays.append(f"{event} {place}")
+        if target != Path(os.devnull) and not any(target.is_relative_to(folder) for folder in _allowed):
+            _strays.append(f"{event} {target}")
 
 
 sys.addaudithook(_audit)

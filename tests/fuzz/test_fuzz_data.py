@@ -113,10 +113,10 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> _Small:
 
 def test_a_cache_of_any_bytes_is_decoded_again(small: _Small) -> None:
     @given(st.binary(max_size=300) | changed(small.content))
-    def holds(content: bytes) -> None:
+    def check(content: bytes) -> None:
         small.load_from(content)
 
-    holds()
+    check()
 
 
 def test_a_cache_with_any_header_is_decoded_again(small: _Small) -> None:
@@ -124,10 +124,10 @@ def test_a_cache_with_any_header_is_decoded_again(small: _Small) -> None:
     about = json.loads(line)
 
     @given(altered(about) | odd.map(lambda shapes: about | {"shapes": shapes}))
-    def holds(changed_line: object) -> None:
+    def check(changed_line: object) -> None:
         small.load_from(digest + b"\n" + as_json(changed_line) + b"\n" + tensors)
 
-    holds()
+    check()
     for header in (b"[" * 60_000, b'{"files": ' + b"[" * 60_000):
         small.load_from(digest + b"\n" + header + b"\n" + tensors)
         small.load_from(header + b"\n" + line + b"\n" + tensors)
@@ -135,10 +135,10 @@ def test_a_cache_with_any_header_is_decoded_again(small: _Small) -> None:
 
 def test_a_changed_file_is_rejected_unless_its_contents_are_equal(small: _Small) -> None:
     path = small.root / "FashionMNIST" / "raw" / f"{LABELS}.gz"
-    whole = path.read_bytes()
+    original = path.read_bytes()
 
-    @given(changed(whole))
-    def holds(content: bytes) -> None:
+    @given(changed(original))
+    def check(content: bytes) -> None:
         tried["idx and gzip"] += 1
         path.write_bytes(content)
         try:
@@ -149,8 +149,8 @@ def test_a_changed_file_is_rejected_unless_its_contents_are_equal(small: _Small)
         else:
             assert small.equals(found)  # equal contents, such as another time in the gzip header
 
-    holds()
-    path.write_bytes(whole)
+    check()
+    path.write_bytes(original)
 
 
 URLS = ["x", "ftp://127.0.0.1/", "http://", "https://[", "http://127.0.0.1:9", "http://127.0.0.1:99999/", "file:///\0",

@@ -120,10 +120,8 @@ atexit.register(lambda: Path("loaded").write_text(str(hasattr(sys.modules.get("t
     ("words", "remedy"),
     [
         ("train -c t.yaml --device cpu", "; to resume: dropexp train -c t.yaml --device cpu"),
-        (
-            "train -c t.yaml --device cuda",
-            "; to resume: dropexp train -c t.yaml --device cuda",
-        ),  # only torch knows whether there is one
+        # only torch can tell whether there is a GPU
+        ("train -c t.yaml --device cuda", "; to resume: dropexp train -c t.yaml --device cuda"),
         ("train -c t.yaml --plugin noise.py", "; to resume: dropexp train -c t.yaml --plugin noise.py"),
         ("evaluate t/c-00000000", ""),
         ("claims --quick", ""),

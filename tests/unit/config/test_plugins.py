@@ -37,7 +37,7 @@ def test_the_example_trains_equally_in_one_process_and_in_workers(command: Comma
         assert [str(value) for value in table["test_loss"]] == [
             row[alone[name][0].index("test_loss")] for row in alone[name][1:]
         ]
-    listed = command("compare", "my").stdout  # which needs no plugin
+    listed = command("compare", "my").stdout  # needs no plugin
     assert "uniform" in listed and "none" in listed
 
 
@@ -47,7 +47,7 @@ def test_the_registered_noise_is_used(command: Command) -> None:
     command("train", "-c", command.write("my.yaml", CONFIG), "--plugin", "zeros.py", "-q")
     (found,) = command.folder.glob("runs/my/*uniform,seed=0*/epochs.csv")
     table = pd.read_csv(found)
-    assert (table["train_loss"] > 2.2).all()  # nothing gets through but biases: ten classes by chance
+    assert (table["train_loss"] > 2.2).all()  # only biases reach the output: chance level of ten classes
     assert table["train_loss"].iloc[0] == pytest.approx(2.30, abs=0.01)
 
 
@@ -76,8 +76,8 @@ def test_a_changed_plugin_is_another_run(command: Command) -> None:
 )
 def test_a_wrong_plugin_is_reported_with_file_line_and_remedy(command: Command, text: str, words: list[str]) -> None:
     command.write("mine.py", text)
-    said = command("train", "-c", command.write("my.yaml", CONFIG), "--plugin", "mine.py", code=2).stderr
-    assert all(word in said for word in words)
+    errors = command("train", "-c", command.write("my.yaml", CONFIG), "--plugin", "mine.py", code=2).stderr
+    assert all(word in errors for word in words)
 
 
 def test_a_changed_file_can_be_loaded_again_in_a_notebook(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_changed_file_can_be_loaded_again_in_a_notebook(tmp_path: Path) -> Non
     for text in (EXAMPLE.read_text(encoding="utf-8"), EXAMPLE.read_text(encoding="utf-8") + "# changed\n"):
         file.write_text(text, encoding="utf-8")
         load_plugin(file)
-        load_plugin(file)  # again changes nothing
+        load_plugin(file)  # no effect
         seen.append(digest(Config.model_validate(config).settings("cpu")))
     assert seen[0] != seen[1]
     with pytest.raises(PluginError, match="has changed since it was loaded"):
@@ -95,7 +95,7 @@ def test_a_changed_file_can_be_loaded_again_in_a_notebook(tmp_path: Path) -> Non
     file.write_text("1 / 0\n", encoding="utf-8")
     with pytest.raises(PluginError, match=r"mine.py:1: ZeroDivisionError"):
         load_plugin(file)
-    assert digest(Config.model_validate(config).settings("cpu")) == seen[1]  # what was there stays
+    assert digest(Config.model_validate(config).settings("cpu")) == seen[1]  # the variant is unchanged
     del VARIANTS["uniform"]
 
 
@@ -138,8 +138,8 @@ def test_a_worker_rejects_a_plugin_that_changed_after_the_command_started(tmp_pa
 def test_a_missing_or_unnamed_plugin_is_a_usage_error(command: Command) -> None:
     config = command.write("my.yaml", CONFIG)
     assert "nowhere.py" in command("train", "-c", config, "--plugin", "nowhere.py", code=2).stderr
-    said = command("train", "-c", config, code=2).stderr
-    assert "my.yaml:3" in said and "'uniform' is not one of none, nn, scratch" in said
+    errors = command("train", "-c", config, code=2).stderr
+    assert "my.yaml:3" in errors and "'uniform' is not one of none, nn, scratch" in errors
 
 
 def test_an_interrupt_during_the_import_of_torch_changes_no_variant(

@@ -228,22 +228,22 @@ def test_runs_that_differ_only_in_an_unused_init_std_are_one(load: Load) -> None
 @pytest.mark.parametrize("arms", ["arms:\n  a: {}\n  b: {}\n", "arms:\n  a: &a {lr: 1}\n  b: *a\n"])
 @pytest.mark.parametrize("matrix", ["", "matrix: {seed: 0..4}\n"])
 def test_two_arms_with_equal_keys_are_reported_once(problems: Problems, arms: str, matrix: str) -> None:
-    same = "study.yaml:4: arm 'b' asks for the same runs as arm 'a'"
+    same = "study.yaml:4: arm 'b' has the same runs as arm 'a'"
     assert problems(f"variant: none\n{arms}{matrix}") == [same]
 
 
 @pytest.mark.parametrize("keys", ["{lr: 0.5}", "{drop_probs: [0.1, 0.1]}", "{mask: randn-2019, init_std: 0.01}"])
 def test_two_arms_that_differ_only_in_unused_keys_are_reported(problems: Problems, keys: str) -> None:
-    same = "study.yaml:4: arm 'b' asks for the same runs as arm 'a'"
+    same = "study.yaml:4: arm 'b' has the same runs as arm 'a'"
     assert problems(f"variant: none\narms:\n  a: {{}}\n  b: {keys}\n") == [same]
 
 
 def test_each_arm_that_repeats_another_is_reported(problems: Problems) -> None:
     text = "variant: nn\narms:\n  a: {}\n  b: {lr: 1}\n  c: {}\n  d: {lr: 1}\n  e: {}\n"
     assert problems(text) == [
-        "study.yaml:5: arm 'c' asks for the same runs as arm 'a'",
-        "study.yaml:6: arm 'd' asks for the same runs as arm 'b'",
-        "study.yaml:7: arm 'e' asks for the same runs as arm 'a'",
+        "study.yaml:5: arm 'c' has the same runs as arm 'a'",
+        "study.yaml:6: arm 'd' has the same runs as arm 'b'",
+        "study.yaml:7: arm 'e' has the same runs as arm 'a'",
     ]
 
 
@@ -251,7 +251,7 @@ def test_two_arms_that_a_setting_makes_equal_are_reported(load: Load, problems: 
     text = "variant: nn\narms:\n  a: {lr: 1}\n  b: {lr: 2}\n"
     assert cells(load(text)) == ["arm=a,seed=0", "arm=b,seed=0"]
     (problem,) = problems(text, "lr=3")
-    assert problem.endswith(": arm 'b' asks for the same runs as arm 'a', because of --set lr=3")
+    assert problem.endswith(": arm 'b' has the same runs as arm 'a', because of --set lr=3")
 
 
 def test_a_cell_is_a_short_valid_file_name(load: Load) -> None:

@@ -383,5 +383,5 @@ def test_a_cache_that_is_not_writable_is_reported(tmp_path: Path, hashes: dict[s
 
 @pytest.mark.parametrize("url", ["ftp://example.org/", "mirror.example.org", ""])
 def test_an_address_of_another_kind_is_rejected(url: str) -> None:
-    with pytest.raises(DataError, match=f"--data-url '{url}' is no address; it must begin with http://"):
+    with pytest.raises(DataError, match=f"--data-url '{url}' is not an address; it must begin with http://"):
         download.fetch(url)
