@@ -1,14 +1,15 @@
-"""How long comparing and listing take over many runs, and how much memory: made-up runs, the real commands.
+"""Time and peak memory of `compare` and `runs` over many finished runs.
 
-    python benchmarks/many_runs.py [10000]
+    python benchmarks/many_runs.py [--runs 10000] [--epochs 5 100]
 
-Runs of 5 or 100 seeds and 5 epochs each, of none, nn and scratch at several drop probabilities, are written as `train`
-writes them, into a temporary folder; one of them is broken. Each command is a process of its own. Peak memory is not
-measured on Windows.
+Generated runs of none, nn and scratch with several drop probabilities and 5 or 100 seeds are written to a temporary
+folder in the format of `train`; one of them is corrupted. Each command is a new process. Peak memory is not measured on
+Windows.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 import subprocess
@@ -21,24 +22,21 @@ from typing import Any
 from dropexp.config.schema import Config, digest
 from dropexp.runs.folder import EPOCHS, RunFolder
 
-EPOCHS_EACH = 5
 
-
-def write_runs(runs_dir: Path, count: int, seeds: int) -> None:
-    """`count` finished runs of one study, in arms of `seeds` runs."""
+def write_runs(runs_dir: Path, count: int, seeds: int, epochs: int = 5) -> None:
+    """Write `count` finished runs of one study, in arms of `seeds` runs."""
     draw = random.Random(0)
     arms = [("none", 0.0)] + [(variant, i / count) for i in range(count) for variant in ("nn", "scratch")]
     for i in range(count):
         variant, p = arms[i // seeds]
-        _write(
-            runs_dir, Config.model_validate({"variant": variant, "drop_probs": [0.2, 0.2 + p], "seed": i % seeds}), draw
-        )
+        keys = {"variant": variant, "drop_probs": [0.2, 0.2 + p], "seed": i % seeds, "epochs": epochs}
+        _write(runs_dir, Config.model_validate(keys), draw)
 
 
 def _write(runs_dir: Path, config: Config, draw: random.Random) -> None:
     rows = []
-    for epoch in range(1, EPOCHS_EACH + 1):
-        acc = 0.75 + 0.02 * epoch + draw.gauss(0, 0.01)
+    for epoch in range(1, config.epochs + 1):
+        acc = 0.85 - 0.1 / epoch + draw.gauss(0, 0.01)
         losses = {"train_loss": 2 - 2 * acc, "train_acc": acc, "clean_train_loss": 1.9 - 2 * acc}
         tested = {"clean_train_acc": acc + 0.02, "test_loss": 2.1 - 2 * acc, "test_acc": acc}
         rows.append({"epoch": epoch, **losses, **tested, "lr": 0.5, "seconds": 0.5})
@@ -48,14 +46,14 @@ def _write(runs_dir: Path, config: Config, draw: random.Random) -> None:
     run.path.mkdir(parents=True)
     info: dict[str, Any] = {"status": "done", "why": None, "name": "many", "arm": None, "cell": cell}
     info |= {"hash": digest(settings), "config": config.model_dump(), "settings": settings}
-    packages = {f"package-{i}": "1.2.3" for i in range(20)}  # as much as a real one says
+    packages = {f"package-{i}": "1.2.3" for i in range(20)}  # as many as in a real run
     run.write_info({**info, "rows": len(rows), "last": rows[-1], "provenance": packages})
     table = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
     (run.path / EPOCHS).write_text("\n".join(table) + "\n")
 
 
 def timed(*arguments: str) -> tuple[float, float, subprocess.CompletedProcess[str]]:
-    """Seconds and peak memory (MB, NaN on Windows) of the command, and what it printed."""
+    """Return seconds and peak memory (MB, NaN on Windows) of the command, and its result."""
     script = (
         "import sys\nfrom dropexp.cli.main import main\n"
         "try: main()\n"
@@ -67,31 +65,35 @@ def timed(*arguments: str) -> tuple[float, float, subprocess.CompletedProcess[st
         "    except ImportError: peak = float('nan')\n"
         "    print('peak', peak, file=sys.stderr)\n"
     )
-    began = time.perf_counter()
+    start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True)
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - start
     return seconds, float(done.stderr.split()[-1]), done
 
 
 def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    for seeds in (5, 100):
-        with tempfile.TemporaryDirectory() as folder:
-            measure(Path(folder), count, seeds)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--epochs", type=int, nargs="+", default=[5, 100])
+    options = parser.parse_args()
+    for epochs in options.epochs:
+        for seeds in (5, 100):
+            with tempfile.TemporaryDirectory() as folder:
+                measure(Path(folder), options.runs, seeds, epochs)
 
 
-def measure(runs_dir: Path, count: int, seeds: int) -> None:
-    """Time both commands in two formats; a broken run among them is to be named and skipped."""
-    write_runs(runs_dir, count, seeds)
-    broken = next(runs_dir.glob("many/*nn,seed=3-*"))
-    (broken / "run.json").write_text("{")
+def measure(runs_dir: Path, count: int, seeds: int, epochs: int) -> None:
+    """Time both commands in two formats. They must report and skip the corrupted run."""
+    write_runs(runs_dir, count, seeds, epochs)
+    corrupted = next(runs_dir.glob("many/*nn,seed=3-*"))
+    (corrupted / "run.json").write_text("{")
     for command in ("compare", "runs"):
         for form in ("table", "json"):
             seconds, peak, done = timed(command, "--runs-dir", str(runs_dir), "--format", form)
-            named = "named" if broken.name in done.stdout else "NOT named"
+            reported = "reported" if corrupted.name in done.stdout else "NOT reported"
             print(
-                f"{command:<8} --format {form:<6} {count} runs, {seeds:>3} seeds each: {seconds:5.2f} s  {peak:4.0f} MB"
-                f"  exit {done.returncode}, the broken run is {named}"
+                f"{command:<8} --format {form:<6} {count} runs of {epochs} epochs, {seeds:>3} seeds each: "
+                f"{seconds:5.2f} s  {peak:4.0f} MB  exit {done.returncode}, the corrupted run is {reported}"
             )
             if form == "json":
                 json.loads(done.stdout)

@@ -1,5 +1,6 @@
-"""Epochs, whole processes and many runs of dropexp beside its peers, timed in turn in one run: `make bench-peers`.
+"""Time epochs, whole processes and many runs of dropexp and of its peers: `make bench-peers`.
 
-One script per peer, each in its best ordinary form and a process of its own. They read the data from `data.py` and are
-asked for epochs through `turns.py`; none but ours imports dropexp, which sets variables that torch heeds.
+Each peer is a script, written as its documentation recommends, and runs in its own process. The scripts read the data
+from `data.py` and train when `turns.py` tells them to. Only those that measure dropexp import it, because importing it
+sets environment variables that torch reads.
 """

@@ -1,7 +1,7 @@
 """The book's loop (d2l-zh, 3.6.6 and 3.13.3): torchvision's data set through DataLoader, `.item()` each step.
 
-Written out here, though `dropexp bench` has it too: to import dropexp would set MKL and oneDNN as dropexp wants them.
-The number of DataLoader workers is in $BOOK_WORKERS: 0, or the 4 of the book's own helper.
+`dropexp bench` has this loop too, but importing dropexp would change the settings of MKL and oneDNN. $BOOK_WORKERS is
+the number of DataLoader workers: 0, or 4 as in the book's own helper.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who is timed: a row of the table each, and the process that makes it."""
+"""The contenders: one row of the table each, and the process that is timed for it."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ ONE_THREAD = ", one thread"
 
 @dataclass(frozen=True)
 class Contender:
-    """A module of this package, what it finds in its environment, and what a reader has to know of it."""
+    """A module of this package that is timed, the environment variables that it gets, and a note for readers."""
 
     name: str
     module: str
     env: dict[str, str] = field(default_factory=dict)
     note: str = ""
-    learns: bool = True  # False: a part of the work, which proves nothing
+    learns: bool = True  # False: only a part of the work
     needs_compiler: bool = False
 
     def absent(self) -> str | None:
-        """Why it cannot be timed here, or None."""
+        """Return why it cannot be timed here, or None."""
         compilers = (os.environ.get("CXX"), "c++", "g++", "clang++")
         if self.needs_compiler and not any(name and shutil.which(name) for name in compilers):
-            return "needs a C++ compiler, and there is none"
+            return "needs a C++ compiler"
         return None
 
 

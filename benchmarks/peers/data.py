@@ -1,4 +1,4 @@
-"""What all contenders share: Fashion-MNIST as arrays in memory, and the settings of the work."""
+"""What all contenders share: Fashion-MNIST as arrays in memory, and the hyperparameters."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIZES, DROP_PROBS, LR, BATCH, INIT_STD = [784, 256, 256, 10], [0.2, 0.5], 0.5, 256, 0.01
-EVAL_ROWS = 1000  # rows to a pass without training, as dropexp takes them
+EVAL_ROWS = 1000  # rows per evaluation pass, as in dropexp
 
 Images = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
 
 def root() -> Path:
-    """The folder whose FashionMNIST/raw holds the four files, unpacked; the driver names it."""
+    """Return the folder whose FashionMNIST/raw has the four files, unpacked."""
     return Path(os.environ["DROPEXP_DATA"])
 
 
 def fashion_mnist() -> tuple[Images, Labels, Images, Labels]:
-    """X_train, y_train, X_test, y_test: images in [0, 1] as rows of 784."""
+    """Return X_train, y_train, X_test, y_test: images in [0, 1] as rows of 784."""
     return (*_rows("train"), *_rows("t10k"))
 
 

@@ -1,4 +1,4 @@
-"""JAX: a whole epoch under one `jit`, its steps a `lax.scan`, as JAX's documentation has it for small models."""
+"""JAX: a whole epoch under one `jit`, its steps a `lax.scan`, as JAX's documentation recommends for small models."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def initial(key: jax.Array) -> Params:
 
 
 def forward(params: Params, X: jax.Array, key: jax.Array | None) -> jax.Array:
-    """The outputs for X, with dropout if there is a key to draw it from."""
+    """Return the outputs for X, with dropout if there is a key."""
     keys = [None] * len(DROP_PROBS) if key is None else jax.random.split(key, len(DROP_PROBS))
     for (W, b), p, key in zip(params[:-1], DROP_PROBS, keys, strict=True):
         X = jax.nn.relu(X @ W + b)
@@ -35,7 +35,7 @@ def forward(params: Params, X: jax.Array, key: jax.Array | None) -> jax.Array:
 
 
 def score(params: Params, X: jax.Array, y: jax.Array, key: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
-    """The mean loss, and how many were right."""
+    """Return the mean loss and the number of correct predictions."""
     logits = forward(params, X, key)
     loss = -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], axis=1))
     return loss, jnp.sum(logits.argmax(axis=1) == y)
@@ -43,7 +43,7 @@ def score(params: Params, X: jax.Array, y: jax.Array, key: jax.Array | None = No
 
 @partial(jax.jit, donate_argnums=0)
 def train_epoch(params: Params, key: jax.Array, X: jax.Array, y: jax.Array) -> tuple[Params, jax.Array, jax.Array]:
-    """One step per batch of the shuffled rows; the last batch, which is smaller, is a step after the scan."""
+    """Train on each batch of the shuffled rows. The smaller last batch is a step after the scan."""
     order_key, noise_key = jax.random.split(key)
     order = jax.random.permutation(order_key, len(X))
     batches, rest = jnp.split(order, [len(X) // BATCH * BATCH])

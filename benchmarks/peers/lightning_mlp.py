@@ -1,7 +1,7 @@
 """Lightning: a LightningModule and DataLoaders over tensors in memory; no logging, checkpoints, progress or summary.
 
-Batches are drawn as torch's documentation has it for data that can be indexed by many rows at once, and figures are
-summed in the module, since `self.log` costs more than a step. The turns are taken in a callback: one `fit`, as usual.
+Batches are sampled as torch's documentation recommends for data that can be indexed by many rows at once. Figures are
+summed in the module, because `self.log` takes longer than a step. A callback waits for the turns within one `fit`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class MLP(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not 
     def __init__(self) -> None:
         super().__init__()
         self.net = mlp()
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
-        """Sums begin anew."""
+    def reset(self) -> None:
+        """Reset the sums."""
         self.total, self.correct, self.rows = torch.zeros(()), torch.zeros((), dtype=torch.int64), 0
 
     def shared_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -52,19 +52,19 @@ class MLP(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not 
 
 
 class Turns(lightning.Callback):  # type: ignore[misc]  # Lightning is not installed where types are checked
-    """Waits for a turn before each epoch, and says what came of it."""
+    """Wait for a turn before each epoch, and report its figures."""
 
     def __init__(self) -> None:
         self.turns = turns()
         self.turn = next(self.turns, None)
 
     def on_train_epoch_start(self, trainer: Any, module: MLP) -> None:
-        module.forget()
+        module.reset()
 
     def on_validation_start(self, trainer: Any, module: MLP) -> None:
         assert self.turn
         self.turn.trained(*module.figures())
-        module.forget()
+        module.reset()
 
     def on_validation_end(self, trainer: Any, module: MLP) -> None:
         assert self.turn

@@ -1,4 +1,4 @@
-"""Part three: many runs of `dropexp train`, in one worker and in two, and what memory each worker has of its own."""
+"""Part three: many runs of `dropexp train`, with one worker and with two, and the memory of each worker."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from peers.whole import rows_of, train
 
 RUNS, EPOCHS = 30, 5
 CONFIG = f"epochs: {EPOCHS}\neval_train: false\nvariant: scratch\nmatrix: {{seed: 0..{RUNS - 1}}}\n"
-EVERY = 1.0  # seconds between samples of memory: a sample takes some milliseconds
-WAYS = {  # jobs, and the threads of a process that is told; workers take one each by themselves
+INTERVAL = 1.0  # seconds between samples of memory; a sample takes some milliseconds
+MODES = {  # jobs, and environment; several workers use one thread each by default
     "1 job, one thread": (1, {"OMP_NUM_THREADS": "1"}),
     "1 job, all cores": (1, {}),
     "2 jobs, one thread each": (2, {}),
@@ -23,16 +23,16 @@ WAYS = {  # jobs, and the threads of a process that is told; workers take one ea
 
 
 def measure(data: Path, cache: Path, scratch: Path, rounds: int) -> list[dict[str, Any]]:
-    """A row per way with a figure per round."""
+    """Return a row per mode with figures of each round."""
     config = scratch / "many.yaml"
     config.write_text(CONFIG)
-    rows: list[dict[str, Any]] = [{"name": name, "jobs": jobs, "rounds": []} for name, (jobs, _) in WAYS.items()]
+    rows: list[dict[str, Any]] = [{"name": name, "jobs": jobs, "rounds": []} for name, (jobs, _) in MODES.items()]
     for number in range(rounds):
         for row in rows:
-            jobs, env = WAYS[row["name"]]
+            jobs, env = MODES[row["name"]]
             runs = scratch / f"many-{jobs}-{time.monotonic_ns()}"
-            words = [*train(config, runs), "--jobs", str(jobs)]
-            wall, memory = _watched(words, environment(data, cache, env), cache)
+            arguments = [*train(config, runs), "--jobs", str(jobs)]
+            wall, memory = _watched(arguments, environment(data, cache, env), cache)
             epochs = rows_of(runs)
             if len(epochs) != RUNS * EPOCHS:
                 raise Failed(f"{row['name']}: {len(epochs)} epochs were trained, not {RUNS * EPOCHS}")
@@ -42,28 +42,28 @@ def measure(data: Path, cache: Path, scratch: Path, rounds: int) -> list[dict[st
     return rows
 
 
-def _watched(words: list[str], env: dict[str, str], cache: Path) -> tuple[float, dict[str, float | None]]:
-    """Seconds, and the largest that any worker was seen to have: its own memory, and its part of the mapped data."""
-    seen: dict[str, float | None] = {"own_mb": None, "mapped_mb": None, "mapped_shared_mb": None}
-    began = time.perf_counter()
-    with subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+def _watched(arguments: list[str], env: dict[str, str], cache: Path) -> tuple[float, dict[str, float | None]]:
+    """Return the seconds, and the largest private and mapped memory sampled from any worker."""
+    largest: dict[str, float | None] = {"own_mb": None, "mapped_mb": None, "mapped_shared_mb": None}
+    start = time.perf_counter()
+    with subprocess.Popen(arguments, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None:
             for worker in _descendants(process.pid):
                 for key, value in memory(worker, cache).items():
-                    seen[key] = max(seen[key] or 0, value)
+                    largest[key] = max(largest[key] or 0, value)
             try:
-                process.wait(EVERY)
+                process.wait(INTERVAL)
             except subprocess.TimeoutExpired:
                 continue
-        wall = time.perf_counter() - began
+        wall = time.perf_counter() - start
         assert process.stderr
         if process.returncode:
-            raise Failed(f"{' '.join(words)} ended (exit code {process.returncode}): {process.stderr.read()[-2000:]}")
-    return wall, seen
+            raise Failed(f"{' '.join(arguments)} exited with {process.returncode}: {process.stderr.read()[-2000:]}")
+    return wall, largest
 
 
 def _descendants(pid: int) -> list[int]:
-    """The process and those below it; none where there is no /proc."""
+    """Return the process and its descendants, or [] where there is no /proc."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
@@ -72,21 +72,21 @@ def _descendants(pid: int) -> list[int]:
 
 
 def memory(pid: int, cache: Path) -> dict[str, float]:
-    """In 10⁶ bytes: what only this process has (USS), and what it has mapped of files in the cache, which all share."""
+    """Return, in 10⁶ bytes, the private memory of a process (USS) and its resident memory of files in the cache."""
     try:
         smaps = Path(f"/proc/{pid}/smaps").read_text()
-    except OSError:  # it has ended
+    except OSError:  # it has exited
         return {}
     own = mapped = shared = 0
-    ours = False
+    in_cache = False
     for line in smaps.splitlines():
         if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
-            ours = str(cache) in line or "/memfd:" in line or "/dev/shm/" in line
+            in_cache = str(cache) in line or "/memfd:" in line or "/dev/shm/" in line
             continue
         key, _, value = line.partition(":")
         kilobytes = int(value.split()[0]) if value.strip().endswith("kB") else 0
         own += kilobytes if key in ("Private_Clean", "Private_Dirty") else 0
-        mapped += kilobytes if ours and key == "Rss" else 0
-        shared += kilobytes if ours and key in ("Shared_Clean", "Shared_Dirty") else 0
+        mapped += kilobytes if in_cache and key == "Rss" else 0
+        shared += kilobytes if in_cache and key in ("Shared_Clean", "Shared_Dirty") else 0
     unit = 1024 / 1e6
     return {"own_mb": own * unit, "mapped_mb": mapped * unit, "mapped_shared_mb": shared * unit}

@@ -1,4 +1,4 @@
-"""dropexp's epoch as `dropexp train` takes it, of the variant that $VARIANT names."""
+"""An epoch of `dropexp train` with the variant $VARIANT."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from peers.turns import turns
 
 
 def main() -> None:
-    data, route = load(root()), matmul.best_backend()
+    data, backend = load(root()), matmul.best_backend()
     config = Config.model_validate({"variant": os.environ["VARIANT"]})
     network, order = build.network(config, stream(0, "init"), stream(0, "noise")), stream(0, "order")
 
     for turn in turns():
-        with matmul.using(route):
+        with matmul.using(backend):
             turn.trained(*train_epoch(network, data.X_train, data.y_train, LR, BATCH, order))
             turn.evaluated(*evaluate(network, data.X_test, data.y_test))
 

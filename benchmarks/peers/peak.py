@@ -1,6 +1,6 @@
-"""An epoch's arithmetic at the rate of one large product: what the machine's multiply-add units could do at best.
+"""An epoch's arithmetic at the rate of one large matrix product: the limit of the machine's multiply-add units.
 
-The rate is that of a 2048³ float32 product with oneDNN, the best of eight each turn, since the peak is asked for.
+The rate is that of a 2048³ float32 product with oneDNN, the fastest of eight in each turn.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from peers.data import SIZES
 from peers.turns import turns
 
 SIDE, TRIES = 2048, 8
-FORWARD = 2 * sum(m * n for m, n in pairwise(SIZES))  # operations for one row
+FORWARD = 2 * sum(m * n for m, n in pairwise(SIZES))  # operations per row
 BACKWARD = FORWARD + 2 * sum(
     m * n for m, n in pairwise(SIZES[1:])
-)  # by weights, and by the inputs of all but the first
+)  # gradients by the weights, and by the inputs of all layers but the first
 TRAIN, EVALUATION = 60_000 * (FORWARD + BACKWARD), 10_000 * FORWARD
 
 
 def main() -> None:
     left, right, out = (torch.rand(SIDE, SIDE) for _ in range(3))
-    route = matmul.best_backend()
+    backend = matmul.best_backend()
 
     def seconds() -> float:
-        began = time.perf_counter()
+        start = time.perf_counter()
         torch.mm(left, right, out=out)
-        return time.perf_counter() - began
+        return time.perf_counter() - start
 
     for turn in turns():
-        with matmul.using(route):
+        with matmul.using(backend):
             rate = 2 * SIDE**3 / min(seconds() for _ in range(TRIES))
         turn.took(TRAIN / rate, EVALUATION / rate)
 

@@ -1,4 +1,4 @@
-"""The driver's side: contenders as processes, in an environment that neither speeds up nor slows down any of them."""
+"""The driver's side: contenders as processes, in an environment without settings of libraries."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from pathlib import Path
 from typing import Any
 
 from peers.contenders import Contender
-from peers.turns import ANSWER
+from peers.turns import PREFIX
 
 KEPT = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TMPDIR", "TEMP", "SYSTEMROOT", "CXX", "LD_LIBRARY_PATH")
 LEARNED = 0.7  # test accuracy; ten classes, so that guessing gives 0.1
 
-Figures = dict[str, Any]  # of one epoch, as `turns.py` answers
+Figures = dict[str, Any]  # of one epoch, as `turns.py` prints them
 
 
 class Failed(Exception):
-    """A contender that ended, or that did not do the work; says which and why."""
+    """A contender that exited, or that did not learn; says which and why."""
 
 
 def environment(data: Path, cache: Path, more: dict[str, str]) -> dict[str, str]:
-    """Only what a process needs: no variable of this shell that a library heeds reaches a contender."""
+    """Return the variables of a contender: no variable of this shell that configures a library."""
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     ours = {"DROPEXP_DATA": str(data), "XDG_CACHE_HOME": str(cache), "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor")}
     return kept | ours | {"PYTHONPATH": str(Path(__file__).parent.parent)} | more
 
 
 class Process:
-    """One contender, idle but for its turns."""
+    """The process of a contender, which waits for its turns."""
 
     def __init__(self, contender: Contender, data: Path, cache: Path) -> None:
         self.contender = contender
-        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (it is closed in end)
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed in close)
         self.process = subprocess.Popen(
             command(contender),
             env=environment(data, cache, contender.env),
@@ -47,27 +47,27 @@ class Process:
         )
 
     def epoch(self) -> Figures:
-        """Let it train and evaluate once. Raises Failed."""
+        """Let it train and evaluate for one epoch. Raises Failed."""
         assert self.process.stdin and self.process.stdout
         try:
             print("epoch", file=self.process.stdin, flush=True)
         except BrokenPipeError:
             raise self._failed() from None
         for line in self.process.stdout:
-            if line.startswith(ANSWER):
-                return dict(json.loads(line.removeprefix(ANSWER)))
+            if line.startswith(PREFIX):
+                return dict(json.loads(line.removeprefix(PREFIX)))
         raise self._failed()
 
     def peak_mb(self) -> float | None:
-        """Peak resident memory so far, in 10⁶ bytes; None where Linux does not tell."""
+        """Return the peak resident memory so far, in 10⁶ bytes, or None where there is no /proc."""
         status = Path(f"/proc/{self.process.pid}/status")
         if not status.exists():
             return None
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024 / 1e6
 
-    def end(self) -> None:
-        """It sees that no more is asked for; one that hangs is killed."""
+    def close(self) -> None:
+        """End the process by closing its input; kill it if it does not exit."""
         assert self.process.stdin and self.process.stdout
         self.process.stdin.close()
         try:
@@ -81,15 +81,15 @@ class Process:
     def _failed(self) -> Failed:
         code = self.process.wait()
         self.errors.seek(0)
-        return Failed(f"{self.contender.name} ended (exit code {code}): {self.errors.read()[-2000:]}")
+        return Failed(f"{self.contender.name} exited with {code}: {self.errors.read()[-2000:]}")
 
 
 def command(contender: Contender) -> list[str]:
     return [sys.executable, "-m", f"peers.{contender.module}"]
 
 
-def prove(name: str, epochs: list[Figures]) -> None:
-    """Raises Failed unless the epochs, the first one included, show a network that learned."""
+def check_learning(name: str, epochs: list[Figures]) -> None:
+    """Raise Failed unless the epochs, including the first one, show a network that learned."""
     losses = [epoch[key] for epoch in epochs for key in ("train_loss", "test_loss")]
     best = max(epoch["test_acc"] for epoch in epochs)
     if not all(map(math.isfinite, losses)):

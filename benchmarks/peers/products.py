@@ -1,4 +1,4 @@
-"""An epoch's matrix products alone, as `dropexp bench` times them: what no step that multiplies so can go below."""
+"""An epoch's matrix products alone, as `dropexp bench` times them: a lower bound for steps that multiply like this."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from peers.turns import turns
 
 
 def main() -> None:
-    data, route = load(root()), matmul.best_backend()
-    epoch = _products(data, route)
-    evaluation = _products(replace(data, X_train=data.X_train[:0]), route)
+    data, backend = load(root()), matmul.best_backend()
+    epoch = _products(data, backend)
+    evaluation = _products(replace(data, X_train=data.X_train[:0]), backend)
 
     for turn in turns():
-        began = time.perf_counter()
+        start = time.perf_counter()
         epoch()
-        whole = time.perf_counter() - began
-        began = time.perf_counter()
+        whole = time.perf_counter() - start
+        start = time.perf_counter()
         evaluation()
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - start
         turn.took(whole - seconds, seconds)
 
 

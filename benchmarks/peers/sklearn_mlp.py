@@ -1,6 +1,6 @@
-"""scikit-learn's MLPClassifier, an epoch per `partial_fit`. It knows no dropout, and draws its own initial weights.
+"""scikit-learn's MLPClassifier, an epoch per `partial_fit`. It has no dropout, and samples its own initial weights.
 
-From these it was seen to diverge at the others' learning rate, so it gets a smaller one, which takes as long.
+With these it diverged at the learning rate of the others, so it has a smaller one, which takes the same time.
 """
 
 from __future__ import annotations

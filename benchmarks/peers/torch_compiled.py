@@ -1,4 +1,4 @@
-"""torch.compile of the whole step: forward, backward and update; a graph for whole batches and one for the last."""
+"""torch.compile of the whole step: forward, backward and update; a graph for full batches and one for the last."""
 
 from __future__ import annotations
 

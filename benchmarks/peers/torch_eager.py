@@ -1,4 +1,4 @@
-"""torch, eager: tensors in memory, batches by `index_select`, figures summed as tensors and fetched once per epoch."""
+"""torch, eager: tensors in memory, batches by `index_select`, figures summed as tensors and read once per epoch."""
 
 from __future__ import annotations
 

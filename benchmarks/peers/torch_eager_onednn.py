@@ -1,14 +1,14 @@
 """torch, eager, with oneDNN's matrix products in place of MKL's, by torch's public switch.
 
-The switch allows bfloat16; the variable holds oneDNN to instructions that know none, so products stay float32. That
-is checked against float64 at the shapes of a step before anything is timed.
+The switch allows bfloat16. The variable restricts oneDNN to instructions without it, so products stay float32; this is
+checked against float64 before anything is timed.
 """
 
 from __future__ import annotations
 
 import os
 
-os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX512_CORE_VNNI"  # read once, when torch multiplies first
+os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX512_CORE_VNNI"  # read once, at the first product
 
 import torch
 
@@ -22,7 +22,7 @@ def main() -> None:
     exact = X.double() @ W.double()
     error = ((X @ W - exact).abs().max() / exact.abs().max()).item()
     if error > 2e-6:
-        raise SystemExit(f"these products are not float32: they err by {error:.0e}")
+        raise SystemExit(f"these products are not float32: their error is {error:.0e}")
     torch_eager.main()
 
 

@@ -1,4 +1,4 @@
-"""The network of the book in torch.nn, as every peer that is built on torch has it."""
+"""The network of the book in torch.nn, for every peer that is built on torch."""
 
 from __future__ import annotations
 

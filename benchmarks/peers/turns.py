@@ -1,4 +1,4 @@
-"""A contender's side: its epochs, one at a time, each timed and proved by what was learned in it.
+"""The contender's side: one timed epoch per turn, with its loss and accuracy as evidence of the work.
 
     for turn in turns():
         ...
@@ -6,8 +6,8 @@
         ...
         turn.evaluated(loss, accuracy)
 
-Started by the driver, a turn begins when the driver asks for it, and the process idles until then. Started with
-`--epochs 5`, five turns follow each other, as in anybody's script.
+Without arguments, each line on stdin starts a turn, and the process waits in between. With `--epochs 5`, five turns
+follow each other as in an ordinary script.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-ANSWER = "epoch "  # opens a line that is meant for the driver; libraries print too
+PREFIX = "epoch "  # of a line for the driver; libraries print too
 
 
 class Turn:
-    """One epoch. Figures are given as numbers, so that whatever computes them has ended by then."""
+    """One epoch. Figures are passed as numbers, so that their computation has finished."""
 
     def __init__(self) -> None:
         self.figures: dict[str, float | None] = {}
-        self._began = time.perf_counter()
+        self._start = time.perf_counter()
 
     def trained(self, loss: float, acc: float | None) -> None:
-        """The training part is over: mean loss and accuracy while it ran, None where a library takes none."""
-        self._took("train", loss, acc)
+        """Report the end of training with its running mean loss and accuracy; None if a library has no accuracy."""
+        self._report("train", loss, acc)
 
     def evaluated(self, loss: float, acc: float) -> None:
-        """The evaluation of the test images is over."""
-        self._took("test", loss, acc)
+        """Report the end of the evaluation on the test images."""
+        self._report("test", loss, acc)
 
     def took(self, train_seconds: float, test_seconds: float) -> None:
-        """Instead of both, for a part of the work that learns nothing."""
+        """Report both durations, for a contender that does a part of the work and learns nothing."""
         self.figures = {"train_seconds": train_seconds, "test_seconds": test_seconds}
 
-    def _took(self, part: str, loss: float, acc: float | None) -> None:
+    def _report(self, part: str, loss: float, acc: float | None) -> None:
         now = time.perf_counter()
-        self.figures |= {f"{part}_seconds": now - self._began, f"{part}_loss": loss, f"{part}_acc": acc}
-        self._began = now
+        self.figures |= {f"{part}_seconds": now - self._start, f"{part}_loss": loss, f"{part}_acc": acc}
+        self._start = now
 
 
 def turns() -> Iterator[Turn]:
-    """Turns until the driver asks for no more, or as many as `--epochs` says."""
-    asked: Iterator[Any] = iter(range(int(sys.argv[2]))) if sys.argv[1:2] == ["--epochs"] else iter(sys.stdin)
-    for _ in asked:
+    """Yield a turn per line on stdin, or `--epochs` turns."""
+    requests: Iterator[Any] = iter(range(int(sys.argv[2]))) if sys.argv[1:2] == ["--epochs"] else iter(sys.stdin)
+    for _ in requests:
         turn = Turn()
         yield turn
-        print(ANSWER + json.dumps(turn.figures), flush=True)
+        print(PREFIX + json.dumps(turn.figures), flush=True)

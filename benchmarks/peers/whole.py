@@ -12,52 +12,52 @@ from pathlib import Path
 from typing import Any
 
 from peers.contenders import CONTENDERS, Contender
-from peers.process import Failed, Figures, command, environment, prove
-from peers.turns import ANSWER
+from peers.process import Failed, Figures, check_learning, command, environment
+from peers.turns import PREFIX
 
 EPOCHS = 5
-CONFIGS = {  # of the real command, which also evaluates the training set unless told not to
+CONFIGS = {  # of the command, which by default evaluates the training set too
     "`dropexp train`, scratch": "variant: scratch\n",
     "`dropexp train`, scratch, `eval_train: false`": "variant: scratch\neval_train: false\n",
 }
 
 
 def measure(data: Path, cache: Path, scratch: Path, rounds: int) -> list[dict[str, Any]]:
-    """A row per contender with its seconds; every process once before, with one epoch, to warm the caches."""
-    timed: dict[str, Callable[[int], tuple[float, list[Figures]]]] = {}
+    """Return a row per contender with its seconds. Each process runs once before, for one epoch, to fill the caches."""
+    contenders: dict[str, Callable[[int], tuple[float, list[Figures]]]] = {}
     for contender in CONTENDERS:
         if contender.learns and contender.module != "ours" and contender.absent() is None:
-            timed[contender.name] = _peer(contender, data, cache)
+            contenders[contender.name] = _peer(contender, data, cache)
     for number, (name, text) in enumerate(CONFIGS.items()):
-        timed[name] = _ours(text, data, cache, scratch / str(number))
-    rows: list[dict[str, Any]] = [{"name": name, "seconds": []} for name in timed]
+        contenders[name] = _ours(text, data, cache, scratch / str(number))
+    rows: list[dict[str, Any]] = [{"name": name, "seconds": []} for name in contenders]
     for number in range(rounds + 1):
         for row in rows:
-            seconds, epochs = timed[row["name"]](EPOCHS if number else 1)
+            seconds, epochs = contenders[row["name"]](EPOCHS if number else 1)
             print(f"whole process, round {number} of {rounds}: {row['name']} {seconds:.2f} s", file=sys.stderr)
             if number:
-                prove(row["name"], epochs)
+                check_learning(row["name"], epochs)
                 row["seconds"].append(seconds)
                 row["last"] = epochs[-1]
     return rows
 
 
-def run(words: list[str], env: dict[str, str]) -> tuple[float, str]:
-    """Seconds from start to exit, and what was printed. Raises Failed."""
-    began = time.perf_counter()
-    done = subprocess.run(words, env=env, capture_output=True, text=True)
-    seconds = time.perf_counter() - began
+def run(arguments: list[str], env: dict[str, str]) -> tuple[float, str]:
+    """Return the seconds from start to exit, and stdout. Raises Failed."""
+    start = time.perf_counter()
+    done = subprocess.run(arguments, env=env, capture_output=True, text=True)
+    seconds = time.perf_counter() - start
     if done.returncode:
-        raise Failed(f"{' '.join(words)} ended (exit code {done.returncode}): {done.stderr[-2000:]}")
+        raise Failed(f"{' '.join(arguments)} exited with {done.returncode}: {done.stderr[-2000:]}")
     return seconds, done.stdout
 
 
 def _peer(contender: Contender, data: Path, cache: Path) -> Callable[[int], tuple[float, list[Figures]]]:
     def once(epochs: int) -> tuple[float, list[Figures]]:
-        words = [*command(contender), "--epochs", str(epochs)]
-        seconds, printed = run(words, environment(data, cache, contender.env))
-        lines = [line for line in printed.splitlines() if line.startswith(ANSWER)]
-        return seconds, [json.loads(line.removeprefix(ANSWER)) for line in lines]
+        arguments = [*command(contender), "--epochs", str(epochs)]
+        seconds, printed = run(arguments, environment(data, cache, contender.env))
+        lines = [line for line in printed.splitlines() if line.startswith(PREFIX)]
+        return seconds, [json.loads(line.removeprefix(PREFIX)) for line in lines]
 
     return once
 
@@ -69,22 +69,22 @@ def _ours(text: str, data: Path, cache: Path, folder: Path) -> Callable[[int], t
 
     def once(epochs: int) -> tuple[float, list[Figures]]:
         runs = folder / f"runs-{time.monotonic_ns()}"
-        words = [*train(config, runs), "--set", f"epochs={epochs}"]
-        return run(words, environment(data, cache, {}))[0], rows_of(runs)
+        arguments = [*train(config, runs), "--set", f"epochs={epochs}"]
+        return run(arguments, environment(data, cache, {}))[0], rows_of(runs)
 
     return once
 
 
 def train(config: Path, runs: Path) -> list[str]:
-    """The command as a user types it."""
+    """Return the command as a user types it."""
     dropexp = Path(sys.executable).with_name("dropexp")
     return [str(dropexp), "train", "--config", str(config), "--runs-dir", str(runs), "--quiet"]
 
 
 def rows_of(runs: Path) -> list[Figures]:
-    """The rows of every epochs.csv below."""
-    found = []
+    """Return the rows of every epochs.csv in this folder of runs."""
+    rows = []
     for path in sorted(runs.glob("*/*/epochs.csv")):
         with path.open(newline="") as file:
-            found += [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
-    return found
+            rows += [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+    return rows

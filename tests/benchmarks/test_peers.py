@@ -10,7 +10,7 @@ import pytest
 from pages import peers as page
 from pages import peers_chart as chart
 from peers.contenders import ALONE, CONTENDERS, Contender
-from peers.process import Failed, environment, prove
+from peers.process import Failed, check_learning, environment
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,8 +88,8 @@ def test_section_shows_the_chart(tmp_path: Path) -> None:
 )
 def test_a_contender_that_learned_too_little_is_rejected(epochs: list[dict[str, Any]], fault: str) -> None:
     with pytest.raises(Failed, match=fault):
-        prove("it", epochs)
-    prove("it", [epoch(train_loss=1.1, test_acc=0.72), epoch(train_loss=0.6, test_acc=0.69)])
+        check_learning("it", epochs)
+    check_learning("it", [epoch(train_loss=1.1, test_acc=0.72), epoch(train_loss=0.6, test_acc=0.69)])
 
 
 def test_contenders_see_no_variable_that_configures_a_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
