@@ -242,7 +242,7 @@ def test_a_worker_that_is_killed_is_named_and_its_run_goes_on_after_the_others(c
     os.kill(workers[0], signal.SIGKILL)
     _, talk = process.communicate(timeout=120)
     assert process.returncode == 0
-    assert talk.count("its worker process ended (SIGKILL); it goes on after the others") == 1
+    assert talk.count("its worker process ended (SIGKILL); it resumes after the others") == 1
     states = [run["status"] for run in json.loads(command("runs", "--format", "json").stdout)]
     assert states == ["done"] * 4
     assert all(len(table) == 13 for table in command.tables().values())

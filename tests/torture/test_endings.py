@@ -150,7 +150,7 @@ def test_a_worker_for_which_memory_runs_out_goes_on_when_there_are_fewer(command
         process = start(command, "train", "-c", CONFIG, "--jobs", "2", prefix=prefix, ballast=BALLAST)
         wait_until_gone(process)
     said = talk(command)
-    killed = said.count(": its worker process ended (SIGKILL); it goes on after the others")
+    killed = said.count(": its worker process ended (SIGKILL); it resumes after the others")
     COUNTS.kills += killed
     assert killed, said
     assert process.returncode == 0, said
@@ -168,7 +168,7 @@ def test_a_worker_that_dies_under_force_leaves_its_run_to_go_on_not_to_begin_aga
     wait_until_gone(process)
     said = talk(command)
     COUNTS.kills += said.count("its worker process ended (SIGKILL)")
-    assert process.returncode == 0 and "it goes on after the others" in said, said
+    assert process.returncode == 0 and "it resumes after the others" in said, said
     assert said.count("  epoch 1/") == 6  # none of the six again
     undisturbed.check(command.folder / "runs")
 
@@ -186,7 +186,7 @@ def test_a_worker_that_dies_each_time_fails_its_run_and_no_other(command: Comman
     COUNTS.kills += said.count("its worker process ended (SIGKILL)")
     assert process.returncode == 1
     for run in runs[:2]:
-        assert f"{run.name}: its worker process ended (SIGKILL); it goes on after the others" in said
+        assert f"{run.name}: its worker process ended (SIGKILL); it resumes after the others" in said
         cell = run.name.rpartition("-")[0]
         assert f"{cell}  failed: its worker process ended (SIGKILL); the same command trains it again" in said
     assert "6 runs: 0 trained now, 4 before" in said

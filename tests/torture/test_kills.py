@@ -68,7 +68,7 @@ class Strike:
             if self.who != "self" or not struck.exists():
                 return False
             if not isinstance(self.at, float):  # then the worker was not an idle one
-                assert "its worker process ended (SIGKILL); it goes on after the others" in said
+                assert "its worker process ended (SIGKILL); it resumes after the others" in said
         COUNTS.kills += 1
         return True
 
