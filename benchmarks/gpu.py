@@ -125,7 +125,7 @@ def fresh(one: Config, device: torch.device) -> Network:
 
 @contextmanager
 def uncaptured() -> Iterator[None]:
-    """Launch steps one by one in place of CUDA graphs, and draw batch orders before the epoch in place of during it."""
+    """Launch the steps of a stack one by one on one stream, in place of replaying CUDA graphs."""
 
     def launch(steps: Callable[[], None], device: torch.device) -> tuple[mock.Mock, None]:
         return mock.Mock(replay=steps), None
@@ -135,25 +135,26 @@ def uncaptured() -> Iterator[None]:
 
 
 def milliseconds(seconds: Iterator[float]) -> float:
+    """Return the median time of an epoch, without the first two."""
     return 1000 * statistics.median(list(seconds)[2:])
 
 
 def time_epochs(report: Report, data: Data) -> None:
     """Time an epoch: training and test evaluation, as in the column `seconds`."""
-    for count, wanted in ((1, 20), (MANY, 80)):
+    for count, target in ((1, 20), (MANY, 80)):
         configs = [config(seed=seed) for seed in range(count)]
         what = "one scratch run" if count == 1 else f"{count} scratch runs stacked"
         torch.cuda.reset_peak_memory_stats()
-        took = milliseconds(records[0].seconds * count for records in stack_records(configs, data, EPOCHS))
-        report.timing(f"{what}, an epoch", took, "ms", wanted)
+        epoch = milliseconds(records[0].seconds * count for records in stack_records(configs, data, EPOCHS))
+        report.timing(f"{what}, an epoch", epoch, "ms", target)
         report.timing(f"{what}, peak memory with the data", torch.cuda.max_memory_allocated() / 2**20, "MiB")
         with uncaptured():
-            took = milliseconds(records[0].seconds * count for records in stack_records(configs, data, EPOCHS))
-        report.timing(f"{what}, an epoch, uncaptured", took, "ms")
+            epoch = milliseconds(records[0].seconds * count for records in stack_records(configs, data, EPOCHS))
+        report.timing(f"{what}, an epoch, uncaptured", epoch, "ms")
     one = config(variant="nn")
     for name, network in (("", fresh(one, GPU)), (", uncaptured", plain(one))):
-        took = milliseconds(record.seconds for record in single_records(one, network, data, EPOCHS))
-        report.timing(f"one nn run, an epoch{name}", took, "ms")
+        epoch = milliseconds(record.seconds for record in single_records(one, network, data, EPOCHS))
+        report.timing(f"one nn run, an epoch{name}", epoch, "ms")
 
 
 def plain(one: Config) -> Network:
@@ -185,10 +186,10 @@ def check_gradients(report: Report, data: Data) -> None:
     stack.train_epoch(rows, [LARGE_LR] * MANY)
     worst = 0.0
     for r, batch in enumerate(rows):
-        noises = [None if xi is None else DrawnNoise(xi[r, 0].double()) for xi in stack.noise.xi]
-        alone = scratch.MLP(before[r], noises, torch.Generator(GPU), SGD())
-        result = alone.forward(data.X_train[batch].double(), alone.generator)
-        exact = alone.backward(data.y_train[batch], result)
+        noises = [None if xi is None else FixedNoise(xi[r, 0].double()) for xi in stack.noise.xi]
+        network = scratch.MLP(before[r], noises, torch.Generator(GPU), SGD())
+        result = network.forward(data.X_train[batch].double(), network.generator)
+        exact = network.backward(data.y_train[batch], result)
         for was, now, true in zip(before[r], parameters(stack, r), exact, strict=True):
             worst = max(worst, *(error((w - v) / LARGE_LR, g) for w, v, g in zip(was, now, true, strict=True)))
     report.check(
@@ -203,7 +204,7 @@ def parameters(stack: Stack, r: int) -> list[Layer]:
 
 
 @dataclass(frozen=True)
-class DrawnNoise:
+class FixedNoise:
     """A noise with a given sample."""
 
     xi: Tensor
@@ -260,15 +261,15 @@ def check_trainings(report: Report, data: Data) -> None:
     keys: dict[str, Any] = {"init": "torch", "lr": 0.1}
     configs = [config(seed=seed, **keys) for seed in range(SEEDS)]
     *_, last = stack_records(configs, data, 5)
-    ours = [record.test_acc for record in last]
+    stack_accs = [record.test_acc for record in last]
     reference = [config(seed=seed, fused=False, **keys) for seed in range(SEEDS)]
-    alone = [final(single_records(one, fresh(one, GPU), data, 5)) for one in reference]
-    compare(report, "stack against the reference implementation on the GPU", ours, alone)
+    accs = [final(single_records(one, fresh(one, GPU), data, 5)) for one in reference]
+    compare(report, "stack against the reference implementation on the GPU", stack_accs, accs)
     on_cpu, threads = data.to(CPU), torch.get_num_threads()
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:  # one run per core
-        alone = list(pool.map(lambda one: final(single_records(one, fresh(one, CPU), on_cpu, 5)), configs))
+        accs = list(pool.map(lambda one: final(single_records(one, fresh(one, CPU), on_cpu, 5)), configs))
     torch.set_num_threads(threads)
-    compare(report, "stack against single runs on the CPU", ours, alone)
+    compare(report, "stack against single runs on the CPU", stack_accs, accs)
     nns = [config(variant="nn", seed=seed, **keys) for seed in range(NN_SEEDS)]
     both = [
         [final(single_records(one, make(one), data, 5)) for one in nns] for make in (lambda c: fresh(c, GPU), plain)
