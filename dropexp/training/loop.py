@@ -6,7 +6,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 from dropexp.nets import cuda_graph, matmul
@@ -54,7 +54,7 @@ class EpochRecord:
 
     def row(self) -> dict[str, float]:
         """Return the columns that the run has."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 class Trainee(ABC):

@@ -107,7 +107,7 @@ class _Pool:
         if how in KILLED and self.retry:
             self.killed.append(index)
             mark(folder, "interrupted", why)
-            return Note(index, f"{folder.path}: {why}; it resumes after the other runs, with fewer at a time")
+            return Note(index, f"{folder.path}: {why}; it resumes after the others, with fewer at a time")
         why += "; the same command trains it again, fewer --jobs need less memory"
         mark(folder, "failed", why)
         return Ended(index, "failed", why)

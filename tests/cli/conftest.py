@@ -10,7 +10,7 @@ from helpers.in_process import InProcess
 @pytest.fixture
 def cli(tmp_path: Path, environment: dict[str, str]) -> InProcess:
     """The command in this process, in an empty folder."""
-    return InProcess(tmp_path, environment)
+    return InProcess(tmp_path, environment.copy())
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +18,7 @@ def study(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str])
     """The command in a folder with a study of eight seeds: none, and nn with three drop probabilities. Only read it."""
     folder = tmp_path_factory.mktemp("study")
     write_study(folder / "runs")
-    return InProcess(folder, environment)
+    return InProcess(folder, environment.copy())
 
 
 @pytest.fixture

@@ -18,9 +18,30 @@ TIMEOUT = 180
 
 
 @dataclass
-class Command:
+class Folder:
+    """The folder and environment of a command."""
+
     folder: Path
     environment: dict[str, str]
+
+    def write(self, name: str, text: str) -> str:
+        (self.folder / name).write_text(text, encoding="utf-8")
+        return name
+
+    def tables(self) -> dict[str, list[list[str]]]:
+        """Return every epochs.csv below runs/ without its column `seconds`, by the name of the run's folder."""
+        found = {}
+        for path in sorted(self.folder.glob("runs/*/*/epochs.csv")):
+            lines = [line.split(",") for line in path.read_text().splitlines()]
+            found[path.parent.name] = [line[:-1] for line in lines]
+            assert lines[0][-1] == "seconds"
+        return found
+
+
+@dataclass
+class Command(Folder):
+    """The installed command; each call is a process of its own."""
+
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def __call__(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -61,19 +82,6 @@ class Command:
                     with suppress(ProcessLookupError, PermissionError):  # the latter for a dead group, on macOS
                         os.killpg(process.pid, signal.SIGKILL)
                 process.kill()
-
-    def write(self, name: str, text: str) -> str:
-        (self.folder / name).write_text(text, encoding="utf-8")
-        return name
-
-    def tables(self) -> dict[str, list[list[str]]]:
-        """Every epochs.csv below runs/ without its column `seconds`, by the run's folder name."""
-        found = {}
-        for path in sorted(self.folder.glob("runs/*/*/epochs.csv")):
-            lines = [line.split(",") for line in path.read_text().splitlines()]
-            found[path.parent.name] = [line[:-1] for line in lines]
-            assert lines[0][-1] == "seconds"
-        return found
 
     def wait_for_rows(self, count: int, process: subprocess.Popen[str]) -> None:
         """Wait until the tables hold so many epochs."""

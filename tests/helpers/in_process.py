@@ -10,19 +10,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from pathlib import Path
 from unittest.mock import patch
+
+from helpers.command import Folder
 
 from dropexp.cli.app import app
 from dropexp.cli.main import exit_codes
 
 
 @dataclass
-class InProcess:
-    """The command in a folder and an environment, like `Command`."""
-
-    folder: Path
-    environment: dict[str, str]
+class InProcess(Folder):
+    """The command in this process, with the signature of `Command`."""
 
     def __call__(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run the command and return what it printed; its exit code must be `code`."""

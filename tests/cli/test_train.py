@@ -1,0 +1,112 @@
+"""`dropexp train` on the real data: what it trains, prints and reports."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pandas as pd
+import pytest
+from helpers.command import Command
+from helpers.in_process import InProcess
+
+TINY = """\
+name: tiny
+hidden: [32, 16]
+init: torch
+train_size: 2000
+epochs: 3
+matrix:
+  variant: [none, nn, scratch]
+  seed: 0..1
+"""
+MIXED = "train_size: 2000\nepochs: 2\nvariant: none\n"
+WILD, SANE = "wild: {lr: 1.0e+30}", "sane: {lr: 0.1}"
+
+
+def test_train_and_compare(command: Command, cli: InProcess) -> None:
+    config = command.write("tiny.yaml", TINY)
+    trained = command("train", "--config", config)
+    assert trained.stdout == ""
+    assert "6 runs: 6 trained now, 0 before" in trained.stderr
+    assert "next: dropexp compare tiny" in trained.stderr
+    assert len([line for line in trained.stderr.splitlines() if "epoch 3/3" in line]) == 6  # a line per epoch
+    again = cli("train", "--config", config)
+    assert "6 runs: 0 trained now, 6 before" in again.stderr
+
+    table = cli("compare", "tiny")
+    for text in ("none", "nn - none", "scratch - none", "±"):
+        assert text in table.stdout
+    arms = {arm["arm"]: arm for arm in json.loads(cli("compare", "tiny", "--format", "json").stdout)["arms"]}
+    assert set(arms) == {"none", "nn", "scratch"} and arms["nn"]["n"] == 2
+    assert len(pd.read_csv(io.StringIO(cli("compare", "--format", "csv").stdout))) == 3
+    assert "| none |" in cli("compare", "--format", "md").stdout
+
+    cli("compare", "tiny", "--require", "nn.test_acc >= 0.01", "--require", "none.seconds < 1000")
+    failed = cli("compare", "tiny", "--require", "nn.test_acc >= 1.01", code=1)
+    assert "nn.test_acc" in failed.stderr and ">= 1.01" in failed.stderr
+    assert "test_acc" in cli("compare", "tiny", "--require", "nn.accuracy >= 0.5", code=2).stderr
+    assert cli("runs").stdout.count("done") == 6
+
+    command.environment["PYTHONIOENCODING"] = "ascii"  # has no ± and bars
+    for output in ("table", "md"):
+        assert "scratch - none" in command("compare", "--format", output).stdout
+
+
+def test_a_dry_run_trains_nothing(cli: InProcess) -> None:
+    config = cli.write("tiny.yaml", TINY)
+    listed = cli("train", "-c", config, "--dry-run", "--seeds", "5..6").stdout.splitlines()
+    assert len(listed) == 6 and all("missing" in line for line in listed)
+    assert "seed=5" in listed[0]
+    assert not (cli.folder / "runs").exists()
+
+
+def test_a_quiet_training_prints_nothing(command: Command) -> None:
+    done = command("train", "-c", command.write("tiny.yaml", TINY), "--seeds", "0", "-q")
+    assert done.stdout == done.stderr == ""
+
+
+def test_everything_wrong_with_a_config_is_reported_at_once(cli: InProcess) -> None:
+    config = cli.write("bad.yaml", "variant: nn\nepoch: 3\ndrop_probs: [0.2, 1.5]\n")
+    stderr = cli("train", "-c", config, "--set", "lr=fast", code=2).stderr
+    assert "bad.yaml:2: unknown key 'epoch' (did you mean 'epochs'?)" in stderr
+    assert "bad.yaml:3: drop_probs[1] = 1.5 is not a probability (0 ≤ p ≤ 1)" in stderr
+    assert "--set lr=fast: lr = 'fast' is not a number greater than 0" in stderr
+    assert "nowhere.yaml: no such file" in cli("train", "-c", "nowhere.yaml", code=2).stderr
+    assert "cuda:9" in cli("train", "-c", cli.write("t.yaml", TINY), "--device", "cuda:9", code=2).stderr
+    assert not (cli.folder / "runs").exists()
+
+
+def test_published_figures_stay_when_another_config_trains_the_study(cli: InProcess) -> None:
+    config = TINY.replace("[none, nn, scratch]", "[none]")
+    train = ("train", "--jobs", "1", "-q", "-c")
+    cli(*train, cli.write("tiny.yaml", config + "published: {test_acc: [0.5, 0.6, 0.7]}\n"))
+    assert json.loads(cli("compare", "--format", "json").stdout)["published"]
+    for without in (cli.write("tiny.yaml", config), next(cli.folder.glob("runs/tiny/*/config.yaml"))):
+        cli(*train, str(without))
+        assert json.loads(cli("compare", "--format", "json").stdout)["published"]
+
+
+def test_a_diverged_run_fails_the_command_and_the_others_train(cli: InProcess) -> None:
+    config = cli.write("mixed.yaml", f"name: mixed\n{MIXED}arms: {{{SANE}, {WILD}}}\n")
+    stderr = cli("train", "-c", config, "--jobs", "1", code=1).stderr
+    assert "diverged: runs/mixed/arm=wild" in stderr.replace("\\", "/")
+    arms = {arm["arm"]: arm for arm in json.loads(cli("compare", "mixed", "--format", "json").stdout)["arms"]}
+    assert arms["wild"]["diverged"] == 1 and arms["sane"]["n"] == 1
+    again = cli("train", "-c", config, code=1).stderr
+    assert "0 trained now" in again  # a diverged run is a result
+
+
+def test_with_fail_fast_nothing_trains_after_a_failed_run(cli: InProcess) -> None:
+    config = cli.write("fast.yaml", f"name: fast\n{MIXED}arms: {{{WILD}, {SANE}}}\n")
+    cli("train", "-c", config, "--jobs", "1", "--fail-fast", code=1)
+    assert list(cli.folder.glob("runs/fast/arm=wild*")) and not list(cli.folder.glob("runs/fast/arm=sane*"))
+
+
+@pytest.mark.parametrize("variant", ["scratch", "nn"])
+def test_the_study_learns_the_real_data(variant: str, cli: InProcess) -> None:
+    config = cli.write("real.yaml", f"variant: {variant}\nepochs: 3\n")
+    cli("train", "-c", config)
+    epochs = pd.read_csv(next(cli.folder.glob("runs/real/*/epochs.csv")))
+    assert epochs["test_acc"].iloc[-1] >= 0.75
+    assert epochs["train_loss"].is_monotonic_decreasing

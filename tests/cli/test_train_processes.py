@@ -1,0 +1,191 @@
+"""The processes of `dropexp train`: killed and interrupted commands, workers that are killed, two commands at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from helpers.command import Command
+from helpers.weights import same, saved_below
+
+LONG = "name: long\ntrain_size: 6000\nepochs: 12\nmatrix:\n  variant: [nn, scratch]\n  seed: 0..0\n"
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Command:
+    """The command in a folder where two workers have trained LONG."""
+    command = Command(tmp_path_factory.mktemp("expected"), environment)
+    command("train", "-c", command.write("long.yaml", LONG), "--jobs", "2")
+    assert len(command.tables()) == 2 and all(len(table) == 13 for table in command.tables().values())
+    return command
+
+
+def assert_equal_results(one: Command, other: Command) -> None:
+    assert one.tables() == other.tables()
+    assert same(*(saved_below(command.folder / "runs") for command in (one, other)))
+
+
+def statuses(command: Command) -> list[str]:
+    return [run["status"] for run in json.loads(command("runs", "--format", "json").stdout)]
+
+
+def wait_until_nothing_trains(command: Command) -> None:
+    """Wait for the workers of a killed command, which exit by themselves."""
+    deadline = time.monotonic() + 30
+    while "running" in statuses(command):
+        assert time.monotonic() < deadline, "workers outlived their parent"
+        time.sleep(0.1)
+
+
+def workers_of(parent: int) -> list[int]:
+    """Return the worker processes of a process, without the resource tracker of multiprocessing."""
+    listing = subprocess.run(["ps", "-ewwo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in listing.splitlines()[1:]]
+    return [int(pid) for pid, ppid, args in rows if int(ppid) == parent and "spawn_main" in args]
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_killed_study_resumes_to_the_same_tables(jobs: str, command: Command, expected: Command) -> None:
+    config = command.write("long.yaml", LONG)
+    for rows in (2, 7, 12):
+        process = command.start("train", "-c", config, "--jobs", jobs)
+        command.wait_for_rows(rows, process)
+        process.kill()  # SIGKILL: no handler runs
+        process.communicate()
+        wait_until_nothing_trains(command)
+    command("train", "-c", config, "--jobs", jobs)
+    assert_equal_results(command, expected)
+
+
+def test_a_study_has_the_same_tables_in_one_process(command: Command, expected: Command) -> None:
+    command("train", "-c", command.write("long.yaml", LONG), "--jobs", "1", "-q")
+    assert_equal_results(command, expected)
+
+
+# Interrupts
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_marks_runs_and_prints_how_to_resume(jobs: str, sent: signal.Signals, command: Command) -> None:
+    config = command.write("long.yaml", LONG)
+    process = command.start("train", "-c", config, "--jobs", jobs, "--force")
+    command.wait_for_rows(3, process)
+    process.send_signal(sent)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert f"to resume: dropexp train -c {config} --jobs {jobs}\n" in stderr  # without --force, which would restart
+    assert "interrupted" in statuses(command) and "running" not in statuses(command)
+
+
+@pytest.mark.parametrize("module", ["typer", "dropexp.cli.app", "dropexp.training.execute", "filelock"])
+def test_an_interrupt_during_imports_prints_how_to_resume(module: str, command: Command) -> None:
+    command.write(
+        "sitecustomize.py",  # Python imports it first
+        "import os, signal, sys\n"
+        f"interrupt = lambda event, about: event == 'import' and about[0] == {module!r} and "
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.addaudithook(interrupt)\n",
+    )
+    command.environment["PYTHONPATH"] = str(command.folder)
+    stderr = command("train", "-c", command.write("long.yaml", LONG), code=130).stderr
+    assert stderr == "dropexp: interrupted; to resume: dropexp train -c long.yaml\n"
+
+
+def test_an_interrupt_while_workers_start_leaves_no_process(command: Command) -> None:
+    process = command.start("train", "-c", command.write("long.yaml", LONG), "--jobs", "2")
+    while not (workers := workers_of(process.pid)):
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to every process of the command
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert "to resume: dropexp train" in stderr
+    deadline = time.monotonic() + 10
+    while set(workers) & set(workers_of(1)) | {pid for pid in workers if Path(f"/proc/{pid}").exists()}:
+        assert time.monotonic() < deadline, "a worker did not exit"
+        time.sleep(0.1)
+
+
+def test_a_hang_up_that_nohup_ignores_is_ignored(command: Command) -> None:
+    config = command.write("short.yaml", LONG.replace("epochs: 12", "epochs: 3"))
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = command.start("train", "-c", config, "--jobs", "1")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    command.wait_for_rows(1, process)
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=120)
+    assert process.returncode == 0
+
+
+# Killed workers
+
+
+def test_the_run_of_a_killed_worker_resumes_after_the_others(command: Command) -> None:
+    config = command.write("long.yaml", LONG.replace("0..0", "0..1"))
+    process = command.start("train", "-c", config, "--jobs", "2")
+    command.wait_for_rows(2, process)
+    workers = workers_of(process.pid)
+    assert len(workers) == 2
+    os.kill(workers[0], signal.SIGKILL)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert stderr.count("its worker process ended (SIGKILL); it resumes after the others") == 1
+    assert statuses(command) == ["done"] * 4
+    assert all(len(table) == 13 for table in command.tables().values())
+
+
+def test_runs_of_killed_workers_resume_with_one_worker_fewer(command: Command) -> None:
+    config = command.write("long.yaml", LONG.replace("[nn, scratch]", "[none, nn, scratch]"))
+    process = command.start("train", "-c", config, "--jobs", "3")
+    command.wait_for_rows(3, process)
+    killed = workers_of(process.pid)
+    for worker in killed:
+        os.kill(worker, signal.SIGKILL)
+    most = 0
+    while process.poll() is None:
+        most = max(most, len({*workers_of(process.pid)} - {*killed}))
+        time.sleep(0.1)
+    assert (len(killed), most, process.returncode) == (3, 2, 0)
+    assert all(len(table) == 13 for table in command.tables().values())
+
+
+def test_a_run_whose_worker_is_killed_twice_fails_and_the_others_train(command: Command) -> None:
+    config = command.write("long.yaml", LONG)
+    process = command.start("train", "-c", config, "--jobs", "2")
+    command.wait_for_rows(2, process)
+    workers = workers_of(process.pid)
+    os.kill(workers[0], signal.SIGKILL)
+    deadline = time.monotonic() + 120
+    while not (again := set(workers_of(process.pid)) - set(workers)):  # one, when the other worker has finished
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.1)
+    os.kill(again.pop(), signal.SIGKILL)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "failed: its worker process ended (SIGKILL); the same command trains it again" in stderr
+    assert statuses(command).count("done") == 1  # the other has failed, or is missing if it had no epoch yet
+    command("train", "-c", config)
+
+
+# Two commands
+
+
+def test_two_commands_on_the_same_runs_do_not_train_one_run_twice(command: Command) -> None:
+    config = command.write("long.yaml", LONG)
+    first = command.start("train", "-c", config)
+    command.wait_for_rows(1, first)
+    second = command.start("train", "-c", config, "--jobs", "1")
+    stderr = second.communicate(timeout=120)[1]
+    first.communicate(timeout=120)
+    assert first.returncode == 0
+    assert "another process is training it" in stderr or second.returncode == 0
+    assert all(len(table) == 13 for table in command.tables().values())
