@@ -17,10 +17,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from dropexp.config.schema import Config, digest
-from dropexp.runs.folder import EPOCHS, RunFolder
+from dropexp.runs.folder import CONFIG, EPOCHS, RunFolder, config_yaml
+from dropexp.runs.run_json import RunInfo
+from dropexp.runs.table import Columns, add_row, last_figures, to_csv
 
 
 def write_runs(runs_dir: Path, count: int, seeds: int, epochs: int = 5) -> None:
@@ -34,22 +35,32 @@ def write_runs(runs_dir: Path, count: int, seeds: int, epochs: int = 5) -> None:
 
 
 def _write(runs_dir: Path, config: Config, draw: random.Random) -> None:
-    rows = []
+    columns: Columns = {}
     for epoch in range(1, config.epochs + 1):
         acc = 0.85 - 0.1 / epoch + draw.gauss(0, 0.01)
         losses = {"train_loss": 2 - 2 * acc, "train_acc": acc, "clean_train_loss": 1.9 - 2 * acc}
         tested = {"clean_train_acc": acc + 0.02, "test_loss": 2.1 - 2 * acc, "test_acc": acc}
-        rows.append({"epoch": epoch, **losses, **tested, "lr": 0.5, "seconds": 0.5})
+        add_row(columns, {"epoch": epoch, **losses, **tested, "lr": 0.5, "seconds": 0.5})
     settings = config.settings("cpu")
     cell = f"variant={config.variant},seed={config.seed}"
     run = RunFolder(runs_dir / "many" / f"{cell}-{digest(settings)}")
     run.path.mkdir(parents=True)
-    info: dict[str, Any] = {"status": "done", "why": None, "name": "many", "arm": None, "cell": cell}
-    info |= {"hash": digest(settings), "config": config.model_dump(), "settings": settings}
-    packages = {f"package-{i}": "1.2.3" for i in range(20)}  # as many as in a real run
-    run.write_info({**info, "rows": len(rows), "last": rows[-1], "provenance": packages})
-    table = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
-    (run.path / EPOCHS).write_text("\n".join(table) + "\n")
+    info = RunInfo(
+        status="done",
+        name="many",
+        arm=None,
+        cell=cell,
+        hash=digest(settings),
+        config=config.model_dump(),
+        settings=settings,
+        epoch=config.epochs,
+        last={**last_figures(columns)},
+        provenance={f"package-{i}": "1.2.3" for i in range(20)},  # as many as in a real run
+        table=columns,
+    )
+    run.write_info(info)
+    (run.path / EPOCHS).write_bytes(to_csv(columns))
+    (run.path / CONFIG).write_bytes(config_yaml(info))
 
 
 def timed(*arguments: str) -> tuple[float, float, subprocess.CompletedProcess[str]]:

@@ -92,6 +92,21 @@ class RunError(DropexpError):
     exit_code = 5
 
 
+class MissingRun(RunError):
+    """A run folder without a run.json."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is missing")
+
+
+class CorruptedFile(RunError):
+    """A file that was changed after dropexp wrote it."""
+
+    def __init__(self, path: Path, reason: object) -> None:
+        super().__init__(f"{path} is corrupted ({reason}); `dropexp train -c FILE` repairs it")
+        self.path, self.reason = path, reason
+
+
 class NewerRun(RunError):
     """A file that a later version of dropexp wrote. It is left alone."""
 

@@ -1,7 +1,7 @@
-"""A file that is written whole, and that tells by a SHA-256 whether it is still as it was written.
+"""Files that are replaced atomically, and checksums that reveal whether a file was changed after it was written.
 
-A sealed file ends with the SHA-256 of all that stands before it: a JSON file in a last key, any other in a last line,
-which a reader that knows nothing of it passes over. A file without a seal is of an earlier version.
+The SHA-256 is at a fixed position and covers all other bytes. A JSON file has it in its first line,
+`{"sha256": "<64 hex digits>",`, any other file in its last line, `sha256 <64 hex digits>`.
 """
 
 from __future__ import annotations
@@ -11,87 +11,110 @@ import json
 import os
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_SEAL = re.compile(rb"\nsha256 ([0-9a-f]{64})\n\Z")
-_JSON_SEAL = re.compile(rb',\n  "sha256": "([0-9a-f]{64})"\n}\n\Z')
-_LENGTH = 100  # bytes at the end of a file that any seal fits into
-_BROKEN = "it is not as it was written, by its SHA-256"
+from dropexp.errors import CorruptedFile, NewerRun
+
+DIGITS = 64  # of a SHA-256 in hexadecimal
+_JSON_START, _JSON_NEXT = b'{"sha256": "', b'",\n'
+_JSON_HEAD = len(_JSON_START) + DIGITS + len(_JSON_NEXT)
+_TAIL_START, _TAIL_END = b"\nsha256 ", b"\n"
+_OLD_JSON_START, _OLD_JSON_END = b',\n  "sha256": "', b'"\n}\n'  # JSON files of schema 1 end with the checksum
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`, so that a reader sees the old bytes or the new ones, never a part."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def write_whole(path: Path, content: bytes, *, sync: bool = True) -> None:
+    """Replace `path` by `content`, so that a reader sees the old bytes or the new ones, never a part.
+
+    With `sync` this holds after a power failure too.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(aside, "wb") as file:
+        with open(temporary, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        _replace(aside, path)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        _replace(temporary, path)
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def half_written(*names: str) -> str:
-    """A pattern for what `write_whole` leaves beside files of these names where its process is killed."""
+    """Return a pattern for what `write_whole` leaves beside files of these names when its process is killed."""
     return rf"\.(?:{'|'.join(map(re.escape, names))})\.\d+\.tmp"
 
 
-def _replace(aside: Path, path: Path) -> None:
-    """Rename; on Windows it is refused while another process, such as `compare`, reads the file."""
+def _replace(temporary: Path, path: Path) -> None:
+    """Rename; Windows refuses while another process, such as `compare`, reads the file."""
     for _ in range(9 if os.name == "nt" else 0):
         try:
-            os.replace(aside, path)
+            os.replace(temporary, path)
             return
         except PermissionError:
             time.sleep(0.1)
-    os.replace(aside, path)
+    os.replace(temporary, path)
 
 
-def sha256(content: bytes) -> str:
+def sha256(content: bytes | memoryview) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def sealed(content: bytes) -> bytes:
-    """The content with its seal."""
-    return content + f"\nsha256 {sha256(content)}\n".encode()
+def add_checksum(content: bytes) -> bytes:
+    """Return the content with a checksum in a last line."""
+    return content + _TAIL_START + sha256(content).encode() + _TAIL_END
 
 
-def is_sealed(content: bytes) -> bool:
-    """Whether the content has a seal. Raises ValueError if it is another content's."""
-    return _checked(content, _SEAL)
+def has_checksum(content: bytes) -> bool:
+    """Return whether the content ends with its checksum. Raises ValueError if it ends with another one."""
+    return _has_last(content, _TAIL_START, _TAIL_END)
 
 
-def sealed_json(content: dict[str, Any]) -> bytes:
-    """The content as JSON, and its seal as a last key."""
-    text = (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
-    body = text.removesuffix(b"\n}\n")
-    return body + f',\n  "sha256": "{sha256(body)}"\n}}\n'.encode()
+def encode_json(content: Mapping[str, Any]) -> bytes:
+    """Return the content as JSON with its checksum, one line for each key."""
+    lines = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in content.items()]
+    rest = (",\n".join(lines) + "\n}\n").encode(errors="replace")
+    return _JSON_START + sha256(rest).encode() + _JSON_NEXT + rest
 
 
-def read_json(text: bytes, schema: int) -> dict[str, Any]:
-    """What stands in a JSON file, the seal apart; that of a later schema is not known, and is left in.
+def has_json_checksum(content: bytes) -> bool:
+    """Return whether the JSON has its checksum in its first line, or in its last key as in schema 1.
 
-    Raises ValueError if it is no JSON object, or if its seal is another content's, whatever schema it claims to have.
+    Raises ValueError if it has another one.
+    """
+    if not content.startswith(_JSON_START) or content[_JSON_HEAD - len(_JSON_NEXT) : _JSON_HEAD] != _JSON_NEXT:
+        return _has_last(content, _OLD_JSON_START, _OLD_JSON_END)
+    return _matches(content[len(_JSON_START) : _JSON_HEAD - len(_JSON_NEXT)], memoryview(content)[_JSON_HEAD:])
+
+
+def decode_json(path: Path, content: bytes, schema: int) -> dict[str, Any]:
+    """Return what a JSON file with a checksum says, the checksum aside.
+
+    Raises `CorruptedFile`, or `NewerRun` if its schema is later than the given one.
     """
     try:
-        content = json.loads(text)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    if not isinstance(content, dict):
-        raise ValueError("it is no JSON object")
-    whole = _checked(text, _JSON_SEAL)
-    if isinstance(content.get("schema"), int) and content["schema"] > schema:
-        return content
-    if "sha256" in content and not whole:
-        raise ValueError(_BROKEN)
-    content.pop("sha256", None)
-    return content
+        has_one = has_json_checksum(content)
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise CorruptedFile(path, error) from None
+    if not isinstance(found, dict):
+        raise CorruptedFile(path, "it is not a JSON object")
+    if type(found.get("schema")) is int and found["schema"] > schema:  # whose checksum may be elsewhere
+        raise NewerRun(path)
+    if not has_one:
+        raise CorruptedFile(path, "it has no checksum")
+    return {key: value for key, value in found.items() if key != "sha256"}
 
 
-def _checked(content: bytes, seal: re.Pattern[bytes]) -> bool:
-    found = seal.search(content, max(0, len(content) - _LENGTH))
-    if found and sha256(content[: found.start()]) != found[1].decode():
-        raise ValueError(_BROKEN)
-    return found is not None
+def _has_last(content: bytes, start: bytes, end: bytes) -> bool:
+    begin = len(content) - len(start) - DIGITS - len(end)
+    if begin < 0 or not content.startswith(start, begin) or not content.endswith(end):
+        return False
+    return _matches(content[begin + len(start) : len(content) - len(end)], memoryview(content)[:begin])
+
+
+def _matches(checksum: bytes, rest: memoryview) -> bool:
+    if checksum != sha256(rest).encode():
+        raise ValueError("its SHA-256 is not the one that was written with it")
+    return True

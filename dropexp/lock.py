@@ -1,4 +1,4 @@
-"""One process to a folder: its lock, which ends with the process that holds it, however that ends."""
+"""One process per folder: a lock that is released when its process exits, however it exits."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from filelock import FileLock, Timeout
 from dropexp.files import half_written
 
 LOCK = ".lock"
-NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # as a network disk says it that was mounted without
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # errors of a network disk that was mounted without locks
 
 
 class Busy(Exception):
-    """Another process holds the folder."""
+    """Another process has locked the folder."""
 
 
 @contextmanager
 def locked(folder: Path, *names: str) -> Iterator[None]:
-    """Hold the folder, which is made if need be. Raises `Busy` if another process holds it.
+    """Lock the folder, and make it if it does not exist. Raises `Busy` if another process has locked it.
 
-    What is left of files of these names by a process that was killed while it wrote them is removed.
+    Files that a killed process has half written under these names are removed.
     """
-    lock = FileLock(folder / LOCK, timeout=1)  # `is_locked` may be trying the lock just now
+    lock = FileLock(folder / LOCK, timeout=1)  # second, since `is_locked` locks for a moment
     try:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire()
-        except FileNotFoundError:  # the folder was pruned while this waited
+        except FileNotFoundError:  # the folder was pruned meanwhile
             folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()
     except Timeout:
@@ -46,7 +46,7 @@ def locked(folder: Path, *names: str) -> Iterator[None]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether some process holds the folder now."""
+    """Return whether a process has locked the folder."""
     if not (folder / LOCK).exists():
         return False
     try:
@@ -54,22 +54,22 @@ def is_locked(folder: Path) -> bool:
             return False
     except Timeout:
         return True
-    except OSError:  # a folder that one may only read has no lock to take, and nobody trains there
+    except OSError:  # a folder that this process may only read; then no run is trained there
         return False
 
 
 def most_locks() -> int:
-    """How many folders this process should hold at most: half of the files that it may open, as `ulimit -n` says."""
+    """Return how many folders this process should lock at most: half of the files that it may open (`ulimit -n`)."""
     try:
         import resource
-    except ImportError:  # on Windows, where nobody says it
+    except ImportError:  # on Windows, which has no such limit
         return 1 << 15
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return limit // 2 if limit != resource.RLIM_INFINITY else 1 << 15
 
 
 def not_written(error: OSError) -> str:
-    """What is said of a folder that gave this error, and what to do."""
+    """Return what is wrong with a folder that gave this error, and what to do."""
     if error.errno in NO_LOCKS:
-        return f"is on a disk where locks do not work ({error}); name one on another by --runs-dir"
+        return f"is on a disk where locks do not work ({error}); choose one on another by --runs-dir"
     return f"cannot be written: {error}"

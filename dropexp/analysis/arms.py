@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from dropexp.config.tasks import NUM_TRAIN_IMAGES
 from dropexp.errors import RunError
-from dropexp.runs.folder import FINISHED
 from dropexp.runs.metrics import METRICS, metrics_of
-from dropexp.runs.record import NO_RUN, Run, keep, natural, number, read_runs, text
+from dropexp.runs.record import DUPLICATE, LARGEST, NO_RUN, Run, keep, natural, read_runs, text
+from dropexp.runs.state import FINISHED
+from dropexp.runs.table import num_epochs
 
 T = TypeVar("T")
 Curve = NDArray[np.float64]  # a figure by epoch, shape (epochs,)
@@ -150,7 +151,7 @@ def _measure(runs: list[Run], at: str) -> Noted[dict[int, MeasuredRun]]:
     seeds_left_out: dict[str, list[str]] = defaultdict(list)  # by reason
     for run in sorted(runs, key=lambda run: run.seed or 0):
         if run.status != "done":
-            notes.append(run.said() if run.status == "diverged" else f"{run.said()}, left out")
+            notes.append(run.describe() if run.status == "diverged" else f"{run.describe()}, left out")
             continue
         seed = run.seed or 0
         try:
@@ -165,14 +166,16 @@ def _measure(runs: list[Run], at: str) -> Noted[dict[int, MeasuredRun]]:
 
 def _curves(run: Run) -> dict[str, Curve]:
     """Return a run's figures by epoch; NaN where its table has none. Raises RunError if the table is corrupted."""
-    rows = run.rows()
-    if len(rows) != run.epoch or [row.get("epoch") for row in rows] != list(range(1, len(rows) + 1)):
-        raise RunError(f"the table in {run.folder.path} does not have the epochs 1 to {run.epoch}; train with --force")
-    names = metrics_of(run.task, rows[0] if rows else ())
-    curves = {name: np.array([number(row.get(name)) for row in rows]) for name in names}
+    columns = run.columns()
+    if num_epochs(columns) != run.epoch:
+        raise RunError(f"the table in {run.folder.path} does not have {run.epoch} epochs; train with --force")
+    table = np.array(list(columns.values()))
+    table[~(np.abs(table) < LARGEST)] = math.nan
+    measured = dict(zip(columns, table, strict=True))
+    unknown = np.full(run.epoch, math.nan)
+    curves = {name: measured.get(name, unknown) for name in metrics_of(run.task, columns)}
     if "gap" in curves:
-        with np.errstate(invalid="ignore"):  # a corrupted table can contain inf
-            curves["gap"] = curves["clean_train_acc"] - curves["test_acc"]
+        curves["gap"] = curves["clean_train_acc"] - curves["test_acc"]
     return curves
 
 
@@ -246,9 +249,9 @@ def load_runs(
     """Return a row per run: name, arm, label, seed, status, its config keys and the figures of its last epoch.
 
     `where` keeps runs whose keys have these values. A second folder of the same run is left out; one that cannot be
-    read has status "broken" and the reason in `why`. Raises NoRuns if there is no run.
+    read has status "corrupted" or "unreadable" and the reason in `why`. Raises NoRuns if there is no run.
     """
-    runs = [run for run in keep(read_runs(paths_or_names, runs_dir), where or {}) if run.status != "twice"]
+    runs = [run for run in keep(read_runs(paths_or_names, runs_dir), where or {}) if run.status != DUPLICATE]
     labels = labels_of(runs)
     rows: list[dict[str, Any]] = [
         {

@@ -19,9 +19,9 @@ from dropexp.analysis.likelihood import Fit, fit_arms, fit_sentence
 from dropexp.analysis.published import PublishedRow, Source, published_rows, sources_of
 from dropexp.config.tasks import LINEAR_REGRESSION
 from dropexp.errors import ComparisonError, NoRuns
-from dropexp.runs.folder import FINISHED
 from dropexp.runs.metrics import MARGIN, Metric, metrics_of, usual
 from dropexp.runs.record import Run, keep, read_runs
+from dropexp.runs.state import FINISHED
 
 AT = ("last", "best-val", "best-test")
 LEAST_MARGIN, LARGEST_MARGIN = 1e-6, 1e6

@@ -41,11 +41,13 @@ def evaluate(
 
     import_torch()
     from dropexp.data import fashion_mnist
-    from dropexp.training import evaluate, trained
+    from dropexp.runs.find import find_one
+    from dropexp.training import evaluate
+    from dropexp.training.checkpoint import load_trained
 
     load_plugins(plugin)
     numbers = evaluate.image_numbers(images)
-    network = trained.load(trained.find(run, runs_dir))
+    network = load_trained(find_one(run, runs_dir))
     for remark in network.remarks:
         print_message(f"note: {remark}")
     root = find_or_download_data(data_dir, data_url, False)

@@ -21,7 +21,7 @@ from rich.progress import (
 )
 
 from dropexp.data import download
-from dropexp.runs.folder import Row
+from dropexp.runs.table import Row
 from dropexp.training.events import Ended, Epoch, Event, Note
 from dropexp.training.task import Task
 

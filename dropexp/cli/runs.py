@@ -19,7 +19,7 @@ def runs(
     prune: Annotated[
         bool,
         typer.Option(
-            "--prune", help="List what can be removed: broken, interrupted, failed and duplicate runs, leftovers."
+            "--prune", help="List what can be removed: corrupted, interrupted, failed and duplicate runs, leftovers."
         ),
     ] = False,
     checkpoints: Annotated[
@@ -55,7 +55,10 @@ def _prune(
     if checkpoints:
         planned = prune.checkpoints(names, runs_dir, wanted)
     else:
-        planned = prune.needless(names, runs_dir, wanted, tell=lambda note: print_message(f"note: {note}"))
+        found = prune.needless(names, runs_dir, wanted)
+        planned = found.removals
+        for note in found.notes:
+            print_message(f"note: {note}")
     if planned or output in (Format.csv, Format.json):
         print_frame(tables.removals_frame(planned), tables.removals_table, output)
     if not planned:

@@ -40,7 +40,8 @@ def train(
 ) -> None:
     """Train the unfinished runs of a study: finished runs are skipped, interrupted runs resume."""
     from dropexp.config.study import load_configs
-    from dropexp.runs.folder import FINISHED, default_runs_dir
+    from dropexp.runs.folder import default_runs_dir
+    from dropexp.runs.state import FINISHED
     from dropexp.training import device as devices
     from dropexp.training.cluster import connect
     from dropexp.training.events import Ended, Note

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dropexp.errors import ExportError, RunError
 from dropexp.files import write_whole
-from dropexp.runs.folder import EPOCHS, STATUSES, Row
+from dropexp.runs.folder import RUN
+from dropexp.runs.record import DUPLICATE
+from dropexp.runs.table import Row
 
 if TYPE_CHECKING:
     from dropexp.runs.record import Run
@@ -126,13 +128,13 @@ def _with_epochs(runs: Iterable[Run]) -> tuple[list[tuple[Run, list[Row], list[f
     found, skipped = [], []
     for run in runs:
         try:
-            if run.status not in STATUSES:
+            if run.info is None or run.status == DUPLICATE:
                 raise RunError(run.why or f"{run.folder.path} is {run.status}")
             rows = run.rows()
-            if not rows or not all(isinstance(row.get("epoch"), int) for row in rows):
+            if not rows:
                 raise RunError(f"{run.folder.path} has no epoch yet")
-            began = (run.folder.read_info().get("provenance") or {}).get("began")
-            start = datetime.fromisoformat(began).timestamp() if began else (run.folder.path / EPOCHS).stat().st_mtime
+            began = run.info.provenance.get("began")
+            start = datetime.fromisoformat(began).timestamp() if began else (run.folder.path / RUN).stat().st_mtime
             found.append((run, rows, list(accumulate((row.get("seconds") or 0.0 for row in rows), initial=start))))
         except (RunError, OSError, ValueError, TypeError) as error:
             skipped.append(str(error))

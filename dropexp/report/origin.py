@@ -50,12 +50,12 @@ def compared_runs(comparison: Comparison) -> list[ComparedRun]:
         runs.append(
             ComparedRun(
                 arm=row["arm"],
-                declared_arm=info["arm"],
+                declared_arm=info.arm,
                 study=row["study"],
                 seed=row["seed"],
-                config={key: value for key, value in info["config"].items() if key != "seed"},
-                device=info["settings"].get("device", "auto"),
-                provenance=info.get("provenance") or {},
+                config={key: value for key, value in info.config.items() if key != "seed"},
+                device=str(info.settings.get("device", "auto")),
+                provenance=info.provenance,
                 folder=folder,
             )
         )

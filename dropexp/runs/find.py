@@ -1,80 +1,92 @@
-"""Which run folders there are: all of a study, below a folder, or those that somebody names."""
+"""Find run folders: all of a study, all below a folder, or those with a given name or path."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from dropexp.errors import RunError, quoted
-from dropexp.runs.folder import CHECKPOINT, EPOCHS, RUN, RunFolder
-
-
-@dataclass(frozen=True)
-class Unshown(RunFolder):
-    """In place of a folder whose name a terminal would obey: under a name that can be shown, and nothing is there."""
-
-    def read_info(self) -> dict[str, Any]:
-        raise RunError(f"{self.path} has a name that cannot be shown, here as Python writes it; rename the folder")
+from dropexp.errors import ConfigError, Problem, RunError
+from dropexp.runs.folder import CHECKPOINT, EPOCHS, RUN, RunFolder, default_runs_dir
 
 
 def by_hash(study: Path) -> dict[str, list[RunFolder]]:
-    """The runs of a study by the hash that their folders' names end with, whatever readable cell they begin with."""
+    """Return the runs of a study by the hash at the end of their folders' names; the readable part may differ."""
     found: dict[str, list[RunFolder]] = {}
-    for path in _folders(study):
-        if path.name.isprintable():
-            found.setdefault(path.name.rpartition("-")[2], []).append(RunFolder(path))
+    for name in _subfolders(study):
+        found.setdefault(name.rpartition("-")[2], []).append(RunFolder(study / name))
     return found
 
 
 def folders(paths_or_names: Iterable[str], runs_dir: Path) -> list[RunFolder]:
-    """Run folders named by a study's name, a run's path or a folder of runs; all under `runs_dir` if none is named.
+    """Return the runs of studies, run folders and folders of runs; all below `runs_dir` if none is given.
 
-    Raises `RunError` for a name or path that holds no run.
+    Raises `RunError` for a name or path without a run.
     """
     wanted = list(paths_or_names)
     if not wanted:
-        return _below(runs_dir)
+        return [RunFolder(runs_dir / name) for name in _runs_below(runs_dir)]
     found: dict[Path, RunFolder] = {}
     for item in wanted:
-        if not item.isprintable():
-            raise RunError(f"{item!r} has a name that cannot be shown; rename the folder")
-        here = [run for place in (runs_dir / item, Path(item)) if place.is_dir() for run in _below(place)]
+        roots = {path.resolve(): path for path in (runs_dir / item, Path(item)) if path.is_dir()}
+        here = {real / name: RunFolder(root / name) for real, root in roots.items() for name in _runs_below(root)}
         if not here:
             names = ", ".join(study_names(runs_dir)) or "nothing yet"
             raise RunError(f"no runs at {item!r}: neither a name under {runs_dir} ({names}) nor a folder of runs")
-        found |= {run.path.resolve(): run for run in here}
+        found |= here
     return list(found.values())
 
 
+def find_one(run: str, runs_dir: Path | None = None) -> RunFolder:
+    """Return the run at this path, or of this name: [STUDY/]FOLDER, or its hash or the part before it alone.
+
+    Raises `RunError` if there is none, `ConfigError` if there are several.
+    """
+    root = runs_dir or default_runs_dir()
+    try:
+        found = folders([run], root)
+    except RunError as error:
+        every = folders([], root)
+        found = [folder for folder in every if run in _names(folder.path)]
+        if not found:
+            raise RunError(f"{error}; dropexp runs lists the runs of each name" if every else str(error)) from None
+    if len(found) > 1:
+        some = ", ".join(str(folder.path) for folder in found[:3])
+        more = ", …" if len(found) > 3 else ""
+        raise ConfigError([Problem(f"RUN {run}", f"names {len(found)} runs, give one of them: {some}{more}")])
+    return found[0]
+
+
+def _names(path: Path) -> set[str]:
+    cell, _, digest = path.name.rpartition("-")
+    return {path.name, cell, digest, f"{path.parent.name}/{cell}"}
+
+
 def study_names(runs_dir: Path) -> list[str]:
-    """The names under `runs_dir` that hold runs."""
-    return sorted({run.path.parent.name for run in _below(runs_dir)})
+    """Return the names of the studies under `runs_dir` that have runs."""
+    return sorted({(runs_dir / name).parent.name for name in _runs_below(runs_dir)})
 
 
-def _below(place: Path) -> list[RunFolder]:
-    """The run folder itself, or the run folders at most two levels down, damaged ones and `Unshown` too."""
-    if _is_run(place):
-        return [RunFolder(place)]
+def _runs_below(root: Path) -> list[str]:
+    """Return the run folders at most two levels below `root` as relative paths; "" is `root` itself."""
+    if _is_run(str(root)):
+        return [""]
     found = []
-    for path in _folders(place):
-        found += [path] if _is_run(path) else [below for below in _folders(path) if _is_run(below)]
-    return [_under(place, path) for path in found]
+    for name in _subfolders(root):
+        if _is_run(f"{root}{os.sep}{name}"):
+            found.append(name)
+        else:
+            below = [f"{name}{os.sep}{run}" for run in _subfolders(root / name)]
+            found += [run for run in below if _is_run(f"{root}{os.sep}{run}")]
+    return found
 
 
-def _under(place: Path, path: Path) -> RunFolder:
-    below = path.relative_to(place).parts
-    return RunFolder(path) if all(map(str.isprintable, below)) else Unshown(place.joinpath(*map(quoted, below)))
-
-
-def _is_run(path: Path) -> bool:
-    """Whether a run was written here, or nobody knows since one may not look."""
+def _is_run(folder: str) -> bool:
+    """Return whether a run was written here, or that cannot be known since the folder cannot be read."""
     for name in (RUN, EPOCHS, CHECKPOINT):
         try:
-            (path / name).stat()
-        except PermissionError:  # which Path.exists() says in some versions of Python only
+            os.stat(f"{folder}{os.sep}{name}")  # noqa: PTH116 (a Path for each of 100,000 runs takes a second)
+        except PermissionError:
             return True
         except OSError:
             continue
@@ -82,10 +94,10 @@ def _is_run(path: Path) -> bool:
     return False
 
 
-def _folders(place: Path) -> list[Path]:
+def _subfolders(folder: Path) -> list[str]:
     try:
-        with os.scandir(place) as entries:
-            return [place / name for name in sorted(entry.name for entry in entries if _is_folder(entry))]
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if _is_folder(entry))
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 MARGIN = 0.003  # the least difference that matters, unless another is asked for
@@ -74,7 +75,12 @@ _PROBES = {
 
 
 def metrics_of(task: str, columns: Iterable[str] = ()) -> dict[str, Metric]:
-    """By name the figures that runs of a task have, and those of any further column of theirs."""
+    """Return by name the metrics that runs of a task have, and those of any further columns of theirs."""
+    return dict(_metrics_of(task, tuple(columns)))
+
+
+@cache  # thousands of runs have the same columns
+def _metrics_of(task: str, columns: tuple[str, ...]) -> dict[str, Metric]:
     known = REGRESSION if task == LINEAR_REGRESSION else METRICS
     more = (name for name in columns if name not in known and name not in NO_FIGURES and name not in _TAKEN)
     return known | {name: _probed(name) for name in more if re.fullmatch(r"[A-Za-z]\w{,99}", name)}

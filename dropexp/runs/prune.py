@@ -1,8 +1,7 @@
-"""What may go: runs without a result, second folders of a run, leftovers; and to save space checkpoints.
+"""What `dropexp runs --prune` removes: runs without a result, second folders of a run, leftovers; or checkpoints.
 
-It is planned first, and then done. Only files that this program writes are removed, and none through a link. A run with
-a result stays unless another folder holds it too; a run that some process trains stays, one of a later version, and a
-broken one that has epochs, which training mends. A result that was set aside stays too.
+Planning only reads. A removal locks the run, and leaves it if its run.json has changed since. Only files that dropexp
+writes are removed, and none through a link.
 """
 
 from __future__ import annotations
@@ -11,192 +10,179 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dropexp.errors import NewerRun, NoRuns, RunError, quoted
+from dropexp.errors import NoRuns, RunError
 from dropexp.files import half_written, sha256
 from dropexp.lock import LOCK, Busy
-from dropexp.runs import folder
-from dropexp.runs.folder import DAMAGED, FILES, FINISHED, RUN, Damaged, RunFolder, read_file, read_json_file
-from dropexp.runs.record import NO_RUN, Run, keep, read_or_broken, read_runs
+from dropexp.runs.folder import CORRUPTED, FILES, RUN, RunFolder, default_runs_dir, read_file
+from dropexp.runs.record import DUPLICATE, NO_RUN, Run, keep, read_any, read_runs
+from dropexp.runs.state import FINISHED, Status
 from dropexp.runs.study_file import STUDY
 
-
-def _left(*names: str) -> str:
-    """Matches what stands beside files of these names: set aside as damaged, or half-written."""
-    either = "|".join(map(re.escape, names))
-    return rf"(?:{either}){re.escape(DAMAGED)}\d+|{half_written(*names)}"
-
-
-_LEFT = re.compile(_left(*FILES))
-_LEFT_OF_STUDY = re.compile(_left(STUDY))
+RENAMED = "|".join(map(re.escape, (CORRUPTED, ".damaged-", ".before-")))  # the last two by the version of schema 1
 _RUN_FOLDER = re.compile(r".+-[0-9a-f]{8}")
-_DAY = 86_400  # seconds; where no lock does, it tells a half-written file that was left from one at work
+_DAY = 86_400  # seconds; a half-written study.json that is younger may be in writing, with no lock to tell
+
+
+def _leftover_of(*names: str) -> re.Pattern[str]:
+    """Match what is beside files of these names: renamed or half-written."""
+    return re.compile(rf"(?:{'|'.join(map(re.escape, names))})(?:{RENAMED})\d+|{half_written(*names)}")
+
+
+_LEFTOVER, _STUDY_LEFTOVER = _leftover_of(*FILES), _leftover_of(STUDY)
 
 
 @dataclass(frozen=True)
 class Removal:
-    """Files of a folder that may go, and the folder with them if nothing else is in it."""
+    """Files of a folder that can be removed, and the folder with them if nothing else is in it."""
 
     state: str  # of the run, or "leftover", or "checkpoint"
     path: Path
     files: Sequence[Path]
     why: str
     size: int  # bytes
-    known: str | None  # the SHA-256 of run.json when this was planned, "" if there was none; None for what is no run's
+    known: str | None  # the SHA-256 of run.json at planning, "" if there was none; None if the folder is a study's
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """What can be removed, and messages about corrupted runs that stay."""
+
+    removals: list[Removal]
+    notes: list[str]
 
 
 def needless(
-    names: Sequence[str] = (),
-    runs_dir: Path | None = None,
-    where: Mapping[str, Any] | None = None,
-    *,
-    tell: Callable[[str], object] = lambda note: None,
-) -> list[Removal]:
-    """Runs that are broken, interrupted or failed, second folders of a run, and what was left behind.
+    names: Sequence[str] = (), runs_dir: Path | None = None, where: Mapping[str, Any] | None = None
+) -> Pruning:
+    """Plan to remove runs that are corrupted, interrupted or failed, second folders of a run, and leftovers.
 
-    `where` keeps runs whose keys have these values, and leaves out what has no config to ask. Tells of broken runs that
-    stay. Raises NoRuns.
+    `where` keeps runs whose keys have these values, and leaves out what has no config. Raises `NoRuns`.
     """
-    place = runs_dir or folder.default_runs_dir()
-    left = [] if where else [*_leftovers(place, names)]
+    root = runs_dir or default_runs_dir()
+    leftovers = [] if where else [*_leftovers(root, names)]
     try:
-        found = read_runs(names, place)
+        found = read_runs(names, root)
     except NoRuns:
-        if not left:
+        if not leftovers:
             raise
-        return left
-    kept = {run.identity: run for run in keep(found, where or {}) if run.status not in NO_RUN}
-    chosen = [run for run in found if run.identity in kept or (run.status == "broken" and not where)]
-    planned = []
-    for run in chosen:
-        if run.status == "broken" and _is_broken(run.folder) and _has_epochs(run.folder):
-            mended = run.folder.status() not in FINISHED  # else training leaves it as it is
-            why = "training mends it" if mended else "it may hold a result"
-            tell(f"{run.folder.path} stays, since {why}: {run.why}")
-        elif removal := _of(run, kept.get(run.identity)):
-            planned.append(removal)
-    return [*planned, *left]
+        return Pruning(leftovers, [])
+    chosen = {run.identity: run for run in keep(found, where or {}) if run.status not in NO_RUN}
+    removals, notes = [], []
+    for run in found:
+        if run.identity in chosen or (run.status == Status.CORRUPTED and not where):
+            removal = _removal_of(run, chosen.get(run.identity))
+            if removal is not None and removal.state == Status.CORRUPTED and _has_epochs(run.folder):
+                notes.append(f"{run.folder.path} stays, since training may resume it or keep its figures: {run.why}")
+            elif removal is not None:
+                removals.append(removal)
+    return Pruning([*removals, *leftovers], notes)
 
 
 def checkpoints(
     names: Sequence[str] = (), runs_dir: Path | None = None, where: Mapping[str, Any] | None = None
 ) -> list[Removal]:
-    """The checkpoints of finished runs, which nothing but `evaluate` reads. Raises NoRuns."""
-    found = keep(read_runs(names, runs_dir), where or {})
-    planned = []
-    for finished in (run.folder for run in found if run.status in FINISHED):
-        known = _digest(finished.path)
-        if finished.checkpoint in _ours(finished.path) and _is_finished(finished):  # else it may be made good from it
-            why = "only `dropexp evaluate` would read it"
-            planned.append(_removal("checkpoint", finished.path, [finished.checkpoint], why, known))
-    return planned
+    """Plan to remove the checkpoints of finished runs, which only `evaluate` reads. Raises `NoRuns`."""
+    why = "only `dropexp evaluate` would read it"
+    finished = (run.folder for run in keep(read_runs(names, runs_dir), where or {}) if run.status in FINISHED)
+    return [
+        _removal("checkpoint", folder.path, [folder.checkpoint], why, _digest(folder.path))
+        for folder in finished
+        if folder.checkpoint in _own_files(folder.path)
+    ]
 
 
-def _of(run: Run, kept: Run | None) -> Removal | None:
-    """What of a run's folder may go, None if nothing; `kept` is that run, or the one that it is a second folder of."""
-    path, files = run.folder.path, _ours(run.folder.path)
-    known = _digest(path)  # before all that is asked of the folder below: many others were read since `run` was
-    left = [file for file in files if _LEFT.fullmatch(file.name)]
-    if not files or run.folder.held():
+def _removal_of(run: Run, first: Run | None) -> Removal | None:
+    """Return what can be removed of a run's folder; `first` is the run, or the one that it is a second folder of."""
+    path, files = run.folder.path, _own_files(run.folder.path)
+    known = _digest(path)  # before the folder is read again below: it may have changed since `run` was read
+    if not files or run.folder.is_locked():
         return None
     if run.status in FINISHED:
-        return _removal("leftover", path, left, "set aside as damaged, or half-written", known) if left else None
-    if run.status != "twice" and read_or_broken(run.folder).status != run.status:
-        return None
-    if run.status == "twice" and kept and (_is_finished(kept.folder) or not _is_finished(run.folder)):
-        why = f"the same run as {kept.folder.path}"
-    elif run.status == "broken" and _is_broken(run.folder):
-        why = run.why or "nobody can read it"
-    elif run.status in ("interrupted", "failed"):
-        why = run.why or f"{run.epoch or 0} of {run.config.get('epochs')} epochs, from which training would go on"
+        left = [file for file in files if _LEFTOVER.fullmatch(file.name)]
+        return _removal("leftover", path, left, "corrupted and renamed, or half-written", known) if left else None
+    status = read_any(run.folder).status
+    if run.status == DUPLICATE and first is not None and (_is_finished(first.folder) or status not in FINISHED):
+        why = f"the same run as {first.folder.path}"
+    elif status == run.status == Status.CORRUPTED:
+        why = run.why or ""
+    elif status == run.status and status in (Status.INTERRUPTED, Status.FAILED):
+        why = run.why or f"{run.epoch or 0} of {run.config.get('epochs')} epochs, from which training would resume"
     else:
         return None
-    others = [quoted(entry.name) for entry in _listed(path) if entry not in files]
+    others = [entry.name for entry in _listed(path) if entry not in files]
     return _removal(run.status, path, files, f"{why}; it keeps {', '.join(others)}" if others else why, known)
 
 
+def _removal(state: str, path: Path, files: Sequence[Path], why: str, known: str | None) -> Removal:
+    return Removal(state, path, files, why, sum(about.st_size for file in files if (about := _stat(file))), known)
+
+
 def _is_finished(folder: RunFolder) -> bool:
-    """Whether the run has a result, and all of it."""
-    try:
-        return folder.status() in FINISHED
-    except NewerRun:
-        return False
+    return read_any(folder).status in FINISHED
 
 
 def _has_epochs(folder: RunFolder) -> bool:
-    """Whether there is a checkpoint, or a table that can be read, from which a run is made good or known at least."""
+    """Return whether a run without a run.json has a checkpoint, or figures."""
     try:
-        return folder.checkpoint.exists() or bool(folder.read_rows())
+        return folder.checkpoint.exists() or bool(folder.read_table())
     except RunError:
         return False
 
 
-def _is_broken(folder: RunFolder) -> bool:
-    """Whether it is sure that run.json is missing, or is nothing that training has written."""
-    try:
-        read_json_file(folder.path / RUN)
-    except Damaged:
-        return True
-    except RunError:  # it is of a later version, or one may not look
-        return False
-    return True  # it can be read, but is not as training writes it, or the run would not be called broken
-
-
-def _leftovers(place: Path, names: Sequence[str]) -> Iterator[Removal]:
-    """In the folders of these studies, or of all: what was left of study.json, and of runs that never began."""
-    for study in [place / name for name in names] or _listed(place):
-        if study.is_symlink() or not study.name.isprintable():
+def _leftovers(root: Path, names: Sequence[str]) -> Iterator[Removal]:
+    """Find leftovers of study.json, and folders of runs that never started, in these studies or in all."""
+    for study in [root / name for name in names] or _listed(root):
+        if study.is_symlink():
             continue
-        files = [file for file in _listed(study) if _LEFT_OF_STUDY.fullmatch(file.name) and not file.is_symlink()]
-        files = [file for file in files if DAMAGED in file.name or _age(file) > _DAY]
+        files = [file for file in _listed(study) if _STUDY_LEFTOVER.fullmatch(file.name) and _stat(file)]
+        files = [file for file in files if not file.name.endswith(".tmp") or _age(file) > _DAY]
         if files:
-            yield _removal("leftover", study, files, "set aside as damaged, or half-written", None)
-        for path in filter(_never_began, _listed(study)):
-            yield _removal("leftover", path, _ours(path), "a run that never began", "")
+            yield _removal("leftover", study, files, "corrupted and renamed, or half-written", None)
+        for path in filter(_never_started, _listed(study)):
+            yield _removal("leftover", path, _own_files(path), "a run that never started", "")
 
 
-def _never_began(path: Path) -> bool:
-    files = _ours(path) if _RUN_FOLDER.fullmatch(path.name) and path.name.isprintable() else []
-    begun = any(file.name in FILES for file in files)
-    return bool(files) and files == _listed(path) and not begun and not RunFolder(path).held()
-
-
-def _removal(state: str, path: Path, files: Sequence[Path], why: str, known: str | None) -> Removal:
-    return Removal(state, path, files, why, sum(map(_size, files)), known)
+def _never_started(path: Path) -> bool:
+    """Return whether a run's folder has nothing but a lock, which is free, and half-written files."""
+    files = _own_files(path) if _RUN_FOLDER.fullmatch(path.name) else []
+    started = any(file.name in FILES for file in files)
+    return bool(files) and files == _listed(path) and not started and not RunFolder(path).is_locked()
 
 
 def remove(removal: Removal) -> str | None:
-    """Remove the files; returns a sentence if something had to stay."""
+    """Remove the files; return a message if something had to stay."""
     if removal.known is None:
-        return _unlinked(removal.files)
+        return _unlink(removal.files)
     locks = [file for file in removal.files if file.name == LOCK]
     try:
         with RunFolder(removal.path).lock():
             if _digest(removal.path) != removal.known:
-                return f"{removal.path} has changed meanwhile and stays"
-            said = _unlinked([file for file in removal.files if file.name != LOCK])
+                return f"{removal.path} has changed since and stays"
+            failed = _unlink([file for file in removal.files if file.name != LOCK])
             if os.name != "nt":  # a process that waits for the lock sees that it is gone, and makes its own
-                said = said or _unlinked(locks)
+                failed = failed or _unlink(locks)
     except Busy:
         return f"{removal.path} is being trained and stays"
     except (OSError, RunError) as error:
         return f"{removal.path} stays: {error}"
-    if os.name == "nt":  # where a file that some process has open cannot be removed
-        said = said or _unlinked(locks)
+    if os.name == "nt":  # where no open file can be removed
+        failed = failed or _unlink(locks)
     with suppress(OSError):  # there is something else in it
         removal.path.rmdir()
         removal.path.parent.rmdir()
-    return said
+    return failed
 
 
-def _unlinked(files: Iterable[Path]) -> str | None:
+def _unlink(files: Iterable[Path]) -> str | None:
+    """Remove files, run.json last: it makes the next call find the others. Return a message on failure."""
     try:
-        for file in sorted(files, key=lambda file: file.name == RUN):  # last what tells the next call of the others
+        for file in sorted(files, key=lambda file: file.name == RUN):
             file.unlink(missing_ok=True)
     except OSError as error:
         return str(error)
@@ -204,44 +190,31 @@ def _unlinked(files: Iterable[Path]) -> str | None:
 
 
 def _digest(path: Path) -> str:
-    """The SHA-256 of run.json; "" where it is missing, cannot be read, or is no file, such as a pipe."""
-    try:
-        content = read_file(path / RUN)
-    except RunError:
-        return ""
-    return "" if content is None else sha256(content)
+    """Return the SHA-256 of run.json; "" if it is missing or cannot be read."""
+    with suppress(RunError):
+        return sha256(content) if (content := read_file(path / RUN)) is not None else ""
+    return ""
 
 
-def _ours(path: Path) -> list[Path]:
-    """The files in a run's folder that this program writes; none where a link leads to it."""
+def _own_files(path: Path) -> list[Path]:
+    """Return the files in a run's folder that dropexp writes; none if a link leads to it."""
     if path.is_symlink() or path.parent.is_symlink():
         return []
-    files = filter(_is_plain, _listed(path))
-    return [file for file in files if file.name in (*FILES, LOCK) or _LEFT.fullmatch(file.name)]
+    names = (*FILES, LOCK)
+    return [file for file in _listed(path) if (file.name in names or _LEFTOVER.fullmatch(file.name)) and _stat(file)]
 
 
-def _is_plain(file: Path) -> bool:
-    """Whether it is a file, and no link to one, and one may look."""
-    try:
-        return stat.S_ISREG(file.lstat().st_mode)
-    except OSError:
-        return False
-
-
-def _size(file: Path) -> int:
-    """In bytes; 0 if it is gone."""
-    try:
-        return file.lstat().st_size
-    except OSError:
-        return 0
+def _stat(file: Path) -> os.stat_result | None:
+    """Return what is known of a plain file; None if it is gone, a link, or something else."""
+    with suppress(OSError):
+        about = file.lstat()
+        return about if stat.S_ISREG(about.st_mode) else None
+    return None
 
 
 def _age(file: Path) -> float:
-    """Seconds since it was written; 0 if it is gone, as a training renames what it has written."""
-    try:
-        return time.time() - file.lstat().st_mtime
-    except OSError:
-        return 0.0
+    """Return the seconds since it was written; 0 if it is gone."""
+    return time.time() - about.st_mtime if (about := _stat(file)) else 0.0
 
 
 def _listed(path: Path) -> list[Path]:

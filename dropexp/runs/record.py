@@ -1,4 +1,4 @@
-"""What run folders say: a record per run, read from one small file each."""
+"""Runs as analysis, reports and exports see them, each read from its run.json."""
 
 from __future__ import annotations
 
@@ -6,40 +6,74 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dropexp.config.names import is_name
 from dropexp.config.tasks import FASHION_MNIST
 from dropexp.config.variants import VARIANTS
-from dropexp.errors import NoRuns, RunError, printable
+from dropexp.errors import CorruptedFile, MissingRun, NoRuns, RunError
 from dropexp.runs.find import folders
-from dropexp.runs.folder import EPOCHS, FINISHED, RUN, Row, RunFolder, default_runs_dir
+from dropexp.runs.folder import RunFolder, default_runs_dir
 from dropexp.runs.metrics import metrics_of
+from dropexp.runs.run_json import RunInfo
+from dropexp.runs.state import FINISHED, Status, live_status
+from dropexp.runs.table import Columns, Row, rows_of
 
 LARGEST = 2.0**128  # of figures: they are measured in float32
-NO_RUN = ("broken", "twice")  # a folder that cannot be read, and a second one of the same run
+UNREADABLE = "unreadable"  # a folder without permission, or of a later version
+DUPLICATE = "duplicate"  # a second folder of the same run
+NO_RUN = (Status.CORRUPTED, UNREADABLE, DUPLICATE)  # statuses of folders that do not count as a run
 
 
 @dataclass(frozen=True)
 class Run:
-    """What run.json says of a run; of a folder that cannot be read, why not."""
+    """A run that was read, or a folder that could not be read, without `info`."""
 
     folder: RunFolder
     study: str
-    status: str  # one of runs.STATUSES or of NO_RUN
+    status: str  # a Status, UNREADABLE or DUPLICATE
     why: str | None
-    seed: int | None = None
-    variant: str = ""
-    arm: str | None = None  # as declared in the config
-    hash: str | None = None
-    config: dict[str, Any] = field(default_factory=dict)
-    settings: dict[str, Any] = field(default_factory=dict)
-    epoch: int | None = None
-    figures: dict[str, float] = field(default_factory=dict)  # at the last epoch, all that it has
-    table: str | None = None  # the SHA-256 of its table, once it is finished
+    info: RunInfo | None = None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return self.info.config if self.info else {}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return self.info.settings if self.info else {}
+
+    @property
+    def seed(self) -> int | None:
+        return self.config.get("seed")
+
+    @property
+    def variant(self) -> str:
+        return str(self.config.get("variant", ""))
+
+    @property
+    def task(self) -> str:
+        return str(self.config.get("task", FASHION_MNIST))
+
+    @property
+    def arm(self) -> str | None:
+        """The arm as the config declares it."""
+        return self.info.arm if self.info else None
+
+    @property
+    def base(self) -> str:
+        return self.arm or self.variant
+
+    @property
+    def hash(self) -> str | None:
+        return self.info.hash if self.info else None
+
+    @property
+    def epoch(self) -> int | None:
+        """The last epoch, or that of the last checkpoint; None for none."""
+        return (self.info.epoch or None) if self.info else None
 
     @cached_property
     def key(self) -> str:
@@ -47,151 +81,101 @@ class Run:
         return json.dumps({name: value for name, value in self.settings.items() if name != "seed"}, sort_keys=True)
 
     @property
-    def identity(self) -> tuple[str, str]:
-        """Equal for the folders of one run, as its hash may be for those of two."""
-        return self.study, json.dumps(self.settings, sort_keys=True) if self.hash else str(self.folder.path)
+    def identity(self) -> tuple[str, str, int | None]:
+        """Equal for the folders of one run. Their hash may be equal for two."""
+        return self.study, self.key if self.info else str(self.folder.path), self.seed
 
-    @property
-    def base(self) -> str:
-        return self.arm or self.variant
+    @cached_property
+    def figures(self) -> dict[str, float]:
+        """The figures of the last epoch."""
+        if self.info is None:
+            return {}
+        last = self.info.last
+        figures = {name: number(last.get(name)) for name in metrics_of(self.task, last)}
+        if "gap" in figures:
+            figures["gap"] = figures["clean_train_acc"] - figures["test_acc"]
+        return figures
 
-    @property
-    def task(self) -> str:
-        return str(self.config.get("task", FASHION_MNIST))
+    def columns(self) -> Columns:
+        """Return its table, of an unfinished run as far as epochs.csv goes. Raises `RunError` if it is corrupted."""
+        return self.folder.read_table(self.info)
 
     def rows(self) -> list[Row]:
-        """Its table. Raises RunError if it is damaged."""
-        return self.folder.read_rows(known=self.table)
+        """Return its table as rows. Raises as `columns`."""
+        return rows_of(self.columns())
 
     def setting(self, name: str) -> Any:
-        """The value of a config key, or of "arm", in words where it is null; None where the run has no use for it."""
-        if name in ("arm", "task"):
-            return self.base if name == "arm" else self.task
-        known = self.config | self.settings
-        scheduled = name != "drop_epochs" or known.get("drop_schedule") in ("early", "late")
-        if not scheduled or (self.variant in VARIANTS and name in VARIANTS[self.variant].unused):
-            return None
-        if known.get(name) is not None:
-            return known[name]
-        if name == "train_size" and self.task == FASHION_MNIST:
-            return "all"
-        return ("half" if name == "drop_epochs" else "none") if name in known else None
+        """Return the value of a config key or of "arm", in words for null; None if the run does not use the key."""
+        return self._values.get(name)
 
-    def said(self) -> str:
+    @cached_property
+    def _values(self) -> dict[str, Any]:
+        values = self.config | self.settings
+        words = {"drop_epochs": "half"}
+        if self.task == FASHION_MNIST:
+            values, words["train_size"] = {"train_size": None, **values}, "all"
+        unused = VARIANTS[self.variant].unused if self.variant in VARIANTS else frozenset()
+        if values.get("drop_schedule") not in ("early", "late"):
+            unused |= {"drop_epochs"}
+        used = {name: value for name, value in values.items() if name not in unused}
+        in_words = {name: words.get(name, "none") if value is None else value for name, value in used.items()}
+        return in_words | {"arm": self.base, "task": self.task}
+
+    def describe(self) -> str:
         why = f" ({self.why})" if self.why else ""
         return f"seed {self.seed} {self.status}{why}"
 
 
 def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) -> list[Run]:
-    """The runs that are named; a second folder of the same run is marked as "twice". Raises NoRuns if there is none."""
-    place = Path(runs_dir) if runs_dir is not None else default_runs_dir()
+    """Return the runs with these names or paths, all below `runs_dir` if none is given.
+
+    A second folder of the same run comes as a DUPLICATE. Raises `NoRuns` if there is none.
+    """
+    root = Path(runs_dir) if runs_dir is not None else default_runs_dir()
     wanted = [paths_or_names] if isinstance(paths_or_names, str) else list(paths_or_names)
     try:
-        found = folders(wanted, place)
+        found = folders(wanted, root)
     except RunError as error:
         raise NoRuns(f"{error}; dropexp train -c FILE makes runs") from None
     if not found:
-        raise NoRuns(f"no runs under {place}; dropexp train -c FILE makes some, --runs-dir names another place")
-    once: dict[tuple[str, str], Run] = {}
-    twice: list[Run] = []
-    for run in map(read_or_broken, found):
-        key = run.identity
-        if key in once:
-            kept, spare = sorted((once[key], run), key=_rank)
-            twice.append(
-                replace(spare, status="twice", why=f"{spare.folder.path} is the same run as {kept.folder.path}")
-            )
-            run = kept
-        once[key] = run
-    return [*once.values(), *twice]
+        raise NoRuns(f"no runs under {root}; dropexp train -c FILE makes some, --runs-dir names another place")
+    runs: dict[tuple[str, str, int | None], Run] = {}
+    duplicates: list[Run] = []
+    for run in map(read_any, found):
+        first = runs.setdefault(run.identity, run)
+        if first is not run:
+            kept, other = sorted((first, run), key=_rank)
+            why = f"{other.folder.path} is the same run as {kept.folder.path}"
+            duplicates.append(replace(other, status=DUPLICATE, why=why))
+            runs[run.identity] = kept
+    return [*runs.values(), *duplicates]
 
 
 def _rank(run: Run) -> int:
-    """What is done comes before what diverged, and either before what is not finished."""
-    return FINISHED.index(run.status) if run.status in FINISHED else len(FINISHED)
+    """Done comes before diverged, and either before what is not finished."""
+    return FINISHED.index(Status(run.status)) if run.status in FINISHED else len(FINISHED)
 
 
-def read_or_broken(folder: RunFolder) -> Run:
-    """The same as `read_run`, and of a folder that cannot be read a run of status "broken" that says why."""
+def read_any(folder: RunFolder) -> Run:
+    """Return the run; for a folder that cannot be read, one whose `why` tells the reason."""
     try:
         return read_run(folder)
+    except (CorruptedFile, MissingRun) as error:
+        return Run(folder, folder.path.parent.name, Status.CORRUPTED, str(error))
     except RunError as error:
-        return Run(folder, folder.path.parent.name, "broken", str(error))
+        return Run(folder, folder.path.parent.name, UNREADABLE, str(error))
 
 
 def read_run(folder: RunFolder) -> Run:
-    """What run.json says. Raises `RunError` if it is missing or no training writes it so, `Damaged`, or `NewerRun`."""
+    """Return what run.json says. Raises `RunError` if it cannot be read."""
     info = folder.read_info()
-    try:
-        if wrong := _wrong(info):
-            raise ValueError(f"{' and '.join(wrong)} cannot be as a training writes it")
-        status, last, config = info["status"], info.get("last") or {}, info["config"]
-        task = config.get("task", FASHION_MNIST)
-        if status == "running" and not folder.held():
-            status = "interrupted"  # its process is gone
-        figures = {name: number(last.get(name)) for name in metrics_of(task, last)}
-        if "gap" in figures:
-            figures["gap"] = figures["clean_train_acc"] - figures["test_acc"]
-        return Run(
-            folder,
-            study=info["name"],
-            status=status,
-            why=info["why"] and printable(info["why"]),
-            seed=config["seed"],
-            variant=config["variant"],
-            arm=info["arm"],
-            hash=info["hash"],
-            config=config,
-            settings=info["settings"],
-            epoch=last.get("epoch"),
-            figures=figures,
-            table=(info.get("files") or {}).get(EPOCHS),
-        )
-    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise RunError(f"{folder.path / RUN} is damaged ({error!r}); remove the folder and train again") from None
-
-
-def _wrong(info: dict[str, Any]) -> list[str]:
-    """The parts of run.json that no training writes so: what reads them later shall not have to look."""
-    config, last, origin = info["config"], info.get("last") or {}, info.get("provenance") or {}
-    right = {
-        "name": is_name(info["name"]),
-        "arm": _is_plain(info["arm"], str | None),
-        "why": isinstance(info["why"], str | None),
-        "hash": re.fullmatch("[0-9a-f]{8}", info["hash"]) is not None,
-        "config": _is_plain(config, dict),
-        "variant": _is_plain(config["variant"], str),
-        "task": _is_plain(config.get("task", ""), str),
-        "seed": _is_whole(config["seed"], 0),
-        "validation_size": _is_whole(config.get("validation_size", 0), 0),
-        "settings": _is_plain(info["settings"], dict),
-        "last": _is_plain(last, dict) and all(isinstance(value, float | int | None) for value in last.values()),
-        "epoch": last.get("epoch") is None or _is_whole(last["epoch"], 1),
-        "provenance": _is_plain(origin, dict),
-        "times": all(isinstance(origin.get(time), str | None) for time in ("began", "ended")),
-    }
-    return [part for part, is_right in right.items() if not is_right]
-
-
-def _is_whole(value: Any, least: int) -> bool:
-    return type(value) is int and least <= value < 2**63
-
-
-def _is_plain(value: Any, kind: Any = object) -> bool:
-    """Whether it is of this kind and made of numbers and of texts that can be shown and written."""
-    if not isinstance(value, kind):
-        return False
-    if isinstance(value, dict):
-        return all(_is_plain(item) for pair in value.items() for item in pair)
-    if isinstance(value, list):
-        return all(map(_is_plain, value))
-    return printable(value) == value if isinstance(value, str) else value is None or abs(value) < 2**1023
+    return Run(folder, info.name, live_status(folder, info), info.why, info)
 
 
 def keep(runs: list[Run], wanted: Mapping[str, Any]) -> list[Run]:
-    """The runs whose config keys have these values; a key that a variant has no use for excludes none of its runs.
+    """Return the runs whose config keys have these values; a key that a variant does not use excludes none of its runs.
 
-    What cannot be read stays, to be named. Raises NoRuns if no other is left.
+    Folders that do not count as a run stay. Raises `NoRuns` if no run is left.
     """
     readable = [run for run in runs if run.status not in NO_RUN]
     if not wanted or not readable:
@@ -210,24 +194,24 @@ def keep(runs: list[Run], wanted: Mapping[str, Any]) -> list[Run]:
 
 
 def _is(value: Any, wanted: Any) -> bool:
-    """Whether a setting is what is wanted, or what a label shows of it, or of no use; 1 is 1.0 and is not true."""
+    """Return whether a setting is unused, or is wanted as itself or as its label; 1 is 1.0 and is not true."""
     same = value == wanted and isinstance(value, bool) == isinstance(wanted, bool)
     return value is None or same or text(value) == ("none" if wanted is None else wanted)
 
 
 def number(value: Any) -> float:
-    """A figure as it was read; NaN for what is none, or beyond all that a training can measure."""
+    """Return a figure as it was read; NaN if it is not a number, or is larger than any that training can measure."""
     return float(value) if isinstance(value, int | float) and abs(value) < LARGEST else math.nan
 
 
 def text(value: Any) -> str:
-    """A setting as a label shows it: lists as 0.2-0.5, true, none."""
+    """Return a setting as labels show it: a list as 0.2-0.5, true, none."""
     if isinstance(value, list):
         return "-".join(map(text, value))
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def natural(label: str) -> list[str | float]:
-    """Sorts lr=0.5 before lr=10."""
+    """Return a key that sorts lr=0.5 before lr=10."""
     parts = re.split(r"(\d+(?:\.\d+)?(?:e-?\d+)?)", label)
     return [float(part) if i % 2 else part for i, part in enumerate(parts)]

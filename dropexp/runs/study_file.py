@@ -1,59 +1,74 @@
-"""study.json, beside the runs of one name: what a config says of its study as a whole, a source's published figures."""
+"""study.json, beside the runs of a study: what the config declares for all of them, the published figures."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from dropexp.errors import RunError
-from dropexp.files import sealed_json, write_whole
+from dropexp.errors import CorruptedFile, RunError
+from dropexp.files import decode_json, encode_json, write_whole
 from dropexp.lock import Busy, locked, not_written
-from dropexp.runs.folder import SCHEMA, Damaged, RunFolder, read_file, read_json_file
+from dropexp.runs.folder import RunFolder, read_file, rename_corrupted
+from dropexp.runs.run_json import SCHEMA
 
 STUDY = "study.json"
 
 
 def write_study(runs_dir: Path, name: str, study: dict[str, Any]) -> str | None:
-    """Keep what a config says of its study; one that says nothing leaves what is there.
+    """Write what a config declares for its study; if that is nothing, leave the file as it is.
 
-    Returns a sentence if what was there is damaged and set aside, or left alone: of a later version, unreadable, or
-    held by another process all the while.
+    Return a message if the file was corrupted, or cannot be written: it cannot be read, is of a later version, or is
+    locked by another process.
     """
     path = runs_dir / name / STUDY
-    content = sealed_json({"schema": SCHEMA, **study})
     try:
         if not study:
-            read_json_file(path)
-        elif read_file(path) != content:
+            _read(path)
+        elif not _holds(path, study):
             with locked(path.parent, STUDY):
-                return _replace(path, content)
-    except Damaged as damage:
-        return f"{path} is damaged ({damage.what}); a config with a section `published` makes it anew"
-    except RunError as left:
-        return str(left)
+                return _replace(path, study)
+    except CorruptedFile as error:
+        return f"{path} is corrupted ({error.reason}); a config with a section `published` rewrites it"
+    except RunError as error:
+        return str(error)
     except OSError as error:
         return f"{path} is not written: its folder {not_written(error)}"
     except Busy:
-        if read_file(path) != content:
-            return f"{path} is not written, since another process holds its folder; the same command writes it later"
+        if not _holds(path, study):
+            return f"{path} is not written: another process has locked its folder; the same command writes it later"
     return None
 
 
-def _replace(path: Path, content: bytes) -> str | None:
-    """Write it, unless another process has while this one waited; a sentence if what was there is damaged."""
+def _replace(path: Path, study: dict[str, Any]) -> str | None:
+    """Write the file, unless another process has while this one waited; return a message if it was corrupted."""
+    if _holds(path, study):
+        return None
     note = None
     try:
-        read_json_file(path)
-    except Damaged as damage:
-        note = damage.set_aside()
-    if read_file(path) != content:
-        write_whole(path, content)
+        _read(path)
+    except CorruptedFile as error:
+        note = rename_corrupted(error)
+    write_whole(path, encode_json({"schema": SCHEMA, **study}))
     return note
 
 
-def read_study(run: RunFolder) -> dict[str, Any]:
-    """What the config said of the study that this run belongs to; empty if nothing was said.
+def _holds(path: Path, study: dict[str, Any]) -> bool:
+    """Return whether the file says this already. Raises `RunError` if it cannot be read, or `NewerRun`."""
+    try:
+        return _read(path) == study
+    except CorruptedFile:
+        return False
 
-    Raises `RunError` if it may not be read, `Damaged`, `NewerRun`.
+
+def read_study(run: RunFolder) -> dict[str, Any]:
+    """Return what the config declared for the study of a run, which may be nothing.
+
+    Raises `CorruptedFile`, `NewerRun` or another `RunError`.
     """
-    return read_json_file(run.path.parent / STUDY) or {}
+    return _read(run.path.parent / STUDY)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = read_file(path)
+    found = {} if content is None else decode_json(path, content, SCHEMA)
+    return {key: value for key, value in found.items() if key != "schema"}

@@ -22,10 +22,10 @@ from dropexp.data.fashion_mnist import Data
 from dropexp.errors import ConfigError, Problem
 from dropexp.nets import matmul
 from dropexp.training import build
+from dropexp.training.checkpoint import Trained
 from dropexp.training.predictive import predictive
 from dropexp.training.probes import eval_outputs, noisy_outputs
 from dropexp.training.rng import stream
-from dropexp.training.trained import Trained
 
 CLASSES: list[str] = FashionMNIST.classes
 SIDE = 28  # pixels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dropexp.runs.folder import Row
+from dropexp.runs.table import Row
 
 
 @dataclass(frozen=True)

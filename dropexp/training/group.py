@@ -16,8 +16,8 @@ from dropexp.nets.base import Network
 from dropexp.nets.schedules import LR_SCHEDULES
 from dropexp.nets.scratch import MLP
 from dropexp.nets.stacked import Stack
-from dropexp.runs.holding import hold
-from dropexp.training.checkpoint import Checkpoints
+from dropexp.runs.state import lock_unfinished
+from dropexp.training.checkpoint import CheckpointTimer
 from dropexp.training.events import Ended, Event, Note
 from dropexp.training.loop import Part, Trainee, fit
 from dropexp.training.rng import stream
@@ -41,9 +41,8 @@ def train_group(
     with ExitStack() as locks:
         runs = []
         for index, task in tasks.items():
-            if outcome := hold(task.planned, task.folder, locks, force):
-                if outcome.note:
-                    yield Note(index, outcome.note)
+            if outcome := lock_unfinished(task.folder, task.planned, locks, force):
+                yield from [Note(index, note) for note in outcome.notes]
                 yield Ended(index, outcome.status, outcome.why)
             else:
                 runs.append(ActiveRun(index, task, data, device, stacked=stacked, force=force))
@@ -60,11 +59,11 @@ def _train(runs: Sequence[ActiveRun]) -> Generator[Event]:
     by_done: dict[int, list[ActiveRun]] = {}
     for run in runs:
         try:
-            done, notes = run.resume()
+            notes = run.resume()
         except Exception as error:
             yield run.fail(error)
             continue
-        by_done.setdefault(done, []).append(run)
+        by_done.setdefault(run.done, []).append(run)
         yield from [Note(run.index, note) for note in notes]
     for done, group in by_done.items():
         yield from _train_in_memory(group, done)
@@ -86,7 +85,7 @@ def _train_in_memory(runs: Sequence[ActiveRun], done: int) -> Generator[Event]:
     torch.cuda.empty_cache()
     if len(runs) == 1:
         why = f"the memory of {runs[0].device} is too small; a smaller batch_size or narrower layers need less"
-        yield runs[0].end("failed", why)
+        yield runs[0].fail_because(why)
         return
     for half in (left[: len(left) // 2], left[len(left) // 2 :]):
         yield from _train(half)
@@ -100,14 +99,14 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def _train_epochs(runs: Sequence[ActiveRun], done: int) -> Generator[Event]:
     for run in runs:
-        run.start(stack=len(runs))
+        yield from [Note(run.index, note) for note in run.start(stack=len(runs))]
         if run.stops_early():
-            yield run.end("done")
+            yield run.finish()
     runs = [run for run in runs if not run.ended]
     if not runs:
         return
     config = runs[0].config
-    checkpoints = Checkpoints()
+    timer = CheckpointTimer()
     for records in fit(
         _trainee(runs),
         lrs=[run.config.lr for run in runs],
@@ -125,10 +124,10 @@ def _train_epochs(runs: Sequence[ActiveRun], done: int) -> Generator[Event]:
                 added.append((run, record, run.add(record)))
             except OSError as error:  # a full disk, for example: the others continue
                 yield run.fail(error)
-        due = checkpoints.due(epoch, config.epochs)  # for all runs at once, so that they resume as one stack
-        with checkpoints.writing() if due else nullcontext():
+        should_save = timer.should_save(epoch, config.epochs)  # for all runs at once, so that they resume as one stack
+        with timer.saving() if should_save else nullcontext():
             for run, record, _ in added:
-                if due or run.stops_early():
+                if should_save or run.stops_early():
                     try:
                         run.save(record)
                     except OSError as error:
@@ -140,10 +139,10 @@ def _train_epochs(runs: Sequence[ActiveRun], done: int) -> Generator[Event]:
             if not record.finite:
                 yield run.diverge(epoch)
             elif run.stops_early():
-                yield run.end("done")
+                yield run.finish()
         if all(run.ended for run in runs):
             return
-    yield from [run.end("done") for run in runs if not run.ended]
+    yield from [run.finish() for run in runs if not run.ended]
 
 
 def _trainee(runs: Sequence[ActiveRun]) -> Trainee:

@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 
 from dropexp.config.plugins import load_plugin
 from dropexp.errors import DataError, PluginError
-from dropexp.runs.folder import FINISHED, RunFolder, so_far
+from dropexp.runs.state import FINISHED, Status, mark
 from dropexp.training.events import Ended, Event, Note, Started
 from dropexp.training.task import Plan, Task
 from dropexp.training.trainer import Trainer
@@ -106,11 +106,11 @@ class _Pool:
         folder, why = self.tasks[index].folder, f"its worker process ended ({how})"
         if how in KILLED and self.retry:
             self.killed.append(index)
-            mark(folder, "interrupted", why)
+            mark(folder, Status.INTERRUPTED, why)
             return Note(index, f"{folder.path}: {why}; it resumes after the others, with fewer at a time")
         why += "; the same command trains it again, fewer --jobs need less memory"
-        mark(folder, "failed", why)
-        return Ended(index, "failed", why)
+        mark(folder, Status.FAILED, why)
+        return Ended(index, Status.FAILED, why)
 
     def _close(self) -> None:
         """Stop all workers, and mark the runs that they were training as interrupted."""
@@ -122,7 +122,7 @@ class _Pool:
                 worker.process.kill()
                 worker.process.join()
             if worker.task is not None:
-                mark(self.tasks[worker.task].folder, "interrupted", None)
+                mark(self.tasks[worker.task].folder, Status.INTERRUPTED)
 
 
 class _Worker:
@@ -153,22 +153,6 @@ class _Worker:
         """Close the pipes, so that the worker exits whatever it is doing."""
         for connection in (self.stop, self.pipe):
             connection.close()
-
-
-def mark(folder: RunFolder, status: str, why: str | None) -> None:
-    """Write to run.json how a run ended whose process could not, unless another process has locked it by now."""
-    with suppress(Exception), folder.lock():
-        mark_locked(folder, status, why)
-
-
-def mark_locked(folder: RunFolder, status: str, why: str | None) -> None:
-    """Do the same for a run that this process has locked. It may have ended before there was a run.json."""
-    with suppress(Exception):  # such as a folder that was removed: the status is reported in any case
-        rows = folder.read_rows()
-        ended = {"status": status, "why": why, **so_far(rows[-1] if rows else None)}
-        info = folder.read_info()
-        if info["status"] == "running" or (info["status"], status) == ("interrupted", "failed"):
-            folder.write_info(info | ended)
 
 
 @contextmanager

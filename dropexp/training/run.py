@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import traceback
 from contextlib import suppress
-from datetime import UTC, datetime
-from typing import Any, cast
+from functools import partial
+from typing import cast
 
 import torch
 
 from dropexp.config.tasks import LINEAR_REGRESSION
 from dropexp.data.fashion_mnist import Data
-from dropexp.errors import NewerRun
+from dropexp.errors import NewerRun, RunError
 from dropexp.files import write_whole
 from dropexp.nets import cuda_graph, matmul
 from dropexp.nets.base import Network
-from dropexp.runs.folder import FINISHED, Row, so_far
+from dropexp.runs import state
 from dropexp.runs.provenance import provenance
-from dropexp.training import probes
-from dropexp.training.checkpoint import State
+from dropexp.runs.run_json import RunInfo
+from dropexp.runs.state import FINISHED, Status, status_of
+from dropexp.runs.table import Columns, add_row, last_figures, num_epochs
+from dropexp.training import checkpoint, probes
+from dropexp.training.checkpoint import TrainingState
 from dropexp.training.events import Ended, Epoch
 from dropexp.training.loop import EpochRecord
 from dropexp.training.rng import stream
@@ -31,8 +34,7 @@ DRAWN = "drawn"  # in place of a checksum: data that a task draws from the run's
 class ActiveRun:
     """A run in training. `resume` gives it a network, `start` makes its folder that of a running run."""
 
-    state: State  # from `resume` on
-    identity: dict[str, str]  # what a checkpoint must match to be resumed
+    state: TrainingState  # from `resume` on
 
     def __init__(
         self, index: int, task: Task, data: Data | None, device: torch.device, *, stacked: bool, force: bool
@@ -52,56 +54,63 @@ class ActiveRun:
             )
         self.stacked = stacked
         self.stack = 1  # runs that train together
-        self.force = force  # until the old result is cleared
-        self.started_at = _now()
-        self.started = self.ended = False
-        self.last: Row | None = None
-        self.val_accs: list[float] = []  # of all epochs
+        self.force = force  # until the old result is replaced
+        self.began = state.now()
+        self.ended = False
+        self.columns: Columns = {}  # the table so far
 
-    def resume(self) -> tuple[int, list[str]]:
-        """Load the checkpoint if it is this run's; return the number of epochs done and notes about renamed files."""
-        self.identity = {
+    def resume(self) -> list[str]:
+        """Load the checkpoint if it is this run's, else a fresh network; return notes about corrupted files."""
+        fresh = partial(TrainingState.fresh, self.config, self.device, self.stacked)
+        if self.force:
+            self.state, self.columns = fresh(), {}
+            return []
+        resumed = checkpoint.resume(self.folder, self.planned, self.identity, fresh, self._is_complete)
+        self.state, self.columns = resumed.state, resumed.columns
+        return resumed.notes
+
+    @property
+    def done(self) -> int:
+        """The number of epochs done."""
+        return num_epochs(self.columns)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a checkpoint must have for the run to resume from it."""
+        return {
             "hash": self.planned.digest(self.device.type),
             "data": self.data.checksum if self.data else DRAWN,
             "route": "stack" if self.stacked else self.backend,  # a stack draws its noise otherwise
             "drawing": DRAWING,
             "torch": str(torch.__version__),
         }
-        self.state = State.fresh(self.config, self.device, self.stacked)
-        if self.force:
-            return 0, []
-        done, notes = self.state.resume(self.folder, self.identity)
-        if done == 0:
-            self.state = State.fresh(self.config, self.device, self.stacked)  # the other may be loaded in part
-            notes += self.folder.begin_anew()
-        rows = self.folder.read_rows()
-        self.last = rows[-1] if rows else None
-        self.val_accs = [row["val_acc"] for row in rows if "val_acc" in row]
-        return done, notes
 
-    def start(self, stack: int) -> None:
-        """Mark the run as running, in a stack of this size. With `force` the old result is cleared only now."""
-        if self.force:
-            self.folder.clear()
-            self.force = False
-        self.started, self.stack = True, stack
-        self.write_info("running")
-        write_whole(self.folder.config_path, self.planned.yaml())
+    def start(self, stack: int) -> list[str]:
+        """Mark the run as running, in a stack of this size; return notes. With `force` this replaces the old result."""
+        self.stack = stack
+        notes = state.start(self.folder, self._info(Status.RUNNING), self.columns)
+        self.force = False
+        return notes
 
     def stops_early(self) -> bool:
         """Return whether the validation accuracy has not risen for `early_stopping` epochs."""
-        patience = self.config.early_stopping
-        if patience is None or not self.val_accs:
+        return self._stops_early(self.columns)
+
+    def _stops_early(self, columns: Columns) -> bool:
+        patience, val_accs = self.config.early_stopping, columns.get("val_acc")
+        if patience is None or not val_accs:
             return False
-        return len(self.val_accs) - 1 - self.val_accs.index(max(self.val_accs)) >= patience
+        return len(val_accs) - 1 - val_accs.index(max(val_accs)) >= patience
+
+    def _is_complete(self, columns: Columns) -> bool:
+        """Return whether no epoch is left to train."""
+        return num_epochs(columns) == self.config.epochs or self._stops_early(columns)
 
     def add(self, record: EpochRecord) -> Epoch:
         """Add the epoch to the table, with the values of the probes."""
         row = record.row() | self._probe(record.epoch)
         self.folder.append_row(row)
-        self.last = row
-        if "val_acc" in row:
-            self.val_accs.append(row["val_acc"])
+        add_row(self.columns, row)
         return Epoch(self.index, row)
 
     def _probe(self, epoch: int) -> dict[str, float]:
@@ -119,66 +128,76 @@ class ActiveRun:
 
     def save(self, record: EpochRecord) -> None:
         """Write a checkpoint, unless the loss is not finite: nothing may resume from there."""
-        if record.finite:
-            write_whole(self.folder.checkpoint, self.state.to_bytes(record.epoch, self.identity, self.folder))
+        if not record.finite:
+            return
+        content = self.state.to_bytes(self.identity, self.columns)
+        if self._is_complete(self.columns):  # the last one, which is followed by the complete run.json
+            write_whole(self.folder.checkpoint, content)
+        else:
+            state.save(self.folder, self._info(Status.RUNNING), content)
 
-    def end(self, status: str, why: str | None = None) -> Ended:
-        """Write the final status. If that fails, the run has failed."""
-        try:
-            self.write_info(status, why)
-        except OSError as error:
-            status, why = "failed", f"its end cannot be written: {error}"
-        self.ended = True  # not earlier: an interrupt during the write must still be recorded
-        return Ended(self.index, status, why)
+    def finish(self) -> Ended:
+        return self._finish(Status.DONE)
 
     def diverge(self, epoch: int) -> Ended:
-        return self.end("diverged", f"the loss is not finite in epoch {epoch}")
+        return self._finish(Status.DIVERGED, f"the loss is not finite in epoch {epoch}")
+
+    def _finish(self, status: Status, why: str | None = None) -> Ended:
+        """Write the result. If that fails, the run has failed."""
+        try:
+            state.finish(self.folder, self._info(status, why))
+        except OSError as error:
+            status, why = Status.FAILED, f"its end cannot be written: {error}"
+        self.ended = True
+        return Ended(self.index, status, why)
 
     def interrupt(self) -> None:
-        """Mark the run as interrupted, unless it has not started here or has ended."""
-        if self.started and not self.ended:
-            with suppress(OSError):  # a full disk must not replace the interrupt
-                self.write_info("interrupted")
+        """Mark the run as interrupted, if it is running."""
+        with suppress(OSError, RunError):  # a full disk must not replace the interrupt
+            state.stop(self.folder, Status.INTERRUPTED)
 
     def fail(self, error: Exception) -> Ended:
         """Record the error in run.json, unless that would overwrite a result or a later version's file."""
-        self.ended = True
         if isinstance(error, NewerRun):
-            return Ended(self.index, "failed", str(error))
-        why = f"{type(error).__name__}: {error}"
-        with suppress(Exception):  # such as a full disk, or a plugin that is no longer loaded
-            if self.started or not self.folder.may_hold_a_result():
-                self.write_info("failed", why, traceback="".join(traceback.format_exception(error)))
-        return Ended(self.index, "failed", why)
+            self.ended = True
+            return Ended(self.index, Status.FAILED, str(error))
+        text = "".join(traceback.format_exception(error))
+        return self.fail_because(f"{type(error).__name__}: {error}", text)
 
-    def write_info(self, status: str, why: str | None = None, **more: Any) -> None:
-        planned = self.planned
+    def fail_because(self, why: str, traceback: str | None = None) -> Ended:
+        """Record a failure in run.json, unless that would overwrite a result."""
+        with suppress(Exception):  # such as a full disk, or a plugin that is no longer loaded
+            if status_of(self.folder) == Status.NEW:
+                self.folder.write_info(self._info(Status.FAILED, why, traceback))
+            else:
+                state.stop(self.folder, Status.FAILED, why, traceback)
+        self.ended = True
+        return Ended(self.index, Status.FAILED, why)
+
+    def _info(self, status: Status, why: str | None = None, traceback: str | None = None) -> RunInfo:
+        """Return what run.json is to say."""
+        planned, columns = self.planned, self.columns
         here = {
             "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device),
             "threads": torch.get_num_threads(),
             "route": self.backend,
             "stack": self.stack,
             "data": self.data.checksum if self.data else DRAWN,
-            "began": self.started_at,
-            "ended": None if status == "running" else _now(),
+            "began": self.began,
+            "ended": None if status == Status.RUNNING else state.now(),
         }
-        self.folder.write_info(
-            {
-                "status": status,
-                "why": why,
-                "name": planned.name,
-                "arm": planned.arm,
-                "cell": planned.cell,
-                "hash": planned.digest(self.device.type),
-                "config": self.config.model_dump(),
-                "settings": self.config.settings(self.device.type),
-                **so_far(self.last),
-                "files": self.folder.digests() if status in FINISHED else None,
-                "provenance": provenance() | here,
-                **more,
-            }
+        return RunInfo(
+            status=status,
+            why=why,
+            traceback=traceback,
+            name=planned.name,
+            arm=planned.arm,
+            cell=planned.cell,
+            hash=planned.digest(self.device.type),
+            config=self.config.model_dump(),
+            settings=self.config.settings(self.device.type),
+            epoch=num_epochs(columns),
+            last={**last_figures(columns)},
+            provenance=provenance() | here,
+            table=columns if status in FINISHED else None,
         )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -11,7 +11,8 @@ from dropexp.config.study import PlannedRun, Study
 from dropexp.config.tasks import FASHION_MNIST
 from dropexp.errors import OtherRun
 from dropexp.runs.find import by_hash
-from dropexp.runs.folder import FINISHED, RunFolder
+from dropexp.runs.folder import RunFolder
+from dropexp.runs.state import FINISHED, Status, status_of
 from dropexp.training import device as devices
 
 
@@ -22,9 +23,9 @@ class Task:
     planned: PlannedRun
     folder: RunFolder
 
-    def status(self) -> str:
+    def status(self) -> Status:
         """Return the folder's status. Raises `NewerRun`, or `OtherRun` if the folder is another run's."""
-        return self.folder.status(self.planned.has)
+        return status_of(self.folder, self.planned)
 
     @property
     def has_images(self) -> bool:
@@ -74,7 +75,7 @@ def _folder(run: PlannedRun, digest: str, found: Sequence[RunFolder], runs_dir: 
     own = []
     for folder in found:
         try:
-            own.append((folder.status(run.has) not in FINISHED, folder))
+            own.append((status_of(folder, run) not in FINISHED, folder))
         except OtherRun:
             continue
     return min(own, key=lambda pair: pair[0], default=(True, new))[1]

@@ -11,8 +11,10 @@ from pathlib import Path
 from dropexp.config import plugins
 from dropexp.config.study import Study, load_config
 from dropexp.data import download
-from dropexp.runs.folder import FINISHED, Row, default_runs_dir
+from dropexp.runs.folder import default_runs_dir
+from dropexp.runs.state import FINISHED, repair_finished
 from dropexp.runs.study_file import write_study
+from dropexp.runs.table import Row
 from dropexp.training import device as devices
 from dropexp.training.events import Ended, Epoch, Event, Note
 from dropexp.training.execute import execute
@@ -37,6 +39,12 @@ class Training:
         """The tasks that will train. Events name them by their index in this list."""
         return [task for task in self.tasks if self.force or task.status() not in FINISHED]
 
+    @property
+    def finished(self) -> list[Task]:
+        """The tasks that will not train."""
+        unfinished = {id(task) for task in self.unfinished}
+        return [task for task in self.tasks if id(task) not in unfinished]
+
     def start(self, find_data: Callable[[], Path], jobs: int | None = None) -> Generator[Event]:
         """Prepare everything, and return the events: a run trains when the next event is requested.
 
@@ -44,6 +52,7 @@ class Training:
         `DataError` and what `execute` raises.
         """
         notes = [write_study(self.runs_dir, study.name, study.remarks) for study in self.studies]
+        notes += [note for task in self.finished for note in repair_finished(task.folder)]
         data_root = find_data() if any(task.has_images for task in self.unfinished) else None
         files = plugins.files_of(task.planned.config.variant for task in self.unfinished)
         plan = Plan(data_root, self.device, self.force, files, on_ray=self.on_ray)

@@ -28,7 +28,7 @@ def test_every_format_names_the_runs_that_are_left_out(own_study: InProcess) -> 
     (corrupted / "run.json").write_text("{")
     for form in FORMATS:
         done = own_study("compare", "--format", form)
-        assert "run.json is damaged" in (done.stderr if form == "csv" else done.stdout)
+        assert "run.json is corrupted" in (done.stderr if form == "csv" else done.stdout)
 
 
 def test_control_characters_reach_no_terminal_in_any_format(cli: InProcess) -> None:

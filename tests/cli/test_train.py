@@ -56,7 +56,7 @@ def test_train_and_compare(command: Command, cli: InProcess) -> None:
 def test_a_dry_run_trains_nothing(cli: InProcess) -> None:
     config = cli.write("tiny.yaml", TINY)
     listed = cli("train", "-c", config, "--dry-run", "--seeds", "5..6").stdout.splitlines()
-    assert len(listed) == 6 and all("missing" in line for line in listed)
+    assert len(listed) == 6 and all(line.startswith("new ") for line in listed)
     assert "seed=5" in listed[0]
     assert not (cli.folder / "runs").exists()
 

@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from dropexp.config.schema import Config
+from dropexp.files import encode_json
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
 KEYS = [*Config.model_fields, "name", "matrix", "arms", "published", "sedd", "<<", ""]
@@ -105,3 +106,8 @@ def _entries(tree: Any) -> list[tuple[Any, Any]]:
 
 def as_json(tree: Any) -> bytes:
     return json.dumps(tree).encode()
+
+
+def as_checked_json(tree: Any) -> bytes:
+    """Return the tree as a file with the right checksum."""
+    return encode_json(tree) if isinstance(tree, dict) else as_json(tree)

@@ -33,7 +33,7 @@ def dry_run(content: bytes | str, *words: str, target: str = "yaml") -> Result:
         first = Result(result.code, "", result.err.splitlines()[0]) if with_line_breaks else result
         assert first.every_problem_names("x.yaml", "--set", "--seeds") or _is_usage(result), result.err
     else:
-        assert all(line.split(maxsplit=1)[0] == "missing" for line in result.out.splitlines())
+        assert all(line.split(maxsplit=1)[0] == "new" for line in result.out.splitlines())
     return result
 
 

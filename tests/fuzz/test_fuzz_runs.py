@@ -1,4 +1,4 @@
-"""Whatever stands in a folder of runs, and whatever is asked of it, the commands that read runs answer.
+"""Whatever stands in a folder of runs, and whatever is asked of it, the commands that read runs result.
 
 What is harmed is one run, or study.json: it is named or changes nothing that is said, and the others are as before.
 """
@@ -28,14 +28,13 @@ from hypothesis import strategies as st
 
 from dropexp.config.schema import Config
 from dropexp.data import fashion_mnist
-from dropexp.files import sealed
+from dropexp.files import add_checksum
 from dropexp.lock import LOCK
 from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, RUN, RunFolder
 from dropexp.runs.metrics import METRICS
 from dropexp.runs.study_file import STUDY, read_study
-from dropexp.training import checkpoint
-from dropexp.training.checkpoint import State
-from fuzz.inputs import HOSTILE, altered, as_json, changed, odd, texts, words
+from dropexp.training.checkpoint import TrainingState
+from fuzz.inputs import HOSTILE, altered, as_checked_json, as_json, changed, odd, texts, words
 from fuzz.sandbox import Result, Sandbox, sandbox
 
 PUBLISHED: dict[str, Any] = {
@@ -50,22 +49,16 @@ BESIDE = f"../{STUDY}"  # as a run's folder sees it
 
 
 def _study(runs: Path) -> RunFolder:
-    """A study of two arms with two seeds each, what was published beside it; returns the run that is to be harmed."""
+    """Write a study of two arms with two seeds each and published figures; return the run that is to be harmed."""
     for variant in ("none", "nn"):
         for seed in range(2):
-            run = write_run(runs, variant, seed, 0.8 + seed / 100, probed={"w1_norm": 2.0}, **TINY)
-            run.write_info(run.read_info() | {"files": run.digests()})
+            write_run(runs, variant, seed, 0.8 + seed / 100, probed={"w1_norm": 2.0}, **TINY)
     publish(runs, **PUBLISHED)
     victim = RunFolder(next(runs.glob("dropout/variant=nn,seed=0-*")))
-    state = State.fresh(Config.model_validate(victim.read_info()["config"]), torch.device("cpu"), stacked=False)
-    victim.checkpoint.write_bytes(state.to_bytes(2, {}, victim))
+    info = victim.read_info()
+    state = TrainingState.fresh(Config.model_validate(info.config), torch.device("cpu"), stacked=False)
+    victim.checkpoint.write_bytes(state.to_bytes({}, info.table or {}))
     return victim
-
-
-def _of_an_earlier_version(run: RunFolder) -> bytes:
-    """The checkpoint without a seal, so that nothing but its content tells whether it is whole."""
-    saved = checkpoint.read(run) or {}
-    return _as_checkpoint({key: value for key, value in saved.items() if key not in ("schema", "table")})
 
 
 def _as_checkpoint(saved: Any) -> bytes:
@@ -88,13 +81,9 @@ VICTIM = HARMED.path.relative_to(STUDY_OF_TWO)
 FILES = {path.relative_to(STUDY_OF_TWO): path.read_bytes() for path in STUDY_OF_TWO.glob("*/*/*")}
 OTHERS = {path: content for path, content in FILES.items() if path.parent != VICTIM}
 
-# Without their seals, as of an earlier version: a change of a sealed file shows that the seal is looked at, no more.
-INFO, SAID = HARMED.read_info(), read_study(HARMED)
-EARLIER = {
-    RUN: as_json({key: value for key, value in INFO.items() if key != "files"}),
-    CHECKPOINT: _of_an_earlier_version(HARMED),
-    BESIDE: as_json(SAID),
-}
+INFO = HARMED.read_info().model_dump(by_alias=True, mode="json")
+DECLARED = {"schema": 2, **read_study(HARMED)}
+CHECKPOINT_FIELDS = torch.load(HARMED.checkpoint, weights_only=True)
 
 COMPARE = ("compare", "--format=json")
 RUNS = ("runs", "--format=json")
@@ -164,12 +153,12 @@ def read_harmed(box: Sandbox, target: str, command: tuple[str, ...]) -> Result:
 def is_named_or_changes_nothing(name: str, command: tuple[str, ...], result: Result) -> bool:
     sign = STUDY if name == BESIDE else VICTIM.name
     if command in (RUNS, ("runs",)):  # which list its path in any case
-        sign = "broken"
+        sign = "corrupted" if "corrupted" in result.out + result.err else "unreadable"
     return result == undamaged(command) or sign in result.out + result.err
 
 
-def damaged(target: str, name: str, content: bytes, command: tuple[str, ...]) -> None:
-    """What the command answers once the file, which was sealed or known by its SHA-256, is another."""
+def corrupted(target: str, name: str, content: bytes, command: tuple[str, ...]) -> None:
+    """Ask the command once a file with a checksum has another content."""
     with a_study() as (box, victim):
         (victim / name).write_bytes(content)
         result = read_harmed(box, target, command)
@@ -177,23 +166,16 @@ def damaged(target: str, name: str, content: bytes, command: tuple[str, ...]) ->
         assert is_named_or_changes_nothing(name, command, result)
 
 
-def damaged_without_a_seal(target: str, name: str, content: bytes, command: tuple[str, ...]) -> None:
-    """The same of an earlier version's files, which are believed as far as they can be."""
+def rewritten(target: str, name: str, content: bytes, command: tuple[str, ...]) -> None:
+    """Ask the command once a file has another content with the right checksum, so that only the content can tell."""
     with a_study() as (box, victim):
-        for file, earlier in (EARLIER | {name: content}).items():
-            (victim / file).write_bytes(earlier)
+        (victim / name).write_bytes(content)
         read_harmed(box, target, command)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command)[:40])
-def test_without_any_damage_every_run_counts_with_seals_and_without(command: tuple[str, ...]) -> None:
+def test_without_any_corruption_every_run_counts(command: tuple[str, ...]) -> None:
     assert undamaged(command).code == 0
-    with a_study() as (box, victim):
-        for file, earlier in EARLIER.items():
-            (victim / file).write_bytes(earlier)
-        assert read(box, "nothing odd", command) == undamaged(command)
-        (victim / RUN).write_bytes(as_json(INFO))
-        assert read(box, "nothing odd", command) == undamaged(command)
     if command == COMPARE:
         assert [arm["n"] for arm in json.loads(undamaged(command).out)["arms"]] == [2, 2]
     if command == RUNS:
@@ -202,75 +184,76 @@ def test_without_any_damage_every_run_counts_with_seals_and_without(command: tup
 
 @given(st.binary(max_size=300) | changed(FILES[VICTIM / RUN]), commands)
 def test_any_bytes_in_run_json(content: bytes, command: tuple[str, ...]) -> None:
-    damaged("run.json", RUN, content, command)
+    corrupted("run.json", RUN, content, command)
 
 
-@given(altered(INFO).map(as_json) | changed(as_json(INFO)), commands)
+@given(altered(INFO).map(as_checked_json) | changed(as_json(INFO)), commands)
 def test_any_field_of_run_json(content: bytes, command: tuple[str, ...]) -> None:
-    damaged_without_a_seal("run.json", RUN, content, command)
+    rewritten("run.json", RUN, content, command)
 
 
-tables = st.binary(max_size=300) | changed(FILES[VICTIM / EPOCHS])
+@given(st.binary(max_size=300) | changed(FILES[VICTIM / EPOCHS]), commands)
+def test_any_bytes_in_a_table_change_nothing(content: bytes, command: tuple[str, ...]) -> None:
+    with a_study() as (box, victim):
+        (victim / EPOCHS).write_bytes(content)
+        assert read_harmed(box, "epochs.csv", command) == undamaged(command)
 
 
-@given(tables, commands)
-def test_any_bytes_in_a_table_that_run_json_knows(content: bytes, command: tuple[str, ...]) -> None:
-    damaged("epochs.csv", EPOCHS, content, command)
+@given(st.binary(max_size=300) | changed(FILES[VICTIM / EPOCHS]), commands)
+def test_any_bytes_in_the_table_of_an_unfinished_run(content: bytes, command: tuple[str, ...]) -> None:
+    with a_study() as (box, victim):
+        (victim / RUN).write_bytes(as_checked_json(INFO | {"status": "failed", "table": None}))
+        (victim / EPOCHS).write_bytes(content)
+        read_harmed(box, "epochs.csv", command)
 
 
-@given(tables, commands)
-def test_any_bytes_in_the_table(content: bytes, command: tuple[str, ...]) -> None:
-    damaged_without_a_seal("epochs.csv", EPOCHS, content, command)
+cells = st.sampled_from(["nan", "inf", "-inf", 1e308, -1e308, 5e-324, 2.0**128, "x", None, 10**400]) | st.floats(0, 1)
 
 
-cells = st.sampled_from(["", "nan", "inf", "-inf", "1e308", "-1e308", "5e-324", "9" * 400, "9" * 5000, "1e400", "x"])
+@given(st.lists(st.lists(cells, min_size=2, max_size=2), min_size=9, max_size=9), commands)
+def test_any_figures_in_the_table(columns: list[list[Any]], command: tuple[str, ...]) -> None:
+    table = dict(zip(INFO["table"], columns, strict=True))
+    rewritten("figures", RUN, as_checked_json(INFO | {"table": table}), command)
 
 
-@given(st.lists(st.lists(cells | st.floats(0, 1).map(str), min_size=11, max_size=12), min_size=2, max_size=2), commands)
-def test_any_cells_in_the_table(rows: list[list[str]], command: tuple[str, ...]) -> None:
-    header = FILES[VICTIM / EPOCHS].splitlines()[0].decode()
-    lines = [header, *(",".join([str(i), *row]) for i, row in enumerate(rows, 1))]
-    damaged_without_a_seal("epochs.csv", EPOCHS, "\n".join([*lines, ""]).encode(), command)
-
-
-@given(st.sampled_from(["test_acc", "w1_norm", "seconds", "epoch"]), texts | st.sampled_from(["arm", "mean"]), commands)
+@given(st.sampled_from(["test_acc", "w1_norm", "seconds"]), texts | st.sampled_from(["arm", "mean", "epoch"]), commands)
 def test_any_column_in_the_table(old: str, new: str, command: tuple[str, ...]) -> None:
-    content = FILES[VICTIM / EPOCHS].replace(old.encode(), new.encode("utf-8", "surrogatepass"), 1)
-    damaged_without_a_seal("epochs.csv", EPOCHS, content, command)
+    table = {new if name == old else name: figures for name, figures in INFO["table"].items()}
+    rewritten("columns", RUN, as_checked_json(INFO | {"table": table}), command)
 
 
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of a checkpoint, which a failure shows whole
 @given(st.binary(max_size=100) | changed(FILES[VICTIM / CHECKPOINT]))
 def test_any_bytes_in_a_checkpoint(content: bytes) -> None:
-    damaged("checkpoint.pt", CHECKPOINT, content, EVALUATE)
+    corrupted("checkpoint.pt", CHECKPOINT, content, EVALUATE)
 
 
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of a checkpoint, which a failure shows whole
-@given(changed(EARLIER[CHECKPOINT]))
-def test_any_bytes_in_a_checkpoint_without_a_seal(content: bytes) -> None:
-    damaged_without_a_seal("checkpoint.pt", CHECKPOINT, content, EVALUATE)
+@given(changed(_as_checkpoint(CHECKPOINT_FIELDS)))
+def test_any_bytes_in_a_checkpoint_with_the_right_checksum(content: bytes) -> None:
+    rewritten("checkpoint.pt", CHECKPOINT, add_checksum(content), EVALUATE)
 
 
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of a checkpoint, which a failure shows whole
-@given(altered(checkpoint.read(HARMED)).map(_as_checkpoint), st.booleans())
-def test_any_field_of_a_checkpoint(content: bytes, seal: bool) -> None:
-    damaged_without_a_seal("checkpoint.pt", CHECKPOINT, sealed(content) if seal else content, EVALUATE)
+@given(altered(CHECKPOINT_FIELDS).map(_as_checkpoint))
+def test_any_field_of_a_checkpoint(content: bytes) -> None:
+    rewritten("checkpoint.pt", CHECKPOINT, add_checksum(content), EVALUATE)
 
 
 @given(st.binary(max_size=100) | changed((STUDY_OF_TWO / "dropout" / STUDY).read_bytes()), commands)
 def test_any_bytes_in_study_json(content: bytes, command: tuple[str, ...]) -> None:
-    damaged("study.json", BESIDE, content, command)
+    corrupted("study.json", BESIDE, content, command)
 
 
-@given(altered(SAID).map(as_json) | changed(as_json(SAID)), commands)
+@given(altered(DECLARED).map(as_checked_json) | changed(as_json(DECLARED)), commands)
 def test_any_field_of_study_json(content: bytes, command: tuple[str, ...]) -> None:
-    damaged_without_a_seal("study.json", BESIDE, content, command)
+    rewritten("study.json", BESIDE, content, command)
 
 
 @given(st.sampled_from(list(PUBLISHED)), odd, commands)
 def test_any_published_figure_in_study_json(key: str, value: Any, command: tuple[str, ...]) -> None:
-    content = as_json({"schema": 1, "published": PUBLISHED | {key: value}})
-    damaged_without_a_seal("study.json", BESIDE, content, command)
+    content = as_checked_json({"schema": 2, "published": PUBLISHED | {key: value}})
+    rewritten("study.json", BESIDE, content, command)
 
 
 SCRIPT = "</script><script>alert(1)</script>"
@@ -280,18 +263,18 @@ IMAGE = "<img src=x onerror=alert(1)>"
 @pytest.mark.parametrize(
     ("change", "shown"),
     [
-        ({"provenance": {"began": 5}}, f"{VICTIM}/run.json is damaged"),
+        ({"provenance": {"began": 5}}, f"{VICTIM}/run.json is corrupted"),
         ({"provenance": {"threads": [SCRIPT]}}, SCRIPT),
         ({"provenance": {"cpu": SCRIPT}}, SCRIPT),
         ({"provenance": {"ended": "2" * 10_000}}, "2" * 10_000),
         ({"config": INFO["config"] | {"lr": IMAGE}, "settings": INFO["settings"] | {"lr": IMAGE}}, f"nn,lr={IMAGE}"),
-        ({"status": "failed", "why": f"\ud800\x1b[31m{SCRIPT}"}, f"\ufffd\ufffd[31m{SCRIPT}"),
+        ({"status": "failed", "table": None, "why": f"\x9b\x1b[31m{SCRIPT}"}, f"\ufffd\ufffd[31m{SCRIPT}"),
         ({"arm": "../../evil", "settings": INFO["settings"] | {"lr": 9}}, "../../evil"),
     ],
 )
 def test_a_report_shows_what_is_odd_and_does_nothing_of_it(change: dict[str, Any], shown: str) -> None:
     with a_study() as (box, victim):
-        (victim / RUN).write_bytes(as_json(INFO | change))
+        (victim / RUN).write_bytes(as_checked_json(INFO | change))
         result = box.run("report", "report", "-o", "pages/report.html", may_write=("pages",))
         page = (box.cwd / "pages" / "report.html").read_text(encoding="utf-8")
         assert result.code == 0 and html.escape(shown) in page

@@ -1,13 +1,17 @@
 """Run folders as training writes them, without training."""
 
-import csv
 import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-from dropexp.runs.folder import EPOCHS, RunFolder
+from dropexp.config.study import PlannedRun
+from dropexp.files import encode_json
+from dropexp.runs.folder import EPOCHS, RUN, RunFolder
+from dropexp.runs.run_json import RunInfo
+from dropexp.runs.state import FINISHED
 from dropexp.runs.study_file import write_study
+from dropexp.runs.table import Columns, Row, add_row, last_figures, num_epochs, to_csv
 
 DEFAULTS: dict[str, Any] = {
     "hidden": [256, 256],
@@ -95,40 +99,78 @@ def _write(
     runs_dir: Path,
     config: dict[str, Any],
     changed: dict[str, Any],
-    rows: list[dict[str, Any]],
+    rows: list[Row],
     name: str,
     arm: str | None,
     status: str,
     why: str | None,
     device: str,
 ) -> RunFolder:
+    """An unfinished run has its rows in epochs.csv, and no checkpoint."""
     variant, seed = config["variant"], config["seed"]
     settings = {"variant": variant, **changed, **({"seed": seed} if seed else {}), "device": device}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
     cell = f"variant={variant},seed={seed}"
     run = RunFolder(runs_dir / name / f"{cell}-{digest}")
     run.path.mkdir(parents=True, exist_ok=True)
-    run.write_info(
-        {
-            "status": status,
-            "why": why,
-            "name": name,
-            "arm": arm,
-            "cell": cell,
-            "hash": digest,
-            "config": config,
-            "settings": settings,
-            "rows": len(rows),
-            "last": rows[-1] if rows else None,
-            "provenance": {},
-        }
+    columns: Columns = {}
+    for row in rows:
+        add_row(columns, row)
+    info = RunInfo(
+        status=status,
+        why=why,
+        name=name,
+        arm=arm,
+        cell=cell,
+        hash=digest,
+        config=config,
+        settings=settings,
+        epoch=len(rows),
+        last={**last_figures(columns)},
+        table=columns if status in FINISHED else None,
     )
+    run.write_info(info)
     if rows:
-        with (run.path / EPOCHS).open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        (run.path / EPOCHS).write_bytes(to_csv(columns))
     return run
+
+
+def info_of(planned: PlannedRun, status: str, columns: Columns) -> RunInfo:
+    """Return the run.json of a planned run with these figures."""
+    return RunInfo(
+        status=status,
+        name=planned.name,
+        arm=planned.arm,
+        cell=planned.cell,
+        hash=planned.digest("cpu"),
+        config=planned.config.model_dump(),
+        settings=planned.config.settings("cpu"),
+        epoch=num_epochs(columns),
+        last={**last_figures(columns)},
+        table=columns if status in FINISHED else None,
+    )
+
+
+def write_planned(run: RunFolder, planned: PlannedRun, status: str) -> None:
+    """Write the run.json of a planned run with one epoch."""
+    run.path.mkdir(parents=True, exist_ok=True)
+    run.write_info(info_of(planned, status, {"test_acc": [0.8]}))
+
+
+def change(run: RunFolder, **changed: Any) -> None:
+    """Write what a run.json says anew, with some of its fields changed."""
+    run.write_info(run.read_info().model_copy(update=changed))
+
+
+def set_status(run: RunFolder, status: str) -> None:
+    """Write another status into run.json, and the table of epochs.csv if that is one of a finished run."""
+    change(run, status=status, table=run.read_table() if status in FINISHED else None)
+
+
+def write_raw(run: RunFolder, **changed: Any) -> None:
+    """Write a run.json with a right checksum and with fields that no training writes."""
+    content = run.read_info().model_dump(by_alias=True, mode="json") | changed
+    (run.path / RUN).write_bytes(encode_json(content))
 
 
 def write_arm(

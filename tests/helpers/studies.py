@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from helpers.fake_runs import publish, write_arm, write_regression, write_run
+from helpers.fake_runs import change, publish, write_arm, write_regression, write_run
 
 from dropexp.config.study import load_config
 from dropexp.runs.study_file import write_study
@@ -33,8 +33,7 @@ def write_runs_of(config: Path, runs_dir: Path, seeds: str | None = None) -> Non
             folder = write_regression(runs_dir, test_loss=figures, name=run.name, **keys)
         else:
             folder = write_run(runs_dir, test_acc=figures, name=run.name, **keys)
-        true = {"arm": run.arm, "hash": run.digest("cpu"), "settings": run.config.settings("cpu"), "cell": run.cell}
-        folder.write_info(folder.read_info() | true)
+        change(folder, arm=run.arm, hash=run.digest("cpu"), settings=run.config.settings("cpu"), cell=run.cell)
         folder.path.rename(folder.path.with_name(f"{run.cell}-{run.digest('cpu')}"))
     write_study(runs_dir, study.name, study.remarks)
 

@@ -11,7 +11,8 @@ from dropexp.config.study import PlannedRun
 from dropexp.data.fashion_mnist import Data
 from dropexp.nets import linreg
 from dropexp.nets.base import Network
-from dropexp.runs.folder import Row, RunFolder
+from dropexp.runs.folder import RunFolder
+from dropexp.runs.table import Row
 from dropexp.training.events import Ended, Epoch, Event, Note
 from dropexp.training.group import train_group
 from dropexp.training.loop import EpochRecord, Part, fit

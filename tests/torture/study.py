@@ -102,7 +102,7 @@ class Study:
     def check(self, runs: Path, *, damaged: bool = False) -> None:
         """Every run is there once, done, with the table and the config of an undisturbed one, beside it study.json.
 
-        Where files were `damaged`, they may lie there too, and a finished run's checkpoint may be gone.
+        Where files were `damaged`, they may be there under new names, and a finished run's checkpoint may be gone.
         """
         expected, found = tables(self.runs), tables(runs)
         changed = [run for run in expected.keys() | found.keys() if expected.get(run) != found.get(run)]
@@ -112,9 +112,7 @@ class Study:
         for folder in sorted(runs.glob("torture/*/")):
             names = {path.name for path in folder.iterdir()} | {".lock"}  # which there is not where flock is not
             if damaged:
-                names = {name for name in names if ".damaged-" not in name and ".before-" not in name} | {
-                    "checkpoint.pt"
-                }
+                names = {name for name in names if ".corrupted-" not in name} | {"checkpoint.pt"}
             assert names == FILES, f"{folder} holds {sorted(names)}"
             assert json.loads((folder / "run.json").read_text())["status"] == "done"
         beside = {path.name for path in (runs / "torture").iterdir() if not path.is_dir()}

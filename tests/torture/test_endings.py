@@ -49,7 +49,7 @@ def test_a_signal_at_any_time_ends_all_processes_and_says_how_to_go_on(
         wait_until_gone(process)
         said = talk(command)
         if process.returncode == 130:
-            assert f"to go on: dropexp train -c {CONFIG} --jobs {jobs}\n" in said
+            assert f"to resume: dropexp train -c {CONFIG} --jobs {jobs}\n" in said
         elif said:  # there was so little left to do that the signal came after it
             assert part and "next: dropexp compare torture" in said and process.returncode in (0, -sent), said
         else:  # it came before Python had begun with the command
@@ -175,10 +175,10 @@ def test_a_worker_that_dies_under_force_leaves_its_run_to_go_on_not_to_begin_aga
 
 def test_a_worker_that_dies_each_time_fails_its_run_and_no_other(command: Command, undisturbed: Study) -> None:
     command.write(CONFIG, TEXT)
-    die = {"event": "os.rename", "file": "epochs.csv", "nth": 1, "tear": None, "who": "self", "told": None}
+    die = {"event": "os.rename", "file": "config.yaml", "nth": 1, "tear": None, "who": "self", "told": None}
     command("train", "-c", CONFIG, "--jobs", "2")
     runs = sorted(command.folder.glob("runs/torture/*/"))
-    for run in runs[:2]:  # their tables have to be cut to their checkpoints, and that is where they will die
+    for run in runs[:2]:  # they start again, and write their config there
         (run / "run.json").unlink()
     process = start(command, "train", "-c", CONFIG, "--jobs", "2", die=die)
     wait_until_gone(process)

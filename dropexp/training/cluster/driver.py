@@ -17,14 +17,14 @@ from dropexp.data import download
 from dropexp.errors import ClusterError, RunError
 from dropexp.files import write_whole
 from dropexp.lock import most_locks, not_written
-from dropexp.runs.folder import CONFIG, FILES, RunFolder, read_file
-from dropexp.runs.holding import hold
+from dropexp.runs import state
+from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, FILES, RUN, RunFolder
+from dropexp.runs.state import Status, lock_unfinished
 from dropexp.training.cluster import worker
 from dropexp.training.cluster.connect import amount
 from dropexp.training.cluster.worker import Files, Parcel, Shared, Update, file_names
 from dropexp.training.device import kind
 from dropexp.training.events import Ended, Epoch, Event, Note
-from dropexp.training.pool import mark_locked
 from dropexp.training.task import Plan, Task
 
 TRIES = 3  # for a run whose worker or node dies each time before another epoch is trained
@@ -97,7 +97,8 @@ class _Driver:
             with suppress(Exception):  # the cluster may be gone
                 self.ray.cancel(stream, force=True)
         for index, lock in self.locks.items():
-            mark_locked(self.tasks[index].folder, "interrupted", None)
+            with suppress(Exception):
+                state.stop(self.tasks[index].folder, Status.INTERRUPTED)
             lock.close()
 
     def _send_chunks(self) -> Generator[Event]:
@@ -116,7 +117,7 @@ class _Driver:
                             parcels[-1].append(self._pack(index))
                     except (RunError, OSError) as error:
                         self._unlock(index)
-                        yield Ended(index, "failed", str(error))
+                        yield Ended(index, Status.FAILED, str(error))
             parcels = [group for group in parcels if group]
             if not parcels:
                 continue
@@ -166,9 +167,8 @@ class _Driver:
             return []
         task = self.tasks[index]
         with ExitStack() as lock:
-            if outcome := hold(task.planned, task.folder, lock, self.plan.force):
-                notes: list[Event] = [Note(index, outcome.note)] if outcome.note else []
-                return [*notes, Ended(index, outcome.status, outcome.why)]
+            if outcome := lock_unfinished(task.folder, task.planned, lock, self.plan.force):
+                return [*(Note(index, note) for note in outcome.notes), Ended(index, outcome.status, outcome.why)]
             self.locks[index] = lock.pop_all()
         return []
 
@@ -176,7 +176,7 @@ class _Driver:
         """Read the files that a run resumes from. Raises `RunError`, OSError."""
         task = self.tasks[index]
         names = [] if index in self.forced else file_names(task.folder)
-        files = {name: read_file(task.folder.path / name) for name in names}
+        files = {name: task.folder.read(name) for name in names}
         return Parcel(index, task.planned, {name: content for name, content in files.items() if content is not None})
 
     def _unlock(self, index: int) -> None:
@@ -217,11 +217,11 @@ class _Driver:
             try:
                 if index in self.forced:
                     self.forced.remove(index)
-                    folder.clear()
+                    state.clear(folder)
                 _write(folder, files)
             except OSError as error:
                 self._unlock(index)
-                yield Ended(index, "failed", f"its folder {not_written(error)}")
+                yield Ended(index, Status.FAILED, f"its folder {not_written(error)}")
         for event in update.events:
             if event.task is None:
                 yield event
@@ -255,9 +255,10 @@ class _Driver:
                 yield Note(index, f"{folder.path}: {what}; it resumes on another")
                 continue
             why = f"{what}, {TRIES} times without another epoch; the same command trains it again"
-            mark_locked(folder, "failed", why)
+            with suppress(Exception):
+                state.stop(folder, Status.FAILED, why)
             self._unlock(index)
-            yield Ended(index, "failed", why)
+            yield Ended(index, Status.FAILED, why)
         self._send_again(chunk)
 
     def _refused_by(self, chunk: _Chunk, node: str, why: str) -> Generator[Event]:
@@ -273,19 +274,21 @@ class _Driver:
 
 
 def _write(folder: RunFolder, files: Files) -> None:
-    """Write a run's files in an order that lets it resume wherever this is interrupted: run.json last.
+    """Write a run's files in an order that lets it resume wherever this is interrupted.
 
-    Files that are gone are removed first. Before both come corrupted files, under the names that they were given.
+    Corrupted files come first, under their new names; then files that are gone are removed. A folder without run.json
+    gets it before epochs.csv, which would be taken for what is left of a result.
     """
+    order = FILES if (folder.path / RUN).exists() else (CHECKPOINT, RUN, CONFIG, EPOCHS)
     renamed = [name for name in files if name not in FILES]
     gone = [name for name in reversed(FILES) if name in files and files[name] is None]
-    there = [name for name in FILES if files.get(name) is not None]
+    there = [name for name in order if files.get(name) is not None]
     for name in [*renamed, *gone, *there]:
         content = files[name]
         if content is None:
             (folder.path / name).unlink(missing_ok=True)
         else:
-            write_whole(folder.path / name, content)
+            write_whole(folder.path / name, content, sync=name in (CHECKPOINT, RUN))
 
 
 def _remote_function() -> Any:

@@ -21,7 +21,7 @@ from dropexp.config.plugins import load_plugin
 from dropexp.config.study import PlannedRun
 from dropexp.data import download
 from dropexp.errors import DataError, PluginError
-from dropexp.runs.folder import BEFORE, CHECKPOINT, DAMAGED, FILES, RunFolder
+from dropexp.runs.folder import CHECKPOINT, CORRUPTED, FILES, RUN, RunFolder
 from dropexp.runs.provenance import version_of
 from dropexp.training.events import Ended, Event, Note
 from dropexp.training.task import Plan, Task
@@ -33,8 +33,7 @@ CHECKPOINT_EVERY = 10  # paces between two checkpoints of a run that are sent, u
 
 def file_names(folder: RunFolder) -> list[str]:
     """List the files of a run folder in the order of writing, preceded by renamed corrupted files."""
-    patterns = [f"{name}{suffix}*" for name in FILES for suffix in (DAMAGED, BEFORE)]
-    renamed = sorted(path.name for pattern in patterns for path in folder.path.glob(pattern))
+    renamed = sorted(path.name for name in FILES for path in folder.path.glob(f"{name}{CORRUPTED}*"))
     return renamed + [name for name in FILES if (folder.path / name).exists()]
 
 
@@ -141,7 +140,7 @@ class _Outbox:
         stamps = self._stamps(run)
         early = now - self.checkpointed.get(index, -math.inf) < CHECKPOINT_EVERY * self.pace
         if early and not ended and CHECKPOINT in stamps and CHECKPOINT in sent:  # large, and the one sent is enough
-            stamps[CHECKPOINT] = sent[CHECKPOINT]
+            stamps |= {CHECKPOINT: sent[CHECKPOINT], RUN: sent[RUN]}
         changed: Files = {name: None for name in sent if name not in stamps}
         changed |= {name: (run.path / name).read_bytes() for name in stamps if stamps[name] != sent.get(name)}
         if changed.get(CHECKPOINT):

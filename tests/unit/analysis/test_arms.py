@@ -7,10 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from helpers.comparisons import mentions, row_of
-from helpers.fake_runs import publish, write_arm, write_run
+from helpers.fake_runs import change, publish, write_arm, write_raw, write_run
 
 from dropexp.analysis.arms import load_runs
 from dropexp.analysis.comparison import Comparison, compare
@@ -18,6 +17,8 @@ from dropexp.errors import NoRuns
 from dropexp.runs.folder import EPOCHS, RUN
 
 # figures
+
+SCHEMA_1 = Path(__file__).parents[2] / "schema-1" / "runs"
 
 
 def test_an_arm_has_mean_and_sample_sd_over_its_seeds(compared: Comparison) -> None:
@@ -48,19 +49,11 @@ def test_a_run_without_clean_train_accuracy_has_no_gap(tmp_path: Path) -> None:
     assert nn["test_acc"] == pytest.approx(0.85)
 
 
-def test_an_empty_cell_is_an_unknown_figure(tmp_path: Path) -> None:
-    table = write_run(tmp_path, test_acc=[0.7, 0.8]).path / EPOCHS
-    header, *rows = table.read_text().splitlines()
-    table.write_text("\n".join([header + ",val_acc", *(row + "," for row in rows)]) + "\n")
-    assert math.isnan(row_of(compare(runs_dir=tmp_path).arms, "nn")["val_acc"])
-
-
-@pytest.mark.parametrize("cell", ["", "nan", "inf"])
-def test_an_arm_s_mean_is_over_the_runs_that_have_the_figure(cell: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("figure", [math.nan, math.inf])
+def test_an_arm_s_mean_is_over_the_runs_that_have_the_figure(figure: float, tmp_path: Path) -> None:
     write_arm(tmp_path, "none", [0.8, 0.81, 0.82])
     *_, last = write_arm(tmp_path, "nn", [0.8, 0.82, 0.9])
-    table = pd.read_csv(last.path / EPOCHS).astype(str)
-    table.assign(test_acc=cell).to_csv(last.path / EPOCHS, index=False, lineterminator="\n")
+    change(last, table=last.read_table() | {"test_acc": [figure, figure]})
     comparison = compare(runs_dir=tmp_path)
     nn = row_of(comparison.arms, "nn")
     assert (nn["n"], nn["mean"]) == (3, pytest.approx(0.81))
@@ -112,34 +105,34 @@ def test_an_unfinished_run_is_left_out_and_noted(tmp_path: Path, status: str) ->
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"schema": 1, "status": "done"}', '{"schema": 99}', "\x00"])
 def test_an_unreadable_run_folder_is_left_out_and_noted(study: Path, content: str) -> None:
-    broken = study / "dropout" / "broken"
-    broken.mkdir()
-    (broken / RUN).write_text(content)
+    unreadable = study / "dropout" / "unreadable"
+    unreadable.mkdir()
+    (unreadable / RUN).write_text(content)
     comparison = compare(runs_dir=study)
     assert list(comparison.arms["n"]) == [3, 3, 3]
-    assert mentions(comparison.notes, "left out", str(broken / RUN))
+    assert mentions(comparison.notes, "left out", str(unreadable / RUN))
     runs = load_runs(runs_dir=study)
-    assert list(runs[runs["status"] == "broken"]["path"]) == [str(broken)]
+    status = "unreadable" if "99" in content else "corrupted"
+    assert list(runs[runs["status"] == status]["path"]) == [str(unreadable)]
 
 
 @pytest.mark.parametrize("table", [None, "epoch,test_acc\n1,0.7\n", "epoch,test_acc\n1,0.7\n2,oops\n"])
-def test_a_run_with_a_corrupted_table_is_left_out_and_noted(tmp_path: Path, table: str | None) -> None:
+def test_the_table_of_a_run_is_in_its_run_json(tmp_path: Path, table: str | None) -> None:
     write_arm(tmp_path, "nn", [0.8, 0.8])
-    path = write_run(tmp_path, "nn", 2, 0.1).path / EPOCHS
+    path = write_run(tmp_path, "nn", 2, 0.8).path / EPOCHS
     path.unlink() if table is None else path.write_text(table)
-    comparison = compare(runs_dir=tmp_path)
-    assert row_of(comparison.arms, "nn")["n"] == 2
-    assert mentions(comparison.notes, "nn: seed 2 left out", str(path.parent))
+    assert row_of(compare(runs_dir=tmp_path).arms, "nn")["n"] == 3
 
 
-def test_a_table_without_all_epochs_is_corrupted(tmp_path: Path) -> None:
-    write_run(tmp_path, "none", 0)
-    run = write_run(tmp_path, "none", 1, [0.5, 0.6, 0.7])
-    header, first, _, third = (run.path / EPOCHS).read_text().splitlines()
-    (run.path / EPOCHS).write_text("\n".join([header, first, third]) + "\n")
-    comparison = compare(runs_dir=tmp_path)
-    assert list(comparison.arms["n"]) == [1]
-    assert mentions(comparison.notes, "seed 1 left out", "does not have the epochs 1 to 3")
+@pytest.mark.parametrize("table", [None, "epoch,test_loss\n1,0.7\n", "epoch,test_loss\n1,0.7\n2,oops\n3,0.1\n"])
+def test_a_run_of_schema_1_with_a_corrupted_table_is_left_out_and_noted(tmp_path: Path, table: str | None) -> None:
+    shutil.copytree(SCHEMA_1, tmp_path, dirs_exist_ok=True)
+    where = {"arm": "lines"}
+    assert list(compare(runs_dir=tmp_path, where=where).arms["n"]) == [1]
+    path = next(tmp_path.glob("*/arm=lines*")) / EPOCHS
+    path.unlink() if table is None else path.write_text(table)
+    with pytest.raises(NoRuns, match=r"seed 0 left out: .*epochs\.csv is corrupted"):
+        compare(runs_dir=tmp_path, where=where)
 
 
 INVALID: list[dict[str, Any]] = [
@@ -151,10 +144,10 @@ INVALID: list[dict[str, Any]] = [
 @pytest.mark.parametrize("fields", INVALID)
 def test_a_run_with_invalid_fields_is_left_out_and_noted(fields: dict[str, Any], study: Path) -> None:
     run = write_run(study, "nn", 9)
-    run.write_info({**run.read_info(), **fields})
+    write_raw(run, **fields)
     comparison = compare(runs_dir=study)
     assert list(comparison.arms["n"]) == [3, 3, 3]
-    assert mentions(comparison.notes, "left out", run.path.name, "damaged")
+    assert mentions(comparison.notes, "left out", run.path.name, "corrupted")
 
 
 def test_a_run_folder_without_run_json_is_noted(study: Path) -> None:
@@ -238,8 +231,8 @@ def test_load_runs_has_a_row_per_run_with_config_and_last_figures(shared_study: 
 
 
 def test_unreadable_folders_alone_are_listed(tmp_path: Path) -> None:
-    (tmp_path / "dropout" / "broken").mkdir(parents=True)
-    (tmp_path / "dropout" / "broken" / RUN).write_text("{")
-    assert list(load_runs(runs_dir=tmp_path)["status"]) == ["broken"]
-    with pytest.raises(NoRuns, match=r"run\.json is damaged"):
+    (tmp_path / "dropout" / "corrupted").mkdir(parents=True)
+    (tmp_path / "dropout" / "corrupted" / RUN).write_text("{")
+    assert list(load_runs(runs_dir=tmp_path)["status"]) == ["corrupted"]
+    with pytest.raises(NoRuns, match=r"run\.json is corrupted"):
         compare(runs_dir=tmp_path)

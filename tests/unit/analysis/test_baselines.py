@@ -84,11 +84,13 @@ def test_an_unfinished_matched_baseline_is_noted_when_another_arm_is_used(tmp_pa
 def test_a_thousand_matched_baselines_are_found_in_seconds(tmp_path: Path) -> None:
     write_run(tmp_path, "none")
     (first,) = read_runs((), tmp_path)
+    assert first.info is not None
     arms = []
     for i in range(1000):
         for variant in ("none", "nn"):
             settings = {"variant": variant, "lr": i / 1000}
-            own = replace(first, variant=variant, settings=settings, config={**first.config, **settings})
+            info = first.info.model_copy(update={"settings": settings, "config": first.config | settings})
+            own = replace(first, info=info)
             arms.append(Arm(f"{variant},lr={i}", variant, own, {}, 0))
     began = time.process_time()
     found = baselines_of(arms, None).value

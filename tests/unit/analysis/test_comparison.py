@@ -14,13 +14,12 @@ from typing import Any
 import pandas as pd
 import pytest
 from helpers.comparisons import mentions, row_of
-from helpers.fake_runs import publish, write_arm, write_run
+from helpers.fake_runs import change, publish, write_arm, write_run
 
 from dropexp.analysis.arms import load_runs
 from dropexp.analysis.comparison import Comparison, compare
 from dropexp.analysis.requirement import require
 from dropexp.errors import ComparisonError, NoRuns
-from dropexp.runs.folder import EPOCHS
 from dropexp.runs.metrics import METRICS
 
 
@@ -100,11 +99,7 @@ def test_the_best_validation_epoch_needs_a_validation_split(tmp_path: Path) -> N
     with pytest.raises(ComparisonError, match=r"no run has figures at best-val(.|\n)*validation_size"):
         compare(runs_dir=tmp_path, at="best-val")
     run = write_run(tmp_path, "nn", 0, [0.5, 0.9, 0.7])
-    table = run.path / EPOCHS
-    header, *rows = table.read_text().splitlines()
-    accuracies = ("0.7", "0.6", "0.8")
-    lines = [f"{header},val_acc", *(f"{row},{acc}" for row, acc in zip(rows, accuracies, strict=True))]
-    table.write_text("\n".join(lines) + "\n")
+    change(run, table=run.read_table() | {"val_acc": [0.7, 0.6, 0.8]})
     assert list(compare(runs_dir=tmp_path, at="best-val").runs["epoch"]) == [3]
 
 
@@ -216,7 +211,7 @@ def test_every_table_has_the_columns_of_probes(probed: Path) -> None:
 def test_comparing_imports_neither_torch_nor_rich_nor_scipy_stats() -> None:
     code = (
         "import sys, dropexp.analysis.comparison; "
-        "print([name for name in ('torch', 'rich', 'pydantic', 'scipy.stats') if name in sys.modules])"
+        "print([name for name in ('torch', 'rich', 'scipy.stats') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

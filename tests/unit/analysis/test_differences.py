@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from helpers.comparisons import mentions, row_of
-from helpers.fake_runs import write_arm, write_run
+from helpers.fake_runs import change, write_arm, write_run
 
 from dropexp.analysis.comparison import Comparison, compare
-from dropexp.runs.folder import EPOCHS
 
 
 def test_differences_are_paired_by_seed_with_a_t_interval(compared: Comparison) -> None:
@@ -58,8 +56,7 @@ def test_arms_without_a_common_seed_have_no_difference(tmp_path: Path) -> None:
 def test_runs_without_the_metric_are_not_paired(tmp_path: Path) -> None:
     write_arm(tmp_path, "none", [0.8, 0.81, 0.82])
     *_, last = write_arm(tmp_path, "nn", [0.8, 0.81, 0.82])
-    table = pd.read_csv(last.path / EPOCHS)
-    table.assign(clean_train_acc=None).to_csv(last.path / EPOCHS, index=False, lineterminator="\n")
+    change(last, table={k: v for k, v in last.read_table().items() if k != "clean_train_acc"})
     gap = compare(runs_dir=tmp_path, metric="gap")
     assert list(gap.differences["pairs"]) == [2]
 

@@ -58,7 +58,7 @@ def test_a_changed_plugin_is_another_run(command: Command) -> None:
     assert "4 runs: 0 trained now, 4 before" in command("train", "-c", config, "--plugin", "mine.py").stderr
     command.write("mine.py", EXAMPLE.read_text(encoding="utf-8") + "# changed\n")
     states = command("train", "-c", config, "--plugin", "mine.py", "--dry-run").stdout.splitlines()
-    assert [line.split()[0] for line in states] == ["done", "done", "missing", "missing"]
+    assert [line.split()[0] for line in states] == ["done", "done", "new", "new"]
 
 
 @pytest.mark.parametrize(

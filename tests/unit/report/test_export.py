@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -9,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.fake_runs import epoch_row, write_run
+from helpers.fake_runs import change, epoch_row, write_run
 
 from dropexp.errors import ExportError
 from dropexp.report.export import EVENTS, Exported, to_mlflow, to_tensorboard
 from dropexp.runs.folder import EPOCHS, RUN, RunFolder
 from dropexp.runs.record import read_runs
+from dropexp.runs.table import Columns, Row, add_row, rows_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own
 BEGAN = "2026-01-02T03:04:05+00:00"
@@ -27,18 +29,20 @@ def runs_dir(tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
-def say(run: RunFolder, **changed: Any) -> None:
-    run.write_info(run.read_info() | changed)
+def table_of(run: RunFolder) -> list[Row]:
+    return rows_of(run.read_table(run.read_info()))
 
 
 def grow(run: RunFolder, *test_accs: float) -> None:
-    for acc in test_accs:
-        run.append_row(epoch_row(len(run.read_rows()) + 1, acc))
+    """Train further epochs."""
+    retrain(run, *run.read_table(run.read_info())["test_acc"], *test_accs)
 
 
 def retrain(run: RunFolder, *test_accs: float) -> None:
-    (run.path / EPOCHS).unlink()
-    grow(run, *test_accs)
+    columns: Columns = {}
+    for epoch, acc in enumerate(test_accs, start=1):
+        add_row(columns, epoch_row(epoch, acc))
+    change(run, table=columns, epoch=len(test_accs))
 
 
 def isolated(script: str, *arguments: object) -> str:
@@ -53,8 +57,8 @@ def mixed(tmp_path: Path, runs_dir: Path) -> list[Any]:
     """One run to export, and one of each kind that cannot be."""
     write_run(runs_dir, "none")
     write_run(runs_dir, "nn", 1, [], status="interrupted")
-    (write_run(runs_dir, "nn", 2).path / EPOCHS).write_text("test_acc\n0.5\n")
-    (write_run(runs_dir, "nn", 3).path / EPOCHS).write_text("epoch,test_acc\n1,oops\n")
+    (write_run(runs_dir, "nn", 2, status="failed").path / EPOCHS).write_text("test_acc\n0.5\n")
+    (write_run(runs_dir, "nn", 3, status="failed").path / EPOCHS).write_text("epoch,test_acc\n1,oops\n")
     (write_run(runs_dir, "nn", 4).path / RUN).write_text("{")
     shutil.copytree(runs_dir, tmp_path / "copy", ignore=shutil.ignore_patterns("variant=nn*"))
     return read_runs([str(runs_dir), str(tmp_path / "copy")], runs_dir)
@@ -85,7 +89,7 @@ def accuracies(folder: Path) -> list[tuple[int, float]]:
 
 def test_tensorboard_reads_back_every_column_by_epoch(tmp_path: Path, runs_dir: Path) -> None:
     run = write_run(runs_dir, "nn", test_acc=[0.1, 0.7, 0.8], seconds=[2.0, 3.0, 4.0])
-    say(run, provenance={"began": BEGAN})
+    change(run, provenance={"began": BEGAN})
     other = write_run(runs_dir, "none", name="another")
     out = tmp_path / "out"
     assert exported_to(out, runs_dir) == Exported(2, str(out), [])
@@ -94,7 +98,7 @@ def test_tensorboard_reads_back_every_column_by_epoch(tmp_path: Path, runs_dir: 
     for name in COLUMNS:
         scalars = events.Scalars(name)
         assert [event.step for event in scalars] == [1, 2, 3]
-        assert [event.value for event in scalars] == [float(np.float32(row[name])) for row in run.read_rows()]
+        assert [event.value for event in scalars] == [float(np.float32(row[name])) for row in table_of(run)]
         assert [event.wall_time - BEGAN_AT for event in scalars] == [2.0, 5.0, 9.0]
     assert accuracies(out / "another" / other.path.name) == [(1, 0.7), (2, 0.8)]
 
@@ -113,22 +117,18 @@ def test_tensorboard_knows_the_config(tmp_path: Path, runs_dir: Path) -> None:
     data = import_module("tensorboard.plugins.hparams.plugin_data_pb2").HParamsPluginData
     (content,) = plugin.values()
     known = dict(data.FromString(content).session_start_info.hparams.items())
-    assert set(known) == set(run.read_info()["config"])
+    assert set(known) == set(run.read_info().config)
     assert (known["lr"].number_value, known["seed"].number_value) == (0.5, 3)
     assert known["eval_train"].bool_value is True
     assert known["hidden"].string_value == "[256, 256]"
     assert (known["variant"].string_value, known["train_size"].string_value) == ("nn", "null")
 
 
-def test_a_figure_not_known_is_left_out_and_nan_is_shown(tmp_path: Path, runs_dir: Path) -> None:
-    run = write_run(runs_dir, status="diverged")
-    (run.path / EPOCHS).write_text("epoch,test_acc,val_acc\n1,0.5,\n2,nan,0.25\n")
+def test_tensorboard_shows_nan(tmp_path: Path, runs_dir: Path) -> None:
+    run = write_run(runs_dir, status="diverged", test_acc=[0.5, math.nan])
     exported_to(tmp_path, runs_dir)
-    events = reader(tmp_path / "dropout" / run.path.name)
-    assert [event.step for event in events.Scalars("val_acc")] == [2]
-    first, second = events.Scalars("test_acc")
-    assert first.value == 0.5
-    assert np.isnan(second.value)
+    first, second = reader(tmp_path / "dropout" / run.path.name).Scalars("test_acc")
+    assert first.value == 0.5 and np.isnan(second.value)
 
 
 def test_exporting_again_changes_no_byte(tmp_path: Path, runs_dir: Path) -> None:
@@ -144,7 +144,7 @@ def test_exporting_again_changes_no_byte(tmp_path: Path, runs_dir: Path) -> None
 @pytest.mark.parametrize("torn", [0, 7], ids=["whole", "killed while appending"])
 def test_a_run_that_grew_is_appended_to_what_a_reader_has_open(tmp_path: Path, runs_dir: Path, torn: int) -> None:
     run = write_run(runs_dir)
-    say(run, provenance={"began": BEGAN})
+    change(run, provenance={"began": BEGAN})
     exported_to(tmp_path, runs_dir)
     file = tmp_path / "dropout" / run.path.name / EVENTS
     before = file.stat()
@@ -214,7 +214,7 @@ def history(client: Any, run: Any, name: str = "test_acc") -> list[tuple[int, fl
 
 def test_mlflow_reads_back_config_and_every_column_bit_for_bit(tmp_path: Path, runs_dir: Path, client: Any) -> None:
     run = write_run(runs_dir, "nn", 3, [0.1, 0.7, 1 / 3], seconds=[2.0, 3.0, 4.0], train_size=None)
-    say(run, provenance={"began": BEGAN})
+    change(run, provenance={"began": BEGAN})
     other = write_run(runs_dir, "none", name="another", arm="wide")
     assert to_mlflow(read_runs((), runs_dir), store(tmp_path)) == Exported(2, store(tmp_path), [])
     (ours,) = logged(client).values()
@@ -222,15 +222,15 @@ def test_mlflow_reads_back_config_and_every_column_bit_for_bit(tmp_path: Path, r
     assert ours.info.run_name == run.path.name
     assert set(ours.data.metrics) == COLUMNS
     for name in COLUMNS:
-        assert history(client, ours, name) == [(row["epoch"], row[name]) for row in run.read_rows()]
+        assert history(client, ours, name) == [(row["epoch"], row[name]) for row in table_of(run)]
     assert (ours.info.start_time, ours.info.end_time) == (1000 * BEGAN_AT, 1000 * (BEGAN_AT + 9))
-    params = {key: value if key in ("variant", "mask") else json.dumps(value) for key, value in info["config"].items()}
+    params = {key: value if key in ("variant", "mask") else json.dumps(value) for key, value in info.config.items()}
     assert ours.data.params == params
     assert params["train_size"] == "null"
     tags = {key: value for key, value in ours.data.tags.items() if key.startswith("dropexp.")}
     del tags["dropexp.content"]
     assert tags == {
-        "dropexp.hash": info["hash"],
+        "dropexp.hash": info.hash,
         "dropexp.arm": "nn",
         "dropexp.status": "done",
         "dropexp.study": "dropout",
@@ -274,24 +274,22 @@ def test_mlflow_gets_a_run_once_and_only_what_changed_anew(tmp_path: Path, runs_
         assert set(after) == {*before, "mine"}
         assert after[same.path.name].info.run_id == before[same.path.name].info.run_id
         for run in (same, grown, anew):
-            assert history(client, after[run.path.name]) == [(row["epoch"], row["test_acc"]) for row in run.read_rows()]
+            assert history(client, after[run.path.name]) == [(row["epoch"], row["test_acc"]) for row in table_of(run)]
 
 
 def test_an_export_to_mlflow_that_was_killed_is_done_again(tmp_path: Path, runs_dir: Path, client: Any) -> None:
     run = write_run(runs_dir)
     study = client.create_experiment("dropout")
-    client.create_run(study, run_name=run.path.name, tags={"dropexp.hash": run.read_info()["hash"]})
+    client.create_run(study, run_name=run.path.name, tags={"dropexp.hash": run.read_info().hash})
     to_mlflow(read_runs((), runs_dir), store(tmp_path))
     assert [epoch for epoch, _ in history(client, logged(client)[run.path.name])] == [1, 2]
 
 
-def test_mlflow_keeps_nan_and_leaves_out_what_is_not_known(tmp_path: Path, runs_dir: Path, client: Any) -> None:
-    run = write_run(runs_dir, status="diverged")
-    (run.path / EPOCHS).write_text("epoch,test_acc,val_acc\n1,0.5,\n2,nan,0.25\n")
+def test_mlflow_keeps_nan(tmp_path: Path, runs_dir: Path, client: Any) -> None:
+    run = write_run(runs_dir, status="diverged", test_acc=[0.5, math.nan])
     to_mlflow(read_runs((), runs_dir), store(tmp_path))
     ours = logged(client)[run.path.name]
-    assert history(client, ours, "val_acc") == [(2, 0.25)]
-    assert np.isnan(history(client, ours)[1][1])
+    assert history(client, ours)[0] == (1, 0.5) and np.isnan(history(client, ours)[1][1])
 
 
 def test_what_has_no_epochs_is_not_logged(tmp_path: Path, mixed: list[Any], client: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from helpers.fake_runs import write_run
+from helpers.fake_runs import change, write_run
 
 from dropexp.analysis.comparison import compare
 from dropexp.report.origin import compared_runs, origin_table, seed_range, summary
@@ -15,7 +15,7 @@ def write_run_of(runs_dir: Path, seed: int, **provenance: Any) -> None:
     run = write_run(runs_dir, "nn", seed)
     day = f"2026-11-0{seed + 1}"
     times = {"began": f"{day}T00:00:00+00:00", "ended": f"{day}T00:01:00+00:00"}
-    run.write_info(run.read_info() | {"provenance": {**provenance, **times}})
+    change(run, provenance={**provenance, **times})
 
 
 def test_runs_that_share_their_origin_share_a_column(tmp_path: Path) -> None:

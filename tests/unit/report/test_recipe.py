@@ -34,7 +34,7 @@ def assert_recipe_asks_for_the_same_runs(config: Path, folder: Path, seeds: str 
     study = load_config(again)
     assert f"{study.name}.yaml" == recipe.file
     assert recipe.more_runs == 0
-    hashes = [RunFolder(Path(path)).read_info()["hash"] for path in first.runs["path"]]
+    hashes = [RunFolder(Path(path)).read_info().hash for path in first.runs["path"]]
     assert sorted(run.digest("cpu") for run in study.runs) == sorted(hashes)
     write_runs_of(again, folder / "runs again")
     second = compare((), folder / "runs again")

@@ -92,13 +92,13 @@ def test_published_figures_are_shown_with_their_rounding_and_whether_ours_cover_
 
 
 def test_a_listing_shows_state_and_path_of_every_run(study: Path) -> None:
-    broken = study / "dropout" / "broken"
-    broken.mkdir()
-    (broken / RUN).write_text("{")
+    corrupted = study / "dropout" / "corrupted"
+    corrupted.mkdir()
+    (corrupted / RUN).write_text("{")
     rows = tables.runs_table(load_runs(runs_dir=study)).rows
     assert [row[0] for row in rows].count("done") == 9
     assert [row[1] for row in rows if row[0] == "diverged"] == ["nn"]
-    assert [row[-1] for row in rows if row[0] == "broken"] == [str(broken)]
+    assert [row[-1] for row in rows if row[0] == "corrupted"] == [str(corrupted)]
 
 
 @pytest.mark.parametrize("status", ["interrupted", "failed"])

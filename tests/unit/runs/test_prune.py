@@ -1,4 +1,4 @@
-"""What `dropexp runs --prune` removes, and what it never touches."""
+"""What `dropexp runs --prune` removes, and what it leaves."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from typing import Any
 
 import pytest
 from helpers.command import Command
-from helpers.fake_runs import write_run
+from helpers.fake_runs import set_status, write_run
 
 from dropexp.analysis.comparison import compare
 from dropexp.errors import NoRuns
 from dropexp.runs import prune
 from dropexp.runs.folder import RunFolder
-from dropexp.runs.prune import Removal, checkpoints, needless, remove
+from dropexp.runs.prune import Pruning, Removal, checkpoints, needless, remove
 from dropexp.runs.record import Run, read_runs
+
+SCHEMA_1 = Path(__file__).parents[2] / "schema-1" / "runs"
 
 
 def run_of(runs_dir: Path, seed: int = 0, status: str = "done", why: str | None = None) -> Path:
     """A run's folder with all that training leaves in one."""
     run = write_run(runs_dir, "nn", seed, status=status, why=why)
-    run.config_path.write_text("variant: nn\n")
+    (run.path / "config.yaml").write_text("variant: nn\n")
     run.checkpoint.write_bytes(b"0" * 1000)
     (run.path / ".lock").touch()
     return run.path
@@ -34,9 +36,13 @@ def listing(runs_dir: Path) -> set[str]:
     return {path.relative_to(runs_dir).as_posix() for path in runs_dir.rglob("*")}
 
 
+def removals_in(runs_dir: Path, *names: str, **where: object) -> list[Removal]:
+    return needless(names, runs_dir, where).removals
+
+
 def planned(runs_dir: Path, *names: str, **where: object) -> dict[str, Removal]:
     """What may go, by the folder's name."""
-    return {removal.path.name: removal for removal in needless(names, runs_dir, where)}
+    return {removal.path.name: removal for removal in removals_in(runs_dir, *names, **where)}
 
 
 def second_of(run: Path) -> Path:
@@ -51,14 +57,14 @@ def second_of(run: Path) -> Path:
     ("status", "why", "said"),
     [
         ("failed", "MemoryError: no room", "MemoryError: no room"),
-        ("interrupted", None, "2 of 5 epochs, from which training would go on"),
-        ("running", None, "2 of 5 epochs, from which training would go on"),  # its process is gone
+        ("interrupted", None, "2 of 5 epochs, from which training would resume"),
+        ("running", None, "2 of 5 epochs, from which training would resume"),  # its process is gone
     ],
 )
 def test_a_run_without_a_result_goes_whole(status: str, why: str | None, said: str, tmp_path: Path) -> None:
     run = run_of(tmp_path, status=status, why=why)
     kept = run_of(tmp_path, seed=1)
-    (removal,) = needless((), tmp_path)
+    (removal,) = removals_in(tmp_path)
     assert (removal.state, removal.path, removal.why) == (status.replace("running", "interrupted"), run, said)
     assert removal.size == sum(file.stat().st_size for file in run.iterdir())
     assert remove(removal) is None
@@ -69,7 +75,7 @@ def test_a_run_without_a_result_goes_whole(status: str, why: str | None, said: s
 @pytest.mark.parametrize("status", ["done", "diverged"])
 def test_a_run_with_a_result_stays(status: str, tmp_path: Path) -> None:
     run_of(tmp_path, status=status)
-    assert needless((), tmp_path) == []
+    assert removals_in(tmp_path) == []
 
 
 def lose_epochs(run: Path) -> None:
@@ -79,53 +85,42 @@ def lose_epochs(run: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"schema": 1, "status": "done"}', None])
-def test_a_run_that_nobody_can_read_goes(content: bytes | None, tmp_path: Path) -> None:
+def test_a_corrupted_run_without_epochs_is_removed(content: bytes | None, tmp_path: Path) -> None:
     run = run_of(tmp_path)
     (run / "run.json").unlink() if content is None else (run / "run.json").write_bytes(content)
     lose_epochs(run)
     (run / "epochs.csv").write_bytes(b"\xff")
     removal = planned(tmp_path)[run.name]
-    assert removal.state == "broken" and "run.json" in removal.why
+    assert removal.state == "corrupted" and "run.json" in removal.why
     assert remove(removal) is None
     assert not tmp_path.joinpath("dropout").exists()  # the study's folder, which is empty now
 
 
-@pytest.mark.parametrize(
-    ("content", "why"),
-    [
-        (b"{", "training mends it"),
-        (None, "training mends it"),
-        (b'{"schema": 1, "status": "done"}', "it may hold a result"),  # and training leaves it as it is
-    ],
-)
+@pytest.mark.parametrize("content", [b"{", None, b'{"schema": 1, "status": "done"}'])
 @pytest.mark.parametrize("has", ["checkpoint.pt", "epochs.csv"])
-def test_a_broken_run_that_has_epochs_stays_and_is_said(
-    has: str, content: bytes | None, why: str, tmp_path: Path
-) -> None:
+def test_a_corrupted_run_with_epochs_stays_with_a_message(has: str, content: bytes | None, tmp_path: Path) -> None:
     run = run_of(tmp_path)
     (run / "run.json").unlink() if content is None else (run / "run.json").write_bytes(content)
     (run / ("epochs.csv" if has == "checkpoint.pt" else "checkpoint.pt")).unlink()
-    assert planned(tmp_path) == {}
-    said: list[str] = []
-    needless((), tmp_path, tell=said.append)
-    assert len(said) == 1 and f"{run} stays, since {why}" in said[0] and "run.json" in said[0]
-
-
-def test_a_result_that_was_set_aside_stays(tmp_path: Path) -> None:
-    run = run_of(tmp_path, status="failed", why="no room")
-    (run / "epochs.csv.before-1").write_text("")
-    removal = planned(tmp_path)[run.name]
-    assert removal.why == "no room; it keeps epochs.csv.before-1"
-    assert remove(removal) is None
-    assert [path.name for path in run.iterdir()] == ["epochs.csv.before-1"]
+    found = needless((), tmp_path)
+    assert found.removals == []
+    (note,) = found.notes
+    assert f"{run} stays, since training may resume it or keep its figures" in note and "run.json" in note
 
 
 def test_a_run_of_a_later_version_stays(tmp_path: Path) -> None:
-    (run_of(tmp_path) / "run.json").write_text('{"schema": 2}')
-    assert needless((), tmp_path) == []
+    (run_of(tmp_path) / "run.json").write_text('{"schema": 3}')
+    assert needless((), tmp_path) == Pruning([], [])
 
 
-def test_the_second_folder_of_a_run_goes_and_the_result_stays(tmp_path: Path) -> None:
+def test_a_finished_run_of_schema_1_stays_even_if_its_table_is_corrupted(tmp_path: Path) -> None:
+    shutil.copytree(SCHEMA_1, tmp_path, dirs_exist_ok=True)
+    for table in tmp_path.glob("*/*/epochs.csv"):
+        table.write_text("")
+    assert needless((), tmp_path) == Pruning([], [])
+
+
+def test_the_second_folder_of_a_run_is_removed_and_the_result_stays(tmp_path: Path) -> None:
     run = run_of(tmp_path)
     spare = second_of(run)
     assert list(planned(tmp_path)) == [spare.name]
@@ -144,57 +139,55 @@ def test_of_two_folders_the_one_with_the_result_stays(
     run = run_of(tmp_path)
     other = second_of(run)
     for path, status in ((run, result), (other, unfinished)) if first else ((run, unfinished), (other, result)):
-        folder = RunFolder(path)
-        folder.write_info(folder.read_info() | {"status": status})
+        set_status(RunFolder(path), status)
     assert list(planned(tmp_path)) == [(other if first else run).name]
 
 
-def test_of_two_folders_none_goes_while_the_result_that_would_stay_is_damaged(tmp_path: Path) -> None:
+def test_of_two_folders_none_is_removed_while_the_result_that_would_stay_is_corrupted(tmp_path: Path) -> None:
     run = run_of(tmp_path)
-    folder = RunFolder(run)
-    folder.write_info(folder.read_info() | {"files": folder.digests()})
     second_of(run)
-    (run / "epochs.csv").write_text("nonsense\n")
+    (run / "run.json").write_text("nonsense\n")
     assert planned(tmp_path) == {}
 
 
-# What is left behind
+# Leftovers
 
 
-def test_what_was_set_aside_or_half_written_goes_and_the_run_stays(tmp_path: Path) -> None:
+def test_renamed_and_half_written_files_are_removed_and_the_run_stays(tmp_path: Path) -> None:
     run = run_of(tmp_path)
     before = listing(tmp_path)
-    for name in ("checkpoint.pt.damaged-1", "epochs.csv.damaged-12", ".run.json.4711.tmp"):
+    names = ("checkpoint.pt.corrupted-1", "epochs.csv.corrupted-12", "run.json.damaged-1", "config.yaml.before-2")
+    for name in (*names, ".run.json.4711.tmp"):
         (run / name).write_text("x")
     removal = planned(tmp_path)[run.name]
-    assert removal.state == "leftover" and len(removal.files) == 3
+    assert removal.state == "leftover" and len(removal.files) == 5 and removal.size == 5
     assert remove(removal) is None
     assert listing(tmp_path) == before
 
 
-def test_a_run_that_never_began_and_leftovers_of_a_study_go(tmp_path: Path) -> None:
+def test_a_run_that_never_started_and_leftovers_of_a_study_are_removed(tmp_path: Path) -> None:
     run = run_of(tmp_path)
     study = run.parent
     before = listing(tmp_path)
     (study / "seed=7-0123abcd").mkdir()
     (study / "seed=7-0123abcd" / ".lock").touch()
-    (study / "study.json.damaged-1").write_text("{")
+    (study / "study.json.corrupted-1").write_text("{")
     for name, age in ((".study.json.1.tmp", 0), (".study.json.2.tmp", 2 * 86_400)):
         (study / name).write_text("")
         os.utime(study / name, (time.time() - age,) * 2)
-    for removal in needless((), tmp_path):
+    for removal in removals_in(tmp_path):
         assert remove(removal) is None
     assert listing(tmp_path) == before | {"dropout/.study.json.1.tmp"}  # some process may be writing it
 
 
-def test_leftovers_may_go_where_there_is_no_run(tmp_path: Path) -> None:
+def test_leftovers_are_removed_where_there_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "study" / "seed=7-0123abcd").mkdir(parents=True)
     (tmp_path / "study" / "seed=7-0123abcd" / ".lock").touch()
-    (removal,) = needless((), tmp_path)
+    (removal,) = removals_in(tmp_path)
     remove(removal)
     assert listing(tmp_path) == set()
     with pytest.raises(NoRuns):
-        needless((), tmp_path)
+        removals_in(tmp_path)
 
 
 # What is never touched
@@ -202,30 +195,31 @@ def test_leftovers_may_go_where_there_is_no_run(tmp_path: Path) -> None:
 
 def test_a_run_that_is_trained_now_stays(tmp_path: Path) -> None:
     run = run_of(tmp_path, status="interrupted")
-    (removal,) = needless((), tmp_path)
+    (removal,) = removals_in(tmp_path)
     with RunFolder(run).lock():
-        assert needless((), tmp_path) == []
+        assert removals_in(tmp_path) == []
         assert remove(removal) == f"{run} is being trained and stays"
     assert (run / "run.json").exists()
 
 
 def test_a_run_that_has_changed_since_it_was_planned_stays(tmp_path: Path) -> None:
     run = run_of(tmp_path, status="interrupted")
-    (removal,) = needless((), tmp_path)
-    RunFolder(run).write_info(RunFolder(run).read_info() | {"status": "done"})  # another process has finished it
-    assert remove(removal) == f"{run} has changed meanwhile and stays"
+    (removal,) = removals_in(tmp_path)
+    set_status(RunFolder(run), "done")  # as another process does
+    assert remove(removal) == f"{run} has changed since and stays"
     assert (run / "checkpoint.pt").exists()
 
 
-@pytest.mark.parametrize("status", ["interrupted", "failed", "broken", "twice"])
+@pytest.mark.parametrize("status", ["interrupted", "failed", "corrupted", "duplicate"])
 def test_a_run_that_is_finished_while_others_are_read_stays(
     status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = run_of(tmp_path, status="failed" if status == "failed" else "interrupted")
-    info = RunFolder(run).read_info() | {"status": "done"}
-    if status == "twice":
+    folder = RunFolder(run)
+    info = folder.read_info().model_copy(update={"status": "done", "table": folder.read_table()})
+    if status == "duplicate":
         second_of(run)
-    if status == "broken":
+    if status == "corrupted":
         (run / "run.json").write_text("nonsense")
         for name in ("checkpoint.pt", "epochs.csv"):
             (run / name).unlink()
@@ -238,7 +232,7 @@ def test_a_run_that_is_finished_while_others_are_read_stays(
         return found
 
     monkeypatch.setattr(prune, "read_runs", read)
-    removals = needless((), tmp_path)
+    removals = removals_in(tmp_path)
     assert len(finished) == 1 and finished[0].path not in [removal.path for removal in removals]
 
 
@@ -280,7 +274,7 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
     (run.parent / "linked-0123abcd").symlink_to(elsewhere, target_is_directory=True)
     (tmp_path / "runs" / "study").symlink_to(elsewhere.parent, target_is_directory=True)
     before = listing(tmp_path / "elsewhere")
-    for removal in needless((), tmp_path / "runs"):
+    for removal in removals_in(tmp_path / "runs"):
         assert removal.path == run
         remove(removal)
     assert listing(tmp_path / "elsewhere") == before
@@ -290,7 +284,7 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
 def test_a_runs_folder_that_is_a_link_itself_is_pruned(tmp_path: Path) -> None:
     run = run_of(tmp_path / "large disk", status="failed")
     (tmp_path / "runs").symlink_to(tmp_path / "large disk", target_is_directory=True)
-    (removal,) = needless((), tmp_path / "runs")
+    (removal,) = removals_in(tmp_path / "runs")
     assert remove(removal) is None
     assert not run.exists()
 
@@ -299,21 +293,21 @@ def test_names_and_filters_narrow_what_goes(tmp_path: Path) -> None:
     for seed in range(2):
         run_of(tmp_path, seed, "failed")
     other = write_run(tmp_path, "nn", name="other", status="failed").path
-    broken = run_of(tmp_path, 2)
-    (broken / "run.json").write_text("{")
-    lose_epochs(broken)
+    corrupted = run_of(tmp_path, 2)
+    (corrupted / "run.json").write_text("{")
+    lose_epochs(corrupted)
     second = second_of(run_of(tmp_path, 3))
-    assert len(needless((), tmp_path)) == 5
-    assert [removal.path for removal in needless(["other"], tmp_path)] == [other]
-    assert [removal.path.name[:18] for removal in needless((), tmp_path, {"seed": 1})] == ["variant=nn,seed=1-"]
-    assert [removal.path for removal in needless((), tmp_path, {"seed": 3})] == [second]
+    assert len(removals_in(tmp_path)) == 5
+    assert [removal.path for removal in removals_in(tmp_path, "other")] == [other]
+    assert [removal.path.name[:18] for removal in removals_in(tmp_path, seed=1)] == ["variant=nn,seed=1-"]
+    assert [removal.path for removal in removals_in(tmp_path, seed=3)] == [second]
     with pytest.raises(NoRuns):
-        needless((), tmp_path, {"seed": 9})
+        removals_in(tmp_path, seed=9)
 
 
 def test_what_cannot_be_removed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_of(tmp_path, status="failed")
-    (removal,) = needless((), tmp_path)
+    (removal,) = removals_in(tmp_path)
 
     def refused(self: Path, missing_ok: bool = False) -> None:
         raise PermissionError(f"may not remove {self.name}")
@@ -337,15 +331,14 @@ def test_checkpoints_of_finished_runs_may_go_and_nothing_else(tmp_path: Path) ->
     assert interrupted.joinpath("checkpoint.pt").exists()
 
 
-def test_the_checkpoint_stays_that_a_damaged_result_is_made_good_from(tmp_path: Path) -> None:
-    folder = RunFolder(run_of(tmp_path))
-    folder.write_info(folder.read_info() | {"files": folder.digests()})
+def test_the_checkpoint_of_a_corrupted_run_stays(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
     assert len(checkpoints((), tmp_path)) == 1
-    folder.config_path.write_text("nonsense")
+    (run / "run.json").write_text("nonsense")
     assert checkpoints((), tmp_path) == []
 
 
-# As a user meets it
+# The command
 
 TINY = """\
 name: tiny
@@ -375,12 +368,12 @@ def test_nothing_is_removed_without_yes(command: Command) -> None:
     assert not run.exists()
     for yes in ([], ["--yes"]):
         again = command("runs", "--prune", *yes)
-        assert (again.stdout, again.stderr) == ("", "nothing may go\n")
+        assert (again.stdout, again.stderr) == ("", "nothing to remove\n")
 
 
 def test_yes_and_checkpoints_are_for_pruning(command: Command) -> None:
     for option in ("--yes", "--checkpoints"):
-        assert f"{option}: goes with --prune" in command("runs", option, code=2).stderr
+        assert "requires --prune" in command("runs", option, code=2).stderr
 
 
 def test_a_run_without_its_checkpoint_is_done_and_compared_but_not_evaluated(command: Command) -> None:
@@ -393,7 +386,7 @@ def test_a_run_without_its_checkpoint_is_done_and_compared_but_not_evaluated(com
     assert command("compare", "--format", "json").stdout == compared
     command("report", "-o", "page.html")
     refused = command("evaluate", "variant=scratch,seed=0", code=5).stderr
-    assert "its checkpoint was dropped; `dropexp train -c FILE --force` trains the run again" in refused
+    assert "its checkpoint was removed; `dropexp train -c FILE --force` trains the run again" in refused
     command("evaluate", "variant=none,seed=0")
 
 
@@ -401,12 +394,12 @@ def test_training_makes_again_what_was_pruned(command: Command) -> None:
     config = command.write("tiny.yaml", TINY)
     command("train", "-c", config, "--jobs", "1", "-q")
     whole = command.tables()
-    broken = next(command.folder.glob("runs/tiny/*none*"))
-    (broken / "run.json").write_text("{")
-    assert "stays, since training mends it" in command("runs", "--prune", "--yes").stderr
-    assert (broken / "checkpoint.pt").exists()
-    lose_epochs(broken)
+    corrupted = next(command.folder.glob("runs/tiny/*none*"))
+    (corrupted / "run.json").write_text("{")
+    assert "stays, since training may resume it" in command("runs", "--prune", "--yes").stderr
+    assert (corrupted / "checkpoint.pt").exists()
+    lose_epochs(corrupted)
     command("runs", "--prune", "--yes")
-    assert not broken.exists()
+    assert not corrupted.exists()
     assert "2 runs: 1 trained now, 1 before" in command("train", "-c", config).stderr
     assert command.tables() == whole

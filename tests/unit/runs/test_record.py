@@ -1,21 +1,22 @@
-"""What run folders say, also those that somebody else made, or that a disk has damaged."""
+"""What is read from run folders, also those that were edited by hand or corrupted by a disk."""
 
 from __future__ import annotations
 
-import json
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from helpers.fake_runs import write_arm, write_run
+from helpers.fake_runs import change, write_arm, write_run
 
 from dropexp.analysis.arms import load_runs
 from dropexp.analysis.comparison import compare
-from dropexp.errors import NoRuns
-from dropexp.runs.find import by_hash
-from dropexp.runs.folder import EPOCHS, RUN
+from dropexp.cli.app import app
+from dropexp.config.schema import Config
+from dropexp.runs.folder import RUN, RunFolder
 from dropexp.runs.prune import needless
+from dropexp.runs.record import Run
+from dropexp.runs.run_json import RunInfo
 
 
 @pytest.fixture
@@ -26,119 +27,99 @@ def study(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def said(notes: list[str], *parts: str) -> bool:
-    """Whether one note says all of this."""
+def noted(notes: list[str], *parts: str) -> bool:
+    """Return whether one note contains all parts."""
     return any(all(part in note for part in parts) for note in notes)
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"name": ".."},
-        {"name": "a\0b"},
-        {"arm": "\x1b[2J"},
-        {"arm": 5},
-        {"hash": "' OR ''='"},
-        {"why": 5},
-        {"config": {"variant": "nn", "seed": 2**63}},
-        {"config": {"variant": "nn", "seed": 0, "validation_size": "x"}},
-        {"config": {"variant": "nn", "seed": 0, "lr": 10**400}},
-        {"config": {"variant": "nn", "seed": 0, "mask": "\x1b[2J"}},
-        {"settings": {"variant": "\ud800"}},
-        {"last": {"epoch": "two"}},
-        {"last": {"epoch": 2, "test_acc": [0.8]}},
-        {"provenance": {"began": 5}},
-        {"provenance": [1]},
-    ],
-    ids=lambda changed: str(changed)[:40],
-)
-def test_a_run_json_that_no_training_writes_is_named_and_skipped(study: Path, changed: dict[str, Any]) -> None:
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"{}", b'{"schema": 9}'])
+def test_a_folder_that_cannot_be_read_is_named_and_left_out(content: bytes, study: Path) -> None:
     run = write_run(study, "nn", 9)
-    (run.path / RUN).write_text(json.dumps(run.read_info() | changed))
-    assert said(compare(runs_dir=study).notes, "left out", str(run.path / RUN), "is damaged")
+    (run.path / RUN).write_bytes(content)
+    assert noted(compare(runs_dir=study).notes, "left out", str(run.path / RUN))
+    (listed,) = load_runs(runs_dir=study).query("status in ['corrupted', 'unreadable']").to_dict("records")
+    assert listed["status"] == ("unreadable" if b"9" in content else "corrupted")
+    assert listed["path"] == str(run.path) and str(run.path / RUN) in listed["why"]
 
 
-def test_a_deeply_nested_run_json_is_named_and_skipped(study: Path) -> None:
-    run = write_run(study, "nn", 9)
-    (run.path / RUN).write_text("[" * 100_000)
-    assert said(compare(runs_dir=study).notes, "left out", str(run.path / RUN), "is damaged")
-
-
-def test_a_table_that_claims_very_many_epochs_is_damaged(tmp_path: Path) -> None:
-    write_run(tmp_path, "nn", 0)
-    run = write_run(tmp_path, "nn", 1)
-    info = run.read_info()
-    run.write_info(info | {"last": info["last"] | {"epoch": 10**15}})
-    assert said(compare(runs_dir=tmp_path).notes, "does not have the epochs 1 to 1000000000000000")
-
-
-@pytest.mark.parametrize("cell", ["9" * 400, "1e300", "-1e39"])
-def test_a_figure_beyond_what_a_training_can_measure_is_none(tmp_path: Path, cell: str) -> None:
-    for seed in (0, 1):
-        run = write_run(tmp_path, "nn", seed, 0.75)
-        table = run.path / EPOCHS
-        table.write_text(table.read_text().replace("0.75", cell if seed else "0.75"))
+@pytest.mark.parametrize("figure", [1e300, -1e39])
+def test_a_figure_beyond_what_training_can_measure_is_unknown(tmp_path: Path, figure: float) -> None:
+    write_run(tmp_path, "nn", 0, 0.75)
+    write_run(tmp_path, "nn", 1, [0.7, figure])
     comparison = compare(runs_dir=tmp_path)
     assert comparison.arms.iloc[0]["mean"] == 0.75
-    assert said(comparison.notes, "no test accuracy for seed 1")
+    assert noted(comparison.notes, "no test accuracy for seed 1")
 
 
 @pytest.mark.parametrize("column", ["arm", "mean", "curve", "", "a b", "\x1b[2J"])
-def test_a_column_that_would_take_another_s_place_is_no_figure(tmp_path: Path, column: str) -> None:
+def test_a_column_with_the_name_of_another_is_no_metric(tmp_path: Path, column: str) -> None:
     run = write_run(tmp_path, "nn", 0, 0.75)
-    table = run.path / EPOCHS
-    table.write_text(table.read_text().replace("train_loss", column, 1))
+    table = run.read_table(run.read_info())
+    change(run, table={column if name == "train_loss" else name: figures for name, figures in table.items()})
     comparison = compare(runs_dir=tmp_path)
     assert list(comparison.arms["arm"]) == ["nn"] and column not in comparison.metrics
 
 
 def test_a_config_key_takes_no_column_s_place_in_the_list_of_runs(tmp_path: Path) -> None:
     run = write_run(tmp_path, "nn", 0, status="failed")
-    info = run.read_info()
-    run.write_info(info | {"config": info["config"] | {"status": "done", "path": "elsewhere"}})
+    change(run, config=run.read_info().config | {"status": "done", "path": "elsewhere"})
     assert list(load_runs(runs_dir=tmp_path)[["status", "path"]].iloc[0]) == ["failed", str(run.path)]
 
 
 def test_two_runs_of_one_hash_are_two_runs(tmp_path: Path) -> None:
     one, other = write_arm(tmp_path, "nn", [0.80, 0.82])
-    other.write_info(other.read_info() | {"hash": one.read_info()["hash"]})
+    change(other, hash=one.read_info().hash)
     assert list(load_runs(runs_dir=tmp_path)["status"]) == ["done", "done"]
     assert list(compare(runs_dir=tmp_path).arms["n"]) == [2]
-    assert needless((), tmp_path) == []
+    assert needless((), tmp_path).removals == []
 
 
-OBEYED = "\x1b]0;owned\x07-0123abcd"  # sets the title of a terminal
+@pytest.mark.parametrize("task", ["fashion-mnist", "linear-regression"])
+def test_settings_are_in_words_and_none_where_they_are_not_used(task: str) -> None:
+    config = Config.model_validate({"variant": "scratch", "task": task})
+    settings = config.settings("cpu")
+    info = RunInfo(
+        status="running",
+        name="study",
+        arm="mine",
+        cell="cell",
+        hash="0123abcd",
+        config=config.model_dump(),
+        settings=settings,
+    )
+    run = Run(RunFolder(Path("study/cell")), "study", "running", None, info)
+    assert run.setting("arm") == "mine" and run.setting("task") == task and run.setting("seed") == 0
+    assert run.setting("train_size") == ("all" if task == "fashion-mnist" else "none")
+    assert run.setting("max_norm") == "none" and run.setting("device") == "cpu"
+    assert run.setting("drop_epochs") is None and run.setting("no such key") is None
+    change = {"config": info.config | {"drop_schedule": "early"}}
+    scheduled = replace(run, info=info.model_copy(update=change))
+    assert scheduled.setting("drop_epochs") == "half"
+    plain = replace(run, info=info.model_copy(update={"config": info.config | {"variant": "none"}}))
+    assert plain.setting("drop_probs") is None
+    plugin = replace(run, info=info.model_copy(update={"config": info.config | {"variant": "of a plugin"}}))
+    assert plugin.setting("drop_probs") == [0.2, 0.5]
+
+
+HOSTILE = "\x1b]0;owned\x07-0123abcd"  # sets the title of a terminal
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows lets no folder have such a name")
 @pytest.mark.parametrize("renamed", ["run", "study"])
-def test_a_folder_whose_name_a_terminal_would_obey_is_left_out_and_said_as_text(study: Path, renamed: str) -> None:
-    run = write_run(study, "nn", 9, name="other")
-    path = run.path if renamed == "run" else run.path.parent
-    path.rename(path.with_name(OBEYED))
-    listed = load_runs(runs_dir=study)
-    (left_out,) = listed[listed["status"] == "broken"].to_dict("records")
-    assert repr(OBEYED) in left_out["path"]
-    assert "has a name that cannot be shown" in left_out["why"] and "rename the folder" in left_out["why"]
-    assert said(compare(runs_dir=study).notes, "left out", repr(OBEYED))
-    with pytest.raises(NoRuns) as error:
-        load_runs(OBEYED, study)
-    for text in (*listed["path"], *listed["name"], left_out["why"], *compare(runs_dir=study).notes, str(error.value)):
-        assert text.isprintable()
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows lets no folder have such a name")
-def test_no_name_of_a_file_reaches_a_terminal_from_what_may_be_removed(study: Path) -> None:
-    run = write_run(study, "nn", 9, status="failed")
+@pytest.mark.parametrize("output", ["table", "md", "csv", "json"])
+def test_no_control_character_of_a_folder_or_a_run_json_reaches_a_terminal(
+    output: str, renamed: str, study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(study, "nn", 9, name="other", status="failed", why="\x1b[2J", arm="\x9b31m")
+    corrupted = write_run(study, "nn", 8, name="other")
+    (corrupted.path / RUN).write_text("{")
     (run.path / "\x1b[2J").write_text("")
-    for place in (study / "dropout" / OBEYED, study / OBEYED / "seed=0-0123abcd"):
-        place.mkdir(parents=True)
-        (place / ".lock").touch()
-    (study / OBEYED / "study.json.damaged-1").write_text("{")
-    (removal,) = needless((), study)
-    assert removal.why.endswith(r"it keeps '\x1b[2J'")
-
-
-def test_a_run_whose_folder_cannot_be_shown_is_not_gone_on_with(tmp_path: Path) -> None:
-    write_run(tmp_path, "nn", 0).path.rename(tmp_path / "dropout" / OBEYED)
-    assert by_hash(tmp_path / "dropout") == {}
+    path = run.path if renamed == "run" else run.path.parent
+    path.rename(path.with_name(HOSTILE))
+    for words in (["runs"], ["compare"], ["runs", "--prune"]):
+        with pytest.raises(SystemExit):
+            app([*words, "--format", output, "--runs-dir", str(study)])
+        shown = capsys.readouterr()
+        for text in (shown.out, shown.err):
+            assert all(character.isprintable() or character in "\n\t" for character in text)
+        assert "owned" in shown.out + shown.err or words == ["compare"]

@@ -11,6 +11,7 @@ from unit.training.test_run import CPU, planned, table, train
 
 from dropexp.data.fashion_mnist import Data
 from dropexp.runs.folder import RunFolder
+from dropexp.runs.table import num_epochs
 from dropexp.training.events import Ended
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -29,7 +30,7 @@ def test_a_run_ends_when_its_validation_accuracy_has_not_risen_for_so_long(tmp_p
     ages = waited(tmp_path)
     assert len(ages) < 40 and ages[-1] == 3 and max(ages[:-1]) < 3
     info = RunFolder(tmp_path).read_info()
-    assert info["status"] == "done" and info["rows"] == len(ages)
+    assert info.status == "done" and info.epoch == len(ages)
 
 
 def test_it_stops_where_it_would_have_if_it_had_not_been_interrupted(tmp_path: Path, data: Data) -> None:
@@ -38,7 +39,7 @@ def test_it_stops_where_it_would_have_if_it_had_not_been_interrupted(tmp_path: P
     rows = len(waited(whole))
     for epochs in (2, rows - 1, rows):
         run = train_run(planned(**KEYS), RunFolder(parts), data, CPU)
-        while len(RunFolder(parts).read_rows()) < epochs:
+        while num_epochs(RunFolder(parts).read_table()) < epochs:
             next(run)
         run.close()
     assert train(planned(**KEYS), parts, data) == Ended(0, "done")

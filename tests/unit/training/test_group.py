@@ -23,7 +23,10 @@ from dropexp.config.study import PlannedRun
 from dropexp.config.variants import VARIANTS
 from dropexp.data.fashion_mnist import Data
 from dropexp.nets.stacked import Stack
-from dropexp.runs.folder import Row, RunFolder
+from dropexp.runs import state
+from dropexp.runs.folder import RunFolder
+from dropexp.runs.state import status_of
+from dropexp.runs.table import Row
 from dropexp.training import build, execute, group
 from dropexp.training.events import Ended, Epoch, Event, Started
 from dropexp.training.loop import fit
@@ -103,8 +106,8 @@ def test_each_run_has_a_whole_folder_and_says_how_many_trained_together(tmp_path
         folder = RunFolder(tmp_path / str(place))
         assert [row["epoch"] for row in rows_of(own)] == [1, 2, 3]
         info = folder.read_info()
-        assert info["status"] == "done" and info["rows"] == 3 and info["config"]["seed"] == place
-        assert info["provenance"]["stack"] == 3
+        assert info.status == "done" and info.epoch == 3 and info.config["seed"] == place
+        assert info.provenance["stack"] == 3
         saved = torch.load(folder.checkpoint, weights_only=True)
         assert saved["epoch"] == 3
         assert {name: tuple(tensor.shape) for name, tensor in saved["network"].items()} == {
@@ -113,7 +116,7 @@ def test_each_run_has_a_whole_folder_and_says_how_many_trained_together(tmp_path
         assert folder.checkpoint.stat().st_size < 200_000  # its own parameters, not the stack's
     lone = RunFolder(tmp_path / "lone")
     list(train_run(SEEDS[0], lone, data, CPU))
-    assert lone.read_info()["provenance"]["stack"] == 1
+    assert lone.read_info().provenance["stack"] == 1
 
 
 def interrupt(runs: list[PlannedRun], folder: Path, data: Data, after: int) -> None:
@@ -135,7 +138,7 @@ def test_an_interrupted_stack_goes_on_to_the_same_tables(after: int, tmp_path: P
     runs = [planned(seed=seed, momentum=0.5, lr_schedule="cosine", **keys) for seed, keys in enumerate(own)]
     train(runs, tmp_path / "whole", data)
     interrupt(runs, tmp_path / "cut", data, after)
-    states = [folder.read_info()["status"] for folder in folders(runs, tmp_path / "cut")]
+    states = [folder.read_info().status for folder in folders(runs, tmp_path / "cut")]
     assert states == ["interrupted"] * 3
     told = train(runs, tmp_path / "cut", data)
     assert len(told[0]) < 4  # it did not begin anew
@@ -179,24 +182,19 @@ def test_a_run_that_stops_early_ends_and_the_others_go_on(tmp_path: Path, data: 
     assert ends(told) == ["done"] * 3
     assert [len(own) - 1 for own in told] == [6, 3, 6]
     saved = torch.load(RunFolder(tmp_path / "1").checkpoint, weights_only=True)
-    assert saved["epoch"] == 3 and RunFolder(tmp_path / "1").read_info()["rows"] == 3
+    assert saved["epoch"] == 3 and RunFolder(tmp_path / "1").read_info().epoch == 3
 
 
 def test_a_run_that_was_killed_when_it_had_stopped_trains_no_further(
     tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = [planned(seed=seed, epochs=6, validation_size=50, lr=1e-9, early_stopping=2) for seed in range(2)]
-    write_info = ActiveRun.write_info
-
-    def killed(self: ActiveRun, status: str, why: str | None = None, **more: Any) -> None:
-        if status == "running":
-            write_info(self, status, why, **more)
-
-    monkeypatch.setattr(ActiveRun, "write_info", killed)
+    monkeypatch.setattr(state, "finish", lambda folder, info: None)
     train(runs, tmp_path, data)
     monkeypatch.undo()
+    assert [status_of(folder) for folder in folders(runs, tmp_path)] == ["interrupted"] * 2
     assert train(runs, tmp_path, data) == [[Ended(0, "done")], [Ended(1, "done")]]
-    assert [folder.read_info()["rows"] for folder in folders(runs, tmp_path)] == [3, 3]
+    assert [folder.read_info().epoch for folder in folders(runs, tmp_path)] == [3, 3]
 
 
 def test_probes_measure_each_run_as_it_is_after_the_epoch(tmp_path: Path, data: Data) -> None:
@@ -215,7 +213,7 @@ def test_what_is_done_or_busy_is_left_and_the_rest_trains(tmp_path: Path, data: 
     assert told[0] == [Ended(0, "done")]
     assert told[1] == [Ended(1, "busy", "another process is training it")]
     assert told[2][-1] == Ended(2, "done")
-    assert RunFolder(tmp_path / "2").read_info()["provenance"]["stack"] == 1
+    assert RunFolder(tmp_path / "2").read_info().provenance["stack"] == 1
     busy.close()
 
 
@@ -257,7 +255,7 @@ def test_a_stack_too_large_for_the_memory_is_halved(
         assert told == [[Ended(index, "failed", why)] for index in range(7)]
         return
     assert ends(told) == ["done"] * 7
-    sizes = [folder.read_info()["provenance"]["stack"] for folder in folders(runs, tmp_path)]
+    sizes = [folder.read_info().provenance["stack"] for folder in folders(runs, tmp_path)]
     assert sizes == stacks
 
 
@@ -292,7 +290,7 @@ def test_whatever_else_goes_wrong_is_kept_for_every_run(
 
     monkeypatch.setattr(group, "fit", broken)
     assert train(SEEDS, tmp_path, data) == [[Ended(index, "failed", "ValueError: no")] for index in range(3)]
-    assert "broken" in RunFolder(tmp_path / "0").read_info()["traceback"]
+    assert "broken" in str(RunFolder(tmp_path / "0").read_info().traceback)
 
 
 # Which runs make a stack
@@ -353,7 +351,7 @@ def test_execute_groups_runs_by_shape_and_tells_of_each(
         own = [event for event in events if event.task == place]
         assert [row["epoch"] for row in rows_of(own)] == [1, 2, 3]
         assert own[-1] == Ended(place, "done")
-    sizes = [folder.read_info()["provenance"]["stack"] for folder in folders(runs, tmp_path)]
+    sizes = [folder.read_info().provenance["stack"] for folder in folders(runs, tmp_path)]
     assert sizes == [3, 1, 3, 1, 3]
 
 
@@ -385,8 +383,8 @@ def test_every_variant_by_hand_trains_in_a_stack(
     stacks_here(runs, tmp_path)
     for run, folder in zip(runs, folders(runs, tmp_path), strict=True):
         info = folder.read_info()
-        assert info["status"] == "done" and info["last"]["test_acc"] > 0.5
-        assert info["provenance"]["stack"] == (2 if "dropconnect" in run.config.variant else len(runs) - 2)
+        assert info.status == "done" and (info.last["test_acc"] or 0) > 0.5
+        assert info.provenance["stack"] == (2 if "dropconnect" in run.config.variant else len(runs) - 2)
 
 
 def test_a_stack_is_no_larger_than_jobs_says(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import signal
@@ -15,9 +14,9 @@ import pytest
 from helpers.command import TIMEOUT, Command
 from helpers.fake_runs import write_run
 
-from dropexp.runs.folder import RUN
 from dropexp.runs.record import read_runs
-from dropexp.training.pool import _Worker, mark_locked, starting_a_worker
+from dropexp.runs.state import Status, mark
+from dropexp.training.pool import _Worker, starting_a_worker
 from dropexp.training.task import Plan
 
 ROOT = Path(__file__).parents[3]
@@ -93,8 +92,8 @@ def test_a_worker_that_cannot_import_torch_fails_its_runs_in_a_sentence(command:
 
 def test_a_run_that_diverged_as_its_worker_was_killed_can_still_be_read(tmp_path: Path) -> None:
     run = write_run(tmp_path, status="running")
-    run.append_row({**run.read_rows()[-1], "epoch": 3, "train_loss": math.inf, "test_loss": math.nan})
-    mark_locked(run, "failed", "its worker process ended (SIGKILL)")
-    json.loads((run.path / RUN).read_text(), parse_constant=pytest.fail)  # strict JSON knows no NaN
+    run.append_row({"epoch": 3, **run.read_info().last, "train_loss": math.inf, "test_loss": math.nan})
+    mark(run, Status.FAILED, "its worker process ended (SIGKILL)")
     (found,) = read_runs((), tmp_path)
-    assert (found.status, found.why, found.epoch) == ("failed", "its worker process ended (SIGKILL)", 3)
+    assert (found.status, found.why, found.epoch) == ("failed", "its worker process ended (SIGKILL)", 2)
+    assert len(found.rows()) == 3 and math.isnan(found.rows()[-1]["test_loss"])

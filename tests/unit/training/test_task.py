@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.fake_runs import write_planned
 
 from dropexp.config.schema import Config
 from dropexp.config.study import PlannedRun, Study
@@ -36,9 +37,7 @@ def test_of_two_folders_of_a_run_the_one_with_a_result_is_used(done: str, tmp_pa
     run = planned("tiny", "seed=0")
     for cell in ("a", "b"):
         folder = RunFolder(tmp_path / "tiny" / f"{cell}-{run.digest('cpu')}")
-        folder.path.mkdir(parents=True)
-        status = "done" if cell == done else "interrupted"
-        folder.write_info({"status": status, "why": None, "settings": run.config.settings("cpu")})
+        write_planned(folder, run, "done" if cell == done else "interrupted")
     study = Study("tiny", [run])
     (task,) = tasks_of([study], tmp_path, "cpu")
     assert task.folder.path.name.startswith(done)
@@ -54,8 +53,7 @@ def test_two_runs_with_one_hash_have_different_folders(tmp_path: Path) -> None:
     assert first.planned.digest("cpu") == second.planned.digest("cpu")
     assert first.folder.path != second.folder.path
     for task in (first, second):
-        task.folder.path.mkdir(parents=True)
-        task.folder.write_info({"status": "done", "why": None, "settings": task.planned.config.settings("cpu")})
+        write_planned(task.folder, task.planned, "done")
         assert task.planned not in [left.planned for left in unfinished(study, tmp_path)]
     assert [task.folder.path for task in tasks_of([study], tmp_path, "cpu")] == [first.folder.path, second.folder.path]
 
@@ -63,8 +61,7 @@ def test_two_runs_with_one_hash_have_different_folders(tmp_path: Path) -> None:
 def test_the_folder_of_another_run_with_the_same_hash_is_not_used(tmp_path: Path) -> None:
     one, other = (planned("tiny", f"seed={seed}", seed=seed) for seed in SAME_HASH)
     folder = RunFolder(tmp_path / "tiny" / f"seed=39767-{one.digest('cpu')}")
-    folder.path.mkdir(parents=True)
-    folder.write_info({"status": "done", "why": None, "settings": one.config.settings("cpu")})
+    write_planned(folder, one, "done")
     assert unfinished(Study("tiny", [one]), tmp_path) == []
     (task,) = unfinished(Study("tiny", [other]), tmp_path)
     assert task.folder.path.name.startswith("seed=50418-")

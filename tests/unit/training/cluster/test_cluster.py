@@ -20,6 +20,7 @@ from helpers.weights import same, saved_below
 
 from dropexp.data import download
 from dropexp.runs.folder import FILES, RunFolder
+from dropexp.runs.state import status_of
 
 ROOT = Path(__file__).parents[4]
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # or Ray takes this machine's other address
@@ -142,7 +143,7 @@ def test_two_nodes_give_the_tables_of_one_process(remote: Command, nodes: Nodes)
         assert len(nodes.decoded(number)) == 1
     for folder in remote.folder.glob("runs/small/*"):
         assert {path.name for path in folder.iterdir()} == {*FILES, ".lock"}
-        assert RunFolder(folder).read_info()["provenance"]["threads"] == 1
+        assert RunFolder(folder).read_info().provenance["threads"] == 1
     remote.environment |= {"RAY_ADDRESS": nodes.address}  # auto tries it first
     again = remote("train", "-c", config, "--plugin", str(EXAMPLE), "--ray", "auto", "--force")
     assert "8 runs: 8 trained now" in again.stderr and remote.tables() == here.tables()
@@ -200,7 +201,8 @@ def test_a_run_whose_worker_dies_three_times_fails_and_no_other_does(remote: Com
     assert stderr.count("it resumes on another") == 2
     assert "3 times without another epoch; the same command trains it again" in stderr
     assert "2 runs: 1 trained now, 0 before" in stderr
-    states = {folder.name.split(",")[0]: RunFolder(folder).status() for folder in remote.folder.glob("runs/deadly/*")}
+    found = remote.folder.glob("runs/deadly/*")
+    states = {folder.name.split(",")[0]: str(status_of(RunFolder(folder))) for folder in found}
     assert states["variant=none"] == "done" and states["variant=deadly"] != "done"
 
 
@@ -215,8 +217,8 @@ def test_the_same_command_resumes_after_it_was_stopped(
     process.send_signal(signal.Signals[how])
     _, stderr = process.communicate(timeout=180)
     assert process.returncode == (130 if how == "SIGINT" else -signal.SIGKILL)
-    states = [RunFolder(folder).status() for folder in remote.folder.glob("runs/long/*")]
-    assert "interrupted" in states and set(states) <= {"interrupted", "missing", "done"}
+    states = [str(status_of(RunFolder(folder))) for folder in remote.folder.glob("runs/long/*")]
+    assert "interrupted" in states and set(states) <= {"interrupted", "new", "done"}
     if how == "SIGINT":
         assert "to resume: dropexp train" in stderr
     again = remote(*words)

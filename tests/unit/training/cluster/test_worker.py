@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from helpers.training import notes_of, rows_of, train_run
 
 from dropexp.config.schema import Config
 from dropexp.config.study import PlannedRun
-from dropexp.runs.folder import FILES, FINISHED, RunFolder
+from dropexp.files import write_whole
+from dropexp.runs.folder import FILES, RunFolder
+from dropexp.runs.state import FINISHED, status_of
 from dropexp.training.cluster import driver, worker
 from dropexp.training.cluster.driver import _Driver, _write
 from dropexp.training.cluster.worker import Parcel, Shared, Update
@@ -61,26 +64,37 @@ def test_runs_are_sent_in_chunks_that_become_smaller_towards_the_end() -> None:
     assert sizes == sorted(sizes, reverse=True)
 
 
-def test_a_run_resumes_wherever_the_writing_of_its_files_is_interrupted(tmp_path: Path, one_thread: None) -> None:
+def test_a_run_resumes_wherever_the_writing_of_its_files_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+) -> None:
     keys = {"task": "linear-regression", "variant": "scratch", "lr": 0.003, "batch_size": 5, "epochs": 6}
     run = PlannedRun("drawn", None, "cell", Config.model_validate(keys))
     whole = RunFolder(tmp_path / "whole")
     list(train_run(run, whole, None, torch.device("cpu")))
     updates = list(worker.train(Shared(Plan(None)), [[Parcel(0, run, {})]], pace=0.0))
     assert events_of(updates)[-1] == Ended(0, "done")
-    steps = [
-        {name: content} for update in updates for files in update.files.values() for name, content in files.items()
-    ]
-    assert len(steps) > 10
-    for count in range(len(steps) + 1):
-        folder = RunFolder(tmp_path / str(count))
+    steps = sum(len(files) for update in updates for files in update.files.values())
+    assert steps > 10
+    for count in range(steps + 1):
+        folder, left = RunFolder(tmp_path / str(count)), count
         folder.path.mkdir()
-        for step in steps[:count]:
-            _write(folder, step)
-        assert (folder.status() in FINISHED) == (count == len(steps))
+
+        def interrupted(path: Path, content: bytes, *, sync: bool) -> None:
+            nonlocal left
+            if left == 0:
+                raise KeyboardInterrupt
+            left -= 1
+            write_whole(path, content, sync=sync)
+
+        with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+            patch.setattr(driver, "write_whole", interrupted)
+            for update in updates:
+                _write(folder, update.files.get(0, {}))
+        assert (status_of(folder) in FINISHED) == (count == steps)
         list(train_run(run, folder, None, torch.device("cpu")))
-        kept, expected = ([{**row, "seconds": 0} for row in one.read_rows()] for one in (folder, whole))
+        kept, expected = ({**one.read_table(), "seconds": []} for one in (folder, whole))
         assert kept == expected
+        assert not list(folder.path.glob("*.corrupted-*"))
 
 
 def test_a_run_resumes_from_the_files_that_are_sent_and_corrupted_ones_come_back_renamed(
@@ -95,32 +109,32 @@ def test_a_run_resumes_from_the_files_that_are_sent_and_corrupted_ones_come_back
     files = {name: (half.path / name).read_bytes() for name in FILES}
     resumed = rows_of(events_of(worker.train(Shared(Plan(None)), [[Parcel(0, run, files)]], 0.0)))
     assert resumed[0]["epoch"] > 1 and resumed[-1]["epoch"] == 6
-    damaged = files | {"checkpoint.pt": b"damaged"}
-    updates = list(worker.train(Shared(Plan(None)), [[Parcel(0, run, damaged)]], 0.0))
+    corrupted = files | {"checkpoint.pt": b"corrupted"}
+    updates = list(worker.train(Shared(Plan(None)), [[Parcel(0, run, corrupted)]], 0.0))
     events = events_of(updates)
-    assert notes_of(events)[0].startswith("checkpoint.pt was damaged")
+    assert notes_of(events)[0].startswith("checkpoint.pt was corrupted")
     assert [row["epoch"] for row in rows_of(events)] == [1, 2, 3, 4, 5, 6]
     for update in updates:
         _write(half, update.files.get(0, {}))
-    assert (half.path / "checkpoint.pt.damaged-1").read_bytes() == b"damaged"
-    assert half.status() == "done"
+    assert (half.path / "checkpoint.pt.corrupted-1").read_bytes() == b"corrupted"
+    assert status_of(half) == "done"
 
 
-def test_a_result_that_a_node_cannot_read_is_kept_under_another_name(tmp_path: Path, one_thread: None) -> None:
+def test_the_figures_of_a_run_that_a_node_cannot_read_are_kept(tmp_path: Path, one_thread: None) -> None:
     keys = {"task": "linear-regression", "variant": "scratch", "lr": 0.003, "batch_size": 5, "epochs": 2}
     run = PlannedRun("drawn", None, "cell", Config.model_validate(keys))
-    held = RunFolder(tmp_path / "held")
-    list(train_run(run, held, None, torch.device("cpu")))
-    (held.path / "run.json").write_bytes(b"damaged")
-    held.checkpoint.unlink()
-    table = held.table()
-    files = {path.name: path.read_bytes() for path in held.path.iterdir()}
+    folder = RunFolder(tmp_path / "folder")
+    list(train_run(run, folder, None, torch.device("cpu")))
+    (folder.path / "run.json").write_bytes(b"corrupted")
+    folder.checkpoint.unlink()
+    table = (folder.path / "epochs.csv").read_bytes()
+    files = {path.name: path.read_bytes() for path in folder.path.iterdir()}
     updates = list(worker.train(Shared(Plan(None)), [[Parcel(0, run, files)]], 0.0))
     for update in updates:
-        _write(held, update.files.get(0, {}))
-    assert any(note.startswith("epochs.csv is begun anew") for note in notes_of(events_of(updates)))
-    assert next(held.path.glob("epochs.csv.before-*")).read_bytes() == table
-    assert held.status() == "done"
+        _write(folder, update.files.get(0, {}))
+    assert any("epochs.csv.corrupted-1" in note for note in notes_of(events_of(updates)))
+    assert (folder.path / "epochs.csv.corrupted-1").read_bytes() == table
+    assert status_of(folder) == "done"
 
 
 def test_files_gone_on_a_node_are_removed_run_json_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,11 +152,17 @@ def test_files_gone_on_a_node_are_removed_run_json_first(tmp_path: Path, monkeyp
     assert [name for name in removed if name in FILES] == [*reversed(FILES)]
 
 
-def test_files_from_a_node_are_written_run_json_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("there", [True, False])
+def test_what_arrives_from_a_node_is_written_in_an_order_that_lets_the_run_resume(
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if there:
+        (tmp_path / "run.json").touch()
     written: list[str] = []
-    monkeypatch.setattr(driver, "write_whole", lambda path, content: written.append(path.name))
-    _write(RunFolder(tmp_path), dict.fromkeys([*reversed(FILES), "epochs.csv.damaged-1"], b"there"))
-    assert written == ["epochs.csv.damaged-1", *FILES]
+    monkeypatch.setattr(driver, "write_whole", lambda path, content, sync: written.append(path.name))
+    _write(RunFolder(tmp_path), dict.fromkeys([*reversed(FILES), "epochs.csv.corrupted-1"], b"there"))
+    order = FILES if there else ("checkpoint.pt", "run.json", "config.yaml", "epochs.csv")
+    assert written == ["epochs.csv.corrupted-1", *order]
 
 
 def test_a_node_trains_in_a_folder_on_its_own_machine_not_in_a_shared_cache(

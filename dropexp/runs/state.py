@@ -1,0 +1,218 @@
+"""The states of a run, how they are recognised on disk, and the transitions between them.
+
+docs/architecture.md draws them. Only a process that has locked the run changes its state. Each transition writes its
+files in an order that lets the run resume or restart if the process is killed in between.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from dropexp.config.schema import digest
+from dropexp.config.study import PlannedRun
+from dropexp.errors import CorruptedFile, MissingRun, NewerRun, OtherRun, RunError
+from dropexp.files import write_whole
+from dropexp.lock import Busy, not_written
+from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, RUN, RunFolder, config_yaml, rename, rename_corrupted
+from dropexp.runs.run_json import SCHEMA, RunInfo
+from dropexp.runs.table import Columns, to_csv
+
+
+class Status(StrEnum):
+    """The state of a run. All but NEW and CORRUPTED stand in run.json."""
+
+    NEW = "new"  # nothing of it is on disk
+    RUNNING = "running"  # a process has locked it
+    INTERRUPTED = "interrupted"  # it can resume
+    FAILED = "failed"  # an error ended it; the next training tries again
+    DIVERGED = "diverged"  # its loss is not finite: a result, which is not trained again
+    DONE = "done"
+    CORRUPTED = "corrupted"  # run.json, or epochs.csv of a finished run of schema 1, is not as it was written
+
+
+FINISHED = (Status.DONE, Status.DIVERGED)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended that needs no training: finished before, "busy" in another process, or failed."""
+
+    status: str
+    why: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def status_of(folder: RunFolder, planned: PlannedRun | None = None) -> Status:
+    """Return the state of a run, and write nothing.
+
+    Raises `NewerRun`, and `OtherRun` if the folder holds another run than the planned one.
+    """
+    try:
+        info = _read_own(folder, planned)
+        if info.finished and info.version < SCHEMA:
+            folder.read_table(info)
+    except (NewerRun, OtherRun):
+        raise
+    except MissingRun:
+        return Status.CORRUPTED if any((folder.path / name).exists() for name in (EPOCHS, CHECKPOINT)) else Status.NEW
+    except RunError:
+        return Status.CORRUPTED
+    return live_status(folder, info)
+
+
+def live_status(folder: RunFolder, info: RunInfo) -> Status:
+    """Return the status in run.json; a run whose process was killed is interrupted."""
+    killed = info.status == Status.RUNNING and not folder.is_locked()
+    return Status.INTERRUPTED if killed else Status(info.status)
+
+
+def _read_own(folder: RunFolder, planned: PlannedRun | None) -> RunInfo:
+    """Return run.json, if it is of the planned run: two of a hundred thousand runs may well share their hash."""
+    info = folder.read_info()
+    if planned is not None:
+        own = planned.config.settings(str(info.settings.get("device")))
+        if info.settings != own and digest(info.settings) == digest(own):
+            raise OtherRun(folder.path)
+        if info.settings != own:
+            raise CorruptedFile(folder.path / RUN, "its settings have another hash than the folder's name")
+    return info
+
+
+# Before training
+
+
+def lock_unfinished(folder: RunFolder, planned: PlannedRun, locks: ExitStack, force: bool) -> Outcome | None:
+    """Lock the run until `locks` closes. Return how it ended if there is nothing to train.
+
+    With `force` a finished run is trained too. Otherwise its derived files are repaired.
+    """
+    try:
+        locks.enter_context(folder.lock())
+        if status_of(folder, planned) not in FINISHED or force:
+            return None
+        info = folder.read_info()
+        return Outcome(info.status, info.why, _repair(folder, info))
+    except Busy:
+        return Outcome("busy", "another process is training it")
+    except RunError as error:  # a link, a run of a later version, or another run
+        return Outcome(Status.FAILED, str(error))
+    except OSError as error:
+        return Outcome(Status.FAILED, f"its folder {not_written(error)}")
+
+
+def repair_finished(folder: RunFolder) -> list[str]:
+    """Rewrite the derived files of a finished run that are missing or were edited; return messages about them.
+
+    They are left as they are if another process has locked the run.
+    """
+    info = folder.read_info()
+    if not _edited(folder, info):
+        return []
+    try:
+        with folder.lock():
+            return _repair(folder, info)
+    except Busy:
+        return []
+    except (OSError, RunError) as error:
+        return [f"{folder.path} is not repaired: {error}"]
+
+
+def _edited(folder: RunFolder, info: RunInfo) -> dict[str, bytes]:
+    """Return which derived files of a finished run are missing or were edited, and their right contents."""
+    derived = {CONFIG: config_yaml(info)}
+    if info.table is not None:  # else epochs.csv is not derived
+        derived[EPOCHS] = to_csv(info.table)
+    return {name: content for name, content in derived.items() if folder.read(name) != content}
+
+
+def _repair(folder: RunFolder, info: RunInfo) -> list[str]:
+    notes = []
+    for name, content in _edited(folder, info).items():
+        path = folder.path / name
+        notes.append(f"{path} {'was edited' if path.exists() else 'was missing'} and is rewritten from {RUN}")
+        write_whole(path, content, sync=False)
+    return notes
+
+
+def rename_corrupted_truth(folder: RunFolder, planned: PlannedRun) -> list[str]:
+    """Rename a corrupted run.json, or the corrupted epochs.csv of a finished run of schema 1; return a message.
+
+    corrupted -> interrupted if there is a checkpoint, else new. Raises `NewerRun`.
+    """
+    try:
+        info = _read_own(folder, planned)
+        if info.finished and info.version < SCHEMA:
+            folder.read_table(info)
+    except CorruptedFile as error:
+        return [rename_corrupted(error)]
+    except MissingRun:
+        pass
+    return []
+
+
+# Transitions while it trains
+
+
+def start(folder: RunFolder, info: RunInfo, columns: Columns) -> list[str]:
+    """new, interrupted, failed -> running. Begin after the epochs of the columns; return messages on repaired files.
+
+    Without epochs the run starts from its beginning, and what it had written is removed. So done, diverged -> running,
+    which only --force asks for. The figures of a run whose run.json is gone are kept: it may have been finished.
+    """
+    notes = []
+    if not info.epoch:
+        folder.checkpoint.unlink(missing_ok=True)  # before run.json: nothing may resume from it
+        if (folder.path / EPOCHS).exists() and not (folder.path / RUN).exists():
+            new = rename(folder.path / EPOCHS)
+            notes.append(f"{folder.path / EPOCHS} may be of a finished run and is renamed to {new}")
+    folder.write_info(info)
+    write_whole(folder.path / CONFIG, config_yaml(info), sync=False)
+    table, found = to_csv(columns), folder.read(EPOCHS) or b""
+    if not table:
+        (folder.path / EPOCHS).unlink(missing_ok=True)
+    elif found != table:  # there may be rows of epochs after the last checkpoint
+        if not found.startswith(table):
+            notes.append(f"{folder.path / EPOCHS} was missing or edited and is rewritten from {CHECKPOINT}")
+        write_whole(folder.path / EPOCHS, table, sync=False)
+    return notes
+
+
+def clear(folder: RunFolder) -> None:
+    """Remove what a run would resume from. A finished run stays finished until its run.json is replaced."""
+    for name in (CHECKPOINT, EPOCHS):
+        (folder.path / name).unlink(missing_ok=True)
+
+
+def save(folder: RunFolder, info: RunInfo, checkpoint: bytes) -> None:
+    """running -> running, with another checkpoint."""
+    write_whole(folder.checkpoint, checkpoint)
+    folder.write_info(info)
+
+
+def finish(folder: RunFolder, info: RunInfo) -> None:
+    """running -> done, diverged. The table in run.json makes the result complete."""
+    folder.write_info(info)
+
+
+def stop(folder: RunFolder, status: Status, why: str | None = None, traceback: str | None = None) -> None:
+    """running -> interrupted, failed; interrupted, failed -> failed. In any other state nothing changes.
+
+    Raises `RunError` or OSError if run.json cannot be read or written.
+    """
+    info = folder.read_info()
+    if info.version == SCHEMA and (info.status == Status.RUNNING or (status == Status.FAILED and not info.finished)):
+        ended = {"status": status, "why": why, "traceback": traceback, "provenance": info.provenance | {"ended": now()}}
+        folder.write_info(info.model_copy(update=ended))
+
+
+def mark(folder: RunFolder, status: Status, why: str | None = None) -> None:
+    """Record how a run ended whose process could not, unless another process has locked it by now."""
+    with suppress(Exception), folder.lock():
+        stop(folder, status, why)
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,121 @@
+"""Runs are found by study, path, hash and name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dropexp.errors import ConfigError, RunError
+from dropexp.runs.find import by_hash, find_one, folders, study_names
+from dropexp.runs.folder import RunFolder, default_runs_dir
+
+
+def make_run(path: Path) -> RunFolder:
+    path.mkdir(parents=True)
+    (path / "run.json").write_text("{}")
+    return RunFolder(path)
+
+
+def test_a_run_is_found_by_its_hash_whatever_its_cell(tmp_path: Path) -> None:
+    there = make_run(tmp_path / "study" / "arm=old,seed=0-0123abcd")
+    make_run(tmp_path / "other" / "seed=0-89abcdef")
+    assert by_hash(tmp_path / "study") == {"0123abcd": [there]}
+
+
+def test_a_study_without_a_folder_has_no_runs(tmp_path: Path) -> None:
+    assert by_hash(tmp_path / "study") == {}
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """runs/ with two runs of study "one" and one of "two", under the current folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("one/a-00000000", "one/b-00000001", "two/a-00000000"):
+        make_run(tmp_path / "runs" / name)
+    (tmp_path / "runs" / "two" / "empty").mkdir()
+    (tmp_path / "runs" / "notes.txt").write_text("")
+    return tmp_path / "runs"
+
+
+def found(tree: Path, *names: str) -> list[str]:
+    return [run.path.resolve().relative_to(tree).as_posix() for run in folders(names, tree)]
+
+
+ONE, TWO = ["one/a-00000000", "one/b-00000001"], ["two/a-00000000"]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ([], ONE + TWO),
+        (["one"], ONE),
+        (["two", "one"], TWO + ONE),
+        (["runs/one"], ONE),
+        (["./runs/one/"], ONE),
+        (["runs/one/b-00000001"], ONE[1:]),
+        (["one/b-00000001"], ONE[1:]),
+        (["runs"], ONE + TWO),
+        (["one", "runs/one/a-00000000"], ONE),
+        (["."], ONE + TWO),
+    ],
+)
+def test_runs_are_named_by_study_or_path(tree: Path, names: list[str], expected: list[str]) -> None:
+    assert found(tree, *names) == expected
+
+
+def test_runs_are_named_by_an_absolute_path(tree: Path) -> None:
+    assert found(tree, str(tree / "one")) == ONE
+
+
+@pytest.mark.parametrize("name", ["three", "runs/three", "two/empty", "notes.txt", "runs/notes.txt"])
+def test_a_name_without_runs_is_an_error_that_lists_the_studies(tree: Path, name: str) -> None:
+    with pytest.raises(RunError) as error:
+        folders(["one", name], tree)
+    assert str(error.value) == f"no runs at {name!r}: neither a name under {tree} (one, two) nor a folder of runs"
+
+
+def test_a_link_to_itself_hides_no_runs(tree: Path) -> None:
+    (tree / "one" / "study.json").symlink_to("study.json")
+    assert found(tree) == ONE + TWO
+
+
+def test_a_folder_that_does_not_exist_has_no_runs(tmp_path: Path) -> None:
+    assert folders([], tmp_path / "absent") == []
+    assert study_names(tmp_path / "absent") == []
+    with pytest.raises(RunError, match="nothing yet"):
+        folders(["one"], tmp_path / "absent")
+
+
+def test_studies_are_named_once_and_in_order(tree: Path) -> None:
+    assert study_names(tree) == ["one", "two"]
+
+
+def test_an_environment_variable_sets_the_folder_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DROPEXP_RUNS", str(Path("some", "where")))
+    assert default_runs_dir() == Path("some", "where")
+    monkeypatch.setenv("DROPEXP_RUNS", "")
+    assert default_runs_dir() == Path("runs")
+
+
+@pytest.mark.parametrize("name", ["cell", "0a1b2c3d", "cell-0a1b2c3d", "study/cell", "study/cell-0a1b2c3d", "study"])
+def test_a_run_has_several_names(name: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "study" / "cell-0a1b2c3d")
+    assert find_one(name, tmp_path) == run
+
+
+def test_a_name_of_several_runs_or_of_none_is_an_error(tmp_path: Path) -> None:
+    for study in ("one", "two"):
+        make_run(tmp_path / study / "cell-0a1b2c3d")
+    with pytest.raises(ConfigError, match="names 2 runs, give one of them"):
+        find_one("cell", tmp_path)
+    with pytest.raises(RunError, match="dropexp runs lists the runs"):
+        find_one("elsewhere", tmp_path)
+
+
+def test_the_same_run_named_twice_is_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = make_run(tmp_path / "runs" / "study" / "cell-0a1b2c3d")
+    (tmp_path / "link").symlink_to(tmp_path / "runs", target_is_directory=True)
+    found = folders(["study", "runs/study/cell-0a1b2c3d", "link", str(run.path)], tmp_path / "runs")
+    assert len(found) == 1 and found[0].path.samefile(run.path)

@@ -1,0 +1,396 @@
+"""The states of a run: how they are recognised, which transition leads where, and what a kill in between leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import fake_runs
+from helpers.fake_runs import change, write_raw
+from unit.test_files import another_process, kill
+
+from dropexp.config.schema import Config
+from dropexp.config.study import PlannedRun
+from dropexp.errors import NewerRun, OtherRun, RunError
+from dropexp.runs import state
+from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, FILES, RUN, RunFolder
+from dropexp.runs.run_json import RunInfo
+from dropexp.runs.state import Outcome, Status, status_of
+from dropexp.runs.table import Columns, rows_of, to_csv
+
+SCHEMA_1 = Path(__file__).parents[2] / "schema-1"
+COLUMNS: Columns = {"train_loss": [0.5, 0.25], "test_loss": [0.5, 0.3], "lr": [0.1, 0.1], "seconds": [1.0, 1.0]}
+PLANNED = PlannedRun("study", None, "cell", Config.model_validate({"variant": "scratch", "lr": 0.25}))
+
+
+def info_of(status: str, columns: Columns) -> RunInfo:
+    return fake_runs.info_of(PLANNED, status, columns)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    run = RunFolder(tmp_path / "study" / "cell-0123abcd")
+    run.path.mkdir(parents=True)
+    return run
+
+
+@pytest.fixture
+def done(folder: RunFolder) -> RunFolder:
+    """A run that was trained for two epochs."""
+    state.start(folder, info_of("running", {}), {})
+    for row in rows_of(COLUMNS):
+        folder.append_row(row)
+    state.save(folder, info_of("running", COLUMNS), b"checkpoint")
+    state.finish(folder, info_of("done", COLUMNS))
+    return folder
+
+
+def content(folder: RunFolder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.path.iterdir() if path.name != ".lock"}
+
+
+# How states are recognised
+
+
+def test_a_run_of_which_nothing_is_on_disk_is_new(folder: RunFolder) -> None:
+    assert status_of(folder) == Status.NEW == status_of(RunFolder(folder.path / "absent"))
+
+
+@pytest.mark.parametrize("status", ["interrupted", "failed", "diverged", "done"])
+def test_a_state_is_what_was_written(status: str, folder: RunFolder) -> None:
+    folder.write_info(info_of(status, COLUMNS))
+    assert status_of(folder, PLANNED) == status
+
+
+def test_a_finished_run_needs_no_other_file(done: RunFolder) -> None:
+    for name in (CONFIG, EPOCHS, CHECKPOINT):
+        (done.path / name).unlink()
+    assert status_of(done, PLANNED) == Status.DONE
+    assert done.read_table(done.read_info()) == COLUMNS
+
+
+RUNS = """
+import sys, time
+from pathlib import Path
+from dropexp.runs.folder import RunFolder
+with RunFolder(Path(sys.argv[1])).lock():
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_run_is_running_until_its_process_is_killed(folder: RunFolder) -> None:
+    folder.write_info(info_of("running", {}))
+    with another_process(RUNS, str(folder.path)) as process:
+        assert status_of(folder) == Status.RUNNING
+        kill(process)
+    assert status_of(folder) == Status.INTERRUPTED
+
+
+@pytest.mark.parametrize("harm", [lambda _: b"", lambda _: b"[]", lambda whole: whole[:-9], lambda whole: whole + b" "])
+def test_a_changed_run_json_is_a_corrupted_run(harm: Callable[[bytes], bytes], done: RunFolder) -> None:
+    (done.path / RUN).write_bytes(harm((done.path / RUN).read_bytes()))
+    assert status_of(done) == Status.CORRUPTED
+
+
+@pytest.mark.parametrize("left", [EPOCHS, CHECKPOINT])
+def test_a_run_without_its_run_json_is_corrupted(left: str, folder: RunFolder) -> None:
+    (folder.path / left).write_text("")
+    assert status_of(folder) == Status.CORRUPTED
+
+
+def test_settings_of_another_hash_than_the_folder_s_are_corrupted(done: RunFolder) -> None:
+    wrong: list[dict[str, Any]] = [{}, PLANNED.config.settings("cpu") | {"lr": 7.0}]
+    for settings in wrong:
+        change(done, settings=settings)
+        assert status_of(done, PLANNED) == Status.CORRUPTED
+        assert status_of(done) == Status.DONE  # without a plan there is nothing to compare
+
+
+def test_another_run_of_the_same_hash_is_not_this_run(done: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "digest", lambda settings: "0123abcd")
+    other = PlannedRun("study", None, "cell", Config.model_validate({"variant": "scratch", "lr": 0.5}))
+    with pytest.raises(OtherRun, match="holds another run with the same hash"):
+        status_of(done, other)
+
+
+def test_a_run_of_a_later_version_is_none_of_these_states(done: RunFolder) -> None:
+    write_raw(done, schema=3)
+    with pytest.raises(NewerRun):
+        status_of(done)
+
+
+# Schema 1
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(SCHEMA_1 / "runs" / "schema-1", tmp_path / "schema-1"))
+
+
+def test_finished_runs_of_schema_1_are_finished(old: Path) -> None:
+    found = {path.name.partition(",")[0]: RunFolder(path) for path in old.glob("arm=*")}
+    assert {arm: str(status_of(run)) for arm, run in found.items()} == {
+        "arm=images": "done",
+        "arm=lines": "done",
+        "arm=diverges": "diverged",
+    }
+    table = found["arm=images"].read_table(found["arm=images"].read_info())
+    assert to_csv(table) == (found["arm=images"].path / EPOCHS).read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"", None, b"epoch,train_loss\n1,0.5\n2,0.5\n3,0.5\n"])
+def test_a_finished_run_of_schema_1_with_another_table_is_corrupted(content: bytes | None, old: Path) -> None:
+    run = RunFolder(next(old.glob("arm=lines*")))
+    (run.path / EPOCHS).unlink() if content is None else (run.path / EPOCHS).write_bytes(content)
+    assert status_of(run) == Status.CORRUPTED
+    with pytest.raises(RunError, match=r"epochs\.csv is corrupted"):
+        run.read_table(run.read_info())
+
+
+# Locking
+
+
+def lock(run: RunFolder, *, force: bool = False, planned: PlannedRun = PLANNED) -> Outcome | None:
+    with ExitStack() as locks:
+        return state.lock_unfinished(run, planned, locks, force)
+
+
+@pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
+def test_an_unfinished_run_is_locked(status: str, folder: RunFolder) -> None:
+    folder.write_info(info_of(status, COLUMNS))
+    with ExitStack() as locks:
+        assert state.lock_unfinished(folder, PLANNED, locks, force=False) is None
+        assert folder.is_locked()
+    assert not folder.is_locked()
+
+
+def test_a_finished_run_is_left_as_it_is_unless_forced(done: RunFolder) -> None:
+    before = content(done)
+    assert lock(done) == Outcome("done")
+    assert lock(done, force=True) is None
+    assert content(done) == before
+
+
+def test_a_run_of_another_process_is_busy(done: RunFolder) -> None:
+    with done.lock():
+        assert lock(done) == Outcome("busy", "another process is training it")
+
+
+def test_a_linked_run_is_read_and_never_trained(done: RunFolder, tmp_path: Path) -> None:
+    link = RunFolder(tmp_path / "runs" / "cell-0123abcd")
+    link.path.parent.mkdir()
+    link.path.symlink_to(done.path, target_is_directory=True)
+    before = content(done)
+    assert status_of(link) == Status.DONE
+    outcome = lock(link, force=True)
+    assert outcome is not None and outcome.status == "failed" and "is a link" in str(outcome.why)
+    assert content(done) == before
+
+
+def test_a_disk_without_locks_is_named(folder: RunFolder, no_locks: None) -> None:
+    outcome = lock(folder)
+    assert outcome is not None and "is on a disk where locks do not work" in str(outcome.why)
+    assert "--runs-dir" in str(outcome.why)
+
+
+# Derived files
+
+
+@pytest.mark.parametrize(
+    "harm", [lambda _: b"", lambda whole: whole[:-3], lambda whole: whole.replace(b"5", b"6"), None]
+)
+@pytest.mark.parametrize("name", [CONFIG, EPOCHS])
+def test_a_derived_file_of_a_finished_run_is_rewritten_when_edited_or_missing(
+    name: str, harm: Callable[[bytes], bytes] | None, done: RunFolder
+) -> None:
+    before = content(done)
+    for repair in (lambda: state.repair_finished(done), lambda: getattr(lock(done), "notes", None)):
+        (done.path / name).unlink() if harm is None else (done.path / name).write_bytes(harm(before[name]))
+        was = "missing" if harm is None else "edited"
+        assert repair() == [f"{done.path / name} was {was} and is rewritten from run.json"]
+        assert content(done) == before
+        assert repair() == []
+
+
+def test_a_derived_file_that_cannot_be_rewritten_is_named(done: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError("no space left on device")
+
+    (done.path / EPOCHS).unlink()
+    monkeypatch.setattr(state, "write_whole", full)
+    assert state.repair_finished(done) == [f"{done.path} is not repaired: no space left on device"]
+
+
+def test_a_locked_run_is_not_repaired(done: RunFolder) -> None:
+    (done.path / EPOCHS).unlink()
+    with done.lock():
+        assert state.repair_finished(done) == []
+    assert not (done.path / EPOCHS).exists()
+
+
+def test_the_config_of_a_finished_run_is_its_own_whatever_keys_are_added_later(done: RunFolder) -> None:
+    change(done, config={"variant": "scratch", "seed": 0, "lr": 0.25, "key_of_another_time": [1, "x"]})
+    state.repair_finished(done)
+    expected = "name: study\nvariant: scratch\nseed: 0\nlr: 0.25\nkey_of_another_time:\n- 1\n- x\n"
+    assert (done.path / CONFIG).read_text() == expected
+
+
+def test_a_finished_run_of_schema_1_is_never_rewritten(old: Path) -> None:
+    run = RunFolder(next(old.glob("arm=images*")))
+    before = content(run)
+    assert state.repair_finished(run) == []
+    (run.path / CONFIG).write_text("")
+    assert len(state.repair_finished(run)) == 1
+    assert content(run) == before
+
+
+# Transitions
+
+
+def test_a_run_starts_with_a_run_json_and_a_config_and_no_table(folder: RunFolder) -> None:
+    assert state.start(folder, info_of("running", {}), {}) == []
+    assert set(content(folder)) == {RUN, CONFIG}
+    assert folder.read_info().epoch == 0
+
+
+@pytest.mark.parametrize("further", [b"", b"3,0.1,0.1,0.1,1.0\n", b"3,0.1,0.", b"3,0.5,\0\0\n"])
+def test_rows_after_the_last_checkpoint_are_cut_without_a_message(further: bytes, folder: RunFolder) -> None:
+    (folder.path / EPOCHS).write_bytes(to_csv(COLUMNS) + further)
+    assert state.start(folder, info_of("running", COLUMNS), COLUMNS) == []
+    assert (folder.path / EPOCHS).read_bytes() == to_csv(COLUMNS)
+
+
+@pytest.mark.parametrize("edited", [b"", b"epoch\n", to_csv(COLUMNS).replace(b"0.25", b"0.26"), None])
+def test_an_edited_table_is_rewritten_from_the_checkpoint_with_a_message(
+    edited: bytes | None, folder: RunFolder
+) -> None:
+    if edited is not None:
+        (folder.path / EPOCHS).write_bytes(edited)
+    (note,) = state.start(folder, info_of("running", COLUMNS), COLUMNS)
+    assert "epochs.csv" in note and "rewritten from checkpoint.pt" in note
+    assert (folder.path / EPOCHS).read_bytes() == to_csv(COLUMNS)
+
+
+def test_a_restart_removes_what_was_written(done: RunFolder) -> None:
+    change(done, status="interrupted", table=None)
+    assert state.start(done, info_of("running", {}), {}) == []
+    assert set(content(done)) == {RUN, CONFIG}
+
+
+def test_a_restart_keeps_figures_whose_run_json_is_gone(done: RunFolder) -> None:
+    (done.path / RUN).unlink()
+    (note,) = state.start(done, info_of("running", {}), {})
+    assert "epochs.csv may be of a finished run and is renamed to epochs.csv.corrupted-1" in note
+    assert (done.path / "epochs.csv.corrupted-1").read_bytes() == to_csv(COLUMNS)
+
+
+@pytest.mark.parametrize("writes", range(8))
+@pytest.mark.parametrize("before", ["new", "interrupted", "done"])
+def test_a_kill_while_a_run_starts_again_leaves_the_result_or_a_run_that_starts_again(
+    before: str, writes: int, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After any number of renames and removals; "done" is a run that is forced."""
+    if before != "new":
+        (folder.path / EPOCHS).write_bytes(to_csv(COLUMNS))
+        folder.checkpoint.write_bytes(b"checkpoint")
+        folder.write_info(info_of(before, COLUMNS))
+    left = writes
+
+    def killed(do: Callable[..., object]) -> Callable[..., object]:
+        def perhaps(*arguments: Any, **options: Any) -> object:
+            nonlocal left
+            if left == 0:
+                raise KeyboardInterrupt
+            left -= 1
+            return do(*arguments, **options)
+
+        return perhaps
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed(os.replace))
+        patch.setattr(Path, "unlink", killed(Path.unlink))
+        try:
+            state.start(folder, info_of("running", {}), {})
+        except KeyboardInterrupt:
+            pass
+        else:
+            assert writes >= 5
+    status = status_of(folder)
+    assert status in (Status.INTERRUPTED, Status(before))
+    if status == Status.INTERRUPTED:
+        assert not folder.checkpoint.exists() or writes == 0
+    assert not list(folder.path.glob("*.corrupted-*"))
+    assert state.start(folder, info_of("running", {}), {}) == []
+    assert {path.name for path in folder.path.iterdir() if not path.name.endswith(".tmp")} == {RUN, CONFIG}
+
+
+def test_a_run_can_be_stopped_and_its_checkpoint_stays_known(folder: RunFolder) -> None:
+    state.start(folder, info_of("running", {}), {})
+    state.save(folder, info_of("running", COLUMNS), b"checkpoint")
+    state.stop(folder, Status.INTERRUPTED)
+    info = folder.read_info()
+    assert (info.status, info.epoch, info.last["test_loss"]) == ("interrupted", 2, 0.3)
+    assert info.provenance["ended"] is not None
+    state.stop(folder, Status.FAILED, "no room", "Traceback …")
+    info = folder.read_info()
+    assert (info.status, info.why, info.traceback, info.epoch) == ("failed", "no room", "Traceback …", 2)
+
+
+def test_nothing_stops_a_run_that_is_finished_or_failed_already(done: RunFolder) -> None:
+    before = content(done)
+    for status in (Status.INTERRUPTED, Status.FAILED):
+        state.stop(done, status, "late")
+    assert content(done) == before
+    change(done, status="failed", why="no room", table=None)
+    state.stop(done, Status.INTERRUPTED)
+    assert (done.read_info().status, done.read_info().why) == ("failed", "no room")
+
+
+def test_a_run_is_marked_unless_another_process_has_locked_it(folder: RunFolder) -> None:
+    state.mark(folder, Status.FAILED, "there is no run.json yet")
+    state.start(folder, info_of("running", COLUMNS), COLUMNS)
+    with folder.lock():
+        state.mark(folder, Status.FAILED, "its worker process ended")
+    assert folder.read_info().status == "running"
+    state.mark(folder, Status.FAILED, "its worker process ended")
+    assert (folder.read_info().status, folder.read_info().why) == ("failed", "its worker process ended")
+
+
+def test_an_unfinished_run_of_schema_1_is_never_rewritten(tmp_path: Path) -> None:
+    (source,) = (SCHEMA_1 / "half" / "schema-1").glob("arm=lines*")
+    run = RunFolder(Path(shutil.copytree(source, tmp_path / source.name)))
+    before = content(run)
+    assert status_of(run) == Status.INTERRUPTED
+    state.stop(run, Status.FAILED, "no room")
+    assert content(run) == before
+
+
+def test_clearing_a_finished_run_leaves_it_finished(done: RunFolder) -> None:
+    state.clear(done)
+    assert status_of(done) == Status.DONE
+    assert not done.checkpoint.exists()
+
+
+def test_a_result_on_a_full_disk_is_not_cleared(done: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: RunFolder, info: RunInfo) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(RunFolder, "write_info", full)
+    with pytest.raises(OSError):
+        state.start(done, info_of("running", {}), {})
+    assert status_of(done) == Status.DONE
+    assert set(content(done)) == {RUN, CONFIG, EPOCHS}
+
+
+def test_run_json_is_plain_json(done: RunFolder) -> None:
+    found = json.loads((done.path / RUN).read_bytes())
+    assert (
+        found["table"] == COLUMNS and found["schema"] == 2 and {path.name for path in done.path.iterdir()} == {*FILES}
+    )
