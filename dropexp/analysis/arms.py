@@ -58,11 +58,11 @@ class MeasuredRun:
         seconds = self.curves["seconds"]
         return {
             **{name: float(curve[self.epoch - 1]) for name, curve in self.curves.items()},
-            "seconds": _median(seconds[1:] if len(seconds) > 1 else seconds),
+            "seconds": median(seconds[1:] if len(seconds) > 1 else seconds),
         }
 
 
-def _median(values: NDArray[np.float64]) -> float:
+def median(values: NDArray[np.float64]) -> float:
     """Return the same as `np.median`, ten times as fast for a few values; NaN if any is NaN."""
     in_order = np.sort(values)  # NaN last
     middle = (in_order[(len(values) - 1) // 2] + in_order[len(values) // 2]) / 2

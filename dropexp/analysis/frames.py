@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dropexp.analysis.arms import Arm
+from dropexp.analysis.arms import Arm, median
 from dropexp.analysis.baselines import NOT_SETTINGS
-from dropexp.analysis.stats import spread
+from dropexp.analysis.stats import mean, spread
 from dropexp.runs.record import text
 
 
@@ -35,9 +35,9 @@ def _arm_row(arm: Arm, metric: str, metrics: Iterable[str], by: str | None) -> d
         "diverged": arm.diverged,
         "mean": compared.mean,
         "sd": compared.sd,
-        **{name: spread(figures).mean for name, figures in known.items()},
-        "seconds": float(np.median(known["seconds"])) if known["seconds"] else math.nan,
-        "curve": [spread(figures[np.isfinite(figures)]).mean for figures in arm.by_epoch(metric)],
+        **{name: mean(figures) for name, figures in known.items()},
+        "seconds": median(np.array(known["seconds"])) if known["seconds"] else math.nan,
+        "curve": [mean(figures[np.isfinite(figures)]) for figures in arm.by_epoch(metric)],
     }
 
 

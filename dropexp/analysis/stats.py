@@ -57,12 +57,17 @@ class Interval:
         return bool(self.low <= value + rounding and value - rounding <= self.high)
 
 
+def mean(values: ArrayLike) -> float:
+    """Return the mean of `values`, NaN if there are none."""
+    x = np.asarray(values, dtype=float)
+    return float(x.mean()) if x.size else math.nan
+
+
 def spread(values: ArrayLike) -> Spread:
     """Return mean and sample SD (divided by n - 1) of `values`, shape (n,)."""
     x = np.asarray(values, dtype=float)
-    mean = float(x.mean()) if x.size else math.nan
     sd = float(x.std(ddof=1)) if x.size > 1 else math.nan
-    return Spread(x.size, mean, sd)
+    return Spread(x.size, mean(x), sd)
 
 
 def paired_difference(values: ArrayLike, baseline: ArrayLike) -> Difference:

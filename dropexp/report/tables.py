@@ -222,11 +222,11 @@ def runs_table(frame: pd.DataFrame) -> Table:
     rows = [
         [
             run["status"],
-            *(ABSENT if pd.isna(run[key]) else str(run[key]) for key in ("label", "seed", "epoch")),
+            *(ABSENT if _is_missing(run[key]) else str(run[key]) for key in ("label", "seed", "epoch")),
             *(_figure(run[name]) for name in metrics),
             run["path"],
         ]
-        for run in _records(frame)
+        for run in _records(frame[["status", "label", "seed", "epoch", *metrics, "path"]])
     ]
     headers = ["state", "arm", "seed", "epoch", *(CLASSIFICATION_COLUMNS[name] for name in metrics), "path"]
     return Table("", headers, rows, left=(0, 1, len(headers) - 1))
