@@ -1,4 +1,4 @@
-"""What the table of variants builds is what the config asks for."""
+"""Networks are built as the config requests."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ NOISES: dict[str, Callable[..., Noise]] = {
 }
 
 
-def test_every_variant_is_built_by_some_test_here() -> None:
+def test_the_tests_cover_every_variant() -> None:
     assert set(VARIANTS) == {"none", "nn", *NOISES}
 
 
 @pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("variant", NOISES)
-def test_a_variant_by_hand_has_its_noise_where_a_probability_is_over_0(variant: str, fused: bool) -> None:
+def test_a_variant_by_hand_has_noise_where_the_probability_is_over_0(variant: str, fused: bool) -> None:
     net = by_hand(variant=variant, input_drop_prob=0.1, drop_probs=[0, 0.5], fused=fused)
     assert net.noises == [NOISES[variant](0.1), None, NOISES[variant](0.5)]
     assert net.placement == ("weights" if variant.startswith("dropconnect") else "after")
@@ -54,30 +54,30 @@ def test_a_variant_by_hand_has_its_noise_where_a_probability_is_over_0(variant: 
 
 
 @pytest.mark.parametrize("variant", NOISES)
-def test_a_placement_is_for_noise_on_units(variant: str) -> None:
+def test_placement_applies_to_noise_on_units(variant: str) -> None:
     placement = by_hand(variant=variant, placement="before").placement
     assert placement == ("weights" if variant.startswith("dropconnect") else "before")
 
 
 @pytest.mark.parametrize("variant", NOISES)
-def test_one_mask_for_a_batch_is_for_masks_of_units_and_leaves_other_noise_alone(variant: str) -> None:
+def test_mask_per_batch_applies_to_masks_of_units_only(variant: str) -> None:
     shared = {"shared": True} if variant in ("scratch", "unscaled", "classic") else {}
     net = by_hand(variant=variant, mask="per-batch", drop_probs=[0.2, 0.5])
     assert net.noises == [None, *(NOISES[variant](p, **shared) for p in (0.2, 0.5))]
 
 
 @pytest.mark.parametrize("variant", sorted(set(NOISES) - {"unscaled", "classic"}))
-def test_the_slip_of_2019_is_one_of_the_variant_from_scratch(variant: str) -> None:
+def test_mask_randn_2019_applies_to_scratch_only(variant: str) -> None:
     kind = Randn2019 if variant == "scratch" else NOISES[variant]
     assert by_hand(variant=variant, mask="randn-2019", drop_probs=[0, 0.5]).noises == [None, None, kind(0.5)]
 
 
-def test_none_has_no_dropout_but_may_have_noise_on_its_images() -> None:
+def test_none_has_no_dropout_but_can_have_noise_on_images() -> None:
     net = by_hand(variant="none", input_drop_prob=0.5, drop_probs=[0.5, 0.5], input_noise_std=0.1)
     assert (net.noises, net.input_noise_std) == ([None] * 3, 0.1)
 
 
-def test_nn_has_torchs_dropout_where_a_probability_is_over_0() -> None:
+def test_nn_has_torchs_dropout_where_the_probability_is_over_0() -> None:
     net = built(variant="nn", input_drop_prob=0.1, drop_probs=[0, 0.5], placement="before", input_noise_std=0.2)
     assert isinstance(net, torch_nn.TorchMLP)
     assert [str(layer).partition("(")[0] for layer in net.net] == [
@@ -87,11 +87,11 @@ def test_nn_has_torchs_dropout_where_a_probability_is_over_0() -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_takes_the_optimiser_that_is_asked_for(variant: str) -> None:
-    asked: dict[str, Any] = {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1, "l1": 0.2, "max_norm": 3.0}
-    net = built(variant=variant, sgd="book", label_smoothing=0.1, **asked)
+def test_every_variant_gets_the_requested_optimiser(variant: str) -> None:
+    requested: dict[str, Any] = {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1, "l1": 0.2, "max_norm": 3.0}
+    net = built(variant=variant, sgd="book", label_smoothing=0.1, **requested)
     assert isinstance(net, (scratch.MLP, torch_nn.TorchMLP))
-    assert net.sgd == SGD(divisor=256, **asked)
+    assert net.sgd == SGD(divisor=256, **requested)
     smoothed = net.targets[0] if isinstance(net, scratch.MLP) else net.loss.label_smoothing
     assert torch.allclose(torch.as_tensor(smoothed), torch.tensor([0.91] + [0.01] * 9 if variant != "nn" else 0.1))
 

@@ -1,10 +1,11 @@
-"""The weight decay study through the commands: linear regression, which needs no images."""
+"""The weight decay study: `dropexp train` on linear regression, which needs no images."""
 
 from __future__ import annotations
 
 import pandas as pd
 import pytest
 from helpers.command import Command
+from helpers.in_process import InProcess
 
 from dropexp.config.schema import Config
 
@@ -15,29 +16,31 @@ batch_size: 1
 epochs: 3
 matrix: {variant: [scratch, nn], weight_decay: [0.005, 4.0], seed: 0..1}
 """
+TRAIN = ("train", "--jobs", "1", "-q", "-c")
 
 
-def test_a_table_has_losses_and_the_norm_and_by_hand_is_torchs(command: Command) -> None:
-    command("train", "-c", command.write("wd.yaml", CONFIG), "-q")
-    tables = {path.parent.name: pd.read_csv(path) for path in command.folder.glob("runs/wd/*/epochs.csv")}
+def test_a_table_has_losses_and_the_norm_and_scratch_equals_nn(cli: InProcess) -> None:
+    cli(*TRAIN, cli.write("wd.yaml", CONFIG))
+    tables = {path.parent.name: pd.read_csv(path) for path in cli.folder.glob("runs/wd/*/epochs.csv")}
     assert len(tables) == 8
     for name, table in tables.items():
         assert list(table.columns) == ["epoch", "train_loss", "test_loss", "w_norm", "lr", "seconds"]
         assert list(table["epoch"]) == [1, 2, 3]
         if "scratch" in name:
-            (twin,) = (other for key, other in tables.items() if key.startswith(name[:-9].replace("scratch", "nn")))
-            pd.testing.assert_frame_equal(table.drop(columns="seconds"), twin.drop(columns="seconds"), rtol=1e-4)
+            cell = name.rpartition("-")[0].replace("scratch", "nn")
+            (nn,) = (other for key, other in tables.items() if key.startswith(cell))
+            pd.testing.assert_frame_equal(table.drop(columns="seconds"), nn.drop(columns="seconds"), rtol=1e-4)
 
 
-def test_it_needs_no_data(command: Command) -> None:
-    command.environment["DROPEXP_DATA"] = str(command.folder / "nowhere")
-    command.environment["XDG_CACHE_HOME"] = str(command.folder / "empty")
-    command("train", "-c", command.write("wd.yaml", CONFIG), "--data-url", "http://127.0.0.1:9/", "-q")
-    assert len(command.tables()) == 8
+def test_it_needs_no_data(cli: InProcess) -> None:
+    cli.environment["DROPEXP_DATA"] = str(cli.folder / "nowhere")
+    cli.environment["XDG_CACHE_HOME"] = str(cli.folder / "empty")
+    cli(*TRAIN, cli.write("wd.yaml", CONFIG), "--data-url", "http://127.0.0.1:9/")
+    assert len(cli.tables()) == 8
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_it_is_itself_beside_a_study_of_images(command: Command, jobs: str) -> None:
+def test_it_trains_beside_a_study_of_images(command: Command, jobs: str) -> None:
     images = command.write("images.yaml", "variant: none\ntrain_size: 100\nepochs: 1\nmatrix: {seed: 0..1}\n")
     command("train", "-c", images, "-c", command.write("wd.yaml", CONFIG), "--jobs", jobs, "-q")
     for path in command.folder.glob("runs/*/*/epochs.csv"):
@@ -45,50 +48,50 @@ def test_it_is_itself_beside_a_study_of_images(command: Command, jobs: str) -> N
     assert len(command.tables()) == 10
 
 
-def test_it_goes_on_where_it_was_interrupted(command: Command) -> None:
+def test_an_interrupted_regression_resumes_to_the_same_tables(command: Command, cli: InProcess) -> None:
     long = CONFIG.replace("epochs: 3", "epochs: 400").replace("seed: 0..1", "seed: [0]")
     config = command.write("wd.yaml", long)
     process = command.start("train", "-c", config, "--jobs", "1")
     command.wait_for_rows(3, process)
     process.terminate()
     process.communicate()
-    command("train", "-c", config)
+    cli(*TRAIN, config)
     resumed = command.tables()
-    command("train", "-c", config, "--force")
+    cli(*TRAIN, config, "--force")
     assert resumed == command.tables()
 
 
 @pytest.mark.parametrize("variant", ["none", "gaussian"])
-def test_a_variant_that_is_none_of_its_is_refused(command: Command, variant: str) -> None:
-    config = command.write("wd.yaml", f"task: linear-regression\nvariant: {variant}\n")
-    said = command("train", "-c", config, code=2).stderr
-    assert f"wd.yaml:2: variant = {variant} is not supported by linear-regression; use scratch or nn" in said
+def test_a_variant_of_another_task_is_refused(cli: InProcess, variant: str) -> None:
+    config = cli.write("wd.yaml", f"task: linear-regression\nvariant: {variant}\n")
+    stderr = cli("train", "-c", config, code=2).stderr
+    assert f"wd.yaml:2: variant = {variant} is not supported by linear-regression; use scratch or nn" in stderr
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "message"),
     [
         ("momentum: 0.9", "wd.yaml:3: momentum cannot be set for linear-regression, which uses batch_size, epochs"),
         ("train_size: 20000", "wd.yaml:3: linear-regression has at most 10000 rows, not 20000"),
     ],
 )
-def test_a_key_that_would_change_nothing_is_refused(command: Command, line: str, words: str) -> None:
-    config = command.write("wd.yaml", f"task: linear-regression\nvariant: scratch\n{line}\n")
-    assert words in command("train", "-c", config, code=2).stderr
+def test_a_key_without_effect_is_refused(cli: InProcess, line: str, message: str) -> None:
+    config = cli.write("wd.yaml", f"task: linear-regression\nvariant: scratch\n{line}\n")
+    assert message in cli("train", "-c", config, code=2).stderr
 
 
-def test_its_runs_are_of_the_cpu_whatever_the_device() -> None:
+def test_its_runs_are_of_the_cpu_on_any_device() -> None:
     settings = Config(task="linear-regression", variant="scratch").settings("cuda")
     assert settings == {"task": "linear-regression", "variant": "scratch", "device": "cpu"}
 
 
-def test_validation_rows_add_a_column_and_l1_shrinks_the_weights(command: Command) -> None:
+def test_validation_rows_add_a_column_and_l1_shrinks_the_weights(cli: InProcess) -> None:
     text = CONFIG.replace("weight_decay: [0.005, 4.0]", "l1: [0.0, 10.0], validation_size: [20]")
-    command("train", "-c", command.write("wd.yaml", text), "-q")
+    cli(*TRAIN, cli.write("wd.yaml", text))
     for variant in ("scratch", "nn"):
         norms = {}
         for l1 in ("0.0", "10.0"):
-            (path,) = command.folder.glob(f"runs/wd/*{variant},l1={l1}*seed=0*/epochs.csv")
+            (path,) = cli.folder.glob(f"runs/wd/*{variant},l1={l1}*seed=0*/epochs.csv")
             table = pd.read_csv(path)
             assert "val_loss" in table and table["val_loss"].notna().all()
             norms[l1] = table["w_norm"].iloc[-1]
