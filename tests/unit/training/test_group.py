@@ -60,7 +60,7 @@ def ends(events: list[list[Event]]) -> list[str]:
 
 
 def folders(runs: list[PlannedRun], folder: Path) -> list[RunFolder]:
-    return [RunFolder(folder / str(place)) for place in range(len(runs))]
+    return [RunFolder(folder / str(index)) for index in range(len(runs))]
 
 
 def table(folder: Path) -> pd.DataFrame:
@@ -79,34 +79,34 @@ SEEDS = [planned(seed=seed) for seed in range(3)]
         {"lr_schedule": "step", "weight_decay": 0.01, "l1": 0.001, "max_norm": 1.0, "probes": ["weight_norms"]},
     ],
 )
-def test_without_noise_each_run_of_a_stack_is_the_lone_one(keys: dict[str, Any], tmp_path: Path, data: Data) -> None:
-    """It sees the same batches from the same parameters; seeds, rates and variants differ within the stack."""
+def test_without_noise_a_run_of_a_stack_equals_the_run_alone(keys: dict[str, Any], tmp_path: Path, data: Data) -> None:
+    """It starts from the same parameters and sees the same batches; seeds, rates and variants differ in the stack."""
     none = {"drop_probs": [0.0, 0.0], **keys}
     plain = {**keys, "l1": 0.0, "max_norm": None, "label_smoothing": 0.0}
     runs = [planned(**none), planned(seed=1, **none | {"lr": 0.3}), planned(variant="none", seed=2, **plain)]
     assert ends(train(runs, tmp_path / "stack", data)) == ["done"] * 3
-    for place, run in enumerate(runs):
-        list(train_run(run, RunFolder(tmp_path / "alone" / str(place)), data, CPU))
-        stacked, alone = table(tmp_path / "stack" / str(place)), table(tmp_path / "alone" / str(place))
+    for index, run in enumerate(runs):
+        list(train_run(run, RunFolder(tmp_path / "alone" / str(index)), data, CPU))
+        stacked, alone = table(tmp_path / "stack" / str(index)), table(tmp_path / "alone" / str(index))
         pd.testing.assert_frame_equal(stacked, alone, rtol=1e-4)
 
 
-def test_a_run_trains_alike_in_a_stack_of_three_and_of_one(tmp_path: Path, data: Data) -> None:
+def test_a_run_trains_equally_in_a_stack_of_three_and_of_one(tmp_path: Path, data: Data) -> None:
     train(SEEDS, tmp_path / "three", data)
-    for place, run in enumerate(SEEDS):
-        train([run], tmp_path / f"one{place}", data)
+    for index, run in enumerate(SEEDS):
+        train([run], tmp_path / f"one{index}", data)
         pd.testing.assert_frame_equal(
-            table(tmp_path / "three" / str(place)), table(tmp_path / f"one{place}" / "0"), rtol=1e-4
+            table(tmp_path / "three" / str(index)), table(tmp_path / f"one{index}" / "0"), rtol=1e-4
         )
 
 
-def test_each_run_has_a_whole_folder_and_says_how_many_trained_together(tmp_path: Path, data: Data) -> None:
-    told = train(SEEDS, tmp_path, data)
-    for place, own in enumerate(told):
-        folder = RunFolder(tmp_path / str(place))
+def test_each_run_has_a_complete_folder_with_the_size_of_the_stack(tmp_path: Path, data: Data) -> None:
+    events = train(SEEDS, tmp_path, data)
+    for index, own in enumerate(events):
+        folder = RunFolder(tmp_path / str(index))
         assert [row["epoch"] for row in rows_of(own)] == [1, 2, 3]
         info = folder.read_info()
-        assert info.status == "done" and info.epoch == 3 and info.config["seed"] == place
+        assert info.status == "done" and info.epoch == 3 and info.config["seed"] == index
         assert info.provenance["stack"] == 3
         saved = torch.load(folder.checkpoint, weights_only=True)
         assert saved["epoch"] == 3
@@ -120,16 +120,15 @@ def test_each_run_has_a_whole_folder_and_says_how_many_trained_together(tmp_path
 
 
 def interrupt(runs: list[PlannedRun], folder: Path, data: Data, after: int) -> None:
-    """Close the training after so many rows."""
-    news = train_stack(runs, folders(runs, folder), data, CPU)
+    """Close the training after `after` rows."""
+    events = train_stack(runs, folders(runs, folder), data, CPU)
     for _ in range(after):
-        next(news)
-    news.close()
+        next(events)
+    events.close()
 
 
 @pytest.mark.parametrize("after", [1, 3, 5])
-def test_an_interrupted_stack_goes_on_to_the_same_tables(after: int, tmp_path: Path, data: Data) -> None:
-    """Within an epoch too, when some runs have written it and others have not: these then go on as two stacks."""
+def test_an_interrupted_stack_resumes_to_the_same_tables(after: int, tmp_path: Path, data: Data) -> None:
     own: list[dict[str, Any]] = [
         {"mask": "per-batch", "drop_schedule": "random"},
         {"variant": "gaussian", "drop_schedule": "curriculum", "input_drop_prob": 0.1},
@@ -140,52 +139,52 @@ def test_an_interrupted_stack_goes_on_to_the_same_tables(after: int, tmp_path: P
     interrupt(runs, tmp_path / "cut", data, after)
     states = [folder.read_info().status for folder in folders(runs, tmp_path / "cut")]
     assert states == ["interrupted"] * 3
-    told = train(runs, tmp_path / "cut", data)
-    assert len(told[0]) < 4  # it did not begin anew
-    for place in range(3):
+    events = train(runs, tmp_path / "cut", data)
+    assert len(events[0]) < 4  # it did not restart
+    for index in range(3):
         pd.testing.assert_frame_equal(
-            table(tmp_path / "cut" / str(place)), table(tmp_path / "whole" / str(place)), rtol=1e-4
+            table(tmp_path / "cut" / str(index)), table(tmp_path / "whole" / str(index)), rtol=1e-4
         )
 
 
-def test_a_run_begun_in_a_stack_goes_on_alone_and_back(tmp_path: Path, data: Data) -> None:
+def test_runs_of_a_stack_that_are_not_equally_far_train_as_several_stacks(tmp_path: Path, data: Data) -> None:
     train(SEEDS, tmp_path / "whole", data)
     interrupt(SEEDS, tmp_path / "cut", data, 3)
     alone = train_stack(SEEDS[:1], [RunFolder(tmp_path / "cut" / "0")], data, CPU)
     assert rows_of([next(alone)])[0]["epoch"] == 2
     alone.close()
     train(SEEDS, tmp_path / "cut", data)
-    for place in range(3):
+    for index in range(3):
         pd.testing.assert_frame_equal(
-            table(tmp_path / "cut" / str(place)), table(tmp_path / "whole" / str(place)), rtol=1e-4
+            table(tmp_path / "cut" / str(index)), table(tmp_path / "whole" / str(index)), rtol=1e-4
         )
 
 
-def test_a_run_that_diverges_ends_and_the_others_do_not_notice(tmp_path: Path, data: Data) -> None:
+def test_a_run_that_diverges_ends_without_effect_on_the_others(tmp_path: Path, data: Data) -> None:
     runs = [SEEDS[0], planned(seed=1, lr=1e30), SEEDS[2]]
-    told = train(runs, tmp_path / "wild", data)
-    assert [own[-1] for own in told] == [
+    events = train(runs, tmp_path / "wild", data)
+    assert [own[-1] for own in events] == [
         Ended(0, "done"),
         Ended(1, "diverged", "the loss is not finite in epoch 1"),
         Ended(2, "done"),
     ]
-    assert len(told[1]) == 2  # one row, and how it ended
+    assert len(events[1]) == 2  # one row and the end
     train(SEEDS, tmp_path / "good", data)
-    for place in (0, 2):
-        assert table(tmp_path / "wild" / str(place)).equals(table(tmp_path / "good" / str(place)))
+    for index in (0, 2):
+        assert table(tmp_path / "wild" / str(index)).equals(table(tmp_path / "good" / str(index)))
 
 
-def test_a_run_that_stops_early_ends_and_the_others_go_on(tmp_path: Path, data: Data) -> None:
-    stops: dict[str, Any] = {"lr": 1e-9, "early_stopping": 2}  # which learns nothing
+def test_a_run_that_stops_early_ends_and_the_others_continue(tmp_path: Path, data: Data) -> None:
+    stops: dict[str, Any] = {"lr": 1e-9, "early_stopping": 2}  # it learns nothing
     runs = [planned(seed=seed, epochs=6, validation_size=50, **keys) for seed, keys in enumerate([{}, stops, {}])]
-    told = train(runs, tmp_path, data)
-    assert ends(told) == ["done"] * 3
-    assert [len(own) - 1 for own in told] == [6, 3, 6]
+    events = train(runs, tmp_path, data)
+    assert ends(events) == ["done"] * 3
+    assert [len(own) - 1 for own in events] == [6, 3, 6]
     saved = torch.load(RunFolder(tmp_path / "1").checkpoint, weights_only=True)
     assert saved["epoch"] == 3 and RunFolder(tmp_path / "1").read_info().epoch == 3
 
 
-def test_a_run_that_was_killed_when_it_had_stopped_trains_no_further(
+def test_a_run_that_was_killed_after_its_last_epoch_trains_no_further(
     tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = [planned(seed=seed, epochs=6, validation_size=50, lr=1e-9, early_stopping=2) for seed in range(2)]
@@ -199,20 +198,20 @@ def test_a_run_that_was_killed_when_it_had_stopped_trains_no_further(
 
 def test_probes_measure_each_run_as_it_is_after_the_epoch(tmp_path: Path, data: Data) -> None:
     runs = [planned(seed=seed, probes=["weight_norms"]) for seed in range(2)]
-    for place, own in enumerate(train(runs, tmp_path, data)):
+    for index, own in enumerate(train(runs, tmp_path, data)):
         last = rows_of(own)[-1]
-        W1 = torch.load(RunFolder(tmp_path / str(place)).checkpoint, weights_only=True)["network"]["W1"]
+        W1 = torch.load(RunFolder(tmp_path / str(index)).checkpoint, weights_only=True)["network"]["W1"]
         assert any(value == pytest.approx(W1.norm().item(), rel=1e-5) for value in last.values())
 
 
-def test_what_is_done_or_busy_is_left_and_the_rest_trains(tmp_path: Path, data: Data) -> None:
+def test_finished_and_busy_runs_are_left_and_the_others_train(tmp_path: Path, data: Data) -> None:
     train(SEEDS[:1], tmp_path, data)
     busy = train_stack(SEEDS[1:2], [RunFolder(tmp_path / "1")], data, CPU)
     next(busy)
-    told = train(SEEDS, tmp_path, data)
-    assert told[0] == [Ended(0, "done")]
-    assert told[1] == [Ended(1, "busy", "another process is training it")]
-    assert told[2][-1] == Ended(2, "done")
+    events = train(SEEDS, tmp_path, data)
+    assert events[0] == [Ended(0, "done")]
+    assert events[1] == [Ended(1, "busy", "another process is training it")]
+    assert events[2][-1] == Ended(2, "done")
     assert RunFolder(tmp_path / "2").read_info().provenance["stack"] == 1
     busy.close()
 
@@ -229,32 +228,32 @@ def test_a_folder_that_cannot_be_written_fails_its_run_alone(
 
     (tmp_path / "2").write_text("")  # a file where a folder should be
     monkeypatch.setattr(RunFolder, "append_row", full)
-    told = train(SEEDS, tmp_path, data)
-    assert ends(told) == ["done", "failed", "failed"]
-    assert told[1] == [Ended(1, "failed", "OSError: no space left on device")]
+    events = train(SEEDS, tmp_path, data)
+    assert ends(events) == ["done", "failed", "failed"]
+    assert events[1] == [Ended(1, "failed", "OSError: no space left on device")]
 
 
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")]
 )
-@pytest.mark.parametrize(("room_for", "stacks"), [(2, [1, 2, 2, 2, 2, 2, 2]), (1, [1] * 7), (0, [])])
+@pytest.mark.parametrize(("fits", "stacks"), [(2, [1, 2, 2, 2, 2, 2, 2]), (1, [1] * 7), (0, [])])
 def test_a_stack_too_large_for_the_memory_is_halved(
-    error: Exception, room_for: int, stacks: list[int], tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+    error: Exception, fits: int, stacks: list[int], tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Small(Stack):
         def __init__(self, pages: Any, *args: Any) -> None:
-            if len(pages) > room_for:
+            if len(pages) > fits:
                 raise error
             super().__init__(pages, *args)
 
     monkeypatch.setattr(group, "Stack", Small)
     runs = [planned(seed=seed, epochs=1) for seed in range(7)]
-    told = train(runs, tmp_path, data)
-    if room_for == 0:
+    events = train(runs, tmp_path, data)
+    if fits == 0:
         why = "the memory of cpu is too small; a smaller batch_size or narrower layers need less"
-        assert told == [[Ended(index, "failed", why)] for index in range(7)]
+        assert events == [[Ended(index, "failed", why)] for index in range(7)]
         return
-    assert ends(told) == ["done"] * 7
+    assert ends(events) == ["done"] * 7
     sizes = [folder.read_info().provenance["stack"] for folder in folders(runs, tmp_path)]
     assert sizes == stacks
 
@@ -267,24 +266,22 @@ def test_memory_that_gives_out_later_costs_no_finished_epoch(
 
     def gives_out(self: Stack, *args: Any) -> Tensor:
         in_memory.add(self)
-        assert len(in_memory) == 1  # the larger one is gone before a smaller one is tried
+        assert len(in_memory) == 1  # the larger stack is freed before a smaller one is tried
         if next(epochs) == 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return train_epoch(self, *args)
 
     train(SEEDS, tmp_path / "whole", data)
     monkeypatch.setattr(Stack, "train_epoch", gives_out)
-    told = train(SEEDS, tmp_path / "short", data)
-    for place, own in enumerate(told):
+    events = train(SEEDS, tmp_path / "short", data)
+    for index, own in enumerate(events):
         assert [row["epoch"] for row in rows_of(own)] == [1, 2, 3]
         pd.testing.assert_frame_equal(
-            table(tmp_path / "short" / str(place)), table(tmp_path / "whole" / str(place)), rtol=1e-4
+            table(tmp_path / "short" / str(index)), table(tmp_path / "whole" / str(index)), rtol=1e-4
         )
 
 
-def test_whatever_else_goes_wrong_is_kept_for_every_run(
-    tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_of_the_stack_fails_every_run(tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: object, **options: object) -> None:
         raise ValueError("no")
 
@@ -322,10 +319,10 @@ def test_runs_of_equal_shape_stack_and_others_train_alone() -> None:
     assert stack_shape(Config(task="linear-regression", variant="scratch")) is None
     for keys in (*alone, {"precision": "bf16"}):
         assert stack_shape(planned(**keys).config) is None
-    assert stack_shape(planned(variant="none", noise_at_eval=True).config) is not None  # it has no noise to leave on
+    assert stack_shape(planned(variant="none", noise_at_eval=True).config) is not None  # it has no noise
 
 
-def test_a_stack_knows_no_key_that_a_config_has_not() -> None:
+def test_the_keys_of_stacks_are_keys_of_configs() -> None:
     assert not SHARED_KEYS & OWN_KEYS
     assert SHARED_KEYS | OWN_KEYS - {"device", "plugin"} <= set(Config.model_fields)
 
@@ -341,23 +338,23 @@ def stacks_here(data: Data, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[P
     return events
 
 
-def test_execute_groups_runs_by_shape_and_tells_of_each(
+def test_execute_groups_runs_by_shape_and_yields_events_of_each(
     stacks_here: Callable[[list[PlannedRun], Path], list[Event]], tmp_path: Path
 ) -> None:
     runs = [planned(seed=0), planned(variant="nn"), planned(seed=1), planned(hidden=[8, 8]), planned(variant="none")]
     events = stacks_here(runs, tmp_path)
     assert sorted(event.task for event in events if isinstance(event, Started)) == [0, 1, 2, 3, 4]
-    for place in range(5):
-        own = [event for event in events if event.task == place]
+    for index in range(5):
+        own = [event for event in events if event.task == index]
         assert [row["epoch"] for row in rows_of(own)] == [1, 2, 3]
-        assert own[-1] == Ended(place, "done")
+        assert own[-1] == Ended(index, "done")
     sizes = [folder.read_info().provenance["stack"] for folder in folders(runs, tmp_path)]
     assert sizes == [3, 1, 3, 1, 3]
 
 
 @pytest.fixture
 def per_row(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A plugin's variant: whole rows are dropped, which a noise may decide for its batch alone."""
+    """A plugin's variant that drops whole rows; a noise decides that for its own batch."""
 
     @dataclass(frozen=True)
     class PerRow:
@@ -387,7 +384,7 @@ def test_every_variant_by_hand_trains_in_a_stack(
         assert info.provenance["stack"] == (2 if "dropconnect" in run.config.variant else len(runs) - 2)
 
 
-def test_a_stack_is_no_larger_than_jobs_says(tmp_path: Path) -> None:
+def test_jobs_limits_the_size_of_a_stack(tmp_path: Path) -> None:
     tasks = [Task(planned(seed=seed), RunFolder(tmp_path)) for seed in range(5)]
     assert execute._groups(tasks, Plan(tmp_path, "cuda:0"), 2) == [[0, 1], [2, 3], [4]]
     assert execute._groups(tasks, Plan(tmp_path, "cpu"), 2) == [[0], [1], [2], [3], [4]]
@@ -396,7 +393,7 @@ def test_a_stack_is_no_larger_than_jobs_says(tmp_path: Path) -> None:
 def test_runs_of_a_stack_keep_checkpoints_of_the_same_epoch(
     tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that they go on as one stack, though to write all of them takes longer than an epoch."""
+    """They resume as one stack, even if saving all of them takes longer than an epoch."""
     runs = [planned(seed=seed, epochs=9) for seed in range(3)]
     save = ActiveRun.save
 
@@ -405,12 +402,12 @@ def test_runs_of_a_stack_keep_checkpoints_of_the_same_epoch(
         save(self, record)
 
     monkeypatch.setattr(ActiveRun, "save", slow)
-    news = train_stack(runs, folders(runs, tmp_path), data, CPU)
-    for event in news:
+    events = train_stack(runs, folders(runs, tmp_path), data, CPU)
+    for event in events:
         assert isinstance(event, Epoch)
         if event.row["epoch"] == 8:
             break
-    news.close()
+    events.close()
     saved = [torch.load(folder.checkpoint, weights_only=True)["epoch"] for folder in folders(runs, tmp_path)]
     assert len(set(saved)) == 1 and saved[0] < 8
 
@@ -418,7 +415,7 @@ def test_runs_of_a_stack_keep_checkpoints_of_the_same_epoch(
 # Sameness of training, by statistics
 
 
-def test_a_stack_trains_as_lone_runs_do(data: Data) -> None:
+def test_a_stack_trains_as_well_as_lone_runs(data: Data) -> None:
     """Test accuracy after six epochs of 24 seeds, equivalent within 0.05 by two one-sided tests."""
     configs = [planned(seed=seed, lr=0.2).config for seed in range(24)]
     test, rows = (data.X_test, data.y_test), len(data.y_train)
@@ -441,5 +438,5 @@ def test_a_stack_trains_as_lone_runs_do(data: Data) -> None:
         accuracies = record.row()["test_acc"], alone.row()["test_acc"]
         assert accuracies[1] > 0.5
         differences.append(accuracies[0] - accuracies[1])
-    assert len(set(differences)) > 3  # it is other noise
+    assert len(set(differences)) > 3  # the noise differs
     assert tost_p(differences, 0.05) < 0.05

@@ -1,4 +1,4 @@
-"""Workers whose start is interrupted, workers that cannot work, and what is said of a run whose worker was killed."""
+"""Workers whose start is interrupted, that cannot import torch, or that are killed."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from dropexp.training.task import Plan
 
 ROOT = Path(__file__).parents[3]
 
-posix = pytest.mark.skipif(os.name == "nt", reason="Windows cannot hold a signal back")
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows cannot block a signal")
 
 
 @posix
-def test_an_interrupt_while_a_worker_starts_leaves_the_main_module_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_while_a_worker_starts_leaves_the_main_module_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     main = sys.modules["__main__"]
     monkeypatch.setattr(main, "__file__", "script.py", raising=False)
     before = main.__spec__, main.__file__
@@ -35,7 +35,7 @@ def test_an_interrupt_while_a_worker_starts_leaves_the_main_module_as_it_was(mon
 
 
 @posix
-def test_a_worker_whose_start_was_interrupted_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_whose_start_was_interrupted_exits(monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
     start = SpawnProcess.start
 
@@ -52,12 +52,12 @@ def test_a_worker_whose_start_was_interrupted_ends(monkeypatch: pytest.MonkeyPat
     code = left.exitcode
     left.kill()
     assert code == 0
-    assert caught  # which holds on to all that the interrupted start knew
+    assert caught  # its traceback keeps the worker alive as an object
 
 
 @posix
-def test_ctrl_c_while_bench_measures_memory_is_not_answered_by_the_process_that_it_measures(command: Command) -> None:
-    """It is sent while that process, and no other, loads torch."""
+def test_ctrl_c_while_bench_measures_memory_does_not_reach_the_measured_process(command: Command) -> None:
+    """It is sent while only that process imports torch."""
     command.write(
         "sitecustomize.py",
         "import importlib.abc, signal, sys\n"
@@ -75,12 +75,12 @@ def test_ctrl_c_while_bench_measures_memory_is_not_answered_by_the_process_that_
         "print(benchmark._peak_mb(download.find(None)))\n",
     )
     measuring = command.launch(sys.executable, "peak.py", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    peak, said = measuring.communicate(timeout=TIMEOUT)
-    assert (measuring.returncode, said) == (0, "")
+    peak, stderr = measuring.communicate(timeout=TIMEOUT)
+    assert (measuring.returncode, stderr) == (0, "")
     assert 0 < float(peak) < 1000
 
 
-def test_a_worker_that_cannot_import_torch_fails_its_runs_in_a_sentence(command: Command) -> None:
+def test_a_worker_that_cannot_import_torch_fails_its_runs_with_a_message(command: Command) -> None:
     hidden = command.folder / "hidden"
     hidden.mkdir()
     (hidden / "torch.py").write_text("raise ImportError('libtorch.so: cannot allocate memory')\n")
@@ -90,7 +90,7 @@ def test_a_worker_that_cannot_import_torch_fails_its_runs_in_a_sentence(command:
     assert done.stderr.count("failed: ImportError: libtorch.so: cannot allocate memory") == 2
 
 
-def test_a_run_that_diverged_as_its_worker_was_killed_can_still_be_read(tmp_path: Path) -> None:
+def test_a_run_whose_worker_was_killed_as_it_diverged_can_be_read(tmp_path: Path) -> None:
     run = write_run(tmp_path, status="running")
     run.append_row({"epoch": 3, **run.read_info().last, "train_loss": math.inf, "test_loss": math.nan})
     mark(run, Status.FAILED, "its worker process ended (SIGKILL)")
