@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +22,7 @@ from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, FILES, RUN, RunFolde
 from dropexp.runs.state import Status, lock_unfinished
 from dropexp.training.cluster import worker
 from dropexp.training.cluster.connect import amount
+from dropexp.training.cluster.remote import remote_function
 from dropexp.training.cluster.worker import Files, Parcel, Shared, Update, file_names
 from dropexp.training.device import kind
 from dropexp.training.events import Ended, Epoch, Event, Note
@@ -82,7 +83,7 @@ class _Driver:
         packed = ray.put(download.read_packed(has_images)) if has_images else None
         plugins = tuple((file.name, digest, file.read_bytes()) for file, digest in plan.plugins)
         self.shared = ray.put(Shared(plan, plugins, packed))
-        self.remote: Any = ray.remote(_remote_function())
+        self.remote: Any = ray.remote(remote_function())
 
     def events(self) -> Generator[Event]:
         while self.waiting or self.chunks:
@@ -289,30 +290,3 @@ def _write(folder: RunFolder, files: Files) -> None:
             (folder.path / name).unlink(missing_ok=True)
         else:
             write_whole(folder.path / name, content, sync=name in (CHECKPOINT, RUN))
-
-
-def _remote_function() -> Any:
-    """Return the function that Ray runs on a node. It is sent as code, so that a node can report another version."""
-
-    def dropexp(fingerprint: str, references: list[Any], pace: float) -> Iterator[Any]:
-        """Yield `Update`s, or the node's id and why it refuses; nothing is unpacked where versions differ."""
-        import ray
-
-        node = ray.get_runtime_context().get_node_id()
-        address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]  # Ray is only partly typed
-        try:
-            from dropexp.training.cluster import worker
-
-            version, same = f"{worker.fingerprint()}, {worker.__file__}", worker.fingerprint() == fingerprint
-        except Exception as error:
-            version, same = f"no dropexp that trains on Ray ({error})", False
-        if not same:
-            yield node, f"node {address} has {version}; this command is {fingerprint}: install the same on both"
-            return
-        try:
-            shared, groups = ray.get(references)
-            yield from worker.train(shared, groups, pace)
-        except worker.Refused as error:
-            yield node, f"node {address}: {error}"
-
-    return dropexp
