@@ -253,7 +253,7 @@ def test_a_pipe_in_place_of_a_runs_file_fails_that_run_alone(remote: Command, no
     (remote.folder / first).mkdir(parents=True)
     os.mkfifo(remote.folder / first / "checkpoint.pt")
     done = remote("train", "-c", config, "--ray", nodes.address, code=1)
-    assert f"failed: {first}/checkpoint.pt is no file; remove the folder and train again" in done.stderr
+    assert f"failed: {first}/checkpoint.pt is not a file; remove the folder and train again" in done.stderr
     assert "8 runs: 7 trained now" in done.stderr
 
 
