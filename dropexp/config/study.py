@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from dropexp.config.file import ConfigFile, parse_config
@@ -34,21 +33,6 @@ class PlannedRun:
     def digest(self, device_kind: str) -> str:
         """Return the hash in the folder's name."""
         return digest(self.config.settings(device_kind))
-
-    def yaml(self) -> bytes:
-        """Return the text of config.yaml."""
-        content = {"name": self.name, **self.config.model_dump()}
-        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode()
-
-    def has(self, settings: object) -> bool:
-        """Return whether the settings in a run.json are this run's: two runs can have the same hash.
-
-        Raises ValueError if they have another hash than this run's, which no training writes into its folder.
-        """
-        own = self.config.settings(str(settings.get("device"))) if isinstance(settings, dict) else {}
-        if not isinstance(settings, dict) or digest(settings) != digest(own):
-            raise ValueError("its settings have another hash than the folder's name")
-        return settings == own
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Whatever stands in a folder of runs, and whatever is asked of it, the commands that read runs result.
+"""Any contents of a folder of runs, and any options: the commands that read runs report what is wrong with one run.
 
 What is harmed is one run, or study.json: it is named or changes nothing that is said, and the others are as before.
 """
