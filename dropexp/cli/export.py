@@ -46,4 +46,4 @@ def export(
     for reason in exported.skipped:
         print_message(f"left out: {reason}")
     print_message(f"{exported.runs} runs exported")
-    print(exported.place)
+    print(exported.destination)

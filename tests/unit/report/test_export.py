@@ -1,3 +1,5 @@
+"""Runs exported to TensorBoard and MLflow, read back with their own readers."""
+
 import json
 import math
 import os
@@ -45,16 +47,16 @@ def retrain(run: RunFolder, *test_accs: float) -> None:
     change(run, table=columns, epoch=len(test_accs))
 
 
-def isolated(script: str, *arguments: object) -> str:
-    """What a script says in a fresh process that looks like no test and no CI."""
-    telling = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME") if name in os.environ}
+def printed_by(script: str, *arguments: object) -> str:
+    """Return what a script prints in a process whose environment shows neither tests nor CI."""
+    environment = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME") if name in os.environ}
     command = [sys.executable, "-c", script, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=True, env=telling).stdout.strip()
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.strip()
 
 
 @pytest.fixture
 def mixed(tmp_path: Path, runs_dir: Path) -> list[Any]:
-    """One run to export, and one of each kind that cannot be."""
+    """Return one run to export, and one of each kind that cannot be exported."""
     write_run(runs_dir, "none")
     write_run(runs_dir, "nn", 1, [], status="interrupted")
     (write_run(runs_dir, "nn", 2, status="failed").path / EPOCHS).write_text("test_acc\n0.5\n")
@@ -64,7 +66,7 @@ def mixed(tmp_path: Path, runs_dir: Path) -> list[Any]:
     return read_runs([str(runs_dir), str(tmp_path / "copy")], runs_dir)
 
 
-def assert_only_one(exported: Exported) -> None:
+def assert_one_exported(exported: Exported) -> None:
     assert exported.runs == 1
     for kind in ("seed=1", "seed=2", "seed=3", "seed=4", "is the same run as"):
         assert [kind in why for why in exported.skipped].count(True) == 1
@@ -74,7 +76,7 @@ def assert_only_one(exported: Exported) -> None:
 # TensorBoard
 
 
-def exported_to(out: Path, runs_dir: Path) -> Exported:
+def export_events(out: Path, runs_dir: Path) -> Exported:
     return to_tensorboard(read_runs((), runs_dir), out)
 
 
@@ -92,7 +94,7 @@ def test_tensorboard_reads_back_every_column_by_epoch(tmp_path: Path, runs_dir: 
     change(run, provenance={"began": BEGAN})
     other = write_run(runs_dir, "none", name="another")
     out = tmp_path / "out"
-    assert exported_to(out, runs_dir) == Exported(2, str(out), [])
+    assert export_events(out, runs_dir) == Exported(2, str(out), [])
     events = reader(out / "dropout" / run.path.name)
     assert set(events.Tags()["scalars"]) == COLUMNS
     for name in COLUMNS:
@@ -103,16 +105,16 @@ def test_tensorboard_reads_back_every_column_by_epoch(tmp_path: Path, runs_dir: 
     assert accuracies(out / "another" / other.path.name) == [(1, 0.7), (2, 0.8)]
 
 
-def test_tensorboard_has_what_probes_measured(tmp_path: Path, runs_dir: Path) -> None:
+def test_tensorboard_reads_back_columns_of_probes(tmp_path: Path, runs_dir: Path) -> None:
     run = write_run(runs_dir, "nn", test_acc=[0.7, 0.8], probed={"h1_zero": 0.25})
-    exported_to(tmp_path, runs_dir)
+    export_events(tmp_path, runs_dir)
     scalars = reader(tmp_path / "dropout" / run.path.name).Scalars("h1_zero")
     assert [event.value for event in scalars] == [0.5, 0.25]
 
 
-def test_tensorboard_knows_the_config(tmp_path: Path, runs_dir: Path) -> None:
+def test_tensorboard_reads_back_the_config(tmp_path: Path, runs_dir: Path) -> None:
     run = write_run(runs_dir, "nn", 3, train_size=None)
-    exported_to(tmp_path, runs_dir)
+    export_events(tmp_path, runs_dir)
     plugin = reader(tmp_path / "dropout" / run.path.name).PluginTagToContent("hparams")
     data = import_module("tensorboard.plugins.hparams.plugin_data_pb2").HParamsPluginData
     (content,) = plugin.values()
@@ -126,17 +128,17 @@ def test_tensorboard_knows_the_config(tmp_path: Path, runs_dir: Path) -> None:
 
 def test_tensorboard_shows_nan(tmp_path: Path, runs_dir: Path) -> None:
     run = write_run(runs_dir, status="diverged", test_acc=[0.5, math.nan])
-    exported_to(tmp_path, runs_dir)
+    export_events(tmp_path, runs_dir)
     first, second = reader(tmp_path / "dropout" / run.path.name).Scalars("test_acc")
     assert first.value == 0.5 and np.isnan(second.value)
 
 
 def test_exporting_again_changes_no_byte(tmp_path: Path, runs_dir: Path) -> None:
     run = write_run(runs_dir)
-    exported_to(tmp_path, runs_dir)
+    export_events(tmp_path, runs_dir)
     file = tmp_path / "dropout" / run.path.name / EVENTS
     before = file.read_bytes()
-    assert exported_to(tmp_path, runs_dir).runs == 1
+    assert export_events(tmp_path, runs_dir).runs == 1
     assert file.read_bytes() == before
     assert accuracies(file.parent) == [(1, 0.7), (2, 0.8)]
 
@@ -145,32 +147,32 @@ def test_exporting_again_changes_no_byte(tmp_path: Path, runs_dir: Path) -> None
 def test_a_run_that_grew_is_appended_to_what_a_reader_has_open(tmp_path: Path, runs_dir: Path, torn: int) -> None:
     run = write_run(runs_dir)
     change(run, provenance={"began": BEGAN})
-    exported_to(tmp_path, runs_dir)
+    export_events(tmp_path, runs_dir)
     file = tmp_path / "dropout" / run.path.name / EVENTS
     before = file.stat()
     os.truncate(file, before.st_size - torn)
     events = reader(file.parent)
     assert len(events.Scalars("lr")) == (1 if torn else 2)
     grow(run, 0.9)
-    exported_to(tmp_path, runs_dir)
+    export_events(tmp_path, runs_dir)
     assert file.stat().st_ino == before.st_ino
     assert [event.step for event in events.Reload().Scalars("lr")] == [1, 2, 3]
 
 
-def test_a_run_that_was_trained_anew_is_replaced_and_nothing_else(tmp_path: Path, runs_dir: Path) -> None:
+def test_a_run_that_was_trained_again_replaces_its_own_file_only(tmp_path: Path, runs_dir: Path) -> None:
     run = write_run(runs_dir, test_acc=[0.1, 0.2, 0.3])
-    exported_to(tmp_path, runs_dir)
+    export_events(tmp_path, runs_dir)
     folder = tmp_path / "dropout" / run.path.name
     (folder / "notes.txt").write_text("mine")
     (folder / "events.out.tfevents.1.mine").write_bytes(b"")
     retrain(run, 0.4, 0.5)
-    exported_to(tmp_path, runs_dir)
+    export_events(tmp_path, runs_dir)
     assert accuracies(folder) == [(1, 0.4), (2, 0.5)]
     assert sorted(path.name for path in folder.iterdir()) == [EVENTS, "events.out.tfevents.1.mine", "notes.txt"]
 
 
-def test_what_has_no_epochs_is_skipped_and_named(tmp_path: Path, mixed: list[Any]) -> None:
-    assert_only_one(to_tensorboard(mixed, tmp_path / "out"))
+def test_runs_without_epochs_are_skipped_and_named(tmp_path: Path, mixed: list[Any]) -> None:
+    assert_one_exported(to_tensorboard(mixed, tmp_path / "out"))
     assert len(list((tmp_path / "out").rglob(EVENTS))) == 1
 
 
@@ -184,24 +186,35 @@ def test_exporting_to_tensorboard_loads_neither_torch_nor_tensorflow(tmp_path: P
         "print(export.to_tensorboard(read_runs((), sys.argv[1]), Path(sys.argv[2])).runs)\n"
         "print(heavy('torch', 'tensorflow', 'mlflow'))"
     )
-    assert isolated(script, runs_dir, tmp_path / "out").splitlines() == ["[]", "1", "[]"]
+    assert printed_by(script, runs_dir, tmp_path / "out").splitlines() == ["[]", "1", "[]"]
 
 
 # MLflow
 
 
 @pytest.fixture
-def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-    return import_module("mlflow").MlflowClient(tracking_uri=store(tmp_path))
+def client(tmp_path: Path, empty_database: Path) -> Any:
+    """MLflow with an empty database."""
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return import_module("mlflow").MlflowClient(tracking_uri=database(tmp_path))
 
 
-def store(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's tables, which take seconds to create."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        import_module("mlflow").MlflowClient(tracking_uri=database(folder)).search_experiments()
+    return folder / "mlflow.db"
+
+
+def database(folder: Path) -> str:
+    return f"sqlite:///{folder / 'mlflow.db'}"
 
 
 def logged(client: Any, study: str = "dropout") -> dict[str, Any]:
-    """The runs of an experiment by name, none of them twice."""
+    """Return the runs of an experiment by name, which is unique."""
     found = client.search_runs([client.get_experiment_by_name(study).experiment_id])
     runs = {run.info.run_name: run for run in found}
     assert len(runs) == len(found)
@@ -212,11 +225,11 @@ def history(client: Any, run: Any, name: str = "test_acc") -> list[tuple[int, fl
     return sorted((metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, name))
 
 
-def test_mlflow_reads_back_config_and_every_column_bit_for_bit(tmp_path: Path, runs_dir: Path, client: Any) -> None:
+def test_mlflow_reads_back_the_config_and_every_column_exactly(tmp_path: Path, runs_dir: Path, client: Any) -> None:
     run = write_run(runs_dir, "nn", 3, [0.1, 0.7, 1 / 3], seconds=[2.0, 3.0, 4.0], train_size=None)
     change(run, provenance={"began": BEGAN})
     other = write_run(runs_dir, "none", name="another", arm="wide")
-    assert to_mlflow(read_runs((), runs_dir), store(tmp_path)) == Exported(2, store(tmp_path), [])
+    assert to_mlflow(read_runs((), runs_dir), database(tmp_path)) == Exported(2, database(tmp_path), [])
     (ours,) = logged(client).values()
     info = run.read_info()
     assert ours.info.run_name == run.path.name
@@ -238,89 +251,92 @@ def test_mlflow_reads_back_config_and_every_column_bit_for_bit(tmp_path: Path, r
     assert logged(client, "another")[other.path.name].data.tags["dropexp.arm"] == "wide"
 
 
-def test_mlflow_has_the_status_that_fits(tmp_path: Path, runs_dir: Path, client: Any) -> None:
-    fitting = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED", "interrupted": "KILLED"}
+def test_mlflow_has_the_status_of_each_run(tmp_path: Path, runs_dir: Path, client: Any) -> None:
+    statuses = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED", "interrupted": "KILLED"}
     names = {
-        write_run(runs_dir, "nn", seed, status=status).path.name: fitting[status] for seed, status in enumerate(fitting)
+        write_run(runs_dir, "nn", seed, status=status).path.name: statuses[status]
+        for seed, status in enumerate(statuses)
     }
-    held = write_run(runs_dir, "none", status="running")
-    with held.lock():
-        to_mlflow(read_runs((), runs_dir), store(tmp_path))
-    names[held.path.name] = "RUNNING"
+    running = write_run(runs_dir, "none", status="running")
+    with running.lock():
+        to_mlflow(read_runs((), runs_dir), database(tmp_path))
+    names[running.path.name] = "RUNNING"
     assert {name: run.info.status for name, run in logged(client).items()} == names
-    assert logged(client)[held.path.name].info.end_time is None
-    to_mlflow(read_runs((), runs_dir), store(tmp_path))  # its process is gone
-    assert logged(client)[held.path.name].info.status == "KILLED"
+    assert logged(client)[running.path.name].info.end_time is None
+    to_mlflow(read_runs((), runs_dir), database(tmp_path))  # its process has exited
+    assert logged(client)[running.path.name].info.status == "KILLED"
 
 
-def test_many_epochs_are_more_than_mlflow_takes_at_once(tmp_path: Path, runs_dir: Path, client: Any) -> None:
+def test_more_epochs_than_a_batch_of_mlflow_are_logged(tmp_path: Path, runs_dir: Path, client: Any) -> None:
     curve = [i / 200 for i in range(200)]
     run = write_run(runs_dir, test_acc=curve)
-    to_mlflow(read_runs((), runs_dir), store(tmp_path))
+    to_mlflow(read_runs((), runs_dir), database(tmp_path))
     assert history(client, logged(client)[run.path.name]) == list(enumerate(curve, start=1))
 
 
-def test_mlflow_gets_a_run_once_and_only_what_changed_anew(tmp_path: Path, runs_dir: Path, client: Any) -> None:
-    same, grown, anew = (write_run(runs_dir, "nn", seed) for seed in range(3))
-    to_mlflow(read_runs((), runs_dir), store(tmp_path))
+def test_exporting_to_mlflow_again_logs_only_what_changed(tmp_path: Path, runs_dir: Path, client: Any) -> None:
+    same, grown, retrained = (write_run(runs_dir, "nn", seed) for seed in range(3))
+    to_mlflow(read_runs((), runs_dir), database(tmp_path))
     before = logged(client)
     study = client.get_experiment_by_name("dropout").experiment_id
     client.create_run(study, run_name="mine")
     grow(grown, 0.9)
-    retrain(anew, 0.4, 0.5)
+    retrain(retrained, 0.4, 0.5)
     for _ in range(2):
-        assert to_mlflow(read_runs((), runs_dir), store(tmp_path)).runs == 3
+        assert to_mlflow(read_runs((), runs_dir), database(tmp_path)).runs == 3
         after = logged(client)
         assert set(after) == {*before, "mine"}
         assert after[same.path.name].info.run_id == before[same.path.name].info.run_id
-        for run in (same, grown, anew):
+        for run in (same, grown, retrained):
             assert history(client, after[run.path.name]) == [(row["epoch"], row["test_acc"]) for row in table_of(run)]
 
 
-def test_an_export_to_mlflow_that_was_killed_is_done_again(tmp_path: Path, runs_dir: Path, client: Any) -> None:
+def test_an_export_to_mlflow_that_was_killed_is_repeated(tmp_path: Path, runs_dir: Path, client: Any) -> None:
     run = write_run(runs_dir)
     study = client.create_experiment("dropout")
     client.create_run(study, run_name=run.path.name, tags={"dropexp.hash": run.read_info().hash})
-    to_mlflow(read_runs((), runs_dir), store(tmp_path))
+    to_mlflow(read_runs((), runs_dir), database(tmp_path))
     assert [epoch for epoch, _ in history(client, logged(client)[run.path.name])] == [1, 2]
 
 
 def test_mlflow_keeps_nan(tmp_path: Path, runs_dir: Path, client: Any) -> None:
     run = write_run(runs_dir, status="diverged", test_acc=[0.5, math.nan])
-    to_mlflow(read_runs((), runs_dir), store(tmp_path))
+    to_mlflow(read_runs((), runs_dir), database(tmp_path))
     ours = logged(client)[run.path.name]
     assert history(client, ours)[0] == (1, 0.5) and np.isnan(history(client, ours)[1][1])
 
 
-def test_what_has_no_epochs_is_not_logged(tmp_path: Path, mixed: list[Any], client: Any) -> None:
-    assert_only_one(to_mlflow(mixed, store(tmp_path)))
+def test_runs_without_epochs_are_not_logged(tmp_path: Path, mixed: list[Any], client: Any) -> None:
+    assert_one_exported(to_mlflow(mixed, database(tmp_path)))
     assert len(logged(client)) == 1
 
 
-@pytest.mark.parametrize(("place", "said"), [("sqlite:///{}/notes.txt", "not a database"), ("{}/folder", "sqlite:///")])
-def test_a_place_that_mlflow_does_not_take_is_named(tmp_path: Path, runs_dir: Path, place: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("destination", "message"), [("sqlite:///{}/notes.txt", "not a database"), ("{}/folder", "sqlite:///")]
+)
+def test_an_unusable_destination_is_named(tmp_path: Path, runs_dir: Path, destination: str, message: str) -> None:
     write_run(runs_dir)
     (tmp_path / "notes.txt").write_text("mine " * 1000)
-    uri = place.format(tmp_path)
-    with pytest.raises(ExportError, match=said) as error:
+    uri = destination.format(tmp_path)
+    with pytest.raises(ExportError, match=message) as error:
         to_mlflow(read_runs((), runs_dir), uri)
     assert str(error.value).startswith(f"MLflow at {uri}: ")
     assert "\n" not in str(error.value)
     assert (tmp_path / "notes.txt").read_text().startswith("mine")
 
 
-def test_exporting_to_mlflow_loads_no_torch_and_tells_nobody(tmp_path: Path, runs_dir: Path) -> None:
+def test_exporting_to_mlflow_loads_no_torch_and_sends_no_telemetry(tmp_path: Path, runs_dir: Path) -> None:
     write_run(runs_dir)
     script = (
         "import sys, socket; from dropexp.report import export; from dropexp.runs.record import read_runs\n"
-        "told = []\n"
-        "socket.getaddrinfo = lambda *where, **more: told.append(where)\n"
-        "socket.socket.connect = lambda self, where: told.append(where)\n"
+        "addresses = []\n"
+        "socket.getaddrinfo = lambda *where, **more: addresses.append(where)\n"
+        "socket.socket.connect = lambda self, where: addresses.append(where)\n"
         "print(export.to_mlflow(read_runs((), sys.argv[1]), sys.argv[2]).runs)\n"
         "from mlflow.telemetry import get_telemetry_client\n"
-        "print(get_telemetry_client(), told, [name for name in ('torch', 'tensorflow') if name in sys.modules])"
+        "print(get_telemetry_client(), addresses, [name for name in ('torch', 'tensorflow') if name in sys.modules])"
     )
-    assert isolated(script, runs_dir, store(tmp_path)).splitlines() == ["1", "None [] []"]
+    assert printed_by(script, runs_dir, database(tmp_path)).splitlines() == ["1", "None [] []"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow.db", "runs"]
 
 
@@ -328,10 +344,12 @@ def test_exporting_to_mlflow_loads_no_torch_and_tells_nobody(tmp_path: Path, run
 
 
 @pytest.mark.parametrize("missing", ["tensorboard", "mlflow", "sqlalchemy", "alembic"])
-def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: str) -> None:
+def test_a_missing_extra_is_named_with_its_install_command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: str
+) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == missing]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
     extra = "tensorboard" if missing == "tensorboard" else "mlflow"
     with pytest.raises(ExportError, match=rf"not installed .*{missing}.*; pip install 'dropexp\[{extra}\]'$"):
-        to_tensorboard([], tmp_path) if extra == "tensorboard" else to_mlflow([], store(tmp_path))
+        to_tensorboard([], tmp_path) if extra == "tensorboard" else to_mlflow([], database(tmp_path))
