@@ -31,7 +31,7 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and their states; train nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Train finished runs again.")] = False,
     keep_going: Annotated[
-        bool, typer.Option("--keep-going/--fail-fast", help="Whether the rest goes on when a run fails.")
+        bool, typer.Option("--keep-going/--fail-fast", help="Whether to train the remaining runs after one fails.")
     ] = True,
     ray: Annotated[
         str | None, typer.Option(metavar="auto|ADDRESS", help="Train on a Ray cluster; --jobs are on each GPU there.")

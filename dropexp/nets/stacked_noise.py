@@ -21,7 +21,7 @@ LEVELS = 2**16  # values of the random 16-bit integer that decides for a unit
 class StackNoise:
     """ξ of R networks for a block of at most `steps` steps on n rows each.
 
-    xi[i] is the noise on the input of layer i, (R, steps, n, num_inputs), or on its weights, (R, steps, num_inputs,
+    xi[i] multiplies the input of layer i, (R, steps, n, num_inputs), or its weights, (R, steps, num_inputs,
     num_outputs). It is 1 for a run without noise there, and None if no run has noise there. `epsilon` (R, steps, n,
     num_inputs) is added to the images; None if no run adds noise. Sampling advances the networks' generators, and sets
     their drop probabilities by their schedules.

@@ -22,7 +22,7 @@ from dropexp.runs.table import Columns, to_csv
 
 
 class Status(StrEnum):
-    """The state of a run. All but NEW and CORRUPTED stand in run.json."""
+    """The state of a run. All but NEW and CORRUPTED are written to run.json."""
 
     NEW = "new"  # nothing of it is on disk
     RUNNING = "running"  # a process has locked it

@@ -1,4 +1,4 @@
-"""What the command says where its output goes nowhere, and how it exits."""
+"""Messages and exit codes of a command whose output cannot be written or read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def study(command: Command) -> Command:
 
 
 def answer(command: Command, words: Sequence[str], stdout: int) -> tuple[int, str]:
-    """The exit code, and what it said on stderr."""
+    """Return the exit code and stderr."""
     done = subprocess.run(
         [DROPEXP, *words],
         cwd=command.folder,
@@ -43,15 +43,15 @@ def answer(command: Command, words: Sequence[str], stdout: int) -> tuple[int, st
 
 @full
 @pytest.mark.parametrize("words", SHORT_AND_LONG)
-def test_an_output_that_cannot_be_written_is_one_sentence_and_exit_1(words: Sequence[str], study: Command) -> None:
+def test_output_that_cannot_be_written_is_one_message_and_exit_1(words: Sequence[str], study: Command) -> None:
     with FULL.open("w") as nowhere:
-        code, said = answer(study, words, nowhere.fileno())
+        code, stderr = answer(study, words, nowhere.fileno())
     assert code == 1
-    assert said.startswith("dropexp: ") and said.endswith("No space left on device\n") and said.count("\n") == 1
+    assert stderr.startswith("dropexp: ") and stderr.endswith("No space left on device\n") and stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("words", SHORT_AND_LONG)
-def test_an_output_that_nobody_reads_any_more_is_exit_1_without_a_word(words: Sequence[str], study: Command) -> None:
+def test_output_to_a_closed_pipe_is_exit_1_without_a_message(words: Sequence[str], study: Command) -> None:
     ours, theirs = os.pipe()
     os.close(ours)
     try:
@@ -60,13 +60,13 @@ def test_an_output_that_nobody_reads_any_more_is_exit_1_without_a_word(words: Se
         os.close(theirs)
 
 
-def test_talk_that_nobody_can_hear_is_not_mixed_with_the_data(command: Command) -> None:
+def test_messages_to_a_closed_stderr_are_not_written_to_stdout(command: Command) -> None:
     done = command.answer("runs", prefix=["sh", "-c", '"$@" 2>&-', "sh"])
     assert (done.returncode, done.stdout) == (5, "")
 
 
 @full
-def test_talk_that_cannot_be_written_is_dropped_where_nothing_may_be_printed_either() -> None:
+def test_messages_that_cannot_be_written_are_dropped_if_stdout_is_none() -> None:
     script = (
         "from contextlib import redirect_stdout as to\n"
         "from dropexp.cli.output import print_message\n"

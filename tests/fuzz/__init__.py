@@ -1,1 +1,1 @@
-"""Inputs that nobody meant: `make test-fuzz`, and many more with `make torture`."""
+"""Malformed and unexpected inputs: `make test-fuzz`, and many more with `make torture`."""

@@ -1,6 +1,6 @@
 """Any contents of a folder of runs, and any options: the commands that read runs report what is wrong with one run.
 
-What is harmed is one run, or study.json: it is named or changes nothing that is said, and the others are as before.
+One run or study.json is corrupted: the output names it or is unchanged, and the other runs are reported as before.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def undamaged(command: tuple[str, ...]) -> Result:
 
 
 def others(command: tuple[str, ...], result: Result) -> list[dict[str, Any]]:
-    """What is said of the runs that nobody harmed, where the command says it in JSON."""
+    """Return the rows of the intact runs from JSON output; [] for other commands."""
     if command == COMPARE:
         arms = json.loads(result.out)["arms"]
         rows = [arm for arm in arms if arm["n"] == 2 and arm["arm"].split(",")[-1] in ("none", "variant=none")]
@@ -142,10 +142,10 @@ def others(command: tuple[str, ...], result: Result) -> list[dict[str, Any]]:
 
 
 def read_harmed(box: Sandbox, target: str, command: tuple[str, ...]) -> Result:
-    """The same of a study with a harmed run: of the others the command must say what it said before."""
+    """Read a study with a corrupted run; the rows of the other runs must be unchanged."""
     result = read(box, target, command)
     assert "\x1b" not in result.out + result.err  # what a terminal would obey
-    if "runs of different tasks cannot be compared" not in result.err:  # which is all that can be said
+    if "runs of different tasks cannot be compared" not in result.err:  # then there is no other output
         assert others(command, result) == others(command, undamaged(command))
     return result
 

@@ -66,7 +66,7 @@ class Command(Folder):
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "pipesize": 1 << 20}
-        return self.launch(DROPEXP, *arguments, **pipes)  # large ones: nobody reads while a test waits for rows
+        return self.launch(DROPEXP, *arguments, **pipes)  # large: they are not read while a test waits for rows
 
     def launch(self, *words: str | Path, **options: Any) -> subprocess.Popen[str]:
         """Start a program where the command would be, by default in a process group of its own."""

@@ -158,7 +158,7 @@ def write_planned(run: RunFolder, planned: PlannedRun, status: str) -> None:
 
 
 def change(run: RunFolder, **changed: Any) -> None:
-    """Write what a run.json says anew, with some of its fields changed."""
+    """Rewrite run.json with some fields changed."""
     run.write_info(run.read_info().model_copy(update=changed))
 
 

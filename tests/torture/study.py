@@ -128,7 +128,7 @@ def tables(runs: Path) -> dict[str, list[list[bytes]]]:
 
 
 def table(path: Path) -> list[list[bytes]]:
-    """The cells between line ends; what stands after the last one is one too, empty in a whole file."""
+    """The cells between line ends; the text after the last one counts too and is empty in a complete file."""
     lines = [line.split(b",") for line in path.read_bytes().split(b"\n")]
     if b"seconds" in lines[0]:
         column = lines[0].index(b"seconds")
@@ -145,24 +145,24 @@ def ask(command: Command, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def start(command: Command, *arguments: str, prefix: Sequence[str] = (), **torture: Any) -> subprocess.Popen[str]:
-    """The command in a process group of its own, with what it is to be tortured by; `talk` has its stderr."""
-    with (command.folder / "talk.txt").open("a") as file:
+    """Start the command in its own process group with these faults; `messages_of` returns its stderr."""
+    with (command.folder / "stderr.txt").open("a") as file:
         environment = command.environment | {"TORTURE": json.dumps(torture)}
         return command.launch(*prefix, DROPEXP, *arguments, env=environment, stdout=subprocess.DEVNULL, stderr=file)
 
 
-def talk(command: Command) -> str:
-    """What the commands that were started have said since this was last asked; a traceback is never part of it."""
-    file = command.folder / "talk.txt"
-    said = file.read_text()
+def messages_of(command: Command) -> str:
+    """Return and clear the stderr of the commands started so far; fail on a traceback."""
+    file = command.folder / "stderr.txt"
+    stderr = file.read_text()
     file.unlink()
-    assert "Traceback" not in said, said
-    return said
+    assert "Traceback" not in stderr, stderr
+    return stderr
 
 
-def epochs_told(said: str) -> int:
-    """How many epochs commands say that they have trained."""
-    return said.count("  epoch ")
+def epochs_reported(stderr: str) -> int:
+    """Return the number of epochs that the messages report."""
+    return stderr.count("  epoch ")
 
 
 def are_running(command: Command) -> list[Path]:

@@ -96,12 +96,12 @@ class Damaged:
             ask(self.command, *asked)
 
     def trains_to_the_same(self) -> str:
-        """Train, so that every run is as undisturbed. Returns what was said."""
-        said = self.command("train", "-c", CONFIG, "--jobs", "1").stderr
+        """Train; every run must equal the undisturbed one. Return stderr."""
+        stderr = self.command("train", "-c", CONFIG, "--jobs", "1").stderr
         self.undisturbed.check(self.command.folder / "runs", damaged=True)
         for path, content in self.untouched.items():
             assert path.read_bytes() == content, f"{path} was touched"
-        return said
+        return stderr
 
     def gives_the_same_figures(self) -> None:
         """What `runs` and `compare` print is as undisturbed, or they leave a run out and say why."""
@@ -113,16 +113,16 @@ class Damaged:
             same = [name for name, others in right.by_arm.items() if others == figures]
             assert len(same) == 1 and {*arm.split(",")} <= {*same[0].split(",")}, f"{arm}: wrong\n{self.harmed}"
 
-    def is_named_in(self, said: str, *, derived: bool) -> None:
+    def is_named_in(self, stderr: str, *, derived: bool) -> None:
         """Each harmed file is named, unless it is a truth that is gone: nothing is left to rename."""
         for path, how in self.harmed.items():
             if derived or not how.startswith("gone"):
                 named = f"{path.relative_to(self.command.folder)} was {'' if derived else 'corrupted'}"
-                assert named in said, f"{path}, {how}, is not named:\n{said}"
+                assert named in stderr, f"{path}, {how}, is not named:\n{stderr}"
 
 
 @pytest.mark.parametrize("file", ["checkpoint.pt", "epochs.csv", "run.json", "config.yaml"])
-def test_a_damaged_file_of_a_run_that_goes_on_changes_no_number(
+def test_a_damaged_file_of_a_resumed_run_changes_no_number(
     file: str, half_trained: Path, command: Command, undisturbed: Study, draw: Random, quick: bool
 ) -> None:
     for _ in range(1 if quick else ROUNDS):
@@ -130,10 +130,10 @@ def test_a_damaged_file_of_a_run_that_goes_on_changes_no_number(
         for folder, how in zip(damaged.folders, draw.sample(HARMS, 6), strict=True):
             damaged.harm(folder / file, how, draw)
         damaged.can_be_asked()
-        said = damaged.trains_to_the_same()
+        stderr = damaged.trains_to_the_same()
         damaged.gives_the_same_figures()
         if file != "config.yaml":  # which is written at each start
-            damaged.is_named_in(said, derived=file == "epochs.csv")
+            damaged.is_named_in(stderr, derived=file == "epochs.csv")
 
 
 @pytest.mark.parametrize("file", ["checkpoint.pt", "epochs.csv", "run.json", "config.yaml"])
@@ -146,10 +146,10 @@ def test_a_damaged_file_of_a_finished_run_gives_no_wrong_figure_and_touches_no_o
             damaged.harm(folder / file, how, draw)
         damaged.keep_the_rest()
         damaged.gives_the_same_figures()
-        said = damaged.trains_to_the_same()
+        stderr = damaged.trains_to_the_same()
         damaged.gives_the_same_figures()
         if file != "checkpoint.pt":  # which only `evaluate` would read
-            damaged.is_named_in(said, derived=file in ("epochs.csv", "config.yaml"))
+            damaged.is_named_in(stderr, derived=file in ("epochs.csv", "config.yaml"))
 
 
 @pytest.mark.parametrize("half", [True, False])
@@ -183,7 +183,7 @@ def _in_sixes(harms: list[tuple[str, Any]]) -> list[list[tuple[str, Any]]]:
     return [harms[i : i + 6] for i in range(0, len(harms), 6)]
 
 
-def test_a_damaged_study_json_is_written_anew(command: Command, undisturbed: Study, draw: Random) -> None:
+def test_a_damaged_study_json_is_rewritten(command: Command, undisturbed: Study, draw: Random) -> None:
     written = (undisturbed.runs / "torture" / "study.json").read_bytes()
     for how in HARMS:
         damaged = Damaged.copied(undisturbed.runs, command, undisturbed)
@@ -195,7 +195,7 @@ def test_a_damaged_study_json_is_written_anew(command: Command, undisturbed: Stu
 
 
 @pytest.mark.parametrize("how", ["header", "flipped", "cut"])
-def test_a_damaged_cache_of_the_data_is_decoded_anew(
+def test_a_damaged_cache_of_the_data_is_decoded_again(
     how: str, command: Command, undisturbed: Study, shared_cache: Path, draw: Random
 ) -> None:
     command.write(CONFIG, TEXT)
@@ -215,8 +215,8 @@ def test_a_damaged_cache_of_the_data_is_decoded_anew(
             file.seek(at)
             file.write(bytes([byte ^ 1 << draw.randrange(8)]))
     COUNTS.faults += 1
-    said = command("train", "-c", CONFIG, "--jobs", "1").stderr
+    stderr = command("train", "-c", CONFIG, "--jobs", "1").stderr
     undisturbed.check(command.folder / "runs")
     assert filecmp.cmp(cached, whole, shallow=False)
-    assert f"{cached} was corrupted and is decoded again" in said
+    assert f"{cached} was corrupted and is decoded again" in stderr
     shutil.rmtree(command.folder / "cache")

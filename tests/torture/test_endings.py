@@ -22,9 +22,9 @@ from torture.study import (
     TEXT,
     Study,
     are_running,
-    epochs_told,
+    epochs_reported,
+    messages_of,
     start,
-    talk,
     wait_until_gone,
 )
 
@@ -32,7 +32,7 @@ BALLAST, ENOUGH_FOR_ONE = 1200, 2000  # megabytes that a worker takes, and that 
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signal_at_any_time_ends_all_processes_and_says_how_to_go_on(
+def test_a_signal_at_any_time_ends_all_processes_and_prints_how_to_resume(
     sent: signal.Signals, command: Command, undisturbed: Study, draw: Random, quick: bool
 ) -> None:
     command.write(CONFIG, TEXT)
@@ -47,11 +47,11 @@ def test_a_signal_at_any_time_ends_all_processes_and_says_how_to_go_on(
             os.killpg(process.pid, sent) if draw.random() < 0.5 else process.send_signal(sent)
             COUNTS.faults += 1
         wait_until_gone(process)
-        said = talk(command)
+        stderr = messages_of(command)
         if process.returncode == 130:
-            assert f"to resume: dropexp train -c {CONFIG} --jobs {jobs}\n" in said
-        elif said:  # there was so little left to do that the signal came after it
-            assert part and "next: dropexp compare torture" in said and process.returncode in (0, -sent), said
+            assert f"to resume: dropexp train -c {CONFIG} --jobs {jobs}\n" in stderr
+        elif stderr:  # there was so little left to do that the signal came after it
+            assert part and "next: dropexp compare torture" in stderr and process.returncode in (0, -sent), stderr
         else:  # it came before Python had begun with the command
             assert part and process.returncode == -sent
         assert not are_running(command)
@@ -59,7 +59,7 @@ def test_a_signal_at_any_time_ends_all_processes_and_says_how_to_go_on(
     undisturbed.check(command.folder / "runs")
 
 
-def test_a_terminal_that_is_closed_ends_all_processes_and_the_same_command_goes_on(
+def test_a_closed_terminal_ends_all_processes_and_the_same_command_resumes(
     command: Command, undisturbed: Study
 ) -> None:
     command.write(CONFIG, TEXT)
@@ -98,12 +98,10 @@ def test_a_terminal_that_is_closed_ends_all_processes_and_the_same_command_goes_
 )
 def test_a_reader_that_has_seen_enough_leaves_no_traceback(line: str, command: Command, undisturbed: Study) -> None:
     command.environment["DROPEXP_RUNS"] = str(undisturbed.runs)
-    assert _cut_off(command, line) in (0, 1)  # 0: it had said everything before
+    assert _cut_off(command, line) in (0, 1)  # 0: it had written everything before
 
 
-def test_a_training_whose_reader_has_seen_enough_is_interrupted_and_goes_on(
-    command: Command, undisturbed: Study
-) -> None:
+def test_training_into_a_closed_pipe_is_interrupted_and_resumes(command: Command, undisturbed: Study) -> None:
     command.write(CONFIG, TEXT)
     assert _cut_off(command, f"dropexp train -c {CONFIG} --force 2>&1 | head -n 1") == 1
     assert not are_running(command)
@@ -137,59 +135,57 @@ def test_two_commands_on_the_same_runs_share_the_work_and_do_nothing_twice(
         COUNTS.faults += 1
         for process in both:
             wait_until_gone(process)
-        said = talk(command)
-        assert all(process.returncode in (0, 1) for process in both), said  # 1: what the other had was not waited for
-        assert epochs_told(said) == undisturbed.epochs
+        stderr = messages_of(command)
+        assert all(process.returncode in (0, 1) for process in both), stderr  # 1: what the other had was not waited for
+        assert epochs_reported(stderr) == undisturbed.epochs
         undisturbed.check(command.folder / folder)
 
 
-def test_a_worker_for_which_memory_runs_out_goes_on_when_there_are_fewer(command: Command, undisturbed: Study) -> None:
+def test_a_worker_that_runs_out_of_memory_resumes_when_there_are_fewer(command: Command, undisturbed: Study) -> None:
     command.write(CONFIG, TEXT)
     with _memory(ENOUGH_FOR_ONE) as prefix:
         COUNTS.faults += 1
         process = start(command, "train", "-c", CONFIG, "--jobs", "2", prefix=prefix, ballast=BALLAST)
         wait_until_gone(process)
-    said = talk(command)
-    killed = said.count(": its worker process ended (SIGKILL); it resumes after the others")
+    stderr = messages_of(command)
+    killed = stderr.count(": its worker process ended (SIGKILL); it resumes after the others")
     COUNTS.kills += killed
-    assert killed, said
-    assert process.returncode == 0, said
+    assert killed, stderr
+    assert process.returncode == 0, stderr
     undisturbed.check(command.folder / "runs")
 
 
-def test_a_worker_that_dies_under_force_leaves_its_run_to_go_on_not_to_begin_again(
-    command: Command, undisturbed: Study
-) -> None:
+def test_a_run_whose_worker_dies_under_force_resumes_and_does_not_restart(command: Command, undisturbed: Study) -> None:
     command.write(CONFIG, TEXT)
     command("train", "-c", CONFIG, "--jobs", "2")
-    told = str(command.folder / "struck")
-    die = {"event": "open", "file": "epochs.csv", "nth": 4, "tear": None, "who": "self", "told": told}
+    marker = str(command.folder / "struck")
+    die = {"event": "open", "file": "epochs.csv", "nth": 4, "tear": None, "who": "self", "marker": marker}
     process = start(command, "train", "-c", CONFIG, "--jobs", "2", "--force", die=die)
     wait_until_gone(process)
-    said = talk(command)
-    COUNTS.kills += said.count("its worker process ended (SIGKILL)")
-    assert process.returncode == 0 and "it resumes after the others" in said, said
-    assert said.count("  epoch 1/") == 6  # none of the six again
+    stderr = messages_of(command)
+    COUNTS.kills += stderr.count("its worker process ended (SIGKILL)")
+    assert process.returncode == 0 and "it resumes after the others" in stderr, stderr
+    assert stderr.count("  epoch 1/") == 6  # none of the six again
     undisturbed.check(command.folder / "runs")
 
 
 def test_a_worker_that_dies_each_time_fails_its_run_and_no_other(command: Command, undisturbed: Study) -> None:
     command.write(CONFIG, TEXT)
-    die = {"event": "os.rename", "file": "config.yaml", "nth": 1, "tear": None, "who": "self", "told": None}
+    die = {"event": "os.rename", "file": "config.yaml", "nth": 1, "tear": None, "who": "self", "marker": None}
     command("train", "-c", CONFIG, "--jobs", "2")
     runs = sorted(command.folder.glob("runs/torture/*/"))
     for run in runs[:2]:  # they start again, and write their config there
         (run / "run.json").unlink()
     process = start(command, "train", "-c", CONFIG, "--jobs", "2", die=die)
     wait_until_gone(process)
-    said = talk(command)
-    COUNTS.kills += said.count("its worker process ended (SIGKILL)")
+    stderr = messages_of(command)
+    COUNTS.kills += stderr.count("its worker process ended (SIGKILL)")
     assert process.returncode == 1
     for run in runs[:2]:
-        assert f"{run.name}: its worker process ended (SIGKILL); it resumes after the others" in said
+        assert f"{run.name}: its worker process ended (SIGKILL); it resumes after the others" in stderr
         cell = run.name.rpartition("-")[0]
-        assert f"{cell}  failed: its worker process ended (SIGKILL); the same command trains it again" in said
-    assert "6 runs: 0 trained now, 4 before" in said
+        assert f"{cell}  failed: its worker process ended (SIGKILL); the same command trains it again" in stderr
+    assert "6 runs: 0 trained now, 4 before" in stderr
     command("train", "-c", CONFIG, "--jobs", "1")
     undisturbed.check(command.folder / "runs")
 

@@ -1,4 +1,4 @@
-"""Processes killed at random moments; each time the same command goes on."""
+"""Processes killed at random moments; the same command resumes each time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from helpers.command import Command
 
 from torture.counts import COUNTS
-from torture.study import CONFIG, TEXT, Study, start, talk, wait_until_gone, workers
+from torture.study import CONFIG, TEXT, Study, messages_of, start, wait_until_gone, workers
 
 Moment = tuple[str, str, bool]
 
@@ -63,13 +63,13 @@ class Strike:
             with suppress(ProcessLookupError):  # it ended just now
                 self._kill(process.pid, workers(process), struck)
         wait_until_gone(process)
-        said = talk(command)
+        stderr = messages_of(command)
         if process.returncode != -signal.SIGKILL:
-            assert process.returncode == 0, said
+            assert process.returncode == 0, stderr
             if self.who != "self" or not struck.exists():
                 return False
             if not isinstance(self.at, float):  # then the worker was not an idle one
-                assert "its worker process ended (SIGKILL); it resumes after the others" in said
+                assert "its worker process ended (SIGKILL); it resumes after the others" in stderr
         COUNTS.kills += 1
         return True
 
@@ -78,12 +78,12 @@ class Strike:
             return {}
         event, file, torn = self.at
         die = {"event": event, "file": file, "nth": self.nth, "tear": self.tear if torn else None, "who": self.who}
-        return {"die": die | {"told": str(struck)}}
+        return {"die": die | {"marker": str(struck)}}
 
     def _kill(self, pid: int, its_workers: list[int], struck: Path) -> None:
         if self.who == "self" and its_workers:
             os.kill(its_workers[0], signal.SIGKILL)
-            struck.touch()  # of the command itself its exit code will tell
+            struck.touch()  # the command itself has an exit code
         elif self.who == "group":
             os.killpg(pid, signal.SIGKILL)
         else:
@@ -101,7 +101,7 @@ def test_a_study_that_is_killed_again_and_again_ends_as_if_nothing_had_been(
     times: list[Moment | float] = [draw.uniform(0, undisturbed.seconds) for _ in moments]
     for at in draw.sample(moments + times, STRIKES):
         _strike(_drawn(draw, at), command, undisturbed)
-    _goes_on_to_the_end(command, undisturbed)
+    _finishes_like_the_undisturbed(command, undisturbed)
 
 
 def test_a_study_that_is_killed_while_it_caches_its_data_ends_as_if_nothing_had_been(
@@ -112,7 +112,7 @@ def test_a_study_that_is_killed_while_it_caches_its_data_ends_as_if_nothing_had_
     command.environment["XDG_CACHE_HOME"] = str(cache)
     for moment in draw.sample(DATA_MOMENTS, 3) if quick else DATA_MOMENTS * 2:
         _strike(_drawn(draw, moment), command, undisturbed)
-    _goes_on_to_the_end(command, undisturbed)
+    _finishes_like_the_undisturbed(command, undisturbed)
     left = {path.name.partition("-")[0] for path in (cache / "dropexp").iterdir()} - {".lock"}
     shutil.rmtree(cache)
     assert left == {"decoded"}
@@ -130,7 +130,7 @@ def _drawn(draw: Random, at: Moment | float) -> Strike:
 
 
 def _strike(strike: Strike, command: Command, undisturbed: Study) -> None:
-    """A study that comes to its end before the strike does is checked and begun anew."""
+    """Strike a study; one that finishes before the strike is checked and restarted."""
     runs = command.folder / "runs"
     for _ in range(5):
         if strike.at in DATA_MOMENTS:  # which come where nothing is cached
@@ -148,7 +148,7 @@ def _strike(strike: Strike, command: Command, undisturbed: Study) -> None:
     pytest.fail(f"{strike} never came")
 
 
-def _goes_on_to_the_end(command: Command, undisturbed: Study) -> None:
+def _finishes_like_the_undisturbed(command: Command, undisturbed: Study) -> None:
     command("train", "-c", CONFIG, "--jobs", "1")
     undisturbed.check(command.folder / "runs")
     assert "6 runs: 0 trained now, 6 before" in command("train", "-c", CONFIG, "--jobs", "1").stderr

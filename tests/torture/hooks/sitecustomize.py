@@ -3,10 +3,10 @@
 Python imports `sitecustomize` from PYTHONPATH at its start, in worker processes too, so the product needs no hook.
 TORTURE is JSON with any of these keys:
 
-    die      {"event", "file", "nth", "tear", "who", "told"}: SIGKILL at the n-th such event with such a file. `event`
+    die      {"event", "file", "nth", "tear", "who", "marker"}: SIGKILL at the n-th such event with such a file. `event`
              is "open" (for writing), "fsync", "os.rename" (its target) or "os.remove". `tear` first cuts what was
-             written last to this share of it. `who` is "self", "parent" or "group". `told` is a file: the process
-             that makes it does this, no other; null lets each do it
+             written last to this share of it. `who` is "self", "parent" or "group". `marker` is a file: only
+             the process that creates it is killed; null: each process is
     flock    a number: what fcntl.flock fails with
     clock    seconds by which each look at the clock is earlier than the last one
     ballast  megabytes that a process takes with its first row
@@ -25,7 +25,7 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 def _on_file_events(do: Callable[[str, str, str], None]) -> None:
-    """Before a file is opened for writing, synced, renamed or removed: the event, its name, and where it lies now."""
+    """Before a file is opened for writing, synced, renamed or removed: the event, its name, and its current path."""
     busy = False
 
     def tell(event: str, path: Any, now: Any = None) -> None:
@@ -53,7 +53,7 @@ def _on_file_events(do: Callable[[str, str, str], None]) -> None:
     os.fsync = fsync  # type: ignore[assignment]  # which takes an object with fileno() too
 
 
-def _die(event: str, file: str, nth: int, tear: float | None, who: str, told: str | None) -> None:
+def _die(event: str, file: str, nth: int, tear: float | None, who: str, marker: str | None) -> None:
     left = nth
 
     def perhaps(happened: str, name: str, path: str) -> None:
@@ -63,9 +63,9 @@ def _die(event: str, file: str, nth: int, tear: float | None, who: str, told: st
         left -= 1
         if left:
             return
-        if told:
+        if marker:
             try:
-                os.close(os.open(told, os.O_CREAT | os.O_EXCL))
+                os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
             except FileExistsError:  # another process did it
                 return
         if tear is not None:

@@ -54,18 +54,20 @@ def second_of(run: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("status", "why", "said"),
+    ("status", "why", "reported"),
     [
         ("failed", "MemoryError: no room", "MemoryError: no room"),
         ("interrupted", None, "2 of 5 epochs, from which training would resume"),
         ("running", None, "2 of 5 epochs, from which training would resume"),  # its process is gone
     ],
 )
-def test_a_run_without_a_result_goes_whole(status: str, why: str | None, said: str, tmp_path: Path) -> None:
+def test_a_run_without_a_result_is_removed_entirely(
+    status: str, why: str | None, reported: str, tmp_path: Path
+) -> None:
     run = run_of(tmp_path, status=status, why=why)
     kept = run_of(tmp_path, seed=1)
     (removal,) = removals_in(tmp_path)
-    assert (removal.state, removal.path, removal.why) == (status.replace("running", "interrupted"), run, said)
+    assert (removal.state, removal.path, removal.why) == (status.replace("running", "interrupted"), run, reported)
     assert removal.size == sum(file.stat().st_size for file in run.iterdir())
     assert remove(removal) is None
     assert not run.exists()
@@ -79,7 +81,7 @@ def test_a_run_with_a_result_stays(status: str, tmp_path: Path) -> None:
 
 
 def lose_epochs(run: Path) -> None:
-    """Leave nothing that training could mend the run from."""
+    """Remove the files from which training could repair the run."""
     for name in ("checkpoint.pt", "epochs.csv"):
         (run / name).unlink()
 
@@ -237,9 +239,7 @@ def test_a_run_that_is_finished_while_others_are_read_stays(
 
 
 @pytest.mark.parametrize("files", range(4))
-def test_a_removal_that_was_cut_short_is_gone_on_with(
-    files: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_removal_continues(files: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = run_of(tmp_path, status="failed")
     unlink, left = Path.unlink, iter(range(files))
 

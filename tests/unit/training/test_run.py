@@ -1,4 +1,4 @@
-"""One run: what it writes, that it goes on where it was interrupted, and that nothing but its config matters."""
+"""One run: the files it writes, resuming after an interrupt, and that only its config matters."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_written_config_trains_the_same_run_again(tmp_path: Path, data: Data
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("after", [1, 3])
-def test_an_interrupted_run_goes_on_to_the_same_table(variant: str, after: int, tmp_path: Path, data: Data) -> None:
+def test_an_interrupted_run_resumes_to_the_same_table(variant: str, after: int, tmp_path: Path, data: Data) -> None:
     run = planned(variant=variant, momentum=0.9, validation_size=50)
     train(run, tmp_path / "whole", data)
     rows = train_run(run, RunFolder(tmp_path / "cut"), data, CPU)
@@ -92,12 +92,12 @@ def test_an_interrupted_run_goes_on_to_the_same_table(variant: str, after: int, 
     assert RunFolder(tmp_path / "cut").read_info().status == "interrupted"
     resumed = rows_of(train_run(run, RunFolder(tmp_path / "cut"), data, CPU))
     assert resumed[-1]["epoch"] == 4
-    assert len(resumed) < 4  # it did not begin anew
+    assert len(resumed) < 4  # it did not restart
     assert table(tmp_path / "cut") == table(tmp_path / "whole")
     assert same(saved(tmp_path / "cut"), saved(tmp_path / "whole"))
 
 
-def test_an_interrupt_before_a_run_goes_on_leaves_what_is_known_of_it(
+def test_an_interrupt_before_a_run_resumes_leaves_run_json_unchanged(
     tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, folder = planned(variant="none"), RunFolder(tmp_path)
@@ -183,7 +183,7 @@ def test_rows_past_the_checkpoint_are_cut_and_trained_again(tmp_path: Path, data
     assert table(tmp_path / "cut") == table(tmp_path / "whole")
 
 
-def test_a_missing_checkpoint_means_training_anew(tmp_path: Path, data: Data) -> None:
+def test_a_run_without_its_checkpoint_restarts(tmp_path: Path, data: Data) -> None:
     run = planned(variant="scratch")
     train(run, tmp_path / "whole", data)
     rows = train_run(run, RunFolder(tmp_path / "cut"), data, CPU)
@@ -270,7 +270,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(variant: str, tmp_pa
 
 
 @pytest.mark.parametrize("epochs", [1, 3])
-def test_a_diverged_run_killed_before_it_said_so_ends_the_same(epochs: int, tmp_path: Path, data: Data) -> None:
+def test_a_diverged_run_killed_before_it_was_recorded_ends_the_same(epochs: int, tmp_path: Path, data: Data) -> None:
     run = planned(variant="scratch", lr=1e30, epochs=epochs)
     train(run, tmp_path / "whole", data)
     rows = train_run(run, RunFolder(tmp_path / "cut"), data, CPU)

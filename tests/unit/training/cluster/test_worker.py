@@ -137,7 +137,7 @@ def test_the_figures_of_a_run_that_a_node_cannot_read_are_kept(tmp_path: Path, o
     assert status_of(folder) == "done"
 
 
-def test_files_gone_on_a_node_are_removed_run_json_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_missing_on_a_node_are_removed_run_json_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = RunFolder(tmp_path)
     for name in FILES:
         (tmp_path / name).write_text(name)
