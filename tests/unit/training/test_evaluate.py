@@ -151,7 +151,7 @@ def test_a_network_larger_than_its_checkpoint_is_not_built(
     run_of(tmp_path, data, epochs=1)
     folder = RunFolder(tmp_path)
     change(folder, config=folder.read_info().config | {"hidden": [1_000_000, 1_000_000]})
-    monkeypatch.setattr(build, "build", lambda *_: pytest.fail("terabytes"))
+    monkeypatch.setattr(build, "network", lambda *_: pytest.fail("terabytes"))
     with pytest.raises(RunError, match="smaller than the network"):
         load_trained(folder)
 
