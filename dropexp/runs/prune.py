@@ -1,7 +1,7 @@
 """What `dropexp runs --prune` removes: runs without a result, second folders of a run, leftovers; or checkpoints.
 
-Planning only reads. A removal locks the run, and leaves it if its run.json has changed since. Only files that dropexp
-writes are removed, and none through a link.
+Planning only reads. A removal locks the folder, and leaves it if its run.json has changed since. Only files of
+dropexp are removed, and none through a link.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,17 +23,17 @@ from dropexp.runs.record import DUPLICATE, NO_RUN, Run, keep, read_any, read_run
 from dropexp.runs.state import FINISHED, Status
 from dropexp.runs.study_file import STUDY
 
-RENAMED = "|".join(map(re.escape, (CORRUPTED, ".damaged-", ".before-")))  # the last two by the version of schema 1
+LEFTOVER = "corrupted and renamed, or half-written"
 _RUN_FOLDER = re.compile(r".+-[0-9a-f]{8}")
-_DAY = 86_400  # seconds; a half-written study.json that is younger may be in writing, with no lock to tell
 
 
-def _leftover_of(*names: str) -> re.Pattern[str]:
-    """Match what is beside files of these names: renamed or half-written."""
-    return re.compile(rf"(?:{'|'.join(map(re.escape, names))})(?:{RENAMED})\d+|{half_written(*names)}")
+def _leftovers_of(*names: str) -> re.Pattern[str]:
+    """Return a pattern for files of these names that were renamed, by the version of schema 1 too, or half-written."""
+    renamed = "|".join(map(re.escape, (CORRUPTED, ".damaged-", ".before-")))
+    return re.compile(rf"(?:{'|'.join(map(re.escape, names))})(?:{renamed})\d+|{half_written(*names)}")
 
 
-_LEFTOVER, _STUDY_LEFTOVER = _leftover_of(*FILES), _leftover_of(STUDY)
+_LEFTOVER, _STUDY_LEFTOVER = _leftovers_of(*FILES), _leftovers_of(STUDY)
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Removal:
     files: Sequence[Path]
     why: str
     size: int  # bytes
-    known: str | None  # the SHA-256 of run.json at planning, "" if there was none; None if the folder is a study's
+    known: str  # the SHA-256 of run.json when this was planned, "" if there was none
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def _removal_of(run: Run, first: Run | None) -> Removal | None:
         return None
     if run.status in FINISHED:
         left = [file for file in files if _LEFTOVER.fullmatch(file.name)]
-        return _removal("leftover", path, left, "corrupted and renamed, or half-written", known) if left else None
+        return _removal("leftover", path, left, LEFTOVER, known) if left else None
     status = read_any(run.folder).status
     if run.status == DUPLICATE and first is not None and (_is_finished(first.folder) or status not in FINISHED):
         why = f"the same run as {first.folder.path}"
@@ -119,8 +118,12 @@ def _removal_of(run: Run, first: Run | None) -> Removal | None:
     return _removal(run.status, path, files, f"{why}; it keeps {', '.join(others)}" if others else why, known)
 
 
-def _removal(state: str, path: Path, files: Sequence[Path], why: str, known: str | None) -> Removal:
-    return Removal(state, path, files, why, sum(about.st_size for file in files if (about := _stat(file))), known)
+def _removal(state: str, path: Path, files: Sequence[Path], why: str, known: str) -> Removal:
+    size = 0
+    for file in files:
+        with suppress(OSError):  # it is gone
+            size += file.lstat().st_size
+    return Removal(state, path, files, why, size, known)
 
 
 def _is_finished(folder: RunFolder) -> bool:
@@ -140,10 +143,9 @@ def _leftovers(root: Path, names: Sequence[str]) -> Iterator[Removal]:
     for study in [root / name for name in names] or _listed(root):
         if study.is_symlink():
             continue
-        files = [file for file in _listed(study) if _STUDY_LEFTOVER.fullmatch(file.name) and _stat(file)]
-        files = [file for file in files if not file.name.endswith(".tmp") or _age(file) > _DAY]
+        files = [file for file in _listed(study) if _STUDY_LEFTOVER.fullmatch(file.name) and _is_file(file)]
         if files:
-            yield _removal("leftover", study, files, "corrupted and renamed, or half-written", None)
+            yield _removal("leftover", study, files, LEFTOVER, "")
         for path in filter(_never_started, _listed(study)):
             yield _removal("leftover", path, _own_files(path), "a run that never started", "")
 
@@ -157,8 +159,6 @@ def _never_started(path: Path) -> bool:
 
 def remove(removal: Removal) -> str | None:
     """Remove the files; return a message if something had to stay."""
-    if removal.known is None:
-        return _unlink(removal.files)
     locks = [file for file in removal.files if file.name == LOCK]
     try:
         with RunFolder(removal.path).lock():
@@ -168,7 +168,7 @@ def remove(removal: Removal) -> str | None:
             if os.name != "nt":  # a process that waits for the lock sees that it is gone, and makes its own
                 failed = failed or _unlink(locks)
     except Busy:
-        return f"{removal.path} is being trained and stays"
+        return f"{removal.path} is locked by another process and stays"
     except (OSError, RunError) as error:
         return f"{removal.path} stays: {error}"
     if os.name == "nt":  # where no open file can be removed
@@ -201,20 +201,14 @@ def _own_files(path: Path) -> list[Path]:
     if path.is_symlink() or path.parent.is_symlink():
         return []
     names = (*FILES, LOCK)
-    return [file for file in _listed(path) if (file.name in names or _LEFTOVER.fullmatch(file.name)) and _stat(file)]
+    return [file for file in _listed(path) if (file.name in names or _LEFTOVER.fullmatch(file.name)) and _is_file(file)]
 
 
-def _stat(file: Path) -> os.stat_result | None:
-    """Return what is known of a plain file; None if it is gone, a link, or something else."""
+def _is_file(path: Path) -> bool:
+    """Return whether it is a plain file, and no link to one."""
     with suppress(OSError):
-        about = file.lstat()
-        return about if stat.S_ISREG(about.st_mode) else None
-    return None
-
-
-def _age(file: Path) -> float:
-    """Return the seconds since it was written; 0 if it is gone."""
-    return time.time() - about.st_mtime if (about := _stat(file)) else 0.0
+        return stat.S_ISREG(path.lstat().st_mode)
+    return False
 
 
 def _listed(path: Path) -> list[Path]:

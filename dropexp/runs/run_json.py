@@ -22,14 +22,14 @@ SCHEMA = 2  # of run.json, study.json and checkpoint.pt
 _START = b'{"sha256": "'  # of a run.json since schema 2
 
 
-def _name(name: str) -> str:
+def _check_name(name: str) -> str:
     if not is_name(name):
         raise ValueError("not the name of a study")
     return name
 
 
-def _config(config: dict[str, Any]) -> dict[str, Any]:
-    """Check the keys that readers use without looking whether they are there."""
+def _check_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Check the keys that readers rely on."""
     seed, rows = config.get("seed"), config.get("validation_size", 0)
     if not (type(seed) is int and type(rows) is int and seed >= 0 and rows >= 0):
         raise ValueError("seed or validation_size is not a whole number")
@@ -38,22 +38,23 @@ def _config(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def _times(provenance: dict[str, Any]) -> dict[str, Any]:
+def _check_times(provenance: dict[str, Any]) -> dict[str, Any]:
     if not all(isinstance(provenance.get(time), str | None) for time in ("began", "ended")):
         raise ValueError("began or ended is not a text")
     return provenance
 
 
 def _encode(figure: float | None) -> float | str | None:
-    """JSON has no number for "nan", "inf" and "-inf"."""
+    """Return "nan", "inf" or "-inf" for a figure that JSON has no number for."""
     return figure if figure is None or math.isfinite(figure) else str(figure)
 
 
 Figure = Annotated[float, Field(strict=False), PlainSerializer(_encode)]
-Value = TypeAliasType(
+Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Value = TypeAliasType(  # of a config key; left to right is faster
     "Value",
-    "Annotated[str | Annotated[int, Field(gt=-(2**63), lt=2**63)] | Annotated[float, Field(allow_inf_nan=False)]"
-    " | bool | list[Value] | dict[str, Value] | None, Field(union_mode='left_to_right')]",  # faster than the default
+    "Annotated[str | Whole | Finite | bool | list[Value] | dict[str, Value] | None, Field(union_mode='left_to_right')]",
 )
 
 
@@ -66,15 +67,15 @@ class RunInfo(BaseModel):
     status: str = Field(pattern="^(running|interrupted|failed|diverged|done)$")  # see state.py
     why: str | None = None  # it failed, diverged or was interrupted
     traceback: str | None = None  # of a failed run
-    name: Annotated[str, AfterValidator(_name)]  # of the study
+    name: Annotated[str, AfterValidator(_check_name)]  # of the study
     arm: str | None  # as the config declares it
     cell: str  # the readable part of the folder's name
     hash: str = Field(pattern="^[0-9a-f]{8}$")
-    config: Annotated[dict[str, Value], AfterValidator(_config)]
+    config: Annotated[dict[str, Value], AfterValidator(_check_config)]
     settings: dict[str, Value]  # what the hash covers
     epoch: int = Field(default=0, ge=0)  # of the last checkpoint, or of the end
     last: dict[str, Figure | None] = {}  # the figures of that epoch
-    provenance: Annotated[dict[str, Any], AfterValidator(_times)] = {}
+    provenance: Annotated[dict[str, Any], AfterValidator(_check_times)] = {}
     table: dict[str, list[Figure]] | None = None  # of a finished run
     table_sha256: str | None = Field(default=None, exclude=True)  # of a finished run's epochs.csv, in schema 1
 
@@ -83,7 +84,7 @@ class RunInfo(BaseModel):
         return self.status in ("done", "diverged")
 
     @model_validator(mode="after")
-    def _is_complete(self) -> Self:
+    def _check_table(self) -> Self:
         """Check that a finished run has its table, with every epoch, and that no other run has one."""
         table = self.table if self.version == SCHEMA else self.table_sha256
         if self.finished != (table is not None):
@@ -99,18 +100,21 @@ class RunInfo(BaseModel):
     def from_bytes(cls, path: Path, content: bytes) -> Self:
         """Read the content of a run.json. Raises `CorruptedFile`, or `NewerRun` if a later version wrote it."""
         try:
-            if not content.startswith(_START):
-                return cls.model_validate_json(json.dumps(_from_schema_1(decode_json(path, content, SCHEMA))))
-            if has_json_checksum(content):
-                return cls.model_validate_json(content)
+            return cls._parse(path, content)
+        except ValidationError as error:
+            reason = ", ".join({".".join(map(str, one["loc"])) or str(one["msg"]): None for one in error.errors()})
         except (ValueError, AttributeError, LookupError) as error:
-            decode_json(path, content, SCHEMA)
-            if isinstance(error, ValidationError):
-                wrong = {".".join(map(str, one["loc"])) or str(one["msg"]): None for one in error.errors()}
-                error = ValueError(f"wrong {', '.join(wrong)}")
-            raise CorruptedFile(path, error) from None
-        decode_json(path, content, SCHEMA)
-        raise CorruptedFile(path, "it has no checksum")
+            reason = str(error)
+        decode_json(path, content, SCHEMA)  # which raises NewerRun, or CorruptedFile for a reason that comes first
+        raise CorruptedFile(path, f"invalid: {reason}")
+
+    @classmethod
+    def _parse(cls, path: Path, content: bytes) -> Self:
+        if not content.startswith(_START):
+            return cls.model_validate_json(json.dumps(_from_schema_1(decode_json(path, content, SCHEMA))))
+        if not has_json_checksum(content):
+            raise ValueError("no checksum")
+        return cls.model_validate_json(content)
 
 
 def _from_schema_1(content: dict[str, Any]) -> dict[str, Any]:

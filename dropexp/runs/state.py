@@ -108,10 +108,10 @@ def repair_finished(folder: RunFolder) -> list[str]:
 
     They are left as they are if another process has locked the run.
     """
-    info = folder.read_info()
-    if not _edited(folder, info):
-        return []
     try:
+        info = folder.read_info()
+        if not _edited(folder, info):
+            return []
         with folder.lock():
             return _repair(folder, info)
     except Busy:
@@ -130,10 +130,14 @@ def _edited(folder: RunFolder, info: RunInfo) -> dict[str, bytes]:
 
 def _repair(folder: RunFolder, info: RunInfo) -> list[str]:
     notes = []
-    for name, content in _edited(folder, info).items():
-        path = folder.path / name
-        notes.append(f"{path} {'was edited' if path.exists() else 'was missing'} and is rewritten from {RUN}")
-        write_whole(path, content, sync=False)
+    try:
+        for name, content in _edited(folder, info).items():
+            path = folder.path / name
+            was = "was edited" if path.exists() else "was missing"
+            write_whole(path, content, sync=False)
+            notes.append(f"{path} {was} and is rewritten from {RUN}")
+    except (OSError, RunError) as error:  # the result is complete without them
+        notes.append(f"{folder.path} is not repaired: {error}")
     return notes
 
 

@@ -148,7 +148,7 @@ def _train_epochs(runs: Sequence[ActiveRun], done: int) -> Generator[Event]:
 def _trainee(runs: Sequence[ActiveRun]) -> Trainee:
     """Return what the loop trains: a stack of the runs, or the only run."""
     run = runs[0]
-    config, state = run.config, run.state
+    config, state = run.config, run.training_state
     if run.data is None:
         num_train = config.train_size or linreg.TRAIN_ROWS
         drawn = linreg.generate_data(stream(config.seed, "data"), num_train, config.validation_size)
@@ -176,12 +176,12 @@ def _stack(runs: Sequence[ActiveRun], data: Data) -> Trainee:
     ]
     train = torch.stack([part.X_train for part in splits])
     held_out = [part.X_val for part in splits if part.X_val is not None]
-    networks = [cast(MLP, run.state.network) for run in runs]
+    networks = [cast(MLP, run.training_state.network) for run in runs]
     return StackTrainee(
         Stack(networks, data.X_train, data.y_train, train.shape[1], config.batch_size),
         train,
         (data.X_test, data.y_test),
-        orders=[run.state.order for run in runs],
+        orders=[run.training_state.order for run in runs],
         validation=torch.stack(held_out) if held_out else None,
         clean=config.eval_train,
     )

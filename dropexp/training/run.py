@@ -34,7 +34,7 @@ DRAWN = "drawn"  # in place of a checksum: data that a task draws from the run's
 class ActiveRun:
     """A run in training. `resume` gives it a network, `start` makes its folder that of a running run."""
 
-    state: TrainingState  # from `resume` on
+    training_state: TrainingState  # from `resume` on
 
     def __init__(
         self, index: int, task: Task, data: Data | None, device: torch.device, *, stacked: bool, force: bool
@@ -63,10 +63,10 @@ class ActiveRun:
         """Load the checkpoint if it is this run's, else a fresh network; return notes about corrupted files."""
         fresh = partial(TrainingState.fresh, self.config, self.device, self.stacked)
         if self.force:
-            self.state, self.columns = fresh(), {}
+            self.training_state, self.columns = fresh(), {}
             return []
         resumed = checkpoint.resume(self.folder, self.planned, self.identity, fresh, self._is_complete)
-        self.state, self.columns = resumed.state, resumed.columns
+        self.training_state, self.columns = resumed.state, resumed.columns
         return resumed.notes
 
     @property
@@ -120,7 +120,7 @@ class ActiveRun:
         with matmul.using(self.backend), cuda_graph.ieee_matmul():
             return probes.measure(
                 self.config.probes,
-                cast(Network, self.state.network),
+                cast(Network, self.training_state.network),
                 self.data.X_test,
                 self.data.y_test,
                 lambda name: stream(self.config.seed, f"probe/{name}/{epoch}", self.device),
@@ -130,7 +130,7 @@ class ActiveRun:
         """Write a checkpoint, unless the loss is not finite: nothing may resume from there."""
         if not record.finite:
             return
-        content = self.state.to_bytes(self.identity, self.columns)
+        content = self.training_state.to_bytes(self.identity, self.columns)
         if self._is_complete(self.columns):  # the last one, which is followed by the complete run.json
             write_whole(self.folder.checkpoint, content)
         else:

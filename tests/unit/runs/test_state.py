@@ -226,6 +226,18 @@ def test_a_derived_file_that_cannot_be_rewritten_is_named(done: RunFolder, monke
     (done.path / EPOCHS).unlink()
     monkeypatch.setattr(state, "write_whole", full)
     assert state.repair_finished(done) == [f"{done.path} is not repaired: no space left on device"]
+    outcome = lock(done)
+    assert outcome is not None and outcome.status == "done"
+    assert outcome.notes == [f"{done.path} is not repaired: no space left on device"]
+
+
+def test_a_folder_in_place_of_a_derived_file_is_named_and_the_run_stays_finished(done: RunFolder) -> None:
+    (done.path / EPOCHS).unlink()
+    (done.path / EPOCHS).mkdir()
+    (note,) = state.repair_finished(done)
+    assert "is not repaired" in note and "epochs.csv" in note
+    outcome = lock(done)
+    assert outcome is not None and outcome.status == "done" and outcome.notes == [note]
 
 
 def test_a_locked_run_is_not_repaired(done: RunFolder) -> None:

@@ -508,4 +508,4 @@ def test_a_run_json_that_no_training_writes_is_renamed(trained: Path, tmp_path: 
     write_raw(RunFolder(folder), arm=5)
     assert encode_json(json.loads((folder / "run.json").read_bytes()))  # which is JSON with a right checksum
     ended, (note,), epochs = train(folder, data)
-    assert (ended, epochs) == (DONE, 0) and "wrong arm" in note
+    assert (ended, epochs) == (DONE, 0) and "invalid: arm" in note
