@@ -12,8 +12,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dropexp.analysis.arms import load_runs
     from dropexp.analysis.comparison import compare
+    from dropexp.analysis.listing import load_runs
     from dropexp.config.plugins import load_plugin, register
     from dropexp.config.study import load_config
     from dropexp.training.train import train
@@ -28,7 +28,7 @@ _MODULES = {
     "compare": "analysis.comparison",
     "load_config": "config.study",
     "load_plugin": "config.plugins",
-    "load_runs": "analysis.arms",
+    "load_runs": "analysis.listing",
     "register": "config.plugins",
     "train": "training.train",
 }

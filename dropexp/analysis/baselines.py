@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from dropexp.analysis.arms import Arm, Noted
+from dropexp.analysis.arms import Arm
+from dropexp.analysis.notes import Noted
 from dropexp.config.tasks import FASHION_MNIST, LINEAR_REGRESSION
 from dropexp.errors import ComparisonError
 from dropexp.runs.record import NO_RUN, Run, text

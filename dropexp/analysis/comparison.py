@@ -12,10 +12,11 @@ from typing import Any
 import pandas as pd
 
 from dropexp.analysis import frames
-from dropexp.analysis.arms import Arm, Noted, columns_of, group_arms, measured
+from dropexp.analysis.arms import Arm, columns_of, group_arms, measured
 from dropexp.analysis.baselines import baselines_of, task_of
 from dropexp.analysis.differences import differences_of
 from dropexp.analysis.likelihood import Fit, fit_arms, fit_sentence
+from dropexp.analysis.notes import Noted
 from dropexp.analysis.published import PublishedRow, Source, published_rows, sources_of
 from dropexp.config.tasks import LINEAR_REGRESSION
 from dropexp.errors import ComparisonError, NoRuns

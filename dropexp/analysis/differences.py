@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from dropexp.analysis.arms import Arm, Noted
+from dropexp.analysis.arms import Arm
 from dropexp.analysis.baselines import differing_keys
 from dropexp.analysis.frames import frame_of
+from dropexp.analysis.notes import Noted
 from dropexp.analysis.sentences import sentence
 from dropexp.analysis.verdicts import Pair, Verdict, judge
 from dropexp.runs.metrics import Metric
@@ -59,9 +59,7 @@ def differences_of(
 
 def _pair(arm: Arm, base: Arm, metric: Metric, what: str) -> Pair:
     common = [seed for seed in arm.seeds if seed in base.runs]
-    ours, theirs = (
-        np.array([side.runs[seed].figures.get(metric.name, math.nan) for seed in common]) for side in (arm, base)
-    )
+    ours, theirs = (np.array([side.runs[seed].figure(metric.name) for seed in common]) for side in (arm, base))
     known = np.isfinite(ours) & np.isfinite(theirs)
     absent = f"no pair of runs has a {metric.title}" if common else "the arms have no seed in common"
     if missing := [side.label for side in (arm, base) if not side.seeds]:

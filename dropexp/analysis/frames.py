@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from dropexp.analysis.arms import Arm, median
+from dropexp.analysis.arms import Arm
 from dropexp.analysis.baselines import NOT_SETTINGS
-from dropexp.analysis.stats import mean, spread
+from dropexp.analysis.stats import mean, median, spread
 from dropexp.runs.record import text
 
 
@@ -27,7 +27,7 @@ def arms_frame(arms: Sequence[Arm], metric: str, metrics: Iterable[str], by: str
 
 
 def _arm_row(arm: Arm, metric: str, metrics: Iterable[str], by: str | None) -> dict[str, Any]:
-    known = {name: [*filter(math.isfinite, arm.figures(name))] for name in metrics}
+    known = {name: _known(arm.figures(name)) for name in metrics}
     compared = spread(known[metric])
     return {
         **_names(arm, by),
@@ -36,9 +36,13 @@ def _arm_row(arm: Arm, metric: str, metrics: Iterable[str], by: str | None) -> d
         "mean": compared.mean,
         "sd": compared.sd,
         **{name: mean(figures) for name, figures in known.items()},
-        "seconds": median(np.array(known["seconds"])) if known["seconds"] else math.nan,
-        "curve": [mean(figures[np.isfinite(figures)]) for figures in arm.by_epoch(metric)],
+        "seconds": median(known["seconds"]),
+        "curve": [mean(_known(figures)) for figures in arm.by_epoch(metric)],
     }
+
+
+def _known(figures: NDArray[np.float64]) -> NDArray[np.float64]:
+    return figures[np.isfinite(figures)]
 
 
 def _names(arm: Arm, by: str | None) -> dict[str, Any]:
@@ -54,7 +58,7 @@ def runs_frame(arms: Sequence[Arm], metrics: Iterable[str], by: str | None) -> p
                 "seed": seed,
                 "path": str(run.path),
                 "epoch": run.epoch,
-                **{name: run.figures.get(name, math.nan) for name in metrics},
+                **{name: run.figure(name) for name in metrics},
             }
             for arm in arms
             for seed, run in arm.runs.items()

@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
-from dropexp.analysis.arms import Arm, Curve, Noted
+from dropexp.analysis.arms import Arm
+from dropexp.analysis.measure import Curve
+from dropexp.analysis.notes import Noted
 from dropexp.analysis.published import Printed, Source
 
 LEAST_RUNS = 20  # of an arm, to estimate its distribution

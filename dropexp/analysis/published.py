@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from dropexp.analysis.arms import Arm, Noted
+from dropexp.analysis.arms import Arm
+from dropexp.analysis.notes import Noted
 from dropexp.analysis.stats import prediction_interval, spread
 from dropexp.errors import RunError
 from dropexp.runs.folder import RunFolder

@@ -14,9 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from dropexp.analysis.arms import Arm, Curve, Noted, group_arms
+from dropexp.analysis.arms import Arm, group_arms
 from dropexp.analysis.baselines import differing_keys
 from dropexp.analysis.differences import diverged_in_words
+from dropexp.analysis.measure import Curve
+from dropexp.analysis.notes import Noted
 from dropexp.analysis.sentences import amount, sentence
 from dropexp.analysis.stats import ALPHA
 from dropexp.analysis.verdicts import Pair, Verdict, VerdictWord, judge

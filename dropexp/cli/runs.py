@@ -30,7 +30,7 @@ def runs(
     output: Annotated[Format, typer.Option("--format", help="The output format.")] = Format.table,
 ) -> None:
     """List runs with status, arm, seed, last epoch and test accuracy, or remove those without a result."""
-    from dropexp.analysis.arms import load_runs
+    from dropexp.analysis.listing import load_runs
     from dropexp.report import tables
 
     if prune:

@@ -11,8 +11,8 @@ import pytest
 from helpers.comparisons import mentions, row_of
 from helpers.fake_runs import change, publish, write_arm, write_raw, write_run
 
-from dropexp.analysis.arms import load_runs
 from dropexp.analysis.comparison import Comparison, compare
+from dropexp.analysis.listing import load_runs
 from dropexp.errors import NoRuns
 from dropexp.runs.folder import EPOCHS, RUN
 

@@ -16,8 +16,8 @@ import pytest
 from helpers.comparisons import mentions, row_of
 from helpers.fake_runs import change, publish, write_arm, write_run
 
-from dropexp.analysis.arms import load_runs
 from dropexp.analysis.comparison import Comparison, compare
+from dropexp.analysis.listing import load_runs
 from dropexp.analysis.requirement import require
 from dropexp.errors import ComparisonError, NoRuns
 from dropexp.runs.metrics import METRICS

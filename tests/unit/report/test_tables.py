@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from helpers.fake_runs import publish, write_arm, write_regression, write_run
 
-from dropexp.analysis.arms import load_runs
 from dropexp.analysis.comparison import compare
+from dropexp.analysis.listing import load_runs
 from dropexp.report import tables
 from dropexp.runs.folder import RUN
 from dropexp.runs.prune import Removal

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from helpers.fake_runs import change, write_arm, write_run
 
-from dropexp.analysis.arms import load_runs
 from dropexp.analysis.comparison import compare
+from dropexp.analysis.listing import load_runs
 from dropexp.cli.app import app
 from dropexp.config.schema import Config
 from dropexp.runs.folder import RUN, RunFolder

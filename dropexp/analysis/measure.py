@@ -1,0 +1,104 @@
+"""Read the figures of runs that are done, by epoch and at the epoch that is compared."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dropexp.analysis.notes import Noted
+from dropexp.analysis.stats import median
+from dropexp.errors import RunError
+from dropexp.runs.metrics import metrics_of
+from dropexp.runs.record import LARGEST, Run
+from dropexp.runs.table import num_epochs
+
+Curve = NDArray[np.float64]  # a figure by epoch, shape (epochs,)
+
+
+@dataclass(frozen=True)
+class MeasuredRun:
+    """A run that is done: its figures by epoch, and the epoch, counted from 1, that is compared."""
+
+    path: Path
+    curves: dict[str, Curve]
+    epoch: int
+
+    @property
+    def epochs(self) -> int:
+        return len(self.curves["seconds"])  # which every run has
+
+    def curve(self, name: str) -> Curve:
+        """Return a figure by epoch; NaN if this run did not measure it."""
+        return self.curves[name] if name in self.curves else np.full(self.epochs, math.nan)
+
+    def figure(self, name: str) -> float:
+        """Return a figure at `epoch`, NaN if this run did not measure it.
+
+        `seconds` is the median over the epochs after the first, which includes warm-up.
+        """
+        if name == "seconds":
+            return self._median_seconds
+        return float(self.curves[name][self.epoch - 1]) if name in self.curves else math.nan
+
+    @cached_property
+    def _median_seconds(self) -> float:
+        seconds = self.curves["seconds"]
+        return median(seconds[1:] if len(seconds) > 1 else seconds)
+
+
+def measure(runs: Iterable[Run], at: str) -> Noted[dict[int, MeasuredRun]]:
+    """Read the figures of the runs that are done, in the order of their seeds; the notes name the others."""
+    measured, notes = {}, []
+    seeds_left_out: dict[str, list[str]] = defaultdict(list)  # by reason
+    for run in sorted(runs, key=lambda run: run.seed or 0):
+        if run.status != "done":
+            notes.append(run.describe() if run.status == "diverged" else f"{run.describe()}, left out")
+            continue
+        seed = run.seed or 0
+        try:
+            curves = _curves(run)
+            measured[seed] = MeasuredRun(run.folder.path, curves, _epoch(curves, at))
+        except RunError as error:
+            seeds_left_out[str(error)].append(str(seed))
+    for reason, seeds in seeds_left_out.items():
+        notes.append(f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)} left out: {reason}")
+    return Noted(measured, notes)
+
+
+def _curves(run: Run) -> dict[str, Curve]:
+    """Return a run's figures by epoch; NaN where its table has none. Raises RunError if the table is corrupted."""
+    columns = run.columns()
+    if num_epochs(columns) != run.epoch:
+        raise RunError(f"the table in {run.folder.path} does not have {run.epoch} epochs; train with --force")
+    table = np.array(list(columns.values()))
+    table[~(np.abs(table) < LARGEST)] = math.nan
+    measured = dict(zip(columns, table, strict=True))
+    unknown = np.full(run.epoch, math.nan)
+    curves = {name: measured.get(name, unknown) for name in metrics_of(run.task, columns)}
+    if "gap" in curves:
+        curves["gap"] = curves["clean_train_acc"] - curves["test_acc"]
+    return curves
+
+
+def _epoch(curves: dict[str, Curve], at: str) -> int:
+    """Return the epoch to compare. Raises RunError if the run does not have it."""
+    epochs = len(curves["seconds"])
+    if at == "last":
+        return epochs
+    if at in ("best-val", "best-test"):
+        kind, best = ("acc", np.nanargmax) if "test_acc" in curves else ("loss", np.nanargmin)
+        figures = curves[f"{at.removeprefix('best-')}_{kind}"]
+        if np.isnan(figures).all():
+            which = "accuracy" if kind == "acc" else "loss"
+            raise RunError(f"no validation {which} to choose the epoch by; set validation_size")
+        return int(best(figures)) + 1
+    if int(at) > epochs:
+        raise RunError(f"trained for {epochs} epochs, not {at}")
+    return int(at)
