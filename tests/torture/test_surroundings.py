@@ -73,14 +73,14 @@ def test_a_full_disk_is_named_and_the_same_command_resumes_with_more_room(
         undisturbed.check(disk / "runs")
 
 
-def test_a_cache_on_a_full_disk_is_named_with_a_way_out(command: Command) -> None:
+def test_a_cache_on_a_full_disk_is_not_needed(command: Command, undisturbed: Study) -> None:
     command.write(CONFIG, TEXT)
-    with _disk(command.folder / "cache", "40m") as cache:
+    with _disk(command.folder / "cache", "40m") as cache:  # the decoded data takes 220 MB
         COUNTS.faults += 1
         command.environment["XDG_CACHE_HOME"] = str(cache)
-        stderr = command("train", "-c", CONFIG, "--jobs", "2", code=3).stderr
-        assert "No space left on device" in stderr and "XDG_CACHE_HOME" in stderr
-        assert not [path for path in (cache / "dropexp").iterdir() if path.name.startswith("tmp-")]
+        command("train", "-c", CONFIG, "--jobs", "2")
+        undisturbed.check(command.folder / "runs")
+        assert {path.name for path in (cache / "dropexp").iterdir()} <= {".lock"}
 
 
 def test_runs_on_a_disk_that_is_read_only_are_read_and_not_trained(command: Command, undisturbed: Study) -> None:
