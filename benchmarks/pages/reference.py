@@ -22,7 +22,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def commands_page(text: str) -> str:
     """Return docs/commands.md with the usage and options of every command replaced."""
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]  # a group, though typed as a command
         text = replace_section(text, name, "\n\n".join(_usages(f"dropexp {name}", command)))
     return text
 
