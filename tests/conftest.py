@@ -17,6 +17,12 @@ from dropexp.data.fashion_mnist import Data, load
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the longest files first, so that all processes of the suite end at about the same time."""
+    slow = ("test_deaths.py", "test_cluster.py", "test_train_processes.py")
+    items.sort(key=lambda item: slow.index(item.path.name) if item.path.name in slow else len(slow))
+
+
 @pytest.fixture(scope="session")
 def real_root() -> Path:
     """The real Fashion-MNIST."""

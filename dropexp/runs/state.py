@@ -6,6 +6,7 @@ files in an order that lets the run resume or restart if the process is killed i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from dropexp.config.study import PlannedRun
 from dropexp.errors import CorruptedFile, MissingRun, NewerRun, OtherRun, RunError
 from dropexp.files import write_whole
 from dropexp.lock import Busy, not_written
-from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, RUN, RunFolder, config_yaml, rename, rename_corrupted
+from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, FILES, RUN, RunFolder, config_yaml, rename, rename_corrupted
 from dropexp.runs.run_json import SCHEMA, RunInfo
 from dropexp.runs.table import Columns, to_csv
 
@@ -216,6 +217,26 @@ def mark(folder: RunFolder, status: Status, why: str | None = None) -> None:
     """Record how a run ended whose process could not, unless another process has locked it by now."""
     with suppress(Exception), folder.lock():
         stop(folder, status, why)
+
+
+def receive(folder: RunFolder, files: Mapping[str, bytes | None]) -> None:
+    """Write the files of a run that another machine trains; None removes one, and unknown names are renamed files.
+
+    Wherever this is cut short, the run can resume: renamed files come first, run.json last. A folder without run.json
+    gets one without a table first; otherwise the other files would be those of a corrupted run.
+    """
+    for name in [name for name in files if name not in FILES]:
+        write_whole(folder.path / name, files[name] or b"", sync=False)
+    for name in [name for name in reversed(FILES) if name in files and files[name] is None]:
+        (folder.path / name).unlink(missing_ok=True)
+    if (content := files.get(RUN)) and not (folder.path / RUN).exists():
+        begun = RunInfo.from_bytes(folder.path / RUN, content).model_copy(
+            update={"status": Status.RUNNING, "table": None}
+        )
+        write_whole(folder.path / RUN, begun.to_bytes(), sync=False)
+    for name in FILES:
+        if (content := files.get(name)) is not None:
+            write_whole(folder.path / name, content, sync=name in (CHECKPOINT, RUN))
 
 
 def now() -> str:

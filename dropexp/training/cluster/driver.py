@@ -15,15 +15,14 @@ from typing import Any
 
 from dropexp.data import download
 from dropexp.errors import ClusterError, RunError
-from dropexp.files import write_whole
 from dropexp.lock import most_locks, not_written
 from dropexp.runs import state
-from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, FILES, RUN, RunFolder
+from dropexp.runs.folder import CONFIG
 from dropexp.runs.state import Status, lock_unfinished
 from dropexp.training.cluster import worker
 from dropexp.training.cluster.connect import amount
 from dropexp.training.cluster.remote import remote_function
-from dropexp.training.cluster.worker import Files, Parcel, Shared, Update, file_names
+from dropexp.training.cluster.worker import Parcel, Shared, Update, file_names
 from dropexp.training.device import kind
 from dropexp.training.events import Ended, Epoch, Event, Note
 from dropexp.training.task import Plan, Task
@@ -219,7 +218,7 @@ class _Driver:
                 if index in self.forced:
                     self.forced.remove(index)
                     state.clear(folder)
-                _write(folder, files)
+                state.receive(folder, files)
             except OSError as error:
                 self._unlock(index)
                 yield Ended(index, Status.FAILED, f"its folder {not_written(error)}")
@@ -272,21 +271,3 @@ class _Driver:
     def _send_again(self, chunk: _Chunk) -> None:
         groups = [[index for index in group if index in self.locks] for group in chunk.groups]
         self.waiting.extendleft(group for group in reversed(groups) if group)
-
-
-def _write(folder: RunFolder, files: Files) -> None:
-    """Write a run's files in an order that lets it resume wherever this is interrupted.
-
-    Corrupted files come first, under their new names; then files that are gone are removed. A folder without run.json
-    gets it before epochs.csv, which would be taken for what is left of a result.
-    """
-    order = FILES if (folder.path / RUN).exists() else (CHECKPOINT, RUN, CONFIG, EPOCHS)
-    renamed = [name for name in files if name not in FILES]
-    gone = [name for name in reversed(FILES) if name in files and files[name] is None]
-    there = [name for name in order if files.get(name) is not None]
-    for name in [*renamed, *gone, *there]:
-        content = files[name]
-        if content is None:
-            (folder.path / name).unlink(missing_ok=True)
-        else:
-            write_whole(folder.path / name, content, sync=name in (CHECKPOINT, RUN))

@@ -1,124 +1,26 @@
-"""Training on a real Ray cluster of nodes on this machine: equal tables, also when nodes or the command die."""
+"""Training on a real Ray cluster of nodes on this machine: equal tables, and what it reports."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from helpers.command import TIMEOUT, Command
+from helpers.cluster import ROOT, Nodes
+from helpers.command import Command
 from helpers.weights import same, saved_below
 
 from dropexp.data import download
 from dropexp.runs.folder import FILES, RunFolder
-from dropexp.runs.state import status_of
 
-ROOT = Path(__file__).parents[4]
-LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # or Ray takes this machine's other address
 EXAMPLE = ROOT / "examples" / "uniform_noise.py"
 
 SMALL = "train_size: 500\nhidden: [32, 32]\nepochs: 3\nmatrix: {variant: [none, nn, scratch, uniform], seed: [0, 1]}\n"
-LONG = "train_size: 500\nhidden: [8]\ndrop_probs: [0.5]\nepochs: 400\nmatrix: {variant: [scratch, nn], seed: [0, 1]}\n"
 DRAWN = "task: linear-regression\nlr: 0.003\nbatch_size: 5\nepochs: 20\nmatrix: {variant: [scratch, nn], seed: 0..3}\n"
-DEADLY = """
-import os, signal, sys
-from dropexp import register
-
-class Deadly:
-    at_eval = 1.0
-
-    def __init__(self, p):
-        self.p = p
-
-    def draw(self, like, generator):
-        if "default_worker" in sys.argv[0]:  # a process of Ray's, not the command
-            os.kill(os.getpid(), signal.SIGKILL)
-        return like.new_ones(like.shape)
-
-register("deadly", Deadly)
-"""
-
-
-class Nodes:
-    """Nodes of a cluster on this machine, each with its own cache and without data."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.address = ""
-        self.count = 0
-        environment = {key: value for key, value in os.environ.items() if key != "DROPEXP_DATA"}
-        self.process = subprocess.Popen(
-            [sys.executable, ROOT / "tests" / "helpers" / "ray_nodes.py"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=environment | LOOPBACK | {"RAY_USAGE_STATS_ENABLED": "0"},
-            cwd=folder,
-        )
-
-    def start(self, package: Path = ROOT, cpus: int = 1) -> int:
-        """Start a node with `cpus` processors that imports this package; return its number."""
-        environment = {"PYTHONPATH": str(package), "XDG_CACHE_HOME": str(self.cache(self.count))}
-        self._request({"start": environment, "cpus": cpus})
-        self.count += 1
-        return self.count - 1
-
-    def kill(self, number: int) -> None:
-        self._request({"kill": number})
-
-    def cache(self, number: int) -> Path:
-        return self.folder / f"cache-{number}"
-
-    def decoded(self, number: int) -> list[Path]:
-        """Return the data that the node has decoded for training."""
-        return list(self.cache(number).glob("dropexp/decoded-*[0-9a-f]"))
-
-    def end(self) -> None:
-        with self.process as process:
-            assert process.stdin is not None
-            process.stdin.close()
-
-    def _request(self, what: dict[str, Any]) -> None:
-        assert self.process.stdin is not None and self.process.stdout is not None
-        print(json.dumps(what), file=self.process.stdin, flush=True)
-        self.address = json.loads(self.process.stdout.readline())["address"]
-
-
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    """Two nodes of this package."""
-    started = Nodes(tmp_path_factory.mktemp("nodes"))
-    try:
-        started.start()
-        started.start()
-        yield started
-    finally:
-        started.end()
-
-
-@pytest.fixture
-def remote(command: Command, nodes: Nodes) -> Command:
-    """The command, on a machine where it finds the cluster."""
-    command.environment |= LOOPBACK
-    return command
-
-
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> dict[str, list[list[str]]]:
-    """Return the tables of LONG, trained without Ray."""
-    here = Command(tmp_path_factory.mktemp("here"), environment)
-    here("train", "-c", here.write("long.yaml", LONG), "--jobs", "2", "-q")
-    return here.tables()
 
 
 def copy_with_a_change(folder: Path) -> Path:
@@ -144,86 +46,8 @@ def test_two_nodes_give_the_tables_of_one_process(remote: Command, nodes: Nodes)
     for folder in remote.folder.glob("runs/small/*"):
         assert {path.name for path in folder.iterdir()} == {*FILES, ".lock"}
         assert RunFolder(folder).read_info().provenance["threads"] == 1
-    remote.environment |= {"RAY_ADDRESS": nodes.address}  # auto tries it first
-    again = remote("train", "-c", config, "--plugin", str(EXAMPLE), "--ray", "auto", "--force")
-    assert "8 runs: 8 trained now" in again.stderr and remote.tables() == here.tables()
     again = remote("train", "-c", config, "--plugin", str(EXAMPLE), "--ray", nodes.address)
     assert "8 runs: 0 trained now, 8 before" in again.stderr
-
-
-def test_a_node_that_dies_loses_nothing(remote: Command, nodes: Nodes, expected: dict[str, list[list[str]]]) -> None:
-    doomed = nodes.start()
-    process = remote.start("train", "-c", remote.write("long.yaml", LONG), "--ray", nodes.address)
-    while not nodes.decoded(doomed):  # it decodes them for its first run
-        remote.wait_for_rows(remote.rows_so_far() + 1, process)
-    nodes.kill(doomed)
-    _, stderr = process.communicate(timeout=180)
-    assert process.returncode == 0, stderr
-    assert "its worker or node ended" in stderr and "it resumes on another" in stderr and "Traceback" not in stderr
-    assert remote.tables() == expected
-    epochs = [
-        line.split("  ")[0].split("] ")[1] + line.split("  ")[1] for line in stderr.splitlines() if "  epoch " in line
-    ]
-    assert len(epochs) == len(set(epochs)) == 4 * 400  # each is reported once
-
-
-def test_without_nodes_the_command_reports_it_and_continues_with_the_next_node(
-    command: Command, tmp_path: Path, expected: dict[str, list[list[str]]]
-) -> None:
-    command.environment |= LOOPBACK
-    nodes = Nodes(tmp_path)
-    try:
-        nodes.start(cpus=0)  # the head, which does not train
-        nodes.start()
-        process = command.start("train", "-c", command.write("long.yaml", LONG), "--ray", nodes.address)
-        command.wait_for_rows(1, process)
-        nodes.kill(1)
-        assert process.stderr is not None
-        late = threading.Timer(TIMEOUT, process.kill)
-        late.start()
-        note = next(line for line in process.stderr if "no node of the cluster" in line)
-        late.cancel()
-        assert note.startswith("note: ") and "the same command after Ctrl-C" in note
-        nodes.start()
-        _, stderr = process.communicate(timeout=180)
-        assert process.returncode == 0 and "no node of the cluster" not in stderr, stderr
-        assert command.tables() == expected
-    finally:
-        nodes.end()
-
-
-def test_a_run_whose_worker_dies_three_times_fails_and_no_other_does(remote: Command, nodes: Nodes) -> None:
-    config = remote.write(
-        "deadly.yaml", "name: deadly\ntrain_size: 500\nepochs: 2\nmatrix: {variant: [none, deadly]}\n"
-    )
-    plugin = remote.write("deadly.py", DEADLY)
-    stderr = remote("train", "-c", config, "--plugin", plugin, "--ray", nodes.address, code=1).stderr
-    assert stderr.count("it resumes on another") == 2
-    assert "3 times without another epoch; the same command trains it again" in stderr
-    assert "2 runs: 1 trained now, 0 before" in stderr
-    found = remote.folder.glob("runs/deadly/*")
-    states = {folder.name.split(",")[0]: str(status_of(RunFolder(folder))) for folder in found}
-    assert states["variant=none"] == "done" and states["variant=deadly"] != "done"
-
-
-@pytest.mark.parametrize("how", ["SIGKILL", "SIGINT"])
-def test_the_same_command_resumes_after_it_was_stopped(
-    how: str, remote: Command, nodes: Nodes, expected: dict[str, list[list[str]]]
-) -> None:
-    words = ("train", "-c", remote.write("long.yaml", LONG), "--ray", nodes.address)
-    process = remote.start(*words)
-    while not list(remote.folder.glob("runs/long/*/run.json")):  # it is written last
-        remote.wait_for_rows(remote.rows_so_far() + 1, process)
-    process.send_signal(signal.Signals[how])
-    _, stderr = process.communicate(timeout=180)
-    assert process.returncode == (130 if how == "SIGINT" else -signal.SIGKILL)
-    states = [str(status_of(RunFolder(folder))) for folder in remote.folder.glob("runs/long/*")]
-    assert "interrupted" in states and set(states) <= {"interrupted", "new", "done"}
-    if how == "SIGINT":
-        assert "to resume: dropexp train" in stderr
-    again = remote(*words)
-    assert len([line for line in again.stderr.splitlines() if "  epoch " in line]) < 4 * 400
-    assert remote.tables() == expected
 
 
 def test_a_node_with_another_version_is_reported_and_left_out(remote: Command, nodes: Nodes, tmp_path: Path) -> None:
@@ -252,7 +76,8 @@ def test_a_pipe_in_place_of_a_runs_file_fails_that_run_alone(remote: Command, no
     first = remote("train", "-c", config, "--dry-run").stdout.splitlines()[0].split()[-1]
     (remote.folder / first).mkdir(parents=True)
     os.mkfifo(remote.folder / first / "checkpoint.pt")
-    done = remote("train", "-c", config, "--ray", nodes.address, code=1)
+    remote.environment["RAY_ADDRESS"] = nodes.address  # auto tries it first
+    done = remote("train", "-c", config, "--ray", "auto", code=1)
     assert f"failed: {first}/checkpoint.pt is not a file; remove the folder and train again" in done.stderr
     assert "8 runs: 7 trained now" in done.stderr
 
@@ -270,11 +95,13 @@ def test_corrupted_data_on_this_machine_is_not_reported_as_a_problem_of_a_node(
     assert "node" not in done.stderr
 
 
-def test_a_low_limit_of_open_files_limits_the_runs_that_are_sent(remote: Command, nodes: Nodes) -> None:
+def test_the_driver_locks_few_runs_under_a_low_limit_of_open_files_and_imports_no_torch(
+    remote: Command, nodes: Nodes
+) -> None:
     config = remote.write("many.yaml", DRAWN.replace("0..3", "0..39").replace("epochs: 20", "epochs: 1"))
     script = remote.write(
         "run.py",
-        "import resource\n"
+        "import resource, sys\n"
         "from dropexp.training.cluster import driver\n"
         "from dropexp.cli.main import main\n"
         "resource.getrlimit = lambda which: (16, 16)\n"  # Ray itself needs more
@@ -284,27 +111,15 @@ def test_a_low_limit_of_open_files_limits_the_runs_that_are_sent(remote: Command
         "    locked.append(len(self.locks))\n"
         "driver._Driver._send_chunks = counted\n"
         "try: main()\n"
-        "finally: print(max(locked))\n",
+        "finally: print(max(locked), 'torch' in sys.modules)\n",
     )
     done = subprocess.run(
         [sys.executable, script, "train", "-c", config, "--ray", nodes.address, "-q"],
         cwd=remote.folder, env=remote.environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert len(remote.tables()) == 80
-    assert 0 < int(done.stdout) <= 8 + 2
-
-
-def test_the_driver_imports_no_torch(remote: Command, nodes: Nodes) -> None:
-    remote.write("drawn.yaml", DRAWN)
-    script = remote.write(
-        "run.py", "import sys\nfrom dropexp.cli.main import main\ntry: main()\nfinally: print('torch' in sys.modules)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, script, "train", "-c", "drawn.yaml", "--ray", nodes.address, "-q"],
-        cwd=remote.folder, env=remote.environment, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert done.stdout.strip() == "False" and not done.stderr
-    assert len(remote.tables()) == 8
+    assert not done.stderr and len(remote.tables()) == 80
+    locked, torch_imported = done.stdout.split()
+    assert 0 < int(locked) <= 8 + 2 and torch_imported == "False"
 
 
 def test_without_ray_the_command_prints_how_to_install_it(command: Command) -> None:

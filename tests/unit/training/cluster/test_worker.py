@@ -16,10 +16,12 @@ from helpers.training import notes_of, rows_of, train_run
 from dropexp.config.schema import Config
 from dropexp.config.study import PlannedRun
 from dropexp.files import write_whole
+from dropexp.runs import state
 from dropexp.runs.folder import FILES, RunFolder
+from dropexp.runs.run_json import RunInfo
 from dropexp.runs.state import FINISHED, status_of
-from dropexp.training.cluster import driver, worker
-from dropexp.training.cluster.driver import _Driver, _write
+from dropexp.training.cluster import worker
+from dropexp.training.cluster.driver import _Driver
 from dropexp.training.cluster.worker import Parcel, Shared, Update
 from dropexp.training.events import Ended, Event
 from dropexp.training.task import Plan
@@ -75,7 +77,7 @@ def test_a_run_resumes_wherever_the_writing_of_its_files_is_interrupted(
     assert events_of(updates)[-1] == Ended(0, "done")
     steps = sum(len(files) for update in updates for files in update.files.values())
     assert steps > 10
-    for count in range(steps + 1):
+    for count in range(steps + 2):  # one more for the run.json of a new folder
         folder, left = RunFolder(tmp_path / str(count)), count
         folder.path.mkdir()
 
@@ -87,10 +89,11 @@ def test_a_run_resumes_wherever_the_writing_of_its_files_is_interrupted(
             write_whole(path, content, sync=sync)
 
         with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
-            patch.setattr(driver, "write_whole", interrupted)
+            patch.setattr(state, "write_whole", interrupted)
             for update in updates:
-                _write(folder, update.files.get(0, {}))
-        assert (status_of(folder) in FINISHED) == (count == steps)
+                state.receive(folder, update.files.get(0, {}))
+        assert (status_of(folder) in FINISHED) == (count == steps + 1)
+        assert status_of(folder) != "corrupted"
         list(train_run(run, folder, None, torch.device("cpu")))
         kept, expected = ({**one.read_table(), "seconds": []} for one in (folder, whole))
         assert kept == expected
@@ -115,7 +118,7 @@ def test_a_run_resumes_from_the_files_that_are_sent_and_corrupted_ones_come_back
     assert notes_of(events)[0].startswith("checkpoint.pt was corrupted")
     assert [row["epoch"] for row in rows_of(events)] == [1, 2, 3, 4, 5, 6]
     for update in updates:
-        _write(half, update.files.get(0, {}))
+        state.receive(half, update.files.get(0, {}))
     assert (half.path / "checkpoint.pt.corrupted-1").read_bytes() == b"corrupted"
     assert status_of(half) == "done"
 
@@ -131,7 +134,7 @@ def test_the_figures_of_a_run_that_a_node_cannot_read_are_kept(tmp_path: Path, o
     files = {path.name: path.read_bytes() for path in folder.path.iterdir()}
     updates = list(worker.train(Shared(Plan(None)), [[Parcel(0, run, files)]], 0.0))
     for update in updates:
-        _write(folder, update.files.get(0, {}))
+        state.receive(folder, update.files.get(0, {}))
     assert any("epochs.csv.corrupted-1" in note for note in notes_of(events_of(updates)))
     assert (folder.path / "epochs.csv.corrupted-1").read_bytes() == table
     assert status_of(folder) == "done"
@@ -148,21 +151,29 @@ def test_files_missing_on_a_node_are_removed_run_json_first(tmp_path: Path, monk
         unlink(self, missing_ok)
 
     monkeypatch.setattr(Path, "unlink", noted)
-    _write(folder, dict.fromkeys(FILES))
+    state.receive(folder, dict.fromkeys(FILES))
     assert [name for name in removed if name in FILES] == [*reversed(FILES)]
 
 
 @pytest.mark.parametrize("there", [True, False])
 def test_what_arrives_from_a_node_is_written_in_an_order_that_lets_the_run_resume(
-    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
 ) -> None:
+    keys = {"task": "linear-regression", "variant": "scratch", "lr": 0.003, "batch_size": 5, "epochs": 2}
+    node, folder = RunFolder(tmp_path / "node"), RunFolder(tmp_path / "folder")
+    list(train_run(PlannedRun("drawn", None, "cell", Config.model_validate(keys)), node, None, torch.device("cpu")))
+    folder.path.mkdir()
     if there:
-        (tmp_path / "run.json").touch()
-    written: list[str] = []
-    monkeypatch.setattr(driver, "write_whole", lambda path, content, sync: written.append(path.name))
-    _write(RunFolder(tmp_path), dict.fromkeys([*reversed(FILES), "epochs.csv.corrupted-1"], b"there"))
-    order = FILES if there else ("checkpoint.pt", "run.json", "config.yaml", "epochs.csv")
-    assert written == ["epochs.csv.corrupted-1", *order]
+        (folder.path / "run.json").touch()
+    written: list[tuple[str, bytes]] = []
+    monkeypatch.setattr(state, "write_whole", lambda path, content, sync: written.append((path.name, content)))
+    files = {name: (node.path / name).read_bytes() for name in reversed(FILES)}
+    state.receive(folder, files | {"epochs.csv.corrupted-1": b"kept"})
+    header = [] if there else ["run.json"]
+    assert [name for name, _ in written] == ["epochs.csv.corrupted-1", *header, *FILES]
+    if not there:
+        begun = RunInfo.from_bytes(folder.path / "run.json", written[1][1])
+        assert begun.status == "running" and begun.table is None
 
 
 def test_a_node_trains_in_a_folder_on_its_own_machine_not_in_a_shared_cache(
