@@ -251,7 +251,7 @@ def check_drop_rates(report: Report, data: Data) -> None:
     for r, one in enumerate(configs):
         for xi, p in zip(stack.noise.xi[1:], one.drop_probs, strict=True):
             assert xi is not None
-            sd = (p * (1 - p) / xi[r].numel()) ** 0.5 + 1 / 131072
+            sd = (p * (1 - p) / xi[r].numel()) ** 0.5 + 1 / 131072  # p is rounded to a multiple of 1/65536
             worst = max(worst, abs(float((xi[r] == 0).double().mean()) - p) / sd)
     report.check(f"drop rates of {MANY} runs, worst deviation in standard deviations", worst, 5)
 

@@ -62,12 +62,8 @@ class Shape:
     @property
     def config(self) -> Config:
         hidden, drop_probs = [self.width] * self.depth, [0.2, *[0.5] * (self.depth - 1)]
-        keys = {
-            "hidden": hidden,
-            "drop_probs": drop_probs,
-            "init": "torch",
-        }  # with N(0, 0.01²) a deep network does not learn
-        return Config.model_validate({"variant": "scratch", "batch_size": self.batch_size, **keys})
+        keys = {"variant": "scratch", "batch_size": self.batch_size, "hidden": hidden, "drop_probs": drop_probs}
+        return Config.model_validate({**keys, "init": "torch"})  # with N(0, 0.01²) a deep network does not learn
 
     @property
     def sizes(self) -> list[int]:
@@ -183,7 +179,7 @@ def merged(before: dict[str, Any] | None, point: dict[str, Any]) -> dict[str, An
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--visits", type=int, default=5, help="of each point, one after all others")
+    parser.add_argument("--visits", type=int, default=5, help="how often all points are measured in turn")
     parser.add_argument("--quick", action="store_true", help="two points of each sweep, once; writes nothing")
     options = parser.parse_args()
     if options.visits < 1:

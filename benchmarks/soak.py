@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from machine import about
-from pages.soak import growth_lines
+from pages.soak import TITLES, growth_lines
 from storage import data_root, save_results
 
 CONFIG = """\
@@ -38,8 +38,7 @@ matrix: {{seed: 0..{last}}}
 COMMAND = [sys.executable, "-c", "from dropexp.cli.main import main; main()"]
 SHM = Path("/dev/shm")
 GRACE = 10.0  # seconds that multiprocessing's resource tracker may outlive the command
-MEASURED = {"own_mb": "own memory, MB", "files": "open files", "threads": "threads"}
-# Per 1,000 runs. Garbage collection starts at 50,000 objects and a run leaves 75, so memory varies by some MB.
+# Growth per 1,000 runs. Garbage collection starts at 50,000 objects and a run leaves 75, so memory varies by some MB.
 ALLOWED = {"own_mb": 5.0, "files": 0.0, "threads": 0.0}
 
 Sample = dict[str, Any]  # "runs" started, new entries in "shm", and the measures of "processes" by name
@@ -145,7 +144,7 @@ def growth(results: dict[str, Any]) -> dict[str, dict[str, float]]:
         if early and late:
             found[name] = {
                 key: round(1000 * (min(x[key] for x in late) - min(x[key] for x in early)) / (3 * fifth), 2)
-                for key in MEASURED
+                for key in ALLOWED
             }
     return found
 
@@ -160,7 +159,7 @@ def faults(results: dict[str, Any]) -> list[str]:
         found.append("too few samples to measure growth; give more --runs")
     for name, grown in results["growth"].items():
         grows = [key for key, more in grown.items() if more > ALLOWED[key]]
-        found += [f"{name}: {MEASURED[key]} {grown[key]:+g} per 1,000 runs" for key in grows]
+        found += [f"{name}: {TITLES[key]} {grown[key]:+g} per 1,000 runs" for key in grows]
     return found
 
 

@@ -23,22 +23,21 @@ from dropexp.analysis.sentences import amount
 from dropexp.errors import DropexpError
 from dropexp.report.chart_data import domain_of
 from dropexp.report.chart_parts import (
-    COLORS,
-    DASHES,
-    SHAPES,
     WIDTH,
     ValueAxis,
     click_selection,
     data_of,
     highlight,
+    line_ends,
     line_labels,
+    looks_of,
     sweep_axis,
     theme,
     titled,
 )
 from dropexp.report.charts import save
 from dropexp.report.epoch_charts import learning_curves
-from pages.markdown import replace_section
+from pages.markdown import replace_section, unaligned_table
 
 SIZES = (1000, 5000, 20000, 60000)
 KINDS = ("dropout", "weight decay", "both")
@@ -167,7 +166,7 @@ def gains_table(by_size: dict[int, Comparison]) -> str:
         [f"{size:,}", f"{acc['mean']:.4f} ± {acc['sd']:.4f}", *(cells[size, kind] for kind in KINDS)]
         for size, acc in none.items()
     ]
-    return markdown(["images", "none: test accuracy", *(f"{kind} − none, points" for kind in KINDS)], rows)
+    return unaligned_table(["images", "none: test accuracy", *(f"{kind} − none, points" for kind in KINDS)], rows)
 
 
 def gains_chart(by_size: dict[int, Comparison]) -> ChartType:
@@ -177,18 +176,14 @@ def gains_chart(by_size: dict[int, Comparison]) -> ChartType:
     offsets = rows["series"].map(KINDS.index) / 6 - 1 / 6  # so that intervals do not overlap
     rows["x"] = [x.position(size, offset) for size, offset in zip(rows["size"], offsets, strict=True)]
     y = ValueAxis(alt.Y, "test accuracy: gain over none (points)", domain_of(rows["low"], rows["high"]))
-    color, shape, dash = (
-        channel("series", type="nominal", legend=None, scale=alt.Scale(domain=[*KINDS], range=looks[: len(KINDS)]))
-        for channel, looks in ((alt.Color, COLORS), (alt.Shape, SHAPES), (alt.StrokeDash, DASHES))
-    )
+    looks = looks_of(KINDS)
     base = alt.Chart(data_of(rows)).encode(x.channel, opacity=highlight(1))
-    ends = rows[rows["size"] == SIZES[-1]].assign(label=lambda ends: ends["series"])
     chart = alt.layer(
         alt.Chart(data_of(pd.DataFrame({"none": [0.0]}))).mark_rule().encode(y("none")),
-        base.mark_line(strokeWidth=2).encode(y("mean"), color, dash).add_params(click_selection()),
-        base.mark_rule(strokeWidth=2.5).encode(y("low"), alt.Y2("high"), color),
-        base.mark_point(filled=True, size=80).encode(y("mean"), color, shape),
-        *line_labels(ends, y, color, (WIDTH, height), alt.value(WIDTH)),
+        base.mark_line(strokeWidth=2).encode(y("mean"), looks.color, looks.dash).add_params(click_selection()),
+        base.mark_rule(strokeWidth=2.5).encode(y("low"), alt.Y2("high"), looks.color),
+        base.mark_point(filled=True, size=80).encode(y("mean"), looks.color, looks.shape),
+        *line_labels(line_ends(rows), y, looks.color, (WIDTH, height)),
     ).properties(width=WIDTH, height=height)
     figures = [f"{row.series}, {row.size} images: {row.mean:+.2f}" for row in rows.itertuples(index=False, name="Gain")]
     return titled(chart, TITLE, "mean over ten seeds, 95 % interval", figures)
@@ -207,7 +202,7 @@ def recipes_table() -> str:
     for recipe in ("constant", "tuned"):
         none, dropout = (f"{recipe},variant={variant}" for variant in ("none", "scratch"))
         rows.append([recipe, accuracies[none], accuracies[dropout], *estimate(found, dropout)])
-    return markdown(["recipe", "none", "dropout (0.2, 0.5)", "dropout − none", "verdict"], rows)
+    return unaligned_table(["recipe", "none", "dropout (0.2, 0.5)", "dropout − none", "verdict"], rows)
 
 
 def best_table() -> str:
@@ -218,7 +213,7 @@ def best_table() -> str:
         difference = estimate(found, arm["arm"]) if arm["arm"] != "none" else ["", ""]
         extremes = f"{by_seed.min():.4f} to {by_seed.max():.4f}"
         rows.append([arm["arm"], str(arm["n"]), f"{arm['mean']:.4f} ± {arm['sd']:.4f}", extremes, *difference])
-    return markdown(
+    return unaligned_table(
         ["arm", "seeds", "test accuracy", "lowest to highest", "difference, 95 % interval", "verdict"], rows
     )
 
@@ -231,7 +226,7 @@ def questions_table(questions: list[Question]) -> str:
         found = compare(study, baseline=q.baseline, metric=q.metric, at=q.at, where=q.where)
         link = f"[`{q.config}`](../configs/{q.config}.yaml)"
         rows.append([q.label, found.metric.title, *estimate(found, q.arm), link])
-    return markdown(["", "metric", "difference, 95 % interval", "verdict", "config"], rows)
+    return unaligned_table(["", "metric", "difference, 95 % interval", "verdict", "config"], rows)
 
 
 def estimate(comparison: Comparison, arm: str) -> list[str]:
@@ -239,11 +234,6 @@ def estimate(comparison: Comparison, arm: str) -> list[str]:
     row = next(row for row in comparison.differences.to_dict("records") if row["arm"] == arm)
     mean, low, high = (amount(row[name], comparison.metric.unit) for name in ("difference", "low", "high"))
     return [f"{mean} [{low.split()[0]}, {high.split()[0]}]", str(row["verdict"])]
-
-
-def markdown(header: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table without padding."""
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows))
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from dropexp.report.chart_parts import (
     data_of,
     grid,
     highlight,
+    line_ends,
     line_labels,
     sweep_axis,
     titled,
@@ -103,12 +104,11 @@ def panel(frame: pd.DataFrame, title: str, x: Any, height: int) -> ChartType:
     dash = alt.StrokeDash("series", type="nominal", legend=None, scale=dashes)
     lines = alt.Chart(data_of(frame)).encode(x, color, opacity=highlight(1))
     dots = alt.Chart(data_of(frame[frame["measured"]])).encode(x, color, opacity=highlight(1))
-    ends = frame.groupby("series", sort=False).tail(1).assign(label=lambda rows: rows["series"])
     return alt.layer(
         lines.mark_line(strokeWidth=2).encode(y("mean"), dash).add_params(click_selection()),
         dots.mark_rule(strokeWidth=2.5).encode(y("low"), alt.Y2("high")),
         dots.mark_point(filled=True, size=60).encode(y("mean")),
-        *line_labels(ends, y, color, (WIDTH, height), alt.value(WIDTH)),
+        *line_labels(line_ends(frame), y, color, (WIDTH, height)),
     ).properties(width=WIDTH, height=height)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 class MissingMarkers(Exception):
-    """A page without the markers of a section that belongs into it."""
+    """A page that lacks the markers of a section."""
 
 
 def replace_section(text: str, name: str, content: str) -> str:
@@ -32,6 +32,12 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
     rule = "|".join("-" * (width + 1) + (":" if i else "-") for i, width in enumerate(widths))
     return "\n".join([line(header), f"|{rule}|", *map(line, rows)])
+
+
+def unaligned_table(header: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table without padding, all columns left-aligned; cells may contain pipes."""
+    lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def span(values: Sequence[float], digits: int = 3) -> str:

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import typer
+from storage import DOCS
 
 from dropexp.cli.app import app
 from dropexp.config.reference import key_rows
 from dropexp.config.schema import Config
-from pages.markdown import replace_section
-
-DOCS = Path(__file__).parents[2] / "docs"
+from pages.markdown import replace_section, unaligned_table
 
 
 def commands_page(text: str) -> str:
@@ -30,7 +28,7 @@ def commands_page(text: str) -> str:
 def config_page(text: str) -> str:
     """Return docs/config.md with the table of keys replaced."""
     rows = [[f"`{row.key}`", row.default or _without_default(row.key), row.allowed, row.doc] for row in key_rows()]
-    return replace_section(text, "keys", _table(["key", "default", "allowed", "meaning"], rows))
+    return replace_section(text, "keys", unaligned_table(["key", "default", "allowed", "meaning"], rows))
 
 
 def _without_default(key: str) -> str:
@@ -49,13 +47,8 @@ def _usages(path: str, command: Any) -> Iterator[str]:
     yield command.help
     records = [param.get_help_record(context) for param in command.params if param.param_type_name == "option"]
     if records:
-        yield _table(["option", "meaning"], [[f"`{names}`", " ".join(text.split())] for names, text in records])
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table whose cells may contain pipes."""
-    lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        rows = [[f"`{names}`", " ".join(text.split())] for names, text in records]
+        yield unaligned_table(["option", "meaning"], rows)
 
 
 def main() -> None:

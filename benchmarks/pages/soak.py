@@ -11,15 +11,15 @@ from altair.typing import ChartType
 
 from dropexp.report.chart_data import domain_of
 from dropexp.report.chart_parts import (
-    COLORS,
-    DASHES,
     WIDTH,
     ValueAxis,
     click_selection,
     data_of,
     grid,
     highlight,
+    line_ends,
     line_labels,
+    looks_of,
     titled,
 )
 from dropexp.report.charts import save
@@ -44,8 +44,7 @@ def chart(results: dict[str, Any]) -> ChartType:
     """Return a panel per measure: its value in each process against the number of runs started."""
     samples, height = results["samples"], 150
     names = [*{name: None for sample in samples for name in sample["processes"]}, SHM]
-    color = alt.Color("series", type="nominal", legend=None, scale=alt.Scale(domain=names, range=COLORS[: len(names)]))
-    dash = alt.StrokeDash("series", type="nominal", legend=None, scale=alt.Scale(domain=names, range=DASHES))
+    looks = looks_of(names)
     x_scale = alt.Scale(domain=[0, results["runs"]], nice=False)
     x = alt.X("runs", type="quantitative", title="runs started", scale=x_scale, axis=alt.Axis(tickCount=5))
     panels: list[ChartType] = []
@@ -57,11 +56,9 @@ def chart(results: dict[str, Any]) -> ChartType:
             if key in values
         )
         y = ValueAxis(alt.Y, title, domain_of(frame["mean"], pd.Series([0.0, 1.0])))
-        last = frame.groupby("series", sort=False).tail(1).assign(label=lambda rows: rows["series"])
-        lines = (
-            alt.Chart(data_of(frame)).mark_line(strokeWidth=2).encode(x, y("mean"), color, dash, opacity=highlight(1))
-        )
-        labels = line_labels(last, y, color, (WIDTH, height), alt.value(WIDTH))
+        base = alt.Chart(data_of(frame)).encode(x, y("mean"), looks.color, looks.dash, opacity=highlight(1))
+        lines = base.mark_line(strokeWidth=2)
+        labels = line_labels(line_ends(frame), y, looks.color, (WIDTH, height))
         panels.append(alt.layer(lines.add_params(click_selection()), *labels).properties(width=WIDTH, height=height))
     title = f"{results['runs']:,} runs in one command with {results['jobs']} workers"
     return titled(grid(panels, 1), title, "each process from its start to its exit", growth_lines(results))

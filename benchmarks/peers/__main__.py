@@ -38,9 +38,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     about = machine.about()
     if (about["load"] or 0) > BUSY:
         print(f"this machine is busy (load average {about['load']}), so figures will be too high", file=sys.stderr)
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder).resolve()
-        data, cache = scratch / "data", scratch / "cache"
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary).resolve()
+        data, cache = folder / "data", folder / "cache"
         unpacked = data / "FashionMNIST" / "raw"  # the layout of torchvision
         unpacked.mkdir(parents=True)
         cache.mkdir()
@@ -48,8 +48,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             (unpacked / name).write_bytes(content)
         parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
             "epochs": lambda: epochs.measure(data, cache, options.rounds),
-            "whole": lambda: whole.measure(data, cache, scratch, options.whole_rounds),
-            "many": lambda: many.measure(data, cache, scratch, options.many_rounds),
+            "whole": lambda: whole.measure(data, cache, folder, options.whole_rounds),
+            "many": lambda: many.measure(data, cache, folder, options.many_rounds),
         }
         return {name: {"about": about, "rows": parts[name]()} for name in PARTS if name in options.parts}
 

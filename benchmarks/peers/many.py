@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from peers.process import Failed, environment
-from peers.whole import rows_of, train
+from peers.whole import rows_of, train_command
 
 RUNS, EPOCHS = 30, 5
 CONFIG = f"epochs: {EPOCHS}\neval_train: false\nvariant: scratch\nmatrix: {{seed: 0..{RUNS - 1}}}\n"
@@ -22,16 +22,16 @@ MODES = {  # jobs, and environment; several workers use one thread each by defau
 }
 
 
-def measure(data: Path, cache: Path, scratch: Path, rounds: int) -> list[dict[str, Any]]:
+def measure(data: Path, cache: Path, folder: Path, rounds: int) -> list[dict[str, Any]]:
     """Return a row per mode with figures of each round."""
-    config = scratch / "many.yaml"
+    config = folder / "many.yaml"
     config.write_text(CONFIG)
     rows: list[dict[str, Any]] = [{"name": name, "jobs": jobs, "rounds": []} for name, (jobs, _) in MODES.items()]
     for number in range(rounds):
         for row in rows:
             jobs, env = MODES[row["name"]]
-            runs = scratch / f"many-{jobs}-{time.monotonic_ns()}"
-            arguments = [*train(config, runs), "--jobs", str(jobs)]
+            runs = folder / f"many-{jobs}-{time.monotonic_ns()}"
+            arguments = [*train_command(config, runs), "--jobs", str(jobs)]
             wall, memory = _watched(arguments, environment(data, cache, env), cache)
             epochs = rows_of(runs)
             if len(epochs) != RUNS * EPOCHS:

@@ -16,9 +16,7 @@ from peers.turns import turns
 
 SIDE, TRIES = 2048, 8
 FORWARD = 2 * sum(m * n for m, n in pairwise(SIZES))  # operations per row
-BACKWARD = FORWARD + 2 * sum(
-    m * n for m, n in pairwise(SIZES[1:])
-)  # gradients by the weights, and by the inputs of all layers but the first
+BACKWARD = FORWARD + 2 * sum(m * n for m, n in pairwise(SIZES[1:]))  # by weights, and by inputs but the first layer's
 TRAIN, EVALUATION = 60_000 * (FORWARD + BACKWARD), 10_000 * FORWARD
 
 

@@ -21,11 +21,11 @@ Figures = dict[str, Any]  # of one epoch, as `turns.py` prints them
 
 
 class Failed(Exception):
-    """A contender that exited, or that did not learn; says which and why."""
+    """A contender exited or did not learn; the message says which, and why."""
 
 
 def environment(data: Path, cache: Path, more: dict[str, str]) -> dict[str, str]:
-    """Return the variables of a contender: no variable of this shell that configures a library."""
+    """Return the environment of a contender, without variables of this shell that configure a library."""
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     ours = {"DROPEXP_DATA": str(data), "XDG_CACHE_HOME": str(cache), "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor")}
     return kept | ours | {"PYTHONPATH": str(Path(__file__).parent.parent)} | more

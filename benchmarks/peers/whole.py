@@ -22,14 +22,14 @@ CONFIGS = {  # of the command, which by default evaluates the training set too
 }
 
 
-def measure(data: Path, cache: Path, scratch: Path, rounds: int) -> list[dict[str, Any]]:
-    """Return a row per contender with its seconds. Each process runs once before, for one epoch, to fill the caches."""
+def measure(data: Path, cache: Path, folder: Path, rounds: int) -> list[dict[str, Any]]:
+    """Return a row per contender with its seconds. A first run of one epoch fills the caches."""
     contenders: dict[str, Callable[[int], tuple[float, list[Figures]]]] = {}
     for contender in CONTENDERS:
         if contender.learns and contender.module != "ours" and contender.absent() is None:
             contenders[contender.name] = _peer(contender, data, cache)
     for number, (name, text) in enumerate(CONFIGS.items()):
-        contenders[name] = _ours(text, data, cache, scratch / str(number))
+        contenders[name] = _ours(text, data, cache, folder / str(number))
     rows: list[dict[str, Any]] = [{"name": name, "seconds": []} for name in contenders]
     for number in range(rounds + 1):
         for row in rows:
@@ -69,13 +69,13 @@ def _ours(text: str, data: Path, cache: Path, folder: Path) -> Callable[[int], t
 
     def once(epochs: int) -> tuple[float, list[Figures]]:
         runs = folder / f"runs-{time.monotonic_ns()}"
-        arguments = [*train(config, runs), "--set", f"epochs={epochs}"]
+        arguments = [*train_command(config, runs), "--set", f"epochs={epochs}"]
         return run(arguments, environment(data, cache, {}))[0], rows_of(runs)
 
     return once
 
 
-def train(config: Path, runs: Path) -> list[str]:
+def train_command(config: Path, runs: Path) -> list[str]:
     """Return the command as a user types it."""
     dropexp = Path(sys.executable).with_name("dropexp")
     return [str(dropexp), "train", "--config", str(config), "--runs-dir", str(runs), "--quiet"]

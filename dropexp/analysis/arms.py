@@ -24,9 +24,9 @@ class Arm:
 
     label: str
     series: str  # the label without the swept parameter
-    first: Run
+    first: Run  # any of the runs: all have its settings, but for the seed
     runs: dict[int, MeasuredRun]  # those that are done, by seed
-    diverged: int
+    diverged: int  # how many runs diverged
 
     @property
     def study(self) -> str:
@@ -37,13 +37,17 @@ class Arm:
         return list(self.runs)
 
     @cached_property
-    def lengths(self) -> tuple[int, int]:
-        """The fewest and the most epochs of its runs."""
-        lengths = [run.epochs for run in self.runs.values()]
-        return min(lengths, default=0), max(lengths, default=0)
+    def min_epochs(self) -> int:
+        """The epochs that all its runs have; 0 if no run is done."""
+        return min((run.epochs for run in self.runs.values()), default=0)
+
+    @cached_property
+    def max_epochs(self) -> int:
+        """The epochs of its longest run; 0 if no run is done."""
+        return max((run.epochs for run in self.runs.values()), default=0)
 
     def value(self, key: str) -> Any:
-        """Return its value of a config key, None if it does not use it; for `train_size`, the number of images."""
+        """Return the value of a config key, None if the arm does not use it; for `train_size`, the number of images."""
         value = self.first.setting(key)
         if key == "train_size" and value == "all":  # of Fashion-MNIST
             return NUM_TRAIN_IMAGES - self.first.config.get("validation_size", 0)
@@ -56,11 +60,10 @@ class Arm:
     def by_epoch(self, name: str) -> NDArray[np.float64]:
         """Return a figure of each run, shape (epochs, runs), for the epochs that all runs have.
 
-        The runs that train longest are no sample of the arm, so a mean over them would mislead.
+        The runs that train longest are not a random sample of the arm, so a mean over them would mislead.
         """
-        epochs, _ = self.lengths
-        curves = [run.curve(name)[:epochs] for run in self.runs.values()]
-        return np.array(curves).reshape(len(curves), epochs).T
+        curves = [run.curve(name)[: self.min_epochs] for run in self.runs.values()]
+        return np.array(curves).reshape(len(curves), self.min_epochs).T
 
 
 def group_arms(runs: Sequence[Run], at: str = "last", by: str | None = None) -> Noted[list[Arm]]:
@@ -95,7 +98,7 @@ def group_arms(runs: Sequence[Run], at: str = "last", by: str | None = None) -> 
 
 
 def columns_of(arms: Sequence[Arm]) -> list[str]:
-    """Return the figures that the arms' runs have; if no run is done, those of their last rows.
+    """Return the names of the figures that the arms' runs have; if no run is done, those of the runs' last rows.
 
     The order is that of csv and json: the first arm's figures, then those that other arms add, by folder.
     """
@@ -106,7 +109,7 @@ def columns_of(arms: Sequence[Arm]) -> list[str]:
     return list(dict.fromkeys(name for arm in in_order for run in arm.runs.values() for name in run.curves))
 
 
-def measured(arms: Sequence[Arm], metrics: Iterable[str]) -> list[str]:
+def measured_metrics(arms: Sequence[Arm], metrics: Iterable[str]) -> list[str]:
     """Return the metrics that some run has a figure of; all of them if no run is done."""
     runs = [run for arm in arms for run in arm.runs.values()]
     return [name for name in metrics if not runs or any(np.isfinite(run.curve(name)).any() for run in runs)]

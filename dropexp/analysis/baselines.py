@@ -12,7 +12,7 @@ from dropexp.errors import ComparisonError
 from dropexp.runs.record import NO_RUN, Run, text
 
 NOT_SETTINGS = {"seed", "name", "arm"}  # keys that identify runs and arms
-# What the arms of a task are compared for: in words, and the config keys of it.
+# By task, what its arms are compared for: in words, and its config keys.
 STUDIED = {
     FASHION_MNIST: ("dropout", {"variant"}),
     LINEAR_REGRESSION: ("weight decay", {"weight_decay", "l1"}),
@@ -72,7 +72,7 @@ def _matching(study: str, members: list[Arm]) -> Noted[dict[str, Arm]]:
 
 
 def _is_baseline(run: Run) -> bool:
-    """Whether a run is without what the arms of its task are compared for."""
+    """Return whether a run is without what the arms of its task are compared for."""
     if run.task == LINEAR_REGRESSION:
         return not run.setting("weight_decay") and not run.setting("l1")
     return run.variant == "none"

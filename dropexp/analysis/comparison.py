@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from dropexp.analysis import frames
-from dropexp.analysis.arms import Arm, columns_of, group_arms, measured
+from dropexp.analysis.arms import Arm, columns_of, group_arms, measured_metrics
 from dropexp.analysis.baselines import baselines_of, task_of
 from dropexp.analysis.differences import differences_of
 from dropexp.analysis.likelihood import Fit, fit_arms, fit_sentence
@@ -67,9 +67,9 @@ class Comparison:
 
     Accuracies and gaps are fractions, losses are in nats, `seconds` are per epoch; unknown figures are NaN.
 
-    metric, what what is compared, and in words: "test accuracy after 5 epochs"
+    metric, what the metric that is compared, and the same in words with the epoch: "test accuracy after 5 epochs"
     metrics      by name, every figure that runs of this task have, and what probes measured in any of these runs
-    by, margin   the swept parameter, if any; differences within ±margin, in the metric's unit, do not matter
+    by, margin   the swept parameter, if any; differences within ±margin do not matter
     options      further options of the same command: baseline, at, filter, published
     arms         a row per arm: `arm` (its label), `series` (the label without `by`), `study`, `by` (its value), `n`,
                  `diverged`, `mean` and `sd` of the metric over the seeds, the mean of every metric (`seconds`: the
@@ -146,7 +146,7 @@ def compare(
     at          the epoch that is compared: "last", "best-val", "best-test" or a number
     where       keeps runs whose config keys have these values
     likelihood  whether to compute which arm a source's figures fit best
-    margin      the least difference that matters, in the metric's unit
+    margin      the least difference that matters: a fraction for accuracies and gaps, otherwise in the metric's unit
 
     Raises NoRuns if no run is done, ComparisonError for a baseline, metric, key or epoch that does not exist.
     """
@@ -222,7 +222,7 @@ def _metric_name(arms: Sequence[Arm], metrics: Mapping[str, Metric], query: Quer
     """Return the metric to compare. Raises ComparisonError if no run has it."""
     name = query.metric or usual(metrics)
     if name not in metrics:
-        raise ComparisonError(f"unknown metric {name!r}; the metrics are: {', '.join(measured(arms, metrics))}")
+        raise ComparisonError(f"unknown metric {name!r}; the metrics are: {', '.join(measured_metrics(arms, metrics))}")
     if any(arm.runs for arm in arms) and all(len(_seeds_without(name, arm)) == len(arm.runs) for arm in arms):
         hint = f"; set {SETTING_FOR[name]}" if name in SETTING_FOR else ""
         raise ComparisonError(f"no run has a {metrics[name].title}{hint}")
@@ -258,7 +258,7 @@ def _notes_on_figures(arms: Sequence[Arm], metric: Metric, at: str) -> list[str]
     if at == "best-test":
         notes.append("the epoch was chosen on the test set: figures at best-test are optimistic")
     for arm in arms:
-        fewest, most = arm.lengths
+        fewest, most = arm.min_epochs, arm.max_epochs
         if fewest != most:
             epochs = f"{fewest} to {most} epochs; means by epoch end at epoch {fewest}, which all reached"
             notes.append(f"{arm.label}: its runs have {epochs}")
@@ -277,7 +277,7 @@ def _fits(sources: Sequence[Source]) -> Noted[list[list[Fit]]]:
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows as JSON has them: None for what is unknown."""
+    """Return the rows for JSON, with None for unknown values."""
     return [{str(key): _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
 
 

@@ -23,11 +23,11 @@ class DifferenceRow:
     """An arm minus its baseline, paired by seed; unknown figures are NaN or None.
 
     difference, low, high  mean difference and its 95 % t-interval
-    p, p_holm              of the sign-flip test, and the same after Holm over all rows
+    p, p_holm              of the sign-flip test, and the same adjusted by Holm over all rows
     wins                   share of pairs in which the arm is better (or higher, without a better direction), ties half
     p_equivalent           TOST p, against the margin
-    detectable             the difference that so many pairs detect with 80 % power
-    pairs_needed           how many pairs would detect the margin
+    detectable             minimum detectable difference of these pairs (80 % power)
+    pairs_needed           how many pairs would detect a difference as small as the margin
     """
 
     arm: str
@@ -49,7 +49,7 @@ class DifferenceRow:
 def differences_of(
     arms: Sequence[Arm], baselines: Mapping[str, Arm], metric: Metric, what: str, margin: float
 ) -> Noted[pd.DataFrame]:
-    """Return a `DifferenceRow` per arm that has a baseline; the notes name runs that have no partner."""
+    """Return a `DifferenceRow` per arm that has a baseline; the notes name unpaired runs."""
     compared = [(arm, base) for arm in arms if (base := baselines.get(arm.label, arm)) is not arm]
     verdicts = judge([_pair(arm, base, metric, what) for arm, base in compared], margin)
     frame = frame_of([_row(verdict) for verdict in verdicts], DifferenceRow)

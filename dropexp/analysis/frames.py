@@ -17,7 +17,7 @@ from dropexp.runs.record import text
 
 
 def frame_of(rows: Iterable[Any], kind: type) -> pd.DataFrame:
-    """Return a row per instance of the dataclass `kind`, with its fields as columns, also of none."""
+    """Return a row per instance of the dataclass `kind`, with its fields as columns even if there are no rows."""
     return pd.DataFrame([vars(row) for row in rows], columns=[field.name for field in fields(kind)])
 
 

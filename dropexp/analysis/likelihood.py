@@ -122,7 +122,7 @@ def _confusion(arms: Sequence[NDArray[np.float64]], roundings: NDArray[np.float6
 
 
 def _figures(arm: Arm, printed: Sequence[Printed]) -> NDArray[np.float64]:
-    """Return the arm's figures where the source has some, shape (runs, figures); NaN where a run has none."""
+    """Return each run's figures that the source printed, shape (runs, figures); NaN where a run has none."""
 
     def at(curve: Curve, epoch: int | None) -> float:
         return float(curve[epoch - 1 if epoch else -1]) if (epoch or 0) <= len(curve) else math.nan

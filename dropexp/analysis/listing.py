@@ -49,8 +49,8 @@ def load_runs(
 ) -> pd.DataFrame:
     """Return a row per run: name, arm, label, seed, status, its config keys and the figures of its last epoch.
 
-    `where` keeps runs whose keys have these values. A second folder of the same run is left out; one that cannot be
-    read has status "corrupted" or "unreadable" and the reason in `why`. Raises NoRuns if there is no run.
+    `where` keeps runs whose keys have these values. A second folder of the same run is left out. A folder that
+    cannot be read has status "corrupted" or "unreadable" and the reason in `why`. Raises NoRuns if there is no run.
     """
     runs = [run for run in keep(read_runs(paths_or_names, runs_dir), where or {}) if run.status != DUPLICATE]
     labels = labels_of(runs)

@@ -1,4 +1,4 @@
-"""What functions of this package return besides their result."""
+"""The type of a result with notes, which many functions of this package return."""
 
 from __future__ import annotations
 

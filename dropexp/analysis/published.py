@@ -1,4 +1,4 @@
-"""Set the figures that a source printed beside ours.
+"""Compare the figures that a source printed with ours.
 
 A source prints one run, rounded. Each figure is compared with the 95 % prediction interval of one run of ours;
 `likelihood.py` computes which arm all figures together fit best.
@@ -27,7 +27,7 @@ class Printed:
     epoch: int | None  # None: the last epoch, of a figure that the source gives once
     value: float
     rounding: float  # half a unit of its last decimal
-    arm: str | None = None  # the only arm it is of, as declared
+    arm: str | None = None  # the only arm that it belongs to, as the config declares it; None: all arms of the source
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class PublishedRow:
 
 
 def sources_of(arms: Sequence[Arm]) -> Noted[list[Source]]:
-    """Return the source of each study that names one; the notes name figures that have no counterpart in the runs."""
+    """Return the source of each study with published figures; the notes name figures that the runs lack."""
     measured = {name for arm in arms for run in arm.runs.values() for name in run.curves}
     sources, notes = [], []
     for study in dict.fromkeys(arm.study for arm in arms):
@@ -129,8 +129,8 @@ def published_rows(source: Source) -> list[PublishedRow]:
 
 
 def _row(arm: Arm, printed: Printed, source: str | None) -> PublishedRow:
-    epoch = printed.epoch or arm.lengths[0]
-    ours = arm.by_epoch(printed.figure)[epoch - 1] if epoch <= arm.lengths[0] else ()
+    epoch = printed.epoch or arm.min_epochs
+    ours = arm.by_epoch(printed.figure)[epoch - 1] if epoch <= arm.min_epochs else ()
     summary, interval = spread(ours), prediction_interval(ours)
     return PublishedRow(
         arm=arm.label,

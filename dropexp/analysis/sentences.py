@@ -36,13 +36,13 @@ def sentence(verdict: Verdict) -> str:
 
 
 def amount(value: float, unit: Unit, form: str = "") -> str:
-    """Return a value with its unit, a fraction in points; signed and as precise as in a sentence, or in this format."""
+    """Format a value with its unit, a fraction in points; by default signed, and as precise as the unit needs."""
     text = f"{value * _factor(unit):{form or '+' + _FORMATS[unit]}}"
     return text if unit in UNITLESS else f"{text} {unit}"
 
 
 def p_in_words(p: float) -> str:
-    """Return a p-value, rounded, but never across the 5 % that a verdict rests on."""
+    """Format a p-value. Rounding never moves it across the 5 % that decide a verdict."""
     if p < 0.001:
         return "p < 0.001"
     decimals = next(k for k in count(3) if (round(p, k) < ALPHA) == (p < ALPHA))
@@ -50,7 +50,7 @@ def p_in_words(p: float) -> str:
 
 
 def _support(verdict: Verdict) -> str:
-    """The figures of a difference that was shown, and how many pairs have its sign."""
+    """Return the figures that support a difference, and how many pairs have its sign."""
     differences = verdict.pair.differences
     agreeing = int((np.sign(differences) == np.sign(differences.mean())).sum())
     pairs = f"{verdict.pair.direction.lower()} in {agreeing} of {len(differences)} pairs"
@@ -85,7 +85,7 @@ def _outlook(verdict: Verdict) -> str:
 
 
 def _estimate(verdict: Verdict) -> str:
-    """The mean difference and, where it is known, its interval."""
+    """Return the mean difference and, if it is known, its interval."""
     unit, difference = verdict.pair.unit, verdict.difference
     mean = amount(difference.mean, unit)
     if math.isnan(difference.low):
@@ -108,5 +108,5 @@ def _factor(unit: Unit) -> int:
 
 
 def _two_digits(number: int) -> str:
-    """A number of seeds, as exactly as it can be known."""
+    """Format a number of seeds; from 100 on it is rounded, since the SD that it follows from is an estimate."""
     return f"{float(f'{number:.2g}'):,.0f}" if number >= 100 else str(number)

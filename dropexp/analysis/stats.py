@@ -48,7 +48,7 @@ class Interval:
     high: float
 
     def contains(self, value: float, rounding: float = 0.0) -> bool | None:
-        """Whether `value`, or a number at most `rounding` away from it, is in the interval, ends included.
+        """Return whether `value`, or a number at most `rounding` away from it, is in the interval, ends included.
 
         None if the value or the interval is unknown.
         """

@@ -195,5 +195,5 @@ def _word(pair: Pair, p_holm: float, p_equivalent: float, margin: float) -> Verd
 
 
 def _reaches(size: float, margin: float) -> bool:
-    """Whether a difference is at least the margin; sizes that differ by rounding only are equal."""
+    """Return whether a difference is at least the margin; sizes that differ by rounding only are equal."""
     return size > margin or math.isclose(size, margin)

@@ -45,7 +45,7 @@ class Finding:
 class Claim:
     """What textbooks say, who says it, and how it is checked.
 
-    `proof` computes, in seconds and without data. `studies` maps the name of a study to the check of its trained runs.
+    `proof` takes seconds and needs neither data nor runs. `studies` maps the name of a study to the check of its runs.
     A claim has one of them or both.
     """
 

@@ -11,32 +11,32 @@ from dropexp.claims import small_nets
 from dropexp.claims.claim import Finding, equality
 from dropexp.nets import linreg
 
-LR, LAMBDA, STEPS, LARGE = 0.05, 0.5, 5, 8
-OF = "weights after a few steps"
+LR, LAMBDA, STEPS, BATCH_SIZE = 0.05, 0.5, 5, 8
+COMPARED = "weights after a few steps"
 
 Decay = Callable[[Tensor, Tensor, float, float, int], Tensor]  # of w, Σ∂ℓ, η, λ, |B|, like linreg.decay
 
 
 def printed(w: Tensor, gradient: Tensor, lr: float, weight_decay: float, batch_size: int) -> Tensor:
-    """w ← (1 − ηλ/|B|)·w − (η/|B|)·Σ∂ℓ"""
+    """Return w after the printed step, w ← (1 − ηλ/|B|)·w − (η/|B|)·Σ∂ℓ."""
     return linreg.decay(w, gradient, lr, weight_decay, batch_size, printed=True)
 
 
 def printed_is_penalty(formula: Decay = printed) -> Iterator[Finding]:
-    """The weights after a few steps of the formula, against steps on the mean loss + λ‖w‖²/2, by autograd."""
-    for batch_size in (1, LARGE):
+    """Compare the weights after a few steps of the formula and after steps on the mean loss + λ‖w‖²/2, by autograd."""
+    for batch_size in (1, BATCH_SIZE):
         penalty = by_torch(torch.optim.SGD, batch_size, in_loss=LAMBDA)
-        yield equality(f"|B| = {batch_size}", distance(by_formula(formula, batch_size), penalty), OF)
+        yield equality(f"|B| = {batch_size}", distance(by_formula(formula, batch_size), penalty), COMPARED)
 
 
 def decay_is_penalty(formula: Decay = linreg.decay) -> Iterator[Finding]:
-    """The same for the factor that does not depend on |B|, and for torch's optimisers (Adam's factor is AdamW)."""
-    penalty = by_torch(torch.optim.SGD, LARGE, in_loss=LAMBDA)
-    yield equality("the factor 1 − ηλ", distance(by_formula(formula, LARGE), penalty), OF)
-    decayed = by_torch(torch.optim.SGD, LARGE, weight_decay=LAMBDA)
-    yield equality("torch's SGD", distance(decayed, penalty), OF)
-    adam = by_torch(torch.optim.Adam, LARGE, in_loss=LAMBDA)
-    yield equality("Adam", distance(by_torch(torch.optim.AdamW, LARGE, weight_decay=LAMBDA), adam), OF)
+    """Compare the factor 1 − ηλ, and the decay of torch's SGD and AdamW, with the same penalty in the loss."""
+    penalty = by_torch(torch.optim.SGD, BATCH_SIZE, in_loss=LAMBDA)
+    yield equality("the factor 1 − ηλ", distance(by_formula(formula, BATCH_SIZE), penalty), COMPARED)
+    decayed = by_torch(torch.optim.SGD, BATCH_SIZE, weight_decay=LAMBDA)
+    yield equality("torch's SGD", distance(decayed, penalty), COMPARED)
+    adam = by_torch(torch.optim.Adam, BATCH_SIZE, in_loss=LAMBDA)
+    yield equality("Adam", distance(by_torch(torch.optim.AdamW, BATCH_SIZE, weight_decay=LAMBDA), adam), COMPARED)
 
 
 def by_torch(

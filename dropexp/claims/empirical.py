@@ -1,4 +1,7 @@
-"""Checks of claims that only trained runs can decide. Each takes the arms of a study; differences pair runs by seed."""
+"""Checks of claims that only trained runs can decide.
+
+Each takes the arms of a study. Its docstring names the quantity that it judges; differences are paired by seed.
+"""
 
 from __future__ import annotations
 
@@ -33,16 +36,15 @@ from dropexp.runs.record import Run
 
 Arms = Sequence[Arm]
 
-NATS = 0.01  # the least difference in a loss that matters
-PERCENT = 1.0  # the same in a norm or a mean, of the other arm's
-EPOCHS = 1.0
+# The least differences that matter: in a loss, in a norm or a mean (% of the baseline's), in a number of epochs.
+NATS, PERCENT, EPOCHS = 0.01, 1.0, 1.0
 PASSES = 50  # the number of stochastic passes that the claim is about
-EARLY = 10  # an epoch at which a training can well stop
+EARLY = 10  # epochs of a short training
 
 
 def same_accuracy(arms: Arms) -> Iterator[Finding]:
     """Test accuracy with dropout by hand minus with `nn.Dropout`."""
-    return judge_contrasts([contrast(*pair, "test_acc") for pair in matched_pairs(arms, by_hand, torchs)], "equal")
+    return judge_contrasts([contrast(*pair, "test_acc") for pair in matched_pairs(arms, by_hand, nn_dropout)], "equal")
 
 
 def monte_carlo(arms: Arms) -> Iterator[Finding]:
@@ -114,10 +116,10 @@ def better(arms: Arms) -> Iterator[Finding]:
 
 
 def better_early_and_late(arms: Arms) -> Iterator[Finding]:
-    """The same, after 10 epochs and after the last."""
+    """Test accuracy with dropout minus without, after 10 epochs and after the last."""
     contrasts = []
     for pair in matched_pairs(arms, dropout, no_dropout):
-        last = min(arm.lengths[0] for arm in pair) or EARLY
+        last = min(arm.min_epochs for arm in pair) or EARLY
         contrasts += [contrast(*pair, "test_acc", epoch=epoch) for epoch in sorted({EARLY, last})]
     return judge_contrasts(contrasts, "more")
 
@@ -130,7 +132,7 @@ def lower_at_input(arms: Arms) -> Iterator[Finding]:
 
 
 def slower(arms: Arms) -> Iterator[Finding]:
-    """Epochs with dropout minus without, to the mean test accuracy at epoch 10 of the other seeds without dropout.
+    """Epochs to a test accuracy, with dropout minus without: the mean at epoch 10 of the other seeds without dropout.
 
     A seed's own accuracy would be biased: without dropout every run would reach it by epoch 10, even a lucky one. A
     run that never reaches it counts as one epoch more than it has.
@@ -140,7 +142,7 @@ def slower(arms: Arms) -> Iterator[Finding]:
     for arm, base in matched_pairs(arms, dropout, no_dropout):
         tenth = figures(base, "test_acc", EARLY)
         aim = (tenth.sum() - tenth) / (len(tenth) - 1)  # the mean of the other seeds
-        longest = max(arm.lengths[1], base.lengths[1])
+        longest = max(arm.max_epochs, base.max_epochs)
         epochs, caveats = [], []
         for side in (arm, base):
             reached = first_epoch(side, "test_acc", aim).reindex(aim.index.intersection(side.seeds))
@@ -207,7 +209,7 @@ def with_single_effects(finding: Finding, effects: Sequence[Verdict]) -> Finding
 
 def stable(arms: Arms) -> Iterator[Finding]:
     """SD over seeds of the test accuracy: with `nn.Dropout` against by hand."""
-    for arm, base in matched_pairs(arms, torchs, by_hand):
+    for arm, base in matched_pairs(arms, nn_dropout, by_hand):
         ours, theirs = figures(arm, "test_acc").align(figures(base, "test_acc"), join="inner")
         finding = sd_ratio(f"test accuracy of {arm.label}", values(ours), values(theirs), setting(arm))
         yield replace(finding, evidence=". ".join([finding.evidence, *diverged_in_words(arm, base)]))
@@ -215,7 +217,7 @@ def stable(arms: Arms) -> Iterator[Finding]:
 
 def no_worse_unscaled(arms: Arms) -> Iterator[Finding]:
     """Test accuracy with unscaled dropout minus with `nn.Dropout`."""
-    pairs = matched_pairs(arms, lambda run: run.variant == "unscaled" and samples_own_mask(run), torchs)
+    pairs = matched_pairs(arms, lambda run: run.variant == "unscaled" and rand_mask(run), nn_dropout)
     return judge_contrasts([contrast(*pair, "test_acc") for pair in pairs], "no less")
 
 
@@ -231,14 +233,14 @@ def no_dropout(run: Run) -> bool:
 
 
 def by_hand(run: Run) -> bool:
-    return run.variant == "scratch" and samples_own_mask(run)
+    return run.variant == "scratch" and rand_mask(run)
 
 
-def torchs(run: Run) -> bool:
+def nn_dropout(run: Run) -> bool:
     return run.variant == "nn"
 
 
-def samples_own_mask(run: Run) -> bool:
+def rand_mask(run: Run) -> bool:
     return run.config.get("mask") in (None, "rand")  # as in nn.Dropout, whose runs do not use the key
 
 

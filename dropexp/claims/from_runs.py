@@ -98,14 +98,14 @@ def matched_pairs(
 
 
 def same_but_for(arm: Arm, other: Arm, key: str) -> bool:
-    """Whether two arms are of one variant and agree in all other settings."""
+    """Return whether two arms are of one variant and agree in all other settings."""
     return arm.first.variant == other.first.variant and set(differing_keys(arm, other)) <= {key}
 
 
 def figures(arm: Arm, name: str, epoch: int | None = None) -> Figures:
     """Return a figure of each run after an epoch, by default its last. Raises NotTrained if the runs do not have it."""
-    if epoch and arm.runs and epoch > arm.lengths[0]:
-        raise NotTrained(f"{arm.label} has {arm.lengths[0]} epochs, not {epoch}")
+    if epoch and arm.runs and epoch > arm.min_epochs:
+        raise NotTrained(f"{arm.label} has {arm.min_epochs} epochs, not {epoch}")
     return _by_seed({seed: curve[(epoch or 0) - 1] for seed, curve in _curves(arm, name).items()})
 
 
@@ -135,7 +135,7 @@ def lowest(arm: Arm, name: str) -> Figures:
 
 
 def layer_columns(arms: Sequence[Arm], kind: str, what: str) -> list[str]:
-    """Return the columns such as h1_zero, of kind "h" and what "zero", layer by layer. Raises NotTrained."""
+    """Return the columns of all layers: h1_zero, … for kind "h" and what "zero". Raises NotTrained if none exist."""
     names = {name for arm in arms for run in arm.runs.values() for name in run.curves}
     found = [name for name in sorted(names) if re.fullmatch(rf"{kind}\d+_{what}", name)]
     if not found:
@@ -176,7 +176,11 @@ def contrast(
     epoch: int | None = None,
     relative: bool = False,
 ) -> Contrast:
-    """Compare two arms in a figure, at an epoch or in the figures `sides`; `relative`: in % of the base's."""
+    """Return the contrast of two arms in the figure `name` at an epoch, by default the last.
+
+    `sides` are the figures of both if they are not those of one epoch, and `where` names them in words. `relative`:
+    differences are in % of the base's figure.
+    """
     metric = metrics_of(arm.first.task, [name])[name]
     ours, theirs = sides or [figures(side, name, epoch) for side in (arm, base)]
     what = metric.title + where
@@ -193,10 +197,10 @@ def contrast(
 
 
 def setting(arm: Arm, epoch: int | None = None) -> str:
-    """Return on how many images an arm trains, for how many epochs, and with which noise."""
+    """Describe how an arm is trained: images, epochs, drop probabilities."""
     run = arm.first
-    lengths = arm.lengths if arm.runs else (run.config["epochs"],)
-    epochs = text(sorted({epoch} if epoch else {*lengths}))
+    lengths = {arm.min_epochs, arm.max_epochs} if arm.runs else {run.config["epochs"]}
+    epochs = text(sorted({epoch} if epoch else lengths))
     described = f"{arm.value('train_size'):,} images × {epochs} epochs"
     if run.setting("drop_probs") is not None:
         described += f" at p = {text(run.setting('drop_probs'))}"

@@ -56,7 +56,11 @@ def _compare(
         bool, typer.Option("--published", help="Report which arm the published figures fit best.")
     ] = False,
     margin: Annotated[
-        float, typer.Option(metavar="X", help="Differences within ±X count as none; in the unit of the metric.")
+        float,
+        typer.Option(
+            metavar="X",
+            help="Differences within ±X count as none; a fraction for accuracies, else in the metric's unit.",
+        ),
     ] = MARGIN,
 ) -> Comparison:
     from dropexp.analysis.comparison import compare

@@ -59,7 +59,7 @@ def evaluate(
 
 
 def to_csv(evaluation: Evaluation) -> str:
-    """Format the figures, a row per rotation, in full precision; cells without noise are empty."""
+    """Format the figures, a row per rotation, in full precision; without noise those of stochastic passes are empty."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, asdict(evaluation.figures[0]), lineterminator="\n")
     writer.writeheader()
@@ -68,16 +68,16 @@ def to_csv(evaluation: Evaluation) -> str:
 
 
 def to_json(evaluation: Evaluation) -> str:
-    """Format everything in full precision; figures without noise are null."""
+    """Format everything in full precision; without noise the figures of stochastic passes are null."""
     return json.dumps({"schema": 1, **asdict(evaluation)}, indent=2, ensure_ascii=False)
 
 
 def tables_of(evaluation: Evaluation) -> list[Table]:
     """Format the figures, then the single images."""
-    return [_figures(evaluation), *([_answers(evaluation)] if evaluation.answers else [])]
+    return [_figures_table(evaluation), *([_images_table(evaluation)] if evaluation.answers else [])]
 
 
-def _figures(evaluation: Evaluation) -> Table:
+def _figures_table(evaluation: Evaluation) -> Table:
     from dropexp.report.table import Table
     from dropexp.training.predictive import BINS
 
@@ -98,7 +98,7 @@ def _figures(evaluation: Evaluation) -> Table:
     )
 
 
-def _answers(evaluation: Evaluation) -> Table:
+def _images_table(evaluation: Evaluation) -> Table:
     from dropexp.report.table import Table
 
     by_image: dict[tuple[int, str], list[str]] = {}

@@ -20,7 +20,7 @@ class Target(StrEnum):
 
 
 def export(
-    to: Annotated[Target, typer.Option(help="The program to write files for.")],
+    to: Annotated[Target, typer.Option(help="The program to export to.")],
     names: Names = None,
     runs_dir: RunsDir = None,
     out: Annotated[

@@ -1,7 +1,7 @@
 """The command `dropexp`: run the app, and turn every exception into a message and an exit code.
 
 0 success; 1 a run failed or diverged, or a `--require` did not hold; 2 usage or config error; 3 data missing or
-corrupt; 5 no matching runs; 130 interrupted. The kinds of `DropexpError` carry their own exit codes.
+corrupted; 5 no matching runs; 130 interrupted. Each kind of `DropexpError` has its exit code.
 """
 
 from __future__ import annotations
@@ -72,12 +72,13 @@ def _skip_final_collection() -> None:
         gc.freeze()
 
 
-def _interrupted(words: list[str]) -> str:
+def _interrupted(arguments: list[str]) -> str:
     """Return the message for an interrupt; for a training it ends with the command that resumes it."""
-    if words[:1] != ["train"]:
+    if arguments[:1] != ["train"]:
         return "interrupted"
-    kept = "runs that --force has not reached are unchanged\n" if "--force" in words else ""
-    return f"{kept}interrupted; to resume: {shlex.join(['dropexp', *(word for word in words if word != '--force')])}"
+    kept = "runs that --force has not reached are unchanged\n" if "--force" in arguments else ""
+    resuming = [argument for argument in arguments if argument != "--force"]
+    return f"{kept}interrupted; to resume: {shlex.join(['dropexp', *resuming])}"
 
 
 def _interrupt(signum: int, frame: object) -> None:

@@ -46,7 +46,7 @@ def discard_output() -> None:
 
 
 def redirect_to_devnull(stream: TextIO) -> None:
-    """Send everything that the stream has not written yet to the null device."""
+    """Redirect what the stream has not written yet to the null device."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
@@ -63,7 +63,7 @@ def print_tables(
 ) -> None:
     """Print a result in the requested format. `csv` and `json` make the texts of those formats.
 
-    For csv, which has no place for notes, they go to stderr; `json` includes them itself. `heading` is Markdown.
+    csv cannot contain notes, so they go to stderr; the text of `json` includes them. `heading` is Markdown.
     """
     if output is Format.table:
         from rich.console import Console

@@ -34,7 +34,7 @@ class Watcher(Protocol):
 
 @contextmanager
 def watching(tasks: Sequence[Task], quiet: bool) -> Iterator[Watcher]:
-    """Provide the watcher that suits stderr."""
+    """Yield the watcher that suits stderr."""
     if quiet or not tasks:
         yield _Silent()
     elif on_terminal():
@@ -50,7 +50,7 @@ def watching(tasks: Sequence[Task], quiet: bool) -> Iterator[Watcher]:
 
 
 def on_terminal() -> bool:
-    """Return whether stderr is a terminal; CI services look like one, but keep every line."""
+    """Return whether stderr can redraw progress bars: a terminal, and not a CI service, whose log keeps every line."""
     return sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
 
 
@@ -106,7 +106,7 @@ class _Bars:
             console=Console(stderr=True),
         )
         total = sum(task.planned.config.epochs for task in tasks)
-        self.study = self.progress.add_task("all runs, epochs", total=total, note=f"0 of {len(tasks)} runs done")
+        self.all_runs = self.progress.add_task("all runs, epochs", total=total, note=f"0 of {len(tasks)} runs done")
         self.bars: dict[int, TaskID] = {}
         self.epochs: dict[int, int] = {}
         self.ended = 0
@@ -128,12 +128,12 @@ class _Bars:
                 line = f"{run.name}/{run.cell}: {event.status}: {event.why}"
                 self.progress.console.print(line, markup=False)
         done = sum(self.epochs.values())
-        self.progress.update(self.study, completed=done, note=f"{self.ended} of {len(self.tasks)} runs done")
+        self.progress.update(self.all_runs, completed=done, note=f"{self.ended} of {len(self.tasks)} runs done")
 
 
 @contextmanager
 def downloading(quiet: bool) -> Iterator[download.Progress | None]:
-    """Provide a callback for `download.fetch` that shows a bar per file on a terminal, or prints a line per file."""
+    """Yield a callback for `download.fetch` that shows a bar per file on a terminal, or prints a line per file."""
     if quiet:
         yield None
     elif on_terminal():

@@ -42,7 +42,7 @@ def scale_of(metric: Metric) -> Scale:
 
 
 def difference_scale(metric: Metric) -> Scale:
-    """Return the scale of a difference in a metric; accuracies differ by points, hundredths of them."""
+    """Return the scale of differences in a metric; those of accuracies are in points, hundredths of a fraction."""
     if metric.unit == "points":
         return Scale(f"difference in {metric.title} (points)", 100, ".2f")
     if metric.unit in UNITLESS:

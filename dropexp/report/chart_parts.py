@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -16,11 +16,10 @@ import vl_convert
 from altair.typing import ChartType
 from scipy.optimize import isotonic_regression
 
-from dropexp.analysis.comparison import Comparison
 from dropexp.errors import printable
 from dropexp.runs.record import text
 
-COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]  # Okabe and Ito, less yellow and black
+COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]  # Okabe and Ito, without yellow and black
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right"]
 DASHES = [[1, 0], [8, 3], [2, 2], [8, 3, 2, 3], [14, 4]]  # 6, 7 and 5 share no factor: 210 combinations
 GREY = "#767676"  # the same contrast on white and on a dark page
@@ -114,11 +113,11 @@ def row_axis(field: str, count: int) -> alt.Y:
 
 @dataclass(frozen=True)
 class SweepAxis:
-    """The horizontal axis of a swept parameter: a channel for the field `x`, positions, and names of texts."""
+    """The horizontal axis of a swept parameter: the channel for the field `x`, positions and labels of values."""
 
     channel: alt.X
     position: Callable[[Any, float], float]  # of a value, shifted by -0.5 to 0.5 of the space between values
-    names: list[alt.Chart]  # the labels of values that are texts
+    labels: list[alt.Chart]  # layers that label values that are texts; numbers are labelled by the channel
 
 
 def sweep_axis(parameter: str, values: Sequence[float | str], height: int) -> SweepAxis:
@@ -135,12 +134,12 @@ def sweep_axis(parameter: str, values: Sequence[float | str], height: int) -> Sw
         scale = alt.Scale(type="log", domain=[math.exp(low), math.exp(high)])
     axis: dict[str, Any] = {"values": sorted(numbers)} if len(values) <= 10 or is_text else {}
     if is_text:
-        axis |= {"labels": False, "titlePadding": 24}  # drawn as marks: an axis would evaluate them as expressions
+        axis |= {"labels": False, "titlePadding": 24}  # labels are marks: an axis would evaluate them as expressions
     else:
         axis["labelExpr"] = "'' + datum.value"  # by default Vega shows 64 as 6e+1
     channel = alt.X("x", type="quantitative", title=parameter, scale=scale, axis=alt.Axis(**axis))
     frame = pd.DataFrame({"x": numbers, "name": map(text, values)})
-    names = (
+    labels = (
         alt.Chart(data_of(frame))
         .mark_text(limit=140)
         .encode(channel, alt.Text("name", type="nominal"), y=alt.value(height + 14))
@@ -150,13 +149,21 @@ def sweep_axis(parameter: str, values: Sequence[float | str], height: int) -> Sw
         number: float = number_of[value]
         return number * math.exp(shift * step) if log else number + shift * step
 
-    return SweepAxis(channel, position, [names] if is_text else [])
+    return SweepAxis(channel, position, [labels] if is_text else [])
 
 
-def line_labels(ends: pd.DataFrame, y: ValueAxis, color: Any, size: tuple[int, int], start: Any) -> list[alt.Chart]:
+def line_ends(rows: pd.DataFrame, by: str = "series") -> pd.DataFrame:
+    """Return the last row of each line, a line per value of the column `by`, labelled with its series."""
+    return rows.groupby(by, sort=False).tail(1).assign(label=lambda ends: ends["series"])
+
+
+def line_labels(
+    ends: pd.DataFrame, y: ValueAxis, color: alt.Color, size: tuple[int, int], start: alt.X | None = None
+) -> list[alt.Chart]:
     """Return the labels of lines, right of a plot of `size` pixels, each joined to the `mean` where its line ends.
 
-    `start` is the horizontal position of those ends. Labels keep the order of the means and are a text line apart.
+    `start` is the horizontal position of those ends, by default the right edge of the plot. Labels keep the order of
+    the means and are a text line apart.
     """
     if ends.empty:
         return []
@@ -167,8 +174,9 @@ def line_labels(ends: pd.DataFrame, y: ValueAxis, color: Any, size: tuple[int, i
     positions = np.clip(nearest, low, max(low, high - offsets[-1])) + offsets
     ends["label_y"] = np.exp(positions) if y.log else positions
     base = alt.Chart(data_of(ends)).encode(opacity=highlight(1))
+    x = alt.value(size[0]) if start is None else start
     joins = base.mark_rule(strokeDash=[1, 2]).encode(
-        y("mean"), alt.Y2("label_y"), color, x=start, x2=alt.value(size[0] + 16)
+        y("mean"), alt.Y2("label_y"), color, x=x, x2=alt.value(size[0] + 16)
     )
     # Without a tooltip a layer takes no clicks.
     labels = base.mark_text(align="left", baseline="middle", limit=260, cursor="pointer").encode(
@@ -197,9 +205,9 @@ class Looks:
     dash: alt.StrokeDash
 
 
-def looks_of(comparison: Comparison) -> Looks:
-    """Return colour, shape and dash by series, the same in every chart of the comparison."""
-    names = list(dict.fromkeys(map(printable, comparison.arms["series"])))
+def looks_of(series: Iterable[str]) -> Looks:
+    """Return colour, shape and dash by series; the same series have the same looks in every chart."""
+    names = list(dict.fromkeys(map(printable, series)))
 
     def channel(kind: Any, values: Sequence[Any]) -> Any:
         scale = alt.Scale(domain=names, range=[values[i % len(values)] for i in range(len(names))])

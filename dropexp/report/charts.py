@@ -1,8 +1,8 @@
 """Charts of a comparison: one function each, `overview` for all of them, `save` for a file.
 
-`epoch_charts` has the charts by epoch, which are names of this module too. `chart_data` computes the figures. They
-enter a chart as plain data under fixed column names: a label may have any character, and Altair's limit on rows does
-not apply. `chart_parts` has axes, colours and labels; text and axes have the colours of its themes.
+The charts by epoch are in `epoch_charts` and are exported here too. `chart_data` computes the figures. They enter a
+chart as plain data under fixed column names: a label may have any character, and Altair's limit on rows does not apply.
+`chart_parts` has axes, colours and labels; text and axes have the colours of its themes.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from dropexp.report.chart_parts import (
     data_of,
     grid,
     highlight,
+    line_ends,
     line_labels,
     looks_of,
     row_axis,
@@ -74,7 +75,7 @@ def arms(comparison: Comparison) -> ChartType:
     middle = dots["arm"].map(dict(zip(rows["arm"], rows["middle"], strict=True)))
     dots["row"] = middle - 0.4 + 0.55 * (rank * 0.618 % 1)  # steps of the golden ratio separate dots of similar value
 
-    looks = looks_of(comparison)
+    looks = looks_of(comparison.arms["series"])
     domain = domain_of(dots["value"], rows["low"], rows["high"])
     x = ValueAxis(alt.X, scale_of(comparison.metric).title, domain)
     y = row_axis("row", len(rows))
@@ -104,7 +105,7 @@ def differences(comparison: Comparison) -> ChartType | None:
     ends = pd.Series([-margin, margin, 0.0])
     band = pd.DataFrame([ends.to_list()], columns=["low", "high", "zero"])
 
-    looks = looks_of(comparison)
+    looks = looks_of(comparison.arms["series"])
     domain = domain_of(ends, rows["difference"], rows["low"], rows["high"])
     x = ValueAxis(alt.X, scale.title, domain)
     y = row_axis("middle", len(rows))
@@ -150,9 +151,9 @@ def sweep(comparison: Comparison) -> ChartType | None:
     rows = placed(means, 0.0)
     unused = means[~means["arm"].isin(swept)].dropna(subset="mean")
     unused["label"] = unused["arm"] + f" (no {comparison.by})"
-    ends = rows.dropna(subset="mean").groupby("series").tail(1).assign(label=lambda rows: rows["series"])
+    ends = line_ends(rows.dropna(subset="mean"))
 
-    looks = looks_of(comparison)
+    looks = looks_of(comparison.arms["series"])
     base = alt.Chart(data_of(rows)).encode(
         axis.channel, opacity=highlight(1), tooltip=tooltips("parameter", *ARM_FIELDS)
     )
@@ -168,8 +169,8 @@ def sweep(comparison: Comparison) -> ChartType | None:
         base.mark_line(strokeWidth=2).encode(y("mean"), looks.color, looks.dash),
         base.mark_rule(strokeWidth=2.5).encode(y("low"), alt.Y2("high"), looks.color),
         base.mark_point(filled=True, size=80, cursor="pointer").encode(y("mean"), looks.color, looks.shape),
-        *line_labels(pd.concat([ends, unused]), y, looks.color, (WIDTH, height), alt.value(WIDTH)),
-        *axis.names,
+        *line_labels(pd.concat([ends, unused]), y, looks.color, (WIDTH, height)),
+        *axis.labels,
     ).properties(width=WIDTH, height=height)
     figures = (means["arm"] + " " + means["figures"]).tolist()
     legend = "a dot per seed; mean and its 95 % interval"
@@ -191,7 +192,7 @@ def save(chart: ChartType, path: Path) -> None:
     """Write a picture or, as .html, a page that needs no network. Raises ChartError for another suffix."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise ChartError(f"{path} names no kind of chart; the name ends in {', '.join(SUFFIXES)}")
+        raise ChartError(f"{path}: unknown kind of chart {suffix!r}; allowed: {', '.join(SUFFIXES)}")
     if not path.parent.is_dir():
         raise ChartError(f"there is no folder {path.parent} to write {path.name} to; create it first")
     spec, config = chart.to_dict(), theme(dark=False) | {"background": "white"}

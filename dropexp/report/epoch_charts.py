@@ -19,6 +19,7 @@ from dropexp.report.chart_parts import (
     epoch_axis,
     grid,
     highlight,
+    line_ends,
     line_labels,
     looks_of,
     titled,
@@ -59,14 +60,14 @@ def _by_epoch(comparison: Comparison, metric: Metric) -> ChartType:
     last_epoch = int(max(rows["epoch"], default=1))
     spread = np.linspace(-0.2, 0.2, len(rows) + 2)[1:-1]
     rows["x"] = rows["epoch"] + (spread if last_epoch == 1 else 0.0)  # points of a single epoch would coincide
-    x = epoch_axis("x", last_epoch)
+    x, looks = epoch_axis("x", last_epoch), looks_of(comparison.arms["series"])
 
     swept = swept_values(comparison)
     values = [value for value in dict.fromkeys(swept.values()) if value is not None]
     width = 250 if len(values) > 1 else WIDTH
 
     def panel(shown: pd.DataFrame) -> ChartType:
-        return _epoch_panel(shown, x, y, looks_of(comparison), width=width, zero_line=metric.name == "gap")
+        return _epoch_panel(shown, x, y, looks, width=width, zero_line=metric.name == "gap")
 
     if values:
         panels = []
@@ -88,7 +89,7 @@ def _by_epoch(comparison: Comparison, metric: Metric) -> ChartType:
 
 def _epoch_panel(rows: pd.DataFrame, x: alt.X, y: ValueAxis, looks: Looks, *, width: int, zero_line: bool) -> ChartType:
     """Draw lines and bands of `epoch_means`; dots at every epoch of a short run, else at the last."""
-    ends = rows.groupby("arm", sort=False).tail(1).assign(label=lambda rows: rows["series"])
+    ends = line_ends(rows, by="arm")
     single = rows[rows.groupby("arm")["epoch"].transform("size") == 1]
     dots = rows if rows["epoch"].max() <= 10 else ends
     size = (width, max(280, LINE * len(ends)))
@@ -117,7 +118,7 @@ def published(comparison: Comparison) -> ChartType | None:
     if comparison.published.empty:
         return None
     rows = published_rows(comparison)
-    looks, last_epoch = looks_of(comparison), int(rows["epoch"].max())
+    looks, last_epoch = looks_of(comparison.arms["series"]), int(rows["epoch"].max())
     names = list(dict.fromkeys(rows["figure"]))
     panels = []
     for arm in dict.fromkeys(rows["arm"]):

@@ -1,6 +1,6 @@
 """Format tables as Markdown and as LaTeX.
 
-Written out, because tabulate escapes no `|` and breaks a row at a header's line break, and pandas escapes no `±`.
+tabulate does not escape `|` and breaks a row at a header's line break; pandas does not escape `±`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ LATEX = str.maketrans(
 
 
 def markdown(tables: Sequence[Table], remarks: Sequence[str] = ()) -> str:
-    """Return the tables with titles and legends, then the remarks as a list, as on GitHub."""
+    """Return the tables with titles and legends, then the remarks as a list, in GitHub's Markdown."""
     blocks = [_markdown_table(table) for table in tables]
     blocks += [f"- {_escape_markdown(remark)}" for remark in remarks]
     return "\n".join(blocks).rstrip()

@@ -112,7 +112,7 @@ def _seeds_by_arm(runs: Iterable[ComparedRun]) -> str:
 
 
 def seed_range(seeds: Iterable[int]) -> str | list[int]:
-    """Return seeds as a config has them: 0..4, or a list of what is no range."""
+    """Return seeds as a config has them: a range such as 0..4 if they are consecutive, otherwise a list."""
     ordered = sorted(set(seeds))
     if len(ordered) > 1 and ordered[-1] - ordered[0] == len(ordered) - 1:
         return f"{ordered[0]}..{ordered[-1]}"

@@ -56,7 +56,7 @@ def _recipe(study: str, runs: Sequence[ComparedRun]) -> Recipe:
 
 
 def _arm_names(study: str, runs: Sequence[ComparedRun]) -> dict[str, str]:
-    """Return each label as an arm's name in a config; a label that is no name gets a number."""
+    """Return each label as an arm's name in a config; a label that is not a valid name gets a number."""
     names = {}
     for i, label in enumerate(dict.fromkeys(run.arm for run in runs), 1):
         name = label.removeprefix(f"{study}/")
@@ -65,11 +65,11 @@ def _arm_names(study: str, runs: Sequence[ComparedRun]) -> dict[str, str]:
 
 
 def _published(runs: Sequence[ComparedRun], names: dict[str, str]) -> dict[str, Any]:
-    """Return the published figures of a study, of its arms' new names; nothing if they are of no arm here."""
+    """Return the study's published figures under its arms' new names; nothing if they belong to none of these arms."""
     published = published_section(runs[0].folder).value
-    of = published.get("arm") or list(names.values())
-    of = {of} if isinstance(of, str) else set(of)
-    arms = [names[run.arm] for run in runs if of & {names[run.arm], run.declared_arm, run.config["variant"]}]
+    named = published.get("arm") or list(names.values())
+    named = {named} if isinstance(named, str) else set(named)
+    arms = [names[run.arm] for run in runs if named & {names[run.arm], run.declared_arm, run.config["variant"]}]
     if not published or not arms:
         return {}
     norms = published.pop("w_norm", {})

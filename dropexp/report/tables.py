@@ -204,7 +204,7 @@ def _fit_table(fits: list[dict[str, Any]]) -> Table:
     ]
     return Table(
         f"{best['study']}: which arm the {best['figures']} published figures fit",
-        ["arm", "n", "log likelihood\nto the best", "own runs\nassigned to it", "assigned runs\nof its own"],
+        ["arm", "n", "log likelihood\nminus the best", "own runs\nassigned to it", "assigned runs\nof its own"],
         rows,
         legend="log likelihood: natural, of all published figures, as if independent, integrated over their rounding. "
         "assigned: leave-one-out, each of our runs goes to the arm that it fits best.",
@@ -258,7 +258,7 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _is_missing(value: Any) -> bool:
-    """Return whether a cell has no value; a list is one."""
+    """Return whether a cell has no value; pd.isna would test the items of a list."""
     return value is None or value is pd.NA or value != value
 
 

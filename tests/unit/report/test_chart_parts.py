@@ -34,7 +34,7 @@ def test_labels_of_close_lines_are_a_text_line_apart(tmp_path: Path) -> None:
 def test_labels_of_distant_lines_are_at_their_ends(log: bool) -> None:
     ends = pd.DataFrame({"mean": [30.0, 1.0], "label": ["b", "a"], "arm": ["b", "a"], "n": [1, 1]})
     y = ValueAxis(alt.Y, "loss", [0.5, 60.0], log)
-    _, labels = line_labels(ends, y, alt.Color("label"), (460, 280), alt.value(460))
+    _, labels = line_labels(ends, y, alt.Color("label"), (460, 280))
     rows = labels.to_dict()["datasets"].popitem()[1]
     assert [row["label_y"] for row in rows] == pytest.approx([1.0, 30.0])
 
