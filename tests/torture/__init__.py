@@ -1,5 +1,5 @@
-"""Crash tests: `make torture`. Processes are killed, files damaged, disks filled, and in the end nothing may be lost.
+"""Crash tests: `make torture`. Processes are killed, files corrupted, disks filled; in the end no run may be lost.
 
-They need Linux, and some of them root: disks, cgroups and other users are real. Where a disk cannot be had the test
-fails and says so; without root the one on memory is skipped.
+They need Linux, and some of them root: they mount disks, create control groups and drop capabilities. If a disk cannot
+be mounted, the test fails with a message; without root the test with a memory limit is skipped.
 """

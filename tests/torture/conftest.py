@@ -12,14 +12,16 @@ from torture.study import HOOKS, Study
 
 SEED = pytest.StashKey[int]()
 
-# Under nohup, pytest ignores hang-ups, and so would every command that it starts; they do not inherit a handler.
+# Under nohup, pytest and every command that it starts ignore SIGHUP; commands do not inherit a handler.
 if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--quick", action="store_true", help="each test once, with one of its parameters and few damages")
-    parser.addoption("--seed", type=int, help="draw the moments and damages of an earlier run")
+    parser.addoption(
+        "--quick", action="store_true", help="run each test once, with one of its parameters and few faults"
+    )
+    parser.addoption("--seed", type=int, help="repeat the random moments and faults of an earlier run")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,11 +32,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--quick"):
         return
-    alike: dict[str, list[pytest.Item]] = {}
+    by_test: dict[str, list[pytest.Item]] = {}
     for item in items:
-        alike.setdefault(item.nodeid.partition("[")[0], []).append(item)
+        by_test.setdefault(item.nodeid.partition("[")[0], []).append(item)
     draw = random.Random(config.stash[SEED])
-    kept = [draw.choice(group) for group in alike.values()]
+    kept = [draw.choice(group) for group in by_test.values()]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
 
@@ -50,13 +52,13 @@ def quick(pytestconfig: pytest.Config) -> bool:
 
 @pytest.fixture
 def draw(request: pytest.FixtureRequest) -> random.Random:
-    """What is random in a test: other for each, the same for the same --seed."""
+    """Return the random generator of a test: different for each test, the same for the same --seed."""
     return random.Random(f"{request.config.stash[SEED]}/{request.node.name}")
 
 
 @pytest.fixture
 def command(command: Command) -> Command:
-    """The installed command, with the hooks that a test may arm."""
+    """Return the installed command, with the hooks that inject faults."""
     command.environment["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(HOOKS), command.environment.get("PYTHONPATH")])
     )
@@ -65,5 +67,5 @@ def command(command: Command) -> Command:
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Study:
-    """The study, trained without any disturbance."""
+    """Return the study, trained without faults."""
     return Study.trained(Command(tmp_path_factory.mktemp("undisturbed"), environment))

@@ -1,4 +1,4 @@
-"""The study that is tortured, and what must be true of it in the end."""
+"""The study that faults are injected into, and the checks of its final state."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ FILES = {".lock", "checkpoint.pt", "config.yaml", "epochs.csv", "run.json"}
 
 @dataclass(frozen=True)
 class Figures:
-    """What `runs` says of each run, and `compare` of each arm, which is one run here.
+    """The figures that `runs` prints about each run, and `compare` about each arm, which is one run here.
 
-    Time and place apart, labels, which are as long as the other arms make them, and columns that are empty here, which
-    there are only where another run has figures in them.
+    Left out are paths, times, labels (whose length depends on the other arms) and empty columns (which exist only if
+    another run has figures in them).
     """
 
     by_run: dict[str, dict[str, Any]]
     by_arm: dict[str, dict[str, Any]]
 
     @classmethod
-    def asked_for(cls, command: Command) -> Self:
-        listed = json.loads(ask(command, "runs", "--format", "json").stdout or "[]")
-        compared = json.loads(ask(command, "compare", "--format", "json").stdout or '{"arms": []}')
+    def of(cls, command: Command) -> Self:
+        listed = json.loads(run_command(command, "runs", "--format", "json").stdout or "[]")
+        compared = json.loads(run_command(command, "compare", "--format", "json").stdout or '{"arms": []}')
         by_run = {
             Path(run["path"]).name: {
                 key: value
@@ -72,14 +72,14 @@ class Figures:
 
 @dataclass(frozen=True)
 class Study:
-    """What an undisturbed training gives, and the seconds that it takes here."""
+    """The result of an undisturbed training, and its duration in seconds."""
 
     command: Command
     seconds: float
 
     @classmethod
     def trained(cls, command: Command) -> Self:
-        command("train", "-c", command.write(CONFIG, TEXT), "--jobs", "2")  # which decodes the data
+        command("train", "-c", command.write(CONFIG, TEXT), "--jobs", "2")  # this decodes the data
         began = time.monotonic()
         command("train", "-c", CONFIG, "--jobs", "2", "--runs-dir", "again")
         study = cls(command, time.monotonic() - began)
@@ -92,17 +92,17 @@ class Study:
 
     @cached_property
     def epochs(self) -> int:
-        """Those of all runs; a table has a header and ends with a line end."""
+        """Count the epochs of all runs; a table has a header and ends with a line end."""
         return sum(len(table) - 2 for table in tables(self.runs).values())
 
     @cached_property
     def figures(self) -> Figures:
-        return Figures.asked_for(self.command)
+        return Figures.of(self.command)
 
-    def check(self, runs: Path, *, damaged: bool = False) -> None:
-        """Every run is there once, done, with the table and the config of an undisturbed one, beside it study.json.
+    def check(self, runs: Path, *, corrupted: bool = False) -> None:
+        """Check that every run exists once and is done, and that all files are those of the undisturbed study.
 
-        Where files were `damaged`, they may be there under new names, and a finished run's checkpoint may be gone.
+        If files were `corrupted`, renamed ones may exist, and the checkpoint of a finished run may be missing.
         """
         expected, found = tables(self.runs), tables(runs)
         changed = [run for run in expected.keys() | found.keys() if expected.get(run) != found.get(run)]
@@ -110,10 +110,10 @@ class Study:
         COUNTS.lost += len(changed)
         assert not changed, f"not as undisturbed: {sorted(changed)}"
         for folder in sorted(runs.glob("torture/*/")):
-            names = {path.name for path in folder.iterdir()} | {".lock"}  # which there is not where flock is not
-            if damaged:
+            names = {path.name for path in folder.iterdir()} | {".lock"}  # missing without flock
+            if corrupted:
                 names = {name for name in names if ".corrupted-" not in name} | {"checkpoint.pt"}
-            assert names == FILES, f"{folder} holds {sorted(names)}"
+            assert names == FILES, f"{folder} has {sorted(names)}"
             assert json.loads((folder / "run.json").read_text())["status"] == "done"
         beside = {path.name for path in (runs / "torture").iterdir() if not path.is_dir()}
         assert not [name for name in beside if name.endswith(".tmp")]
@@ -123,12 +123,12 @@ class Study:
 
 
 def tables(runs: Path) -> dict[str, list[list[bytes]]]:
-    """The cells of every epochs.csv but those of `seconds`, by the run's folder name."""
+    """Return the cells of every epochs.csv except the column `seconds`, by the run's folder name."""
     return {path.parent.name: table(path) for path in sorted(runs.glob("torture/*/epochs.csv"))}
 
 
 def table(path: Path) -> list[list[bytes]]:
-    """The cells between line ends; the text after the last one counts too and is empty in a complete file."""
+    """Return the cells of each line except `seconds`; the text after the last line end is a line too."""
     lines = [line.split(b",") for line in path.read_bytes().split(b"\n")]
     if b"seconds" in lines[0]:
         column = lines[0].index(b"seconds")
@@ -137,36 +137,36 @@ def table(path: Path) -> list[list[bytes]]:
     return lines
 
 
-def ask(command: Command, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command's answer, whichever of the documented exit codes it has."""
+def run_command(command: Command, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command; its exit code must be a documented one."""
     done = command.answer(*arguments)
     assert done.returncode in (0, 1, 2, 3, 5), f"{done.returncode}: {done.stderr}"
     return done
 
 
 def start(command: Command, *arguments: str, prefix: Sequence[str] = (), **torture: Any) -> subprocess.Popen[str]:
-    """Start the command in its own process group with these faults; `messages_of` returns its stderr."""
-    with (command.folder / "stderr.txt").open("a") as file:
+    """Start the command in its own process group, with the faults to inject; `collect_messages` returns its stderr."""
+    with (command.folder / "messages.txt").open("a") as file:
         environment = command.environment | {"TORTURE": json.dumps(torture)}
         return command.launch(*prefix, DROPEXP, *arguments, env=environment, stdout=subprocess.DEVNULL, stderr=file)
 
 
-def messages_of(command: Command) -> str:
-    """Return and clear the stderr of the commands started so far; fail on a traceback."""
-    file = command.folder / "stderr.txt"
-    stderr = file.read_text()
+def collect_messages(command: Command) -> str:
+    """Return the stderr of the started commands since the last call; it must not contain a traceback."""
+    file = command.folder / "messages.txt"
+    messages = file.read_text()
     file.unlink()
-    assert "Traceback" not in stderr, stderr
-    return stderr
+    assert "Traceback" not in messages, messages
+    return messages
 
 
-def epochs_reported(stderr: str) -> int:
-    """Return the number of epochs that the messages report."""
-    return stderr.count("  epoch ")
+def count_epochs(messages: str) -> int:
+    """Return the number of epochs that the messages report as trained."""
+    return messages.count("  epoch ")
 
 
-def are_running(command: Command) -> list[Path]:
-    """The runs whose run.json says so."""
+def running_runs(command: Command) -> list[Path]:
+    """Return the runs whose status is running."""
     infos = command.folder.glob("runs/*/*/run.json")
     return [path.parent for path in infos if json.loads(path.read_bytes())["status"] == "running"]
 
@@ -175,13 +175,13 @@ def wait_until_gone(process: subprocess.Popen[str]) -> None:
     """Wait for the command and every process that it has started."""
     process.wait(TIMEOUT)
     deadline = time.monotonic() + 60
-    while left := members(process.pid):
+    while left := group_processes(process.pid):
         assert time.monotonic() < deadline, f"left behind: {left}"
         time.sleep(0.02)
 
 
-def members(group: int) -> list[int]:
-    """The living processes of a group."""
+def group_processes(group: int) -> list[int]:
+    """Return the living processes of a group."""
     found = []
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
@@ -196,9 +196,9 @@ def members(group: int) -> list[int]:
 
 
 def workers(process: subprocess.Popen[str]) -> list[int]:
-    """The command's worker processes."""
+    """Return the worker processes of the command."""
     found = []
-    for pid in members(process.pid):
+    for pid in group_processes(process.pid):
         try:
             if b"spawn_main" in (Path("/proc") / str(pid) / "cmdline").read_bytes():
                 found.append(pid)

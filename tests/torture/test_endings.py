@@ -1,4 +1,4 @@
-"""Signals, closed terminals and pipes, memory that runs out, and a second command on the same runs."""
+"""Signals, closed terminals and pipes, memory limits, and a second command on the same runs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from torture.study import (
     CONFIG,
     TEXT,
     Study,
-    are_running,
-    epochs_reported,
-    messages_of,
+    collect_messages,
+    count_epochs,
+    running_runs,
     start,
     wait_until_gone,
 )
 
-BALLAST, ENOUGH_FOR_ONE = 1200, 2000  # megabytes that a worker takes, and that all may have; two take 2400
+# Megabytes: what each worker allocates, and the limit of the command with its workers, which two workers exceed.
+PER_WORKER, LIMIT = 1200, 2000
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
@@ -41,20 +42,20 @@ def test_a_signal_at_any_time_ends_all_processes_and_prints_how_to_resume(
         process = start(command, "train", "-c", CONFIG, "--jobs", jobs)
         if part:
             time.sleep(draw.uniform(0, undisturbed.seconds))
-        else:  # surely while it trains
+        else:  # certainly while it trains
             command.wait_for_rows(draw.randrange(1, undisturbed.epochs // 2), process)
         if process.poll() is None:
             os.killpg(process.pid, sent) if draw.random() < 0.5 else process.send_signal(sent)
             COUNTS.faults += 1
         wait_until_gone(process)
-        stderr = messages_of(command)
+        messages = collect_messages(command)
         if process.returncode == 130:
-            assert f"to resume: dropexp train -c {CONFIG} --jobs {jobs}\n" in stderr
-        elif stderr:  # there was so little left to do that the signal came after it
-            assert part and "next: dropexp compare torture" in stderr and process.returncode in (0, -sent), stderr
-        else:  # it came before Python had begun with the command
+            assert f"to resume: dropexp train -c {CONFIG} --jobs {jobs}\n" in messages
+        elif messages:  # it finished before the signal came
+            assert part and "next: dropexp compare torture" in messages and process.returncode in (0, -sent), messages
+        else:  # it came before Python had started the command
             assert part and process.returncode == -sent
-        assert not are_running(command)
+        assert not running_runs(command)
     command("train", "-c", CONFIG, "--jobs", "1")
     undisturbed.check(command.folder / "runs")
 
@@ -65,12 +66,12 @@ def test_a_closed_terminal_ends_all_processes_and_the_same_command_resumes(
     command.write(CONFIG, TEXT)
     ours, theirs = pty.openpty()
     process = command.launch(
-        *("setsid", "--ctty", DROPEXP, "train", "-c", CONFIG, "--jobs", "2"),  # with this terminal as its own
+        *("setsid", "--ctty", DROPEXP, "train", "-c", CONFIG, "--jobs", "2"),  # in this terminal
         env=command.environment | {"TERM": "xterm"},
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        process_group=None,  # setsid makes one
+        process_group=None,  # setsid creates one
     )
     os.close(theirs)
     deadline = time.monotonic() + TIMEOUT
@@ -82,7 +83,7 @@ def test_a_closed_terminal_ends_all_processes_and_the_same_command_resumes(
     COUNTS.faults += 1
     wait_until_gone(process)
     assert process.returncode == 130
-    assert not are_running(command)
+    assert not running_runs(command)
     command("train", "-c", CONFIG, "--jobs", "1")
     undisturbed.check(command.folder / "runs")
 
@@ -96,21 +97,21 @@ def test_a_closed_terminal_ends_all_processes_and_the_same_command_resumes(
         "dropexp runs --format json | true",
     ],
 )
-def test_a_reader_that_has_seen_enough_leaves_no_traceback(line: str, command: Command, undisturbed: Study) -> None:
+def test_a_reader_that_exits_early_causes_no_traceback(line: str, command: Command, undisturbed: Study) -> None:
     command.environment["DROPEXP_RUNS"] = str(undisturbed.runs)
-    assert _cut_off(command, line) in (0, 1)  # 0: it had written everything before
+    assert _cut_off(command, line) in (0, 1)  # 0: it had printed everything before
 
 
-def test_training_into_a_closed_pipe_is_interrupted_and_resumes(command: Command, undisturbed: Study) -> None:
+def test_a_training_whose_reader_exits_early_is_interrupted_and_resumes(command: Command, undisturbed: Study) -> None:
     command.write(CONFIG, TEXT)
     assert _cut_off(command, f"dropexp train -c {CONFIG} --force 2>&1 | head -n 1") == 1
-    assert not are_running(command)
+    assert not running_runs(command)
     command("train", "-c", CONFIG, "--jobs", "1")
     undisturbed.check(command.folder / "runs")
 
 
 def _cut_off(command: Command, line: str) -> int:
-    """The exit code of the first command in a pipeline, of which nothing is left."""
+    """Run a pipeline until all its processes are gone; return the exit code of the first command."""
     path = os.pathsep.join([str(DROPEXP.parent), command.environment["PATH"]])
     shell = command.launch(
         *("bash", "-c", f"{line}; code=${{PIPESTATUS[0]}}; echo; echo $code"),
@@ -135,64 +136,65 @@ def test_two_commands_on_the_same_runs_share_the_work_and_do_nothing_twice(
         COUNTS.faults += 1
         for process in both:
             wait_until_gone(process)
-        stderr = messages_of(command)
-        assert all(process.returncode in (0, 1) for process in both), stderr  # 1: what the other had was not waited for
-        assert epochs_reported(stderr) == undisturbed.epochs
+        messages = collect_messages(command)
+        # 1: a command does not wait for the runs that the other trains
+        assert all(process.returncode in (0, 1) for process in both), messages
+        assert count_epochs(messages) == undisturbed.epochs
         undisturbed.check(command.folder / folder)
 
 
-def test_a_worker_that_runs_out_of_memory_resumes_when_there_are_fewer(command: Command, undisturbed: Study) -> None:
+def test_a_run_whose_worker_runs_out_of_memory_resumes_with_fewer_workers(command: Command, undisturbed: Study) -> None:
     command.write(CONFIG, TEXT)
-    with _memory(ENOUGH_FOR_ONE) as prefix:
+    with _memory(LIMIT) as prefix:
         COUNTS.faults += 1
-        process = start(command, "train", "-c", CONFIG, "--jobs", "2", prefix=prefix, ballast=BALLAST)
+        process = start(command, "train", "-c", CONFIG, "--jobs", "2", prefix=prefix, allocate=PER_WORKER)
         wait_until_gone(process)
-    stderr = messages_of(command)
-    killed = stderr.count(": its worker process ended (SIGKILL); it resumes after the others")
+    messages = collect_messages(command)
+    killed = messages.count(": its worker process ended (SIGKILL); it resumes after the others")
     COUNTS.kills += killed
-    assert killed, stderr
-    assert process.returncode == 0, stderr
+    assert killed, messages
+    assert process.returncode == 0, messages
     undisturbed.check(command.folder / "runs")
 
 
 def test_a_run_whose_worker_dies_under_force_resumes_and_does_not_restart(command: Command, undisturbed: Study) -> None:
     command.write(CONFIG, TEXT)
     command("train", "-c", CONFIG, "--jobs", "2")
-    marker = str(command.folder / "struck")
-    die = {"event": "open", "file": "epochs.csv", "nth": 4, "tear": None, "who": "self", "marker": marker}
+    mark = str(command.folder / "killed")
+    die = {"event": "open", "file": "epochs.csv", "nth": 4, "tear": None, "who": "self", "mark": mark}
     process = start(command, "train", "-c", CONFIG, "--jobs", "2", "--force", die=die)
     wait_until_gone(process)
-    stderr = messages_of(command)
-    COUNTS.kills += stderr.count("its worker process ended (SIGKILL)")
-    assert process.returncode == 0 and "it resumes after the others" in stderr, stderr
-    assert stderr.count("  epoch 1/") == 6  # none of the six again
+    messages = collect_messages(command)
+    COUNTS.kills += messages.count("its worker process ended (SIGKILL)")
+    assert process.returncode == 0 and "it resumes after the others" in messages, messages
+    assert messages.count("  epoch 1/") == 6  # none of the six again
     undisturbed.check(command.folder / "runs")
 
 
-def test_a_worker_that_dies_each_time_fails_its_run_and_no_other(command: Command, undisturbed: Study) -> None:
+def test_a_run_whose_workers_always_die_fails_and_the_others_do_not(command: Command, undisturbed: Study) -> None:
     command.write(CONFIG, TEXT)
-    die = {"event": "os.rename", "file": "config.yaml", "nth": 1, "tear": None, "who": "self", "marker": None}
+    die = {"event": "os.rename", "file": "config.yaml", "nth": 1, "tear": None, "who": "self", "mark": None}
     command("train", "-c", CONFIG, "--jobs", "2")
     runs = sorted(command.folder.glob("runs/torture/*/"))
-    for run in runs[:2]:  # they start again, and write their config there
+    for run in runs[:2]:  # they restart, and write their config
         (run / "run.json").unlink()
     process = start(command, "train", "-c", CONFIG, "--jobs", "2", die=die)
     wait_until_gone(process)
-    stderr = messages_of(command)
-    COUNTS.kills += stderr.count("its worker process ended (SIGKILL)")
+    messages = collect_messages(command)
+    COUNTS.kills += messages.count("its worker process ended (SIGKILL)")
     assert process.returncode == 1
     for run in runs[:2]:
-        assert f"{run.name}: its worker process ended (SIGKILL); it resumes after the others" in stderr
+        assert f"{run.name}: its worker process ended (SIGKILL); it resumes after the others" in messages
         cell = run.name.rpartition("-")[0]
-        assert f"{cell}  failed: its worker process ended (SIGKILL); the same command trains it again" in stderr
-    assert "6 runs: 0 trained now, 4 before" in stderr
+        assert f"{cell}  failed: its worker process ended (SIGKILL); the same command trains it again" in messages
+    assert "6 runs: 0 trained now, 4 before" in messages
     command("train", "-c", CONFIG, "--jobs", "1")
     undisturbed.check(command.folder / "runs")
 
 
 @contextmanager
 def _memory(megabytes: int) -> Iterator[list[str]]:
-    """What to put before a command so that it may take no more memory."""
+    """Yield a command prefix that limits the memory of the command and its workers."""
     group = _memory_group()
     try:
         limit = next(path for name in ("memory.limit_in_bytes", "memory.max") if (path := group / name).exists())
@@ -203,16 +205,16 @@ def _memory(megabytes: int) -> Iterator[list[str]]:
 
 
 def _memory_group() -> Path:
-    """A new control group below this process's own, of version 1 or 2."""
+    """Create a control group of version 1 or 2 below this process's own."""
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, own = line.split(":", 2)
         if controllers in ("", "memory"):
             group = Path("/sys/fs/cgroup", controllers, own.lstrip("/"), f"torture-{os.getpid()}")
-            with suppress(OSError):  # a tree that is mounted elsewhere, or that one may only read
+            with suppress(OSError):  # mounted elsewhere, or read-only
                 group.mkdir()
                 if (group / "memory.max").exists() or (group / "memory.limit_in_bytes").exists():
                     return group
                 group.rmdir()
     if os.geteuid() != 0:
-        pytest.skip("only root may limit the memory of a group of processes")
-    pytest.fail("memory cannot be limited here: no memory controller lets this process make a group", pytrace=False)
+        pytest.skip("only root can limit the memory of a group of processes")
+    pytest.fail("memory cannot be limited here: no memory controller lets this process create a group", pytrace=False)
