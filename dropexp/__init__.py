@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compare", "load_config", "load_plugin", "load_runs", "register", "train"]
 
-# Read once, when torch loads. MKL: equal results on any number of threads. oneDNN: float32 products stay float32.
+# Read once, when torch loads. MKL: equal results on any number of threads. oneDNN: float32 GEMMs stay float32.
 os.environ.setdefault("MKL_CBWR", "AVX2,STRICT")
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
 

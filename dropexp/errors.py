@@ -1,4 +1,4 @@
-"""Every way in which dropexp can fail: one exception hierarchy with the exit code of each kind.
+"""The exceptions of dropexp, each with the exit code of the command.
 
 A message states what is wrong, where, what is allowed and what to do. `cli/main.py` prints it and exits with
 `exit_code`.
@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-_UNPRINTABLE = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # terminal control, half a surrogate pair
+_UNPRINTABLE = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # terminal control, lone surrogates
 
 
 class DropexpError(Exception):
@@ -59,13 +59,13 @@ class ClusterError(DropexpError):
 
 
 class ComparisonError(DropexpError, ValueError):
-    """A baseline, metric, epoch or requirement that names nothing in these runs; lists what it could name."""
+    """A baseline, metric, epoch or requirement that these runs do not have. The message lists those that they have."""
 
     exit_code = 2
 
 
 class ChartError(DropexpError, ValueError):
-    """A file name that no chart can be written to; lists the supported endings."""
+    """A chart file with an unsupported ending. The message lists the supported ones."""
 
     exit_code = 2
 
@@ -108,7 +108,7 @@ class CorruptedFile(RunError):
 
 
 class NewerRun(RunError):
-    """A file that a later version of dropexp wrote. It is left alone."""
+    """A file that a later version of dropexp wrote. It is never changed."""
 
     exit_code = 1
 
@@ -126,7 +126,7 @@ class OtherRun(RunError):
 
 
 def printable(text: str) -> str:
-    """Replace characters that a terminal would interpret by U+FFFD."""
+    """Replace terminal control characters and lone surrogates with U+FFFD."""
     return _UNPRINTABLE.sub("\ufffd", text)
 
 

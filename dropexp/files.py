@@ -42,12 +42,12 @@ def write_whole(path: Path, content: bytes, *, sync: bool = True) -> None:
 
 
 def half_written(*names: str) -> str:
-    """Return a pattern for what `write_whole` leaves beside files of these names when its process is killed."""
+    """Return a regular expression for the temporary files that a killed `write_whole` leaves beside these files."""
     return rf"\.(?:{'|'.join(map(re.escape, names))})\.\d+\.tmp"
 
 
 def _replace(temporary: Path, path: Path) -> None:
-    """Rename; Windows refuses while another process, such as `compare`, reads the file."""
+    """Rename; retry on Windows, which refuses while another process, such as `compare`, reads the file."""
     for _ in range(9 if os.name == "nt" else 0):
         try:
             os.replace(temporary, path)
@@ -89,9 +89,9 @@ def has_json_checksum(content: bytes) -> bool:
 
 
 def decode_json(path: Path, content: bytes, schema: int) -> dict[str, Any]:
-    """Return what a JSON file with a checksum says, the checksum aside.
+    """Return the content of a JSON file, without its checksum.
 
-    Raises `CorruptedFile`, or `NewerRun` if its schema is later than the given one.
+    Raises `CorruptedFile`, also if it has no checksum, or `NewerRun` if its schema is later than the given one.
     """
     try:
         has_one = has_json_checksum(content)
@@ -100,7 +100,7 @@ def decode_json(path: Path, content: bytes, schema: int) -> dict[str, Any]:
         raise CorruptedFile(path, error) from None
     if not isinstance(found, dict):
         raise CorruptedFile(path, "it is not a JSON object")
-    if type(found.get("schema")) is int and found["schema"] > schema:  # whose checksum may be elsewhere
+    if type(found.get("schema")) is int and found["schema"] > schema:  # its checksum may be elsewhere
         raise NewerRun(path)
     if not has_one:
         raise CorruptedFile(path, "it has no checksum")

@@ -1,4 +1,4 @@
-"""Delay interrupts while torch is imported: broken off, it can end the process by SIGABRT or look loaded."""
+"""Delay interrupts while torch is imported: an interrupted import can abort the process, or seem complete."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
 @contextmanager
 def delay_interrupts() -> Iterator[None]:
-    """Delay Ctrl-C, SIGTERM and SIGHUP until the block ends, where Python handles them.
+    """Delay Ctrl-C, SIGTERM and SIGHUP until the block ends, if they have a Python handler.
 
-    Then their handlers are called in the order of arrival until one raises. If the block raises, its error wins and
-    the signals are dropped. In a thread other than the main one nothing changes, since Python handles no signals there.
+    Then their handlers are called in the order of arrival until one raises. If the block raises, that error propagates
+    and the signals are dropped. In a thread other than the main one nothing changes: Python handles no signals there.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -22,9 +22,9 @@ class Busy(Exception):
 
 @contextmanager
 def locked(folder: Path, *names: str) -> Iterator[None]:
-    """Lock the folder, and make it if it does not exist. Raises `Busy` if another process has locked it.
+    """Lock the folder, and create it if it does not exist. Raises `Busy` if another process has locked it.
 
-    Files that a killed process has half written under these names are removed.
+    Temporary files that a killed process left beside files of these names are removed.
     """
     lock = FileLock(folder / LOCK, timeout=1)  # second, since `is_locked` locks for a moment
     try:
@@ -54,11 +54,11 @@ def is_locked(folder: Path) -> bool:
             return False
     except Timeout:
         return True
-    except OSError:  # a folder that this process may only read; then no run is trained there
+    except OSError:  # a read-only folder, where no run trains
         return False
 
 
-def most_locks() -> int:
+def max_locks() -> int:
     """Return how many folders this process should lock at most: half of the files that it may open (`ulimit -n`)."""
     try:
         import resource
@@ -69,7 +69,7 @@ def most_locks() -> int:
 
 
 def not_written(error: OSError) -> str:
-    """Return what is wrong with a folder that gave this error, and what to do."""
+    """Return the rest of a message about a folder that gave this error: what is wrong, and what to do."""
     if error.errno in NO_LOCKS:
-        return f"is on a disk where locks do not work ({error}); choose one on another by --runs-dir"
+        return f"is on a disk where locks do not work ({error}); choose a folder on another disk with --runs-dir"
     return f"cannot be written: {error}"

@@ -25,7 +25,7 @@ _FIELDS: dict[str, TypeAdapter[Any]] = {
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """A file after the command's options. Every key is known and has a valid value."""
+    """A config file with the command's options applied. Every key is known and has a valid value."""
 
     name: str
     base: dict[str, Any]  # the keys at the top
@@ -40,7 +40,8 @@ def parse_config(
 ) -> ConfigFile:
     """Parse a config file and apply the texts of `--set` and `--seeds`.
 
-    `where` names the file in errors, `stem` the study unless the file does. Raises `ConfigError` with all problems.
+    `where` names the file in errors; `stem` is the study's name if the file gives none. Raises `ConfigError` with all
+    problems.
     """
     document = yaml.parse(text, where)
     if not isinstance(document.content, dict):
@@ -75,7 +76,7 @@ class _Parser:
 
     def _section(self, key: str, value: Any) -> dict[str, Any]:
         if value is not None and (not isinstance(value, dict) or not value):
-            self._add_no_mapping((key,), value)
+            self._add_not_a_mapping((key,), value)
         return value if isinstance(value, dict) else {}
 
     def _overrides(self, settings: Iterable[str], seeds: str | None) -> Iterable[Override]:
@@ -131,7 +132,7 @@ class _Parser:
         if value is None:
             return {}
         if not isinstance(value, dict):
-            self._add_no_mapping(path, value)
+            self._add_not_a_mapping(path, value)
             return {}
         try:
             published = Published.model_validate(value)
@@ -184,7 +185,7 @@ class _Parser:
         if not names.is_name(name):
             self.problems.add(path, f"{what} = {_shown(name)} cannot name a folder; use {names.RULE}")
 
-    def _add_no_mapping(self, path: KeyPath, value: Any) -> None:
+    def _add_not_a_mapping(self, path: KeyPath, value: Any) -> None:
         what = f"{_dotted(path)} = {_shown(value)} is not a mapping with a line 'key: …' for each key"
         self.problems.add(path, what)
 
@@ -195,7 +196,7 @@ class _Parser:
 
 
 def _dotted(path: KeyPath) -> str:
-    """Return a path as in arms.wide.hidden[1], with parts that are no names quoted, so that it stays on one line."""
+    """Return a path as in arms.wide.hidden[1]; parts that are no valid names are quoted, to keep it on one line."""
     shown = (
         f"[{part}]" if isinstance(part, int) else f".{part if names.is_name(part) else repr(part)}" for part in path
     )

@@ -1,13 +1,13 @@
-"""Names of studies and arms: valid folder names on every system, which no command mistakes for an option."""
+"""Names of studies and arms: valid folder names on every system, and distinct from command options."""
 
 from __future__ import annotations
 
 import re
 
 MAX_BYTES = 100
-RULE = f"letters, digits, '_' and, inside, ' +=,.-', at most {MAX_BYTES} bytes, no device of Windows (con, nul, …)"
+RULE = f"letters, digits, '_', and between them ' +=,.-'; at most {MAX_BYTES} bytes, no Windows device (con, nul, …)"
 
-_DEVICE = r"(?i:con|prn|aux|nul|(?:com|lpt)[\d¹²³]) *(?:\.|\Z)"  # with any ending, as Windows reads them
+_DEVICE = r"(?i:con|prn|aux|nul|(?:com|lpt)[\d¹²³]) *(?:\.|\Z)"  # Windows ignores the file's ending
 _NAME = re.compile(rf"(?!{_DEVICE})\w[\w +=,.-]*(?<![ .])\Z")
 
 

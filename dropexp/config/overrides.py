@@ -44,7 +44,7 @@ def parse_seeds(text: str) -> Override:
 
 
 def whole_range(value: Any) -> list[int] | None:
-    """Return [0, 1, 2, 3, 4] for "0..4", and None for a value that is no such range."""
+    """Return [0, 1, 2, 3, 4] for "0..4", and None for a value that is no such range or has over MAX_RUNS numbers."""
     match = RANGE.match(value.strip()) if isinstance(value, str) else None
     if not match:
         return None

@@ -186,7 +186,7 @@ class Config(BaseModel):
     )
     precision: Literal["float32", "bf16"] = key_field(
         "`bf16`: matrix products in bfloat16 (with `nn`, activations too); parameters and updates stay float32. A "
-        "run fails if torch finds no bfloat16 instructions; on a CPU only a recent torch, such as 2.15, can find out.",
+        "run fails if torch detects no bfloat16 instructions; on a CPU this needs a recent torch, such as 2.15.",
         "float32 or bf16",
         "float32",
     )
@@ -267,5 +267,5 @@ def canonical(settings: dict[str, Any]) -> str:
 
 
 def digest(settings: dict[str, Any]) -> str:
-    """Return eight hexadecimal digits that name these settings. Two of 100,000 runs can well have the same."""
+    """Return eight hexadecimal digits that name these settings. Among 100,000 runs, two are likely to share them."""
     return hashlib.sha256(canonical(settings).encode()).hexdigest()[:8]

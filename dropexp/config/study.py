@@ -23,9 +23,9 @@ MAX_BYTES = 500_000  # of a config; the shipped ones have up to 2,300
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of a study: its config, and the readable part of its folder's name."""
+    """One run of a study: its config, and `cell`, the readable part of its folder's name."""
 
-    name: str
+    name: str  # of the study
     arm: str | None
     cell: str
     config: Config
@@ -37,15 +37,15 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Study:
-    """The runs of one config file, and what it has published."""
+    """The runs of one config file, and its published figures."""
 
     name: str
     runs: list[PlannedRun]
     published: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def remarks(self) -> dict[str, Any]:
-        """What is written beside the runs."""
+    def declared(self) -> dict[str, Any]:
+        """What the file declares for all its runs: the content of study.json."""
         return {"published": self.published} if self.published else {}
 
 
@@ -95,7 +95,7 @@ def _runs(file: ConfigFile) -> list[PlannedRun]:
         file.problems.add(("matrix",), f"{count} runs are too many; a config can have {MAX_RUNS}")
         return []
     runs: dict[str, PlannedRun] = {}
-    owners: dict[str | None, set[str | None]] = {arm: set() for arm in file.arms}  # the arms that have an arm's runs
+    owners: dict[str | None, set[str | None]] = {arm: set() for arm in file.arms}  # by arm: the arms of its runs
     for arm, own_keys in file.arms.items():
         for point in itertools.product(*file.axes.values()):
             cell = dict(zip(file.axes, point, strict=True))

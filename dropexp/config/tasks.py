@@ -1,9 +1,9 @@
-"""Facts about the two tasks that the config and the networks share."""
+"""Facts about the two tasks that the config and the training share."""
 
 FASHION_MNIST, LINEAR_REGRESSION = "fashion-mnist", "linear-regression"
 
 NUM_INPUTS, NUM_OUTPUTS = 784, 10  # a Fashion-MNIST image has 28 × 28 pixels and one of ten classes
-NUM_TRAIN_IMAGES = 60_000  # training images
+NUM_TRAIN_IMAGES = 60_000
 
 LINREG_VARIANTS = ("scratch", "nn")
 LINREG_ROWS = 10_000  # at most: torch sums the losses of these in one piece on any number of threads

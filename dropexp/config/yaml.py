@@ -86,7 +86,7 @@ def parse(text: str, where: str) -> Document:
 
 
 class _Builder:
-    """Builds Python values from nodes, and notes their lines. PyYAML's own drops lines and earlier duplicate keys."""
+    """Builds Python values from nodes, and records their lines. PyYAML's own drops lines and earlier duplicate keys."""
 
     def __init__(self, loader: _Loader, where: str) -> None:
         self.loader, self.where = loader, where
@@ -109,7 +109,7 @@ class _Builder:
         tag = self._check_tag(node)
         try:
             value = self.loader.construct_object(node)
-            str(value).encode()  # fails for thousands of digits and for half a surrogate pair, which cannot be printed
+            str(value).encode()  # fails for thousands of digits and for lone surrogates, which cannot be printed
         except (ValueError, LookupError, AttributeError):  # !!bool x
             raise self._error(node, f"{node.value[:40]!r} is not of type {tag}") from None
         return value

@@ -1,4 +1,4 @@
-"""What is trained on: Fashion-MNIST, downloaded, verified, decoded once and mapped by all processes.
+"""Fashion-MNIST: downloaded, verified, decoded once, and mapped into memory by all processes.
 
 It imports no other subpackage. Start with `fashion_mnist.py`.
 """

@@ -1,6 +1,6 @@
 """The four files of Fashion-MNIST: find, verify and download them.
 
-The download is our own: pooch reads no file:// addresses, limits no sizes, and needs requests; it saves 15 lines.
+The download is our own: pooch reads no file:// addresses, limits no sizes, and needs requests; it would save 15 lines.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def fetch(
     """Download the files that the cache lacks and return the cache folder.
 
     Tries the mirror `url` (http, https or file) first, then URL, each until it sends nothing for `timeout` seconds.
-    A file appears in the cache only when it is complete and right: `md5` is of the packed files, `checksums` of their
+    A file appears in the cache only when it is complete and correct: `md5` is of the packed files, `checksums` of their
     contents. Raises DataError with each mirror's failure if none has the files.
     """
     if url is not None and not url.startswith(("http://", "https://", "file://")):
@@ -187,7 +187,7 @@ def _download(mirror: str, md5: Mapping[str, str], progress: Progress | None, ti
         if isinstance(error, urllib.error.HTTPError):
             error.close()  # else the connection stays open
         cause = error.reason if type(error) is urllib.error.URLError else error
-        reason = f"nothing came for {timeout:g} s" if isinstance(cause, TimeoutError) else cause
+        reason = f"no data for {timeout:g} s" if isinstance(cause, TimeoutError) else cause
         raise DataError(f"{file}: {reason}") from error
     if len(content) < total:
         raise DataError(f"{file}: the connection was cut after {len(content):,} of {total:,} bytes")

@@ -133,7 +133,7 @@ def _decode(idx: bytes) -> NDArray[Any]:
 
 
 def _cache(arrays: dict[str, NDArray[Any]], cached: Path, stamp: Stamp) -> dict[str, Tensor]:
-    """Write the arrays to the cache and map them; return nothing if that fails, which costs only memory and time."""
+    """Write the arrays to the cache and map them; return {} if that fails, which costs only memory and time."""
     try:
         _write(cached, arrays, stamp)
         return _map(cached, stamp)
@@ -155,7 +155,7 @@ def _write(cached: Path, arrays: dict[str, NDArray[Any]], stamp: Stamp) -> None:
 
 
 def _map(cached: Path, stamp: Stamp) -> dict[str, Tensor]:
-    """Map the cached tensors, if there are any of these files. Raises ValueError if the cache is corrupted."""
+    """Return the cached tensors, mapped; {} if no cache of these files exists. Raises ValueError if it is corrupted."""
     try:
         with cached.open("rb") as file:
             mapped = mmap(file.fileno(), 0, access=ACCESS_COPY)

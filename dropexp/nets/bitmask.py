@@ -1,4 +1,4 @@
-"""How the fused step samples noise: masks by comparing random bits, any other noise as the reference implementation."""
+"""How the fused step samples noise: masks by comparing random bits, other noise as in the reference implementation."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def restored(tensors: Sequence[Tensor]) -> Iterator[None]:
 def ieee_matmul() -> Iterator[None]:
     """Multiply float32 matrices on a GPU in float32, not in TF32, then restore torch's own setting.
 
-    A captured product keeps the precision that it was captured with.
+    A captured matrix product keeps the precision that it was captured with.
     """
     matmul: Any = torch.backends.cuda.matmul
     tf32 = matmul.fp32_precision == "tf32" if hasattr(matmul, "fp32_precision") else matmul.allow_tf32

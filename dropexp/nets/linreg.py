@@ -33,8 +33,8 @@ def generate_data(
 ) -> RegressionData:
     """Sample rows with x_i ~ U(0, 1) and y = Σ 0.01·x_i + 0.05 + ε, ε ~ N(0, 0.01²), float32 on the CPU.
 
-    The order is test, training, validation: the test rows do not depend on the number of training rows, and neither
-    depend on the number of validation rows.
+    The order is test, training, validation: the test rows do not depend on the number of training rows, and neither of
+    the two depends on the number of validation rows.
     """
 
     def draw(n: int) -> Rows:
@@ -130,7 +130,7 @@ class Scratch:
 class Concise:
     """The same model as an `nn.Linear` with `torch.optim.SGD`, whose `weight_decay` applies to the weights only.
 
-    The optimiser has no L1 penalty, so that one is part of the loss. `w` and `b` are the initial parameters, in the
+    The optimiser has no L1 penalty, so the loss includes it. `w` and `b` are the initial parameters, in the
     layout of `Scratch`; they are copied.
     """
 

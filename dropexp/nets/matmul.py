@@ -1,17 +1,17 @@
 """The library that multiplies matrices on a CPU, and a check that it multiplies in float32.
 
 torch uses MKL by default. oneDNN is up to twice as fast on AMD, but torch uses it only where bfloat16 is allowed.
-ONEDNN_MAX_CPU_ISA (set in `dropexp/__init__.py`) restricts oneDNN to instructions short of AMX; without AMX it does
-not round float32. Because the variable has no effect if torch was used before this package was imported, the precision
-is measured here. A run with precision bf16 rounds on purpose, with `bf16_mm`.
+ONEDNN_MAX_CPU_ISA (set in `dropexp/__init__.py`) keeps oneDNN from using AMX, without which it does not round float32.
+Because the variable has no effect if torch was used before this package was imported, the precision is measured here.
+A run with precision bf16 rounds on purpose, with `bf16_mm`.
 
 Results should be equal bit for bit for any number of threads:
 
 - MKL: under MKL_CBWR, also set in `dropexp/__init__.py`, with one exception. The first exp or log of a process selects
   the code to use, and two threads that share it can select different code. One thread therefore calls both below,
   before any training. (A Mac has no MKL; untested.)
-- oneDNN: as long as it does not split the sums of a product between threads. It was seen to do so for sums over 2000
-  rows of a batch, but never over the width of a layer. A step therefore sums over at most ROWS rows at once.
+- oneDNN: as long as it does not split the sums of a matrix product between threads. It was seen to do so for sums over
+  2000 rows of a batch, but never over the width of a layer. A step therefore sums over at most ROWS rows at once.
 
 Two differences were still seen, on an AMD: in products of fewer than 4,096 multiplications, which torch always gives
 to MKL, and in MKL's sums over long batches for widths of 12 to 16.
@@ -50,7 +50,7 @@ def using(backend: str) -> Iterator[None]:
 
 
 def best_backend(rows: int = 1) -> str:
-    """Return the fastest float32 backend here for sums over so many rows: "onednn" where possible, else "plain"."""
+    """Return the fastest float32 backend here for sums over `rows` rows: "onednn" where possible, else "plain"."""
     return _best_backend() if rows <= ROWS else PLAIN
 
 
@@ -72,7 +72,7 @@ def require_bf16(device: torch.device) -> None:
 
 
 def _setting() -> Any:
-    """Return torch's switch for oneDNN products, or None: it is newer than torch 2.6."""
+    """Return torch's precision setting for oneDNN matrix products, or None: it is newer than torch 2.6."""
     matmul = getattr(torch.backends.mkldnn, "matmul", None)
     return matmul if hasattr(matmul, "fp32_precision") else None
 

@@ -6,8 +6,8 @@ sampled beforehand, into buffers (stacked_noise.py). Without a GPU the same code
 but tested.
 
 Two tricks reduce the memory traffic, which is the bottleneck. The inputs of a layer have an extra column of ones, whose
-weights are the bias: one product computes H·W + b, and one computes both gradients. And where a gradient needs no
-further terms, its product is the update itself: W ← W + Hᵀ·(−lr·D).
+weights are the bias: one GEMM computes H·W + b, and one computes both gradients. And where a gradient needs no
+further terms, its GEMM is the update itself: W ← W + Hᵀ·(−lr·D).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dropexp.nets.sgd import Layer, limit_column_norms
 from dropexp.nets.stacked_noise import StackNoise
 
 BLOCK = 32  # steps whose noise is sampled together; another number would give other noise
-EVAL_NUMBERS = 2**26  # in the widest layer of all runs during an evaluation pass: 256 MB
+EVAL_NUMBERS = 2**26  # outputs of the widest layer, over all runs, in an evaluation pass: 256 MB
 ALIGNED = 8  # inputs of a layer are padded with zeros to a multiple of this number, where cuBLAS is fastest
 
 
@@ -60,7 +60,7 @@ class Stack:
         self.l1 = self._numbers([network.sgd.l1 for network in networks], unused=0.0)
         self.max_norm = self._numbers([network.sgd.max_norm or math.inf for network in networks], unused=math.inf)
 
-        # buffers of a step, named as in `scratch.py`; but D is n·∂l/∂Z, or −lr·n·∂l/∂Z where products update directly
+        # buffers of a step, named as in `scratch.py`; but D is n·∂l/∂Z, or −lr·n·∂l/∂Z where GEMMs update directly
         self.noise = StackNoise(self.networks, self.steps, n)
         has_noise, on_weights = [xi is not None for xi in self.noise.xi], self.noise.placement == "weights"
         self.rows = torch.zeros(self.steps, R * n, dtype=torch.int64, device=X.device)
@@ -78,7 +78,7 @@ class Stack:
         self.D = [new(R * n, m) for m in self.sizes[1:]]
         direct = self.velocity is None and self.weight_decay is None and self.l1 is None and not on_weights
         self.gradient = None if direct else torch.zeros_like(self.theta)
-        self.sums = self.thetas if self.gradient is None else self._matrices(self.gradient)  # where products are added
+        self.sums = self.thetas if self.gradient is None else self._matrices(self.gradient)  # where GEMMs accumulate
         self.eval_rows = max(1, EVAL_NUMBERS // (R * max(self.sizes)))  # per run and evaluation pass
         self.graphs: dict[int, torch.cuda.CUDAGraph] = {}
 
@@ -158,7 +158,7 @@ class Stack:
             buffer[full, : R * rest] = values[:, full * n :].flatten(0, 1)
 
     def _run(self, num_rows: int) -> None:
-        """Take the steps of a block of so many rows; on CUDA, by replaying a graph."""
+        """Take the steps of a block of `num_rows` rows per run; on CUDA, by replaying a graph."""
         sizes = [min(self.batch_size, num_rows - start) for start in range(0, num_rows, self.batch_size)]
 
         def steps() -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from dropexp.nets import scratch
 from dropexp.nets.noise import Gaussian, Mask, Noise, ThreePoint
 
-LEVELS = 2**16  # values of the random 16-bit integer that decides for a unit
+LEVELS = 2**16  # values of the random 16-bit integer that keeps or drops a unit
 
 
 class StackNoise:

@@ -108,7 +108,7 @@ class TorchMLP:
     """A torch.nn network with `torch.optim.SGD`. Its interface is that of `scratch.MLP`.
 
     `layers` are the initial parameters in the layout of `scratch.py`; they replace the initialisation of `nn.Linear`.
-    With `bf16`, matrix products and activations are bfloat16 where `torch.autocast` says so; parameters and updates
+    With `bf16`, matrix products and activations are bfloat16 where `torch.autocast` chooses it; parameters and updates
     stay float32.
     """
 

@@ -82,7 +82,7 @@ def _runs_below(root: Path) -> list[str]:
 
 
 def _is_run(folder: str) -> bool:
-    """Return whether a run was written here, or that cannot be known since the folder cannot be read."""
+    """Return whether the folder has files of a run, or may have them but cannot be read."""
     for name in (RUN, EPOCHS, CHECKPOINT):
         try:
             os.stat(f"{folder}{os.sep}{name}")  # noqa: PTH116 (a Path for each of 100,000 runs takes a second)

@@ -31,7 +31,7 @@ from dropexp.runs.run_json import RunInfo
 from dropexp.runs.table import Columns, Row, csv_header, csv_line, from_csv
 
 CONFIG, EPOCHS, RUN, CHECKPOINT = "config.yaml", "epochs.csv", "run.json", "checkpoint.pt"
-FILES = (CONFIG, EPOCHS, CHECKPOINT, RUN)  # of a run: copied in this order, it can resume wherever that is cut short
+FILES = (CONFIG, EPOCHS, CHECKPOINT, RUN)  # of a run: if a copy in this order is cut short, the run can still resume
 CORRUPTED = ".corrupted-"  # and a number: added to the name of a corrupted file
 
 

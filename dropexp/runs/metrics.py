@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-MARGIN = 0.003  # the least difference that matters, unless another is asked for
-FASHION_MNIST, LINEAR_REGRESSION = "fashion-mnist", "linear-regression"  # the tasks
-NO_FIGURES = ("epoch", "lr")  # columns of epochs.csv that say what a row is of
-# What tables of runs and arms have columns for besides: no column of epochs.csv that a probe adds is named so.
+from dropexp.config.tasks import LINEAR_REGRESSION
+
+MARGIN = 0.003  # the smallest difference that matters, by default
+NO_FIGURES = ("epoch", "lr")  # columns of epochs.csv that are no measurements
+# Other columns in tables of runs and arms: a column of epochs.csv with one of these names is ignored.
 _TAKEN = frozenset(
     {"name", "arm", "label", "seed", "status", "why", "path", "series", "study", "by", "n", "diverged", "mean", "sd"}
     | {"curve", "task", "variant"}
 )
 
-# points: of a fraction, whose hundredths they are; squares: half the squared error; "": a number without a unit
+# points: hundredths of a fraction; squares: half the squared error; "": a number without a unit
 Unit = Literal["points", "nats", "s", "squares", ""]
-UNITLESS = ("squares", "")  # no sentence names them
+UNITLESS = ("squares", "")  # sentences omit them
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Metric:
     name: str
     title: str
     unit: Unit
-    higher_is_better: bool | None  # None: neither way is
+    higher_is_better: bool | None  # None: neither
 
 
 def _by_name(*metrics: Metric) -> dict[str, Metric]:
@@ -68,14 +69,14 @@ _PROBES = {
     r"mc_loss": "Monte-Carlo loss",
     r"noisy_acc": "accuracy with dropout active",
     r"noisy_loss": "loss with dropout active",
-    r"noisy_flips": "share of classes that change from pass to pass",
+    r"noisy_flips": "share of predictions that change from pass to pass",
     r"ece": "expected calibration error",
     r"mc_ece": "Monte-Carlo calibration error",
 }
 
 
 def metrics_of(task: str, columns: Iterable[str] = ()) -> dict[str, Metric]:
-    """Return by name the metrics that runs of a task have, and those of any further columns of theirs."""
+    """Return by name the metrics that runs of a task have, and those of their further columns."""
     return dict(_metrics_of(task, tuple(columns)))
 
 
@@ -87,12 +88,12 @@ def _metrics_of(task: str, columns: tuple[str, ...]) -> dict[str, Metric]:
 
 
 def usual(metrics: Iterable[str]) -> str:
-    """The metric that is compared unless another is asked for."""
+    """Return the metric that is compared by default."""
     return "test_acc" if "test_acc" in metrics else "test_loss"
 
 
 def _probed(name: str) -> Metric:
-    """A column that is none of the task's own: its end says which way is better, if any is."""
+    """Return the metric of a further column; its name determines the unit and which way is better."""
     found = ((re.fullmatch(pattern, name), title) for pattern, title in _PROBES.items())
     title = next((match.expand(title) for match, title in found if match), name)
     if name.endswith("_acc"):

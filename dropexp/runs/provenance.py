@@ -14,7 +14,7 @@ from typing import Any
 
 @cache
 def provenance() -> dict[str, Any]:
-    """Versions, system, processor, and the commit of a source checkout; nothing here imports torch."""
+    """Return versions, system, processor, and the commit of a source checkout, without importing torch."""
     return {
         "dropexp": version_of("dropexp"),
         "python": platform.python_version(),
@@ -26,7 +26,7 @@ def provenance() -> dict[str, Any]:
 
 
 def version_of(package: str) -> str | None:
-    """The version that is installed, None if none is."""
+    """Return the installed version of a package, or None."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -34,7 +34,7 @@ def version_of(package: str) -> str | None:
 
 
 def _cpu() -> str:
-    """The processor's model and the number of processors that this process may use."""
+    """Return the processor's model and the number of cores that this process may use."""
     model = platform.processor() or platform.machine()
     if sys.platform == "linux":
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -43,14 +43,14 @@ def _cpu() -> str:
 
 
 def cores() -> int:
-    """The number of processors that this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):  # Linux
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _git(folder: Path) -> dict[str, Any]:
-    """The commit of the checkout that `folder` is tracked in, and whether files in it were changed since."""
+    """Return the commit of the checkout that tracks `folder`, and whether files in it were changed since."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(folder), *arguments]

@@ -1,6 +1,6 @@
 """What `dropexp runs --prune` removes: runs without a result, second folders of a run, leftovers; or checkpoints.
 
-Planning only reads. A removal locks the folder, and leaves it if its run.json has changed since. Only files of
+Planning only reads. A removal locks the folder, and removes nothing if run.json has changed since. Only files of
 dropexp are removed, and none through a link.
 """
 
@@ -50,7 +50,7 @@ class Removal:
 
 @dataclass(frozen=True)
 class Pruning:
-    """What can be removed, and messages about corrupted runs that stay."""
+    """What can be removed, and messages about corrupted runs that are kept."""
 
     removals: list[Removal]
     notes: list[str]
@@ -77,7 +77,7 @@ def needless(
         if run.identity in chosen or (run.status == Status.CORRUPTED and not where):
             removal = _removal_of(run, chosen.get(run.identity))
             if removal is not None and removal.state == Status.CORRUPTED and _has_epochs(run.folder):
-                notes.append(f"{run.folder.path} stays, since training may resume it or keep its figures: {run.why}")
+                notes.append(f"{run.folder.path} is kept, since training may resume it or keep its figures: {run.why}")
             elif removal is not None:
                 removals.append(removal)
     return Pruning([*removals, *leftovers], notes)
@@ -158,19 +158,19 @@ def _never_started(path: Path) -> bool:
 
 
 def remove(removal: Removal) -> str | None:
-    """Remove the files; return a message if something had to stay."""
+    """Remove the files; return a message if any were not removed."""
     locks = [file for file in removal.files if file.name == LOCK]
     try:
         with RunFolder(removal.path).lock():
             if _digest(removal.path) != removal.known:
-                return f"{removal.path} has changed since and stays"
+                return f"{removal.path} is not removed: it has changed since"
             failed = _unlink([file for file in removal.files if file.name != LOCK])
-            if os.name != "nt":  # a process that waits for the lock sees that it is gone, and makes its own
+            if os.name != "nt":  # a process that waits for the lock finds it removed, and creates another
                 failed = failed or _unlink(locks)
     except Busy:
-        return f"{removal.path} is locked by another process and stays"
+        return f"{removal.path} is not removed: another process has locked it"
     except (OSError, RunError) as error:
-        return f"{removal.path} stays: {error}"
+        return f"{removal.path} is not removed: {error}"
     if os.name == "nt":  # where no open file can be removed
         failed = failed or _unlink(locks)
     with suppress(OSError):  # there is something else in it
@@ -180,7 +180,7 @@ def remove(removal: Removal) -> str | None:
 
 
 def _unlink(files: Iterable[Path]) -> str | None:
-    """Remove files, run.json last: it makes the next call find the others. Return a message on failure."""
+    """Remove files, run.json last: without it the next call would not find the others. Return a message on failure."""
     try:
         for file in sorted(files, key=lambda file: file.name == RUN):
             file.unlink(missing_ok=True)
@@ -205,7 +205,7 @@ def _own_files(path: Path) -> list[Path]:
 
 
 def _is_file(path: Path) -> bool:
-    """Return whether it is a plain file, and no link to one."""
+    """Return whether the path is a regular file, not a link."""
     with suppress(OSError):
         return stat.S_ISREG(path.lstat().st_mode)
     return False

@@ -64,6 +64,7 @@ class Run:
 
     @property
     def base(self) -> str:
+        """The arm, or the variant of a run without one."""
         return self.arm or self.variant
 
     @property
@@ -82,7 +83,7 @@ class Run:
 
     @property
     def identity(self) -> tuple[str, str, int | None]:
-        """Equal for the folders of one run. Their hash may be equal for two."""
+        """Equal for the folders of one run. The hash alone can be equal for two runs."""
         return self.study, self.key if self.info else str(self.folder.path), self.seed
 
     @cached_property
@@ -136,9 +137,9 @@ def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) 
     try:
         found = folders(wanted, root)
     except RunError as error:
-        raise NoRuns(f"{error}; dropexp train -c FILE makes runs") from None
+        raise NoRuns(f"{error}; dropexp train -c FILE creates runs") from None
     if not found:
-        raise NoRuns(f"no runs under {root}; dropexp train -c FILE makes some, --runs-dir names another place")
+        raise NoRuns(f"no runs under {root}; dropexp train -c FILE creates some, --runs-dir names another folder")
     runs: dict[tuple[str, str, int | None], Run] = {}
     duplicates: list[Run] = []
     for run in map(read_any, found):
@@ -152,12 +153,12 @@ def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) 
 
 
 def _rank(run: Run) -> int:
-    """Done comes before diverged, and either before what is not finished."""
+    """Return a rank that sorts done before diverged, and both before unfinished."""
     return FINISHED.index(Status(run.status)) if run.status in FINISHED else len(FINISHED)
 
 
 def read_any(folder: RunFolder) -> Run:
-    """Return the run; for a folder that cannot be read, one whose `why` tells the reason."""
+    """Return the run; for a folder that cannot be read, one whose `why` gives the reason."""
     try:
         return read_run(folder)
     except (CorruptedFile, MissingRun) as error:

@@ -59,13 +59,13 @@ Value = TypeAliasType(  # of a config key; left to right is faster
 
 
 class RunInfo(BaseModel):
-    """The content of run.json. Its files of schema 1 are read, and never written."""
+    """The content of run.json. Files of schema 1 are read, but never written."""
 
     model_config = ConfigDict(strict=True, frozen=True, populate_by_name=True)
 
     version: Literal[1, 2] = Field(default=2, alias="schema")
     status: str = Field(pattern="^(running|interrupted|failed|diverged|done)$")  # see state.py
-    why: str | None = None  # it failed, diverged or was interrupted
+    why: str | None = None  # why it failed, diverged or was interrupted
     traceback: str | None = None  # of a failed run
     name: Annotated[str, AfterValidator(_check_name)]  # of the study
     arm: str | None  # as the config declares it
@@ -105,7 +105,7 @@ class RunInfo(BaseModel):
             reason = ", ".join({".".join(map(str, one["loc"])) or str(one["msg"]): None for one in error.errors()})
         except (ValueError, AttributeError, LookupError) as error:
             reason = str(error)
-        decode_json(path, content, SCHEMA)  # which raises NewerRun, or CorruptedFile for a reason that comes first
+        decode_json(path, content, SCHEMA)  # raises NewerRun, or CorruptedFile with a more basic reason
         raise CorruptedFile(path, f"invalid: {reason}")
 
     @classmethod

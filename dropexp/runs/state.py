@@ -39,7 +39,7 @@ FINISHED = (Status.DONE, Status.DIVERGED)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended that needs no training: finished before, "busy" in another process, or failed."""
+    """The outcome of a run that does not train: already finished, "busy" in another process, or failed."""
 
     status: str
     why: str | None = None
@@ -71,7 +71,10 @@ def live_status(folder: RunFolder, info: RunInfo) -> Status:
 
 
 def _read_own(folder: RunFolder, planned: PlannedRun | None) -> RunInfo:
-    """Return run.json, if it is of the planned run: two of a hundred thousand runs may well share their hash."""
+    """Return run.json if it is of the planned run; among 100,000 runs, two are likely to share their hash.
+
+    Raises `OtherRun` if it is of another run with this hash, and what `RunFolder.read_info` raises.
+    """
     info = folder.read_info()
     if planned is not None:
         own = planned.config.settings(str(info.settings.get("device")))
@@ -214,7 +217,7 @@ def stop(folder: RunFolder, status: Status, why: str | None = None, traceback: s
 
 
 def mark(folder: RunFolder, status: Status, why: str | None = None) -> None:
-    """Record how a run ended whose process could not, unless another process has locked it by now."""
+    """Record how a run ended if its own process could not; do nothing if another process has locked it by now."""
     with suppress(Exception), folder.lock():
         stop(folder, status, why)
 

@@ -24,7 +24,7 @@ def write_study(runs_dir: Path, name: str, study: dict[str, Any]) -> str | None:
     try:
         if not study:
             _read(path)
-        elif not _holds(path, study):
+        elif not _is_written(path, study):
             with locked(path.parent, STUDY):
                 return _replace(path, study)
     except CorruptedFile as error:
@@ -34,14 +34,14 @@ def write_study(runs_dir: Path, name: str, study: dict[str, Any]) -> str | None:
     except OSError as error:
         return f"{path} is not written: its folder {not_written(error)}"
     except Busy:
-        if not _holds(path, study):
+        if not _is_written(path, study):
             return f"{path} is not written: another process has locked its folder; the same command writes it later"
     return None
 
 
 def _replace(path: Path, study: dict[str, Any]) -> str | None:
     """Write the file, unless another process has while this one waited; return a message if it was corrupted."""
-    if _holds(path, study):
+    if _is_written(path, study):
         return None
     note = None
     try:
@@ -52,8 +52,8 @@ def _replace(path: Path, study: dict[str, Any]) -> str | None:
     return note
 
 
-def _holds(path: Path, study: dict[str, Any]) -> bool:
-    """Return whether the file says this already. Raises `RunError` if it cannot be read, or `NewerRun`."""
+def _is_written(path: Path, study: dict[str, Any]) -> bool:
+    """Return whether the file has this content already. Raises `RunError` if it cannot be read, or `NewerRun`."""
     try:
         return _read(path) == study
     except CorruptedFile:

@@ -31,7 +31,7 @@ def last_figures(columns: Columns) -> dict[str, float]:
 
 
 def to_csv(columns: Columns) -> bytes:
-    """Return the text of epochs.csv in full precision, none if there is no epoch."""
+    """Return the text of epochs.csv in full precision; it is empty if there is no epoch."""
     rows = rows_of(columns)
     return csv_header(rows[0]) + b"".join(map(csv_line, rows)) if rows else b""
 

@@ -59,7 +59,7 @@ class TrainingState:
         return add_checksum(file.getvalue())
 
     def load(self, saved: Checkpoint, folder: RunFolder) -> None:
-        """Take over what was saved. Raises `CorruptedFile` if it does not fit; a part may have been taken over."""
+        """Restore a saved state. Raises `CorruptedFile` if it does not fit; it may then be restored in part."""
         _load_network(self.network, saved, folder)
         try:
             self.order.set_state(saved.order)
@@ -146,14 +146,14 @@ def resume(
 ) -> Resumed:
     """Return the state in checkpoint.pt, or a fresh one if there is none from which the run may resume.
 
-    Corrupted files are renamed, which a note says. Raises `NewerRun`.
+    Corrupted files are renamed, with a note. Raises `NewerRun`.
     """
     resumed = Resumed(fresh())  # first: if memory is too small for it, nothing is renamed
     notes = rename_corrupted_truth(folder, planned)
     try:
         resumed = _load(folder, identity, resumed.state, is_complete)
     except CorruptedFile as error:
-        resumed = Resumed(fresh(), notes=[rename_corrupted(error)])  # the other may be loaded in part
+        resumed = Resumed(fresh(), notes=[rename_corrupted(error)])  # the first may be loaded in part
     notes += resumed.notes
     if notes:
         done = num_epochs(resumed.columns)
@@ -164,7 +164,7 @@ def resume(
 def _load(
     folder: RunFolder, identity: dict[str, str], state: TrainingState, is_complete: Callable[[Columns], bool]
 ) -> Resumed:
-    """Load checkpoint.pt into the state, if it has the same identity: two roundings are not mixed.
+    """Load checkpoint.pt into the state, if it has the same identity, so that all epochs round alike.
 
     If its table is complete, nothing is left to compute, and the same hash and data are enough.
     """
@@ -256,4 +256,4 @@ def _config(folder: RunFolder, content: dict[str, Any]) -> Config:
             what = f"variant {variant!r} does not exist here; name the file that adds it by --plugin"
             raise ConfigError([Problem(str(folder.path), what)]) from None
         wrong = ", ".join(".".join(map(str, one["loc"])) or one["msg"] for one in error.errors())
-        raise RunError(f"{folder.path} has a config that is wrong ({wrong}); train the run again") from None
+        raise RunError(f"{folder.path} has an invalid config ({wrong}); train the run again") from None

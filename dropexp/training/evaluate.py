@@ -36,7 +36,7 @@ class Figures:
     """Figures over all test images, rotated by `rotation` degrees. Losses and entropies are means, in nats.
 
     The first ones are of a pass in evaluation mode, mc_* and mutual_information of the mean over K stochastic passes;
-    these are None for a network without noise.
+    the latter are None for a network without noise.
     """
 
     rotation: float
@@ -74,9 +74,10 @@ class Evaluation:
 
 
 def evaluate(trained: Trained, data: Data, rotations: Iterable[float], K: int, images: Sequence[int]) -> Evaluation:
-    """Evaluate on the test images, unrotated and rotated by these degrees, with predictions for `images`.
+    """Evaluate on the test images, unrotated and rotated by these degrees, with K stochastic passes of each.
 
-    Raises ConfigError for an image that does not exist and for a rotation that is not finite.
+    `images` are the indexes of the test images whose predictions are returned. Raises ConfigError for an image that
+    does not exist and for a rotation that is not finite.
     """
     config, network, X_test, y = trained.config, trained.network, data.X_test, data.y_test
     degrees = list(dict.fromkeys([0.0, *rotations]))

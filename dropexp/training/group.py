@@ -66,10 +66,10 @@ def _train(runs: Sequence[ActiveRun]) -> Generator[Event]:
         by_done.setdefault(run.done, []).append(run)
         yield from [Note(run.index, note) for note in notes]
     for done, group in by_done.items():
-        yield from _train_in_memory(group, done)
+        yield from _train_within_memory(group, done)
 
 
-def _train_in_memory(runs: Sequence[ActiveRun], done: int) -> Generator[Event]:
+def _train_within_memory(runs: Sequence[ActiveRun], done: int) -> Generator[Event]:
     """Train the runs; if the device's memory is too small for all, train one half after the other."""
     out_of_memory = False
     try:

@@ -17,7 +17,7 @@ Part = Literal["train", "validation", "test"]
 
 @dataclass(frozen=True)
 class Score:
-    """Mean loss over rows, and the fraction of correct labels; None where rows have numbers in place of labels."""
+    """Mean loss over rows, and the fraction of correct predictions (None in linear regression)."""
 
     loss: float
     acc: float | None = None
@@ -64,7 +64,7 @@ class Trainee(ABC):
     def train_epoch(self, lrs: Sequence[float], epoch: int, epochs: int) -> list[Score]:
         """Train on every training row once; return the running figures, or an empty list if there are none.
 
-        `epoch`, counted from 1, and `epochs` tell schedules of drop probabilities how far the training is.
+        `epoch`, counted from 1, and `epochs` determine the progress for schedules of drop probabilities.
         """
 
     @abstractmethod
@@ -73,7 +73,7 @@ class Trainee(ABC):
 
     @abstractmethod
     def finish_epoch(self) -> None:
-        """Make sure that probes and checkpoints find the parameters as they are now."""
+        """Make the current parameters available to probes and checkpoints."""
 
     def w_norms(self) -> list[float]:
         """Return ‖w‖₂, or an empty list for networks, which have several layers."""
@@ -89,10 +89,10 @@ def fit(
     done: int = 0,
     backend: str = matmul.PLAIN,
 ) -> Iterator[list[EpochRecord]]:
-    """Train the epochs after the `done` first ones, and yield a record per run after each.
+    """Train the epochs after the first `done`, and yield a record per run after each.
 
     `lrs` are the learning rates of the runs, which `lr_schedule` scales epoch by epoch; `backend` is the matmul backend
-    of a CPU. Stops once the losses of every run have not been finite in some epoch.
+    of a CPU. Stops once every run has diverged.
     """
     diverged = [False] * len(lrs)
     for epoch in range(done + 1, epochs + 1):

@@ -25,10 +25,7 @@ from dropexp.training.task import Plan, Task
 from dropexp.training.trainer import Trainer
 
 EXIT_SECONDS = 10.0  # for a worker to exit; far more than it needs
-KILLED = (
-    "SIGKILL",
-    "exit code 137",
-)  # what the system does when memory runs out, and how a shell in a container shows it
+KILLED = ("SIGKILL", "exit code 137")  # memory ran out; in a container, a shell reports 137
 
 
 def in_workers(tasks: Sequence[Task], plan: Plan, count: int) -> Generator[Event]:
@@ -95,7 +92,7 @@ class _Pool:
             yield self._send(worker)
 
     def _crashed(self, worker: _Worker) -> Event:
-        """Record that a worker exited by itself, and return what becomes of its run."""
+        """Record that a worker exited unexpectedly, and return the event for its run."""
         index = worker.task
         assert index is not None
         self.workers.remove(worker)
@@ -107,8 +104,8 @@ class _Pool:
         if how in KILLED and self.retry:
             self.killed.append(index)
             mark(folder, Status.INTERRUPTED, why)
-            return Note(index, f"{folder.path}: {why}; it resumes after the others, with fewer at a time")
-        why += "; the same command trains it again, fewer --jobs need less memory"
+            return Note(index, f"{folder.path}: {why}; it resumes after the others, with fewer workers")
+        why += "; the same command trains it again; fewer --jobs need less memory"
         mark(folder, Status.FAILED, why)
         return Ended(index, Status.FAILED, why)
 

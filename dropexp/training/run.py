@@ -27,12 +27,12 @@ from dropexp.training.loop import EpochRecord
 from dropexp.training.rng import stream
 from dropexp.training.task import Task
 
-DRAWING = "2"  # changes when noise or order are drawn otherwise: no run resumes with other draws than it started with
+DRAWING = "2"  # version of how noise and order are sampled: a run resumes only with the one that it started with
 DRAWN = "drawn"  # in place of a checksum: data that a task draws from the run's own stream
 
 
 class ActiveRun:
-    """A run in training. `resume` gives it a network, `start` makes its folder that of a running run."""
+    """A run in training. `resume` gives it a network, `start` marks its folder as running."""
 
     training_state: TrainingState  # from `resume` on
 
@@ -93,7 +93,7 @@ class ActiveRun:
         return notes
 
     def stops_early(self) -> bool:
-        """Return whether the validation accuracy has not risen for `early_stopping` epochs."""
+        """Return whether validation accuracy has not improved for `early_stopping` epochs."""
         return self._stops_early(self.columns)
 
     def _stops_early(self, columns: Columns) -> bool:
@@ -147,13 +147,13 @@ class ActiveRun:
         try:
             state.finish(self.folder, self._info(status, why))
         except OSError as error:
-            status, why = Status.FAILED, f"its end cannot be written: {error}"
+            status, why = Status.FAILED, f"its result cannot be written: {error}"
         self.ended = True
         return Ended(self.index, status, why)
 
     def interrupt(self) -> None:
         """Mark the run as interrupted, if it is running."""
-        with suppress(OSError, RunError):  # a full disk must not replace the interrupt
+        with suppress(OSError, RunError):  # an error, such as a full disk, must not replace the interrupt
             state.stop(self.folder, Status.INTERRUPTED)
 
     def fail(self, error: Exception) -> Ended:
@@ -175,7 +175,7 @@ class ActiveRun:
         return Ended(self.index, Status.FAILED, why)
 
     def _info(self, status: Status, why: str | None = None, traceback: str | None = None) -> RunInfo:
-        """Return what run.json is to say."""
+        """Return the new content of run.json."""
         planned, columns = self.planned, self.columns
         here = {
             "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device),

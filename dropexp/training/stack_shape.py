@@ -1,11 +1,11 @@
-"""Which runs can train side by side as one stack. Imports no torch, since the parent of worker processes asks too."""
+"""Which runs can train side by side as one stack. Imports no torch, for the parent of worker processes."""
 
 from __future__ import annotations
 
 from dropexp.config.schema import Config
 from dropexp.config.variants import VARIANTS
 
-# The keys that stacks support. A key that is added to the config keeps its runs alone until it is in one of these.
+# The keys that stacks support. A run that sets any other key trains alone.
 OWN_KEYS = frozenset(  # may differ between the runs of a stack
     {"device", "plugin", "variant", "seed", "drop_probs", "input_drop_prob", "mask", "drop_schedule", "drop_epochs"}
     | {"input_noise_std", "label_smoothing", "lr", "sgd", "weight_decay", "l1", "max_norm", "early_stopping"}

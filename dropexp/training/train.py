@@ -51,7 +51,7 @@ class Training:
         `find_data` is called if a run needs images; `jobs` is how many runs train at a time, see `execute`. Raises
         `DataError` and what `execute` raises.
         """
-        notes = [write_study(self.runs_dir, study.name, study.remarks) for study in self.studies]
+        notes = [write_study(self.runs_dir, study.name, study.declared) for study in self.studies]
         notes += [note for task in self.finished for note in repair_finished(task.folder)]
         data_root = find_data() if any(task.has_images for task in self.unfinished) else None
         files = plugins.files_of(task.planned.config.variant for task in self.unfinished)
@@ -76,7 +76,7 @@ def train(
     """Train the unfinished runs of a study or a config file; yield each new row of a table, with the key `run`.
 
     Finished runs yield nothing; `load_runs` returns them. By default one run trains at a time, on a CUDA device 32 side
-    by side; on a CPU more than one use worker processes. Files that were corrupted, and other notes, are warnings.
+    by side; on a CPU more than one use worker processes. Notes, such as on corrupted files, are warnings.
     Raises `ConfigError`, `DataError` or `DeviceError` before anything is trained, and RuntimeError at the end if a run
     failed.
     """

@@ -162,11 +162,10 @@ def train_epoch(
     epoch: int = 1,
     epochs: int = 1,
 ) -> tuple[float, float]:
-    """Take one step per batch of the shuffled rows, the smaller last batch included.
+    """Take one step per batch of the shuffled rows X (n, num_inputs), y (n,), the smaller last batch included.
 
     Return the running mean cross entropy and accuracy: of the outputs with dropout active, before each update.
-
-    `epoch`, counted from 1, and `epochs` tell a schedule of drop probabilities how far the training is.
+    `epoch`, counted from 1, and `epochs` determine the progress for schedules of drop probabilities.
     """
     shuffled = torch.randperm(len(X), generator=order).to(X.device)
     labels = y[shuffled]
@@ -177,7 +176,7 @@ def train_epoch(
         progress = (epoch - 1 + start / len(X)) / epochs
         O = network.step(X_rows, labels[start : start + len(rows)], lr, progress)
         if start == 0:
-            outputs = O.new_empty(len(X), O.shape[1])  # batches of 32 kept one by one left holes of 126 MB
+            outputs = O.new_empty(len(X), O.shape[1])  # batches of 32, kept one by one, fragmented the memory by 126 MB
         outputs[start : start + len(rows)] = O
     return score(outputs, labels)
 

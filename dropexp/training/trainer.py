@@ -24,7 +24,7 @@ class Trainer:
     def events(self, tasks: dict[int, Task]) -> Generator[Event]:
         """Train one task, or several of one shape as a stack; the keys are their indexes.
 
-        Until the first event interrupts are delayed while torch loads.
+        Interrupts are delayed while torch loads, before the first event.
         """
         import_torch()
         import torch

@@ -20,5 +20,5 @@ def test_a_report_takes_the_options_of_compare(study: InProcess) -> None:
 
 
 def test_a_report_without_runs_says_how_to_get_some(cli: InProcess) -> None:
-    assert "dropexp train -c FILE makes some" in cli("report", code=5).stderr
+    assert "dropexp train -c FILE creates some" in cli("report", code=5).stderr
     assert not (cli.folder / "report.html").exists()

@@ -35,7 +35,7 @@ def write_runs_of(config: Path, runs_dir: Path, seeds: str | None = None) -> Non
             folder = write_run(runs_dir, test_acc=figures, name=run.name, **keys)
         change(folder, arm=run.arm, hash=run.digest("cpu"), settings=run.config.settings("cpu"), cell=run.cell)
         folder.path.rename(folder.path.with_name(f"{run.cell}-{run.digest('cpu')}"))
-    write_study(runs_dir, study.name, study.remarks)
+    write_study(runs_dir, study.name, study.declared)
 
 
 def rising(top: float, epochs: int = 5) -> list[float]:

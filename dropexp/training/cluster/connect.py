@@ -1,4 +1,4 @@
-"""Connect to a Ray cluster, and ask what it has to train on. Ray is imported only to connect."""
+"""Connect to a Ray cluster, and find its processors and GPUs. Ray is imported only to connect."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONNECT_SECONDS = 5.0  # to wait for an address
 _RAY = {  # Ray's own settings, unless the environment has them
     "RAY_USAGE_STATS_ENABLED": "0",  # no usage reports
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # no warning about a later version
-    "RAY_NUM_REDIS_GET_RETRIES": "1",  # instead of trying a cluster that is gone for a quarter of an hour
+    "RAY_NUM_REDIS_GET_RETRIES": "1",  # the default retries for a quarter of an hour when a cluster is gone
 }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from dropexp.data import download
 from dropexp.errors import ClusterError, RunError
-from dropexp.lock import most_locks, not_written
+from dropexp.lock import max_locks, not_written
 from dropexp.runs import state
 from dropexp.runs.folder import CONFIG
 from dropexp.runs.state import Status, lock_unfinished
@@ -61,7 +61,7 @@ class _Chunk:
 
 
 class _Driver:
-    """Sends runs to the nodes, and keeps what comes back."""
+    """Sends runs to the nodes, and writes the files that they send back."""
 
     def __init__(self, tasks: Sequence[Task], plan: Plan, groups: Sequence[list[int]], jobs: int | None) -> None:
         import ray
@@ -73,7 +73,7 @@ class _Driver:
         self.chunks: dict[Any, _Chunk] = {}  # by the stream of their updates, the one that was read last at the end
         self.locks: dict[int, ExitStack] = {}  # of the runs that were sent and have not ended
         self.forced = {*range(len(tasks))} if plan.force else set()  # runs to be cleared when they start
-        self.max_locks = most_locks()
+        self.max_locks = max_locks()
         self.epochs: Counter[int] = Counter()  # the last epoch yielded, by task
         self.deaths: Counter[int] = Counter()  # of workers and nodes since the last epoch, by task
         self.refused: dict[str, str] = {}  # the reason, by node
@@ -242,7 +242,7 @@ class _Driver:
             yield event
 
     def _lost(self, stream: Any, chunk: _Chunk, error: Exception) -> Generator[Event]:
-        """After a worker or its node died: count a failed try for what was training, and send the rest again."""
+        """Count a failed try for each run in training when its worker or node died, and send unfinished runs again."""
         with suppress(Exception):  # if only its updates were lost, it may still be training
             self.ray.cancel(stream, force=True)
         unfinished = [index for group in chunk.groups for index in group if index in self.locks]

@@ -1,6 +1,6 @@
-"""The part of a Ray node: it trains the runs that it is sent in a temporary folder, and sends back what changes there.
+"""The work of a Ray node: train the received runs in a temporary folder, and send back the files that change there.
 
-A node needs this package, torch and Ray, and knows nothing of where the runs are kept.
+A node needs this package, torch and Ray, and no access to the run folders.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class _Outbox:
         run, sent = self.runs[index], self.sent[index]
         stamps = self._stamps(run)
         early = now - self.checkpointed.get(index, -math.inf) < CHECKPOINT_EVERY * self.pace
-        if early and not ended and CHECKPOINT in stamps and CHECKPOINT in sent:  # large, and the one sent is enough
+        if early and not ended and CHECKPOINT in stamps and CHECKPOINT in sent:  # large, and the one sent suffices
             stamps |= {CHECKPOINT: sent[CHECKPOINT], RUN: sent[RUN]}
         changed: Files = {name: None for name in sent if name not in stamps}
         changed |= {name: (run.path / name).read_bytes() for name in stamps if stamps[name] != sent.get(name)}
@@ -150,7 +150,7 @@ class _Outbox:
 
     @staticmethod
     def _stamps(run: RunFolder) -> dict[str, tuple[int, ...]]:
-        """Return for each file what differs between two states of it."""
+        """Return the modification time, size and inode of each file: they differ once it is written again."""
         stats = {name: (run.path / name).stat() for name in file_names(run)}
         return {name: (stat.st_mtime_ns, stat.st_size, stat.st_ino) for name, stat in stats.items()}
 

@@ -159,8 +159,8 @@ def test_an_unknown_key_similar_to_none_lists_the_keys(key: str) -> None:
 def test_all_problems_are_reported_in_the_order_of_lines() -> None:
     assert problems(WRONG_IN_EVERY_SECTION) == [
         "study.yaml:1: published.loss = 3 is not a list of numbers, one per epoch",
-        "study.yaml:3: arm = '-a' cannot name a folder; use letters, digits, '_' and, inside, ' +=,.-', at most 100 "
-        "bytes, no device of Windows (con, nul, …)",
+        "study.yaml:3: arm = '-a' cannot name a folder; use letters, digits, '_', and between them ' +=,.-'; at most "
+        "100 bytes, no Windows device (con, nul, …)",
         "study.yaml:4: arms.b = 5 is not of the form {key: value, …}",
         "study.yaml:6: arms.c.epochs = 'x' is not a whole number, 1 or more",
         "study.yaml:7: unknown key 'sead' (did you mean 'seed'?)",

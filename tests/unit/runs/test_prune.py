@@ -105,7 +105,7 @@ def test_a_corrupted_run_with_epochs_stays_with_a_message(has: str, content: byt
     found = needless((), tmp_path)
     assert found.removals == []
     (note,) = found.notes
-    assert f"{run} stays, since training may resume it or keep its figures" in note and "run.json" in note
+    assert f"{run} is kept, since training may resume it or keep its figures" in note and "run.json" in note
 
 
 def test_a_run_of_a_later_version_stays(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_run_that_never_started_and_leftovers_of_a_study_are_removed(tmp_path:
     (study / "seed=7-0123abcd" / ".lock").touch()
     (study / "study.json.corrupted-1").write_text("{")
     (study / ".study.json.1.tmp").write_text("")
-    busy = f"{study} is locked by another process and stays"
+    busy = f"{study} is not removed: another process has locked it"
     with RunFolder(study).lock():  # as a process does that writes study.json
         assert [remove(one) for one in removals_in(tmp_path) if one.path == study] == [busy]
     for removal in removals_in(tmp_path):
@@ -199,7 +199,7 @@ def test_a_run_that_is_trained_now_stays(tmp_path: Path) -> None:
     (removal,) = removals_in(tmp_path)
     with RunFolder(run).lock():
         assert removals_in(tmp_path) == []
-        assert remove(removal) == f"{run} is locked by another process and stays"
+        assert remove(removal) == f"{run} is not removed: another process has locked it"
     assert (run / "run.json").exists()
 
 
@@ -207,7 +207,7 @@ def test_a_run_that_has_changed_since_it_was_planned_stays(tmp_path: Path) -> No
     run = run_of(tmp_path, status="interrupted")
     (removal,) = removals_in(tmp_path)
     set_status(RunFolder(run), "done")  # as another process does
-    assert remove(removal) == f"{run} has changed since and stays"
+    assert remove(removal) == f"{run} is not removed: it has changed since"
     assert (run / "checkpoint.pt").exists()
 
 
@@ -395,7 +395,7 @@ def test_training_makes_again_what_was_pruned(command: Command) -> None:
     whole = command.tables()
     corrupted = next(command.folder.glob("runs/tiny/*none*"))
     (corrupted / "run.json").write_text("{")
-    assert "stays, since training may resume it" in command("runs", "--prune", "--yes").stderr
+    assert "is kept, since training may resume it" in command("runs", "--prune", "--yes").stderr
     assert (corrupted / "checkpoint.pt").exists()
     lose_epochs(corrupted)
     command("runs", "--prune", "--yes")
