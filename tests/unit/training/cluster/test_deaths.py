@@ -43,7 +43,7 @@ register("deadly", Deadly)
 def expected(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> dict[str, list[list[str]]]:
     """Return the tables of LONG, trained without Ray."""
     here = Command(tmp_path_factory.mktemp("here"), environment)
-    here("train", "-c", here.write("long.yaml", LONG), "--jobs", "2", "-q")
+    here("train", "-c", here.write("long.yaml", LONG), "--jobs", "1", "-q")
     return here.tables()
 
 
@@ -117,6 +117,8 @@ def test_the_same_command_resumes_after_it_was_killed_and_interrupted(
     words = ("train", "-c", remote.write("long.yaml", LONG), "--ray", nodes.address)
     for stop in (signal.SIGKILL, signal.SIGINT):
         process = remote.start(*words)
+        while not list(remote.folder.glob("runs/long/*/checkpoint.pt")):  # it comes after the first rows
+            remote.wait_for_rows(remote.rows_so_far() + 1, process)
         remote.wait_for_rows(remote.rows_so_far() + 1, process)
         process.send_signal(stop)
         _, stderr = process.communicate(timeout=180)
