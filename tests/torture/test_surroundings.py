@@ -141,7 +141,7 @@ def test_a_folder_that_one_may_not_write_or_not_even_read_is_named(command: Comm
 
 def _bound(command: Command, *arguments: str) -> tuple[int, str]:
     """Run the command as a user without root's capabilities; return its exit code and stderr."""
-    done = command.answer(*arguments, prefix=BOUND)
+    done = command.run(*arguments, prefix=BOUND)
     assert "internal error" not in done.stderr, done.stderr
     return done.returncode, done.stderr
 
