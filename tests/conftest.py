@@ -13,7 +13,7 @@ from helpers.synthetic import real_data, write_synthetic
 
 from dropexp.data.fashion_mnist import Data, load
 
-# Started in the background of a script, pytest ignores Ctrl-C, and so would every command that it starts.
+# A background job of a script ignores Ctrl-C, and so would every command that pytest starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -37,7 +37,7 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def environment(real_root: Path, shared_cache: Path) -> dict[str, str]:
-    """Variables that name the real data and the cache, and nothing else of this machine's settings."""
+    """The environment of commands: the real data and the shared cache, without this machine's settings of dropexp."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("DROPEXP_", "XDG_", "CI"))}
     return kept | {"DROPEXP_DATA": str(real_root.resolve()), "XDG_CACHE_HOME": str(shared_cache)}
 
@@ -52,7 +52,7 @@ def command(tmp_path: Path, environment: dict[str, str]) -> Iterator[Command]:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
-    """A small set that can be learned, in memory."""
+    """A small data set that can be learned, in memory."""
     root = tmp_path_factory.mktemp("data")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(root / "cache"))
@@ -61,7 +61,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """For products so small that a second thread is only waited for."""
+    """Use one thread: small matrix products are slower with two."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -70,8 +70,8 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk on which no file can be locked."""
-    pytest.importorskip("fcntl", reason="Windows locks files by another call than flock, which fails here")
+    """Let every lock fail, as on a disk without locks."""
+    pytest.importorskip("fcntl", reason="Windows has no flock, which is replaced here")
 
     def refused(*args: object) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))

@@ -23,7 +23,7 @@ def study(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str])
 
 @pytest.fixture
 def own_study(cli: InProcess) -> InProcess:
-    """The command in a folder with a study of the test's own."""
+    """The same command and study as `study`, in a folder that the test may change."""
     write_study(cli.folder / "runs")
     return cli
 

@@ -64,7 +64,7 @@ def test_a_sweep_is_charted(study: InProcess) -> None:
         (["--format", "xml"], 2, "'xml' is not one of"),
     ],
 )
-def test_an_option_that_cannot_be_met_is_an_error(
+def test_an_option_that_fits_no_run_or_is_invalid_is_an_error(
     arguments: list[str], code: int, message: str, study: InProcess
 ) -> None:
     done = study("compare", *arguments, code=code)

@@ -23,12 +23,12 @@ SHORT_AND_LONG = [("data", "path"), ("compare", "--format", "csv"), ("runs", "--
 @pytest.fixture
 def study(command: Command) -> Command:
     write_arm(command.folder / "runs", "nn", [0.8 + i / 1000 for i in range(40)])  # more than a buffer holds
-    command.environment.pop("PYTHONUNBUFFERED", None)  # which is not how users have it
+    command.environment.pop("PYTHONUNBUFFERED", None)  # users have it unset
     return command
 
 
-def answer(command: Command, words: Sequence[str], stdout: int) -> tuple[int, str]:
-    """Return the exit code and stderr."""
+def run_into(stdout: int, command: Command, words: Sequence[str]) -> tuple[int, str]:
+    """Run the command with this file descriptor as its stdout; return the exit code and stderr."""
     done = subprocess.run(
         [DROPEXP, *words],
         cwd=command.folder,
@@ -45,7 +45,7 @@ def answer(command: Command, words: Sequence[str], stdout: int) -> tuple[int, st
 @pytest.mark.parametrize("words", SHORT_AND_LONG)
 def test_output_that_cannot_be_written_is_one_message_and_exit_1(words: Sequence[str], study: Command) -> None:
     with FULL.open("w") as nowhere:
-        code, stderr = answer(study, words, nowhere.fileno())
+        code, stderr = run_into(nowhere.fileno(), study, words)
     assert code == 1
     assert stderr.startswith("dropexp: ") and stderr.endswith("No space left on device\n") and stderr.count("\n") == 1
 
@@ -55,13 +55,13 @@ def test_output_to_a_closed_pipe_is_exit_1_without_a_message(words: Sequence[str
     ours, theirs = os.pipe()
     os.close(ours)
     try:
-        assert answer(study, words, theirs) == (1, "")
+        assert run_into(theirs, study, words) == (1, "")
     finally:
         os.close(theirs)
 
 
 def test_messages_to_a_closed_stderr_are_not_written_to_stdout(command: Command) -> None:
-    done = command.answer("runs", prefix=["sh", "-c", '"$@" 2>&-', "sh"])
+    done = command.run("runs", prefix=["sh", "-c", '"$@" 2>&-', "sh"])
     assert (done.returncode, done.stdout) == (5, "")
 
 
@@ -77,8 +77,8 @@ def test_messages_that_cannot_be_written_are_dropped_if_stdout_is_none() -> None
     assert done.returncode == 0
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without a SIGTERM that it could answer")
-def test_one_signal_ends_a_command_whose_reader_neither_reads_nor_leaves(study: Command) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="no process can handle SIGTERM on Windows")
+def test_one_sigterm_ends_a_command_whose_output_is_never_read(study: Command) -> None:
     ours, theirs = os.pipe()
     os.set_blocking(theirs, False)
     with suppress(BlockingIOError):
@@ -88,7 +88,7 @@ def test_one_signal_ends_a_command_whose_reader_neither_reads_nor_leaves(study: 
     process = study.launch(DROPEXP, "runs", stdout=theirs, stderr=subprocess.PIPE)
     os.close(theirs)
     assert process.stderr is not None
-    time.sleep(2)  # for it to wait for the reader; earlier it ends as well
+    time.sleep(2)  # until it blocks on the full pipe; an earlier signal ends it too
     process.send_signal(signal.SIGTERM)
     assert "dropexp: interrupted" in process.communicate(timeout=TIMEOUT)[1]
     assert process.returncode == 130

@@ -32,7 +32,7 @@ def test_a_table_has_losses_and_the_norm_and_scratch_equals_nn(cli: InProcess) -
             pd.testing.assert_frame_equal(table.drop(columns="seconds"), nn.drop(columns="seconds"), rtol=1e-4)
 
 
-def test_it_needs_no_data(cli: InProcess) -> None:
+def test_a_regression_needs_no_data(cli: InProcess) -> None:
     cli.environment["DROPEXP_DATA"] = str(cli.folder / "nowhere")
     cli.environment["XDG_CACHE_HOME"] = str(cli.folder / "empty")
     cli(*TRAIN, cli.write("wd.yaml", CONFIG), "--data-url", "http://127.0.0.1:9/")
@@ -40,7 +40,7 @@ def test_it_needs_no_data(cli: InProcess) -> None:
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_it_trains_beside_a_study_of_images(command: Command, jobs: str) -> None:
+def test_a_regression_trains_beside_a_study_of_images(command: Command, jobs: str) -> None:
     images = command.write("images.yaml", "variant: none\ntrain_size: 100\nepochs: 1\nmatrix: {seed: 0..1}\n")
     command("train", "-c", images, "-c", command.write("wd.yaml", CONFIG), "--jobs", jobs, "-q")
     for path in command.folder.glob("runs/*/*/epochs.csv"):
@@ -80,7 +80,7 @@ def test_a_key_without_effect_is_refused(cli: InProcess, line: str, message: str
     assert message in cli("train", "-c", config, code=2).stderr
 
 
-def test_its_runs_are_of_the_cpu_on_any_device() -> None:
+def test_a_regression_is_a_run_of_the_cpu_on_any_device() -> None:
     settings = Config(task="linear-regression", variant="scratch").settings("cuda")
     assert settings == {"task": "linear-regression", "variant": "scratch", "device": "cpu"}
 

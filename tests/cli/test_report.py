@@ -12,13 +12,13 @@ def test_a_report_is_one_file(study: InProcess) -> None:
     assert "nn,drop_probs=0.8-0.8 is WORSE than none" in page
 
 
-def test_a_report_takes_the_options_of_compare(study: InProcess) -> None:
+def test_a_report_accepts_the_options_of_compare(study: InProcess) -> None:
     study("report", "--by", "drop_probs", "--metric", "test_loss", "--filter", "variant=nn", "-o", "sweep.html")
     page = (study.folder / "sweep.html").read_text(encoding="utf-8")
     assert "Effect of drop_probs" in page
     assert "dropexp report dropout --by=drop_probs --metric=test_loss" in page
 
 
-def test_a_report_without_runs_says_how_to_get_some(cli: InProcess) -> None:
+def test_a_report_without_runs_names_the_command_that_trains_them(cli: InProcess) -> None:
     assert "dropexp train -c FILE creates some" in cli("report", code=5).stderr
     assert not (cli.folder / "report.html").exists()

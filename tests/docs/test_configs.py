@@ -18,8 +18,6 @@ from dropexp.runs.folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.yaml"))
-
-
 INDEX = (ROOT / "configs/README.md").read_text(encoding="utf-8")
 
 

@@ -10,7 +10,7 @@ from nbclient import NotebookClient
 
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "study.ipynb"
 
-# The kernel and its client are others' code, which warn of their own future and of sockets closed late.
+# The kernel and its client warn of their own deprecations and of sockets that they close late.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 

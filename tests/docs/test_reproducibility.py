@@ -1,4 +1,4 @@
-"""The promises of docs/reproducibility.md that no other test covers, and that each of its lines names a test."""
+"""The guarantees of docs/reproducibility.md that no other test covers, and that each of its lines names a test."""
 
 from __future__ import annotations
 

@@ -12,7 +12,15 @@ MODULES = {path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8"
 
 # Full names that must not be used; a "*" at the end matches any rest.
 FORBIDDEN = (
-    *("eval", "exec", "compile", "__import__", "builtins.*", "runpy.*", "importlib.import_module"),  # these run text
+    *(
+        "eval",
+        "exec",
+        "compile",
+        "__import__",
+        "builtins.*",
+        "runpy.*",
+        "importlib.import_module",
+    ),  # run text
     *("pickle.*", "_pickle.*", "marshal.*", "shelve.*", "dill.*", "cloudpickle.*", "joblib.*", "pandas.read_pickle"),
     *("yaml.load", "yaml.load_all", "yaml.full_load*", "yaml.unsafe_load*"),
     *("yaml.Loader", "yaml.FullLoader", "yaml.UnsafeLoader", "yaml.CLoader"),
@@ -35,7 +43,7 @@ EXCEPTIONS = {
     ("training/cluster/connect.py", "socket.create_connection"): "the same",
     ("data/download.py", "urllib.request.urlopen"): "the download, which is checked by SHA-256",
     ("data/download.py", "http.client.HTTPException"): "an exception of downloads",
-    ("report/html.py", "markupsafe.Markup"): "scripts of ours: Vega, and JSON that cannot close an element",
+    ("report/html.py", "markupsafe.Markup"): "our own scripts: Vega, and JSON that cannot close an element",
 }
 
 

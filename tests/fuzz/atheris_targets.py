@@ -74,7 +74,7 @@ def require_(content: bytes) -> None:
 
 def run_json(content: bytes) -> None:
     start, digits, rest = content[:12], content[12:76], content[76:]
-    if rest[:3] == b'",\n':  # with the right checksum, which no change would pass
+    if rest[:3] == b'",\n':  # with the right checksum, since no changed content would pass
         content = start + sha256(rest[3:]).encode() + rest if len(digits) == 64 else content
     (FUZZED.path / RUN).write_bytes(content)
     with suppress(NoRuns, ComparisonError):

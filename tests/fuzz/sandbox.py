@@ -1,6 +1,6 @@
-"""Run the command in this process, in a folder of its own, and check what it always guarantees.
+"""Run the command in this process, in a temporary folder, and check what it always guarantees.
 
-A process per input would allow hundreds of inputs in place of thousands.
+In the time of thousands of inputs, a process per input would allow hundreds.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class Result:
     out: str
     err: str
 
-    def every_problem_names(self, *places: str) -> bool:
-        """Return whether each line of the error begins with one of these places."""
+    def every_problem_names(self, *sources: str) -> bool:
+        """Return whether each line of stderr begins with one of these files or options."""
         lines = [line.removeprefix("dropexp: ") for line in self.err.splitlines()]
-        return bool(lines) and all(line.startswith(places) for line in lines)
+        return bool(lines) and all(line.startswith(sources) for line in lines)
 
 
 class Sandbox:

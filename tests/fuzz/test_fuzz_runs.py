@@ -49,7 +49,7 @@ BESIDE = f"../{STUDY}"  # as a run's folder sees it
 
 
 def _study(runs: Path) -> RunFolder:
-    """Write a study of two arms with two seeds each and published figures; return the run that is to be harmed."""
+    """Write a study of two arms with two seeds each and published figures; return the run that tests corrupt."""
     for variant in ("none", "nn"):
         for seed in range(2):
             write_run(runs, variant, seed, 0.8 + seed / 100, probed={"w1_norm": 2.0}, **TINY)
@@ -68,7 +68,7 @@ def _as_checkpoint(saved: Any) -> bytes:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _is_removed() -> Iterator[None]:
+def _remove_root() -> Iterator[None]:
     yield
     shutil.rmtree(ROOT)
 
@@ -76,14 +76,14 @@ def _is_removed() -> Iterator[None]:
 ROOT = Path(tempfile.mkdtemp(prefix="dropexp-fuzz-study-"))
 DATA, STUDY_OF_TWO = ROOT / "data", ROOT / "runs"
 CHECKSUMS = write_synthetic(DATA, train=60, test=20)
-HARMED = _study(STUDY_OF_TWO)
-VICTIM = HARMED.path.relative_to(STUDY_OF_TWO)
+CORRUPTED = _study(STUDY_OF_TWO)
+VICTIM = CORRUPTED.path.relative_to(STUDY_OF_TWO)
 FILES = {path.relative_to(STUDY_OF_TWO): path.read_bytes() for path in STUDY_OF_TWO.glob("*/*/*")}
 OTHERS = {path: content for path, content in FILES.items() if path.parent != VICTIM}
 
-INFO = HARMED.read_info().model_dump(by_alias=True, mode="json")
-DECLARED = {"schema": 2, **read_study(HARMED)}
-CHECKPOINT_FIELDS = torch.load(HARMED.checkpoint, weights_only=True)
+INFO = CORRUPTED.read_info().model_dump(by_alias=True, mode="json")
+DECLARED = {"schema": 2, **read_study(CORRUPTED)}
+CHECKPOINT_FIELDS = torch.load(CORRUPTED.checkpoint, weights_only=True)
 
 COMPARE = ("compare", "--format=json")
 RUNS = ("runs", "--format=json")
@@ -115,7 +115,7 @@ def a_study() -> Iterator[tuple[Sandbox, Path]]:
 
 
 def read(box: Sandbox, target: str, command: tuple[str, ...]) -> Result:
-    """What a command answers; the files of the other runs must be as before."""
+    """Run a command; the files of the other runs must be unchanged."""
     with patch.object(fashion_mnist, "load", partial(fashion_mnist.load, checksums=CHECKSUMS)):
         result = box.run(target, *command, may_write=("events",))
     assert result.code != 0 or result.out or "--prune" in command
@@ -124,7 +124,8 @@ def read(box: Sandbox, target: str, command: tuple[str, ...]) -> Result:
 
 
 @cache
-def undamaged(command: tuple[str, ...]) -> Result:
+def intact(command: tuple[str, ...]) -> Result:
+    """Run a command on the intact study."""
     with a_study() as (box, _):
         return read(box, "nothing odd", command)
 
@@ -141,12 +142,12 @@ def others(command: tuple[str, ...], result: Result) -> list[dict[str, Any]]:
     return [{key: row.get(key) for key in (*METRICS, "path", "status", "n", "mean", "sd", "curve")} for row in rows]
 
 
-def read_harmed(box: Sandbox, target: str, command: tuple[str, ...]) -> Result:
+def read_corrupted(box: Sandbox, target: str, command: tuple[str, ...]) -> Result:
     """Read a study with a corrupted run; the rows of the other runs must be unchanged."""
     result = read(box, target, command)
-    assert "\x1b" not in result.out + result.err  # what a terminal would obey
+    assert "\x1b" not in result.out + result.err  # which starts control sequences of terminals
     if "runs of different tasks cannot be compared" not in result.err:  # then there is no other output
-        assert others(command, result) == others(command, undamaged(command))
+        assert others(command, result) == others(command, intact(command))
     return result
 
 
@@ -154,49 +155,49 @@ def is_named_or_changes_nothing(name: str, command: tuple[str, ...], result: Res
     sign = STUDY if name == BESIDE else VICTIM.name
     if command in (RUNS, ("runs",)):  # which list its path in any case
         sign = "corrupted" if "corrupted" in result.out + result.err else "unreadable"
-    return result == undamaged(command) or sign in result.out + result.err
+    return result == intact(command) or sign in result.out + result.err
 
 
-def corrupted(target: str, name: str, content: bytes, command: tuple[str, ...]) -> None:
-    """Ask the command once a file with a checksum has another content."""
+def check_corrupted(target: str, name: str, content: bytes, command: tuple[str, ...]) -> None:
+    """Run the command on a study in which a file with a checksum has another content."""
     with a_study() as (box, victim):
         (victim / name).write_bytes(content)
-        result = read_harmed(box, target, command)
+        result = read_corrupted(box, target, command)
         assert result.code == 0 or command == EVALUATE
         assert is_named_or_changes_nothing(name, command, result)
 
 
-def rewritten(target: str, name: str, content: bytes, command: tuple[str, ...]) -> None:
-    """Ask the command once a file has another content with the right checksum, so that only the content can tell."""
+def check_rewritten(target: str, name: str, content: bytes, command: tuple[str, ...]) -> None:
+    """Run the command on a study in which a file has another content with the right checksum."""
     with a_study() as (box, victim):
         (victim / name).write_bytes(content)
-        read_harmed(box, target, command)
+        read_corrupted(box, target, command)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command)[:40])
 def test_without_any_corruption_every_run_counts(command: tuple[str, ...]) -> None:
-    assert undamaged(command).code == 0
+    assert intact(command).code == 0
     if command == COMPARE:
-        assert [arm["n"] for arm in json.loads(undamaged(command).out)["arms"]] == [2, 2]
+        assert [arm["n"] for arm in json.loads(intact(command).out)["arms"]] == [2, 2]
     if command == RUNS:
-        assert [run["status"] for run in json.loads(undamaged(command).out)] == ["done"] * 4
+        assert [run["status"] for run in json.loads(intact(command).out)] == ["done"] * 4
 
 
 @given(st.binary(max_size=300) | changed(FILES[VICTIM / RUN]), commands)
 def test_any_bytes_in_run_json(content: bytes, command: tuple[str, ...]) -> None:
-    corrupted("run.json", RUN, content, command)
+    check_corrupted("run.json", RUN, content, command)
 
 
 @given(altered(INFO).map(as_checked_json) | changed(as_json(INFO)), commands)
 def test_any_field_of_run_json(content: bytes, command: tuple[str, ...]) -> None:
-    rewritten("run.json", RUN, content, command)
+    check_rewritten("run.json", RUN, content, command)
 
 
 @given(st.binary(max_size=300) | changed(FILES[VICTIM / EPOCHS]), commands)
 def test_any_bytes_in_a_table_change_nothing(content: bytes, command: tuple[str, ...]) -> None:
     with a_study() as (box, victim):
         (victim / EPOCHS).write_bytes(content)
-        assert read_harmed(box, "epochs.csv", command) == undamaged(command)
+        assert read_corrupted(box, "epochs.csv", command) == intact(command)
 
 
 @given(st.binary(max_size=300) | changed(FILES[VICTIM / EPOCHS]), commands)
@@ -204,7 +205,7 @@ def test_any_bytes_in_the_table_of_an_unfinished_run(content: bytes, command: tu
     with a_study() as (box, victim):
         (victim / RUN).write_bytes(as_checked_json(INFO | {"status": "failed", "table": None}))
         (victim / EPOCHS).write_bytes(content)
-        read_harmed(box, "epochs.csv", command)
+        read_corrupted(box, "epochs.csv", command)
 
 
 cells = st.sampled_from(["nan", "inf", "-inf", 1e308, -1e308, 5e-324, 2.0**128, "x", None, 10**400]) | st.floats(0, 1)
@@ -213,47 +214,47 @@ cells = st.sampled_from(["nan", "inf", "-inf", 1e308, -1e308, 5e-324, 2.0**128, 
 @given(st.lists(st.lists(cells, min_size=2, max_size=2), min_size=9, max_size=9), commands)
 def test_any_figures_in_the_table(columns: list[list[Any]], command: tuple[str, ...]) -> None:
     table = dict(zip(INFO["table"], columns, strict=True))
-    rewritten("figures", RUN, as_checked_json(INFO | {"table": table}), command)
+    check_rewritten("figures", RUN, as_checked_json(INFO | {"table": table}), command)
 
 
 @given(st.sampled_from(["test_acc", "w1_norm", "seconds"]), texts | st.sampled_from(["arm", "mean", "epoch"]), commands)
 def test_any_column_in_the_table(old: str, new: str, command: tuple[str, ...]) -> None:
     table = {new if name == old else name: figures for name, figures in INFO["table"].items()}
-    rewritten("columns", RUN, as_checked_json(INFO | {"table": table}), command)
+    check_rewritten("columns", RUN, as_checked_json(INFO | {"table": table}), command)
 
 
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of a checkpoint, which a failure shows whole
 @given(st.binary(max_size=100) | changed(FILES[VICTIM / CHECKPOINT]))
 def test_any_bytes_in_a_checkpoint(content: bytes) -> None:
-    corrupted("checkpoint.pt", CHECKPOINT, content, EVALUATE)
+    check_corrupted("checkpoint.pt", CHECKPOINT, content, EVALUATE)
 
 
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of a checkpoint, which a failure shows whole
 @given(changed(_as_checkpoint(CHECKPOINT_FIELDS)))
 def test_any_bytes_in_a_checkpoint_with_the_right_checksum(content: bytes) -> None:
-    rewritten("checkpoint.pt", CHECKPOINT, add_checksum(content), EVALUATE)
+    check_rewritten("checkpoint.pt", CHECKPOINT, add_checksum(content), EVALUATE)
 
 
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of a checkpoint, which a failure shows whole
 @given(altered(CHECKPOINT_FIELDS).map(_as_checkpoint))
 def test_any_field_of_a_checkpoint(content: bytes) -> None:
-    rewritten("checkpoint.pt", CHECKPOINT, add_checksum(content), EVALUATE)
+    check_rewritten("checkpoint.pt", CHECKPOINT, add_checksum(content), EVALUATE)
 
 
 @given(st.binary(max_size=100) | changed((STUDY_OF_TWO / "dropout" / STUDY).read_bytes()), commands)
 def test_any_bytes_in_study_json(content: bytes, command: tuple[str, ...]) -> None:
-    corrupted("study.json", BESIDE, content, command)
+    check_corrupted("study.json", BESIDE, content, command)
 
 
 @given(altered(DECLARED).map(as_checked_json) | changed(as_json(DECLARED)), commands)
 def test_any_field_of_study_json(content: bytes, command: tuple[str, ...]) -> None:
-    rewritten("study.json", BESIDE, content, command)
+    check_rewritten("study.json", BESIDE, content, command)
 
 
 @given(st.sampled_from(list(PUBLISHED)), odd, commands)
 def test_any_published_figure_in_study_json(key: str, value: Any, command: tuple[str, ...]) -> None:
     content = as_checked_json({"schema": 2, "published": PUBLISHED | {key: value}})
-    rewritten("study.json", BESIDE, content, command)
+    check_rewritten("study.json", BESIDE, content, command)
 
 
 SCRIPT = "</script><script>alert(1)</script>"
@@ -272,7 +273,7 @@ IMAGE = "<img src=x onerror=alert(1)>"
         ({"arm": "../../evil", "settings": INFO["settings"] | {"lr": 9}}, "../../evil"),
     ],
 )
-def test_a_report_shows_what_is_odd_and_does_nothing_of_it(change: dict[str, Any], shown: str) -> None:
+def test_a_report_shows_odd_values_as_text(change: dict[str, Any], shown: str) -> None:
     with a_study() as (box, victim):
         (victim / RUN).write_bytes(as_checked_json(INFO | change))
         result = box.run("report", "report", "-o", "pages/report.html", may_write=("pages",))
@@ -289,7 +290,7 @@ PIPE = pytest.param(
 
 @pytest.mark.parametrize("name", [RUN, EPOCHS, CONFIG, CHECKPOINT, LOCK, BESIDE])
 @pytest.mark.parametrize("kind", ["folder", "gone", "empty", PIPE, *LINKS])
-def test_a_file_that_is_something_else(name: str, kind: str) -> None:
+def test_a_link_folder_or_pipe_in_place_of_a_file(name: str, kind: str) -> None:
     for command in (COMPARE, RUNS, PRUNE, EVALUATE):
         with a_study() as (box, victim):
             path = victim / name
@@ -302,11 +303,11 @@ def test_a_file_that_is_something_else(name: str, kind: str) -> None:
                 os.mkfifo(path)
             elif kind in LINKS:
                 path.symlink_to(LINKS[kind].format(name=path.name, root=box.root))
-            result = read_harmed(box, "odd files", command)
+            result = read_corrupted(box, "odd files", command)
             assert not path.exists() or is_named_or_changes_nothing(name, command, result)
 
 
-# What is asked of runs that are as they should be.
+# Options, with intact runs
 
 keys = st.sampled_from(["lr", "seed", "arm", "hidden", "task", "drop_epochs", "name", "x", " lr "])
 
@@ -347,7 +348,7 @@ def test_any_requirement(requirement: str) -> None:
     [" " * 100_000 + "x", "." * 100_000, "a." * 50_000, "nn.test_acc >= " + "1" * 100_000 + "x"],
     ids=lambda text: text.strip()[:10],
 )
-def test_a_requirement_as_long_as_a_command_may_be(requirement: str) -> None:
+def test_a_requirement_of_a_hundred_thousand_characters(requirement: str) -> None:
     with a_study() as (box, _):
         assert read(box, "--require", ("compare", f"--require={requirement}")).code == 2
 
@@ -361,7 +362,7 @@ def test_any_names_of_runs(names: list[str]) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows lets no folder have such a name")
 def test_names_of_folders_are_only_text() -> None:
-    """A folder of any name is listed; what a terminal would obey in it is not sent there."""
+    """A folder of any name is listed, without control characters of its name."""
     for name in filter(None, HOSTILE):
         with a_study() as (box, victim):
             if "/" in name or "\0" in name or "\ud800" in name or len(name.encode("utf-8", "surrogateescape")) > 250:

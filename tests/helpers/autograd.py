@@ -52,6 +52,7 @@ class Reference:
 
 
 def reference(layers: list[Layer], X: Tensor, y: Tensor, xi: list[Tensor], output_relu: bool = False) -> Reference:
+    """Return what autograd computes; `xi` has a sample per hidden layer, or is empty for a network without noise."""
     leaves = [(W.double().clone().requires_grad_(), b.double().clone().requires_grad_()) for W, b in layers]
     H = X.double()
     for i, (W, b) in enumerate(leaves[:-1]):

@@ -45,13 +45,13 @@ class Command(Folder):
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def __call__(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        """Run to its end; the exit code must be the one that is expected, and no traceback may be seen."""
-        done = self.answer(*arguments)
+        """Run the command; its exit code must be `code`, and stderr has no traceback."""
+        done = self.run(*arguments)
         assert done.returncode == code, done.stderr
         return done
 
-    def answer(self, *arguments: str, prefix: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-        """Run to its end, whatever the exit code; `prefix` starts it. No traceback may be seen."""
+    def run(self, *arguments: str, prefix: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+        """Run the command with any exit code, as arguments of the program `prefix`; stderr has no traceback."""
         done = subprocess.run(
             [*prefix, DROPEXP, *arguments],
             cwd=self.folder,
@@ -65,30 +65,31 @@ class Command(Folder):
         return done
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the command with large pipes, which no test reads while it waits for rows."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "pipesize": 1 << 20}
-        return self.launch(DROPEXP, *arguments, **pipes)  # large: they are not read while a test waits for rows
+        return self.launch(DROPEXP, *arguments, **pipes)
 
     def launch(self, *words: str | Path, **options: Any) -> subprocess.Popen[str]:
-        """Start a program where the command would be, by default in a process group of its own."""
+        """Start any program in the folder and environment of the command, by default in a new process group."""
         usual: dict[str, Any] = {"env": self.environment, "stdin": subprocess.DEVNULL, "process_group": 0}
         self.started.append(subprocess.Popen(words, cwd=self.folder, text=True, **usual | options))
         return self.started[-1]
 
     def end(self) -> None:
-        """Kill what was started and still lives, and the rest of its process group."""
+        """Kill the started processes and their process groups."""
         for process in self.started:
             with process:
                 if hasattr(os, "killpg"):
-                    with suppress(ProcessLookupError, PermissionError):  # the latter for a dead group, on macOS
+                    with suppress(ProcessLookupError, PermissionError):  # the latter on macOS, if all have exited
                         os.killpg(process.pid, signal.SIGKILL)
                 process.kill()
 
     def wait_for_rows(self, count: int, process: subprocess.Popen[str]) -> None:
-        """Wait until the tables hold so many epochs."""
+        """Wait until all tables together have `count` epochs; fail if the process exits or TIMEOUT seconds pass."""
         deadline = time.monotonic() + TIMEOUT
         while self.rows_so_far() < count:
             assert process.poll() is None, process.communicate()[1]
-            assert time.monotonic() < deadline, "no epochs came"
+            assert time.monotonic() < deadline, "too few epochs"
             time.sleep(0.02)
 
     def rows_so_far(self) -> int:

@@ -1,4 +1,4 @@
-"""What tests of comparisons share."""
+"""Look up rows and sentences of comparisons, and write runs to compare."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def mentions(sentences: Iterable[str], *parts: str) -> bool:
 
 
 def write_decays(runs_dir: Path, *decays: float, variant: str = "scratch", **more: Any) -> None:
-    """Write an arm of linear regression per weight decay, whose test loss falls with it."""
+    """Write an arm of linear regression per weight decay, with a test loss of about 1 / (1 + decay)."""
     for decay in decays:
         for seed in range(7):
             loss = (1 + seed / 100) / (1 + decay)

@@ -1,4 +1,4 @@
-"""Parse the text of a config in tests."""
+"""Texts of configs, and what parsing them returns or reports."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ import pytest
 from dropexp.config.file import ConfigFile, parse_config
 from dropexp.errors import ConfigError
 
+TINY = """\
+name: tiny
+hidden: [32, 16]
+init: torch
+train_size: 500
+epochs: 1
+matrix:
+  variant: [none, scratch]
+"""
 WRONG_IN_EVERY_SECTION = """\
 published: {loss: 3}
 arms:

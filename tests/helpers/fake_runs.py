@@ -25,6 +25,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 def epoch_row(epoch: int, test_acc: float, *, eval_train: bool = True, seconds: float = 1.0) -> dict[str, Any]:
+    """Return a row whose losses and other accuracies are linear in the test accuracy."""
     clean = {"clean_train_loss": 1.9 - 2 * test_acc, "clean_train_acc": test_acc + 0.03} if eval_train else {}
     return {
         "epoch": epoch,
@@ -53,9 +54,9 @@ def write_run(
     probed: dict[str, float] | None = None,
     **changed: Any,
 ) -> RunFolder:
-    """One run whose test accuracy is `test_acc` by epoch, or a first epoch 0.1 below it and then it.
+    """Write a run with the test accuracies `test_acc` by epoch; a number x means [x - 0.1, x].
 
-    `probed` are further figures at the last epoch, and twice as much at every other.
+    `probed` has further figures of the last epoch; in the other epochs they are twice as large.
     """
     curve = [test_acc - 0.1, test_acc] if isinstance(test_acc, float) else test_acc
     config = {"variant": variant, "seed": seed, **DEFAULTS, **changed}
@@ -76,7 +77,7 @@ def write_regression(
     validation: bool = False,
     **changed: Any,
 ) -> RunFolder:
-    """One run of linear regression whose test loss is `test_loss` by epoch, or falls to it from its hundredfold."""
+    """Write a run of linear regression with the losses `test_loss` by epoch; a number x means [100x, 10x, x]."""
     curve = [100 * test_loss, 10 * test_loss, test_loss] if isinstance(test_loss, float) else test_loss
     changed = {"task": "linear-regression", **changed}
     config = {"variant": variant, "seed": seed, "lr": 0.003, "weight_decay": 0.0, "l1": 0.0, **changed}
@@ -106,7 +107,7 @@ def _write(
     why: str | None,
     device: str,
 ) -> RunFolder:
-    """An unfinished run has its rows in epochs.csv, and no checkpoint."""
+    """Write run.json, whose table is only that of a finished run, and epochs.csv; there is no checkpoint."""
     variant, seed = config["variant"], config["seed"]
     settings = {"variant": variant, **changed, **({"seed": seed} if seed else {}), "device": device}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
@@ -163,12 +164,12 @@ def change(run: RunFolder, **changed: Any) -> None:
 
 
 def set_status(run: RunFolder, status: str) -> None:
-    """Write another status into run.json, and the table of epochs.csv if that is one of a finished run."""
+    """Write another status into run.json, with the table of epochs.csv if it is the status of a finished run."""
     change(run, status=status, table=run.read_table() if status in FINISHED else None)
 
 
 def write_raw(run: RunFolder, **changed: Any) -> None:
-    """Write a run.json with a right checksum and with fields that no training writes."""
+    """Write a run.json with the right checksum and with fields that no training writes."""
     content = run.read_info().model_dump(by_alias=True, mode="json") | changed
     (run.path / RUN).write_bytes(encode_json(content))
 
@@ -176,9 +177,10 @@ def write_raw(run: RunFolder, **changed: Any) -> None:
 def write_arm(
     runs_dir: Path, variant: str, test_accs: list[float], *, first_seed: int = 0, **more: Any
 ) -> list[RunFolder]:
-    """A run per final test accuracy, with seeds counted up from `first_seed`."""
+    """Write a run per final test accuracy, with the seeds `first_seed`, `first_seed` + 1, …"""
     return [write_run(runs_dir, variant, first_seed + i, acc, **more) for i, acc in enumerate(test_accs)]
 
 
 def publish(runs_dir: Path, name: str = "dropout", **published: Any) -> None:
+    """Write published figures into the study.json of a study."""
     write_study(runs_dir, name, {"published": published})

@@ -11,7 +11,7 @@ from dropexp.report import console, tables
 
 
 def printed(comparison: Comparison, width: int | None = None) -> str:
-    """Return what a pipe gets, or a terminal of this width."""
+    """Return the output to a pipe, or to a terminal of this width."""
     out = io.StringIO()
     terminal = Console(file=out, width=width, force_terminal=width is not None)
     console.show(tables.comparison_tables(comparison), terminal, comparison.findings, comparison.notes)

@@ -1,6 +1,7 @@
-"""Ray nodes on this machine, bound to 127.0.0.1: a process that ends them when its input ends.
+"""Start and kill Ray nodes on this machine, bound to 127.0.0.1; shut all down at the end of the input.
 
-It reads lines of JSON, {"start": {environment variables}, "cpus": 1} or {"kill": index}, and answers each with one.
+The input is lines of JSON, {"start": {environment variables}, "cpus": 1} or {"kill": index}. A line of JSON with the
+address of the cluster is printed for each.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ def main() -> None:
     cluster, nodes = Cluster(), []
     try:
         for line in sys.stdin:
-            asked = json.loads(line)
-            if "start" in asked:
-                nodes.append(cluster.add_node(**NODE, num_cpus=asked.get("cpus", 1), env_vars=asked["start"]))
+            request = json.loads(line)
+            if "start" in request:
+                nodes.append(cluster.add_node(**NODE, num_cpus=request.get("cpus", 1), env_vars=request["start"]))
             else:
-                cluster.remove_node(nodes[asked["kill"]], allow_graceful=False)
+                cluster.remove_node(nodes[request["kill"]], allow_graceful=False)
             print(json.dumps({"address": cluster.address, "nodes": len(nodes)}), flush=True)
     finally:
-        cluster.shutdown()  # type: ignore[no-untyped-call]  # Ray has types for a part of itself
+        cluster.shutdown()  # type: ignore[no-untyped-call]  # Ray is only partly typed
 
 
 if __name__ == "__main__":

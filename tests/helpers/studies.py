@@ -24,7 +24,7 @@ def write_realistic_study(
 
 
 def write_runs_of(config: Path, runs_dir: Path, seeds: str | None = None) -> None:
-    """Write the runs that a config asks for, with the names, hashes and settings that training gives them."""
+    """Write the runs of a config, with the names, hashes and settings that training gives them."""
     study = load_config(config, seeds=seeds)
     for run in study.runs:
         keys = run.config.model_dump()
@@ -49,6 +49,15 @@ def write_two_arms(runs_dir: Path) -> None:
         write_run(runs_dir, "none", seed, rising(0.82 + shift))
         write_run(runs_dir, "nn", seed, rising(0.84 + 0.9 * shift))
     publish(runs_dir, arm="nn", source="a book", test_acc=[*rising(0.84)[:4], 0.7], train_acc=rising(0.83))
+
+
+def write_three_arms(runs_dir: Path) -> None:
+    """Write none, nn and scratch over three seeds, and with a fourth seed a diverged nn and an interrupted scratch."""
+    write_arm(runs_dir, "none", [0.80, 0.82, 0.84])
+    write_arm(runs_dir, "nn", [0.81, 0.84, 0.87])
+    write_arm(runs_dir, "scratch", [0.79, 0.80, 0.81])
+    write_run(runs_dir, "nn", 3, status="diverged", why="the loss is nan in epoch 2")
+    write_run(runs_dir, "scratch", 3, status="interrupted")
 
 
 def write_sweeps(runs_dir: Path) -> None:

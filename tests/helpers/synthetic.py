@@ -1,4 +1,4 @@
-"""Data for tests: a small set that can be learned, in the files of Fashion-MNIST, and the real one."""
+"""Data for tests: a small set that can be learned, in files like those of Fashion-MNIST, and the real one."""
 
 import gzip
 import hashlib
@@ -20,9 +20,8 @@ def write_synthetic(root: Path, train: int = 600, test: int = 100) -> dict[str, 
         labels = rng.permutation(np.arange(rows) % 10).astype(np.uint8)
         images = rng.integers(0, 100, (rows, 28, 28), dtype=np.uint8)
         for label in range(10):
-            images[labels == label, 2 * label + 4 : 2 * label + 7] += (
-                150  # a bright bar at a height of its own for each class
-            )
+            bar = slice(2 * label + 4, 2 * label + 7)  # bright rows, which tell the classes apart
+            images[labels == label, bar] += 150
         for name, array in ((f"{part}-images-idx3-ubyte", images), (f"{part}-labels-idx1-ubyte", labels)):
             header = struct.pack(f">{1 + array.ndim}I", 0x800 + array.ndim, *array.shape)
             contents = header + array.tobytes()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from dropexp.config.study import PlannedRun
@@ -48,6 +50,11 @@ def end_of(events: Iterable[Event]) -> Ended:
     *_, last = events
     assert isinstance(last, Ended)
     return last
+
+
+def table(folder: Path) -> str:
+    """Return epochs.csv without the column `seconds`, the only one that differs between equal trainings."""
+    return pd.read_csv(folder / "epochs.csv", dtype=str).drop(columns="seconds").to_csv(index=False)
 
 
 def fit_network(

@@ -151,7 +151,7 @@ def test_a_folder_without_permission_to_write_or_read_is_reported(command: Comma
 
 def _run_unprivileged(command: Command, *arguments: str) -> tuple[int, str]:
     """Run the command without root's capabilities; return its exit code and stderr."""
-    done = command.answer(*arguments, prefix=UNPRIVILEGED)
+    done = command.run(*arguments, prefix=UNPRIVILEGED)
     assert "internal error" not in done.stderr, done.stderr
     return done.returncode, done.stderr
 

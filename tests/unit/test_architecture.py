@@ -17,7 +17,7 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 TOP = {"__init__", "__main__"}
-LEAVES = {"errors", "files", "lock", "interrupts"}  # everyone may import these
+LEAVES = {"errors", "files", "lock", "interrupts"}  # any package may import these
 ARROWS = {  # package: the packages that it may import
     "config": set(),
     "data": set(),
@@ -37,7 +37,7 @@ def package_of(module: str) -> str:
 
 
 def imports(module: str, with_types: bool = False) -> set[str]:
-    """The modules that a module imports at run time, also inside functions; those of this package by their own name."""
+    """Return the modules that a module imports, also inside functions; those of this package without `dropexp.`."""
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
     types_only = {
         node
@@ -81,7 +81,7 @@ def test_every_arrow_of_the_table_exists_and_there_are_at_most_28() -> None:
     assert len(found) <= 28
 
 
-def test_no_module_imports_itself_through_others() -> None:
+def test_there_is_no_import_cycle() -> None:
     cleared: set[str] = set()  # modules from which no cycle can be reached
 
     def visit(module: str, path: tuple[str, ...]) -> None:
@@ -106,7 +106,7 @@ def test_the_loop_imports_no_files_and_no_config() -> None:
     assert packages == {"nets"}
 
 
-def test_every_package_says_what_it_is_for() -> None:
+def test_every_package_documents_its_purpose_and_where_to_start() -> None:
     for package in [*ARROWS, "training.cluster"]:
         text = ast.get_docstring(ast.parse(MODULES[package].read_text(encoding="utf-8"))) or ""
         assert 2 <= len(text.splitlines()) <= 5, package

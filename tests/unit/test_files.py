@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.processes import another_process, kill
 
 from dropexp.errors import CorruptedFile, NewerRun
 from dropexp.files import add_checksum, decode_json, encode_json, has_checksum, has_json_checksum, sha256, write_whole
@@ -30,24 +26,6 @@ while True:
     for letter in b"abcdefgh":
         write_whole(Path(sys.argv[1]), bytes([letter]) * 300_000)
 """
-
-
-@contextmanager
-def another_process(program: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A python process that has printed its first line; it is killed at the end."""
-    command = [sys.executable, "-c", program, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            assert process.stdout.readline() == "ready\n"
-            yield process
-        finally:
-            process.kill()
-
-
-def kill(process: subprocess.Popen[str]) -> None:
-    process.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
-    process.wait()
 
 
 def test_a_reader_sees_only_whole_files_even_when_the_writer_is_killed(tmp_path: Path) -> None:
@@ -77,7 +55,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
-def test_a_file_is_synced_only_if_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_synced_unless_sync_is_false(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
     write_whole(tmp_path / "a", b"one", sync=False)
@@ -90,7 +68,7 @@ def flipped(content: bytes, at: int, bit: int) -> bytes:
     return content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1 :]
 
 
-def test_json_comes_back_and_other_readers_see_one_key_more() -> None:
+def test_json_is_read_back_and_has_one_key_more_for_other_readers() -> None:
     content = encode_json(CONTENT)
     assert has_json_checksum(content)
     assert decode_json(Path("x"), content, 2) == CONTENT
@@ -98,7 +76,7 @@ def test_json_comes_back_and_other_readers_see_one_key_more() -> None:
     assert content.startswith(b'{"sha256": "') and content.count(b"\n") == len(CONTENT) + 2 and "ü" in content.decode()
 
 
-def test_any_changed_bit_of_a_json_file_is_found() -> None:
+def test_any_changed_bit_of_a_json_file_is_detected() -> None:
     content = encode_json(CONTENT)
     draw = random.Random(0)
     for at in range(len(content)):
@@ -113,12 +91,12 @@ def test_a_json_file_that_was_cut_is_corrupted(length: int) -> None:
 
 
 def old_json(content: dict[str, Any]) -> bytes:
-    """JSON as schema 1 has it, with the checksum in a last key."""
+    """Return JSON as schema 1 writes it, with the checksum in the last key."""
     body = json.dumps(content, indent=2).encode().removesuffix(b"\n}")
     return body + f',\n  "sha256": "{sha256(body)}"\n}}\n'.encode()
 
 
-def test_json_of_schema_1_is_read_and_its_checksum_is_looked_at() -> None:
+def test_json_of_schema_1_is_read_and_its_checksum_is_verified() -> None:
     content = old_json({"schema": 1, "status": "done"})
     assert decode_json(Path("x"), content, 2) == {"schema": 1, "status": "done"}
     with pytest.raises(CorruptedFile, match="SHA-256"):
@@ -134,7 +112,7 @@ def test_what_is_not_json_with_a_checksum_is_corrupted(content: bytes) -> None:
 
 
 @pytest.mark.parametrize("content", [encode_json({"schema": 3}), b'{"schema": 3, "sha256": "elsewhere"}'])
-def test_a_later_schema_is_not_taken_for_corruption(content: bytes) -> None:
+def test_a_later_schema_is_not_reported_as_corruption(content: bytes) -> None:
     with pytest.raises(NewerRun):
         decode_json(Path("x"), content, 2)
     if has_json_checksum(content):
@@ -142,7 +120,7 @@ def test_a_later_schema_is_not_taken_for_corruption(content: bytes) -> None:
             decode_json(Path("x"), content.replace(b"3\n", b"7\n"), 2)
 
 
-def test_any_changed_bit_of_a_file_with_a_checksum_in_its_last_line_is_found() -> None:
+def test_any_changed_bit_of_a_file_with_a_checksum_in_its_last_line_is_detected() -> None:
     content = add_checksum(b"some bytes")
     assert has_checksum(content) and not has_checksum(b"some bytes") and not has_checksum(b"")
     for at in range(len(content)):

@@ -42,7 +42,7 @@ def test_an_interrupt_is_handled_at_the_end_of_the_block(number: signal.Signals)
     assert signal.getsignal(number) is signal.default_int_handler
 
 
-def test_an_error_in_the_block_wins_over_a_delayed_interrupt(number: signal.Signals) -> None:
+def test_an_error_in_the_block_takes_precedence_over_a_delayed_interrupt(number: signal.Signals) -> None:
     with pytest.raises(ImportError), delay_interrupts():
         signal.raise_signal(number)
         raise ImportError

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from unit.test_files import another_process, kill
+from helpers.processes import another_process, kill
 
 from dropexp.lock import Busy, is_locked, locked
 
@@ -48,7 +48,7 @@ def test_a_folder_is_locked_by_one_process_until_that_exits(tmp_path: Path) -> N
         assert is_locked(tmp_path)
 
 
-def test_a_folder_that_was_never_locked_is_not_locked_and_asking_writes_nothing(tmp_path: Path) -> None:
+def test_a_folder_that_was_never_locked_is_not_locked_and_the_check_writes_nothing(tmp_path: Path) -> None:
     assert not is_locked(tmp_path)
     assert names(tmp_path) == set()
     assert not is_locked(tmp_path / "absent")
@@ -60,7 +60,7 @@ def test_an_error_unlocks(tmp_path: Path) -> None:
     assert not is_locked(tmp_path)
 
 
-def test_locking_makes_the_folder(tmp_path: Path) -> None:
+def test_locking_creates_the_folder(tmp_path: Path) -> None:
     with locked(tmp_path / "a" / "b"):
         assert (tmp_path / "a" / "b").is_dir()
 
@@ -92,7 +92,7 @@ def test_a_process_that_does_not_get_the_lock_removes_nothing(tmp_path: Path) ->
         assert half_written.exists()
 
 
-def test_a_folder_that_is_removed_while_its_lock_is_waited_for_is_made_again(
+def test_a_folder_that_is_removed_while_its_lock_is_waited_for_is_created_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, other = tmp_path / "run", ExitStack()
@@ -104,6 +104,6 @@ def test_a_folder_that_is_removed_while_its_lock_is_waited_for_is_made_again(
             other.close()
             folder.rmdir()
 
-    monkeypatch.setattr(time, "sleep", prune)  # which a waiting process calls between two tries
+    monkeypatch.setattr(time, "sleep", prune)  # a waiting process calls it between two tries
     with locked(folder):
         assert folder.is_dir()

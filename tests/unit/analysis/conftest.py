@@ -3,23 +3,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers.fake_runs import write_arm, write_run
+from helpers.fake_runs import write_run
+from helpers.studies import write_three_arms
 
 from dropexp.analysis.comparison import Comparison, compare
 
 
-def write_study(runs_dir: Path) -> None:
-    write_arm(runs_dir, "none", [0.80, 0.82, 0.84])
-    write_arm(runs_dir, "nn", [0.81, 0.84, 0.87])
-    write_arm(runs_dir, "scratch", [0.79, 0.80, 0.81])
-    write_run(runs_dir, "nn", 3, status="diverged", why="the loss is nan in epoch 2")
-    write_run(runs_dir, "scratch", 3, status="interrupted")
-
-
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    """Runs of none, nn and scratch over three seeds; besides, one of nn that diverged and one of scratch unfinished."""
-    write_study(tmp_path)
+    """The runs of `write_three_arms`."""
+    write_three_arms(tmp_path)
     return tmp_path
 
 
@@ -27,7 +20,7 @@ def study(tmp_path: Path) -> Path:
 def shared_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same runs as `study`, for tests that only read them."""
     runs_dir = tmp_path_factory.mktemp("study")
-    write_study(runs_dir)
+    write_three_arms(runs_dir)
     return runs_dir
 
 

@@ -16,9 +16,9 @@ from dropexp.analysis.listing import load_runs
 from dropexp.errors import NoRuns
 from dropexp.runs.folder import EPOCHS, RUN
 
-# figures
-
 SCHEMA_1 = Path(__file__).parents[2] / "schema-1" / "runs"
+
+# figures
 
 
 def test_an_arm_has_mean_and_sample_sd_over_its_seeds(compared: Comparison) -> None:
@@ -99,7 +99,7 @@ def test_an_unfinished_run_is_left_out_and_noted(tmp_path: Path, status: str) ->
     write_run(tmp_path, "nn", 2, 0.1, status=status)
     comparison = compare(runs_dir=tmp_path)
     assert row_of(comparison.arms, "nn")["n"] == 2
-    # a run that says running, without a process that trains it, is interrupted
+    # a run with the status running is interrupted if no process has locked it
     assert mentions(comparison.notes, "nn: seed 2", "interrupted" if status == "running" else status, "left out")
 
 

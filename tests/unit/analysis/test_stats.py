@@ -1,3 +1,7 @@
+"""Statistics: examples by hand, agreement with scipy, and simulated error rates."""
+
+from __future__ import annotations
+
 import math
 from itertools import pairwise
 

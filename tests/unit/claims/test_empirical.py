@@ -91,8 +91,8 @@ def test_slower_counts_epochs_to_the_accuracy_of_epoch_ten(tmp_path: Path) -> No
     assert "epochs" in finding.evidence
 
 
-def test_the_aim_of_a_seed_is_the_mean_accuracy_of_the_others(tmp_path: Path) -> None:
-    """With its own accuracy as aim, the arm without dropout would seem faster than an equal one."""
+def test_the_target_of_a_seed_is_the_mean_accuracy_of_the_others(tmp_path: Path) -> None:
+    """With its own accuracy as target, the arm without dropout would seem faster than an equal one."""
     rng = np.random.default_rng(0)
     for seed in range(10):
         for variant in ("none", "scratch"):
@@ -103,7 +103,7 @@ def test_the_aim_of_a_seed_is_the_mean_accuracy_of_the_others(tmp_path: Path) ->
     assert abs(finding.figures["mean"]) < 1
 
 
-def test_a_run_that_never_reaches_the_aim_counts_as_one_epoch_more_than_it_has(tmp_path: Path) -> None:
+def test_a_run_that_never_reaches_its_target_counts_as_one_epoch_more_than_it_has(tmp_path: Path) -> None:
     for seed in range(8):
         write_run(tmp_path, "none", seed, curve(0.7, 0.8), name="exercise-2-more-epochs")
         write_run(tmp_path, "scratch", seed, curve(0.5, 0.6), name="exercise-2-more-epochs")

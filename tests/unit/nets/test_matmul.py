@@ -53,9 +53,7 @@ def test_bfloat16_products_are_rounded_to_eight_bits_once() -> None:
     out = torch.empty(256, 256)
     product = matmul.bf16_mm(A, B, out=out)
     assert product is out and torch.equal(matmul.bf16_mm(A, B), out)
-    error = (
-        (out - exact).abs() / exact
-    ).max()  # all numbers are positive: roundings of entries cancel, the last one remains
+    error = ((out - exact).abs() / exact).max()  # of positive numbers: only the last rounding does not cancel
     assert 2**-10 < error <= 2**-8
 
 

@@ -148,7 +148,7 @@ def test_three_steps_equal_those_of_torch_sgd_and_cross_entropy(
     weights, biases = ([p for name, p in model.named_parameters() if name.endswith(end)] for end in ("weight", "bias"))
     groups: list[dict[str, Any]] = [{"params": weights, "weight_decay": sgd.weight_decay}, {"params": biases}]
     optimizer = torch.optim.SGD(groups, lr=0.3 / sgd.divisor, momentum=sgd.momentum, nesterov=sgd.nesterov)
-    for _ in range(3):  # the second is the first to feel momentum
+    for _ in range(3):  # momentum matters from the second step on
         optimizer.zero_grad()
         (loss(model(X), y) + sgd.l1 * torch.stack([W.abs().sum() for W in weights]).sum()).backward()
         optimizer.step()
@@ -289,9 +289,7 @@ def test_a_fused_step_equals_the_reference_step_with_the_xi_of_its_random_bits(
 def test_scratch_and_fused_evaluate_equally(noise: Noise, placement: Placement, noise_at_eval: bool) -> None:
     """Where noise is active in evaluation, both sample it in the same way."""
     layers, X, _, _ = problem(SIZES, 64)
-    layers = [
-        (W.T.contiguous().T, b) for W, b in layers
-    ]  # the layout of the fused network: normal_ fills in order of memory
+    layers = [(W.T.contiguous().T, b) for W, b in layers]  # as in the fused network: normal_ fills in order of memory
     reference, net = (
         kind(copies(layers), [noise] * 3, generator(), SGD(), placement=placement, noise_at_eval=noise_at_eval)
         for kind in NETWORKS

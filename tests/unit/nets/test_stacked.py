@@ -69,7 +69,7 @@ def check_steps(noises: Sequence[Sequence[Noise | None]], sgds: Sequence[SGD], *
             assert (tensor - expected.state()[name]).abs().max() <= 1e-12
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])  # 0.0: the product that computes a gradient is the update
+@pytest.mark.parametrize("momentum", [0.0, 0.9])  # 0.0: one matrix product computes gradient and update
 @pytest.mark.parametrize("on", ["after", "before", "weights"])
 @pytest.mark.parametrize("noise", NOISES, ids=str)
 def test_a_stack_steps_like_the_reference_with_each_noise(noise: Noise, on: str, momentum: float) -> None:

@@ -3,20 +3,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers.fake_runs import write_arm, write_run
-from helpers.studies import write_sweeps, write_two_arms
+from helpers.studies import write_sweeps, write_three_arms, write_two_arms
 
 from dropexp.analysis.comparison import Comparison, compare
 
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    """Runs of none, nn and scratch over three seeds, one more of nn that diverged, one more of scratch unfinished."""
-    write_arm(tmp_path, "none", [0.80, 0.82, 0.84])
-    write_arm(tmp_path, "nn", [0.81, 0.84, 0.87])
-    write_arm(tmp_path, "scratch", [0.79, 0.80, 0.81])
-    write_run(tmp_path, "nn", 3, status="diverged", why="the loss is nan in epoch 2")
-    write_run(tmp_path, "scratch", 3, status="interrupted")
+    """The runs of `write_three_arms`."""
+    write_three_arms(tmp_path)
     return tmp_path
 
 

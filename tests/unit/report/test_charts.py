@@ -179,7 +179,7 @@ def test_odd_labels_stay_text(tmp_path: Path) -> None:
     assert "alert(1)" in page
 
 
-@pytest.mark.parametrize("case", ["one run each", "an arm diverged", "all diverged", "runs of unlike length", "losses"])
+@pytest.mark.parametrize("case", ["one run each", "an arm diverged", "all diverged", "unequal lengths", "losses"])
 def test_an_edge_case_is_drawn_without_nan(case: str, tmp_path: Path) -> None:
     metric = None
     match case:
@@ -191,7 +191,7 @@ def test_an_edge_case_is_drawn_without_nan(case: str, tmp_path: Path) -> None:
             write_run(tmp_path, "nn", 0, rising(0.8), status="diverged")
         case "all diverged":
             write_run(tmp_path, "nn", 0, rising(0.8), status="diverged")
-        case "runs of unlike length":
+        case "unequal lengths":
             metric = "gap"
             for seed in range(2):
                 write_run(tmp_path, "nn", seed, rising(0.8, 3 + seed), epochs=3 + seed)

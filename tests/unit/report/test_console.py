@@ -37,9 +37,9 @@ def test_a_pipe_gets_lines_of_natural_width_without_colour(study: Path) -> None:
     assert "an arm whose name is rather long and has many words an arm whose name" in text
 
 
-def test_no_color_is_honoured(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_COLOR", "1")
-    assert "\x1b[3" not in printed(compare(runs_dir=study), 80)
+def test_a_terminal_gets_bold_and_dim_text_without_colours(study: Path) -> None:
+    codes = set(re.findall(r"\x1b\[([\d;]*)m", printed(compare(runs_dir=study), 80)))
+    assert codes == {"0", "1", "2"}  # reset, bold, dim
 
 
 def test_a_long_name_folds_on_a_terminal(tmp_path: Path) -> None:

@@ -36,11 +36,12 @@ def table_of(run: RunFolder) -> list[Row]:
 
 
 def grow(run: RunFolder, *test_accs: float) -> None:
-    """Train further epochs."""
+    """Add epochs to a run, as further training does."""
     retrain(run, *run.read_table(run.read_info())["test_acc"], *test_accs)
 
 
 def retrain(run: RunFolder, *test_accs: float) -> None:
+    """Replace the epochs of a run."""
     columns: Columns = {}
     for epoch, acc in enumerate(test_accs, start=1):
         add_row(columns, epoch_row(epoch, acc))

@@ -1,4 +1,4 @@
-"""Where a run's numbers come from."""
+"""Provenance: the versions, machine and commit that a run records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 from dropexp.runs.provenance import _git, cores, provenance
 
 
-def test_it_names_versions_and_machine() -> None:
+def test_provenance_has_versions_machine_and_commit() -> None:
     found = provenance()
     assert list(found) == ["dropexp", "python", "torch", "platform", "cpu", "commit", "dirty"]
     assert found["python"] == platform.python_version()
@@ -26,23 +26,23 @@ def test_it_names_versions_and_machine() -> None:
     assert json.loads(json.dumps(found)) == found
 
 
-def test_it_imports_no_torch() -> None:
+def test_provenance_does_not_import_torch() -> None:
     program = "import sys; from dropexp.runs.provenance import provenance; provenance(); print('torch' in sys.modules)"
-    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert answer.stdout == "False\n"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux lets a process choose its processors")
-def test_only_the_processors_that_may_be_used_count() -> None:
+def test_only_processors_that_the_process_may_use_count() -> None:
     program = (
         "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
         "from dropexp.runs.provenance import cores; print(cores())"
     )
-    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert answer.stdout == "1\n"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
 
 
-NOWHERE = {"commit": None, "dirty": None}
+NO_COMMIT = {"commit": None, "dirty": None}
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -64,7 +64,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def test_outside_a_checkout_there_is_no_commit(tmp_path: Path) -> None:
     (tmp_path / "__init__.py").write_text("")
-    assert _git(tmp_path) == NOWHERE
+    assert _git(tmp_path) == NO_COMMIT
 
 
 def test_a_checkout_has_its_commit(checkout: Path) -> None:
@@ -77,18 +77,18 @@ def test_a_change_in_the_package_is_dirty(checkout: Path, name: str) -> None:
     assert _git(checkout / "package")["dirty"] is True
 
 
-def test_a_change_beside_the_package_is_not(checkout: Path) -> None:
+def test_a_change_outside_the_package_is_not_dirty(checkout: Path) -> None:
     (checkout / "notes.txt").write_text("")
     assert _git(checkout / "package")["dirty"] is False
 
 
-def test_a_package_that_is_installed_inside_anothers_checkout_has_no_commit(checkout: Path) -> None:
+def test_a_package_installed_inside_another_checkout_has_no_commit(checkout: Path) -> None:
     installed = checkout / ".venv" / "package"
     installed.mkdir(parents=True)
     (installed / "__init__.py").write_text("")
-    assert _git(installed) == NOWHERE
+    assert _git(installed) == NO_COMMIT
 
 
 def test_without_git_there_is_no_commit(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(checkout))
-    assert _git(checkout / "package") == NOWHERE
+    assert _git(checkout / "package") == NO_COMMIT

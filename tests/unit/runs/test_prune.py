@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from helpers.command import Command
+from helpers.configs import TINY
 from helpers.fake_runs import set_status, write_run
 
 from dropexp.analysis.comparison import compare
@@ -22,7 +23,7 @@ SCHEMA_1 = Path(__file__).parents[2] / "schema-1" / "runs"
 
 
 def run_of(runs_dir: Path, seed: int = 0, status: str = "done", why: str | None = None) -> Path:
-    """A run's folder with all that training leaves in one."""
+    """Write a run with every file that training writes; return its folder."""
     run = write_run(runs_dir, "nn", seed, status=status, why=why)
     (run.path / "config.yaml").write_text("variant: nn\n")
     run.checkpoint.write_bytes(b"0" * 1000)
@@ -39,16 +40,16 @@ def removals_in(runs_dir: Path, *names: str, **where: object) -> list[Removal]:
 
 
 def planned(runs_dir: Path, *names: str, **where: object) -> dict[str, Removal]:
-    """What may go, by the folder's name."""
+    """Return the removals by the name of their folder."""
     return {removal.path.name: removal for removal in removals_in(runs_dir, *names, **where)}
 
 
 def second_of(run: Path) -> Path:
-    """A copy of the run's folder beside it, as of a study whose cells were once named otherwise."""
+    """Copy a run's folder beside it, under a name that an earlier version of its config might have given."""
     return Path(shutil.copytree(run, run.with_name(f"x-renamed-{run.name[-8:]}")))
 
 
-# What may go
+# What is removed
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def second_of(run: Path) -> Path:
     [
         ("failed", "MemoryError: no room", "MemoryError: no room"),
         ("interrupted", None, "2 of 5 epochs, from which training would resume"),
-        ("running", None, "2 of 5 epochs, from which training would resume"),  # its process is gone
+        ("running", None, "2 of 5 epochs, from which training would resume"),  # its process has exited
     ],
 )
 def test_a_run_without_a_result_is_removed_entirely(
@@ -78,7 +79,7 @@ def test_a_run_with_a_result_stays(status: str, tmp_path: Path) -> None:
     assert removals_in(tmp_path) == []
 
 
-def lose_epochs(run: Path) -> None:
+def remove_epochs(run: Path) -> None:
     """Remove the files from which training could repair the run."""
     for name in ("checkpoint.pt", "epochs.csv"):
         (run / name).unlink()
@@ -88,7 +89,7 @@ def lose_epochs(run: Path) -> None:
 def test_a_corrupted_run_without_epochs_is_removed(content: bytes | None, tmp_path: Path) -> None:
     run = run_of(tmp_path)
     (run / "run.json").unlink() if content is None else (run / "run.json").write_bytes(content)
-    lose_epochs(run)
+    remove_epochs(run)
     (run / "epochs.csv").write_bytes(b"\xff")
     removal = planned(tmp_path)[run.name]
     assert removal.state == "corrupted" and "run.json" in removal.why
@@ -226,8 +227,8 @@ def test_a_run_that_is_finished_while_others_are_read_stays(
             (run / name).unlink()
     finished: list[RunFolder] = []
 
-    def read(*asked: Any) -> list[Run]:
-        found = read_runs(*asked)
+    def read(*arguments: Any) -> list[Run]:
+        found = read_runs(*arguments)
         finished.extend(one.folder for one in found if one.status == status)
         finished[0].write_info(info)  # as another process would
         return found
@@ -255,7 +256,7 @@ def test_an_interrupted_removal_continues(files: int, tmp_path: Path, monkeypatc
     assert not run.exists()
 
 
-def test_files_of_others_stay_and_are_named(tmp_path: Path) -> None:
+def test_files_that_dropexp_does_not_write_stay_and_are_named(tmp_path: Path) -> None:
     run = run_of(tmp_path, status="failed", why="no room")
     (run / "notes.txt").write_text("mine")
     (run / "plots").mkdir()
@@ -277,7 +278,7 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
         assert removal.path == run
         remove(removal)
     assert listing(tmp_path / "elsewhere") == before
-    assert [path.name for path in run.iterdir()] == ["checkpoint.pt"]  # the link, which this program did not write
+    assert [path.name for path in run.iterdir()] == ["checkpoint.pt"]  # the link, which dropexp does not write
 
 
 def test_a_runs_folder_that_is_a_link_itself_is_pruned(tmp_path: Path) -> None:
@@ -288,13 +289,13 @@ def test_a_runs_folder_that_is_a_link_itself_is_pruned(tmp_path: Path) -> None:
     assert not run.exists()
 
 
-def test_names_and_filters_narrow_what_goes(tmp_path: Path) -> None:
+def test_names_and_filters_select_what_is_removed(tmp_path: Path) -> None:
     for seed in range(2):
         run_of(tmp_path, seed, "failed")
     other = write_run(tmp_path, "nn", name="other", status="failed").path
     corrupted = run_of(tmp_path, 2)
     (corrupted / "run.json").write_text("{")
-    lose_epochs(corrupted)
+    remove_epochs(corrupted)
     second = second_of(run_of(tmp_path, 3))
     assert len(removals_in(tmp_path)) == 5
     assert [removal.path for removal in removals_in(tmp_path, "other")] == [other]
@@ -304,7 +305,7 @@ def test_names_and_filters_narrow_what_goes(tmp_path: Path) -> None:
         removals_in(tmp_path, seed=9)
 
 
-def test_what_cannot_be_removed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_removed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_of(tmp_path, status="failed")
     (removal,) = removals_in(tmp_path)
 
@@ -318,14 +319,14 @@ def test_what_cannot_be_removed_is_named(tmp_path: Path, monkeypatch: pytest.Mon
 # Checkpoints
 
 
-def test_checkpoints_of_finished_runs_may_go_and_nothing_else(tmp_path: Path) -> None:
+def test_only_checkpoints_of_finished_runs_are_removed(tmp_path: Path) -> None:
     done, diverged, interrupted = (run_of(tmp_path, i, s) for i, s in enumerate(("done", "diverged", "interrupted")))
     before = listing(tmp_path)
     removals = checkpoints((), tmp_path)
     assert [(removal.path, removal.size) for removal in removals] == [(done, 1000), (diverged, 1000)]
     assert [remove(removal) for removal in removals] == [None, None]
-    gone = {(run / "checkpoint.pt").relative_to(tmp_path).as_posix() for run in (done, diverged)}
-    assert listing(tmp_path) == before - gone
+    removed = {(run / "checkpoint.pt").relative_to(tmp_path).as_posix() for run in (done, diverged)}
+    assert listing(tmp_path) == before - removed
     assert checkpoints((), tmp_path) == []
     assert interrupted.joinpath("checkpoint.pt").exists()
 
@@ -338,16 +339,6 @@ def test_the_checkpoint_of_a_corrupted_run_stays(tmp_path: Path) -> None:
 
 
 # The command
-
-TINY = """\
-name: tiny
-hidden: [32, 16]
-init: torch
-train_size: 500
-epochs: 1
-matrix:
-  variant: [none, scratch]
-"""
 
 
 def test_nothing_is_removed_without_yes(command: Command) -> None:
@@ -370,7 +361,7 @@ def test_nothing_is_removed_without_yes(command: Command) -> None:
         assert (again.stdout, again.stderr) == ("", "nothing to remove\n")
 
 
-def test_yes_and_checkpoints_are_for_pruning(command: Command) -> None:
+def test_yes_and_checkpoints_require_prune(command: Command) -> None:
     for option in ("--yes", "--checkpoints"):
         assert "requires --prune" in command("runs", option, code=2).stderr
 
@@ -389,7 +380,7 @@ def test_a_run_without_its_checkpoint_is_done_and_compared_but_not_evaluated(com
     command("evaluate", "variant=none,seed=0")
 
 
-def test_training_makes_again_what_was_pruned(command: Command) -> None:
+def test_a_pruned_run_is_trained_again_to_the_same_table(command: Command) -> None:
     config = command.write("tiny.yaml", TINY)
     command("train", "-c", config, "--jobs", "1", "-q")
     whole = command.tables()
@@ -397,7 +388,7 @@ def test_training_makes_again_what_was_pruned(command: Command) -> None:
     (corrupted / "run.json").write_text("{")
     assert "is kept, since training may resume it" in command("runs", "--prune", "--yes").stderr
     assert (corrupted / "checkpoint.pt").exists()
-    lose_epochs(corrupted)
+    remove_epochs(corrupted)
     command("runs", "--prune", "--yes")
     assert not corrupted.exists()
     assert "2 runs: 1 trained now, 1 before" in command("train", "-c", config).stderr

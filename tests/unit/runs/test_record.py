@@ -1,4 +1,4 @@
-"""What is read from run folders, also those that were edited by hand or corrupted by a disk."""
+"""What is read from run folders, including edited and corrupted ones."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from helpers.comparisons import mentions
 from helpers.fake_runs import change, write_arm, write_run
 
 from dropexp.analysis.comparison import compare
@@ -27,16 +28,11 @@ def study(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def noted(notes: list[str], *parts: str) -> bool:
-    """Return whether one note contains all parts."""
-    return any(all(part in note for part in parts) for note in notes)
-
-
 @pytest.mark.parametrize("content", [b"[" * 100_000, b"{}", b'{"schema": 9}'])
 def test_a_folder_that_cannot_be_read_is_named_and_left_out(content: bytes, study: Path) -> None:
     run = write_run(study, "nn", 9)
     (run.path / RUN).write_bytes(content)
-    assert noted(compare(runs_dir=study).notes, "left out", str(run.path / RUN))
+    assert mentions(compare(runs_dir=study).notes, "left out", str(run.path / RUN))
     (listed,) = load_runs(runs_dir=study).query("status in ['corrupted', 'unreadable']").to_dict("records")
     assert listed["status"] == ("unreadable" if b"9" in content else "corrupted")
     assert listed["path"] == str(run.path) and str(run.path / RUN) in listed["why"]
@@ -48,7 +44,7 @@ def test_a_figure_beyond_what_training_can_measure_is_unknown(tmp_path: Path, fi
     write_run(tmp_path, "nn", 1, [0.7, figure])
     comparison = compare(runs_dir=tmp_path)
     assert comparison.arms.iloc[0]["mean"] == 0.75
-    assert noted(comparison.notes, "no test accuracy for seed 1")
+    assert mentions(comparison.notes, "no test accuracy for seed 1")
 
 
 @pytest.mark.parametrize("column", ["arm", "mean", "curve", "", "a b", "\x1b[2J"])
@@ -60,13 +56,13 @@ def test_a_column_with_the_name_of_another_is_no_metric(tmp_path: Path, column: 
     assert list(comparison.arms["arm"]) == ["nn"] and column not in comparison.metrics
 
 
-def test_a_config_key_takes_no_column_s_place_in_the_list_of_runs(tmp_path: Path) -> None:
+def test_a_config_key_does_not_replace_a_column_of_the_list_of_runs(tmp_path: Path) -> None:
     run = write_run(tmp_path, "nn", 0, status="failed")
     change(run, config=run.read_info().config | {"status": "done", "path": "elsewhere"})
     assert list(load_runs(runs_dir=tmp_path)[["status", "path"]].iloc[0]) == ["failed", str(run.path)]
 
 
-def test_two_runs_of_one_hash_are_two_runs(tmp_path: Path) -> None:
+def test_runs_with_the_same_hash_and_different_settings_are_two_runs(tmp_path: Path) -> None:
     one, other = write_arm(tmp_path, "nn", [0.80, 0.82])
     change(other, hash=one.read_info().hash)
     assert list(load_runs(runs_dir=tmp_path)["status"]) == ["done", "done"]
@@ -75,7 +71,7 @@ def test_two_runs_of_one_hash_are_two_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("task", ["fashion-mnist", "linear-regression"])
-def test_settings_are_in_words_and_none_where_they_are_not_used(task: str) -> None:
+def test_unset_settings_are_words_and_unused_ones_are_none(task: str) -> None:
     config = Config.model_validate({"variant": "scratch", "task": task})
     settings = config.settings("cpu")
     info = RunInfo(
@@ -101,7 +97,7 @@ def test_settings_are_in_words_and_none_where_they_are_not_used(task: str) -> No
     assert plugin.setting("drop_probs") == [0.2, 0.5]
 
 
-HOSTILE = "\x1b]0;owned\x07-0123abcd"  # sets the title of a terminal
+HOSTILE = "\x1b]0;owned\x07-0123abcd"  # would set the title of a terminal
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows lets no folder have such a name")

@@ -1,4 +1,4 @@
-"""run.json: what is written comes back, and what no training writes is corrupted."""
+"""run.json: what is written is read back, and what no training writes is corrupted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write(run: RunFolder, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
-def test_a_run_json_comes_back(status: str, tmp_path: Path) -> None:
+def test_a_run_json_is_read_back(status: str, tmp_path: Path) -> None:
     info = write_run(tmp_path, status=status, why="ü", arm="plain").read_info()
     assert (info.status, info.why, info.arm, info.epoch) == (status, "ü", "plain", 2)
     assert info.last["test_acc"] == 0.8 and info.table is None
@@ -34,11 +34,11 @@ def test_a_finished_run_has_its_table_with_figures_that_are_not_finite(tmp_path:
     assert info.table is not None
     assert info.table["test_acc"][0] == 0.5 and math.isnan(info.table["test_acc"][1])
     text = (run.path / "run.json").read_text()
-    json.loads(text, parse_constant=pytest.fail)  # strict JSON knows no NaN
+    json.loads(text, parse_constant=pytest.fail)  # strict JSON has no NaN
     assert '"test_acc": [0.5, "nan"]' in text
 
 
-def test_a_figure_of_any_size_comes_back_exactly(tmp_path: Path) -> None:
+def test_a_figure_of_any_size_is_read_back_exactly(tmp_path: Path) -> None:
     figures = [0.1 + 0.2, 1e-5, 5e-324, 1e22, 1.7976931348623157e308, -0.0, math.inf, -math.inf, 2.0]
     info = write_run(tmp_path).read_info().model_copy(update={"epoch": 9, "table": {"x": figures}})
     back = RunInfo.from_bytes(tmp_path, info.to_bytes())
@@ -88,7 +88,7 @@ def test_text_that_is_half_a_surrogate_pair_is_written_as_a_question_mark(tmp_pa
     ],
     ids=lambda changed: str(changed)[:40],
 )
-def test_what_no_training_writes_is_corrupted(changed: dict[str, Any], tmp_path: Path) -> None:
+def test_a_run_json_with_a_field_that_no_training_writes_is_corrupted(changed: dict[str, Any], tmp_path: Path) -> None:
     run = write_run(tmp_path)
     write_raw(run, **changed)
     with pytest.raises(CorruptedFile, match=r"run\.json is corrupted \("):

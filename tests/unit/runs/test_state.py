@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from helpers import fake_runs
 from helpers.fake_runs import change, write_raw
-from unit.test_files import another_process, kill
+from helpers.processes import another_process, kill
 
 from dropexp.config.schema import Config
 from dropexp.config.study import PlannedRun
@@ -58,12 +58,12 @@ def content(folder: RunFolder) -> dict[str, bytes]:
 # How states are recognised
 
 
-def test_a_run_of_which_nothing_is_on_disk_is_new(folder: RunFolder) -> None:
+def test_a_run_without_files_is_new(folder: RunFolder) -> None:
     assert status_of(folder) == Status.NEW == status_of(RunFolder(folder.path / "absent"))
 
 
 @pytest.mark.parametrize("status", ["interrupted", "failed", "diverged", "done"])
-def test_a_state_is_what_was_written(status: str, folder: RunFolder) -> None:
+def test_the_state_of_a_run_is_the_status_in_its_run_json(status: str, folder: RunFolder) -> None:
     folder.write_info(info_of(status, COLUMNS))
     assert status_of(folder, PLANNED) == status
 
@@ -93,9 +93,9 @@ def test_a_run_is_running_until_its_process_is_killed(folder: RunFolder) -> None
     assert status_of(folder) == Status.INTERRUPTED
 
 
-@pytest.mark.parametrize("harm", [lambda _: b"", lambda _: b"[]", lambda whole: whole[:-9], lambda whole: whole + b" "])
-def test_a_changed_run_json_is_a_corrupted_run(harm: Callable[[bytes], bytes], done: RunFolder) -> None:
-    (done.path / RUN).write_bytes(harm((done.path / RUN).read_bytes()))
+@pytest.mark.parametrize("edit", [lambda _: b"", lambda _: b"[]", lambda whole: whole[:-9], lambda whole: whole + b" "])
+def test_an_edited_run_json_is_a_corrupted_run(edit: Callable[[bytes], bytes], done: RunFolder) -> None:
+    (done.path / RUN).write_bytes(edit((done.path / RUN).read_bytes()))
     assert status_of(done) == Status.CORRUPTED
 
 
@@ -105,7 +105,7 @@ def test_a_run_without_its_run_json_is_corrupted(left: str, folder: RunFolder) -
     assert status_of(folder) == Status.CORRUPTED
 
 
-def test_settings_of_another_hash_than_the_folder_s_are_corrupted(done: RunFolder) -> None:
+def test_settings_with_another_hash_than_the_folder_are_corrupted(done: RunFolder) -> None:
     wrong: list[dict[str, Any]] = [{}, PLANNED.config.settings("cpu") | {"lr": 7.0}]
     for settings in wrong:
         change(done, settings=settings)
@@ -204,16 +204,16 @@ def test_a_disk_without_locks_is_named(folder: RunFolder, no_locks: None) -> Non
 
 
 @pytest.mark.parametrize(
-    "harm", [lambda _: b"", lambda whole: whole[:-3], lambda whole: whole.replace(b"5", b"6"), None]
+    "edit", [lambda _: b"", lambda whole: whole[:-3], lambda whole: whole.replace(b"5", b"6"), None]
 )
 @pytest.mark.parametrize("name", [CONFIG, EPOCHS])
 def test_a_derived_file_of_a_finished_run_is_rewritten_when_edited_or_missing(
-    name: str, harm: Callable[[bytes], bytes] | None, done: RunFolder
+    name: str, edit: Callable[[bytes], bytes] | None, done: RunFolder
 ) -> None:
     before = content(done)
     for repair in (lambda: state.repair_finished(done), lambda: getattr(lock(done), "notes", None)):
-        (done.path / name).unlink() if harm is None else (done.path / name).write_bytes(harm(before[name]))
-        was = "missing" if harm is None else "edited"
+        (done.path / name).unlink() if edit is None else (done.path / name).write_bytes(edit(before[name]))
+        was = "missing" if edit is None else "edited"
         assert repair() == [f"{done.path / name} was {was} and is rewritten from run.json"]
         assert content(done) == before
         assert repair() == []
@@ -247,7 +247,7 @@ def test_a_locked_run_is_not_repaired(done: RunFolder) -> None:
     assert not (done.path / EPOCHS).exists()
 
 
-def test_the_config_of_a_finished_run_is_its_own_whatever_keys_are_added_later(done: RunFolder) -> None:
+def test_the_config_of_a_finished_run_is_rewritten_with_its_own_keys(done: RunFolder) -> None:
     change(done, config={"variant": "scratch", "seed": 0, "lr": 0.25, "key_of_another_time": [1, "x"]})
     state.repair_finished(done)
     expected = "name: study\nvariant: scratch\nseed: 0\nlr: 0.25\nkey_of_another_time:\n- 1\n- x\n"
@@ -343,7 +343,7 @@ def test_a_kill_while_a_run_starts_again_leaves_the_result_or_a_run_that_starts_
     assert {path.name for path in folder.path.iterdir() if not path.name.endswith(".tmp")} == {RUN, CONFIG}
 
 
-def test_a_run_can_be_stopped_and_its_checkpoint_stays_known(folder: RunFolder) -> None:
+def test_a_stopped_run_keeps_the_epoch_and_figures_of_its_checkpoint(folder: RunFolder) -> None:
     state.start(folder, info_of("running", {}), {})
     state.save(folder, info_of("running", COLUMNS), b"checkpoint")
     state.stop(folder, Status.INTERRUPTED)
@@ -355,7 +355,7 @@ def test_a_run_can_be_stopped_and_its_checkpoint_stays_known(folder: RunFolder) 
     assert (info.status, info.why, info.traceback, info.epoch) == ("failed", "no room", "Traceback …", 2)
 
 
-def test_nothing_stops_a_run_that_is_finished_or_failed_already(done: RunFolder) -> None:
+def test_stopping_a_finished_or_failed_run_changes_nothing(done: RunFolder) -> None:
     before = content(done)
     for status in (Status.INTERRUPTED, Status.FAILED):
         state.stop(done, status, "late")
@@ -401,8 +401,7 @@ def test_a_result_on_a_full_disk_is_not_cleared(done: RunFolder, monkeypatch: py
     assert set(content(done)) == {RUN, CONFIG, EPOCHS}
 
 
-def test_run_json_is_plain_json(done: RunFolder) -> None:
+def test_run_json_is_plain_json_with_the_table_and_the_schema(done: RunFolder) -> None:
     found = json.loads((done.path / RUN).read_bytes())
-    assert (
-        found["table"] == COLUMNS and found["schema"] == 2 and {path.name for path in done.path.iterdir()} == {*FILES}
-    )
+    assert found["table"] == COLUMNS and found["schema"] == 2
+    assert {path.name for path in done.path.iterdir()} == {*FILES}

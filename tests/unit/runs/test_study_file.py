@@ -33,18 +33,18 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "one" / "study.json"
 
 
-def test_what_is_declared_is_read_beside_each_run(run: RunFolder, tmp_path: Path) -> None:
+def test_declared_figures_are_read_for_each_run_of_the_study(run: RunFolder, tmp_path: Path) -> None:
     assert write_study(tmp_path, "one", ONE) is None
     assert read_study(run) == ONE
 
 
-def test_a_study_for_which_nothing_is_declared_has_no_file(run: RunFolder, tmp_path: Path) -> None:
+def test_a_study_without_declared_figures_has_no_file(run: RunFolder, tmp_path: Path) -> None:
     write_study(tmp_path, "one", {})
     assert not (tmp_path / "one").exists()
     assert read_study(run) == {}
 
 
-def test_what_was_declared_stays_until_a_config_declares_something_else(run: RunFolder, tmp_path: Path) -> None:
+def test_declared_figures_stay_until_a_config_declares_others(run: RunFolder, tmp_path: Path) -> None:
     write_study(tmp_path, "one", ONE)
     assert write_study(tmp_path, "one", {}) is None
     assert read_study(run) == ONE
@@ -53,22 +53,22 @@ def test_what_was_declared_stays_until_a_config_declares_something_else(run: Run
 
 
 @pytest.mark.parametrize(
-    "harm", [lambda _: b"", lambda _: b"[]", lambda _: b"\xff", lambda c: c[:-20], lambda c: c.replace(b"25", b"26")]
+    "corrupt", [lambda _: b"", lambda _: b"[]", lambda _: b"\xff", lambda c: c[:-20], lambda c: c.replace(b"25", b"26")]
 )
 def test_a_corrupted_file_is_renamed_and_rewritten(
-    harm: Callable[[bytes], bytes], run: RunFolder, path: Path, tmp_path: Path
+    corrupt: Callable[[bytes], bytes], run: RunFolder, path: Path, tmp_path: Path
 ) -> None:
     write_study(tmp_path, "one", ONE)
     whole = path.read_bytes()
-    path.write_bytes(harm(whole))
+    path.write_bytes(corrupt(whole))
     with pytest.raises(CorruptedFile, match=r"study\.json is corrupted"):
         read_study(run)
     note = write_study(tmp_path, "one", {})
     assert note is not None and "a config with a section `published` rewrites it" in note
-    assert path.read_bytes() == harm(whole)
+    assert path.read_bytes() == corrupt(whole)
     assert "is renamed to study.json.corrupted-1" in str(write_study(tmp_path, "one", ONE))
     assert path.read_bytes() == whole
-    assert path.with_name("study.json.corrupted-1").read_bytes() == harm(whole)
+    assert path.with_name("study.json.corrupted-1").read_bytes() == corrupt(whole)
 
 
 def test_a_study_of_schema_1_is_read_and_replaced_only_when_it_changes(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_study_of_schema_1_is_read_and_replaced_only_when_it_changes(tmp_path:
 
 
 @pytest.mark.parametrize("content", [encode_json({"schema": 9, "mood": {}}), b'{"schema": 9, "mood": {}}'])
-def test_a_study_of_a_later_version_is_left_as_it_is(
+def test_a_study_of_a_later_version_is_left_unchanged(
     content: bytes, run: RunFolder, path: Path, tmp_path: Path
 ) -> None:
     path.parent.mkdir()
@@ -97,16 +97,16 @@ def test_a_study_of_a_later_version_is_left_as_it_is(
     assert path.read_bytes() == content
 
 
-def test_a_study_that_another_process_has_locked_is_left_to_it_with_a_message(tmp_path: Path) -> None:
+def test_a_study_that_another_process_has_locked_is_not_written_and_a_message_is_returned(tmp_path: Path) -> None:
     with locked(tmp_path / "one"):
         note = write_study(tmp_path, "one", ONE)
         assert note is not None and "is not written: another process has locked its folder" in note
     assert write_study(tmp_path, "one", ONE) is None
     with locked(tmp_path / "one"):
-        assert write_study(tmp_path, "one", ONE) is None  # it says this already
+        assert write_study(tmp_path, "one", ONE) is None  # the file has these figures already
 
 
-def test_what_another_process_wrote_meanwhile_is_not_written_again(
+def test_figures_that_another_process_wrote_meanwhile_are_not_written_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_study(tmp_path / "other", "one", ONE)
@@ -121,12 +121,14 @@ def test_what_another_process_wrote_meanwhile_is_not_written_again(
     assert write_study(tmp_path, "one", ONE) is None
 
 
-def test_a_disk_without_locks_costs_the_file_not_the_command(tmp_path: Path, no_locks: None) -> None:
+def test_on_a_disk_without_locks_the_file_is_not_written_and_a_message_is_returned(
+    tmp_path: Path, no_locks: None
+) -> None:
     note = write_study(tmp_path, "study", ONE)
     assert note is not None and "is not written" in note and "where locks do not work" in note
 
 
-def test_a_linked_study_is_written_as_any_other(tmp_path: Path) -> None:
+def test_a_linked_study_is_written_like_any_other(tmp_path: Path) -> None:
     (tmp_path / "large disk").mkdir()
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "study").symlink_to(tmp_path / "large disk", target_is_directory=True)

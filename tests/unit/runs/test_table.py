@@ -23,12 +23,12 @@ TEXT = (
 )
 
 
-def test_figures_come_back_from_the_text_in_full_precision() -> None:
+def test_figures_are_read_back_in_full_precision() -> None:
     assert to_csv(COLUMNS) == TEXT
     assert from_csv(TEXT) == COLUMNS
 
 
-def test_nan_comes_back() -> None:
+def test_nan_is_read_back() -> None:
     assert math.isnan(from_csv(to_csv({"train_loss": [math.nan]}))["train_loss"][0])
 
 

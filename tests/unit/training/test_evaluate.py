@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.command import Command
+from helpers.configs import TINY
 from helpers.fake_runs import change, write_raw
 from helpers.training import rows_of, train_run
 
@@ -27,16 +28,6 @@ from dropexp.runs.table import Row
 from dropexp.training import build, evaluate
 from dropexp.training.checkpoint import load_trained
 from dropexp.training.evaluate import Evaluation, image_numbers, rotated
-
-TINY = """\
-name: tiny
-hidden: [32, 16]
-init: torch
-train_size: 500
-epochs: 1
-matrix:
-  variant: [none, scratch]
-"""
 
 
 def run_of(folder: Path, data: Data, epochs: int | None = None, **keys: Any) -> list[Row]:

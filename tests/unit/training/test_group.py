@@ -147,7 +147,7 @@ def test_an_interrupted_stack_resumes_to_the_same_tables(after: int, tmp_path: P
         )
 
 
-def test_runs_of_a_stack_that_are_not_equally_far_train_as_several_stacks(tmp_path: Path, data: Data) -> None:
+def test_runs_at_different_epochs_train_as_several_stacks(tmp_path: Path, data: Data) -> None:
     train(SEEDS, tmp_path / "whole", data)
     interrupt(SEEDS, tmp_path / "cut", data, 3)
     alone = train_stack(SEEDS[:1], [RunFolder(tmp_path / "cut" / "0")], data, CPU)
@@ -241,10 +241,10 @@ def test_a_stack_too_large_for_the_memory_is_halved(
     error: Exception, fits: int, stacks: list[int], tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Small(Stack):
-        def __init__(self, pages: Any, *args: Any) -> None:
-            if len(pages) > fits:
+        def __init__(self, networks: Any, *args: Any) -> None:
+            if len(networks) > fits:
                 raise error
-            super().__init__(pages, *args)
+            super().__init__(networks, *args)
 
     monkeypatch.setattr(group, "Stack", Small)
     runs = [planned(seed=seed, epochs=1) for seed in range(7)]
@@ -258,7 +258,7 @@ def test_a_stack_too_large_for_the_memory_is_halved(
     assert sizes == stacks
 
 
-def test_memory_that_gives_out_later_costs_no_finished_epoch(
+def test_running_out_of_memory_later_loses_no_finished_epoch(
     tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train_epoch, epochs = Stack.train_epoch, itertools.count(1)
@@ -354,7 +354,7 @@ def test_execute_groups_runs_by_shape_and_yields_events_of_each(
 
 @pytest.fixture
 def per_row(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A plugin's variant that drops whole rows; a noise decides that for its own batch."""
+    """Register a variant that drops whole rows, as a plugin does; its noise needs the batch of one run."""
 
     @dataclass(frozen=True)
     class PerRow:
@@ -412,7 +412,7 @@ def test_runs_of_a_stack_keep_checkpoints_of_the_same_epoch(
     assert len(set(saved)) == 1 and saved[0] < 8
 
 
-# Sameness of training, by statistics
+# Statistical equivalence
 
 
 def test_a_stack_trains_as_well_as_lone_runs(data: Data) -> None:
@@ -426,8 +426,8 @@ def test_a_stack_trains_as_well_as_lone_runs(data: Data) -> None:
     def orders() -> list[torch.Generator]:
         return [stream(config.seed, "order") for config in configs]
 
-    pages = [build.reference_mlp(config, *streams(config.seed)) for config in configs]
-    stacked = Stack(pages, data.X_train, data.y_train, rows, 64)
+    networks = [build.reference_mlp(config, *streams(config.seed)) for config in configs]
+    stacked = Stack(networks, data.X_train, data.y_train, rows, 64)
     train = torch.arange(rows).expand(24, -1)
     trainee = StackTrainee(stacked, train, test, orders=orders(), clean=False)
     *_, last = fit(trainee, lrs=[0.2] * 24, epochs=6)

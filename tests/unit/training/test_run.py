@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from helpers.training import end_of, rows_of, train_run, train_stack
+from helpers.training import end_of, rows_of, table, train_run, train_stack
 from helpers.weights import same, saved
 
 from dropexp.config.schema import Config
-from dropexp.config.study import PlannedRun
+from dropexp.config.study import PlannedRun, load_config
 from dropexp.data.fashion_mnist import Data
 from dropexp.nets import matmul
 from dropexp.runs import state
@@ -37,11 +37,6 @@ def planned(**keys: Any) -> PlannedRun:
 
 def train(run: PlannedRun, folder: Path, data: Data, **options: Any) -> Ended:
     return end_of(train_run(run, RunFolder(folder), data, CPU, **options))
-
-
-def table(folder: Path) -> str:
-    """epochs.csv without its one column that differs from run to run."""
-    return pd.read_csv(folder / "epochs.csv", dtype=str).drop(columns="seconds").to_csv(index=False)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -68,8 +63,6 @@ def test_a_run_leaves_a_table_a_config_a_checkpoint_and_where_it_came_from(
 
 
 def test_the_written_config_trains_the_same_run_again(tmp_path: Path, data: Data) -> None:
-    from dropexp.config.study import load_config
-
     run = planned(variant="scratch", seed=3, momentum=0.5)
     train(run, tmp_path / "a", data)
     again = load_config(tmp_path / "a" / "config.yaml")
@@ -116,7 +109,9 @@ def test_an_interrupt_before_a_run_resumes_leaves_run_json_unchanged(
         assert (tmp_path / "run.json").read_bytes() == before
 
 
-def test_an_interrupt_is_one_on_a_full_disk_too(tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_on_a_full_disk_is_raised_as_an_interrupt(
+    tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(self: RunFolder, info: RunInfo) -> None:
         raise OSError("no space left on device")
 
@@ -132,10 +127,10 @@ def test_an_interrupt_is_one_on_a_full_disk_too(tmp_path: Path, data: Data, monk
 
 @pytest.mark.parametrize("removed", range(2))
 @pytest.mark.parametrize("before", ["an epoch", "a result"])
-def test_a_run_that_is_killed_while_it_starts_again_leaves_nothing_beside(
+def test_a_run_that_is_killed_while_it_restarts_leaves_no_other_files(
     before: str, removed: int, tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When so many of its files are removed; it had trained an epoch and saved nothing, or it is forced."""
+    """After `removed` files are removed, of a run that trained an epoch without a checkpoint, or that is forced."""
     run, whole, folder = planned(variant="nn"), tmp_path / "whole", tmp_path / "killed"
     train(run, whole, data)
     if before == "a result":
@@ -218,7 +213,7 @@ def test_a_finished_run_is_left_alone_unless_forced(tmp_path: Path, data: Data) 
 
 @pytest.mark.parametrize("stacked", [False, True])
 @pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
-def test_a_forced_run_that_cannot_begin_leaves_the_result_that_there_is(
+def test_a_forced_run_that_cannot_start_keeps_the_old_result(
     error: type[BaseException], stacked: bool, tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none(*args: object) -> None:
@@ -244,7 +239,7 @@ def test_a_stack_that_is_forced_trains_again(tmp_path: Path, data: Data) -> None
         assert end_of(events) == Ended(0, "done")
 
 
-def test_an_interrupt_while_the_end_is_written_leaves_no_run_that_seems_to_go_on(
+def test_an_interrupt_while_the_result_is_written_marks_the_run_as_interrupted(
     tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(folder: RunFolder, info: RunInfo) -> None:
@@ -265,7 +260,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(variant: str, tmp_pa
     assert outcome.status == "diverged"
     assert "not finite in epoch 1" in str(outcome.why)
     assert len(pd.read_csv(tmp_path / "epochs.csv")) == 1
-    json.loads((tmp_path / "run.json").read_text(), parse_constant=pytest.fail)  # strict JSON knows no NaN
+    json.loads((tmp_path / "run.json").read_text(), parse_constant=pytest.fail)  # strict JSON has no NaN
     assert train(run, tmp_path, data).status == "diverged"  # a result: not trained again
 
 
@@ -280,7 +275,7 @@ def test_a_diverged_run_killed_before_it_was_recorded_ends_the_same(epochs: int,
     assert table(tmp_path / "cut") == table(tmp_path / "whole")
 
 
-def test_a_folder_that_cannot_be_made_is_the_runs_failure_not_a_crash(tmp_path: Path, data: Data) -> None:
+def test_a_folder_that_cannot_be_created_fails_the_run_with_a_message(tmp_path: Path, data: Data) -> None:
     (tmp_path / "file").write_text("")
     outcome = train(planned(variant="none"), tmp_path / "file" / "run", data)
     assert outcome.status == "failed"
@@ -289,7 +284,7 @@ def test_a_folder_that_cannot_be_made_is_the_runs_failure_not_a_crash(tmp_path: 
 
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize("done", [False, True])
-def test_another_run_s_folder_is_left_as_it_is(
+def test_the_folder_of_another_run_is_left_unchanged(
     done: bool, force: bool, tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("config.study", "runs.state"):
@@ -306,7 +301,7 @@ def test_another_run_s_folder_is_left_as_it_is(
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_link_to_a_run_elsewhere_is_not_trained_in(tmp_path: Path, data: Data) -> None:
+def test_a_run_folder_that_is_a_link_is_rejected(tmp_path: Path, data: Data) -> None:
     run = planned(variant="none")
     train(run, tmp_path / "elsewhere", data)
     before = {path.name: path.read_bytes() for path in (tmp_path / "elsewhere").iterdir()}
@@ -316,13 +311,13 @@ def test_a_link_to_a_run_elsewhere_is_not_trained_in(tmp_path: Path, data: Data)
     assert {path.name: path.read_bytes() for path in (tmp_path / "elsewhere").iterdir()} == before
 
 
-def test_a_disk_without_locks_is_named_as_that(tmp_path: Path, data: Data, no_locks: None) -> None:
+def test_a_disk_without_locks_fails_the_run_with_a_message(tmp_path: Path, data: Data, no_locks: None) -> None:
     outcome = train(planned(variant="none"), tmp_path, data)
     assert outcome.status == "failed"
     assert "is on a disk where locks do not work" in str(outcome.why) and "--runs-dir" in str(outcome.why)
 
 
-def test_what_goes_wrong_is_kept_and_the_next_command_tries_again(
+def test_the_error_of_a_failed_run_is_kept_and_the_next_command_trains_it_again(
     tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*args: object, **options: object) -> None:
@@ -355,16 +350,16 @@ def test_runs_trained_in_turn_in_one_process_do_not_disturb_each_other(
         train_run(run, RunFolder(tmp_path / f"turn{run.config.seed}"), data, CPU) for run in runs
     ]
     for events in zip(*generators, strict=True):
-        if rows := rows_of(events):  # the last are not
+        if rows := rows_of(events):  # none in the last events
             assert len({row["test_loss"] for row in rows}) == 2
-    assert torch.equal(torch.get_rng_state(), before)  # nor the program that they run in
+    assert torch.equal(torch.get_rng_state(), before)  # nor the generator of the program
     for seed in (0, 1):
         assert table(tmp_path / f"turn{seed}") == table(tmp_path / f"alone{seed}")
         assert same(saved(tmp_path / f"turn{seed}"), saved(tmp_path / f"alone{seed}"))
 
 
 def test_variants_of_one_seed_share_data_order_and_initial_parameters(tmp_path: Path, data: Data) -> None:
-    """Without noise and with a page's rounding, all three then train alike."""
+    """Without noise, all three then train equally within rounding."""
     losses = {}
     for variant in VARIANTS:
         run = planned(variant=variant, drop_probs=[0.0, 0.0], train_size=300, validation_size=60, epochs=2)
@@ -374,15 +369,15 @@ def test_variants_of_one_seed_share_data_order_and_initial_parameters(tmp_path: 
     assert losses["scratch"].to_list() == pytest.approx(losses["none"].to_list(), rel=1e-5)
 
 
-def test_the_page_itself_trains_under_fused_false(tmp_path: Path, data: Data) -> None:
+def test_fused_false_trains_the_reference_implementation(tmp_path: Path, data: Data) -> None:
     for fused in (True, False):
         train(planned(variant="none", fused=fused, epochs=2), tmp_path / str(fused), data)
-    fast, page = (pd.read_csv(tmp_path / str(fused) / "epochs.csv")["test_loss"] for fused in (True, False))
-    assert fast.to_list() == pytest.approx(page.to_list(), rel=1e-5)
+    tuned, reference = (pd.read_csv(tmp_path / name / "epochs.csv")["test_loss"] for name in ("True", "False"))
+    assert tuned.to_list() == pytest.approx(reference.to_list(), rel=1e-5)
     assert planned(variant="none", fused=False).digest("cpu") != planned(variant="none").digest("cpu")
 
 
-def test_columns_that_a_config_does_not_ask_for_are_not_there(tmp_path: Path, data: Data) -> None:
+def test_columns_that_a_config_does_not_request_are_absent(tmp_path: Path, data: Data) -> None:
     train(planned(variant="none", eval_train=False, epochs=1), tmp_path, data)
     assert "clean_train_loss" not in pd.read_csv(tmp_path / "epochs.csv").columns
     assert "val_acc" not in pd.read_csv(tmp_path / "epochs.csv").columns

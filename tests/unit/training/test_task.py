@@ -1,4 +1,4 @@
-"""The tasks of studies: each run once, in the folder that is its own."""
+"""The tasks of studies: each run once, in its own folder."""
 
 from __future__ import annotations
 

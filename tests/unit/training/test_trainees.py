@@ -164,8 +164,8 @@ def test_a_network_is_evaluated_only_on_the_parts_that_are_given() -> None:
 
 
 @pytest.mark.parametrize("done", [0, 1])
-def test_a_step_gets_the_share_of_the_training_that_is_over(done: int) -> None:
-    """It is counted in rows, so that a smaller last batch counts less; epochs that are done count as well."""
+def test_each_step_receives_the_progress_of_the_training(done: int) -> None:
+    """Progress is counted in rows, so a smaller last batch counts less. Epochs of an earlier process count too."""
     network = Recorder()
     list(trained(network, n=400, epochs=2, batch_size=300, done=done))
     assert network.progress == [0.0, 0.375, 0.5, 0.875][2 * done :]
@@ -234,12 +234,12 @@ def test_a_score_of_outputs_that_are_not_finite_is_not_finite(value: float) -> N
 # The orders of a stack
 
 
-def test_orders_drawn_ahead_are_those_of_the_generators_which_advance_when_one_is_taken() -> None:
+def test_orders_sampled_ahead_do_not_advance_the_generators_until_they_are_used() -> None:
     expected = [[torch.randperm(50, generator=own) for _ in range(3)] for own in (order(0), order(1))]
     states = [order(0), order(1)]
     shuffle = ShuffleAhead(states, 50, pin_memory=False)
     for epoch in range(3):
-        time.sleep(0.01)  # time to draw too far ahead
+        time.sleep(0.01)  # time to sample too far ahead
         for own, seed in zip(states, (0, 1), strict=True):
             alone = order(seed)
             for _ in range(epoch):
