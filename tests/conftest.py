@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.command import Command
+from helpers.in_process import InProcess
 from helpers.synthetic import real_data, write_synthetic
 
 from dropexp.data.fashion_mnist import Data, load
@@ -48,6 +49,12 @@ def command(tmp_path: Path, environment: dict[str, str]) -> Iterator[Command]:
     command = Command(tmp_path, environment.copy())
     yield command
     command.end()
+
+
+@pytest.fixture
+def cli(tmp_path: Path, environment: dict[str, str]) -> InProcess:
+    """The command in this process, in an empty folder."""
+    return InProcess(tmp_path, environment.copy())
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,6 @@ from helpers.fake_runs import write_arm
 from helpers.in_process import InProcess
 
 
-@pytest.fixture
-def cli(tmp_path: Path, environment: dict[str, str]) -> InProcess:
-    """The command in this process, in an empty folder."""
-    return InProcess(tmp_path, environment.copy())
-
-
 @pytest.fixture(scope="session")
 def study(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> InProcess:
     """The command in a folder with a study of eight seeds: none, and nn with three drop probabilities. Only read it."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.command import Command
 from helpers.configs import TINY
 from helpers.fake_runs import set_status, write_run
+from helpers.in_process import InProcess
 
 from dropexp.analysis.comparison import compare
 from dropexp.errors import NoRuns
@@ -341,55 +341,55 @@ def test_the_checkpoint_of_a_corrupted_run_stays(tmp_path: Path) -> None:
 # The command
 
 
-def test_nothing_is_removed_without_yes(command: Command) -> None:
-    runs_dir = command.folder / "runs"
+def test_nothing_is_removed_without_yes(cli: InProcess) -> None:
+    runs_dir = cli.folder / "runs"
     run = run_of(runs_dir, status="failed", why="no room")
     run_of(runs_dir, 1)
     before = listing(runs_dir)
-    done = command("runs", "--prune")
-    for text in ("state", "size", "why", "path", "failed", "kB", "no room", str(run.relative_to(command.folder))):
+    done = cli("runs", "--prune")
+    for text in ("state", "size", "why", "path", "failed", "kB", "no room", str(run.relative_to(cli.folder))):
         assert text in done.stdout
     assert "--yes" in done.stderr
-    (row,) = json.loads(command("runs", "--prune", "--format", "json").stdout)
+    (row,) = json.loads(cli("runs", "--prune", "--format", "json").stdout)
     assert (row["state"], row["why"]) == ("failed", "no room") and row["size"] > 1000
-    assert "failed" in command("runs", "--prune", "--format", "csv").stdout
+    assert "failed" in cli("runs", "--prune", "--format", "csv").stdout
     assert listing(runs_dir) == before
-    assert "removed from 1 folders" in command("runs", "--prune", "--yes").stderr
+    assert "removed from 1 folders" in cli("runs", "--prune", "--yes").stderr
     assert not run.exists()
     for yes in ([], ["--yes"]):
-        again = command("runs", "--prune", *yes)
+        again = cli("runs", "--prune", *yes)
         assert (again.stdout, again.stderr) == ("", "nothing to remove\n")
 
 
-def test_yes_and_checkpoints_require_prune(command: Command) -> None:
+def test_yes_and_checkpoints_require_prune(cli: InProcess) -> None:
     for option in ("--yes", "--checkpoints"):
-        assert "requires --prune" in command("runs", option, code=2).stderr
+        assert "requires --prune" in cli("runs", option, code=2).stderr
 
 
-def test_a_run_without_its_checkpoint_is_done_and_compared_but_not_evaluated(command: Command) -> None:
-    config = command.write("tiny.yaml", TINY)
-    command("train", "-c", config, "--jobs", "1", "-q")
-    compared = command("compare", "--format", "json").stdout
-    assert command("runs", "--prune", "--checkpoints", "--yes", "--filter", "variant=scratch").stdout.count("\n") > 2
-    assert len(list(command.folder.glob("runs/tiny/*/checkpoint.pt"))) == 1
-    assert "2 runs: 0 trained now, 2 before" in command("train", "-c", config).stderr
-    assert command("compare", "--format", "json").stdout == compared
-    command("report", "-o", "page.html")
-    refused = command("evaluate", "variant=scratch,seed=0", code=5).stderr
+def test_a_run_without_its_checkpoint_is_done_and_compared_but_not_evaluated(cli: InProcess) -> None:
+    config = cli.write("tiny.yaml", TINY)
+    cli("train", "-c", config, "--jobs", "1", "-q")
+    compared = cli("compare", "--format", "json").stdout
+    assert cli("runs", "--prune", "--checkpoints", "--yes", "--filter", "variant=scratch").stdout.count("\n") > 2
+    assert len(list(cli.folder.glob("runs/tiny/*/checkpoint.pt"))) == 1
+    assert "2 runs: 0 trained now, 2 before" in cli("train", "-c", config).stderr
+    assert cli("compare", "--format", "json").stdout == compared
+    cli("report", "-o", "page.html")
+    refused = cli("evaluate", "variant=scratch,seed=0", code=5).stderr
     assert "its checkpoint was removed; `dropexp train -c FILE --force` trains the run again" in refused
-    command("evaluate", "variant=none,seed=0")
+    cli("evaluate", "variant=none,seed=0")
 
 
-def test_a_pruned_run_is_trained_again_to_the_same_table(command: Command) -> None:
-    config = command.write("tiny.yaml", TINY)
-    command("train", "-c", config, "--jobs", "1", "-q")
-    whole = command.tables()
-    corrupted = next(command.folder.glob("runs/tiny/*none*"))
+def test_a_pruned_run_is_trained_again_to_the_same_table(cli: InProcess) -> None:
+    config = cli.write("tiny.yaml", TINY)
+    cli("train", "-c", config, "--jobs", "1", "-q")
+    whole = cli.tables()
+    corrupted = next(cli.folder.glob("runs/tiny/*none*"))
     (corrupted / "run.json").write_text("{")
-    assert "is kept, since training may resume it" in command("runs", "--prune", "--yes").stderr
+    assert "is kept, since training may resume it" in cli("runs", "--prune", "--yes").stderr
     assert (corrupted / "checkpoint.pt").exists()
     remove_epochs(corrupted)
-    command("runs", "--prune", "--yes")
+    cli("runs", "--prune", "--yes")
     assert not corrupted.exists()
-    assert "2 runs: 1 trained now, 1 before" in command("train", "-c", config).stderr
-    assert command.tables() == whole
+    assert "2 runs: 1 trained now, 1 before" in cli("train", "-c", config).stderr
+    assert cli.tables() == whole

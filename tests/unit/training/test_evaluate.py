@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.command import Command
 from helpers.configs import TINY
 from helpers.fake_runs import change, write_raw
+from helpers.in_process import InProcess
 from helpers.training import rows_of, train_run
 
 from dropexp.cli.evaluate import tables_of, to_json
@@ -197,22 +197,22 @@ def test_invalid_images_and_rotations_are_rejected(tmp_path: Path, data: Data) -
         evaluated(tmp_path, data, math.nan)
 
 
-def test_the_command_prints_tables_csv_and_json(command: Command) -> None:
-    command("train", "-c", command.write("tiny.yaml", TINY), "--jobs", "1", "-q")
+def test_the_command_prints_tables_csv_and_json(cli: InProcess) -> None:
+    cli("train", "-c", cli.write("tiny.yaml", TINY), "--jobs", "1", "-q")
     call = ["evaluate", "variant=scratch,seed=0", "--mc", "3", "--rotate", "30", "--rotate", "-60", "--images", "0..2"]
-    table = command(*call).stdout
+    table = cli(*call).stdout
     for text in ("clean", "30°", "-60°", "MC", "mutual", "3 passes", "Ankle boot"):
         assert text in table
-    rows = list(csv.DictReader(io.StringIO(command(*call, "--format", "csv").stdout)))
-    content = json.loads(command(*call, "--format", "json").stdout)
+    rows = list(csv.DictReader(io.StringIO(cli(*call, "--format", "csv").stdout)))
+    content = json.loads(cli(*call, "--format", "json").stdout)
     assert [float(row["rotation"]) for row in rows] == [0, 30, -60]
     assert [float(row["mc_loss"]) for row in rows] == [figures["mc_loss"] for figures in content["figures"]]
     assert len(content["answers"]) == 9 and content["passes"] == 3 and content["epoch"] == 1
-    assert "no noise" in command("evaluate", "tiny/variant=none,seed=0", "--format", "md").stdout
+    assert "no noise" in cli("evaluate", "tiny/variant=none,seed=0", "--format", "md").stdout
 
 
-def test_the_command_reports_errors(command: Command) -> None:
-    (command.folder / "runs").mkdir()
-    assert "(nothing yet) nor a folder of runs\n" in command("evaluate", "nowhere", code=5).stderr
-    assert "--images x" in command("evaluate", "nowhere", "--images", "x", code=2).stderr
-    assert "--mc" in command("evaluate", "nowhere", "--mc", "0", code=2).stderr
+def test_the_command_reports_errors(cli: InProcess) -> None:
+    (cli.folder / "runs").mkdir()
+    assert "(nothing yet) nor a folder of runs\n" in cli("evaluate", "nowhere", code=5).stderr
+    assert "--images x" in cli("evaluate", "nowhere", "--images", "x", code=2).stderr
+    assert "--mc" in cli("evaluate", "nowhere", "--mc", "0", code=2).stderr

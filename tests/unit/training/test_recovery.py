@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.command import Command
 from helpers.fake_runs import change, write_raw
+from helpers.in_process import InProcess
 from helpers.recovery import (
     CORRUPTIONS,
     CPU,
@@ -336,25 +336,25 @@ TINY = "name: tiny\ntask: linear-regression\nepochs: 3\nmatrix:\n  variant: [scr
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_the_command_names_each_corrupted_file_and_leaves_other_runs_unchanged(jobs: str, command: Command) -> None:
-    config = command.write("tiny.yaml", TINY + "published: {loss: [1]}\n")
-    command("train", "-c", config, "--jobs", "1", "-q")
-    whole = command.tables()
-    one, two, *others = sorted((command.folder / "runs" / "tiny").glob("*seed=*"))
+def test_the_command_names_each_corrupted_file_and_leaves_other_runs_unchanged(jobs: str, cli: InProcess) -> None:
+    config = cli.write("tiny.yaml", TINY + "published: {loss: [1]}\n")
+    cli("train", "-c", config, "--jobs", "1", "-q")
+    whole = cli.tables()
+    one, two, *others = sorted((cli.folder / "runs" / "tiny").glob("*seed=*"))
     before = [(path / "run.json").stat().st_mtime_ns for path in others]
     (one / "epochs.csv").write_bytes(a_digit((one / "epochs.csv").read_bytes()))
     (two / "run.json").write_bytes(b"{")
     (one.parent / STUDY).write_bytes(b"{")
-    messages = command("train", "-c", config, "--jobs", jobs, "-q").stderr
+    messages = cli("train", "-c", config, "--jobs", jobs, "-q").stderr
     for path, what in (
         (one / "epochs.csv", "edited"),
         (two / "run.json", "corrupted"),
         (one.parent / STUDY, "corrupted"),
     ):
-        assert f"{path.relative_to(command.folder)} was {what}" in messages
+        assert f"{path.relative_to(cli.folder)} was {what}" in messages
     assert len(messages.splitlines()) == 3
-    assert command.tables() == whole
+    assert cli.tables() == whole
     assert [(path / "run.json").stat().st_mtime_ns for path in others] == before
-    assert command("train", "-c", config, "-q").stderr == ""
+    assert cli("train", "-c", config, "-q").stderr == ""
     (two / "run.json").write_bytes(b"{")
-    assert "run.json is corrupted" in command("evaluate", two.name, code=5).stderr
+    assert "run.json is corrupted" in cli("evaluate", two.name, code=5).stderr
