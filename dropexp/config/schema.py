@@ -11,8 +11,8 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from dropexp.config.conflicts import conflicts
 from dropexp.config.tasks import LINEAR_REGRESSION, LINREG_KEYS, NUM_TRAIN_IMAGES
@@ -225,9 +225,16 @@ class Config(BaseModel):
         return given
 
     @model_validator(mode="after")
-    def _raise_first_conflict(self) -> Self:
-        for conflict in conflicts(self):
-            raise PydanticCustomError("conflict", "{message}", {"message": conflict.message, "keys": conflict.keys})
+    def _raise_conflicts(self) -> Self:
+        found = [
+            InitErrorDetails(
+                type=PydanticCustomError("conflict", "{message}", {"message": one.message, "keys": one.keys}),
+                input=self,
+            )
+            for one in conflicts(self)
+        ]
+        if found:
+            raise ValidationError.from_exception_data(type(self).__name__, found)
         return self
 
     def used(self) -> list[str]:

@@ -141,6 +141,23 @@ def test_conflicts_are_reported_together_in_the_order_of_lines(problems: Problem
     ]
 
 
+def test_every_conflict_of_a_run_is_reported(problems: Problems) -> None:
+    text = "variant: nn\nmask: randn-2019\nnesterov: true\ndrop_probs: [0.1]\n"
+    assert [problem.partition(" = ")[0] for problem in problems(text)] == [
+        "study.yaml:2: mask",
+        "study.yaml:3: nesterov",
+        "study.yaml:4: drop_probs",
+    ]
+
+
+def test_a_conflict_of_many_runs_is_one_problem(problems: Problems) -> None:
+    text = "variant: nn\nmask: randn-2019\nnesterov: true\nmatrix: {seed: 0..149}\n"
+    assert [problem.partition(" = ")[0] for problem in problems(text)] == [
+        "study.yaml:2: mask",
+        "study.yaml:3: nesterov",
+    ]
+
+
 # Matrix and arms
 
 
