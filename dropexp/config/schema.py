@@ -116,9 +116,15 @@ class Config(BaseModel):
         None,
         ge=0,
     )
-    lr: float = key_field("Learning rate.", POSITIVE, 0.5, gt=0)
+    lr: float = key_field("Learning rate; `adam` and `adamw` have no default.", POSITIVE, 0.5, gt=0)
     epochs: int = key_field("Passes over the training set.", COUNT, 5, ge=1)
     batch_size: int = key_field("Training images per step.", COUNT, 256, ge=1)
+    optimizer: Literal["sgd", "adam", "adamw"] = key_field(
+        "`adam` (Kingma and Ba, 2015) and `adamw` (Loshchilov and Hutter, 2019) have β₁ = 0.9, β₂ = 0.999 and "
+        "ε = 1e-8, and differ in `weight_decay`; the keys of SGD, `sgd`, `momentum` and `nesterov`, are errors there.",
+        "one of sgd, adam, adamw",
+        "sgd",
+    )
     sgd: Literal["mean", "book"] = key_field(
         "`mean`: w ← w − lr·g, with g the gradient of the batch's mean loss; `book`: w ← w − lr·g/batch_size, the "
         "update of 3.13.2, where lr is 100.",
@@ -127,7 +133,11 @@ class Config(BaseModel):
     )
     momentum: float = key_field("Momentum of SGD.", FRACTION, 0.0, ge=0, lt=1)
     weight_decay: float = key_field(
-        "λ of the penalty λ/2·‖w‖² on weights, not on biases (3.12).", NOT_NEGATIVE, 0.0, ge=0
+        "λ of the penalty λ/2·‖w‖² on weights, not on biases (3.12). With `adamw` it is no penalty but a step of its "
+        "own, w ← w − lr·λ·w.",
+        NOT_NEGATIVE,
+        0.0,
+        ge=0,
     )
     nesterov: bool = key_field("Nesterov momentum (Sutskever et al., 2013).", TRUE_OR_FALSE, False)
     l1: float = key_field("λ of the penalty λ·‖w‖₁ on weights, not on biases.", NOT_NEGATIVE, 0.0, ge=0)

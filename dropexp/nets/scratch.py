@@ -6,7 +6,7 @@ network computes
 
     H_0 = X,   H_i = ξ_i ⊙ relu(Z_{i−1}),   Z_i = H_i W_i + b_i,   O = Z_last
     ξ = mask / keep,   mask ~ Bernoulli(keep)                                        (dropout: noise.py)
-    l = −mean log softmax(O)_y,   W_i ← W_i − lr · ∂l/∂W_i                            (update: sgd.py)
+    l = −mean log softmax(O)_y,   W_i ← W_i − lr · ∂l/∂W_i                            (update: sgd.py, adam.py)
 
 The gradients are written out, not computed by autograd; tests compare them with autograd.
 """
@@ -22,9 +22,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from dropexp.nets.adam import Optimizer
 from dropexp.nets.noise import Noise, with_drop_prob
 from dropexp.nets.schedules import DropSchedule
-from dropexp.nets.sgd import SGD, Layer
+from dropexp.nets.sgd import Layer
 
 Placement = Literal["after", "before", "weights"]
 
@@ -95,7 +96,7 @@ class MLP:
         layers: Sequence[Layer],
         noises: Sequence[Noise | None],
         generator: torch.Generator,
-        sgd: SGD,
+        optimizer: Optimizer,
         *,
         placement: Placement = "after",
         schedule: DropSchedule | None = None,
@@ -108,7 +109,7 @@ class MLP:
         self.noises: list[Noise | None] = list(noises) or [None] * len(self.layers)
         self.drop_probs = [noise.p if noise else 0.0 for noise in self.noises]
         self.generator = generator
-        self.sgd = sgd
+        self.optimizer = optimizer
         self.placement = placement
         self.schedule = schedule
         self.input_noise_std = input_noise_std
@@ -116,7 +117,7 @@ class MLP:
         self.targets = torch.eye(len(b)).to(W) * (1 - label_smoothing) + label_smoothing / len(b)  # a row per class
         self.output_relu = output_relu
         self.noise_at_eval = noise_at_eval
-        self.velocities = sgd.velocities(self.layers)
+        self.moments = [optimizer.moments(layer) for layer in self.layers]
 
     def forward(self, X: Tensor, generator: torch.Generator | None) -> ForwardPass:
         """Compute the outputs for X (n, num_inputs): with noise from `generator`, or in evaluation mode without one."""
@@ -178,9 +179,8 @@ class MLP:
         return result.O
 
     def update(self, i: int, grad: Layer, lr: float) -> None:
-        """Take a step of stochastic gradient descent for layer i, in place. Overwrites `grad`."""
-        velocity = self.velocities[i] if self.velocities else None
-        self.sgd.update(self.layers[i], grad, velocity, lr, hidden=i + 1 < len(self.layers))
+        """Take a step of the optimiser for layer i, in place. Overwrites `grad`."""
+        self.optimizer.update(self.layers[i], grad, self.moments[i], lr, hidden=i + 1 < len(self.layers))
 
     def set_drop_probs(self, progress: float) -> None:
         """Set the drop probabilities that the schedule has at this completed fraction of the training."""
@@ -202,12 +202,14 @@ class MLP:
         return [W for W, _ in self.layers]
 
     def state(self) -> dict[str, Tensor]:
-        """Return parameters W1, b1, W2, … and, with momentum, velocities vW1, vb1, …: the tensors, not copies."""
-        named: dict[str, Tensor] = {}
-        for prefix, pairs in (("", self.layers), ("v", self.velocities)):
-            for i, (W, b) in enumerate(pairs, start=1):
-                named |= {f"{prefix}W{i}": W, f"{prefix}b{i}": b}
-        return named
+        """Return parameters W1, b1, W2, … and what the optimiser keeps, vW1, vb1, …: the tensors, not copies."""
+        parameters = [{"W": W, "b": b} for W, b in self.layers]
+        return {
+            f"{name}{i}": tensor
+            for by_layer in (parameters, self.moments)
+            for i, named in enumerate(by_layer, start=1)
+            for name, tensor in named.items()
+        }
 
     def load(self, state: dict[str, Tensor]) -> None:
         for name, tensor in self.state().items():

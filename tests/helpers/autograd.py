@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dropexp.nets.noise import Noise
+from dropexp.nets.scratch import MLP
 from dropexp.nets.sgd import Layer
 
 
@@ -69,6 +70,11 @@ def reference(layers: list[Layer], X: Tensor, y: Tensor, xi: list[Tensor], outpu
 def grad_of(leaf: Tensor) -> Tensor:
     assert leaf.grad is not None
     return leaf.grad
+
+
+def velocities(net: MLP) -> list[Layer]:
+    """Return the velocity of each layer, of a network with momentum."""
+    return [(moments["vW"], moments["vb"]) for moments in net.moments]
 
 
 def worst_error(found: list[Layer], expected: list[Layer]) -> float:

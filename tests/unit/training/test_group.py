@@ -77,6 +77,7 @@ SEEDS = [planned(seed=seed) for seed in range(3)]
         {"validation_size": 50, "train_size": 300, "momentum": 0.5, "sgd": "book", "lr": 20.0},
         {"lr_schedule": "cosine", "momentum": 0.5, "nesterov": True, "label_smoothing": 0.1},
         {"lr_schedule": "step", "weight_decay": 0.01, "l1": 0.001, "max_norm": 1.0, "probes": ["weight_norms"]},
+        {"optimizer": "adamw", "lr": 0.01, "weight_decay": 0.1, "lr_schedule": "cosine"},
     ],
 )
 def test_without_noise_a_run_of_a_stack_equals_the_run_alone(keys: dict[str, Any], tmp_path: Path, data: Data) -> None:
@@ -127,14 +128,19 @@ def interrupt(runs: list[PlannedRun], folder: Path, data: Data, after: int) -> N
     events.close()
 
 
-@pytest.mark.parametrize("after", [1, 3, 5])
-def test_an_interrupted_stack_resumes_to_the_same_tables(after: int, tmp_path: Path, data: Data) -> None:
+@pytest.mark.parametrize(
+    ("after", "optimizer"),
+    [*((after, {"momentum": 0.5}) for after in (1, 3, 5)), (3, {"optimizer": "adamw", "lr": 0.01})],
+)
+def test_an_interrupted_stack_resumes_to_the_same_tables(
+    after: int, optimizer: dict[str, Any], tmp_path: Path, data: Data
+) -> None:
     own: list[dict[str, Any]] = [
         {"mask": "per-batch", "drop_schedule": "random"},
         {"variant": "gaussian", "drop_schedule": "curriculum", "input_drop_prob": 0.1},
         {"variant": "none", "input_noise_std": 0.1},
     ]
-    runs = [planned(seed=seed, momentum=0.5, lr_schedule="cosine", **keys) for seed, keys in enumerate(own)]
+    runs = [planned(seed=seed, lr_schedule="cosine", **optimizer, **keys) for seed, keys in enumerate(own)]
     train(runs, tmp_path / "whole", data)
     interrupt(runs, tmp_path / "cut", data, after)
     states = [folder.read_info().status for folder in folders(runs, tmp_path / "cut")]
@@ -306,6 +312,7 @@ def test_runs_of_equal_shape_stack_and_others_train_alone() -> None:
     other: list[dict[str, Any]] = [
         *({"hidden": [8, 8]}, {"batch_size": 32}, {"epochs": 9}, {"lr_schedule": "step"}),
         *({"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}, {"variant": "dropconnect"}, {"placement": "before"}),
+        *({"optimizer": "adam"}, {"optimizer": "adamw"}),
         *({"output_relu": True}, {"eval_train": False}, {"train_size": 100}, {"validation_size": 100}),
         {"probes": ["weight_norms"]},
     ]

@@ -189,10 +189,16 @@ REGULARISED = {
 }
 
 
-@pytest.mark.parametrize("placement", ["after", "before"])
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_a_regularised_training_has_the_same_bits_on_one_thread_and_on_two(variant: str, placement: str) -> None:
-    keys = {"variant": variant, "hidden": [256, 64], "init": "torch", "placement": placement, **REGULARISED}
+@pytest.mark.parametrize(
+    "keys",
+    [
+        *({"variant": variant, "placement": on, **REGULARISED} for variant in VARIANTS for on in ("after", "before")),
+        *({"variant": variant, "optimizer": "adamw", "weight_decay": 0.1} for variant in ("none", "nn")),
+    ],
+    ids=str,
+)
+def test_a_training_has_the_same_bits_on_one_thread_and_on_two(keys: dict[str, Any]) -> None:
+    keys = {"hidden": [256, 64], "init": "torch", "lr": 0.1, **keys}
     before, ends = torch.get_num_threads(), []
     try:
         for threads in (1, 2):

@@ -73,10 +73,20 @@ def test_the_written_config_trains_the_same_run_again(tmp_path: Path, data: Data
     assert same(saved(tmp_path / "a"), saved(tmp_path / "b"))
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "keys",
+    [
+        *({"variant": variant, "momentum": 0.9} for variant in VARIANTS),
+        {"variant": "scratch", "optimizer": "adamw", "lr": 0.01, "weight_decay": 0.01},
+        {"variant": "nn", "optimizer": "adam", "lr": 0.01},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("after", [1, 3])
-def test_an_interrupted_run_resumes_to_the_same_table(variant: str, after: int, tmp_path: Path, data: Data) -> None:
-    run = planned(variant=variant, momentum=0.9, validation_size=50)
+def test_an_interrupted_run_resumes_to_the_same_table(
+    keys: dict[str, Any], after: int, tmp_path: Path, data: Data
+) -> None:
+    run = planned(**keys, validation_size=50)
     train(run, tmp_path / "whole", data)
     rows = train_run(run, RunFolder(tmp_path / "cut"), data, CPU)
     for _ in range(after):
