@@ -31,7 +31,7 @@ from dropexp.claims.from_runs import (
     setting,
     values,
 )
-from dropexp.runs.metrics import MARGIN, metrics_of
+from dropexp.runs.metrics import FRACTION, MARGIN, NUMBER, metrics_of
 from dropexp.runs.record import Run
 
 Arms = Sequence[Arm]
@@ -155,7 +155,7 @@ def slower(arms: Arms) -> Iterator[Finding]:
             differences=values(epochs[0] - epochs[1]),
             what=what,
             higher_is_better=None,
-            unit="",
+            unit=NUMBER,
             caveat=" ".join([*caveats, *diverged_in_words(arm, base)]),
         )
         contrasts.append(Contrast(f"{what} of {arm.label}", setting(arm), pair))
@@ -187,7 +187,7 @@ def interaction(both: Arm, decay: Arm, drop: Arm, none: Arm) -> Contrast:
         differences=values(with_decay - without),
         what="test accuracy",
         higher_is_better=None,
-        unit="points",
+        unit=FRACTION,
         caveat=" ".join(diverged_in_words(both, decay, drop, none)),
     )
     return Contrast(f"interaction in {both.label}", setting(both), pair)

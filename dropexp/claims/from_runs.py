@@ -24,7 +24,7 @@ from dropexp.analysis.stats import ALPHA
 from dropexp.analysis.verdicts import Pair, Verdict, VerdictWord, judge
 from dropexp.claims.claim import ClaimVerdict, Finding
 from dropexp.errors import NoRuns
-from dropexp.runs.metrics import MARGIN, metrics_of
+from dropexp.runs.metrics import MARGIN, NUMBER, metrics_of
 from dropexp.runs.record import Run, read_runs, text
 
 CONFIGS = {  # study: the config, and options, that train it
@@ -190,7 +190,7 @@ def contrast(
         differences=values(100 * (ours / theirs - 1) if relative else ours - theirs),
         what=f"{what} (% of {base.label}'s)" if relative else what,
         higher_is_better=None,
-        unit="" if relative else metric.unit,
+        unit=NUMBER if relative else metric.unit,
         caveat=" ".join(diverged_in_words(arm, base)),
     )
     return Contrast(f"{what} of {arm.label}", setting(arm, epoch), pair)

@@ -49,7 +49,6 @@ from dropexp.report.chart_parts import (
     vega,
 )
 from dropexp.report.epoch_charts import gap, learning_curves, published, usual_curves
-from dropexp.runs.metrics import UNITLESS
 from dropexp.runs.record import text
 
 __all__ = ["arms", "differences", "gap", "learning_curves", "overview", "published", "save", "sweep", "usual_curves"]
@@ -120,8 +119,8 @@ def differences(comparison: Comparison) -> ChartType | None:
         *row_labels(base, "name", len(rows)),
     ).properties(width=WIDTH, height=36 * len(rows))
     better = {True: "higher is better", False: "lower is better", None: "neither side is better"}
-    unit = "" if metric.unit in UNITLESS else f" {metric.unit}"
-    legend = f"paired by seed, with 95 % interval; grey: within ±{margin:g}{unit}; {better[metric.higher_is_better]}"
+    within = f"±{margin:g} {metric.unit.differences}".rstrip()
+    legend = f"paired by seed, with 95 % interval; grey: within {within}; {better[metric.higher_is_better]}"
     figures = (rows["name"] + ": " + rows["figures"]).tolist()
     return titled(chart, f"Differences in {comparison.what}", legend, figures)
 

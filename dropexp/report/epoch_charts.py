@@ -25,7 +25,7 @@ from dropexp.report.chart_parts import (
     titled,
     tooltips,
 )
-from dropexp.runs.metrics import METRICS, Metric, usual
+from dropexp.runs.metrics import METRICS, Metric, shown, usual
 from dropexp.runs.record import text
 
 
@@ -80,7 +80,10 @@ def _by_epoch(comparison: Comparison, metric: Metric) -> ChartType:
 
     form = scale_of(metric).form
     ends = rows.groupby("arm", sort=False).tail(1)
-    figures = [f"{row.arm} {row.mean:{form}} at epoch {row.epoch}" for row in ends.itertuples()]
+    figures = [
+        f"{arm} {shown(mean, form)} at epoch {epoch}"
+        for arm, mean, epoch in zip(ends["arm"], ends["mean"], ends["epoch"], strict=True)
+    ]
     legend = "mean over seeds; band: ± one standard deviation of the seeds" if len(rows) else "no run has such figures"
     if truncated:
         legend += "; an arm's line ends with the shortest of its runs"

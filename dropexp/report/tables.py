@@ -11,7 +11,7 @@ import pandas as pd
 from dropexp.analysis.comparison import Comparison
 from dropexp.config.tasks import LINEAR_REGRESSION
 from dropexp.report.table import Table
-from dropexp.runs.metrics import METRICS, REGRESSION, UNITLESS, Metric
+from dropexp.runs.metrics import METRICS, REGRESSION, Metric, shown
 from dropexp.runs.record import text
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
 
 def arms_table(comparison: Comparison) -> Table:
     """Return a row per arm: runs, figures over the seeds, and the compared metric by epoch as bars."""
-    metric = comparison.metric
+    metric, form = comparison.metric, comparison.metric.unit.form
     if _is_classification(comparison):
         headers, legend = CLASSIFICATION_COLUMNS, CLASSIFICATION_LEGEND
     else:
@@ -63,8 +63,8 @@ def arms_table(comparison: Comparison) -> Table:
         [
             arm["arm"],
             f"{arm['n']}, {arm['diverged']} diverged" if arm["diverged"] else str(arm["n"]),
-            _spread(arm["mean"], arm["sd"], _form(metric)),
-            *(_figure(arm[name], "+.4f" if name == "gap" else _form(comparison.metrics[name])) for name in others),
+            _spread(arm["mean"], arm["sd"], form),
+            *(_figure(arm[name], "+.4f" if name == "gap" else comparison.metrics[name].unit.form) for name in others),
             _figure(arm["seconds"], ".2f"),
             _sparkline(arm["curve"], low, high),
         ]
@@ -73,7 +73,7 @@ def arms_table(comparison: Comparison) -> Table:
     legends = ["n: runs, one per seed. ±: sample SD over the seeds.", legend]
     legends.append("s/epoch: median, training and test evaluation.")
     if values:
-        ends = f"from {low:{_form(metric)}} ({BARS[0]}) to {high:{_form(metric)}} ({BARS[-1]})"
+        ends = f"from {_figure(low, form)} ({BARS[0]}) to {_figure(high, form)} ({BARS[-1]})"
         legends.append(f"by epoch: mean {metric.title}, {ends}.")
     columns = ["arm", "n", metric.title, *others.values(), "s/epoch", "by epoch"]
     left = (0, len(columns) - 1)
@@ -88,7 +88,7 @@ def probes_table(comparison: Comparison) -> Table | None:
     if not probed:
         return None
     rows = [
-        [arm["arm"], *(_figure(arm[metric.name], _form(metric)) for metric in probed)]
+        [arm["arm"], *(_figure(arm[metric.name], metric.unit.form) for metric in probed)]
         for arm in _records(comparison.arms)
     ]
     titles = [f" {metric.name}: {metric.title}." for metric in probed if metric.title != metric.name]
@@ -104,7 +104,7 @@ def differences_table(comparison: Comparison) -> Table | None:
     """Return a row per arm with a baseline: the paired difference, its statistics and the verdict."""
     if comparison.differences.empty:
         return None
-    form = _form(comparison.metric)
+    form = comparison.metric.unit.form
     side = "higher" if comparison.metric.higher_is_better is None else "better"
     rows = [
         [
@@ -160,7 +160,7 @@ def _published_table(figures: list[dict[str, Any]], metrics: dict[str, Metric]) 
     rows = []
     for figure in figures:
         metric = metrics[figure["figure"]]
-        form = _form(metric)
+        form = metric.unit.form
         rows.append(
             [
                 metric.title,
@@ -262,13 +262,8 @@ def _is_missing(value: Any) -> bool:
     return value is None or value is pd.NA or value != value
 
 
-def _form(metric: Metric) -> str:
-    """Return a format with four decimals, or with four digits for a metric without unit, which has any magnitude."""
-    return ".4g" if metric.unit in UNITLESS else ".4f"
-
-
 def _figure(value: float, form: str = ".4f") -> str:
-    return ABSENT if math.isnan(value) else format(value, form)
+    return ABSENT if math.isnan(value) else shown(value, form)
 
 
 def _p_value(value: float) -> str:
@@ -276,11 +271,11 @@ def _p_value(value: float) -> str:
 
 
 def _spread(mean: float, sd: float, form: str) -> str:
-    return _figure(mean, form) if math.isnan(sd) else f"{mean:{form}} ± {sd:{form}}"
+    return _figure(mean, form) if math.isnan(sd) else f"{shown(mean, form)} ± {shown(sd, form)}"
 
 
 def _interval(low: float, high: float, form: str) -> str:
-    return ABSENT if math.isnan(low) else f"[{low:{form}}, {high:{form}}]"
+    return ABSENT if math.isnan(low) else f"[{shown(low, form)}, {shown(high, form)}]"
 
 
 def _sparkline(curve: Sequence[float], low: float, high: float) -> str:
