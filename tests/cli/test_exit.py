@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,13 @@ from pathlib import Path
 import pytest
 from helpers.command import DROPEXP, TIMEOUT, Command
 from helpers.fake_runs import write_arm
+
+from dropexp.cli.progress import watching
+from dropexp.config.schema import Config
+from dropexp.config.study import PlannedRun
+from dropexp.runs.folder import RunFolder
+from dropexp.training.events import Ended
+from dropexp.training.task import Task
 
 FULL = Path("/dev/full")
 full = pytest.mark.skipif(not FULL.exists(), reason="only Linux has /dev/full, a device that is always full")
@@ -63,6 +71,43 @@ def test_output_to_a_closed_pipe_is_exit_1_without_a_message(words: Sequence[str
 def test_messages_to_a_closed_stderr_are_not_written_to_stdout(command: Command) -> None:
     done = command.answer("runs", prefix=["sh", "-c", '"$@" 2>&-', "sh"])
     assert (done.returncode, done.stdout) == (5, "")
+
+
+REGRESSION = "task: linear-regression\nbatch_size: 1\nepochs: 3\n"
+WILD, SANE = "wild: {variant: nn, lr: 1.0e+30}", "sane: {variant: scratch, lr: 0.003}"
+
+
+@pytest.mark.parametrize("line", ['"$@" 2>&-; echo $? >code', '("$@"; echo $? >code) 2>&1 | head -n 1'])
+def test_a_training_whose_messages_nobody_reads_trains_to_its_end(line: str, command: Command) -> None:
+    config = command.write("wd.yaml", f"{REGRESSION}arms: {{{SANE}}}\n")
+    done = command.answer("train", "-c", config, "--jobs", "1", prefix=["sh", "-c", line, "sh"])
+    assert done.stdout.count("\n") == line.count("head")  # no message of a closed stderr is there
+    assert (command.folder / "code").read_text() == "0\n"
+    assert [len(table) for table in command.tables().values()] == [4]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals")
+def test_a_training_outlives_a_terminal_that_does_not_hang_up(command: Command) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    config = command.write("wd.yaml", f"{REGRESSION}arms: {{{WILD}, {SANE}}}\n".replace("epochs: 3", "epochs: 100"))
+    command.environment |= {"TERM": "xterm"}
+    process = command.launch(DROPEXP, "train", "-c", config, "--jobs", "1", stderr=theirs)
+    os.close(theirs)
+    while b"all runs, epochs" not in os.read(ours, 1 << 16):
+        pass
+    os.close(ours)
+    assert process.wait(TIMEOUT) == 1
+    statuses = sorted(run["status"] for run in json.loads(command("runs", "--format", "json").stdout))
+    assert statuses == ["diverged", "done"]
+
+
+def test_messages_of_a_training_are_printable(capsys: pytest.CaptureFixture[str]) -> None:
+    task = Task(PlannedRun("study", None, "seed=0", Config(variant="nn")), RunFolder(Path("run")))
+    with watching([task], quiet=False) as watcher:
+        watcher.show(Ended(0, "failed", "a plugin raised \x1b[31m"))
+    assert capsys.readouterr().err == "[1/1] study/seed=0  failed: a plugin raised \ufffd[31m\n"
 
 
 @full
