@@ -51,6 +51,7 @@ DECISIVE: dict[Expected, tuple[set[VerdictWord], set[VerdictWord]]] = {
     "no less": (MORE | EQUAL, LESS),
     "no more": (LESS | EQUAL, MORE),
 }
+MISSING_ARMS = "some of the arms to compare are missing"
 FEWEST_FOR_SPREAD = 10  # seeds
 EQUAL_RATIO = 5 / 4  # SDs whose ratio is between this and its inverse count as equal
 
@@ -68,6 +69,8 @@ def check_study(
         arms = group_arms(read_runs(study, runs_dir))
         notes = [f"{study}: {note}" for note in arms.notes]
         findings = list(check(arms.value))
+        if not findings:
+            raise NotTrained(MISSING_ARMS)
     except NoRuns:
         findings = [Finding(f"study {study}", ClaimVerdict.NOT_TRAINED, training_command(study))]
     except NotTrained as error:
@@ -93,7 +96,7 @@ def matched_pairs(
     kinds = [(a, b) for a in arms if one(a.first) for b in arms if other(b.first)]
     found = [(a, b) for a, b in kinds if set(differing_keys(a, b)) <= set(but_for)]
     if not found:
-        raise NotTrained("some of the arms to compare are missing")
+        raise NotTrained(MISSING_ARMS)
     return found
 
 
