@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from dropexp.analysis.comparison import Comparison
+from dropexp.analysis.frames import records
 from dropexp.config.tasks import LINEAR_REGRESSION
 from dropexp.report.table import Table
 from dropexp.runs.metrics import METRICS, REGRESSION, Metric, shown
@@ -68,7 +69,7 @@ def arms_table(comparison: Comparison) -> Table:
             _figure(arm["seconds"], ".2f"),
             _sparkline(arm["curve"], low, high),
         ]
-        for arm in _records(comparison.arms)
+        for arm in records(comparison.arms)
     ]
     legends = ["n: runs, one per seed. ±: sample SD over the seeds.", legend]
     legends.append("s/epoch: median, training and test evaluation.")
@@ -89,7 +90,7 @@ def probes_table(comparison: Comparison) -> Table | None:
         return None
     rows = [
         [arm["arm"], *(_figure(arm[metric.name], metric.unit.form) for metric in probed)]
-        for arm in _records(comparison.arms)
+        for arm in records(comparison.arms)
     ]
     titles = [f" {metric.name}: {metric.title}." for metric in probed if metric.title != metric.name]
     return Table(
@@ -118,7 +119,7 @@ def differences_table(comparison: Comparison) -> Table | None:
             _figure(row["detectable"], form),
             row["verdict"],
         ]
-        for row in _records(comparison.differences)
+        for row in records(comparison.differences)
     ]
     headers = ["arm - baseline", "pairs", "difference", "95 % interval", "p", "TOST\np", "win\nrate"]
     return Table(
@@ -151,7 +152,7 @@ def settings_table(comparison: Comparison) -> Table | None:
 def published_tables(comparison: Comparison) -> list[Table]:
     """Return a table per arm with published figures: each figure, ours, and whether ours covers it."""
     return [
-        _published_table(_records(rows), comparison.metrics)
+        _published_table(records(rows), comparison.metrics)
         for _, rows in comparison.published.groupby("arm", sort=False)
     ]
 
@@ -187,7 +188,7 @@ def _published_table(figures: list[dict[str, Any]], metrics: dict[str, Metric]) 
 
 def fit_tables(comparison: Comparison) -> list[Table]:
     """Return a table per study with published figures: which arm they fit, the best first."""
-    return [_fit_table(_records(rows)) for _, rows in comparison.fits.groupby("study", sort=False)]
+    return [_fit_table(records(rows)) for _, rows in comparison.fits.groupby("study", sort=False)]
 
 
 def _fit_table(fits: list[dict[str, Any]]) -> Table:
@@ -226,7 +227,7 @@ def runs_table(frame: pd.DataFrame) -> Table:
             *(_figure(run[name]) for name in metrics),
             run["path"],
         ]
-        for run in _records(frame[["status", "label", "seed", "epoch", *metrics, "path"]])
+        for run in records(frame[["status", "label", "seed", "epoch", *metrics, "path"]])
     ]
     headers = ["state", "arm", "seed", "epoch", *(CLASSIFICATION_COLUMNS[name] for name in metrics), "path"]
     return Table("", headers, rows, left=(0, 1, len(headers) - 1))
@@ -240,7 +241,7 @@ def removals_frame(removals: Iterable[Removal]) -> pd.DataFrame:
 
 def removals_table(frame: pd.DataFrame) -> Table:
     """Return the rows of `removals_frame` as text."""
-    rows = [[row["state"], file_size(row["size"]), row["why"], row["path"]] for row in _records(frame)]
+    rows = [[row["state"], file_size(row["size"]), row["why"], row["path"]] for row in records(frame)]
     return Table("", ["state", "size", "why", "path"], rows, fold=(2, 3), left=(0, 2, 3))
 
 
@@ -251,10 +252,6 @@ def file_size(count: int) -> str:
 
 def _is_classification(comparison: Comparison) -> bool:
     return "test_acc" in comparison.metrics
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _is_missing(value: Any) -> bool:
