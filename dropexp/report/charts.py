@@ -188,12 +188,11 @@ def overview(comparison: Comparison) -> ChartType:
 
 
 def save(chart: ChartType, path: Path) -> None:
-    """Write a picture or, as .html, a page that needs no network. Raises ChartError for another suffix."""
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ChartError(f"{path}: unknown kind of chart {suffix!r}; allowed: {', '.join(SUFFIXES)}")
-    if not path.parent.is_dir():
-        raise ChartError(f"there is no folder {path.parent} to write {path.name} to; create it first")
+    """Write a picture or, as .html, a page that needs no network, and create its folder.
+
+    Raises ChartError for another suffix.
+    """
+    suffix = suffix_of(path)
     spec, config = chart.to_dict(), theme(dark=False) | {"background": "white"}
     if suffix == ".png":
         content = vl_convert.vegalite_to_png(spec, config=config, scale=2)
@@ -205,4 +204,13 @@ def save(chart: ChartType, path: Path) -> None:
         menu = {"export": True, "source": False, "compiled": False, "editor": False}
         figures = json.dumps([spec, {"config": config, "actions": menu}]).replace("<", "\\u003c")  # a label </script>
         content = (_PAGE % {"script": vega(), "figures": figures}).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, content)
+
+
+def suffix_of(path: Path) -> str:
+    """Return the suffix of a chart's file. Raises ChartError for one that no chart can be written as."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ChartError(f"{path}: unknown kind of chart {suffix!r}; allowed: {', '.join(SUFFIXES)}")
+    return suffix

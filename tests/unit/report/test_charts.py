@@ -143,10 +143,10 @@ def test_the_overview_of_a_small_study_is_small(page_spec: Spec) -> None:
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_every_kind_of_file_is_written(page: ChartType, tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"chart{suffix}"
+    path = tmp_path / "new" / f"chart{suffix}"
     charts.save(page, path)
     content = path.read_bytes()
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
     match suffix:
         case ".png":
             assert content.startswith(b"\x89PNG\r\n")
@@ -165,9 +165,9 @@ def test_every_kind_of_file_is_written(page: ChartType, tmp_path: Path, suffix: 
             assert len(content) < 1_500_000
 
 
-@pytest.mark.parametrize("name", ["chart.gif", "chart", "chart.json", "missing/chart.png"])
-def test_a_file_that_cannot_be_written_is_refused(page: ChartType, tmp_path: Path, name: str) -> None:
-    with pytest.raises(ChartError, match=r"folder|\.png, \.svg, \.pdf, \.html"):
+@pytest.mark.parametrize("name", ["chart.gif", "chart", "chart.json"])
+def test_a_file_of_another_kind_is_refused(page: ChartType, tmp_path: Path, name: str) -> None:
+    with pytest.raises(ChartError, match=r"\.png, \.svg, \.pdf, \.html"):
         charts.save(page, tmp_path / name)
     assert not list(tmp_path.iterdir())
 
