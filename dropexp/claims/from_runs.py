@@ -39,7 +39,7 @@ CONFIGS = {  # study: the config, and options, that train it
     "figure-11-monte-carlo": "configs/srivastava/figure-11-monte-carlo.yaml",
 }
 
-Figures: TypeAlias = "pd.Series[float]"  # by seed; a difference is NaN where only one side has the seed
+BySeed: TypeAlias = "pd.Series[float]"  # a figure of each run; a difference is NaN where only one side has the seed
 Expected = Literal["more", "less", "equal", "no less", "no more"]
 
 MORE, LESS, EQUAL = {VerdictWord.HIGHER}, {VerdictWord.LOWER}, {VerdictWord.EQUIVALENT}
@@ -105,14 +105,14 @@ def same_but_for(arm: Arm, other: Arm, key: str) -> bool:
     return arm.first.variant == other.first.variant and set(differing_keys(arm, other)) <= {key}
 
 
-def figures(arm: Arm, name: str, epoch: int | None = None) -> Figures:
+def figures(arm: Arm, name: str, epoch: int | None = None) -> BySeed:
     """Return a figure of each run after an epoch, by default its last. Raises NotTrained if the runs do not have it."""
     if epoch and arm.runs and epoch > arm.min_epochs:
         raise NotTrained(f"{arm.label} has {arm.min_epochs} epochs, not {epoch}")
     return _by_seed({seed: curve[(epoch or 0) - 1] for seed, curve in _curves(arm, name).items()})
 
 
-def first_epoch(arm: Arm, name: str, bound: Figures) -> Figures:
+def first_epoch(arm: Arm, name: str, bound: BySeed) -> BySeed:
     """Return the first epoch, counted from 1, in which each run's figure reaches its bound; NaN if none does."""
     found = {}
     for seed, curve in _curves(arm, name).items():
@@ -121,7 +121,7 @@ def first_epoch(arm: Arm, name: str, bound: Figures) -> Figures:
     return _by_seed(found)
 
 
-def at_loss(arm: Arm, name: str, loss: str, aim: Figures) -> Figures:
+def at_loss(arm: Arm, name: str, loss: str, aim: BySeed) -> BySeed:
     """Return a figure of each run where its loss first reaches its aim, interpolated linearly in log loss."""
     losses, found = _curves(arm, loss), {}
     for seed, curve in _curves(arm, name).items():
@@ -132,7 +132,7 @@ def at_loss(arm: Arm, name: str, loss: str, aim: Figures) -> Figures:
     return _by_seed(found)
 
 
-def lowest(arm: Arm, name: str) -> Figures:
+def lowest(arm: Arm, name: str) -> BySeed:
     """Return the minimum of each run's figure over its epochs."""
     return _by_seed({seed: np.nanmin(curve) for seed, curve in _curves(arm, name).items()})
 
@@ -154,7 +154,7 @@ def _curves(arm: Arm, name: str) -> dict[int, Curve]:
     return curves
 
 
-def _by_seed(found: Mapping[int, float]) -> Figures:
+def _by_seed(found: Mapping[int, float]) -> BySeed:
     return pd.Series(found, dtype=float)
 
 
@@ -174,7 +174,7 @@ def contrast(
     arm: Arm,
     base: Arm,
     name: str,
-    sides: Sequence[Figures] = (),
+    sides: Sequence[BySeed] = (),
     where: str = "",
     epoch: int | None = None,
     relative: bool = False,
@@ -212,7 +212,7 @@ def setting(arm: Arm, epoch: int | None = None) -> str:
     return described
 
 
-def values(by_seed: Figures) -> NDArray[np.float64]:
+def values(by_seed: BySeed) -> NDArray[np.float64]:
     """Return the figures of the seeds that both sides have."""
     return np.asarray(by_seed[np.isfinite(by_seed)], dtype=np.float64)
 

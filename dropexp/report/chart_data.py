@@ -137,7 +137,7 @@ def difference_rows(comparison: Comparison) -> pd.DataFrame:
     return rows
 
 
-def published_rows(comparison: Comparison) -> pd.DataFrame:
+def coverage_rows(comparison: Comparison) -> pd.DataFrame:
     """Return a row per published figure with its rounding's ends, and whether our interval covers it."""
     rows = comparison.published.drop(columns="source")
     rows["series"] = rows["arm"].map(series_by_arm(comparison))

@@ -8,7 +8,7 @@ import pandas as pd
 from altair.typing import ChartType
 
 from dropexp.analysis.comparison import Comparison
-from dropexp.report.chart_data import domain_of, epoch_means, needs_log_axis, published_rows, scale_of, swept_values
+from dropexp.report.chart_data import coverage_rows, domain_of, epoch_means, needs_log_axis, scale_of, swept_values
 from dropexp.report.chart_parts import (
     LINE,
     WIDTH,
@@ -120,7 +120,7 @@ def published(comparison: Comparison) -> ChartType | None:
     """Draw published figures and our means and 95 % prediction intervals, a row per arm; None without any."""
     if comparison.published.empty:
         return None
-    rows = published_rows(comparison)
+    rows = coverage_rows(comparison)
     looks, last_epoch = looks_of(comparison.arms["series"]), int(rows["epoch"].max())
     names = list(dict.fromkeys(rows["figure"]))
     panels = []

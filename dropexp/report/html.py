@@ -26,7 +26,7 @@ from dropexp.runs.metrics import usual
 
 
 @dataclass(frozen=True)
-class Figure:
+class PageChart:
     """A chart without its title and description, which the page shows as text."""
 
     id: str
@@ -42,7 +42,7 @@ class Section:
 
     id: str
     heading: str
-    figure: Figure | None
+    figure: PageChart | None
     tables: Sequence[Table]
 
 
@@ -113,10 +113,10 @@ def _sections(comparison: Comparison) -> list[Section]:
     return sections
 
 
-def _figure(name: str, chart: ChartType | None) -> Figure | None:
+def _figure(name: str, chart: ChartType | None) -> PageChart | None:
     """Take the title out of the chart: as HTML it wraps on a narrow page."""
     if chart is None:
         return None
     spec = chart.to_dict()
     title, description = spec.pop("title"), spec.pop("description")
-    return Figure(f"chart-{name}", spec, title["text"], title["subtitle"], description)
+    return PageChart(f"chart-{name}", spec, title["text"], title["subtitle"], description)

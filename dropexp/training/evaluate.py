@@ -31,7 +31,7 @@ SIDE = 28  # pixels
 
 
 @dataclass(frozen=True)
-class Figures:
+class RotationFigures:
     """Figures over all test images, rotated by `rotation` degrees. Losses and entropies are means, in nats.
 
     The first ones are of a pass in evaluation mode, mc_* and mutual_information of the mean over K stochastic passes;
@@ -68,7 +68,7 @@ class Evaluation:
     run: str
     epoch: int
     passes: int | None
-    figures: list[Figures]
+    figures: list[RotationFigures]
     answers: list[Prediction]
 
 
@@ -87,7 +87,7 @@ def evaluate(trained: Trained, data: Data, rotations: Iterable[float], K: int, i
             X = rotated(X_test, rotation)
             generator = stream(config.seed, "evaluate")
             clean = predictive([eval_outputs(network, X, generator)])
-            row = Figures(
+            row = RotationFigures(
                 rotation=rotation,
                 acc=clean.accuracy(y),
                 loss=clean.loss(y),
