@@ -44,7 +44,7 @@ def compare(
 ) -> None:
     """Compare the arms of a study: means and spreads over seeds, differences and verdicts, published figures."""
     from dropexp.analysis import comparison, requirement
-    from dropexp.report import tables
+    from dropexp.report.comparison_tables import comparison_tables
 
     if plot:
         from dropexp.report import charts
@@ -66,7 +66,7 @@ def compare(
         charts.save(charts.overview(compared), plot)
         print_message(f"chart: {plot}")
     print_tables(
-        tables.comparison_tables(compared),
+        comparison_tables(compared),
         output,
         csv=compared.to_csv,
         json=compared.to_json,

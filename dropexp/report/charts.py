@@ -1,6 +1,6 @@
 """Charts of a comparison: one function each, `overview` for all of them, `save` for a file.
 
-The charts by epoch are in `epoch_charts` and are exported here too. `chart_data` computes the figures. They enter a
+The charts by epoch are in `epoch_charts`. `chart_data` computes the figures. They enter a
 chart as plain data under fixed column names: a label may have any character, and Altair's limit on rows does not apply.
 `chart_parts` has axes, colours and labels; text and axes have the colours of its themes.
 """
@@ -50,8 +50,6 @@ from dropexp.report.chart_parts import (
 )
 from dropexp.report.epoch_charts import gap, learning_curves, published, usual_curves
 from dropexp.runs.record import text
-
-__all__ = ["arms", "differences", "gap", "learning_curves", "overview", "published", "save", "sweep", "usual_curves"]
 
 SUFFIXES = (".png", ".svg", ".pdf", ".html")
 ARM_FIELDS = ("arm", "mean", "sd", "low", "high", "n", "diverged")

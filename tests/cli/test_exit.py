@@ -85,7 +85,7 @@ def listed(command: Command) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("line", ['"$@" 2>&-', '(sleep 1; exec "$@") 2>&1 | true'], ids=["closed", "without a reader"])
-def test_a_training_whose_messages_nobody_reads_trains_to_its_end(line: str, command: Command) -> None:
+def test_a_training_without_a_reader_trains_to_its_end(line: str, command: Command) -> None:
     config = command.write("wd.yaml", f"{REGRESSION}arms: {{{SANE}}}\n")
     done = command.answer("train", "-c", config, "--jobs", "1", prefix=["sh", "-c", line, "sh"])
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
