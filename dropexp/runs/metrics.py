@@ -11,11 +11,9 @@ from dropexp.config.tasks import LINEAR_REGRESSION
 
 MARGIN = 0.003  # the least difference that matters, unless another is asked for
 NO_FIGURES = ("epoch", "lr")  # columns of epochs.csv that say what a row is of
-# What tables of runs and arms have columns for besides: no column of epochs.csv that a probe adds is named so.
-_TAKEN = frozenset(
-    {"name", "arm", "label", "seed", "status", "why", "path", "series", "study", "by", "n", "diverged", "mean", "sd"}
-    | {"curve", "task", "variant"}
-)
+# Further columns of tables: no column of epochs.csv that a probe adds is named so.
+_OF_RUNS = {"name", "arm", "label", "seed", "status", "why", "path", "task", "variant"}
+_OF_ARMS = {"series", "study", "by", "n", "diverged", "mean", "sd", "curve"}
 
 LARGE = 1e7  # figures from here on have four digits instead of decimals
 
@@ -103,7 +101,8 @@ def metrics_of(task: str, columns: Iterable[str] = ()) -> dict[str, Metric]:
 @cache  # thousands of runs have the same columns
 def _metrics_of(task: str, columns: tuple[str, ...]) -> dict[str, Metric]:
     known = REGRESSION if task == LINEAR_REGRESSION else METRICS
-    more = (name for name in columns if name not in known and name not in NO_FIGURES and name not in _TAKEN)
+    taken = {*known, *NO_FIGURES, *_OF_RUNS, *_OF_ARMS}
+    more = (name for name in columns if name not in taken)
     return known | {name: _probed(name) for name in more if re.fullmatch(r"[A-Za-z]\w{,99}", name)}
 
 
