@@ -9,7 +9,7 @@ import numpy as np
 
 from dropexp.analysis.stats import ALPHA, MOST_PAIRS
 from dropexp.analysis.verdicts import Verdict, VerdictWord
-from dropexp.runs.metrics import Unit, shown
+from dropexp.runs.metrics import Unit, format_figure
 
 
 def sentence(verdict: Verdict) -> str:
@@ -39,7 +39,7 @@ def amount(value: float, unit: Unit, form: str = "") -> str:
 
 
 def _number(value: float, unit: Unit, form: str = "") -> str:
-    return shown(value * unit.factor, form or f"+z{unit.difference_form}")
+    return format_figure(value * unit.factor, form or f"+z{unit.difference_form}")
 
 
 def p_in_words(p: float) -> str:

@@ -12,7 +12,7 @@ import typer
 
 from dropexp.cli.options import DataDir, DataUrl, Plugin, RunsDir, find_or_download_data, load_plugins
 from dropexp.cli.output import Format, print_message, print_tables
-from dropexp.runs.metrics import shown
+from dropexp.runs.metrics import format_figure
 
 if TYPE_CHECKING:
     from dropexp.report.table import Table
@@ -136,4 +136,4 @@ def _rotation(degrees: float) -> str:
 
 
 def _cell(value: float | None) -> str:
-    return "no noise" if value is None else shown(value, ".4f")
+    return "no noise" if value is None else format_figure(value, ".4f")

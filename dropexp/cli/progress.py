@@ -23,7 +23,7 @@ from rich.progress import (
 from dropexp.cli.output import print_message
 from dropexp.data import download
 from dropexp.errors import printable
-from dropexp.runs.metrics import shown
+from dropexp.runs.metrics import format_figure
 from dropexp.runs.table import Row
 from dropexp.training.events import Ended, Epoch, Event, Note
 from dropexp.training.task import Task
@@ -71,9 +71,8 @@ def figures(row: Row) -> str:
     if "test_acc" not in row:  # linear regression has only losses
         return f"loss {row['train_loss']:.4g}  test {row['test_loss']:.4g}"
     validation = f"  val {row['val_acc']:.3f}" if "val_acc" in row else ""
-    return (
-        f"loss {shown(row['train_loss'], '.4f')}  train {row['train_acc']:.3f}{validation}  test {row['test_acc']:.3f}"
-    )
+    loss = format_figure(row["train_loss"], ".4f")
+    return f"loss {loss}  train {row['train_acc']:.3f}{validation}  test {row['test_acc']:.3f}"
 
 
 class _Silent:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from dropexp.runs.metrics import shown
+from dropexp.runs.metrics import format_figure
 
 ABSENT = "-"
 BARS = "▁▂▃▄▅▆▇█"
@@ -22,7 +22,7 @@ def is_missing(value: Any) -> bool:
 
 def figure_cell(value: float, form: str = ".4f") -> str:
     """Format a figure; it is `ABSENT` if it is unknown."""
-    return ABSENT if math.isnan(value) else shown(value, form)
+    return ABSENT if math.isnan(value) else format_figure(value, form)
 
 
 def p_cell(value: float) -> str:
@@ -32,12 +32,12 @@ def p_cell(value: float) -> str:
 
 def spread_cell(mean: float, sd: float, form: str) -> str:
     """Format a mean and its SD, if that is known."""
-    return figure_cell(mean, form) if math.isnan(sd) else f"{shown(mean, form)} ± {shown(sd, form)}"
+    return figure_cell(mean, form) if math.isnan(sd) else f"{format_figure(mean, form)} ± {format_figure(sd, form)}"
 
 
 def interval_cell(low: float, high: float, form: str) -> str:
     """Format an interval; it is `ABSENT` if its ends are unknown."""
-    return ABSENT if math.isnan(low) else f"[{shown(low, form)}, {shown(high, form)}]"
+    return ABSENT if math.isnan(low) else f"[{format_figure(low, form)}, {format_figure(high, form)}]"
 
 
 def sparkline(curve: Sequence[float], low: float, high: float) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from dropexp.analysis.comparison import Comparison
 from dropexp.analysis.stats import paired_difference, spread
-from dropexp.runs.metrics import Metric, shown
+from dropexp.runs.metrics import Metric, format_figure
 from dropexp.runs.record import text
 
 LOG_RATIO = 20  # losses that differ by a larger factor get a logarithmic axis
@@ -82,7 +82,7 @@ def arm_means(comparison: Comparison, runs: pd.DataFrame) -> pd.DataFrame:
         sd = spread(values).sd
         figures = "no figures"
         if len(values):
-            figures = shown(mean.mean, form) + ("" if math.isnan(sd) else f" ± {shown(sd, form)}")
+            figures = format_figure(mean.mean, form) + ("" if math.isnan(sd) else f" ± {format_figure(sd, form)}")
             figures += f", n = {len(values)}"
         if arm["diverged"]:
             figures += f", {arm['diverged']} diverged"
@@ -126,7 +126,7 @@ def difference_rows(comparison: Comparison) -> pd.DataFrame:
     rows[["difference", "low", "high"]] *= scale.factor
 
     def figures(row: pd.Series[Any]) -> str:
-        difference, low, high = (shown(row[name], f"+z{scale.form}") for name in ("difference", "low", "high"))
+        difference, low, high = (format_figure(row[name], f"+z{scale.form}") for name in ("difference", "low", "high"))
         if math.isnan(row["difference"]):
             return str(row["verdict"])
         if math.isnan(row["low"]):

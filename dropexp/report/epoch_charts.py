@@ -25,7 +25,7 @@ from dropexp.report.chart_parts import (
     titled,
     tooltips,
 )
-from dropexp.runs.metrics import METRICS, Metric, shown, usual
+from dropexp.runs.metrics import METRICS, Metric, format_figure, usual
 from dropexp.runs.record import text
 
 
@@ -81,7 +81,7 @@ def _by_epoch(comparison: Comparison, metric: Metric) -> ChartType:
     form = scale_of(metric).form
     ends = rows.groupby("arm", sort=False).tail(1)
     figures = [
-        f"{arm} {shown(mean, form)} at epoch {epoch}"
+        f"{arm} {format_figure(mean, form)} at epoch {epoch}"
         for arm, mean, epoch in zip(ends["arm"], ends["mean"], ends["epoch"], strict=True)
     ]
     legend = "mean over seeds; band: ± one standard deviation of the seeds" if len(rows) else "no run has such figures"

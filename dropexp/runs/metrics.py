@@ -36,7 +36,7 @@ SQUARES = Unit("½ · squared error", ".4g", "", ".4g")
 NUMBER = Unit("", ".4g", "", ".4g")
 
 
-def shown(value: float, form: str) -> str:
+def format_figure(value: float, form: str) -> str:
     """Format a figure, a large one with four digits: a loss before a divergence can be 1e38."""
     return format(value, form if abs(value) < LARGE else form.replace("f", "g"))
 
