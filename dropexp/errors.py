@@ -64,6 +64,12 @@ class ComparisonError(DropexpError, ValueError):
     exit_code = 2
 
 
+class EvaluationError(DropexpError, ValueError):
+    """An image that does not exist, or a rotation that is not finite."""
+
+    exit_code = 2
+
+
 class ChartError(DropexpError, ValueError):
     """A chart file with an unsupported ending. The message lists the supported ones."""
 
@@ -97,6 +103,12 @@ class MissingRun(RunError):
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path} is missing")
+
+
+class AmbiguousRun(RunError):
+    """A name of several runs; lists some of them."""
+
+    exit_code = 2
 
 
 class CorruptedFile(RunError):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dropexp.analysis.listing import labels_of
+from dropexp.analysis.labels import labels_of
 from dropexp.analysis.measure import MeasuredRun, measure
 from dropexp.analysis.notes import Noted
 from dropexp.config.tasks import NUM_TRAIN_IMAGES

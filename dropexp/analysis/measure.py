@@ -16,7 +16,7 @@ from dropexp.analysis.notes import Noted
 from dropexp.analysis.stats import median
 from dropexp.errors import RunError
 from dropexp.runs.metrics import metrics_of
-from dropexp.runs.record import LARGEST, Run
+from dropexp.runs.record import LARGEST_FIGURE, Run
 from dropexp.runs.table import num_epochs
 
 Curve = NDArray[np.float64]  # a figure by epoch, shape (epochs,)
@@ -78,7 +78,7 @@ def _curves(run: Run) -> dict[str, Curve]:
     if num_epochs(columns) != run.epoch:
         raise RunError(f"the table in {run.folder.path} does not have {run.epoch} epochs; train with --force")
     table = np.array(list(columns.values()))
-    table[~(np.abs(table) < LARGEST)] = math.nan
+    table[~(np.abs(table) < LARGEST_FIGURE)] = math.nan
     measured = dict(zip(columns, table, strict=True))
     unknown = np.full(run.epoch, math.nan)
     curves = {name: measured.get(name, unknown) for name in metrics_of(run.task, columns)}

@@ -20,6 +20,7 @@ POWER = 0.8
 EXACT_PAIRS = 20  # up to which sign flips are enumerated
 SAMPLES = 100_000  # sign patterns beyond
 _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(float)  # of each byte, shape (256, 8)
+MOST_PAIRS = 10**9  # beyond, no study is trained
 
 
 @dataclass(frozen=True)
@@ -193,12 +194,13 @@ def detectable(sd: float, pairs: int) -> float:
 
 
 def pairs_needed(sd: float, effect: float) -> int | None:
-    """Return the fewest pairs, at least two, that detect a true difference of `effect`; None if `sd` is unknown.
+    """Return the fewest pairs, at least two, that detect a true difference of `effect`.
 
-    See `detectable`. Raises ValueError if the effect is not positive.
+    None if `sd` is unknown, or more than `MOST_PAIRS` are needed. See `detectable`. Raises ValueError if the effect is
+    not positive.
     """
     _positive("the effect", effect)
-    if math.isnan(sd):
+    if math.isnan(sd) or detectable(sd, MOST_PAIRS) > effect:
         return None
     few, enough = 1, 2
     while detectable(sd, enough) > effect:

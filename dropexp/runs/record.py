@@ -21,7 +21,7 @@ from dropexp.runs.run_json import RunInfo
 from dropexp.runs.state import FINISHED, Status, live_status
 from dropexp.runs.table import Columns, Row, rows_of
 
-LARGEST = 2.0**128  # of figures: they are measured in float32
+LARGEST_FIGURE = 2.0**128  # of figures: they are measured in float32
 UNREADABLE = "unreadable"  # a folder without permission, or of a later version
 DUPLICATE = "duplicate"  # a second folder of the same run
 NO_RUN = (Status.CORRUPTED, UNREADABLE, DUPLICATE)  # statuses of folders that do not count as a run
@@ -202,7 +202,7 @@ def _is(value: Any, wanted: Any) -> bool:
 
 def number(value: Any) -> float:
     """Return a figure as it was read; NaN if it is not a number, or is larger than any that training can measure."""
-    return float(value) if isinstance(value, int | float) and abs(value) < LARGEST else math.nan
+    return float(value) if isinstance(value, int | float) and abs(value) < LARGEST_FIGURE else math.nan
 
 
 def text(value: Any) -> str:
