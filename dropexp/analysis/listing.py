@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from dropexp.runs.metrics import METRICS
-from dropexp.runs.record import DUPLICATE, NO_RUN, Run, keep, read_runs, text
-from dropexp.runs.state import FINISHED
+from dropexp.runs.record import Run, keep, read_runs, text
+from dropexp.runs.status import FINISHED, NO_RUN, Status
 
 
 def labels_of(runs: Iterable[Run], without: Collection[str] = ()) -> dict[tuple[str, str], str]:
@@ -52,7 +52,7 @@ def load_runs(
     `where` keeps runs whose keys have these values. A second folder of the same run is left out. A folder that
     cannot be read has status "corrupted" or "unreadable" and the reason in `why`. Raises NoRuns if there is no run.
     """
-    runs = [run for run in keep(read_runs(paths_or_names, runs_dir), where or {}) if run.status != DUPLICATE]
+    runs = [run for run in keep(read_runs(paths_or_names, runs_dir), where or {}) if run.status != Status.DUPLICATE]
     labels = labels_of(runs)
     rows: list[dict[str, Any]] = [
         {

@@ -41,7 +41,7 @@ def train(
     """Train the unfinished runs of a study: finished runs are skipped, interrupted runs resume."""
     from dropexp.config.study import load_configs
     from dropexp.runs.folder import default_runs_dir
-    from dropexp.runs.state import FINISHED
+    from dropexp.runs.status import FINISHED, Status
     from dropexp.training import device as devices
     from dropexp.training.cluster import connect
     from dropexp.training.events import Ended, Note
@@ -69,12 +69,12 @@ def train(
                         print_message(f"note: {text}")
                     case Ended(status=status):
                         trained += status in FINISHED
-                        if status != "done" and not keep_going:
+                        if status != Status.DONE and not keep_going:
                             break
 
     finished_before = len(training.tasks) - len(training.unfinished)
     print_message(f"{len(training.tasks)} runs: {trained} trained now, {finished_before} before", quiet)
-    not_done = [(status, task) for task in training.tasks if (status := task.status()) != "done"]
+    not_done = [(status, task) for task in training.tasks if (status := task.status()) != Status.DONE]
     for status, task in not_done:
         print_message(f"{status}: {task.folder.path}")
     if not_done:

@@ -18,13 +18,11 @@ from dropexp.runs.find import folders
 from dropexp.runs.folder import RunFolder, default_runs_dir
 from dropexp.runs.metrics import metrics_of
 from dropexp.runs.run_json import RunInfo
-from dropexp.runs.state import FINISHED, Status, live_status
+from dropexp.runs.state import live_status
+from dropexp.runs.status import FINISHED, NO_RUN, Status
 from dropexp.runs.table import Columns, Row, rows_of
 
 LARGEST = 2.0**128  # of figures: they are measured in float32
-UNREADABLE = "unreadable"  # a folder without permission, or of a later version
-DUPLICATE = "duplicate"  # a second folder of the same run
-NO_RUN = (Status.CORRUPTED, UNREADABLE, DUPLICATE)  # statuses of folders that do not count as a run
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Run:
 
     folder: RunFolder
     study: str
-    status: str  # a Status, UNREADABLE or DUPLICATE
+    status: Status
     why: str | None
     info: RunInfo | None = None
 
@@ -130,7 +128,7 @@ class Run:
 def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) -> list[Run]:
     """Return the runs with these names or paths, all below `runs_dir` if none is given.
 
-    A second folder of the same run comes as a DUPLICATE. Raises `NoRuns` if there is none.
+    A second folder of the same run has the status DUPLICATE. Raises `NoRuns` if there is none.
     """
     root = Path(runs_dir) if runs_dir is not None else default_runs_dir()
     wanted = [paths_or_names] if isinstance(paths_or_names, str) else list(paths_or_names)
@@ -147,14 +145,14 @@ def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) 
         if first is not run:
             kept, other = sorted((first, run), key=_rank)
             why = f"{other.folder.path} is the same run as {kept.folder.path}"
-            duplicates.append(replace(other, status=DUPLICATE, why=why))
+            duplicates.append(replace(other, status=Status.DUPLICATE, why=why))
             runs[run.identity] = kept
     return [*runs.values(), *duplicates]
 
 
 def _rank(run: Run) -> int:
     """Return a rank that sorts done before diverged, and both before unfinished."""
-    return FINISHED.index(Status(run.status)) if run.status in FINISHED else len(FINISHED)
+    return FINISHED.index(run.status) if run.status in FINISHED else len(FINISHED)
 
 
 def read_any(folder: RunFolder) -> Run:
@@ -164,7 +162,7 @@ def read_any(folder: RunFolder) -> Run:
     except (CorruptedFile, MissingRun) as error:
         return Run(folder, folder.path.parent.name, Status.CORRUPTED, str(error))
     except RunError as error:
-        return Run(folder, folder.path.parent.name, UNREADABLE, str(error))
+        return Run(folder, folder.path.parent.name, Status.UNREADABLE, str(error))
 
 
 def read_run(folder: RunFolder) -> Run:

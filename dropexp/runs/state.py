@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 
 from dropexp.config.schema import digest
 from dropexp.config.study import PlannedRun
@@ -19,29 +18,15 @@ from dropexp.files import write_whole
 from dropexp.lock import Busy, not_written
 from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, FILES, RUN, RunFolder, config_yaml, rename, rename_corrupted
 from dropexp.runs.run_json import SCHEMA, RunInfo
+from dropexp.runs.status import FINISHED, Status
 from dropexp.runs.table import Columns, to_csv
-
-
-class Status(StrEnum):
-    """The state of a run. All but NEW and CORRUPTED are written to run.json."""
-
-    NEW = "new"  # nothing of it is on disk
-    RUNNING = "running"  # a process has locked it
-    INTERRUPTED = "interrupted"  # it can resume
-    FAILED = "failed"  # an error ended it; the next training tries again
-    DIVERGED = "diverged"  # its loss is not finite: a result, which is not trained again
-    DONE = "done"
-    CORRUPTED = "corrupted"  # run.json, or epochs.csv of a finished run of schema 1, is not as it was written
-
-
-FINISHED = (Status.DONE, Status.DIVERGED)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a run that does not train: already finished, "busy" in another process, or failed."""
+    """The outcome of a run that does not train: already finished, busy in another process, or failed."""
 
-    status: str
+    status: Status
     why: str | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -67,7 +52,7 @@ def status_of(folder: RunFolder, planned: PlannedRun | None = None) -> Status:
 def live_status(folder: RunFolder, info: RunInfo) -> Status:
     """Return the status in run.json; a run whose process was killed is interrupted."""
     killed = info.status == Status.RUNNING and not folder.is_locked()
-    return Status.INTERRUPTED if killed else Status(info.status)
+    return Status.INTERRUPTED if killed else info.status
 
 
 def _read_own(folder: RunFolder, planned: PlannedRun | None) -> RunInfo:
@@ -100,7 +85,7 @@ def lock_unfinished(folder: RunFolder, planned: PlannedRun, locks: ExitStack, fo
         info = folder.read_info()
         return Outcome(info.status, info.why, _repair(folder, info))
     except Busy:
-        return Outcome("busy", "another process is training it")
+        return Outcome(Status.BUSY, "another process is training it")
     except RunError as error:  # a link, a run of a later version, or another run
         return Outcome(Status.FAILED, str(error))
     except OSError as error:

@@ -24,7 +24,8 @@ from dropexp.nets.linreg import Model
 from dropexp.runs.folder import RunFolder, read_file, rename_corrupted
 from dropexp.runs.record import read_run
 from dropexp.runs.run_json import SCHEMA
-from dropexp.runs.state import Status, rename_corrupted_truth
+from dropexp.runs.state import rename_corrupted_truth
+from dropexp.runs.status import Status
 from dropexp.runs.table import Columns, num_epochs
 from dropexp.training import build
 from dropexp.training.rng import stream

@@ -32,8 +32,8 @@ def train_group(
     """Train the tasks together, each from where it was interrupted, and yield what happens under the tasks' indexes.
 
     `stacked`: they are a stack, all of one `stack_shape`; otherwise there is one task. `data` may be None for a task
-    that draws its own. A finished run is left as it is unless `force`; one that another process trains is "busy". An
-    error ends its run as "failed". Closing the generator or KeyboardInterrupt marks started runs as interrupted.
+    that draws its own. A finished run is left as it is unless `force`; one that another process trains is busy. An
+    error ends its run as failed. Closing the generator or KeyboardInterrupt marks started runs as interrupted.
 
     Runs of a stack that have not done equally many epochs, or do not fit into the device's memory together, train one
     stack after the other; an epoch that is trained again is yielded again.

@@ -19,7 +19,8 @@ from multiprocessing.connection import Connection, wait
 
 from dropexp.config.plugins import load_plugin
 from dropexp.errors import DataError, PluginError
-from dropexp.runs.state import FINISHED, Status, mark
+from dropexp.runs.state import mark
+from dropexp.runs.status import FINISHED, Status
 from dropexp.training.events import Ended, Event, Note, Started
 from dropexp.training.task import Plan, Task
 from dropexp.training.trainer import Trainer
@@ -213,7 +214,7 @@ def _train(trainer: Trainer, index: int, task: Task, parent: Connection) -> bool
     except DataError as error:
         return _report(parent, error)
     except Exception as error:  # before the run could record it, such as too little memory to import torch
-        return _report(parent, Ended(index, "failed", f"{type(error).__name__}: {error}"))
+        return _report(parent, Ended(index, Status.FAILED, f"{type(error).__name__}: {error}"))
 
 
 def _report(parent: Connection, event: Event | DataError | PluginError) -> bool:

@@ -18,7 +18,8 @@ from dropexp.nets.base import Network
 from dropexp.runs import state
 from dropexp.runs.provenance import provenance
 from dropexp.runs.run_json import RunInfo
-from dropexp.runs.state import FINISHED, Status, status_of
+from dropexp.runs.state import status_of
+from dropexp.runs.status import FINISHED, Status
 from dropexp.runs.table import Columns, add_row, last_figures, num_epochs
 from dropexp.training import checkpoint, probes
 from dropexp.training.checkpoint import TrainingState

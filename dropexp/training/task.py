@@ -12,7 +12,8 @@ from dropexp.config.tasks import FASHION_MNIST
 from dropexp.errors import OtherRun
 from dropexp.runs.find import by_hash
 from dropexp.runs.folder import RunFolder
-from dropexp.runs.state import FINISHED, Status, status_of
+from dropexp.runs.state import status_of
+from dropexp.runs.status import FINISHED, Status
 from dropexp.training import device as devices
 
 

@@ -12,7 +12,8 @@ from dropexp.config import plugins
 from dropexp.config.study import Study, load_config
 from dropexp.data import download
 from dropexp.runs.folder import default_runs_dir
-from dropexp.runs.state import FINISHED, repair_finished
+from dropexp.runs.state import repair_finished
+from dropexp.runs.status import FINISHED, Status
 from dropexp.runs.study_file import write_study
 from dropexp.runs.table import Row
 from dropexp.training import device as devices
@@ -97,7 +98,7 @@ def train(
                     warnings.warn(text, stacklevel=2)
                 case Epoch(task=task, row=row):
                     yield {"run": training.unfinished[task].planned.cell, **row}
-                case Ended(task=task, status=status, why=why) if status != "done":
+                case Ended(task=task, status=status, why=why) if status != Status.DONE:
                     failures.append(f"{training.unfinished[task].planned.cell}: {status}, {why}")
     if failures:
         raise RuntimeError("\n".join(failures))

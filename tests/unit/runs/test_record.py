@@ -17,6 +17,7 @@ from dropexp.runs.folder import RUN, RunFolder
 from dropexp.runs.prune import needless
 from dropexp.runs.record import Run
 from dropexp.runs.run_json import RunInfo
+from dropexp.runs.status import Status
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_settings_are_in_words_and_none_where_they_are_not_used(task: str) -> No
     config = Config.model_validate({"variant": "scratch", "task": task})
     settings = config.settings("cpu")
     info = RunInfo(
-        status="running",
+        status=Status.RUNNING,
         name="study",
         arm="mine",
         cell="cell",
@@ -87,7 +88,7 @@ def test_settings_are_in_words_and_none_where_they_are_not_used(task: str) -> No
         config=config.model_dump(),
         settings=settings,
     )
-    run = Run(RunFolder(Path("study/cell")), "study", "running", None, info)
+    run = Run(RunFolder(Path("study/cell")), "study", Status.RUNNING, None, info)
     assert run.setting("arm") == "mine" and run.setting("task") == task and run.setting("seed") == 0
     assert run.setting("train_size") == ("all" if task == "fashion-mnist" else "none")
     assert run.setting("max_norm") == "none" and run.setting("device") == "cpu"

@@ -21,7 +21,8 @@ from dropexp.errors import NewerRun, OtherRun, RunError
 from dropexp.runs import state
 from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, FILES, RUN, RunFolder
 from dropexp.runs.run_json import RunInfo
-from dropexp.runs.state import Outcome, Status, status_of
+from dropexp.runs.state import Outcome, status_of
+from dropexp.runs.status import Status
 from dropexp.runs.table import Columns, rows_of, to_csv
 
 SCHEMA_1 = Path(__file__).parents[2] / "schema-1"
@@ -173,14 +174,14 @@ def test_an_unfinished_run_is_locked(status: str, folder: RunFolder) -> None:
 
 def test_a_finished_run_is_left_as_it_is_unless_forced(done: RunFolder) -> None:
     before = content(done)
-    assert lock(done) == Outcome("done")
+    assert lock(done) == Outcome(Status.DONE)
     assert lock(done, force=True) is None
     assert content(done) == before
 
 
 def test_a_run_of_another_process_is_busy(done: RunFolder) -> None:
     with done.lock():
-        assert lock(done) == Outcome("busy", "another process is training it")
+        assert lock(done) == Outcome(Status.BUSY, "another process is training it")
 
 
 def test_a_linked_run_is_read_and_never_trained(done: RunFolder, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from dropexp.errors import CorruptedFile, RunError
 from dropexp.files import add_checksum, encode_json, has_checksum
 from dropexp.runs.folder import RunFolder
 from dropexp.runs.state import status_of
+from dropexp.runs.status import Status
 from dropexp.runs.study_file import STUDY
 from dropexp.training import checkpoint
 from dropexp.training.events import Ended, Note
@@ -63,7 +64,7 @@ def train(folder: Path, data: Data, run: PlannedRun | None = None, **options: An
     return end_of(events), notes_of(events), len(rows_of(events))
 
 
-DONE = Ended(0, "done")
+DONE = Ended(0, Status.DONE)
 
 
 def interrupt(folder: Path, data: Data, epochs: int, run: PlannedRun | None = None) -> Path:
@@ -314,7 +315,7 @@ def test_a_result_stays_if_the_training_that_would_repair_it_cannot_start(
     do_harm(folder / "run.json", cut)
     before = content_of(folder)
     monkeypatch.setattr(checkpoint.TrainingState, "fresh", no_memory)
-    assert train(folder, data)[0] == Ended(0, "failed", "MemoryError: no memory")
+    assert train(folder, data)[0] == Ended(0, Status.FAILED, "MemoryError: no memory")
     assert content_of(folder) == before
 
 
