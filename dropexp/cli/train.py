@@ -54,7 +54,10 @@ def train(
         training = Training(studies, runs_dir or default_runs_dir(), device, force=force, on_ray=ray is not None)
         if dry_run:
             for task in training.tasks:
-                print(f"{task.status():<12} {task.folder.path}")
+                state = task.state()
+                print(f"{state.status:<12} {task.folder.path}")
+                if state.why:
+                    print_message(state.why)
             return
 
         from dropexp.cli.progress import watching
@@ -74,9 +77,9 @@ def train(
 
     finished_before = len(training.tasks) - len(training.unfinished)
     print_message(f"{len(training.tasks)} runs: {trained} trained now, {finished_before} before", quiet)
-    not_done = [(status, task) for task in training.tasks if (status := task.status()) != Status.DONE]
-    for status, task in not_done:
-        print_message(f"{status}: {task.folder.path}")
+    not_done = [(state, task) for task in training.tasks if (state := task.state()).status != Status.DONE]
+    for state, task in not_done:
+        print_message(f"{state.status}: {state.why or task.folder.path}")
     if not_done:
         raise typer.Exit(1)
     print_message(f"next: dropexp compare {shlex.join(dict.fromkeys(study.name for study in studies))}", quiet)

@@ -18,7 +18,7 @@ from dropexp.runs.find import folders
 from dropexp.runs.folder import RunFolder, default_runs_dir
 from dropexp.runs.metrics import metrics_of
 from dropexp.runs.run_json import RunInfo
-from dropexp.runs.state import live_status
+from dropexp.runs.state import as_of_now
 from dropexp.runs.status import FINISHED, NO_RUN, Status
 from dropexp.runs.table import Columns, Row, rows_of
 
@@ -167,8 +167,8 @@ def read_any(folder: RunFolder) -> Run:
 
 def read_run(folder: RunFolder) -> Run:
     """Return what run.json says. Raises `RunError` if it cannot be read."""
-    info = folder.read_info()
-    return Run(folder, info.name, live_status(folder, info), info.why, info)
+    info = as_of_now(folder, folder.read_info())
+    return Run(folder, info.name, info.status, info.why, info)
 
 
 def keep(runs: list[Run], wanted: Mapping[str, Any]) -> list[Run]:

@@ -37,7 +37,7 @@ def in_workers(tasks: Sequence[Task], plan: Plan, count: int) -> Generator[Event
     """
     first = _Pool(tasks, plan, count, retry=True)
     yield from first.train(range(len(tasks)))
-    started = [index for index in first.killed if tasks[index].status() not in FINISHED]
+    started = [index for index in first.killed if tasks[index].state().status not in FINISHED]
     unchanged = [index for index in first.killed if index not in started]  # --force has not cleared their results yet
     yield from _Pool(tasks, replace(plan, force=False), max(1, count - 1)).train(started)
     yield from _Pool(tasks, plan, max(1, count - 1)).train(unchanged)

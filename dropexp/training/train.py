@@ -38,7 +38,7 @@ class Training:
     @cached_property
     def unfinished(self) -> list[Task]:
         """The tasks that will train. Events name them by their index in this list."""
-        return [task for task in self.tasks if self.force or task.status() not in FINISHED]
+        return [task for task in self.tasks if self.force or task.state().status not in FINISHED]
 
     @property
     def finished(self) -> list[Task]:

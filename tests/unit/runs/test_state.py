@@ -20,6 +20,7 @@ from dropexp.config.study import PlannedRun
 from dropexp.errors import NewerRun, OtherRun, RunError
 from dropexp.runs import state
 from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, FILES, RUN, RunFolder
+from dropexp.runs.record import read_run
 from dropexp.runs.run_json import RunInfo
 from dropexp.runs.state import Outcome, status_of
 from dropexp.runs.status import Status
@@ -92,6 +93,22 @@ def test_a_run_is_running_until_its_process_is_killed(folder: RunFolder) -> None
         assert status_of(folder) == Status.RUNNING
         kill(process)
     assert status_of(folder) == Status.INTERRUPTED
+
+
+def test_a_run_that_ends_while_it_is_read_has_ended(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.write_info(info_of("running", {}))
+
+    def finish_first(folder: RunFolder) -> bool:
+        folder.write_info(info_of("done", COLUMNS))  # as its process does before it unlocks the folder
+        return False
+
+    monkeypatch.setattr(RunFolder, "is_locked", finish_first)
+    run = read_run(folder)
+    assert (run.status, run.columns()) == ("done", COLUMNS)
+    folder.write_info(info_of("running", {}))
+    assert status_of(folder) == Status.DONE
 
 
 @pytest.mark.parametrize("harm", [lambda _: b"", lambda _: b"[]", lambda whole: whole[:-9], lambda whole: whole + b" "])
