@@ -95,9 +95,7 @@ def test_a_run_is_running_until_its_process_is_killed(folder: RunFolder) -> None
     assert status_of(folder) == Status.INTERRUPTED
 
 
-def test_a_run_that_ends_while_it_is_read_has_ended(
-    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_ends_while_it_is_read_has_ended(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.write_info(info_of("running", {}))
 
     def finish_first(folder: RunFolder) -> bool:
