@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dropexp.config.tasks import FASHION_MNIST
-from dropexp.config.variants import VARIANTS
+from dropexp.config.used import used_keys
 from dropexp.errors import CorruptedFile, MissingRun, NoRuns, RunError
 from dropexp.runs.find import folders
 from dropexp.runs.folder import RunFolder, default_runs_dir
@@ -109,14 +109,11 @@ class Run:
 
     @cached_property
     def _values(self) -> dict[str, Any]:
-        values = self.config | self.settings
-        words = {"drop_epochs": "half"}
+        config, words = self.config, {"drop_epochs": "half"}
         if self.task == FASHION_MNIST:
-            values, words["train_size"] = {"train_size": None, **values}, "all"
-        unused = VARIANTS[self.variant].unused if self.variant in VARIANTS else frozenset()
-        if values.get("drop_schedule") not in ("early", "late"):
-            unused |= {"drop_epochs"}
-        used = {name: value for name, value in values.items() if name not in unused}
+            config, words["train_size"] = {"train_size": None, **config}, "all"
+        used = {key: config[key] for key in used_keys(config)}
+        used |= {name: value for name, value in self.settings.items() if name not in config}  # the device, the plugin
         in_words = {name: words.get(name, "none") if value is None else value for name, value in used.items()}
         return in_words | {"arm": self.base, "task": self.task}
 
