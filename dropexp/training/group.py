@@ -11,6 +11,7 @@ from typing import cast
 import torch
 
 from dropexp.data.fashion_mnist import Data, split
+from dropexp.errors import RunError
 from dropexp.nets import linreg
 from dropexp.nets.base import Network
 from dropexp.nets.schedules import LR_SCHEDULES
@@ -99,7 +100,12 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def _train_epochs(runs: Sequence[ActiveRun], done: int) -> Generator[Event]:
     for run in runs:
-        yield from [Note(run.index, note) for note in run.start(stack=len(runs))]
+        try:
+            notes = run.start(stack=len(runs))
+        except (OSError, RunError) as error:
+            yield run.fail(error)
+            continue
+        yield from [Note(run.index, note) for note in notes]
         if run.stops_early():
             yield run.finish()
     runs = [run for run in runs if not run.ended]
