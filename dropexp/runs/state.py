@@ -6,7 +6,7 @@ files in an order that lets the run resume or restart if the process is killed i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -191,10 +191,11 @@ def clear(folder: RunFolder) -> None:
         (folder.path / name).unlink(missing_ok=True)
 
 
-def save(folder: RunFolder, info: RunInfo, checkpoint: bytes) -> None:
-    """running -> running, with another checkpoint."""
+def save(folder: RunFolder, checkpoint: bytes, info: RunInfo | None = None) -> None:
+    """running -> running, with another checkpoint; the last one needs no run.json, since `finish` writes it."""
     write_whole(folder.checkpoint, checkpoint)
-    folder.write_info(info)
+    if info is not None:
+        folder.write_info(info)
 
 
 def finish(folder: RunFolder, info: RunInfo) -> None:
@@ -211,6 +212,17 @@ def stop(folder: RunFolder, status: Status, why: str | None = None, traceback: s
     if info.version == SCHEMA and (info.status == Status.RUNNING or (status == Status.FAILED and not info.finished)):
         ended = {"status": status, "why": why, "traceback": traceback, "provenance": info.provenance | {"ended": now()}}
         folder.write_info(info.model_copy(update=ended))
+
+
+def fail(folder: RunFolder, why: str, traceback: str | None, started: Callable[[], RunInfo]) -> None:
+    """new, running, interrupted, failed -> failed. `started` returns the run.json of a run that has none.
+
+    Raises as `stop`.
+    """
+    if _is_new(folder):
+        folder.write_info(started().model_copy(update={"status": Status.FAILED, "why": why, "traceback": traceback}))
+    else:
+        stop(folder, Status.FAILED, why, traceback)
 
 
 def mark(folder: RunFolder, status: Status, why: str | None = None) -> None:

@@ -48,7 +48,7 @@ def done(folder: RunFolder) -> RunFolder:
     state.start(folder, info_of("running", {}), {})
     for row in rows_of(COLUMNS):
         folder.append_row(row)
-    state.save(folder, info_of("running", COLUMNS), b"checkpoint")
+    state.save(folder, b"checkpoint", info_of("running", COLUMNS))
     state.finish(folder, info_of("done", COLUMNS))
     return folder
 
@@ -361,7 +361,7 @@ def test_a_kill_while_a_run_starts_again_leaves_the_result_or_a_run_that_starts_
 
 def test_a_run_can_be_stopped_and_its_checkpoint_stays_known(folder: RunFolder) -> None:
     state.start(folder, info_of("running", {}), {})
-    state.save(folder, info_of("running", COLUMNS), b"checkpoint")
+    state.save(folder, b"checkpoint", info_of("running", COLUMNS))
     state.stop(folder, Status.INTERRUPTED)
     info = folder.read_info()
     assert (info.status, info.epoch, info.last["test_loss"]) == ("interrupted", 2, 0.3)

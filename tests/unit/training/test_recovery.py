@@ -174,12 +174,13 @@ def test_rows_after_the_checkpoint_may_be_torn_or_nonsense(trained: Path, tmp_pa
     assert table(folder) == table(trained / "done")
 
 
-def test_a_run_that_was_never_finished_restarts_under_another_torch_without_a_message(
+def test_a_run_that_was_never_finished_restarts_under_another_torch_with_a_message(
     trained: Path, tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = a_copy(trained, "interrupted", tmp_path)
+    folder, version = a_copy(trained, "interrupted", tmp_path), str(torch.__version__)
     monkeypatch.setattr(torch, "__version__", "another")
-    assert train(folder, data) == (DONE, [], 3)
+    note = f"{folder / 'checkpoint.pt'} is of another torch ({version} → another); the run restarts"
+    assert train(folder, data) == (DONE, [note], 3)
     assert set(content_of(folder)) == {"checkpoint.pt", "config.yaml", "epochs.csv", "run.json"}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from helpers.training import end_of, rows_of, train_run, train_stack
+from helpers.training import end_of, notes_of, rows_of, train_run, train_stack
 from helpers.weights import same, saved
 
 from dropexp.config.schema import Config
@@ -204,7 +204,12 @@ def test_a_run_started_with_another_matmul_backend_is_not_resumed(
     rows.close()
     other = "plain" if matmul.best_backend() == "onednn" else "onednn"
     monkeypatch.setattr(matmul, "best_backend", lambda rows: other)
-    assert len(rows_of(train_run(run, RunFolder(tmp_path), data, CPU))) == 4
+    monkeypatch.setattr(torch, "__version__", "99.0")
+    events = list(train_run(run, RunFolder(tmp_path), data, CPU))
+    assert len(rows_of(events)) == 4
+    (note,) = notes_of(events)
+    assert "checkpoint.pt is of another matmul backend (" in note and f"→ {other}), torch (" in note
+    assert note.endswith("→ 99.0); the run restarts")
 
 
 def test_a_finished_run_is_left_alone_unless_forced(tmp_path: Path, data: Data) -> None:
