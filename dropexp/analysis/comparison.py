@@ -13,7 +13,7 @@ import pandas as pd
 
 from dropexp.analysis import frames
 from dropexp.analysis.arms import Arm, columns_of, group_arms, measured_metrics
-from dropexp.analysis.baselines import baselines_of, task_of
+from dropexp.analysis.baselines import NOT_SETTINGS, baselines_of, task_of
 from dropexp.analysis.differences import differences_of
 from dropexp.analysis.likelihood import Fit, fit_arms, fit_sentence
 from dropexp.analysis.notes import Noted
@@ -22,7 +22,7 @@ from dropexp.config.tasks import LINEAR_REGRESSION
 from dropexp.errors import ComparisonError, NoRuns
 from dropexp.runs.metrics import MARGIN, Metric, metrics_of, usual
 from dropexp.runs.record import Run, keep, read_runs
-from dropexp.runs.state import FINISHED
+from dropexp.runs.status import FINISHED
 
 AT = ("last", "best-val", "best-test")
 LEAST_MARGIN, LARGEST_MARGIN = 1e-6, 1e6
@@ -113,11 +113,11 @@ class Comparison:
             "what": self.what,
             "by": self.by,
             "margin": self.margin,
-            "arms": _records(self.arms),
-            "differences": _records(self.differences),
-            "published": _records(self.published),
-            "fits": _records(self.fits),
-            "settings": _records(self.settings),
+            "arms": frames.json_records(self.arms),
+            "differences": frames.json_records(self.differences),
+            "published": frames.json_records(self.published),
+            "fits": frames.json_records(self.fits),
+            "settings": frames.json_records(self.settings),
             "findings": self.findings,
             "notes": self.notes,
         }
@@ -154,7 +154,15 @@ def compare(
         raise ComparisonError(
             f"the margin is {margin}; it must be from {LEAST_MARGIN} to {LARGEST_MARGIN}, in the metric's unit"
         )
-    query = Query(baseline, by, metric, _parse_epoch(at), where or {}, likelihood, margin)
+    query = Query(
+        baseline=baseline,
+        by=by,
+        metric=metric,
+        at=_parse_epoch(at),
+        where=where or {},
+        likelihood=likelihood,
+        margin=margin,
+    )
     runs = keep(read_runs(paths_or_names, runs_dir), query.where)
     return _compare_runs(runs, query)
 
@@ -205,7 +213,7 @@ def _parse_epoch(at: str | int) -> str:
 def _group(runs: Sequence[Run], query: Query) -> Noted[list[Arm]]:
     """Return the arms. Raises NoRuns or ComparisonError if there is none, or no run has the key to order them by."""
     if query.by is not None and not any(query.by in run.config for run in runs):
-        known = sorted({key for run in runs for key in run.config} - {"seed", "name", "arm"})
+        known = sorted({key for run in runs for key in run.config} - NOT_SETTINGS)
         raise ComparisonError(f"no run has a key {query.by!r} to order arms by; the keys are: {', '.join(known)}")
     if query.by == "seed":
         raise ComparisonError("arms cannot be ordered by seed: an arm has a run for each seed")
@@ -274,18 +282,3 @@ def _fits(sources: Sequence[Source]) -> Noted[list[list[Fit]]]:
         return Noted([], ["no study has published figures to fit"])
     found = [fit_arms(source) for source in sources]
     return Noted([fits.value for fits in found if fits.value], [note for fits in found for note in fits.notes])
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows for JSON, with None for unknown values."""
-    return [{str(key): _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
-        return None
-    return value

@@ -27,7 +27,7 @@ class DifferenceRow:
     wins                   share of pairs in which the arm is better (or higher, without a better direction), ties half
     p_equivalent           TOST p, against the margin
     detectable             minimum detectable difference of these pairs (80 % power)
-    pairs_needed           how many pairs would detect a difference as small as the margin
+    pairs_needed           how many pairs would detect a difference as small as the margin; None above 10⁹
     """
 
     arm: str

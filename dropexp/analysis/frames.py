@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
@@ -19,6 +20,26 @@ from dropexp.runs.record import text
 def frame_of(rows: Iterable[Any], kind: type) -> pd.DataFrame:
     """Return a row per instance of the dataclass `kind`, with its fields as columns even if there are no rows."""
     return pd.DataFrame([vars(row) for row in rows], columns=[field.name for field in fields(kind)])
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows by the names of their columns."""
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def json_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows for JSON, with None for unknown values."""
+    return [{key: _plain(value) for key, value in row.items()} for row in records(frame)]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value
 
 
 def arms_frame(arms: Sequence[Arm], metric: str, metrics: Iterable[str], by: str | None) -> pd.DataFrame:

@@ -1,45 +1,18 @@
-"""Label runs by their arm, and list them: a row per run."""
+"""List runs: a row per run."""
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from dropexp.analysis.labels import labels_of
 from dropexp.runs.metrics import METRICS
-from dropexp.runs.record import DUPLICATE, NO_RUN, Run, keep, read_runs, text
-from dropexp.runs.state import FINISHED
-
-
-def labels_of(runs: Iterable[Run], without: Collection[str] = ()) -> dict[tuple[str, str], str]:
-    """Return labels by study and key: the declared arm or variant, and the settings that tell apart arms of one name.
-
-    Keys in `without` are left out, so that several arms can share a label. Arms without a finished run do not change
-    the labels of the others.
-    """
-    known = [run for run in runs if run.status not in NO_RUN]
-    finished = {(run.study, run.key) for run in known if run.status in FINISHED}
-    return _labels(known, without) | _labels([run for run in known if (run.study, run.key) in finished], without)
-
-
-def _labels(runs: Iterable[Run], without: Collection[str]) -> dict[tuple[str, str], str]:
-    sharing: dict[tuple[str, str], dict[str, Run]] = defaultdict(dict)
-    for run in runs:
-        sharing[run.study, run.base].setdefault(run.key, run)
-    several = len({study for study, _ in sharing}) > 1
-    labels = {}
-    for (study, base), members in sharing.items():
-        names = sorted({name for run in members.values() for name in run.settings} - {"seed", *without})
-        differing = [n for n in names if len({text(run.setting(n)) for run in members.values()}) > 1]
-        for key, run in members.items():
-            values = {name: run.setting(name) for name in differing}
-            label = ",".join([base, *(f"{name}={text(value)}" for name, value in values.items() if value is not None)])
-            labels[study, key] = f"{study}/{label}" if several else label
-    return labels
+from dropexp.runs.record import keep, read_runs
+from dropexp.runs.status import Status
 
 
 def load_runs(
@@ -52,7 +25,7 @@ def load_runs(
     `where` keeps runs whose keys have these values. A second folder of the same run is left out. A folder that
     cannot be read has status "corrupted" or "unreadable" and the reason in `why`. Raises NoRuns if there is no run.
     """
-    runs = [run for run in keep(read_runs(paths_or_names, runs_dir), where or {}) if run.status != DUPLICATE]
+    runs = [run for run in keep(read_runs(paths_or_names, runs_dir), where or {}) if run.status != Status.DUPLICATE]
     labels = labels_of(runs)
     rows: list[dict[str, Any]] = [
         {

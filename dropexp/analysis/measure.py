@@ -16,7 +16,8 @@ from dropexp.analysis.notes import Noted
 from dropexp.analysis.stats import median
 from dropexp.errors import RunError
 from dropexp.runs.metrics import metrics_of
-from dropexp.runs.record import LARGEST, Run
+from dropexp.runs.record import LARGEST_FIGURE, Run
+from dropexp.runs.status import Status
 from dropexp.runs.table import num_epochs
 
 Curve = NDArray[np.float64]  # a figure by epoch, shape (epochs,)
@@ -58,8 +59,8 @@ def measure(runs: Iterable[Run], at: str) -> Noted[dict[int, MeasuredRun]]:
     measured, notes = {}, []
     seeds_left_out: dict[str, list[str]] = defaultdict(list)  # by reason
     for run in sorted(runs, key=lambda run: run.seed or 0):
-        if run.status != "done":
-            notes.append(run.describe() if run.status == "diverged" else f"{run.describe()}, left out")
+        if run.status != Status.DONE:
+            notes.append(run.describe() if run.status == Status.DIVERGED else f"{run.describe()}, left out")
             continue
         seed = run.seed or 0
         try:
@@ -78,7 +79,7 @@ def _curves(run: Run) -> dict[str, Curve]:
     if num_epochs(columns) != run.epoch:
         raise RunError(f"the table in {run.folder.path} does not have {run.epoch} epochs; train with --force")
     table = np.array(list(columns.values()))
-    table[~(np.abs(table) < LARGEST)] = math.nan
+    table[~(np.abs(table) < LARGEST_FIGURE)] = math.nan
     measured = dict(zip(columns, table, strict=True))
     unknown = np.full(run.epoch, math.nan)
     curves = {name: measured.get(name, unknown) for name in metrics_of(run.task, columns)}

@@ -7,11 +7,9 @@ from itertools import count
 
 import numpy as np
 
-from dropexp.analysis.stats import ALPHA
+from dropexp.analysis.stats import ALPHA, MOST_PAIRS
 from dropexp.analysis.verdicts import Verdict, VerdictWord
-from dropexp.runs.metrics import UNITLESS, Unit
-
-_FORMATS: dict[Unit, str] = {"points": "z.2f", "nats": "z.4f", "s": "z.3f", "squares": "z.4g", "": "z.4g"}
+from dropexp.runs.metrics import Unit, format_figure
 
 
 def sentence(verdict: Verdict) -> str:
@@ -36,9 +34,12 @@ def sentence(verdict: Verdict) -> str:
 
 
 def amount(value: float, unit: Unit, form: str = "") -> str:
-    """Format a value with its unit, a fraction in points; by default signed, and as precise as the unit needs."""
-    text = f"{value * _factor(unit):{form or '+' + _FORMATS[unit]}}"
-    return text if unit in UNITLESS else f"{text} {unit}"
+    """Format a difference with its unit; by default signed, and as precise as the unit needs."""
+    return f"{_number(value, unit, form)} {unit.differences}".rstrip()
+
+
+def _number(value: float, unit: Unit, form: str = "") -> str:
+    return format_figure(value * unit.factor, form or f"+z{unit.difference_form}")
 
 
 def p_in_words(p: float) -> str:
@@ -69,8 +70,10 @@ def _doubts(verdict: Verdict) -> str:
 
 def _outlook(verdict: Verdict) -> str:
     pairs, comparisons, bound = verdict.difference.pairs, verdict.family.size, _margin(verdict)
-    fewest, needed = verdict.family.fewest_pairs(verdict.index), verdict.pairs_needed or 0
-    seeds = f"about {_two_digits(max(needed, fewest))} seeds"
+    fewest, needed = verdict.family.fewest_pairs(verdict.index), verdict.pairs_needed or math.inf
+    seeds = "more than 10⁹ seeds"
+    if needed <= MOST_PAIRS:
+        seeds = f"about {_two_digits(max(int(needed), fewest))} seeds"
     if fewest > pairs:
         others = f" and {comparisons} comparisons" if comparisons > 1 else ""
         power = f"; detecting {bound} with 80 % power needs {seeds}" if needed > pairs else ""
@@ -79,7 +82,7 @@ def _outlook(verdict: Verdict) -> str:
             f"{' and '.join(verdict.pair.directions)} need at least {fewest} seeds{power}."
         )
     if needed > pairs:
-        least = amount(verdict.detectable, verdict.pair.unit, _FORMATS[verdict.pair.unit])
+        least = amount(verdict.detectable, verdict.pair.unit, verdict.pair.unit.difference_form)
         return f"{pairs} pairs detect a difference of {least} with 80 % power; detecting {bound} needs {seeds}."
     return f"The pairs show neither a difference nor equivalence within ±{bound}."
 
@@ -90,7 +93,7 @@ def _estimate(verdict: Verdict) -> str:
     mean = amount(difference.mean, unit)
     if math.isnan(difference.low):
         return mean
-    low, high = (f"{end * _factor(unit):+{_FORMATS[unit]}}" for end in (difference.low, difference.high))
+    low, high = (_number(end, unit) for end in (difference.low, difference.high))
     return f"{mean}, 95 % interval [{low}, {high}]"
 
 
@@ -101,10 +104,6 @@ def _significance(verdict: Verdict) -> str:
 
 def _margin(verdict: Verdict) -> str:
     return amount(verdict.margin, verdict.pair.unit, "g")
-
-
-def _factor(unit: Unit) -> int:
-    return 100 if unit == "points" else 1
 
 
 def _two_digits(number: int) -> str:

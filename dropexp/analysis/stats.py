@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +19,8 @@ ALPHA = round(1 - LEVEL, 9)  # 1 - 0.95 is slightly more than 0.05
 POWER = 0.8
 EXACT_PAIRS = 20  # up to which sign flips are enumerated
 SAMPLES = 100_000  # sign patterns beyond
-CHUNK = 1_000  # patterns in memory at a time
+_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(float)  # of each byte, shape (256, 8)
+MOST_PAIRS = 10**9  # beyond, no study is trained
 
 
 @dataclass(frozen=True)
@@ -118,12 +120,23 @@ def sign_flip_p(differences: ArrayLike) -> float:
         for x in d[1:]:
             sums = np.concatenate([sums + x, sums - x])
         return float((np.abs(sums) >= bound).mean())
-    rng, hits = np.random.default_rng(0), 0
-    for _ in range(SAMPLES // CHUNK):
-        bits = rng.integers(0, 256, (CHUNK, -(-d.size // 8)), dtype=np.uint8)
-        kept = np.unpackbits(bits, axis=1, count=d.size)  # one bit per sign; 1: the sign is kept
-        hits += int((np.abs(2 * (kept @ d) - d.sum()) >= bound).sum())
+    kept = np.zeros(SAMPLES)  # the sum of the differences whose sign is kept
+    for eight, patterns in zip(_eights(d), _random_bytes(d.size), strict=True):
+        kept += (_BITS @ eight)[patterns]  # a byte has the signs of eight differences
+    hits = int((np.abs(2 * kept - d.sum()) >= bound).sum())
     return (hits + 1) / (SAMPLES + 1)
+
+
+def _eights(d: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the values in rows of eight, the last one filled up with zeros."""
+    return np.append(d, np.zeros(-d.size % 8)).reshape(-1, 8)
+
+
+@lru_cache(maxsize=4)
+def _random_bytes(n: int) -> NDArray[np.uint8]:
+    """Return `SAMPLES` random patterns of n bits, each a column of bytes."""
+    drawn = np.random.default_rng(0).integers(0, 256, (SAMPLES, -(-n // 8)), dtype=np.uint8)
+    return np.ascontiguousarray(drawn.T)
 
 
 def least_sign_flip_p(pairs: int) -> float:
@@ -181,12 +194,13 @@ def detectable(sd: float, pairs: int) -> float:
 
 
 def pairs_needed(sd: float, effect: float) -> int | None:
-    """Return the fewest pairs, at least two, that detect a true difference of `effect`; None if `sd` is unknown.
+    """Return the fewest pairs, at least two, that detect a true difference of `effect`.
 
-    See `detectable`. Raises ValueError if the effect is not positive.
+    None if `sd` is unknown, or more than `MOST_PAIRS` are needed. See `detectable`. Raises ValueError if the effect is
+    not positive.
     """
     _positive("the effect", effect)
-    if math.isnan(sd):
+    if math.isnan(sd) or detectable(sd, MOST_PAIRS) > effect:
         return None
     few, enough = 1, 2
     while detectable(sd, enough) > effect:

@@ -46,7 +46,7 @@ class Pair:
 
     what              names the metric and the setting: "test accuracy after 5 epochs"
     higher_is_better  None if the metric has no better direction; the arm then "wins" where it is higher
-    unit              differences in "points" are fractions; they are printed times 100
+    unit              of the metric; differences in fractions are printed in points
     caveat            sentences that follow the verdict's
     absent            why there is no difference, if there is none
     """
@@ -134,7 +134,7 @@ class Verdict:
     wins          win rate: share of pairs in which the arm is better (or higher, without a better direction), ties half
     p_equivalent  TOST p, of a true difference at or beyond the margin
     detectable    minimum detectable difference of these pairs (80 % power), in the differences' unit
-    pairs_needed  how many pairs would detect a difference as small as the margin
+    pairs_needed  how many pairs would detect a difference as small as the margin; None above 10⁹
     """
 
     word: VerdictWord

@@ -31,13 +31,13 @@ from dropexp.claims.from_runs import (
     setting,
     values,
 )
-from dropexp.runs.metrics import MARGIN, metrics_of
+from dropexp.runs.metrics import FRACTION, MARGIN, NUMBER, metrics_of
 from dropexp.runs.record import Run
 
 Arms = Sequence[Arm]
 
 # The least differences that matter: in a loss, in a norm or a mean (% of the baseline's), in a number of epochs.
-NATS, PERCENT, EPOCHS = 0.01, 1.0, 1.0
+LOSS_MARGIN, PERCENT_MARGIN, EPOCHS_MARGIN = 0.01, 1.0, 1.0
 PASSES = 50  # the number of stochastic passes that the claim is about
 EARLY = 10  # epochs of a short training
 
@@ -53,7 +53,7 @@ def monte_carlo(arms: Arms) -> Iterator[Finding]:
     if not claimed:
         raise NotTrained(f"no arm has the probe mc: {PASSES}")
     yield from judge_contrasts([monte_carlo_contrast(arm, "acc", arms) for arm in claimed], "no less", MARGIN)
-    yield from judge_contrasts([monte_carlo_contrast(arm, "loss", arms) for arm in claimed], "no more", NATS)
+    yield from judge_contrasts([monte_carlo_contrast(arm, "loss", arms) for arm in claimed], "no more", LOSS_MARGIN)
 
 
 def monte_carlo_passes(arm: Arm) -> list[int]:
@@ -93,7 +93,7 @@ def smaller_weights(arms: Arms) -> Iterator[Finding]:
             at_it = [at_loss(arm, name, "clean_train_loss", loss) for arm in both]
             contrasts.append(contrast(*both, name, where=" at equal epoch", relative=True))
             contrasts.append(contrast(*both, name, at_it, " at equal train loss", relative=True))
-    return judge_contrasts(contrasts, "less", PERCENT)
+    return judge_contrasts(contrasts, "less", PERCENT_MARGIN)
 
 
 def sparser(arms: Arms) -> Iterator[Finding]:
@@ -102,7 +102,7 @@ def sparser(arms: Arms) -> Iterator[Finding]:
     zeros, means = (layer_columns(pairs[0], "h", what) for what in ("zero", "mean"))
     yield from judge_contrasts([contrast(*pair, name) for pair, name in product(pairs, zeros)], "more")
     relative = [contrast(*pair, name, relative=True) for pair, name in product(pairs, means)]
-    yield from judge_contrasts(relative, "less", PERCENT)
+    yield from judge_contrasts(relative, "less", PERCENT_MARGIN)
 
 
 def smaller_gap(arms: Arms) -> Iterator[Finding]:
@@ -155,11 +155,11 @@ def slower(arms: Arms) -> Iterator[Finding]:
             differences=values(epochs[0] - epochs[1]),
             what=what,
             higher_is_better=None,
-            unit="",
+            unit=NUMBER,
             caveat=" ".join([*caveats, *diverged_in_words(arm, base)]),
         )
         contrasts.append(Contrast(f"{what} of {arm.label}", setting(arm), pair))
-    return judge_contrasts(contrasts, "more", EPOCHS)
+    return judge_contrasts(contrasts, "more", EPOCHS_MARGIN)
 
 
 def additive(arms: Arms) -> Iterator[Finding]:
@@ -187,7 +187,7 @@ def interaction(both: Arm, decay: Arm, drop: Arm, none: Arm) -> Contrast:
         differences=values(with_decay - without),
         what="test accuracy",
         higher_is_better=None,
-        unit="points",
+        unit=FRACTION,
         caveat=" ".join(diverged_in_words(both, decay, drop, none)),
     )
     return Contrast(f"interaction in {both.label}", setting(both), pair)

@@ -31,15 +31,15 @@ def eval_is_deterministic(networks: Mapping[str, Network] | None = None) -> Iter
         yield Finding(name, holds_if(same and off > 0), evidence, {"noisy difference": off})
 
 
-Layer = Callable[[Tensor], Tensor]
-LAYERS: dict[str, Callable[[float], Layer]] = {  # layers of dropout, by drop probability
+DropoutLayer = Callable[[Tensor], Tensor]
+LAYERS: dict[str, Callable[[float], DropoutLayer]] = {  # layers of dropout, by drop probability
     "by hand": lambda p: lambda H: Inverted(p).draw(H, small_nets.generator()) * H,
     "this program's layer": torch_nn.Dropout,
     "nn.Dropout": nn.Dropout,
 }
 
 
-def extremes(layers: Mapping[str, Callable[[float], Layer]] = LAYERS) -> Iterator[Finding]:
+def extremes(layers: Mapping[str, Callable[[float], DropoutLayer]] = LAYERS) -> Iterator[Finding]:
     """p = 0: h′ = h. p = 1: h′ = 0."""
     H, _ = small_nets.batch(ROWS)
     for name, dropout in layers.items():
@@ -69,7 +69,7 @@ def no_gradient(network: type[scratch.MLP] = scratch.MLP) -> Iterator[Finding]:
         yield Finding(subject, holds_if(units > 0 and learning == 0), evidence, figures)
 
 
-def before_is_after(noises: Mapping[str, tuple[Layer, Noise]] | None = None) -> Iterator[Finding]:
+def before_is_after(noises: Mapping[str, tuple[DropoutLayer, Noise]] | None = None) -> Iterator[Finding]:
     """relu(ξ·z) = ξ·relu(z), since ξ ≥ 0; but sigmoid(0·z) = 1/2, and Gaussian ξ can be negative."""
     Z, _ = small_nets.batch(ROWS)
     noises = noises or {

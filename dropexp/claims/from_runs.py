@@ -24,7 +24,7 @@ from dropexp.analysis.stats import ALPHA
 from dropexp.analysis.verdicts import Pair, Verdict, VerdictWord, judge
 from dropexp.claims.claim import ClaimVerdict, Finding
 from dropexp.errors import NoRuns
-from dropexp.runs.metrics import MARGIN, metrics_of
+from dropexp.runs.metrics import MARGIN, NUMBER, metrics_of
 from dropexp.runs.record import Run, read_runs, text
 
 CONFIGS = {  # study: the config, and options, that train it
@@ -39,7 +39,7 @@ CONFIGS = {  # study: the config, and options, that train it
     "figure-11-monte-carlo": "configs/srivastava/figure-11-monte-carlo.yaml",
 }
 
-Figures: TypeAlias = "pd.Series[float]"  # by seed; a difference is NaN where only one side has the seed
+BySeed: TypeAlias = "pd.Series[float]"  # a figure of each run; a difference is NaN where only one side has the seed
 Expected = Literal["more", "less", "equal", "no less", "no more"]
 
 MORE, LESS, EQUAL = {VerdictWord.HIGHER}, {VerdictWord.LOWER}, {VerdictWord.EQUIVALENT}
@@ -51,6 +51,7 @@ DECISIVE: dict[Expected, tuple[set[VerdictWord], set[VerdictWord]]] = {
     "no less": (MORE | EQUAL, LESS),
     "no more": (LESS | EQUAL, MORE),
 }
+MISSING_ARMS = "some of the arms to compare are missing"
 FEWEST_FOR_SPREAD = 10  # seeds
 EQUAL_RATIO = 5 / 4  # SDs whose ratio is between this and its inverse count as equal
 
@@ -68,6 +69,8 @@ def check_study(
         arms = group_arms(read_runs(study, runs_dir))
         notes = [f"{study}: {note}" for note in arms.notes]
         findings = list(check(arms.value))
+        if not findings:
+            raise NotTrained(MISSING_ARMS)
     except NoRuns:
         findings = [Finding(f"study {study}", ClaimVerdict.NOT_TRAINED, training_command(study))]
     except NotTrained as error:
@@ -93,7 +96,7 @@ def matched_pairs(
     kinds = [(a, b) for a in arms if one(a.first) for b in arms if other(b.first)]
     found = [(a, b) for a, b in kinds if set(differing_keys(a, b)) <= set(but_for)]
     if not found:
-        raise NotTrained("some of the arms to compare are missing")
+        raise NotTrained(MISSING_ARMS)
     return found
 
 
@@ -102,14 +105,14 @@ def same_but_for(arm: Arm, other: Arm, key: str) -> bool:
     return arm.first.variant == other.first.variant and set(differing_keys(arm, other)) <= {key}
 
 
-def figures(arm: Arm, name: str, epoch: int | None = None) -> Figures:
+def figures(arm: Arm, name: str, epoch: int | None = None) -> BySeed:
     """Return a figure of each run after an epoch, by default its last. Raises NotTrained if the runs do not have it."""
     if epoch and arm.runs and epoch > arm.min_epochs:
         raise NotTrained(f"{arm.label} has {arm.min_epochs} epochs, not {epoch}")
     return _by_seed({seed: curve[(epoch or 0) - 1] for seed, curve in _curves(arm, name).items()})
 
 
-def first_epoch(arm: Arm, name: str, bound: Figures) -> Figures:
+def first_epoch(arm: Arm, name: str, bound: BySeed) -> BySeed:
     """Return the first epoch, counted from 1, in which each run's figure reaches its bound; NaN if none does."""
     found = {}
     for seed, curve in _curves(arm, name).items():
@@ -118,7 +121,7 @@ def first_epoch(arm: Arm, name: str, bound: Figures) -> Figures:
     return _by_seed(found)
 
 
-def at_loss(arm: Arm, name: str, loss: str, aim: Figures) -> Figures:
+def at_loss(arm: Arm, name: str, loss: str, aim: BySeed) -> BySeed:
     """Return a figure of each run where its loss first reaches its aim, interpolated linearly in log loss."""
     losses, found = _curves(arm, loss), {}
     for seed, curve in _curves(arm, name).items():
@@ -129,7 +132,7 @@ def at_loss(arm: Arm, name: str, loss: str, aim: Figures) -> Figures:
     return _by_seed(found)
 
 
-def lowest(arm: Arm, name: str) -> Figures:
+def lowest(arm: Arm, name: str) -> BySeed:
     """Return the minimum of each run's figure over its epochs."""
     return _by_seed({seed: np.nanmin(curve) for seed, curve in _curves(arm, name).items()})
 
@@ -151,7 +154,7 @@ def _curves(arm: Arm, name: str) -> dict[int, Curve]:
     return curves
 
 
-def _by_seed(found: Mapping[int, float]) -> Figures:
+def _by_seed(found: Mapping[int, float]) -> BySeed:
     return pd.Series(found, dtype=float)
 
 
@@ -171,7 +174,7 @@ def contrast(
     arm: Arm,
     base: Arm,
     name: str,
-    sides: Sequence[Figures] = (),
+    sides: Sequence[BySeed] = (),
     where: str = "",
     epoch: int | None = None,
     relative: bool = False,
@@ -190,7 +193,7 @@ def contrast(
         differences=values(100 * (ours / theirs - 1) if relative else ours - theirs),
         what=f"{what} (% of {base.label}'s)" if relative else what,
         higher_is_better=None,
-        unit="" if relative else metric.unit,
+        unit=NUMBER if relative else metric.unit,
         caveat=" ".join(diverged_in_words(arm, base)),
     )
     return Contrast(f"{what} of {arm.label}", setting(arm, epoch), pair)
@@ -209,7 +212,7 @@ def setting(arm: Arm, epoch: int | None = None) -> str:
     return described
 
 
-def values(by_seed: Figures) -> NDArray[np.float64]:
+def values(by_seed: BySeed) -> NDArray[np.float64]:
     """Return the figures of the seeds that both sides have."""
     return np.asarray(by_seed[np.isfinite(by_seed)], dtype=np.float64)
 

@@ -23,6 +23,8 @@ LEGEND = (
     "are one family, adjusted by Holm."
 )
 FIGURES = ("mean", "low", "high", "p", "n")  # of a finding, in csv; json has all
+CLAIM_COLUMNS = ("number", "name", "claim", "source", "test", "verdict", "in_words")
+FINDING_COLUMNS = ("study", "setting", "of", "finding", "evidence")
 
 
 def overview(checked: Sequence[Evidence]) -> Table:
@@ -77,7 +79,7 @@ def to_csv(checked: Sequence[Evidence]) -> str:
         for finding in evidence.findings
     ]
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(text, [*CLAIM_COLUMNS, *FINDING_COLUMNS, *FIGURES], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()

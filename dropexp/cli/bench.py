@@ -37,8 +37,9 @@ def bench(
 
 def _table(result: benchmark.BenchmarkResult) -> Table:
     from dropexp.report.table import Table
+    from dropexp.training.benchmark import BOOK, PRODUCTS
 
-    book, products = result.timings[0].median, result.timings[-1].median
+    book, products = result.seconds(BOOK), result.seconds(PRODUCTS)
     rows = [
         [
             timing.name,

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from dropexp.cli.comparison import takes_comparison
+from dropexp.cli.options import (
+    At,
+    Baseline,
+    By,
+    ComparedMetric,
+    Filters,
+    Margin,
+    Names,
+    Published,
+    RunsDir,
+    parse_filters,
+)
 from dropexp.cli.output import Format, print_message, print_tables
-
-if TYPE_CHECKING:
-    from dropexp.analysis.comparison import Comparison
+from dropexp.runs.metrics import MARGIN
 
 
-@takes_comparison
 def compare(
-    comparison: Comparison,
+    names: Names = None,
+    runs_dir: RunsDir = None,
+    by: By = None,
+    baseline: Baseline = None,
+    metric: ComparedMetric = None,
+    at: At = "last",
+    filters: Filters = None,
+    published: Published = False,
+    margin: Margin = MARGIN,
     output: Annotated[Format, typer.Option("--format", help="The output format.")] = Format.table,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a chart too, as .png, .svg, .pdf or .html.")
@@ -27,22 +43,35 @@ def compare(
     ] = None,
 ) -> None:
     """Compare the arms of a study: means and spreads over seeds, differences and verdicts, published figures."""
-    from dropexp.analysis import requirement
-    from dropexp.report import tables
+    from dropexp.analysis import comparison, requirement
+    from dropexp.report.comparison_tables import comparison_tables
 
-    failures = [failure for line in requirements or [] if (failure := requirement.require(comparison, line))]
     if plot:
         from dropexp.report import charts
 
-        charts.save(charts.overview(comparison), plot)
+        charts.suffix_of(plot)
+    compared = comparison.compare(
+        names or (),
+        runs_dir,
+        baseline,
+        by=by,
+        metric=metric,
+        at=at,
+        where=parse_filters(filters),
+        likelihood=published,
+        margin=margin,
+    )
+    failures = [failure for line in requirements or [] if (failure := requirement.require(compared, line))]
+    if plot:
+        charts.save(charts.overview(compared), plot)
         print_message(f"chart: {plot}")
     print_tables(
-        tables.comparison_tables(comparison),
+        comparison_tables(compared),
         output,
-        csv=comparison.to_csv,
-        json=comparison.to_json,
-        findings=comparison.findings,
-        notes=comparison.notes,
+        csv=compared.to_csv,
+        json=compared.to_json,
+        findings=compared.findings,
+        notes=compared.notes,
     )
     for failure in failures:
         print_message(f"requirement failed: {failure}")

@@ -12,6 +12,7 @@ import typer
 
 from dropexp.cli.options import DataDir, DataUrl, Plugin, RunsDir, find_or_download_data, load_plugins
 from dropexp.cli.output import Format, print_message, print_tables
+from dropexp.runs.metrics import format_figure
 
 if TYPE_CHECKING:
     from dropexp.report.table import Table
@@ -39,6 +40,7 @@ def evaluate(
     """Evaluate a trained network: accuracy, calibration and uncertainty, also with Monte-Carlo dropout."""
     from dropexp.interrupts import import_torch
 
+    numbers = image_numbers(images)
     import_torch()
     from dropexp.data import fashion_mnist
     from dropexp.runs.find import find_one
@@ -46,7 +48,6 @@ def evaluate(
     from dropexp.training.checkpoint import load_trained
 
     load_plugins(plugin)
-    numbers = evaluate.image_numbers(images)
     network = load_trained(find_one(run, runs_dir))
     for remark in network.remarks:
         print_message(f"note: {remark}")
@@ -56,6 +57,20 @@ def evaluate(
         print_message(f"note: {note}")
     result = evaluate.evaluate(network, data, rotate or [], mc, numbers)
     print_tables(tables_of(result), output, csv=lambda: to_csv(result), json=lambda: to_json(result))
+
+
+def image_numbers(text: str) -> list[int]:
+    """Parse a list of image numbers such as "0..9" or "3,7,20..25"."""
+    from dropexp.config.overrides import whole_range
+
+    numbers: list[int] = []
+    for part in text.split(","):
+        interval = whole_range(part) or whole_range(f"{part.strip()}..{part.strip()}")
+        if not interval:
+            what = f"{text!r} is not a list of whole numbers, such as 0..9 or 3,7"
+            raise typer.BadParameter(what, param_hint="--images")
+        numbers += interval
+    return numbers
 
 
 def to_csv(evaluation: Evaluation) -> str:
@@ -121,4 +136,4 @@ def _rotation(degrees: float) -> str:
 
 
 def _cell(value: float | None) -> str:
-    return "no noise" if value is None else f"{value:.4f}"
+    return "no noise" if value is None else format_figure(value, ".4f")

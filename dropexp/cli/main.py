@@ -27,6 +27,7 @@ def main() -> None:
     """Run the command line of this process."""
     gc.set_threshold(50_000, 20, 100)  # saves 0.2 s while torch is imported: modules are never garbage
     atexit.register(_skip_final_collection)
+    _reserve_standard_streams()
     with exit_codes():
         from dropexp.cli.app import app
 
@@ -64,6 +65,13 @@ def exit_codes() -> Iterator[None]:
             _exit(str(error), FAILED)
         what = f"{type(error).__name__}: {error}"
         _exit(f"internal error, please report it ({what}); DROPEXP_DEBUG=1 shows where", FAILED)
+
+
+def _reserve_standard_streams() -> None:
+    """Open the null device in place of closed standard streams, or what a library prints would go into a run's file."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
 
 
 def _skip_final_collection() -> None:

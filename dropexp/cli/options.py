@@ -31,6 +31,33 @@ Filters = Annotated[
     typer.Option("--filter", metavar="KEY=VALUE", help="Keep only runs with this value. Each key at most once."),
 ]
 
+By = Annotated[
+    str | None, typer.Option(metavar="KEY", help="A swept config key: order the arms by it, and chart its effect.")
+]
+Baseline = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ARM", help="The arm that the others are compared with.", show_default="the arm without dropout"
+    ),
+]
+ComparedMetric = Annotated[
+    str | None,
+    typer.Option(
+        metavar="METRIC",
+        help="What is compared: gap, or a column of epochs.csv.",
+        show_default="test_acc, or test_loss in regression",
+    ),
+]
+At = Annotated[str, typer.Option(metavar="last|best-val|best-test|EPOCH", help="The epoch to compare at.")]
+Published = Annotated[bool, typer.Option("--published", help="Report which arm the published figures fit best.")]
+Margin = Annotated[
+    float,
+    typer.Option(
+        metavar="X",
+        help="Differences within ±X count as none; a fraction for accuracies, else in the metric's unit.",
+    ),
+]
+
 
 def load_plugins(files: Sequence[Path] | None) -> None:
     """Load the files of --plugin."""

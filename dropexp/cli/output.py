@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import StrEnum
+from json import dumps
 from typing import TYPE_CHECKING, TextIO
 
 from dropexp.errors import printable
@@ -93,9 +94,11 @@ def print_tables(
 
 def print_frame(frame: pd.DataFrame, table: Callable[[pd.DataFrame], Table], output: Format) -> None:
     """Print a listing; csv and json have all of its columns in full precision."""
+    from dropexp.analysis.frames import json_records
+
     print_tables(
         [table(frame)],
         output,
         csv=lambda: frame.to_csv(index=False, lineterminator="\n"),
-        json=lambda: frame.to_json(orient="records", force_ascii=False, indent=2, double_precision=15),
+        json=lambda: dumps(json_records(frame), indent=2, ensure_ascii=False, allow_nan=False),
     )

@@ -20,7 +20,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from dropexp.cli.output import print_message
 from dropexp.data import download
+from dropexp.errors import printable
+from dropexp.runs.metrics import format_figure
 from dropexp.runs.table import Row
 from dropexp.training.events import Ended, Epoch, Event, Note
 from dropexp.training.task import Task
@@ -39,19 +42,28 @@ def watching(tasks: Sequence[Task], quiet: bool) -> Iterator[Watcher]:
         yield _Silent()
     elif on_terminal():
         bars = _Bars(tasks)
-        bars.progress.start()
-        try:
+        with _shown(bars.progress):
             yield bars
-        finally:
-            with suppress(OSError):  # the terminal was closed, which has interrupted the command already
-                bars.progress.stop()
     else:
         yield _Lines(tasks)
 
 
+@contextmanager
+def _shown(progress: Progress) -> Iterator[None]:
+    """Show bars; under nohup the command outlives its terminal."""
+    with suppress(OSError):
+        progress.start()
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            progress.stop()
+
+
 def on_terminal() -> bool:
     """Return whether stderr can redraw progress bars: a terminal, and not a CI service, whose log keeps every line."""
-    return sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
+    terminal = sys.stderr is not None and sys.stderr.isatty()  # None where it was closed at the start
+    return terminal and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
 
 
 def figures(row: Row) -> str:
@@ -59,7 +71,8 @@ def figures(row: Row) -> str:
     if "test_acc" not in row:  # linear regression has only losses
         return f"loss {row['train_loss']:.4g}  test {row['test_loss']:.4g}"
     validation = f"  val {row['val_acc']:.3f}" if "val_acc" in row else ""
-    return f"loss {row['train_loss']:.4f}  train {row['train_acc']:.3f}{validation}  test {row['test_acc']:.3f}"
+    loss = format_figure(row["train_loss"], ".4f")
+    return f"loss {loss}  train {row['train_acc']:.3f}{validation}  test {row['test_acc']:.3f}"
 
 
 class _Silent:
@@ -88,7 +101,7 @@ class _Lines:
                 self._print(self.ended, f"{run.name}/{run.cell}  {event.status}: {event.why}")
 
     def _print(self, number: int, line: str) -> None:
-        print(f"[{number}/{len(self.tasks)}] {line}", file=sys.stderr, flush=True)
+        print_message(f"[{number}/{len(self.tasks)}] {line}")
 
 
 class _Bars:
@@ -125,8 +138,9 @@ class _Bars:
             self.epochs[event.task] = run.config.epochs
             self.progress.remove_task(self.bars.pop(event.task))
             if event.why:
-                line = f"{run.name}/{run.cell}: {event.status}: {event.why}"
-                self.progress.console.print(line, markup=False)
+                line = printable(f"{run.name}/{run.cell}: {event.status}: {event.why}")
+                with suppress(OSError):
+                    self.progress.console.print(line, markup=False)
         done = sum(self.epochs.values())
         self.progress.update(self.all_runs, completed=done, note=f"{self.ended} of {len(self.tasks)} runs done")
 
@@ -137,25 +151,21 @@ def downloading(quiet: bool) -> Iterator[download.Progress | None]:
     if quiet:
         yield None
     elif on_terminal():
-        with Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        ) as progress:
-            bars: dict[str, TaskID] = {}
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        progress = Progress(*columns, console=Console(stderr=True))
+        bars: dict[str, TaskID] = {}
 
-            def bar(name: str, done: int, total: int) -> None:
-                if name not in bars:
-                    bars[name] = progress.add_task(name)
-                progress.update(bars[name], completed=done, total=total)
+        def bar(name: str, done: int, total: int) -> None:
+            if name not in bars:
+                bars[name] = progress.add_task(name)
+            progress.update(bars[name], completed=done, total=total)
 
+        with _shown(progress):
             yield bar
     else:
 
         def line(name: str, done: int, total: int) -> None:
             if done == total:
-                print(f"downloaded {name}, {total / 1e6:.1f} MB", file=sys.stderr, flush=True)
+                print_message(f"downloaded {name}, {total / 1e6:.1f} MB")
 
         yield line

@@ -3,23 +3,51 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from dropexp.cli.comparison import takes_comparison
+from dropexp.cli.options import (
+    At,
+    Baseline,
+    By,
+    ComparedMetric,
+    Filters,
+    Margin,
+    Names,
+    Published,
+    RunsDir,
+    parse_filters,
+)
+from dropexp.runs.metrics import MARGIN
 
-if TYPE_CHECKING:
-    from dropexp.analysis.comparison import Comparison
 
-
-@takes_comparison
 def report(
-    comparison: Comparison,
+    names: Names = None,
+    runs_dir: RunsDir = None,
+    by: By = None,
+    baseline: Baseline = None,
+    metric: ComparedMetric = None,
+    at: At = "last",
+    filters: Filters = None,
+    published: Published = False,
+    margin: Margin = MARGIN,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The file to write.")] = Path("report.html"),
 ) -> None:
     """Write an HTML page that needs no network: verdicts, charts, tables, configs and provenance."""
+    from dropexp.analysis.comparison import compare
     from dropexp.report import html
 
+    comparison = compare(
+        names or (),
+        runs_dir,
+        baseline,
+        by=by,
+        metric=metric,
+        at=at,
+        where=parse_filters(filters),
+        likelihood=published,
+        margin=margin,
+    )
     html.write(comparison, out)
     print(out)

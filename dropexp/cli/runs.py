@@ -31,14 +31,14 @@ def runs(
 ) -> None:
     """List runs with status, arm, seed, last epoch and test accuracy, or remove those without a result."""
     from dropexp.analysis.listing import load_runs
-    from dropexp.report import tables
+    from dropexp.report.listing_tables import runs_table
 
     if prune:
         _prune(names or (), runs_dir, parse_filters(filters), checkpoints, yes, output)
         return
     if checkpoints or yes:
         raise typer.BadParameter("requires --prune", param_hint="--checkpoints" if checkpoints else "--yes")
-    print_frame(load_runs(names or (), runs_dir, parse_filters(filters)), tables.runs_table, output)
+    print_frame(load_runs(names or (), runs_dir, parse_filters(filters)), runs_table, output)
 
 
 def _prune(
@@ -49,7 +49,7 @@ def _prune(
     yes: bool,
     output: Format,
 ) -> None:
-    from dropexp.report import tables
+    from dropexp.report.listing_tables import file_size, removals_frame, removals_table
     from dropexp.runs import prune
 
     if checkpoints:
@@ -60,17 +60,17 @@ def _prune(
         for note in found.notes:
             print_message(f"note: {note}")
     if planned or output in (Format.csv, Format.json):
-        print_frame(tables.removals_frame(planned), tables.removals_table, output)
+        print_frame(removals_frame(planned), removals_table, output)
     if not planned:
         print_message("nothing to remove")
         return
     if not yes:
-        print_message(f"{tables.file_size(sum(one.size for one in planned))} can be removed; --prune --yes removes it")
+        print_message(f"{file_size(sum(one.size for one in planned))} can be removed; --prune --yes removes it")
         return
     kept = {one.path: message for one in planned if (message := prune.remove(one))}
     for message in kept.values():
         print_message(message)
     removed = [one.size for one in planned if one.path not in kept]
-    print_message(f"removed from {len(removed)} folders: {tables.file_size(sum(removed))}")
+    print_message(f"removed from {len(removed)} folders: {file_size(sum(removed))}")
     if kept:
         raise typer.Exit(1)

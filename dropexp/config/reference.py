@@ -22,7 +22,7 @@ class KeyRow:
     doc: str
 
 
-_STUDY_ROWS = (
+STUDY_KEY_ROWS = (
     KeyRow("name", "the file's stem", "a folder name", "Name of the study and of its folder in `runs/`."),
     KeyRow(
         "matrix",
@@ -43,7 +43,7 @@ _STUDY_ROWS = (
 def key_rows() -> Iterator[KeyRow]:
     """Yield a row for each key of a run, of a study, and of the section `published`."""
     yield from _rows(Config)
-    yield from _STUDY_ROWS
+    yield from STUDY_KEY_ROWS
     yield from _rows(Published, "published.")
 
 

@@ -18,7 +18,7 @@ from dropexp.config.schema import Config, canonical, digest
 from dropexp.config.variants import VARIANTS
 from dropexp.errors import ConfigError, Problem
 
-MAX_BYTES = 500_000  # of a config; the shipped ones have up to 2,300
+MAX_CONFIG_BYTES = 500_000  # of a config; the shipped ones have up to 2,300
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ def load_configs(paths: Iterable[Path], settings: Sequence[str] = (), seeds: str
 def _read(path: Path) -> str:
     try:
         with open(path, "rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise ConfigError([Problem(str(path), f"more than {MAX_BYTES:,} bytes, too many for a config")])
+            content = file.read(MAX_CONFIG_BYTES + 1)
+        if len(content) > MAX_CONFIG_BYTES:
+            raise ConfigError([Problem(str(path), f"more than {MAX_CONFIG_BYTES:,} bytes, too many for a config")])
         return content.decode()
     except FileNotFoundError:
         raise ConfigError([Problem(str(path), "no such file")]) from None

@@ -11,17 +11,10 @@ import pandas as pd
 
 from dropexp.analysis.comparison import Comparison
 from dropexp.analysis.stats import paired_difference, spread
-from dropexp.runs.metrics import UNITLESS, Metric
+from dropexp.runs.metrics import Metric, format_figure
 from dropexp.runs.record import text
 
 LOG_RATIO = 20  # losses that differ by a larger factor get a logarithmic axis
-UNITS = {  # of Metric.unit: what an axis title adds, and the format of a figure
-    "points": (" (fraction)", ".4f"),
-    "nats": (" (cross entropy, nats)", ".4f"),
-    "s": (" (s)", ".3f"),
-    "squares": (" (½ · squared error)", ".4g"),
-    "": ("", ".4g"),
-}
 
 
 @dataclass(frozen=True)
@@ -37,17 +30,18 @@ def scale_of(metric: Metric) -> Scale:
     """Return the scale of a metric's figures."""
     if metric.name == "gap":
         return Scale("train accuracy − test accuracy (points)", 100, ".2f")
-    unit, form = UNITS[metric.unit]
-    return Scale(metric.title + unit, 1, form)
+    return Scale(_with_unit(metric.title, metric.unit.figures), 1, metric.unit.form)
 
 
 def difference_scale(metric: Metric) -> Scale:
     """Return the scale of differences in a metric; those of accuracies are in points, hundredths of a fraction."""
-    if metric.unit == "points":
-        return Scale(f"difference in {metric.title} (points)", 100, ".2f")
-    if metric.unit in UNITLESS:
-        return Scale(f"difference in {scale_of(metric).title}", 1, ".4g")
-    return Scale(f"difference in {metric.title} ({metric.unit})", 1, ".4f")
+    unit = metric.unit
+    title = _with_unit(metric.title, unit.differences or unit.figures)
+    return Scale(f"difference in {title}", unit.factor, unit.difference_form)
+
+
+def _with_unit(title: str, unit: str) -> str:
+    return f"{title} ({unit})" if unit else title
 
 
 def series_by_arm(comparison: Comparison) -> dict[str, str]:
@@ -88,8 +82,8 @@ def arm_means(comparison: Comparison, runs: pd.DataFrame) -> pd.DataFrame:
         sd = spread(values).sd
         figures = "no figures"
         if len(values):
-            shown = f"{mean.mean:{form}}" if math.isnan(sd) else f"{mean.mean:{form}} ± {sd:{form}}"
-            figures = f"{shown}, n = {len(values)}"
+            figures = format_figure(mean.mean, form) + ("" if math.isnan(sd) else f" ± {format_figure(sd, form)}")
+            figures += f", n = {len(values)}"
         if arm["diverged"]:
             figures += f", {arm['diverged']} diverged"
         arm |= {"n": len(values), "mean": mean.mean, "low": mean.low, "high": mean.high, "sd": sd, "figures": figures}
@@ -132,7 +126,7 @@ def difference_rows(comparison: Comparison) -> pd.DataFrame:
     rows[["difference", "low", "high"]] *= scale.factor
 
     def figures(row: pd.Series[Any]) -> str:
-        difference, low, high = (f"{row[name]:+z{scale.form}}" for name in ("difference", "low", "high"))
+        difference, low, high = (format_figure(row[name], f"+z{scale.form}") for name in ("difference", "low", "high"))
         if math.isnan(row["difference"]):
             return str(row["verdict"])
         if math.isnan(row["low"]):
@@ -143,7 +137,7 @@ def difference_rows(comparison: Comparison) -> pd.DataFrame:
     return rows
 
 
-def published_rows(comparison: Comparison) -> pd.DataFrame:
+def coverage_rows(comparison: Comparison) -> pd.DataFrame:
     """Return a row per published figure with its rounding's ends, and whether our interval covers it."""
     rows = comparison.published.drop(columns="source")
     rows["series"] = rows["arm"].map(series_by_arm(comparison))

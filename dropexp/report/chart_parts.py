@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -17,6 +17,7 @@ from altair.typing import ChartType
 from scipy.optimize import isotonic_regression
 
 from dropexp.errors import printable
+from dropexp.runs.metrics import LARGE
 from dropexp.runs.record import text
 
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]  # Okabe and Ito, without yellow and black
@@ -89,13 +90,15 @@ class ValueAxis:
     title: str
     domain: Sequence[float]
     log: bool = False
-    axis: alt.Axis = field(default_factory=lambda: alt.Axis(tickCount=7))
+    axis: alt.Axis | None = None
 
     def __call__(self, name: str) -> Any:
         scale, title = alt.Scale(domain=self.domain, nice=False, zero=False), self.title
         if self.log:
             scale, title = alt.Scale(type="log", domain=self.domain, nice=False), f"{title}, logarithmic"
-        return self.channel(name, type="quantitative", title=title, scale=scale, axis=self.axis)
+        large = max(map(abs, self.domain)) >= LARGE  # by default Vega labels a tick 5.9999999999999995e+37
+        axis = self.axis or alt.Axis(tickCount=7, format=".4~g" if large else alt.Undefined)
+        return self.channel(name, type="quantitative", title=title, scale=scale, axis=axis)
 
 
 def epoch_axis(field: str, last: int) -> alt.X:

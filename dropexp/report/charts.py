@@ -1,6 +1,6 @@
 """Charts of a comparison: one function each, `overview` for all of them, `save` for a file.
 
-The charts by epoch are in `epoch_charts` and are exported here too. `chart_data` computes the figures. They enter a
+The charts by epoch are in `epoch_charts`. `chart_data` computes the figures. They enter a
 chart as plain data under fixed column names: a label may have any character, and Altair's limit on rows does not apply.
 `chart_parts` has axes, colours and labels; text and axes have the colours of its themes.
 """
@@ -49,10 +49,7 @@ from dropexp.report.chart_parts import (
     vega,
 )
 from dropexp.report.epoch_charts import gap, learning_curves, published, usual_curves
-from dropexp.runs.metrics import UNITLESS
 from dropexp.runs.record import text
-
-__all__ = ["arms", "differences", "gap", "learning_curves", "overview", "published", "save", "sweep", "usual_curves"]
 
 SUFFIXES = (".png", ".svg", ".pdf", ".html")
 ARM_FIELDS = ("arm", "mean", "sd", "low", "high", "n", "diverged")
@@ -120,8 +117,8 @@ def differences(comparison: Comparison) -> ChartType | None:
         *row_labels(base, "name", len(rows)),
     ).properties(width=WIDTH, height=36 * len(rows))
     better = {True: "higher is better", False: "lower is better", None: "neither side is better"}
-    unit = "" if metric.unit in UNITLESS else f" {metric.unit}"
-    legend = f"paired by seed, with 95 % interval; grey: within ±{margin:g}{unit}; {better[metric.higher_is_better]}"
+    within = f"±{margin:g} {metric.unit.differences}".rstrip()
+    legend = f"paired by seed, with 95 % interval; grey: within {within}; {better[metric.higher_is_better]}"
     figures = (rows["name"] + ": " + rows["figures"]).tolist()
     return titled(chart, f"Differences in {comparison.what}", legend, figures)
 
@@ -189,12 +186,11 @@ def overview(comparison: Comparison) -> ChartType:
 
 
 def save(chart: ChartType, path: Path) -> None:
-    """Write a picture or, as .html, a page that needs no network. Raises ChartError for another suffix."""
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ChartError(f"{path}: unknown kind of chart {suffix!r}; allowed: {', '.join(SUFFIXES)}")
-    if not path.parent.is_dir():
-        raise ChartError(f"there is no folder {path.parent} to write {path.name} to; create it first")
+    """Write a picture or, as .html, a page that needs no network, and create its folder.
+
+    Raises ChartError for another suffix.
+    """
+    suffix = suffix_of(path)
     spec, config = chart.to_dict(), theme(dark=False) | {"background": "white"}
     if suffix == ".png":
         content = vl_convert.vegalite_to_png(spec, config=config, scale=2)
@@ -206,4 +202,13 @@ def save(chart: ChartType, path: Path) -> None:
         menu = {"export": True, "source": False, "compiled": False, "editor": False}
         figures = json.dumps([spec, {"config": config, "actions": menu}]).replace("<", "\\u003c")  # a label </script>
         content = (_PAGE % {"script": vega(), "figures": figures}).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, content)
+
+
+def suffix_of(path: Path) -> str:
+    """Return the suffix of a chart's file. Raises ChartError for one that no chart can be written as."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ChartError(f"{path}: unknown kind of chart {suffix!r}; allowed: {', '.join(SUFFIXES)}")
+    return suffix

@@ -8,7 +8,7 @@ import pandas as pd
 from altair.typing import ChartType
 
 from dropexp.analysis.comparison import Comparison
-from dropexp.report.chart_data import domain_of, epoch_means, needs_log_axis, published_rows, scale_of, swept_values
+from dropexp.report.chart_data import coverage_rows, domain_of, epoch_means, needs_log_axis, scale_of, swept_values
 from dropexp.report.chart_parts import (
     LINE,
     WIDTH,
@@ -25,7 +25,7 @@ from dropexp.report.chart_parts import (
     titled,
     tooltips,
 )
-from dropexp.runs.metrics import METRICS, Metric, usual
+from dropexp.runs.metrics import METRICS, Metric, format_figure, usual
 from dropexp.runs.record import text
 
 
@@ -80,7 +80,10 @@ def _by_epoch(comparison: Comparison, metric: Metric) -> ChartType:
 
     form = scale_of(metric).form
     ends = rows.groupby("arm", sort=False).tail(1)
-    figures = [f"{row.arm} {row.mean:{form}} at epoch {row.epoch}" for row in ends.itertuples()]
+    figures = [
+        f"{arm} {format_figure(mean, form)} at epoch {epoch}"
+        for arm, mean, epoch in zip(ends["arm"], ends["mean"], ends["epoch"], strict=True)
+    ]
     legend = "mean over seeds; band: ± one standard deviation of the seeds" if len(rows) else "no run has such figures"
     if truncated:
         legend += "; an arm's line ends with the shortest of its runs"
@@ -117,7 +120,7 @@ def published(comparison: Comparison) -> ChartType | None:
     """Draw published figures and our means and 95 % prediction intervals, a row per arm; None without any."""
     if comparison.published.empty:
         return None
-    rows = published_rows(comparison)
+    rows = coverage_rows(comparison)
     looks, last_epoch = looks_of(comparison.arms["series"]), int(rows["epoch"].max())
     names = list(dict.fromkeys(rows["figure"]))
     panels = []

@@ -18,7 +18,15 @@ from markupsafe import Markup
 from dropexp.analysis.comparison import Comparison
 from dropexp.errors import printable
 from dropexp.files import write_whole
-from dropexp.report import chart_parts, charts, epoch_charts, tables
+from dropexp.report import chart_parts, charts, epoch_charts
+from dropexp.report.comparison_tables import (
+    arms_table,
+    differences_table,
+    fit_tables,
+    probes_table,
+    published_tables,
+    settings_table,
+)
 from dropexp.report.origin import compared_runs, origin_table, summary
 from dropexp.report.recipe import arm_configs, commands, recipes
 from dropexp.report.table import Table
@@ -26,7 +34,7 @@ from dropexp.runs.metrics import usual
 
 
 @dataclass(frozen=True)
-class Figure:
+class PageChart:
     """A chart without its title and description, which the page shows as text."""
 
     id: str
@@ -42,7 +50,7 @@ class Section:
 
     id: str
     heading: str
-    figure: Figure | None
+    figure: PageChart | None
     tables: Sequence[Table]
 
 
@@ -64,7 +72,7 @@ def page(comparison: Comparison) -> str:
         studies=", ".join(dict.fromkeys(comparison.arms["study"])),
         summary=summary(comparison, runs),
         sections=sections,
-        settings=tables.settings_table(comparison),
+        settings=settings_table(comparison),
         configs=arm_configs(runs),
         origin=origin_table(runs),
         recipes=recipes(runs),
@@ -102,21 +110,27 @@ def _sections(comparison: Comparison) -> list[Section]:
             sections.append(Section(name, heading, _figure(name, chart), own))
 
     add("learning", "Learning curves", epoch_charts.learning_curves(comparison))
-    add("arms", "Arms", charts.arms(comparison), tables.arms_table(comparison), tables.probes_table(comparison))
-    add("differences", "Differences", charts.differences(comparison), tables.differences_table(comparison))
+    add(
+        "arms",
+        "Arms",
+        charts.arms(comparison),
+        arms_table(comparison),
+        probes_table(comparison),
+    )
+    add("differences", "Differences", charts.differences(comparison), differences_table(comparison))
     usual_metric = comparison.metrics[usual(comparison.metrics)]
     add("usual", usual_metric.title.capitalize(), epoch_charts.usual_curves(comparison))
     add("gap", "Generalisation gap", epoch_charts.gap(comparison))
     add("sweep", f"Effect of {comparison.by}", charts.sweep(comparison))
-    published = [*tables.published_tables(comparison), *tables.fit_tables(comparison)]
+    published = [*published_tables(comparison), *fit_tables(comparison)]
     add("published", "Published figures", epoch_charts.published(comparison), *published)
     return sections
 
 
-def _figure(name: str, chart: ChartType | None) -> Figure | None:
+def _figure(name: str, chart: ChartType | None) -> PageChart | None:
     """Take the title out of the chart: as HTML it wraps on a narrow page."""
     if chart is None:
         return None
     spec = chart.to_dict()
     title, description = spec.pop("title"), spec.pop("description")
-    return Figure(f"chart-{name}", spec, title["text"], title["subtitle"], description)
+    return PageChart(f"chart-{name}", spec, title["text"], title["subtitle"], description)

@@ -32,7 +32,7 @@ class ComparedRun:
     """A run that a comparison counts."""
 
     arm: str  # the label in the comparison
-    declared_arm: str | None  # the name in the study's config
+    base: str  # the arm as the study's config declares it, or the variant
     study: str
     seed: int
     config: dict[str, Any]  # without the seed
@@ -50,7 +50,7 @@ def compared_runs(comparison: Comparison) -> list[ComparedRun]:
         runs.append(
             ComparedRun(
                 arm=row["arm"],
-                declared_arm=info.arm,
+                base=info.arm or str(info.config["variant"]),
                 study=row["study"],
                 seed=row["seed"],
                 config={key: value for key, value in info.config.items() if key != "seed"},

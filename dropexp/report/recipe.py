@@ -69,12 +69,12 @@ def _published(runs: Sequence[ComparedRun], names: dict[str, str]) -> dict[str, 
     published = published_section(runs[0].folder).value
     named = published.get("arm") or list(names.values())
     named = {named} if isinstance(named, str) else set(named)
-    arms = [names[run.arm] for run in runs if named & {names[run.arm], run.declared_arm, run.config["variant"]}]
+    arms = [names[run.arm] for run in runs if named & {names[run.arm], run.base}]
     if not published or not arms:
         return {}
     norms = published.pop("w_norm", {})
     published["arm"] = list(dict.fromkeys(arms))
-    if own := {names[run.arm]: norms[run.declared_arm] for run in runs if run.declared_arm in norms}:
+    if own := {names[run.arm]: norms[run.base] for run in runs if run.base in norms}:
         published["w_norm"] = own
     return published
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from dropexp.errors import ConfigError, Problem, RunError
+from dropexp.errors import AmbiguousRun, RunError
 from dropexp.runs.folder import CHECKPOINT, EPOCHS, RUN, RunFolder, default_runs_dir
 
 
@@ -40,7 +40,7 @@ def folders(paths_or_names: Iterable[str], runs_dir: Path) -> list[RunFolder]:
 def find_one(run: str, runs_dir: Path | None = None) -> RunFolder:
     """Return the run at this path, or of this name: [STUDY/]FOLDER, or its hash or the part before it alone.
 
-    Raises `RunError` if there is none, `ConfigError` if there are several.
+    Raises `RunError` if there is none, `AmbiguousRun` if there are several.
     """
     root = runs_dir or default_runs_dir()
     try:
@@ -53,7 +53,7 @@ def find_one(run: str, runs_dir: Path | None = None) -> RunFolder:
     if len(found) > 1:
         some = ", ".join(str(folder.path) for folder in found[:3])
         more = ", …" if len(found) > 3 else ""
-        raise ConfigError([Problem(f"RUN {run}", f"names {len(found)} runs, give one of them: {some}{more}")])
+        raise AmbiguousRun(f"{run!r} names {len(found)} runs; name one of them: {some}{more}")
     return found[0]
 
 

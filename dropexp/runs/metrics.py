@@ -6,21 +6,39 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
 from dropexp.config.tasks import LINEAR_REGRESSION
 
 MARGIN = 0.003  # the smallest difference that matters, by default
 NO_FIGURES = ("epoch", "lr")  # columns of epochs.csv that are no measurements
 # Other columns in tables of runs and arms: a column of epochs.csv with one of these names is ignored.
-_TAKEN = frozenset(
-    {"name", "arm", "label", "seed", "status", "why", "path", "series", "study", "by", "n", "diverged", "mean", "sd"}
-    | {"curve", "task", "variant"}
-)
+_OF_RUNS = {"name", "arm", "label", "seed", "status", "why", "path", "task", "variant"}
+_OF_ARMS = {"series", "study", "by", "n", "diverged", "mean", "sd", "curve"}
 
-# points: hundredths of a fraction; squares: half the squared error; "": a number without a unit
-Unit = Literal["points", "nats", "s", "squares", ""]
-UNITLESS = ("squares", "")  # sentences omit them
+LARGE = 1e7  # figures from here on have four digits instead of decimals
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How figures and their differences are shown: the name of the unit, "" for none, and the format."""
+
+    figures: str  # in the title of an axis
+    form: str
+    differences: str  # in a sentence
+    difference_form: str
+    factor: int = 1  # from the unit of figures to that of differences
+
+
+FRACTION = Unit("fraction", ".4f", "points", ".2f", 100)
+NATS = Unit("cross entropy, nats", ".4f", "nats", ".4f")
+SECONDS = Unit("s", ".4f", "s", ".3f")
+SQUARES = Unit("½ · squared error", ".4g", "", ".4g")
+NUMBER = Unit("", ".4g", "", ".4g")
+
+
+def format_figure(value: float, form: str) -> str:
+    """Format a figure, a large one with four digits: a loss before a divergence can be 1e38."""
+    return format(value, form if abs(value) < LARGE else form.replace("f", "g"))
 
 
 @dataclass(frozen=True)
@@ -38,23 +56,23 @@ def _by_name(*metrics: Metric) -> dict[str, Metric]:
 
 
 METRICS = _by_name(
-    Metric("test_acc", "test accuracy", "points", True),
-    Metric("test_loss", "test loss", "nats", False),
-    Metric("train_acc", "running train accuracy", "points", True),
-    Metric("train_loss", "running train loss", "nats", False),
-    Metric("clean_train_acc", "train accuracy", "points", True),
-    Metric("clean_train_loss", "train loss", "nats", False),
-    Metric("val_acc", "validation accuracy", "points", True),
-    Metric("val_loss", "validation loss", "nats", False),
-    Metric("gap", "gap", "points", False),
-    Metric("seconds", "seconds per epoch", "s", False),
+    Metric("test_acc", "test accuracy", FRACTION, True),
+    Metric("test_loss", "test loss", NATS, False),
+    Metric("train_acc", "running train accuracy", FRACTION, True),
+    Metric("train_loss", "running train loss", NATS, False),
+    Metric("clean_train_acc", "train accuracy", FRACTION, True),
+    Metric("clean_train_loss", "train loss", NATS, False),
+    Metric("val_acc", "validation accuracy", FRACTION, True),
+    Metric("val_loss", "validation loss", NATS, False),
+    Metric("gap", "gap", FRACTION, False),
+    Metric("seconds", "seconds per epoch", SECONDS, False),
 )
 REGRESSION = _by_name(
-    Metric("test_loss", "test loss", "squares", False),
-    Metric("train_loss", "train loss", "squares", False),
-    Metric("val_loss", "validation loss", "squares", False),
-    Metric("w_norm", "norm of w", "", None),
-    Metric("seconds", "seconds per epoch", "s", False),
+    Metric("test_loss", "test loss", SQUARES, False),
+    Metric("train_loss", "train loss", SQUARES, False),
+    Metric("val_loss", "validation loss", SQUARES, False),
+    Metric("w_norm", "norm of w", NUMBER, None),
+    Metric("seconds", "seconds per epoch", SECONDS, False),
 )
 
 # What probes measure: a column's pattern and its title. W1 and h1 are weights and activations of the first layer.
@@ -83,7 +101,8 @@ def metrics_of(task: str, columns: Iterable[str] = ()) -> dict[str, Metric]:
 @cache  # thousands of runs have the same columns
 def _metrics_of(task: str, columns: tuple[str, ...]) -> dict[str, Metric]:
     known = REGRESSION if task == LINEAR_REGRESSION else METRICS
-    more = (name for name in columns if name not in known and name not in NO_FIGURES and name not in _TAKEN)
+    taken = {*known, *NO_FIGURES, *_OF_RUNS, *_OF_ARMS}
+    more = (name for name in columns if name not in taken)
     return known | {name: _probed(name) for name in more if re.fullmatch(r"[A-Za-z]\w{,99}", name)}
 
 
@@ -97,7 +116,7 @@ def _probed(name: str) -> Metric:
     found = ((re.fullmatch(pattern, name), title) for pattern, title in _PROBES.items())
     title = next((match.expand(title) for match, title in found if match), name)
     if name.endswith("_acc"):
-        return Metric(name, title, "points", True)
+        return Metric(name, title, FRACTION, True)
     if name.endswith("_loss"):
-        return Metric(name, title, "nats", False)
-    return Metric(name, title, "points", False) if name in ("ece", "mc_ece") else Metric(name, title, "", None)
+        return Metric(name, title, NATS, False)
+    return Metric(name, title, FRACTION, False) if name in ("ece", "mc_ece") else Metric(name, title, NUMBER, None)

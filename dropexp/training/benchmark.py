@@ -58,6 +58,7 @@ class BenchmarkResult:
     peak_mb: float | None  # memory of training, in 10⁶ bytes above a process that has imported torch and multiplied
 
     def seconds(self, name: str) -> float:
+        """Return the median seconds per epoch of a contender."""
         return next(timing.median for timing in self.timings if timing.name == name)
 
 

@@ -16,10 +16,9 @@ from torchvision.datasets import FashionMNIST
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import rotate
 
-from dropexp.config.overrides import whole_range
 from dropexp.config.schema import Config
 from dropexp.data.fashion_mnist import Data
-from dropexp.errors import ConfigError, Problem
+from dropexp.errors import EvaluationError
 from dropexp.nets import matmul
 from dropexp.training import build
 from dropexp.training.checkpoint import Trained
@@ -32,7 +31,7 @@ SIDE = 28  # pixels
 
 
 @dataclass(frozen=True)
-class Figures:
+class RotationFigures:
     """Figures over all test images, rotated by `rotation` degrees. Losses and entropies are means, in nats.
 
     The first ones are of a pass in evaluation mode, mc_* and mutual_information of the mean over K stochastic passes;
@@ -69,15 +68,15 @@ class Evaluation:
     run: str
     epoch: int
     passes: int | None
-    figures: list[Figures]
+    figures: list[RotationFigures]
     answers: list[Prediction]
 
 
 def evaluate(trained: Trained, data: Data, rotations: Iterable[float], K: int, images: Sequence[int]) -> Evaluation:
     """Evaluate on the test images, unrotated and rotated by these degrees, with K stochastic passes of each.
 
-    `images` are the indexes of the test images whose predictions are returned. Raises ConfigError for an image that
-    does not exist and for a rotation that is not finite.
+    `images` are the indexes of the test images whose predictions are returned. Raises EvaluationError for an image
+    that does not exist and for a rotation that is not finite.
     """
     config, network, X_test, y = trained.config, trained.network, data.X_test, data.y_test
     degrees = list(dict.fromkeys([0.0, *rotations]))
@@ -89,7 +88,7 @@ def evaluate(trained: Trained, data: Data, rotations: Iterable[float], K: int, i
             X = rotated(X_test, rotation)
             generator = stream(config.seed, "evaluate")
             clean = predictive([eval_outputs(network, X, generator)])
-            row = Figures(
+            row = RotationFigures(
                 rotation=rotation,
                 acc=clean.accuracy(y),
                 loss=clean.loss(y),
@@ -114,11 +113,12 @@ def evaluate(trained: Trained, data: Data, rotations: Iterable[float], K: int, i
 
 
 def _check(degrees: Sequence[float], images: Sequence[int], num_images: int) -> None:
-    absent = [i for i in images if i >= num_images]
-    problems = [Problem("--images", f"{i} is no test image; there are 0 to {num_images - 1}") for i in absent[:1]]
-    problems += [Problem("--rotate", f"{d} is not a finite number of degrees") for d in degrees if not math.isfinite(d)]
-    if problems:
-        raise ConfigError(problems)
+    for i in images:
+        if not 0 <= i < num_images:
+            raise EvaluationError(f"there is no test image {i}; there are 0 to {num_images - 1}")
+    for rotation in degrees:
+        if not math.isfinite(rotation):
+            raise EvaluationError(f"a rotation by {rotation} degrees is not finite")
 
 
 def has_noise(config: Config) -> bool:
@@ -132,14 +132,3 @@ def rotated(X: Tensor, degrees: float) -> Tensor:
         return X
     images: Tensor = rotate(X.view(-1, 1, SIDE, SIDE), degrees, InterpolationMode.BILINEAR, fill=[0.0])
     return images.flatten(1)
-
-
-def image_numbers(text: str) -> list[int]:
-    """Parse a list of image numbers such as "0..9" or "3,7,20..25". Raises ConfigError."""
-    numbers: list[int] = []
-    for part in text.split(","):
-        interval = whole_range(part) or whole_range(f"{part.strip()}..{part.strip()}")
-        if not interval:
-            raise ConfigError([Problem(f"--images {text}", "is not a list of whole numbers, such as 0..9 or 3,7")])
-        numbers += interval
-    return numbers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dropexp.runs.status import Status
 from dropexp.runs.table import Row
 
 
@@ -32,10 +33,10 @@ class Note:
 
 @dataclass(frozen=True)
 class Ended:
-    """A run has ended with a status of run.json, or is "busy"; `why` gives the reason unless it is "done"."""
+    """A run has ended: it is done, diverged, interrupted, failed or busy; `why` gives the reason unless it is done."""
 
     task: int
-    status: str
+    status: Status
     why: str | None = None
 
 

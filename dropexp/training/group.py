@@ -11,6 +11,7 @@ from typing import cast
 import torch
 
 from dropexp.data.fashion_mnist import Data, split
+from dropexp.errors import RunError
 from dropexp.nets import linreg
 from dropexp.nets.base import Network
 from dropexp.nets.schedules import LR_SCHEDULES
@@ -32,8 +33,8 @@ def train_group(
     """Train the tasks together, each from where it was interrupted, and yield what happens under the tasks' indexes.
 
     `stacked`: they are a stack, all of one `stack_shape`; otherwise there is one task. `data` may be None for a task
-    that draws its own. A finished run is left as it is unless `force`; one that another process trains is "busy". An
-    error ends its run as "failed". Closing the generator or KeyboardInterrupt marks started runs as interrupted.
+    that draws its own. A finished run is left as it is unless `force`; one that another process trains is busy. An
+    error ends its run as failed. Closing the generator or KeyboardInterrupt marks started runs as interrupted.
 
     Runs of a stack that have not done equally many epochs, or do not fit into the device's memory together, train one
     stack after the other; an epoch that is trained again is yielded again.
@@ -99,7 +100,12 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def _train_epochs(runs: Sequence[ActiveRun], done: int) -> Generator[Event]:
     for run in runs:
-        yield from [Note(run.index, note) for note in run.start(stack=len(runs))]
+        try:
+            notes = run.start(stack=len(runs))
+        except (OSError, RunError) as error:
+            yield run.fail(error)
+            continue
+        yield from [Note(run.index, note) for note in notes]
         if run.stops_early():
             yield run.finish()
     runs = [run for run in runs if not run.ended]

@@ -19,7 +19,8 @@ from multiprocessing.connection import Connection, wait
 
 from dropexp.config.plugins import load_plugin
 from dropexp.errors import DataError, PluginError
-from dropexp.runs.state import FINISHED, Status, mark
+from dropexp.runs.state import mark
+from dropexp.runs.status import FINISHED, Status
 from dropexp.training.events import Ended, Event, Note, Started
 from dropexp.training.task import Plan, Task
 from dropexp.training.trainer import Trainer
@@ -36,7 +37,7 @@ def in_workers(tasks: Sequence[Task], plan: Plan, count: int) -> Generator[Event
     """
     first = _Pool(tasks, plan, count, retry=True)
     yield from first.train(range(len(tasks)))
-    started = [index for index in first.killed if tasks[index].status() not in FINISHED]
+    started = [index for index in first.killed if tasks[index].state().status not in FINISHED]
     unchanged = [index for index in first.killed if index not in started]  # --force has not cleared their results yet
     yield from _Pool(tasks, replace(plan, force=False), max(1, count - 1)).train(started)
     yield from _Pool(tasks, plan, max(1, count - 1)).train(unchanged)
@@ -213,7 +214,7 @@ def _train(trainer: Trainer, index: int, task: Task, parent: Connection) -> bool
     except DataError as error:
         return _report(parent, error)
     except Exception as error:  # before the run could record it, such as too little memory to import torch
-        return _report(parent, Ended(index, "failed", f"{type(error).__name__}: {error}"))
+        return _report(parent, Ended(index, Status.FAILED, f"{type(error).__name__}: {error}"))
 
 
 def _report(parent: Connection, event: Event | DataError | PluginError) -> bool:

@@ -9,11 +9,20 @@ from pathlib import Path
 from dropexp.config.schema import canonical
 from dropexp.config.study import PlannedRun, Study
 from dropexp.config.tasks import FASHION_MNIST
-from dropexp.errors import OtherRun
+from dropexp.errors import OtherRun, RunError
 from dropexp.runs.find import by_hash
 from dropexp.runs.folder import RunFolder
-from dropexp.runs.state import FINISHED, Status, status_of
+from dropexp.runs.state import status_of
+from dropexp.runs.status import FINISHED, Status
 from dropexp.training import device as devices
+
+
+@dataclass(frozen=True)
+class State:
+    """The state of a run's folder, and the reason if it is unreadable."""
+
+    status: Status
+    why: str | None = None
 
 
 @dataclass(frozen=True)
@@ -23,9 +32,12 @@ class Task:
     planned: PlannedRun
     folder: RunFolder
 
-    def status(self) -> Status:
-        """Return the folder's status. Raises `NewerRun`, or `OtherRun` if the folder is another run's."""
-        return status_of(self.folder, self.planned)
+    def state(self) -> State:
+        """Return the folder's state; a run of a later version, or another run with the same hash, is unreadable."""
+        try:
+            return State(status_of(self.folder, self.planned))
+        except RunError as error:
+            return State(Status.UNREADABLE, str(error))
 
     @property
     def has_images(self) -> bool:
@@ -78,4 +90,6 @@ def _folder(run: PlannedRun, digest: str, found: Sequence[RunFolder], runs_dir: 
             own.append((status_of(folder, run) not in FINISHED, folder))
         except OtherRun:
             continue
+        except RunError:
+            own.append((True, folder))
     return min(own, key=lambda pair: pair[0], default=(True, new))[1]

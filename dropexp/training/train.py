@@ -11,8 +11,10 @@ from pathlib import Path
 from dropexp.config import plugins
 from dropexp.config.study import Study, load_config
 from dropexp.data import download
+from dropexp.errors import TrainingError, UnfinishedRun
 from dropexp.runs.folder import default_runs_dir
-from dropexp.runs.state import FINISHED, repair_finished
+from dropexp.runs.state import repair_finished
+from dropexp.runs.status import FINISHED, Status
 from dropexp.runs.study_file import write_study
 from dropexp.runs.table import Row
 from dropexp.training import device as devices
@@ -37,7 +39,7 @@ class Training:
     @cached_property
     def unfinished(self) -> list[Task]:
         """The tasks that will train. Events name them by their index in this list."""
-        return [task for task in self.tasks if self.force or task.status() not in FINISHED]
+        return [task for task in self.tasks if self.force or task.state().status not in FINISHED]
 
     @property
     def finished(self) -> list[Task]:
@@ -77,8 +79,8 @@ def train(
 
     Finished runs yield nothing; `load_runs` returns them. By default one run trains at a time, on a CUDA device 32 side
     by side; on a CPU more than one use worker processes. Notes, such as on corrupted files, are warnings.
-    Raises `ConfigError`, `DataError` or `DeviceError` before anything is trained, and RuntimeError at the end if a run
-    failed.
+    Raises `ConfigError`, `DataError` or `DeviceError` before anything is trained, and `TrainingError` at the end, which
+    lists the runs that failed, diverged, or were busy: another process trains them.
     """
     study = study if isinstance(study, Study) else load_config(study)
     device = devices.resolve(device)
@@ -89,7 +91,7 @@ def train(
     def find_data() -> Path:
         return download.find(None if data_dir is None else Path(data_dir)) or download.fetch()
 
-    failures = []
+    not_done = []
     with closing(training.start(find_data, jobs)) as events:
         for event in events:
             match event:
@@ -97,7 +99,7 @@ def train(
                     warnings.warn(text, stacklevel=2)
                 case Epoch(task=task, row=row):
                     yield {"run": training.unfinished[task].planned.cell, **row}
-                case Ended(task=task, status=status, why=why) if status != "done":
-                    failures.append(f"{training.unfinished[task].planned.cell}: {status}, {why}")
-    if failures:
-        raise RuntimeError("\n".join(failures))
+                case Ended(task=task, status=status, why=why) if status != Status.DONE:
+                    not_done.append(UnfinishedRun(training.unfinished[task].planned.cell, status, why))
+    if not_done:
+        raise TrainingError(not_done)

@@ -40,6 +40,11 @@ def test_control_characters_reach_no_terminal_in_any_format(cli: InProcess) -> N
         assert "[2Jb" in done.stdout or form == "csv"  # which has no published figures
 
 
+def test_another_kind_of_chart_is_refused_before_runs_are_read(cli: InProcess) -> None:
+    stderr = cli("compare", "nowhere", "--plot", "chart.gif", code=2).stderr
+    assert stderr == "dropexp: chart.gif: unknown kind of chart '.gif'; allowed: .png, .svg, .pdf, .html\n"
+
+
 def test_a_sweep_is_charted(study: InProcess) -> None:
     done = study("compare", "--by", "drop_probs", "--plot", "sweep.svg", "--format", "json")
     assert json.loads(done.stdout)["by"] == "drop_probs"

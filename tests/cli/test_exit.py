@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,10 +11,19 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.command import DROPEXP, TIMEOUT, Command
 from helpers.fake_runs import write_arm
+
+from dropexp.cli.progress import watching
+from dropexp.config.schema import Config
+from dropexp.config.study import PlannedRun
+from dropexp.runs.folder import RunFolder
+from dropexp.runs.status import Status
+from dropexp.training.events import Ended
+from dropexp.training.task import Task
 
 FULL = Path("/dev/full")
 full = pytest.mark.skipif(not FULL.exists(), reason="only Linux has /dev/full, a device that is always full")
@@ -63,6 +73,63 @@ def test_output_to_a_closed_pipe_is_exit_1_without_a_message(words: Sequence[str
 def test_messages_to_a_closed_stderr_are_not_written_to_stdout(command: Command) -> None:
     done = command.run("runs", prefix=["sh", "-c", '"$@" 2>&-', "sh"])
     assert (done.returncode, done.stdout) == (5, "")
+
+
+def test_no_file_takes_the_number_of_a_closed_stream(command: Command) -> None:
+    script = (
+        "import os, sys\n"
+        "from dropexp.cli.main import main\n"
+        "sys.argv = ['dropexp', 'runs']\n"
+        "try: main()\n"
+        "finally: print(os.open('file', os.O_CREAT | os.O_WRONLY))\n"
+    )
+    command.write("script.py", script)
+    line = f"{sys.executable} script.py 2>&- <&-"
+    done = subprocess.run(
+        ["sh", "-c", line], cwd=command.folder, env=command.environment, capture_output=True, text=True
+    )
+    assert int(done.stdout) > 2
+
+
+REGRESSION = "task: linear-regression\nbatch_size: 1\nepochs: 3\n"
+WILD, SANE = "wild: {variant: nn, lr: 1.0e+30}", "sane: {variant: scratch, lr: 0.003}"
+
+
+def listed(command: Command) -> list[dict[str, Any]]:
+    """Return the runs of the command's folder."""
+    runs: list[dict[str, Any]] = json.loads(command("runs", "--format", "json").stdout)
+    return runs
+
+
+@pytest.mark.parametrize("line", ['"$@" 2>&-', '(sleep 1; exec "$@") 2>&1 | true'], ids=["closed", "without a reader"])
+def test_a_training_without_a_reader_trains_to_its_end(line: str, command: Command) -> None:
+    config = command.write("wd.yaml", f"{REGRESSION}arms: {{{SANE}}}\n")
+    done = command.run("train", "-c", config, "--jobs", "1", prefix=["sh", "-c", line, "sh"])
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert [(run["status"], run["epoch"]) for run in listed(command)] == [("done", 3)]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals")
+def test_a_training_outlives_a_terminal_that_does_not_hang_up(command: Command) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    config = command.write("wd.yaml", f"{REGRESSION}arms: {{{WILD}, {SANE}}}\n".replace("epochs: 3", "epochs: 100"))
+    command.environment |= {"TERM": "xterm"}
+    process = command.launch(DROPEXP, "train", "-c", config, "--jobs", "1", stderr=theirs)
+    os.close(theirs)
+    while b"all runs, epochs" not in os.read(ours, 1 << 16):
+        pass
+    os.close(ours)
+    assert process.wait(TIMEOUT) == 1
+    assert sorted(run["status"] for run in listed(command)) == ["diverged", "done"]
+
+
+def test_messages_of_a_training_are_printable(capsys: pytest.CaptureFixture[str]) -> None:
+    task = Task(PlannedRun("study", None, "seed=0", Config(variant="nn")), RunFolder(Path("run")))
+    with watching([task], quiet=False) as watcher:
+        watcher.show(Ended(0, Status.FAILED, "a plugin raised \x1b[31m"))
+    assert capsys.readouterr().err == "[1/1] study/seed=0  failed: a plugin raised \ufffd[31m\n"
 
 
 @full

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 from helpers.command import Command
@@ -83,6 +85,16 @@ def test_a_key_without_effect_is_refused(cli: InProcess, line: str, message: str
 def test_a_regression_is_a_run_of_the_cpu_on_any_device() -> None:
     settings = Config(task="linear-regression", variant="scratch").settings("cuda")
     assert settings == {"task": "linear-regression", "variant": "scratch", "device": "cpu"}
+
+
+def test_a_loss_of_a_study_that_almost_diverges_can_be_compared(cli: InProcess) -> None:
+    matrix = "{variant: [scratch], weight_decay: [0.0, 0.1], seed: 0..2}"
+    text = f"task: linear-regression\nlr: 3\nepochs: 2\nmatrix: {matrix}\n"
+    cli(*TRAIN, cli.write("wd.yaml", text))
+    assert "detecting 0.003 with 80 % power needs more than 10⁹ seeds." in cli("compare").stdout
+    rows = json.loads(cli("compare", "--format", "json", "--plot", "losses.svg").stdout)["differences"]
+    assert [row["pairs_needed"] for row in rows] == [None]
+    assert abs(rows[0]["difference"]) > 1e6
 
 
 def test_validation_rows_add_a_column_and_l1_shrinks_the_weights(cli: InProcess) -> None:

@@ -33,6 +33,15 @@ def test_csv_has_every_measured_column(cli: InProcess) -> None:
     assert [float(row["w1_norm"]) for row in rows] == [12.0, 13.0, 14.0, 15.0, 16.0, 17.0]
 
 
+def test_csv_and_json_are_in_full_precision(cli: InProcess) -> None:
+    write_run(cli.folder / "runs", "none", 0, [0.1 + 0.2], eval_train=False, batch_size=64, patience=None)
+    (row,) = json.loads(cli("runs", "--format", "json").stdout)
+    assert (row["test_acc"], row["epoch"], row["batch_size"]) == (0.1 + 0.2, 1, 64)
+    assert row["clean_train_acc"] is row["patience"] is row["arm"] is None
+    (row,) = csv.DictReader(io.StringIO(cli("runs", "--format", "csv").stdout))
+    assert float(row["test_acc"]) == 0.1 + 0.2
+
+
 @pytest.mark.parametrize("option", ["--yes", "--checkpoints"])
 def test_options_of_pruning_require_prune(study: InProcess, option: str) -> None:
     assert f"Invalid value for {option}: requires --prune" in study("runs", option, code=2).stderr

@@ -7,12 +7,13 @@ import io
 from rich.console import Console
 
 from dropexp.analysis.comparison import Comparison
-from dropexp.report import console, tables
+from dropexp.report import console
+from dropexp.report.comparison_tables import comparison_tables
 
 
 def printed(comparison: Comparison, width: int | None = None) -> str:
     """Return the output to a pipe, or to a terminal of this width."""
     out = io.StringIO()
     terminal = Console(file=out, width=width, force_terminal=width is not None)
-    console.show(tables.comparison_tables(comparison), terminal, comparison.findings, comparison.notes)
+    console.show(comparison_tables(comparison), terminal, comparison.findings, comparison.notes)
     return out.getvalue()

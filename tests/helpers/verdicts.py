@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dropexp.analysis.verdicts import Pair, Verdict, judge
-from dropexp.runs.metrics import Unit
+from dropexp.runs.metrics import FRACTION, Unit
 
 MARGIN = 0.003
 SHAPE = np.array([-1.2, -0.9, -0.6, -0.3, -0.1, 0.1, 0.3, 0.6, 0.9, 1.2])  # sums to zero
@@ -17,7 +17,7 @@ def pair(
     arm: str = "nn",
     what: str = "test accuracy after 5 epochs",
     higher_is_better: bool | None = True,
-    unit: Unit = "points",
+    unit: Unit = FRACTION,
 ) -> Pair:
     return Pair(arm, "none", np.asarray(differences, dtype=float), what, higher_is_better, unit)
 

@@ -18,7 +18,8 @@ from dropexp.errors import ClusterError, RunError
 from dropexp.lock import max_locks, not_written
 from dropexp.runs import state
 from dropexp.runs.folder import CONFIG
-from dropexp.runs.state import Status, lock_unfinished
+from dropexp.runs.state import lock_unfinished
+from dropexp.runs.status import Status
 from dropexp.training.cluster import worker
 from dropexp.training.cluster.connect import amount
 from dropexp.training.cluster.remote import remote_function

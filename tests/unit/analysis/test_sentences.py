@@ -8,6 +8,7 @@ from helpers.verdicts import MARGIN, SHAPE, pair, verdict
 
 from dropexp.analysis.sentences import sentence
 from dropexp.analysis.verdicts import VerdictWord, judge
+from dropexp.runs.metrics import NATS, SECONDS
 
 
 def test_a_result_has_difference_interval_p_and_pairs() -> None:
@@ -85,6 +86,18 @@ def test_the_seeds_for_the_margin_are_at_least_those_for_significance() -> None:
     assert "need at least 7 seeds; detecting 0.3 points with 80 % power needs about 7 seeds" in sentence(found)
 
 
+@pytest.mark.parametrize(
+    ("size", "detected"), [(1e4, "7719.2748"), (1e10, "7.719e+09"), (1e38, "7.719e+37")], ids=["1e4", "1e10", "1e38"]
+)
+def test_seeds_beyond_any_study_are_not_counted(size: float, detected: str) -> None:
+    (found,) = judge([pair(size * SHAPE, unit=NATS)], MARGIN)
+    assert found.pairs_needed is None
+    assert sentence(found).endswith(
+        f". 10 pairs detect a difference of {detected} nats with 80 % power; "
+        "detecting 0.003 nats needs more than 10⁹ seeds."
+    )
+
+
 def test_enough_pairs_for_the_margin_can_show_nothing() -> None:
     found = verdict(0.0016 + 0.0036 * SHAPE)
     assert (found.pairs_needed or 0) <= 10
@@ -103,7 +116,7 @@ def test_fewer_than_two_pairs_have_no_verdict() -> None:
 
 
 def test_seconds_have_three_decimals_and_zero_has_no_minus() -> None:
-    slower = sentence(judge([pair(0.5 + 0.1 * SHAPE, "nn", "seconds per epoch", False, "s")], 0.05)[0])
+    slower = sentence(judge([pair(0.5 + 0.1 * SHAPE, "nn", "seconds per epoch", False, SECONDS)], 0.05)[0])
     assert slower.startswith("nn is WORSE than none in seconds per epoch: +0.500 s, 95 % interval [+0.444, +0.556]")
     assert "+0.00 points" in sentence(verdict(-1e-6 + 0.002 * SHAPE))
 

@@ -279,3 +279,9 @@ def test_small_effects_need_many_pairs() -> None:
 def test_an_sd_of_zero_needs_two_pairs_and_an_unknown_sd_has_no_answer() -> None:
     assert pairs_needed(0.0, 0.003) == 2
     assert pairs_needed(math.nan, 0.003) is None
+
+
+def test_more_pairs_than_any_study_has_are_not_counted() -> None:
+    assert pairs_needed(30.0, 0.003) == pytest.approx(7.849e8, rel=1e-3)
+    assert pairs_needed(40.0, 0.003) is None
+    assert pairs_needed(1e38, 1e-6) is None

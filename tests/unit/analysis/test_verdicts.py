@@ -12,6 +12,7 @@ from helpers.verdicts import MARGIN, SHAPE, pair, verdict
 from dropexp.analysis.sentences import sentence
 from dropexp.analysis.stats import holm, sign_flip_p, tost_p
 from dropexp.analysis.verdicts import VerdictWord, judge
+from dropexp.runs.metrics import NATS, NUMBER
 
 # the rules and their order
 
@@ -22,7 +23,7 @@ def test_a_large_significant_gain_is_better_and_a_loss_is_worse() -> None:
 
 
 def test_a_negative_difference_is_better_if_lower_is_better() -> None:
-    found = judge([pair(-0.02 + 0.01 * SHAPE, "nn", "test loss after 5 epochs", False, "nats")], 0.005)[0]
+    found = judge([pair(-0.02 + 0.01 * SHAPE, "nn", "test loss after 5 epochs", False, NATS)], 0.005)[0]
     assert found.word is VerdictWord.BETTER
     assert found.wins == 1.0
     assert sentence(found) == (
@@ -33,7 +34,7 @@ def test_a_negative_difference_is_better_if_lower_is_better() -> None:
 
 def test_a_metric_without_a_better_direction_is_higher_or_lower() -> None:
     more, less = (
-        judge([pair(side * 2 + SHAPE, "nn", "norm of W1 after 5 epochs", None, "")], 0.1)[0] for side in (1, -1)
+        judge([pair(side * 2 + SHAPE, "nn", "norm of W1 after 5 epochs", None, NUMBER)], 0.1)[0] for side in (1, -1)
     )
     assert (more.word, more.wins) == (VerdictWord.HIGHER, 1.0)
     assert (less.word, less.wins) == (VerdictWord.LOWER, 0.0)
@@ -42,7 +43,7 @@ def test_a_metric_without_a_better_direction_is_higher_or_lower() -> None:
         "p = 0.002, higher in 10 of 10 pairs."
     )
     assert "lower in 10 of 10 pairs" in sentence(less)
-    few = judge([pair(2 + SHAPE[:5], "nn", "norm of W1 after 5 epochs", None, "")], 0.1)[0]
+    few = judge([pair(2 + SHAPE[:5], "nn", "norm of W1 after 5 epochs", None, NUMBER)], 0.1)[0]
     assert "HIGHER and LOWER need at least 6 seeds" in sentence(few)
 
 

@@ -31,6 +31,14 @@ def test_runs_of_other_arms_are_not_enough(tmp_path: Path) -> None:
     assert evidence.findings[0].evidence.startswith("some of the arms to compare are missing; dropexp train")
 
 
+def test_pairs_of_different_variants_are_not_enough(tmp_path: Path) -> None:
+    write_arm(tmp_path, "nn", ACCS, drop_probs=[0.2, 0.5], name="exercise-1-drop-probs")
+    write_arm(tmp_path, "scratch", ACCS, drop_probs=[0.5, 0.2], name="exercise-1-drop-probs")
+    evidence = check("lower-at-input", tmp_path)
+    assert evidence.verdict is NOT_TRAINED
+    assert evidence.findings[0].evidence.startswith("some of the arms to compare are missing; dropexp train")
+
+
 def test_unscaled_dropout_and_dropout_by_hand_are_compared_with_that_of_torch(tmp_path: Path) -> None:
     for variant, by in (("nn", 0.0), ("scratch", 0.0), ("unscaled", -0.02)):
         write_arm(tmp_path, variant, shifted(by), name="exercise-7-other-noise")

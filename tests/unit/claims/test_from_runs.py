@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dropexp.analysis.verdicts import Pair
 from dropexp.claims.claim import ClaimVerdict
 from dropexp.claims.from_runs import Contrast, Expected, judge_contrasts, sd_ratio
+from dropexp.runs.metrics import FRACTION
 
 Values = NDArray[np.float64]
 
@@ -21,7 +22,7 @@ def differences(mean: float, sd: float = 0.002, n: int = 10) -> Values:
 
 
 def contrast(values: Values, subject: str = "", caveat: str = "") -> Contrast:
-    return Contrast(subject, "5 images", Pair("arm", "base", values, "test accuracy", None, "points", caveat))
+    return Contrast(subject, "5 images", Pair("arm", "base", values, "test accuracy", None, FRACTION, caveat))
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,12 @@ def test_tables_have_a_row_per_claim_and_per_finding(tmp_path: Path) -> None:
     assert table.missing(checked) == [rows[-1]["evidence"]]
 
 
+def test_csv_without_findings_has_its_header() -> None:
+    text = table.to_csv([])
+    assert text.startswith("number,name,claim,") and text.count("\n") == 1
+    assert table.to_csv([check(claim, None) for claim in select(["gap"])]) == text
+
+
 def test_latex_has_a_command_for_every_symbol() -> None:
     checked = [check(claim, None) for claim in CLAIMS]
     text = markup.latex([table.overview(checked), *table.details(checked)])

@@ -14,11 +14,11 @@ from dropexp.analysis.comparison import Comparison, compare
 from dropexp.analysis.stats import paired_difference
 from dropexp.report.chart_data import (
     arm_means,
+    coverage_rows,
     difference_rows,
     domain_of,
     epoch_means,
     needs_log_axis,
-    published_rows,
     run_values,
     swept_values,
 )
@@ -81,7 +81,7 @@ def test_the_gap_is_in_points(two_arms: Comparison) -> None:
 
 
 def test_published_figures_have_the_ends_of_their_rounding_and_whether_ours_cover_them(two_arms: Comparison) -> None:
-    rows = published_rows(two_arms)
+    rows = coverage_rows(two_arms)
     assert len(rows) == 10
     assert (rows["least"] < rows["published"]).all() and (rows["published"] < rows["most"]).all()
     outside = rows[rows["coverage"] == "outside"]

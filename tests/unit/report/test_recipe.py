@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers.fake_runs import publish, write_arm, write_regression, write_run
+from helpers.fake_runs import change, publish, write_arm, write_regression, write_run
 from helpers.studies import write_realistic_study, write_runs_of
 
 from dropexp.analysis.comparison import Comparison, compare
@@ -72,6 +72,17 @@ def test_published_figures_keep_their_arm_under_its_new_name(tmp_path: Path) -> 
     publish(tmp_path, "one", arm="b", source="a book", test_acc=[0.8])
     content = yaml.parse(recipe_of(compare((), tmp_path)).text, "recipe").content
     assert content["published"] == {"arm": ["b"], "source": "a book", "test_acc": [0.8]}
+
+
+@pytest.mark.parametrize("declared", [None, "plain"])
+def test_published_norms_belong_to_declared_arms_or_else_to_variants(declared: str | None, tmp_path: Path) -> None:
+    write_regression(tmp_path, name="one")
+    for run in compared_runs(compare((), tmp_path)):
+        change(run.folder, arm=declared)
+    norms = {declared or "scratch": 12.12}
+    publish(tmp_path, "one", w_norm=norms, source="a blog")
+    content = yaml.parse(recipe_of(compare((), tmp_path)).text, "recipe").content
+    assert content["published"] == {"arm": [declared or "scratch"], "w_norm": norms, "source": "a blog"}
 
 
 def test_a_seed_that_an_arm_lacks_is_one_more_run(tmp_path: Path) -> None:

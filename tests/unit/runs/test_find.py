@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dropexp.errors import ConfigError, RunError
+from dropexp.errors import AmbiguousRun, RunError
 from dropexp.runs.find import by_hash, find_one, folders, study_names
 from dropexp.runs.folder import RunFolder, default_runs_dir
 
@@ -107,7 +107,7 @@ def test_a_run_has_several_names(name: str, tmp_path: Path) -> None:
 def test_a_name_of_several_runs_or_of_none_is_an_error(tmp_path: Path) -> None:
     for study in ("one", "two"):
         make_run(tmp_path / study / "cell-0a1b2c3d")
-    with pytest.raises(ConfigError, match="names 2 runs, give one of them"):
+    with pytest.raises(AmbiguousRun, match="'cell' names 2 runs; name one of them"):
         find_one("cell", tmp_path)
     with pytest.raises(RunError, match="dropexp runs lists the runs"):
         find_one("elsewhere", tmp_path)

@@ -15,7 +15,8 @@ from helpers.command import TIMEOUT, Command
 from helpers.fake_runs import write_run
 
 from dropexp.runs.record import read_runs
-from dropexp.runs.state import Status, mark
+from dropexp.runs.state import mark
+from dropexp.runs.status import Status
 from dropexp.training.pool import _Worker, starting_a_worker
 from dropexp.training.task import Plan
 

@@ -1,25 +1,19 @@
-"""What is shown of a comparison, a listing of runs and a list of removals: each as tables of text."""
+"""What is shown of a comparison: tables of its arms, differences, settings and published figures."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from dropexp.analysis.comparison import Comparison
-from dropexp.config.tasks import LINEAR_REGRESSION
+from dropexp.analysis.frames import records
+from dropexp.report.cells import ABSENT, BARS, figure_cell, interval_cell, is_missing, p_cell, sparkline, spread_cell
 from dropexp.report.table import Table
-from dropexp.runs.metrics import METRICS, REGRESSION, UNITLESS, Metric
+from dropexp.runs.metrics import METRICS, REGRESSION, Metric
 from dropexp.runs.record import text
 
 if TYPE_CHECKING:
-    from dropexp.runs.prune import Removal
-
-ABSENT = "-"
-BARS = "▁▂▃▄▅▆▇█"
-CURVE_WIDTH = 20  # bars of a curve; longer curves are thinned
+    pass
 
 # The columns of the table of arms after the compared metric, and their part of its legend.
 CLASSIFICATION_COLUMNS = {
@@ -49,7 +43,7 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
 
 def arms_table(comparison: Comparison) -> Table:
     """Return a row per arm: runs, figures over the seeds, and the compared metric by epoch as bars."""
-    metric = comparison.metric
+    metric, form = comparison.metric, comparison.metric.unit.form
     if _is_classification(comparison):
         headers, legend = CLASSIFICATION_COLUMNS, CLASSIFICATION_LEGEND
     else:
@@ -57,23 +51,24 @@ def arms_table(comparison: Comparison) -> Table:
         headers = {name: header for name, header in REGRESSION_COLUMNS.items() if known[name]}
         legend = REGRESSION_LEGEND
     others = {name: header for name, header in headers.items() if name != metric.name}
+    forms = {name: "+.4f" if name == "gap" else comparison.metrics[name].unit.form for name in others}
     values = [value for curve in comparison.arms["curve"] for value in curve if not math.isnan(value)]
     low, high = (min(values), max(values)) if values else (0.0, 0.0)
     rows = [
         [
             arm["arm"],
             f"{arm['n']}, {arm['diverged']} diverged" if arm["diverged"] else str(arm["n"]),
-            _spread(arm["mean"], arm["sd"], _form(metric)),
-            *(_figure(arm[name], "+.4f" if name == "gap" else _form(comparison.metrics[name])) for name in others),
-            _figure(arm["seconds"], ".2f"),
-            _sparkline(arm["curve"], low, high),
+            spread_cell(arm["mean"], arm["sd"], form),
+            *(figure_cell(arm[name], forms[name]) for name in others),
+            figure_cell(arm["seconds"], ".2f"),
+            sparkline(arm["curve"], low, high),
         ]
-        for arm in _records(comparison.arms)
+        for arm in records(comparison.arms)
     ]
     legends = ["n: runs, one per seed. ±: sample SD over the seeds.", legend]
     legends.append("s/epoch: median, training and test evaluation.")
     if values:
-        ends = f"from {low:{_form(metric)}} ({BARS[0]}) to {high:{_form(metric)}} ({BARS[-1]})"
+        ends = f"from {figure_cell(low, form)} ({BARS[0]}) to {figure_cell(high, form)} ({BARS[-1]})"
         legends.append(f"by epoch: mean {metric.title}, {ends}.")
     columns = ["arm", "n", metric.title, *others.values(), "s/epoch", "by epoch"]
     left = (0, len(columns) - 1)
@@ -88,8 +83,8 @@ def probes_table(comparison: Comparison) -> Table | None:
     if not probed:
         return None
     rows = [
-        [arm["arm"], *(_figure(arm[metric.name], _form(metric)) for metric in probed)]
-        for arm in _records(comparison.arms)
+        [arm["arm"], *(figure_cell(arm[metric.name], metric.unit.form) for metric in probed)]
+        for arm in records(comparison.arms)
     ]
     titles = [f" {metric.name}: {metric.title}." for metric in probed if metric.title != metric.name]
     return Table(
@@ -104,21 +99,21 @@ def differences_table(comparison: Comparison) -> Table | None:
     """Return a row per arm with a baseline: the paired difference, its statistics and the verdict."""
     if comparison.differences.empty:
         return None
-    form = _form(comparison.metric)
+    form = comparison.metric.unit.form
     side = "higher" if comparison.metric.higher_is_better is None else "better"
     rows = [
         [
             f"{row['arm']} - {row['baseline']}",
             str(row["pairs"]),
-            _figure(row["difference"], f"+{form}"),
-            _interval(row["low"], row["high"], f"+{form}"),
-            _p_value(row["p_holm"]),
-            _p_value(row["p_equivalent"]),
-            _figure(row["wins"], ".0%"),
-            _figure(row["detectable"], form),
+            figure_cell(row["difference"], f"+{form}"),
+            interval_cell(row["low"], row["high"], f"+{form}"),
+            p_cell(row["p_holm"]),
+            p_cell(row["p_equivalent"]),
+            figure_cell(row["wins"], ".0%"),
+            figure_cell(row["detectable"], form),
             row["verdict"],
         ]
-        for row in _records(comparison.differences)
+        for row in records(comparison.differences)
     ]
     headers = ["arm - baseline", "pairs", "difference", "95 % interval", "p", "TOST\np", "win\nrate"]
     return Table(
@@ -141,9 +136,7 @@ def settings_table(comparison: Comparison) -> Table | None:
     labels_show_it = list(settings.columns) == ["arm", "variant"] and settings["arm"].equals(settings["variant"])
     if len(settings.columns) == 1 or labels_show_it:
         return None
-    rows = [
-        [ABSENT if _is_missing(value) else text(value) for value in row] for row in settings.itertuples(index=False)
-    ]
+    rows = [[ABSENT if is_missing(value) else text(value) for value in row] for row in settings.itertuples(index=False)]
     columns = [str(column) for column in settings.columns]
     return Table("Settings that differ", columns, rows, fold=range(len(columns)), left=range(len(columns)))
 
@@ -151,7 +144,7 @@ def settings_table(comparison: Comparison) -> Table | None:
 def published_tables(comparison: Comparison) -> list[Table]:
     """Return a table per arm with published figures: each figure, ours, and whether ours covers it."""
     return [
-        _published_table(_records(rows), comparison.metrics)
+        _published_table(records(rows), comparison.metrics)
         for _, rows in comparison.published.groupby("arm", sort=False)
     ]
 
@@ -160,15 +153,15 @@ def _published_table(figures: list[dict[str, Any]], metrics: dict[str, Metric]) 
     rows = []
     for figure in figures:
         metric = metrics[figure["figure"]]
-        form = _form(metric)
+        form = metric.unit.form
         rows.append(
             [
                 metric.title,
                 str(figure["epoch"]),
-                f"{_figure(figure['published'], form)} ± {_figure(figure['rounding'], form)}",
-                _spread(figure["mean"], figure["sd"], form),
-                _interval(figure["low"], figure["high"], form),
-                ABSENT if _is_missing(figure["inside"]) else "yes" if figure["inside"] else "no",
+                f"{figure_cell(figure['published'], form)} ± {figure_cell(figure['rounding'], form)}",
+                spread_cell(figure["mean"], figure["sd"], form),
+                interval_cell(figure["low"], figure["high"], form),
+                ABSENT if is_missing(figure["inside"]) else "yes" if figure["inside"] else "no",
             ]
         )
     first = figures[0]
@@ -187,7 +180,7 @@ def _published_table(figures: list[dict[str, Any]], metrics: dict[str, Metric]) 
 
 def fit_tables(comparison: Comparison) -> list[Table]:
     """Return a table per study with published figures: which arm they fit, the best first."""
-    return [_fit_table(_records(rows)) for _, rows in comparison.fits.groupby("study", sort=False)]
+    return [_fit_table(records(rows)) for _, rows in comparison.fits.groupby("study", sort=False)]
 
 
 def _fit_table(fits: list[dict[str, Any]]) -> Table:
@@ -211,81 +204,5 @@ def _fit_table(fits: list[dict[str, Any]]) -> Table:
     )
 
 
-def runs_table(frame: pd.DataFrame) -> Table:
-    """Return a row per run of `load_runs`: state, arm, seed, last epoch, test accuracy or loss, path."""
-    regression = frame["task"] == LINEAR_REGRESSION if "task" in frame else pd.Series(False, frame.index)
-    metrics = []
-    if not regression.all():
-        metrics.append("test_acc")
-    if regression.any():
-        metrics.append("test_loss")
-    rows = [
-        [
-            run["status"],
-            *(ABSENT if _is_missing(run[key]) else str(run[key]) for key in ("label", "seed", "epoch")),
-            *(_figure(run[name]) for name in metrics),
-            run["path"],
-        ]
-        for run in _records(frame[["status", "label", "seed", "epoch", *metrics, "path"]])
-    ]
-    headers = ["state", "arm", "seed", "epoch", *(CLASSIFICATION_COLUMNS[name] for name in metrics), "path"]
-    return Table("", headers, rows, left=(0, 1, len(headers) - 1))
-
-
-def removals_frame(removals: Iterable[Removal]) -> pd.DataFrame:
-    """Return a row per removal: state, path, why, size in bytes."""
-    rows = [{"state": r.state, "path": str(r.path), "why": r.why, "size": r.size} for r in removals]
-    return pd.DataFrame(rows, columns=["state", "path", "why", "size"])
-
-
-def removals_table(frame: pd.DataFrame) -> Table:
-    """Return the rows of `removals_frame` as text."""
-    rows = [[row["state"], file_size(row["size"]), row["why"], row["path"]] for row in _records(frame)]
-    return Table("", ["state", "size", "why", "path"], rows, fold=(2, 3), left=(0, 2, 3))
-
-
-def file_size(count: int) -> str:
-    """Format a number of bytes as kB or MB."""
-    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
-
-
 def _is_classification(comparison: Comparison) -> bool:
     return "test_acc" in comparison.metrics
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
-
-
-def _is_missing(value: Any) -> bool:
-    """Return whether a cell has no value; pd.isna would test the items of a list."""
-    return value is None or value is pd.NA or value != value
-
-
-def _form(metric: Metric) -> str:
-    """Return a format with four decimals, or with four digits for a metric without unit, which has any magnitude."""
-    return ".4g" if metric.unit in UNITLESS else ".4f"
-
-
-def _figure(value: float, form: str = ".4f") -> str:
-    return ABSENT if math.isnan(value) else format(value, form)
-
-
-def _p_value(value: float) -> str:
-    return _figure(value) if math.isnan(value) or value >= 0.0001 else "<.0001"
-
-
-def _spread(mean: float, sd: float, form: str) -> str:
-    return _figure(mean, form) if math.isnan(sd) else f"{mean:{form}} ± {sd:{form}}"
-
-
-def _interval(low: float, high: float, form: str) -> str:
-    return ABSENT if math.isnan(low) else f"[{low:{form}}, {high:{form}}]"
-
-
-def _sparkline(curve: Sequence[float], low: float, high: float) -> str:
-    """Draw a bar per epoch on a scale from `low` to `high`; of a long curve, evenly spaced epochs with the last."""
-    if len(curve) > CURVE_WIDTH:
-        curve = [curve[round(i * (len(curve) - 1) / (CURVE_WIDTH - 1))] for i in range(CURVE_WIDTH)]
-    scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
-    return "".join(" " if math.isnan(value) else BARS[round((value - low) * scale)] for value in curve) or ABSENT

@@ -1,17 +1,14 @@
-"""The tables of a comparison and of listings: which there are, their columns and their cells."""
+"""The tables of a comparison: which there are, their columns and their cells."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from helpers.fake_runs import publish, write_arm, write_regression, write_run
 
 from dropexp.analysis.comparison import compare
-from dropexp.analysis.listing import load_runs
-from dropexp.report import tables
-from dropexp.runs.folder import RUN
-from dropexp.runs.prune import Removal
+from dropexp.report import comparison_tables as tables
+from dropexp.report.cells import CURVE_WIDTH
 
 
 def test_a_comparison_has_only_the_tables_that_it_has_data_for(study: Path, tmp_path: Path) -> None:
@@ -42,7 +39,7 @@ def test_a_long_curve_is_thinned_to_evenly_spaced_epochs_with_the_first_and_the_
     write_run(tmp_path, test_acc=[i / 100 for i in range(100)])
     (row,) = tables.arms_table(compare(runs_dir=tmp_path)).rows
     bars = row[-1]
-    assert len(bars) == tables.CURVE_WIDTH
+    assert len(bars) == CURVE_WIDTH
     assert (bars[0], bars[-1]) == ("▁", "█")
     assert list(bars) == sorted(bars)
 
@@ -89,36 +86,3 @@ def test_published_figures_are_shown_with_their_rounding_and_whether_ours_cover_
     assert table.title == "nn, n = 3: published figures (a book) and ours"
     assert [row[2] for row in table.rows] == ["0.7400 ± 0.0050", "0.5000 ± 0.0050"]
     assert [row[-1] for row in table.rows] == ["yes", "no"]
-
-
-def test_a_listing_shows_state_and_path_of_every_run(study: Path) -> None:
-    corrupted = study / "dropout" / "corrupted"
-    corrupted.mkdir()
-    (corrupted / RUN).write_text("{")
-    rows = tables.runs_table(load_runs(runs_dir=study)).rows
-    assert [row[0] for row in rows].count("done") == 9
-    assert [row[1] for row in rows if row[0] == "diverged"] == ["nn"]
-    assert [row[-1] for row in rows if row[0] == "corrupted"] == [str(corrupted)]
-
-
-@pytest.mark.parametrize("status", ["interrupted", "failed"])
-def test_a_run_without_an_epoch_is_listed(tmp_path: Path, status: str) -> None:
-    write_run(tmp_path, test_acc=[], status=status)
-    (row,) = tables.runs_table(load_runs(runs_dir=tmp_path)).rows
-    assert list(row[:5]) == [status, "nn", "0", "-", "-"]
-
-
-def test_runs_of_two_tasks_are_listed_with_the_metric_of_each(study: Path) -> None:
-    write_regression(study, test_loss=0.125)
-    listing = tables.runs_table(load_runs(runs_dir=study))
-    assert list(listing.headers) == ["state", "arm", "seed", "epoch", "test\naccuracy", "test\nloss", "path"]
-    (regression,) = [row for row in listing.rows if "weight-decay" in row[1]]
-    assert list(regression[4:6]) == ["-", "0.1250"]
-
-
-def test_a_listing_of_removals_has_the_size_in_a_unit_that_fits() -> None:
-    frame = tables.removals_frame([Removal("failed", Path("runs/a"), [], "no result", 1_234_567, "")])
-    assert frame.to_dict("records") == [{"state": "failed", "path": "runs/a", "why": "no result", "size": 1_234_567}]
-    (row,) = tables.removals_table(frame).rows
-    assert list(row) == ["failed", "1.2 MB", "no result", "runs/a"]
-    assert tables.file_size(999) == "1.0 kB"

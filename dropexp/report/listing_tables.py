@@ -1,0 +1,56 @@
+"""What `dropexp runs` shows: a table of runs, or of what can be removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from dropexp.analysis.frames import records
+from dropexp.config.tasks import LINEAR_REGRESSION
+from dropexp.report.cells import ABSENT, figure_cell, is_missing
+from dropexp.report.table import Table
+
+if TYPE_CHECKING:
+    from dropexp.runs.prune import Removal
+
+FIGURES = {"test_acc": "test\naccuracy", "test_loss": "test\nloss"}
+
+
+def runs_table(frame: pd.DataFrame) -> Table:
+    """Return a row per run of `load_runs`: state, arm, seed, last epoch, test accuracy or loss, path."""
+    regression = frame["task"] == LINEAR_REGRESSION if "task" in frame else pd.Series(False, frame.index)
+    metrics = []
+    if not regression.all():
+        metrics.append("test_acc")
+    if regression.any():
+        metrics.append("test_loss")
+    rows = [
+        [
+            run["status"],
+            *(ABSENT if is_missing(run[key]) else str(run[key]) for key in ("label", "seed", "epoch")),
+            *(figure_cell(run[name]) for name in metrics),
+            run["path"],
+        ]
+        for run in records(frame[["status", "label", "seed", "epoch", *metrics, "path"]])
+    ]
+    headers = ["state", "arm", "seed", "epoch", *(FIGURES[name] for name in metrics), "path"]
+    return Table("", headers, rows, left=(0, 1, len(headers) - 1))
+
+
+def removals_frame(removals: Iterable[Removal]) -> pd.DataFrame:
+    """Return a row per removal: state, path, why, size in bytes."""
+    rows = [{"state": r.state, "path": str(r.path), "why": r.why, "size": r.size} for r in removals]
+    return pd.DataFrame(rows, columns=["state", "path", "why", "size"])
+
+
+def removals_table(frame: pd.DataFrame) -> Table:
+    """Return the rows of `removals_frame` as text."""
+    rows = [[row["state"], file_size(row["size"]), row["why"], row["path"]] for row in records(frame)]
+    return Table("", ["state", "size", "why", "path"], rows, fold=(2, 3), left=(0, 2, 3))
+
+
+def file_size(count: int) -> str:
+    """Format a number of bytes as kB or MB."""
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"

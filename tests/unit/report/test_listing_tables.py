@@ -1,0 +1,46 @@
+"""The tables of runs and of removals: their columns and their cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers.fake_runs import write_regression, write_run
+
+from dropexp.analysis.listing import load_runs
+from dropexp.report import listing_tables
+from dropexp.runs.folder import RUN
+from dropexp.runs.prune import Removal
+
+
+def test_a_listing_shows_state_and_path_of_every_run(study: Path) -> None:
+    corrupted = study / "dropout" / "corrupted"
+    corrupted.mkdir()
+    (corrupted / RUN).write_text("{")
+    rows = listing_tables.runs_table(load_runs(runs_dir=study)).rows
+    assert [row[0] for row in rows].count("done") == 9
+    assert [row[1] for row in rows if row[0] == "diverged"] == ["nn"]
+    assert [row[-1] for row in rows if row[0] == "corrupted"] == [str(corrupted)]
+
+
+@pytest.mark.parametrize("status", ["interrupted", "failed"])
+def test_a_run_without_an_epoch_is_listed(tmp_path: Path, status: str) -> None:
+    write_run(tmp_path, test_acc=[], status=status)
+    (row,) = listing_tables.runs_table(load_runs(runs_dir=tmp_path)).rows
+    assert list(row[:5]) == [status, "nn", "0", "-", "-"]
+
+
+def test_runs_of_two_tasks_are_listed_with_the_metric_of_each(study: Path) -> None:
+    write_regression(study, test_loss=0.125)
+    listing = listing_tables.runs_table(load_runs(runs_dir=study))
+    assert list(listing.headers) == ["state", "arm", "seed", "epoch", "test\naccuracy", "test\nloss", "path"]
+    (regression,) = [row for row in listing.rows if "weight-decay" in row[1]]
+    assert list(regression[4:6]) == ["-", "0.1250"]
+
+
+def test_a_listing_of_removals_has_the_size_in_a_unit_that_fits() -> None:
+    frame = listing_tables.removals_frame([Removal("failed", Path("runs/a"), [], "no result", 1_234_567, "")])
+    assert frame.to_dict("records") == [{"state": "failed", "path": "runs/a", "why": "no result", "size": 1_234_567}]
+    (row,) = listing_tables.removals_table(frame).rows
+    assert list(row) == ["failed", "1.2 MB", "no result", "runs/a"]
+    assert listing_tables.file_size(999) == "1.0 kB"
