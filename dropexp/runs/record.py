@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dropexp.config.schema import Config
 from dropexp.config.tasks import FASHION_MNIST
 from dropexp.config.used import used_keys
 from dropexp.errors import CorruptedFile, MissingRun, NoRuns, RunError
@@ -23,6 +24,9 @@ from dropexp.runs.status import FINISHED, NO_RUN, Status
 from dropexp.runs.table import Columns, Row, rows_of
 
 LARGEST_FIGURE = 2.0**128  # of figures: they are measured in float32
+
+# a run of an earlier version lacks the keys that were added since, and was trained with their defaults
+_DEFAULTS = {key: info.default for key, info in Config.model_fields.items() if not info.is_required()}
 
 
 @dataclass(frozen=True)
@@ -109,9 +113,9 @@ class Run:
 
     @cached_property
     def _values(self) -> dict[str, Any]:
-        config, words = self.config, {"drop_epochs": "half"}
+        config, words = _DEFAULTS | self.config, {"drop_epochs": "half"}
         if self.task == FASHION_MNIST:
-            config, words["train_size"] = {"train_size": None, **config}, "all"
+            words["train_size"] = "all"
         used = {key: config[key] for key in used_keys(config)}
         used |= {name: value for name, value in self.settings.items() if name not in config}  # the device, the plugin
         in_words = {name: words.get(name, "none") if value is None else value for name, value in used.items()}
