@@ -100,7 +100,7 @@ class _Pool:
         worker.close()
         worker.process.join()
         code = worker.process.exitcode or 0
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        how = f"exit code {code}" if code >= 0 else _signal_name(-code)
         folder, why = self.tasks[index].folder, f"its worker process ended ({how})"
         if how in KILLED and self.retry:
             self.killed.append(index)
@@ -121,6 +121,13 @@ class _Pool:
                 worker.process.join()
             if worker.task is not None:
                 mark(self.tasks[worker.task].folder, Status.INTERRUPTED)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # of most real-time signals
+        return f"signal {number}"
 
 
 class _Worker:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -286,6 +287,12 @@ def test_memory_that_gives_out_later_costs_no_finished_epoch(
         pd.testing.assert_frame_equal(
             table(tmp_path / "short" / str(index)), table(tmp_path / "whole" / str(index)), rtol=1e-4
         )
+
+
+def test_a_stack_ends_its_threads(tmp_path: Path, data: Data) -> None:
+    before = {*threading.enumerate()}
+    assert ends(train(SEEDS, tmp_path, data)) == ["done"] * 3
+    assert {*threading.enumerate()} <= before
 
 
 def test_an_error_of_the_stack_fails_every_run(tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
