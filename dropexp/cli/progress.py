@@ -23,7 +23,7 @@ from rich.progress import (
 from dropexp.data import download
 from dropexp.runs.table import Row
 from dropexp.training.events import Ended, Epoch, Event, Note
-from dropexp.training.task import Task
+from dropexp.training.trial import Trial
 
 
 class Watcher(Protocol):
@@ -33,12 +33,12 @@ class Watcher(Protocol):
 
 
 @contextmanager
-def watching(tasks: Sequence[Task], quiet: bool) -> Iterator[Watcher]:
+def watching(trials: Sequence[Trial], quiet: bool) -> Iterator[Watcher]:
     """Yield the watcher that suits stderr."""
-    if quiet or not tasks:
+    if quiet or not trials:
         yield _Silent()
     elif on_terminal():
-        bars = _Bars(tasks)
+        bars = _Bars(trials)
         bars.progress.start()
         try:
             yield bars
@@ -46,7 +46,7 @@ def watching(tasks: Sequence[Task], quiet: bool) -> Iterator[Watcher]:
             with suppress(OSError):  # the terminal was closed, which has interrupted the command already
                 bars.progress.stop()
     else:
-        yield _Lines(tasks)
+        yield _Lines(trials)
 
 
 def on_terminal() -> bool:
@@ -70,14 +70,14 @@ class _Silent:
 class _Lines:
     """Print a line per epoch, and one for each run that did not end as "done"."""
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
-        self.tasks = tasks
+    def __init__(self, trials: Sequence[Trial]) -> None:
+        self.trials = trials
         self.ended = 0
 
     def show(self, event: Event) -> None:
         if not isinstance(event, Epoch | Ended):
             return
-        run = self.tasks[event.task].planned
+        run = self.trials[event.trial].planned
         if isinstance(event, Epoch):
             row = event.row
             what = f"epoch {row['epoch']}/{run.config.epochs}  {figures(row)}  {row['seconds']:.2f} s"
@@ -88,14 +88,14 @@ class _Lines:
                 self._print(self.ended, f"{run.name}/{run.cell}  {event.status}: {event.why}")
 
     def _print(self, number: int, line: str) -> None:
-        print(f"[{number}/{len(self.tasks)}] {line}", file=sys.stderr, flush=True)
+        print(f"[{number}/{len(self.trials)}] {line}", file=sys.stderr, flush=True)
 
 
 class _Bars:
     """Show a bar for each run in training, and one for all runs."""
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
-        self.tasks = tasks
+    def __init__(self, trials: Sequence[Trial]) -> None:
+        self.trials = trials
         self.progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
@@ -105,8 +105,8 @@ class _Bars:
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
-        total = sum(task.planned.config.epochs for task in tasks)
-        self.all_runs = self.progress.add_task("all runs, epochs", total=total, note=f"0 of {len(tasks)} runs done")
+        total = sum(trial.planned.config.epochs for trial in trials)
+        self.all_runs = self.progress.add_task("all runs, epochs", total=total, note=f"0 of {len(trials)} runs done")
         self.bars: dict[int, TaskID] = {}
         self.epochs: dict[int, int] = {}
         self.ended = 0
@@ -114,21 +114,21 @@ class _Bars:
     def show(self, event: Event) -> None:
         if isinstance(event, Note):
             return
-        run = self.tasks[event.task].planned
-        if event.task not in self.bars:
-            self.bars[event.task] = self.progress.add_task(f"{run.name}/{run.cell}", total=run.config.epochs, note="")
+        run = self.trials[event.trial].planned
+        if event.trial not in self.bars:
+            self.bars[event.trial] = self.progress.add_task(f"{run.name}/{run.cell}", total=run.config.epochs, note="")
         if isinstance(event, Epoch):
-            epoch = self.epochs[event.task] = event.row["epoch"]
-            self.progress.update(self.bars[event.task], completed=epoch, note=figures(event.row))
+            epoch = self.epochs[event.trial] = event.row["epoch"]
+            self.progress.update(self.bars[event.trial], completed=epoch, note=figures(event.row))
         elif isinstance(event, Ended):
             self.ended += 1
-            self.epochs[event.task] = run.config.epochs
-            self.progress.remove_task(self.bars.pop(event.task))
+            self.epochs[event.trial] = run.config.epochs
+            self.progress.remove_task(self.bars.pop(event.trial))
             if event.why:
                 line = f"{run.name}/{run.cell}: {event.status}: {event.why}"
                 self.progress.console.print(line, markup=False)
         done = sum(self.epochs.values())
-        self.progress.update(self.all_runs, completed=done, note=f"{self.ended} of {len(self.tasks)} runs done")
+        self.progress.update(self.all_runs, completed=done, note=f"{self.ended} of {len(self.trials)} runs done")
 
 
 @contextmanager

@@ -23,16 +23,16 @@ from dropexp.training.events import Ended, Event, Note
 from dropexp.training.loop import Part, Trainee, fit
 from dropexp.training.rng import stream
 from dropexp.training.run import ActiveRun
-from dropexp.training.task import Task
 from dropexp.training.trainees import NetworkTrainee, RegressionTrainee, Rows, StackTrainee
+from dropexp.training.trial import Trial
 
 
 def train_group(
-    tasks: Mapping[int, Task], data: Data | None, device: torch.device, *, stacked: bool = False, force: bool = False
+    trials: Mapping[int, Trial], data: Data | None, device: torch.device, *, stacked: bool = False, force: bool = False
 ) -> Generator[Event]:
-    """Train the tasks together, each from where it was interrupted, and yield what happens under the tasks' indexes.
+    """Train the trials together, each from where it was interrupted, and yield what happens under the trials' indexes.
 
-    `stacked`: they are a stack, all of one `stack_shape`; otherwise there is one task. `data` may be None for a task
+    `stacked`: they are a stack, all of one `stack_shape`; otherwise there is one trial. `data` may be None for a trial
     that draws its own. A finished run is left as it is unless `force`; one that another process trains is busy. An
     error ends its run as failed. Closing the generator or KeyboardInterrupt marks started runs as interrupted.
 
@@ -41,12 +41,12 @@ def train_group(
     """
     with ExitStack() as locks:
         runs = []
-        for index, task in tasks.items():
-            if outcome := lock_unfinished(task.folder, task.planned, locks, force):
+        for index, trial in trials.items():
+            if outcome := lock_unfinished(trial.folder, trial.planned, locks, force):
                 yield from [Note(index, note) for note in outcome.notes]
                 yield Ended(index, outcome.status, outcome.why)
             else:
-                runs.append(ActiveRun(index, task, data, device, stacked=stacked, force=force))
+                runs.append(ActiveRun(index, trial, data, device, stacked=stacked, force=force))
         try:
             yield from _train(runs)
         except (KeyboardInterrupt, GeneratorExit):

@@ -26,7 +26,7 @@ from dropexp.training.cluster.remote import remote_function
 from dropexp.training.cluster.worker import Parcel, Shared, Update, file_names
 from dropexp.training.device import kind
 from dropexp.training.events import Ended, Epoch, Event, Note
-from dropexp.training.task import Plan, Task
+from dropexp.training.trial import Plan, Trial
 
 TRIES = 3  # for a run whose worker or node dies each time before another epoch is trained
 CHUNK = 8  # runs sent together at most: they share Ray's time per task, but all wait if their node is slow
@@ -36,8 +36,8 @@ SILENCE = 20  # seconds without an update after which a message says that no nod
 UPDATES = 50.0  # per second, from all nodes together: each costs this process some milliseconds
 
 
-def on_ray(tasks: Sequence[Task], plan: Plan, groups: Sequence[list[int]], jobs: int | None) -> Generator[Event]:
-    """Train the tasks on the cluster, and yield what happens; `groups` are the indexes of those that train together.
+def on_ray(trials: Sequence[Trial], plan: Plan, groups: Sequence[list[int]], jobs: int | None) -> Generator[Event]:
+    """Train the trials on the cluster, and yield what happens; `groups` are the indexes of those that train together.
 
     `jobs` is how many train at a time: on all processors together (None: as many as there are), on each GPU at most
     ALONE. Raises `ClusterError` if no node can train them. Closing the generator or KeyboardInterrupt marks the runs in
@@ -45,7 +45,7 @@ def on_ray(tasks: Sequence[Task], plan: Plan, groups: Sequence[list[int]], jobs:
     is reported here.
     """
     with redirect_stdout(None):
-        driver = _Driver(tasks, plan, groups, jobs)
+        driver = _Driver(trials, plan, groups, jobs)
         try:
             yield from driver.events()
         finally:
@@ -54,7 +54,7 @@ def on_ray(tasks: Sequence[Task], plan: Plan, groups: Sequence[list[int]], jobs:
 
 @dataclass
 class _Chunk:
-    """Runs that were sent together, as groups of task indexes."""
+    """Runs that were sent together, as groups of trial indexes."""
 
     groups: list[list[int]]
     parcels: Any  # a reference to what was sent, which Ray keeps in memory as long as the reference exists
@@ -64,22 +64,22 @@ class _Chunk:
 class _Driver:
     """Sends runs to the nodes, and writes the files that they send back."""
 
-    def __init__(self, tasks: Sequence[Task], plan: Plan, groups: Sequence[list[int]], jobs: int | None) -> None:
+    def __init__(self, trials: Sequence[Trial], plan: Plan, groups: Sequence[list[int]], jobs: int | None) -> None:
         import ray
 
         self.ray: Any = ray
-        self.tasks, self.plan, self.jobs = tasks, plan, jobs
+        self.trials, self.plan, self.jobs = trials, plan, jobs
         self.resource = "GPU" if kind(plan.device) == "cuda" else "CPU"
         self.waiting = deque(groups)
         self.chunks: dict[Any, _Chunk] = {}  # by the stream of their updates, the one that was read last at the end
         self.locks: dict[int, ExitStack] = {}  # of the runs that were sent and have not ended
-        self.forced = {*range(len(tasks))} if plan.force else set()  # runs to be cleared when they start
+        self.forced = {*range(len(trials))} if plan.force else set()  # runs to be cleared when they start
         self.max_locks = max_locks()
-        self.epochs: Counter[int] = Counter()  # the last epoch yielded, by task
-        self.deaths: Counter[int] = Counter()  # of workers and nodes since the last epoch, by task
+        self.epochs: Counter[int] = Counter()  # the last epoch yielded, by trial
+        self.deaths: Counter[int] = Counter()  # of workers and nodes since the last epoch, by trial
         self.refused: dict[str, str] = {}  # the reason, by node
         self.silence = 0.0  # seconds since the last update
-        has_images = any(task.has_images for task in tasks) and plan.data_root
+        has_images = any(trial.has_images for trial in trials) and plan.data_root
         packed = ray.put(download.read_packed(has_images)) if has_images else None
         plugins = tuple((file.name, digest, file.read_bytes()) for file, digest in plan.plugins)
         self.shared = ray.put(Shared(plan, plugins, packed))
@@ -99,7 +99,7 @@ class _Driver:
                 self.ray.cancel(stream, force=True)
         for index, lock in self.locks.items():
             with suppress(Exception):
-                state.stop(self.tasks[index].folder, Status.INTERRUPTED)
+                state.stop(self.trials[index].folder, Status.INTERRUPTED)
             lock.close()
 
     def _send_chunks(self) -> Generator[Event]:
@@ -166,19 +166,19 @@ class _Driver:
         """Lock a run until it has ended; return the events of a run that has ended already."""
         if index in self.locks:
             return []
-        task = self.tasks[index]
+        trial = self.trials[index]
         with ExitStack() as lock:
-            if outcome := lock_unfinished(task.folder, task.planned, lock, self.plan.force):
+            if outcome := lock_unfinished(trial.folder, trial.planned, lock, self.plan.force):
                 return [*(Note(index, note) for note in outcome.notes), Ended(index, outcome.status, outcome.why)]
             self.locks[index] = lock.pop_all()
         return []
 
     def _pack(self, index: int) -> Parcel:
         """Read the files that a run resumes from. Raises `RunError`, OSError."""
-        task = self.tasks[index]
-        names = [] if index in self.forced else file_names(task.folder)
-        files = {name: task.folder.read(name) for name in names}
-        return Parcel(index, task.planned, {name: content for name, content in files.items() if content is not None})
+        trial = self.trials[index]
+        names = [] if index in self.forced else file_names(trial.folder)
+        files = {name: trial.folder.read(name) for name in names}
+        return Parcel(index, trial.planned, {name: content for name, content in files.items() if content is not None})
 
     def _unlock(self, index: int) -> None:
         if lock := self.locks.pop(index, None):
@@ -214,7 +214,7 @@ class _Driver:
         for index, files in update.files.items():
             if index not in self.locks or (index in self.forced and CONFIG not in files):  # a run starts with CONFIG
                 continue
-            folder = self.tasks[index].folder
+            folder = self.trials[index].folder
             try:
                 if index in self.forced:
                     self.forced.remove(index)
@@ -224,10 +224,10 @@ class _Driver:
                 self._unlock(index)
                 yield Ended(index, Status.FAILED, f"its folder {not_written(error)}")
         for event in update.events:
-            if event.task is None:
+            if event.trial is None:
                 yield event
                 continue
-            index = event.task
+            index = event.trial
             chunk.started.add(index)
             if index not in self.locks:
                 continue
@@ -239,7 +239,7 @@ class _Driver:
             elif isinstance(event, Ended):
                 self._unlock(index)
             elif isinstance(event, Note):
-                event = Note(index, f"{self.tasks[index].folder.path}: {event.text}")
+                event = Note(index, f"{self.trials[index].folder.path}: {event.text}")
             yield event
 
     def _lost(self, stream: Any, chunk: _Chunk, error: Exception) -> Generator[Event]:
@@ -251,7 +251,7 @@ class _Driver:
         what = f"its worker or node ended ({type(how).__name__}: {str(how).partition(chr(10))[0]})"
         for index in chunk.started.intersection(unfinished) or unfinished:
             self.deaths[index] += 1
-            folder = self.tasks[index].folder
+            folder = self.trials[index].folder
             if self.deaths[index] < TRIES:
                 yield Note(index, f"{folder.path}: {what}; it resumes on another")
                 continue

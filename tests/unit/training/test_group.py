@@ -35,8 +35,8 @@ from dropexp.training.loop import fit
 from dropexp.training.rng import stream
 from dropexp.training.run import ActiveRun
 from dropexp.training.stack_shape import OWN_KEYS, SHARED_KEYS, stack_shape
-from dropexp.training.task import Plan, Task
 from dropexp.training.trainees import StackTrainee
+from dropexp.training.trial import Plan, Trial
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -51,8 +51,8 @@ def train(runs: list[PlannedRun], folder: Path, data: Data, **options: Any) -> l
     """Train the runs as a stack, each into `folder/<its index>`; return the events of each run."""
     events: list[list[Event]] = [[] for _ in runs]
     for event in train_stack(runs, folders(runs, folder), data, CPU, **options):
-        assert event.task is not None
-        events[event.task].append(event)
+        assert event.trial is not None
+        events[event.trial].append(event)
     return events
 
 
@@ -346,8 +346,8 @@ def stacks_here(data: Data, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[P
     monkeypatch.setattr("dropexp.data.fashion_mnist.load", lambda root: data)
 
     def events(runs: list[PlannedRun], folder: Path) -> list[Event]:
-        tasks = [Task(run, to) for run, to in zip(runs, folders(runs, folder), strict=True)]
-        return list(execute.execute(tasks, Plan(folder, stacks=True), jobs=32))
+        trials = [Trial(run, to) for run, to in zip(runs, folders(runs, folder), strict=True)]
+        return list(execute.execute(trials, Plan(folder, stacks=True), jobs=32))
 
     return events
 
@@ -357,9 +357,9 @@ def test_execute_groups_runs_by_shape_and_yields_events_of_each(
 ) -> None:
     runs = [planned(seed=0), planned(variant="nn"), planned(seed=1), planned(hidden=[8, 8]), planned(variant="none")]
     events = stacks_here(runs, tmp_path)
-    assert sorted(event.task for event in events if isinstance(event, Started)) == [0, 1, 2, 3, 4]
+    assert sorted(event.trial for event in events if isinstance(event, Started)) == [0, 1, 2, 3, 4]
     for index in range(5):
-        own = [event for event in events if event.task == index]
+        own = [event for event in events if event.trial == index]
         assert [row["epoch"] for row in rows_of(own)] == [1, 2, 3]
         assert own[-1] == Ended(index, Status.DONE)
     sizes = [folder.read_info().provenance["stack"] for folder in folders(runs, tmp_path)]
@@ -399,9 +399,9 @@ def test_every_variant_by_hand_trains_in_a_stack(
 
 
 def test_jobs_limits_the_size_of_a_stack(tmp_path: Path) -> None:
-    tasks = [Task(planned(seed=seed), RunFolder(tmp_path)) for seed in range(5)]
-    assert execute._groups(tasks, Plan(tmp_path, "cuda:0"), 2) == [[0, 1], [2, 3], [4]]
-    assert execute._groups(tasks, Plan(tmp_path, "cpu"), 2) == [[0], [1], [2], [3], [4]]
+    trials = [Trial(planned(seed=seed), RunFolder(tmp_path)) for seed in range(5)]
+    assert execute._groups(trials, Plan(tmp_path, "cuda:0"), 2) == [[0, 1], [2, 3], [4]]
+    assert execute._groups(trials, Plan(tmp_path, "cpu"), 2) == [[0], [1], [2], [3], [4]]
 
 
 def test_runs_of_a_stack_keep_checkpoints_of_the_same_epoch(

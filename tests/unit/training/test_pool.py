@@ -22,7 +22,7 @@ from dropexp.runs.state import mark
 from dropexp.runs.status import Status
 from dropexp.training.events import Ended, Epoch
 from dropexp.training.pool import _Pool, _Worker, starting_a_worker
-from dropexp.training.task import Plan, Task
+from dropexp.training.trial import Plan, Trial
 
 ROOT = Path(__file__).parents[3]
 
@@ -64,7 +64,7 @@ def test_a_worker_whose_start_was_interrupted_exits(monkeypatch: pytest.MonkeyPa
 def test_a_worker_killed_by_a_signal_without_a_name_fails_its_run_alone(tmp_path: Path) -> None:
     config = Config.model_validate({"variant": "nn", "task": "linear-regression", "epochs": 100_000})
     planned = PlannedRun("lines", None, "cell", config)
-    pool = _Pool([Task(planned, RunFolder(tmp_path / "run"))], Plan(None), 1)
+    pool = _Pool([Trial(planned, RunFolder(tmp_path / "run"))], Plan(None), 1)
     for event in pool.train([0]):
         if isinstance(event, Epoch) and event.row["epoch"] == 1:
             os.kill(pool.workers[0].process.pid or 0, signal.SIGRTMIN + 5)

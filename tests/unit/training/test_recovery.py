@@ -36,7 +36,7 @@ from dropexp.runs.status import Status
 from dropexp.runs.study_file import STUDY
 from dropexp.training import checkpoint
 from dropexp.training.events import Ended, Note
-from dropexp.training.task import tasks_of
+from dropexp.training.trial import trials_of
 
 CPU = torch.device("cpu")
 SCHEMA_1 = Path(__file__).parents[2] / "schema-1"
@@ -205,7 +205,7 @@ def test_in_a_stack_each_run_with_a_corrupted_file_is_named(tmp_path: Path, data
     folders[1].checkpoint.write_bytes(b"nonsense")
     found = list(train_stack(runs, folders, data, CPU))
     (note,) = [event for event in found if isinstance(event, Note)]
-    assert note.task == 1 and "checkpoint.pt.corrupted-1" in note.text
+    assert note.trial == 1 and "checkpoint.pt.corrupted-1" in note.text
     assert [event.status for event in found if isinstance(event, Ended)] == ["done", "done"]
 
 
@@ -421,8 +421,8 @@ def test_a_changed_schema_is_corruption_and_no_later_version(trained: Path, tmp_
 def schema_1(kind: str, to: Path) -> dict[str, tuple[PlannedRun, Path]]:
     """Copy runs that commit 84262e3 trained; return each by its arm, as it is planned now."""
     shutil.copytree(SCHEMA_1 / kind, to)
-    tasks = tasks_of([load_config(SCHEMA_1 / "schema-1.yaml")], to, "cpu")
-    return {str(task.planned.arm): (task.planned, task.folder.path) for task in tasks}
+    trials = trials_of([load_config(SCHEMA_1 / "schema-1.yaml")], to, "cpu")
+    return {str(trial.planned.arm): (trial.planned, trial.folder.path) for trial in trials}
 
 
 def test_finished_runs_of_schema_1_are_finished_and_evaluated(tmp_path: Path, data: Data) -> None:
