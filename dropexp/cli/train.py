@@ -53,9 +53,9 @@ def train(
         device = devices.resolve(device) if ray is None else connect.resolve(device)
         training = Training(studies, runs_dir or default_runs_dir(), device, force=force, on_ray=ray is not None)
         if dry_run:
-            for task in training.tasks:
-                state = task.state()
-                print(f"{state.status:<12} {task.folder.path}")
+            for job in training.jobs:
+                state = job.state()
+                print(f"{state.status:<12} {job.folder.path}")
                 if state.why:
                     print_message(state.why)
             return
@@ -75,11 +75,11 @@ def train(
                         if status != Status.DONE and not keep_going:
                             break
 
-    finished_before = len(training.tasks) - len(training.unfinished)
-    print_message(f"{len(training.tasks)} runs: {trained} trained now, {finished_before} before", quiet)
-    not_done = [(state, task) for task in training.tasks if (state := task.state()).status != Status.DONE]
-    for state, task in not_done:
-        print_message(f"{state.status}: {state.why or task.folder.path}")
+    finished_before = len(training.jobs) - len(training.unfinished)
+    print_message(f"{len(training.jobs)} runs: {trained} trained now, {finished_before} before", quiet)
+    not_done = [(state, job) for job in training.jobs if (state := job.state()).status != Status.DONE]
+    for state, job in not_done:
+        print_message(f"{state.status}: {state.why or job.folder.path}")
     if not_done:
         raise typer.Exit(1)
     print_message(f"next: dropexp compare {shlex.join(dict.fromkeys(study.name for study in studies))}", quiet)

@@ -22,9 +22,9 @@ from dropexp.runs.table import Columns, add_row, last_figures, num_epochs
 from dropexp.training import checkpoint, probes
 from dropexp.training.checkpoint import TrainingState
 from dropexp.training.events import Ended, Epoch
+from dropexp.training.jobs import Job
 from dropexp.training.loop import EpochRecord
 from dropexp.training.rng import stream
-from dropexp.training.task import Task
 
 DRAWING = "2"  # version of how noise and order are sampled: a run resumes only with the one that it started with
 DRAWN = "drawn"  # in place of a checksum: data that a task draws from the run's own stream
@@ -36,10 +36,10 @@ class ActiveRun:
     training_state: TrainingState  # from `resume` on
 
     def __init__(
-        self, index: int, task: Task, data: Data | None, device: torch.device, *, stacked: bool, force: bool
+        self, index: int, job: Job, data: Data | None, device: torch.device, *, stacked: bool, force: bool
     ) -> None:
-        self.index = index  # of the task
-        self.planned, self.folder = task.planned, task.folder
+        self.index = index  # of the job
+        self.planned, self.folder = job.planned, job.folder
         self.config = self.planned.config
         regression = self.config.task == LINEAR_REGRESSION
         self.data = None if regression else data

@@ -103,6 +103,14 @@ def test_a_replayed_block_has_the_current_lr_and_step_count(optimizer: Optimizer
         assert torch.equal(a, b)
 
 
+def test_tensors_are_restored_after_an_error_too() -> None:
+    tensor = torch.zeros(3)
+    with pytest.raises(ValueError, match="no"), cuda_graph.restored([tensor]):
+        tensor += 1
+        raise ValueError("no")
+    assert torch.equal(tensor, torch.zeros(3))
+
+
 def test_ieee_matmul_disables_tf32_and_restores_it() -> None:
     matmul = torch.backends.cuda.matmul
     for before in (True, False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -30,11 +31,11 @@ from dropexp.runs.status import Status
 from dropexp.runs.table import Row
 from dropexp.training import build, execute, group
 from dropexp.training.events import Ended, Epoch, Event, Started
+from dropexp.training.jobs import Job, Plan
 from dropexp.training.loop import fit
 from dropexp.training.rng import stream
 from dropexp.training.run import ActiveRun
 from dropexp.training.stack_shape import OWN_KEYS, SHARED_KEYS, stack_shape
-from dropexp.training.task import Plan, Task
 from dropexp.training.trainees import StackTrainee
 
 CPU = torch.device("cpu")
@@ -50,8 +51,8 @@ def train(runs: list[PlannedRun], folder: Path, data: Data, **options: Any) -> l
     """Train the runs as a stack, each into `folder/<its index>`; return the events of each run."""
     events: list[list[Event]] = [[] for _ in runs]
     for event in train_stack(runs, folders(runs, folder), data, CPU, **options):
-        assert event.task is not None
-        events[event.task].append(event)
+        assert event.job is not None
+        events[event.job].append(event)
     return events
 
 
@@ -294,6 +295,12 @@ def test_running_out_of_memory_later_loses_no_finished_epoch(
         )
 
 
+def test_a_stack_ends_its_threads(tmp_path: Path, data: Data) -> None:
+    before = {*threading.enumerate()}
+    assert ends(train(SEEDS, tmp_path, data)) == ["done"] * 3
+    assert {*threading.enumerate()} <= before
+
+
 def test_an_error_of_the_stack_fails_every_run(tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: object, **options: object) -> None:
         raise ValueError("no")
@@ -346,8 +353,8 @@ def stacks_here(data: Data, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[P
     monkeypatch.setattr("dropexp.data.fashion_mnist.load", lambda root: data)
 
     def events(runs: list[PlannedRun], folder: Path) -> list[Event]:
-        tasks = [Task(run, to) for run, to in zip(runs, folders(runs, folder), strict=True)]
-        return list(execute.execute(tasks, Plan(folder, stacks=True), jobs=32))
+        jobs = [Job(run, to) for run, to in zip(runs, folders(runs, folder), strict=True)]
+        return list(execute.execute(jobs, Plan(folder, stacks=True), at_once=32))
 
     return events
 
@@ -357,9 +364,9 @@ def test_execute_groups_runs_by_shape_and_yields_events_of_each(
 ) -> None:
     runs = [planned(seed=0), planned(variant="nn"), planned(seed=1), planned(hidden=[8, 8]), planned(variant="none")]
     events = stacks_here(runs, tmp_path)
-    assert sorted(event.task for event in events if isinstance(event, Started)) == [0, 1, 2, 3, 4]
+    assert sorted(event.job for event in events if isinstance(event, Started)) == [0, 1, 2, 3, 4]
     for index in range(5):
-        own = [event for event in events if event.task == index]
+        own = [event for event in events if event.job == index]
         assert [row["epoch"] for row in rows_of(own)] == [1, 2, 3]
         assert own[-1] == Ended(index, Status.DONE)
     sizes = [folder.read_info().provenance["stack"] for folder in folders(runs, tmp_path)]
@@ -399,9 +406,9 @@ def test_every_variant_by_hand_trains_in_a_stack(
 
 
 def test_jobs_limits_the_size_of_a_stack(tmp_path: Path) -> None:
-    tasks = [Task(planned(seed=seed), RunFolder(tmp_path)) for seed in range(5)]
-    assert execute._groups(tasks, Plan(tmp_path, "cuda:0"), 2) == [[0, 1], [2, 3], [4]]
-    assert execute._groups(tasks, Plan(tmp_path, "cpu"), 2) == [[0], [1], [2], [3], [4]]
+    jobs = [Job(planned(seed=seed), RunFolder(tmp_path)) for seed in range(5)]
+    assert execute._groups(jobs, Plan(tmp_path, "cuda:0"), 2) == [[0, 1], [2, 3], [4]]
+    assert execute._groups(jobs, Plan(tmp_path, "cpu"), 2) == [[0], [1], [2], [3], [4]]
 
 
 def test_runs_of_a_stack_keep_checkpoints_of_the_same_epoch(

@@ -126,7 +126,7 @@ def test_in_a_stack_each_run_with_a_corrupted_file_is_named(tmp_path: Path, data
     folders[1].checkpoint.write_bytes(b"nonsense")
     found = list(train_stack(runs, folders, data, CPU))
     (note,) = [event for event in found if isinstance(event, Note)]
-    assert note.task == 1 and "checkpoint.pt.corrupted-1" in note.text
+    assert note.job == 1 and "checkpoint.pt.corrupted-1" in note.text
     assert [event.status for event in found if isinstance(event, Ended)] == ["done", "done"]
 
 

@@ -25,7 +25,7 @@ from dropexp.training.cluster import worker
 from dropexp.training.cluster.driver import _Driver
 from dropexp.training.cluster.worker import Parcel, Shared, Update
 from dropexp.training.events import Ended, Event
-from dropexp.training.task import Plan
+from dropexp.training.jobs import Plan
 
 
 def events_of(updates: Iterable[Update]) -> list[Event]:
