@@ -190,7 +190,7 @@ REGULARISED = {
 
 
 @pytest.mark.parametrize("placement", ["after", "before"])
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", sorted(set(VARIANTS) - {"dropconnect-per-example"}))  # see test_dropconnect.py
 def test_a_regularised_training_has_the_same_bits_on_one_thread_and_on_two(variant: str, placement: str) -> None:
     keys = {"variant": variant, "hidden": [256, 64], "init": "torch", "placement": placement, **REGULARISED}
     before, ends = torch.get_num_threads(), []

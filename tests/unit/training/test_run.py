@@ -73,7 +73,8 @@ def test_the_written_config_trains_the_same_run_again(tmp_path: Path, data: Data
     assert same(saved(tmp_path / "a"), saved(tmp_path / "b"))
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("variant", [*VARIANTS, "dropconnect-per-example"])
 @pytest.mark.parametrize("after", [1, 3])
 def test_an_interrupted_run_resumes_to_the_same_table(variant: str, after: int, tmp_path: Path, data: Data) -> None:
     run = planned(variant=variant, momentum=0.9, validation_size=50)
