@@ -19,6 +19,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from dropexp.nets.matmul import ROWS
 from dropexp.nets.noise import Mask
 from dropexp.nets.scratch import MLP, ForwardPass, relu
 from dropexp.nets.sgd import Layer
@@ -73,7 +74,8 @@ class DropConnectMLP(MLP):
         for i in reversed(range(len(self.layers))):
             H, (W, _), drawn = result.H[i], self.layers[i], result.masks[i]
             if drawn is None:
-                dW, db = H.T @ D, D.sum(dim=0)
+                parts = zip(H.split(ROWS), D.split(ROWS), strict=True)  # oneDNN splits longer sums between threads
+                dW, db = torch.stack([h.T @ d for h, d in parts]).sum(dim=0), D.sum(dim=0)
                 dH = D @ W.T if i > 0 else H
             else:
                 M, xi_b = drawn

@@ -26,8 +26,7 @@ class WeightMasks:
     """A sample ξ_k (num_inputs, num_outputs) of `noise` for each example k = 0 … n − 1.
 
     W are the weights (num_inputs, num_outputs). Bit s of words[j], counted from the sign, is 1 where example
-    s·len(words) + j drops a weight.
-    Words are transposed, (…, num_outputs, num_inputs), because loops over the ten outputs of the network are slow.
+    s·len(words) + j drops a weight. The words are transposed, because loops over a network's ten outputs are slow.
     """
 
     def __init__(self, noise: Mask, W: Tensor, n: int, generator: torch.Generator) -> None:
