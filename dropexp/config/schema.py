@@ -15,7 +15,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from dropexp.config.conflicts import conflicts
-from dropexp.config.tasks import LINEAR_REGRESSION, LINREG_KEYS, NUM_TRAIN_IMAGES
+from dropexp.config.tasks import LINEAR_REGRESSION, NUM_TRAIN_IMAGES
+from dropexp.config.used import used_keys
 from dropexp.config.variants import VARIANTS
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -236,16 +237,7 @@ class Config(BaseModel):
 
     def used(self) -> list[str]:
         """Return the keys that can change this run's numbers."""
-        if self.task == LINEAR_REGRESSION:
-            return [key for key in type(self).model_fields if key in LINREG_KEYS]
-        unused = set(VARIANTS[self.variant].unused)
-        if self.input_noise_std:
-            unused.discard("noise_at_eval")  # which keeps this noise active too
-        if "normal" not in (self.init, self.init_bias):
-            unused.add("init_std")
-        if self.drop_schedule not in ("early", "late"):
-            unused.add("drop_epochs")
-        return [key for key in type(self).model_fields if key not in unused]
+        return used_keys({key: getattr(self, key) for key in type(self).model_fields})
 
     def settings(self, device_kind: str) -> dict[str, Any]:
         """Return what the hash covers: used keys that differ from their defaults, plugin text and kind of device."""

@@ -67,10 +67,12 @@ def join_side_stream(device: torch.device) -> None:
 def restored(tensors: Sequence[Tensor]) -> Iterator[None]:
     """Restore the values of these tensors at the end."""
     before = [tensor.detach().clone() for tensor in tensors]
-    yield
-    with torch.no_grad():
-        for tensor, value in zip(tensors, before, strict=True):
-            tensor.copy_(value)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, value in zip(tensors, before, strict=True):
+                tensor.copy_(value)
 
 
 @contextmanager

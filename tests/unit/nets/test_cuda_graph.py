@@ -74,6 +74,14 @@ def test_capturing_changes_neither_parameters_nor_generators(sgd: SGD, recomputi
     assert torch.equal(torch.get_rng_state(), before)  # the program's own generator too
 
 
+def test_tensors_are_restored_after_an_error_too() -> None:
+    tensor = torch.zeros(3)
+    with pytest.raises(ValueError, match="no"), cuda_graph.restored([tensor]):
+        tensor += 1
+        raise ValueError("no")
+    assert torch.equal(tensor, torch.zeros(3))
+
+
 def test_ieee_matmul_disables_tf32_and_restores_it() -> None:
     matmul = torch.backends.cuda.matmul
     for before in (True, False):
