@@ -99,6 +99,11 @@ def _training_conflicts(config: Config) -> Iterator[Conflict]:
             "precision = bf16 is not supported by the reference implementation, which computes in float32; "
             "use fused: true",
         )
+    if config.variant == "dropconnect-per-example" and config.precision == "bf16":
+        yield Conflict(
+            ("precision", "variant"),
+            "precision = bf16 is not supported by dropconnect-per-example, which masks float32 weights; use float32",
+        )
     if (config.train_size or 0) + config.validation_size > NUM_TRAIN_IMAGES:
         yield Conflict(
             ("train_size", "validation_size"),

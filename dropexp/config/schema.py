@@ -66,8 +66,9 @@ class Config(BaseModel):
 
     variant: Annotated[str, AfterValidator(_known_variant)] = key_field(
         "Kind of dropout. `none`; `nn` (`nn.Dropout`); by hand: `scratch` (inverted dropout), `unscaled`, `classic` "
-        "(scaled at test time), `gaussian`, `three-point`, and on the weights `dropconnect`, `dropconnect-unscaled`. "
-        "`dropexp/nets/noise.py` has the equation of each.",
+        "(scaled at test time), `gaussian`, `three-point`; on weights, with one mask per batch, `dropconnect` and "
+        "`dropconnect-unscaled`; on weights and biases, with a mask per image, `dropconnect-per-example` (DropConnect, "
+        "Wan et al., 2013). `dropexp/nets/noise.py` and `dropconnect.py` have the equations.",
         "one of the variants",
     )
     task: Literal["fashion-mnist", "linear-regression"] = key_field(
@@ -91,13 +92,16 @@ class Config(BaseModel):
         min_length=1,
     )
     drop_probs: list[Probability] = key_field(
-        "Probability of dropping a unit, for each hidden layer (3.13.2).",
+        "Probability of dropping a unit, for each hidden layer (3.13.2); with noise on weights, of dropping a weight "
+        "that reads it.",
         "a list with the drop probability of each hidden layer",
         [0.2, 0.5],
         item=PROBABILITY,
         min_length=1,
     )
-    input_drop_prob: Probability = key_field("Drop probability of the pixels.", PROBABILITY, 0.0)
+    input_drop_prob: Probability = key_field(
+        "Drop probability of the pixels; with noise on weights, of the first layer's weights.", PROBABILITY, 0.0
+    )
     input_noise_std: float = key_field(
         "Standard deviation of normal noise that is added to the pixels.", NOT_NEGATIVE, 0.0, ge=0
     )

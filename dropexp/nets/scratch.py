@@ -83,8 +83,9 @@ class MLP:
 
     `layers` are the parameters; they are updated in place. `noises` has an item per layer, for the layer's input: the
     images, then each hidden layer. An item is None where there is no noise; an empty list means no noise at all.
-    `placement` applies the noise to hidden units "after" their ReLU, "before" it, or to the "weights" that read them
-    (DropConnect, Wan et al., 2013; one ξ per batch). `schedule` changes the drop probabilities step by step.
+    `placement` applies the noise to hidden units "after" their ReLU, "before" it, or to the "weights" that read them,
+    with one ξ for all rows of a batch (one for each row: dropconnect.py). `schedule` changes the drop probabilities
+    step by step.
 
     `input_noise_std` adds N(0, std²) to the images (Bishop, 1995). `label_smoothing` spreads that fraction of a label
     over all classes (Szegedy et al., 2016). Two bugs of published code can be reproduced: `output_relu` applies a ReLU
@@ -121,8 +122,7 @@ class MLP:
 
     def forward(self, X: Tensor, generator: torch.Generator | None) -> ForwardPass:
         """Compute the outputs for X (n, num_inputs): with noise from `generator`, or in evaluation mode without one."""
-        if generator and self.input_noise_std:
-            X = X + self.input_noise_std * torch.randn(X.shape, generator=generator, device=X.device)
+        X = self.images(X, generator)
         H: list[Tensor] = []
         V: list[Tensor] = []
         Z: list[Tensor] = []
@@ -143,6 +143,12 @@ class MLP:
         O = relu(Z[-1]) if self.output_relu else Z[-1]
         return ForwardPass(O=O, H=H, V=V, Z=Z, xi=xi)
 
+    def images(self, X: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Return X, with normal noise from `generator` if there is one."""
+        if generator and self.input_noise_std:
+            return X + self.input_noise_std * torch.randn(X.shape, generator=generator, device=X.device)
+        return X
+
     def draw(self, i: int, like: Tensor, generator: torch.Generator | None) -> Tensor | float:
         """Sample ξ for the input of layer i, such as (rand < keep) / keep, or return its constant for evaluation."""
         noise = self.noises[i]
@@ -155,10 +161,8 @@ class MLP:
 
     def backward(self, y: Tensor, result: ForwardPass) -> list[Layer]:
         """Return the gradients of the mean cross entropy by W and b of each layer."""
-        O, H, V, Z, xi = result.O, result.H, result.V, result.Z, result.xi
-        D = (softmax(O) - self.targets[y]) / len(y)  # ∂l/∂O; a row of targets is one-hot(y), or smoothed
-        if self.output_relu:
-            D = D * (O > 0)
+        H, V, Z, xi = result.H, result.V, result.Z, result.xi
+        D = self.output_gradient(y, result.O)
         grads: list[Layer] = []
         for i in reversed(range(len(self.layers))):
             dV, db = H[i].T @ D, D.sum(dim=0)  # ∂l/∂V = Hᵀ·D, ∂l/∂b = Σ D
@@ -169,6 +173,11 @@ class MLP:
                     D = xi[i] * D
                 D = D * ((H[i] if self.placement == "before" else Z[i - 1]) > 0)  # ∂l/∂Z
         return grads
+
+    def output_gradient(self, y: Tensor, O: Tensor) -> Tensor:
+        """Return ∂l/∂Z of the last layer, (n, num_outputs)."""
+        D = (softmax(O) - self.targets[y]) / len(y)  # ∂l/∂O; a row of targets is one-hot(y), or smoothed
+        return D * (O > 0) if self.output_relu else D
 
     def step(self, X: Tensor, y: Tensor, lr: float, progress: float = 0.0) -> Tensor:
         """Train on one batch and return the outputs of its forward pass, with dropout active."""

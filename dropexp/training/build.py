@@ -11,7 +11,7 @@ import torch
 from dropexp.config.schema import Config
 from dropexp.config.tasks import NUM_INPUTS, NUM_OUTPUTS
 from dropexp.config.variants import VARIANTS, Variant
-from dropexp.nets import cuda_graph, fused, linreg, matmul, schedules, scratch, torch_nn
+from dropexp.nets import cuda_graph, dropconnect, fused, linreg, matmul, schedules, scratch, torch_nn
 from dropexp.nets import noise as noises
 from dropexp.nets.adam import Adam, Optimizer
 from dropexp.nets.base import Network
@@ -56,8 +56,11 @@ def num_params(config: Config) -> int:
 
 def _by_hand(config: Config, init: torch.Generator, noise: torch.Generator) -> scratch.MLP:
     variant = VARIANTS[config.variant]
-    use_fused = config.fused and noise.device.type != "mps"  # untested there
-    kind: Callable[..., scratch.MLP] = fused.FusedMLP if use_fused else scratch.MLP
+    kind: Callable[..., scratch.MLP] = scratch.MLP
+    if variant.builder == "dropconnect":
+        kind = dropconnect.DropConnectMLP
+    elif config.fused and noise.device.type != "mps":  # untested there
+        kind = fused.FusedMLP
     if config.precision == "bf16":
         kind = partial(kind, mm=matmul.bf16_mm)
     return kind(

@@ -63,6 +63,7 @@ def trained(run: PlannedRun, folder: Path, data: Data) -> tuple[list[str], dict[
         {"variant": "scratch", "fused": False},
         {"variant": "gaussian", "input_noise_std": 0.1, "weight_decay": 1e-3},
         {"variant": "dropconnect", "max_norm": 2.0, "optimizer": "adamw", "lr": 0.01},
+        {"variant": "dropconnect-per-example"},
     ],
 )
 def test_the_same_config_trains_to_the_same_figures_and_weights(

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from dropexp.nets.noise import Noise
 from dropexp.nets.scratch import MLP
 from dropexp.nets.sgd import Layer
+from dropexp.nets.weight_masks import WeightMasks
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -42,6 +43,12 @@ class FixedNoise:
 def fixed_noises(xi: Sequence[Tensor]) -> list[Noise | None]:
     """Return the noises of a network with these samples on its hidden layers, and none on its images."""
     return [None, *(FixedNoise(x) for x in xi)] if xi else []
+
+
+def expanded(masks: WeightMasks, W: Tensor) -> Tensor:
+    """Return ξ (n, num_inputs, num_outputs) of masks on W, read by products with ones."""
+    units = torch.eye(len(W), dtype=W.dtype)
+    return torch.stack([masks.forward(unit.expand(masks.n, -1), torch.ones_like(W)) for unit in units], dim=1)
 
 
 @dataclass

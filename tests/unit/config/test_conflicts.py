@@ -107,3 +107,9 @@ def test_the_reference_implementation_does_not_support_bfloat16() -> None:
     assert config(variant="scratch", precision="bf16")
     with pytest.raises(ValidationError, match="use fused: true"):
         config(variant="scratch", precision="bf16", fused=False)
+
+
+def test_masks_for_each_example_do_not_support_bf16() -> None:
+    assert config(variant="dropconnect", precision="bf16")
+    with pytest.raises(ValidationError, match="bf16 is not supported by dropconnect-per-example"):
+        config(variant="dropconnect-per-example", precision="bf16")

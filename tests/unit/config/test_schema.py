@@ -275,6 +275,9 @@ def test_every_used_key_changes_the_hash(key: str) -> None:
         ("dropconnect", "placement"),
         ("dropconnect-unscaled", "mask"),
         ("dropconnect-unscaled", "placement"),
+        ("dropconnect-per-example", "mask"),
+        ("dropconnect-per-example", "placement"),
+        ("dropconnect-per-example", "fused"),
     ],
 )
 def test_an_unused_key_does_not_change_the_hash(variant: str, key: str) -> None:
@@ -315,7 +318,7 @@ def test_init_std_changes_the_hash_if_weights_or_biases_are_normal(init: str, in
 
 def test_variants_and_device_kinds_have_different_hashes() -> None:
     names = {hash_of(config(variant=v), d) for v in VARIANTS for d in ("cpu", "cuda")}
-    assert len(names) == 2 * len(VARIANTS) == 18
+    assert len(names) == 2 * len(VARIANTS) == 20
 
 
 def test_an_explicit_default_does_not_change_the_hash() -> None:

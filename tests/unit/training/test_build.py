@@ -13,6 +13,7 @@ from dropexp.config.variants import VARIANTS
 from dropexp.nets import scratch, torch_nn
 from dropexp.nets.adam import Adam
 from dropexp.nets.base import Network
+from dropexp.nets.dropconnect import DropConnectMLP
 from dropexp.nets.noise import Classic, Gaussian, Inverted, Noise, Randn2019, ThreePoint, Unscaled
 from dropexp.nets.sgd import SGD
 from dropexp.training import build
@@ -38,6 +39,7 @@ NOISES: dict[str, Callable[..., Noise]] = {
     "three-point": ThreePoint,
     "dropconnect": Inverted,
     "dropconnect-unscaled": Unscaled,
+    "dropconnect-per-example": Inverted,
 }
 
 
@@ -52,6 +54,11 @@ def test_a_variant_by_hand_has_noise_where_the_probability_is_over_0(variant: st
     assert net.noises == [NOISES[variant](0.1), None, NOISES[variant](0.5)]
     assert net.placement == ("weights" if variant.startswith("dropconnect") else "after")
     assert by_hand(variant=variant).noises == [None] * 3
+
+
+@pytest.mark.parametrize("variant", NOISES)
+def test_one_variant_has_masks_on_weights_for_each_example(variant: str) -> None:
+    assert isinstance(by_hand(variant=variant), DropConnectMLP) == (variant == "dropconnect-per-example")
 
 
 @pytest.mark.parametrize("variant", NOISES)

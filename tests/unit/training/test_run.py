@@ -74,10 +74,11 @@ def test_the_written_config_trains_the_same_run_again(tmp_path: Path, data: Data
     assert same(saved(tmp_path / "a"), saved(tmp_path / "b"))
 
 
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(
     "keys",
     [
-        *({"variant": variant, "momentum": 0.9} for variant in VARIANTS),
+        *({"variant": variant, "momentum": 0.9} for variant in [*VARIANTS, "dropconnect-per-example"]),
         {"variant": "scratch", "optimizer": "adamw", "lr": 0.01, "weight_decay": 0.01},
         {"variant": "nn", "optimizer": "adam", "lr": 0.01},
     ],
