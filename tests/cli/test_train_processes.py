@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from helpers.command import Command
 from helpers.weights import same, saved_below
 
@@ -58,6 +60,12 @@ def test_a_killed_study_resumes_to_the_same_tables(jobs: str, rows: int, command
     process.kill()  # SIGKILL: no handler runs
     process.communicate()
     wait_until_nothing_trains(command)
+    listed = {run["path"]: run for run in json.loads(command("runs", "--format", "json").stdout)}
+    for row in json.loads(command("runs", "--prune", "--format", "json").stdout):
+        path = command.folder / row["path"] / "checkpoint.pt"
+        saved = torch.load(path, weights_only=True)["epoch"] if path.exists() else None
+        assert listed[row["path"]]["epoch"] == saved
+        assert row["why"] == f"{saved or 0} of 12 epochs, from which training would resume"
     command("train", "-c", config, "--jobs", jobs)
     assert_equal_results(command, expected)
 
