@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from dropexp.analysis import frames
+from dropexp.analysis.anomalies import notes_on_runs
 from dropexp.analysis.arms import Arm, columns_of, group_arms, measured_metrics
 from dropexp.analysis.baselines import NOT_SETTINGS, baselines_of, task_of
 from dropexp.analysis.differences import differences_of
@@ -196,6 +197,7 @@ def _compare_runs(runs: Sequence[Run], query: Query) -> Comparison:
         notes=[
             *grouped.notes,
             *_notes_on_figures(arms, metric, query.at),
+            *notes_on_runs(arms, metric, query.margin, query.at),
             *baselines.notes,
             *differences.notes,
             *sources.notes,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from dropexp.analysis.anomalies import broken_runs
 from dropexp.analysis.arms import Arm
 from dropexp.analysis.baselines import differing_keys
 from dropexp.analysis.frames import frame_of
@@ -26,6 +27,7 @@ class DifferenceRow:
     p, p_holm              of the sign-flip test, and the same adjusted by Holm over all rows
     wins                   share of pairs in which the arm is better (or higher, without a better direction), ties half
     p_equivalent           TOST p, against the margin
+    p_equivalent_holm      the same, adjusted by Holm over all rows
     detectable             minimum detectable difference of these pairs (80 % power)
     pairs_needed           how many pairs would detect a difference as small as the margin; None above 10⁹
     """
@@ -40,6 +42,7 @@ class DifferenceRow:
     p_holm: float
     wins: float
     p_equivalent: float
+    p_equivalent_holm: float
     detectable: float
     pairs_needed: int | None
     verdict: str
@@ -73,25 +76,15 @@ def _pair(arm: Arm, base: Arm, metric: Metric, what: str) -> Pair:
         unit=metric.unit,
         caveat=_caveat(arm, base),
         absent=absent,
+        broken=broken_runs(arm, base),
     )
 
 
 def _caveat(arm: Arm, base: Arm) -> str:
-    """Name the other settings that differ and the runs that diverged."""
-    sentences = []
-    if keys := differing_keys(arm, base):
-        values = (f"{key} ({text(arm.first.setting(key))}, {text(base.first.setting(key))})" for key in keys)
-        sentences.append(f"{arm.label} also differs from {base.label} in {', '.join(values)}.")
-    return " ".join([*sentences, *diverged_in_words(arm, base)])
-
-
-def diverged_in_words(*arms: Arm) -> list[str]:
-    """Return a sentence for each arm of which runs diverged."""
-    return [
-        f"Excluded, because they diverged: {arm.diverged} of {arm.diverged + len(arm.runs)} runs of {arm.label}."
-        for arm in arms
-        if arm.diverged
-    ]
+    """Name the other settings that differ."""
+    keys = differing_keys(arm, base)
+    values = (f"{key} ({text(arm.first.setting(key))}, {text(base.first.setting(key))})" for key in keys)
+    return f"{arm.label} also differs from {base.label} in {', '.join(values)}." if keys else ""
 
 
 def _unpaired(arm: Arm, base: Arm) -> list[str]:
@@ -114,6 +107,7 @@ def _row(verdict: Verdict) -> DifferenceRow:
         p_holm=verdict.p_holm,
         wins=verdict.wins,
         p_equivalent=verdict.p_equivalent,
+        p_equivalent_holm=verdict.p_equivalent_holm,
         detectable=verdict.detectable,
         pairs_needed=verdict.pairs_needed,
         verdict=str(verdict.word),

@@ -18,18 +18,21 @@ def sentence(verdict: Verdict) -> str:
     if verdict.word is VerdictWord.EQUIVALENT:
         text = (
             f"{pair.arm} and {pair.baseline} are EQUIVALENT WITHIN ±{_margin(verdict)} in {pair.what}: "
-            f"{_estimate(verdict)}, {p_in_words(verdict.p_equivalent)} against a true difference of {_margin(verdict)} "
-            f"or more, {verdict.difference.pairs} pairs."
+            f"{_estimate(verdict)}, {_equivalence(verdict)}, {verdict.difference.pairs} pairs."
         )
     elif verdict.word is VerdictWord.INCONCLUSIVE:
         text = f"{pair.arm} against {pair.baseline} in {pair.what} is INCONCLUSIVE: {_doubts(verdict)}"
-    elif verdict.word is VerdictWord.DETECTABLE:
+    elif verdict.word is VerdictWord.NEGLIGIBLE:
         text = (
-            f"{pair.arm} is {pair.direction.lower()} than {pair.baseline} in {pair.what}, "
-            f"DETECTABLE BUT BELOW THE MARGIN of {_margin(verdict)}: {_support(verdict)}"
+            f"{pair.arm} is {pair.direction.lower()} than {pair.baseline} in {pair.what}, by a NEGLIGIBLE amount "
+            f"within ±{_margin(verdict)}: {_estimate(verdict)}, {_significance(verdict)}, {_equivalence(verdict)}, "
+            f"{_agreement(verdict)}."
         )
     else:
-        text = f"{pair.arm} is {verdict.word} than {pair.baseline} in {pair.what}: {_support(verdict)}"
+        text = (
+            f"{pair.arm} is {verdict.word} than {pair.baseline} in {pair.what}: "
+            f"{_estimate(verdict)}, {_significance(verdict)}, {_agreement(verdict)}."
+        )
     return f"{text} {pair.caveat}".strip()
 
 
@@ -50,17 +53,19 @@ def p_in_words(p: float) -> str:
     return f"p = {p:.{decimals}f}"
 
 
-def _support(verdict: Verdict) -> str:
-    """Return the figures that support a difference, and how many pairs have its sign."""
+def _agreement(verdict: Verdict) -> str:
+    """Return how many pairs have the sign of the mean difference."""
     differences = verdict.pair.differences
     agreeing = int((np.sign(differences) == np.sign(differences.mean())).sum())
-    pairs = f"{verdict.pair.direction.lower()} in {agreeing} of {len(differences)} pairs"
-    return f"{_estimate(verdict)}, {_significance(verdict)}, {pairs}."
+    return f"{verdict.pair.direction.lower()} in {agreeing} of {len(differences)} pairs"
 
 
 def _doubts(verdict: Verdict) -> str:
     """Return why there is no verdict, and how many seeds would give one."""
-    pairs = verdict.difference.pairs
+    pairs, broken = verdict.difference.pairs, verdict.pair.broken
+    if broken:
+        rest = _estimate(verdict) if pairs else verdict.pair.absent
+        return f"{'; '.join(broken)}; a verdict would rest on only the runs that finished well ({rest})."
     if pairs == 0:
         return f"{verdict.pair.absent}."
     if pairs == 1:
@@ -98,8 +103,16 @@ def _estimate(verdict: Verdict) -> str:
 
 
 def _significance(verdict: Verdict) -> str:
-    comparisons = verdict.family.size
-    return p_in_words(verdict.p_holm) + (f" (Holm, {comparisons} comparisons)" if comparisons > 1 else "")
+    return p_in_words(verdict.p_holm) + _family(verdict)
+
+
+def _equivalence(verdict: Verdict) -> str:
+    p = p_in_words(verdict.p_equivalent_holm) + _family(verdict)
+    return f"{p} against a true difference of {_margin(verdict)} or more"
+
+
+def _family(verdict: Verdict) -> str:
+    return f" (Holm, {verdict.family.size} comparisons)" if verdict.family.size > 1 else ""
 
 
 def _margin(verdict: Verdict) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers.verdicts import MARGIN, SHAPE, pair, verdict
@@ -34,11 +36,29 @@ def test_an_equivalence_has_the_margin() -> None:
     )
 
 
-def test_a_detectable_difference_has_its_direction_and_the_margin() -> None:
-    assert sentence(verdict(-0.0025 + 0.003 * SHAPE)) == (
-        "nn is worse than none in test accuracy after 5 epochs, DETECTABLE BUT BELOW THE MARGIN of 0.3 points: "
-        "-0.25 points, 95 % interval [-0.42, -0.08], p = 0.012, worse in 8 of 10 pairs."
+def test_a_negligible_difference_has_its_direction_the_margin_and_both_p_values() -> None:
+    assert sentence(verdict(-0.001 + 0.001 * SHAPE)) == (
+        "nn is worse than none in test accuracy after 5 epochs, by a NEGLIGIBLE amount within ±0.3 points: "
+        "-0.10 points, 95 % interval [-0.16, -0.04], p = 0.006, p < 0.001 against a true difference of 0.3 points or "
+        "more, worse in 9 of 10 pairs."
     )
+
+
+def test_both_p_values_have_the_number_of_comparisons() -> None:
+    family = judge([pair(-0.001 + 0.001 * SHAPE), pair(0.02 * SHAPE, "scratch")], MARGIN)
+    assert "p = 0.012 (Holm, 2 comparisons), p < 0.001 (Holm, 2 comparisons) against" in sentence(family[0])
+
+
+def test_broken_runs_are_named_with_the_estimate_of_the_others() -> None:
+    broken = ["seeds 3, 5 of nn diverged", "seed 4 of none is at chance level (0.100)"]
+    pairs = pair(0.012 + 0.004 * SHAPE), pair([])
+    many, none = judge([replace(one, broken=broken) for one in pairs], MARGIN)
+    start = (
+        "nn against none in test accuracy after 5 epochs is INCONCLUSIVE: seeds 3, 5 of nn diverged; seed 4 of none is "
+        "at chance level (0.100); a verdict would rest on only the runs that finished well "
+    )
+    assert sentence(many) == f"{start}(+1.20 points, 95 % interval [+0.98, +1.42])."
+    assert sentence(none) == f"{start}(the arms have no seed in common)."
 
 
 def test_an_inconclusive_result_has_the_detectable_difference_and_the_seeds_for_the_margin() -> None:
