@@ -54,7 +54,8 @@ def _seeds(seeds: Sequence[int]) -> str:
 
 def _at_chance_level(arm: Arm) -> Iterator[tuple[int, str]]:
     for seed, run in arm.runs.items():
-        final = next((acc for name in ("test_acc", "val_acc") if np.isfinite(acc := run.curve(name)[-1])), math.inf)
+        finals = (float(run.curve(name)[-1]) for name in ("test_acc", "val_acc"))
+        final = next((accuracy for accuracy in finals if not math.isnan(accuracy)), math.inf)
         if final <= CHANCE_LEVEL:
             yield seed, f"is at chance level ({final:.3f})"
 
@@ -63,18 +64,20 @@ def _exploding(arm: Arm) -> Iterator[tuple[int, str]]:
     for seed, run in arm.runs.items():
         for name in ("train_loss", "test_loss"):
             losses = run.curve(name)
-            normal = GUESSING if "test_acc" in run.curves else losses[0]
-            if (losses > EXPLODING * normal).any():
+            bound = EXPLODING * (GUESSING if "test_acc" in run.curves else losses[0])
+            if (losses > bound).any():
                 epoch = int(np.nanargmax(losses))
                 yield seed, f"has an exploding loss ({losses[epoch]:.3g} in epoch {epoch + 1})"
                 break
 
 
 def _improves(run: MeasuredRun, metric: Metric, margin: float) -> bool:
-    """Return whether a run's metric still improves; never below five epochs, nor without a better direction."""
-    fifth = run.epochs // FIFTHS
-    if metric.higher_is_better is None or metric.name == "seconds" or not fifth:
+    """Return whether a run's metric still improves; never below five known values, nor without a better direction."""
+    if metric.higher_is_better is None or metric.name == "seconds":
         return False
-    curve = run.curve(metric.name) * (1 if metric.higher_is_better else -1)
-    gain = curve[-fifth:].mean() - curve[-2 * fifth : -fifth].mean()
-    return bool(curve[-1] >= np.nanmax(curve) and gain > margin) if np.isfinite(curve).any() else False
+    curve = run.curve(metric.name) if metric.higher_is_better else -run.curve(metric.name)
+    known = curve[np.isfinite(curve)]
+    fifth = len(known) // FIFTHS
+    if not fifth or known[-1] < known.max():
+        return False
+    return bool(known[-fifth:].mean() - known[-2 * fifth : -fifth].mean() > margin)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from dropexp.analysis.arms import Arm
 from dropexp.analysis.baselines import differing_keys
 from dropexp.analysis.frames import frame_of
 from dropexp.analysis.notes import Noted
+from dropexp.analysis.pilot import Pilot
 from dropexp.analysis.sentences import sentence
 from dropexp.analysis.verdicts import Pair, Verdict, judge
 from dropexp.runs.metrics import Metric
@@ -28,8 +29,10 @@ class DifferenceRow:
     wins                   share of pairs in which the arm is better (or higher, without a better direction), ties half
     p_equivalent           TOST p, against the margin
     p_equivalent_holm      the same, adjusted by Holm over all rows
-    detectable             minimum detectable difference of these pairs (80 % power)
-    pairs_needed           how many pairs would detect a difference as small as the margin; None above 10⁹
+    detectable             minimum detectable difference: the smallest margin for which these pairs show a true
+                           difference of the margin with 80 % power
+    pairs_needed           how many pairs show a true difference of the margin with 80 % power, and the 95 % interval of
+                           this number: pairs_needed_low, pairs_needed_high; None above 10⁹
     """
 
     arm: str
@@ -45,19 +48,30 @@ class DifferenceRow:
     p_equivalent_holm: float
     detectable: float
     pairs_needed: int | None
+    pairs_needed_low: int | None
+    pairs_needed_high: int | None
     verdict: str
     sentence: str
 
 
 def differences_of(
-    arms: Sequence[Arm], baselines: Mapping[str, Arm], metric: Metric, what: str, margin: float
+    arms: Sequence[Arm],
+    baselines: Mapping[str, Arm],
+    pilots: Mapping[str, Pilot],
+    metric: Metric,
+    what: str,
+    margin: float,
 ) -> Noted[pd.DataFrame]:
-    """Return a `DifferenceRow` per arm that has a baseline; the notes name unpaired runs."""
+    """Return a `DifferenceRow` per arm that has a baseline; the notes name unpaired runs. `pilots` are by study."""
     compared = [(arm, base) for arm in arms if (base := baselines.get(arm.label, arm)) is not arm]
-    verdicts = judge([_pair(arm, base, metric, what) for arm, base in compared], margin)
+    pairs = [
+        replace(_pair(arm, base, metric, what), pilot=pilots[arm.study] if arm.study == base.study else None)
+        for arm, base in compared
+    ]
+    verdicts = judge(pairs, margin)
     frame = frame_of([_row(verdict) for verdict in verdicts], DifferenceRow)
     notes = [note for arm, base in compared for note in _unpaired(arm, base)]
-    return Noted(frame.astype({"pairs": "Int64", "pairs_needed": "Int64"}), notes)
+    return Noted(frame.astype({name: "Int64" for name in frame.columns if name.startswith("pairs")}), notes)
 
 
 def _pair(arm: Arm, base: Arm, metric: Metric, what: str) -> Pair:
@@ -109,7 +123,9 @@ def _row(verdict: Verdict) -> DifferenceRow:
         p_equivalent=verdict.p_equivalent,
         p_equivalent_holm=verdict.p_equivalent_holm,
         detectable=verdict.detectable,
-        pairs_needed=verdict.pairs_needed,
+        pairs_needed=verdict.needed.pairs,
+        pairs_needed_low=verdict.needed.low,
+        pairs_needed_high=verdict.needed.high,
         verdict=str(verdict.word),
         sentence=sentence(verdict),
     )

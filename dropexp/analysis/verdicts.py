@@ -20,12 +20,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dropexp.analysis import stats
+from dropexp.analysis import power, stats
+from dropexp.analysis.pilot import Pilot
+from dropexp.analysis.power import NO_NUMBER, Needed
 from dropexp.analysis.stats import ALPHA, Difference
 from dropexp.runs.metrics import Unit
 
@@ -51,6 +52,7 @@ class Pair:
     unit              of the metric; differences in fractions are printed in points
     caveat            sentences that follow the verdict's
     absent            why there is no difference, if there is none
+    pilot             the study of both arms, to be named in the command of a new one; None if there are several
     broken            runs of the arms without which a verdict would rest on only those that finished well, in words
     """
 
@@ -62,6 +64,7 @@ class Pair:
     unit: Unit
     caveat: str = ""
     absent: str = "the arms have no seed in common"
+    pilot: Pilot | None = None
     broken: Sequence[str] = ()
 
     @property
@@ -116,18 +119,6 @@ class Family:
         smaller: list[float] = (others[:rank] * np.arange(size, size - rank, -1)).tolist()
         return min(1.0, max([p * (size - rank), *smaller]))
 
-    @cached_property
-    def enough_pairs(self) -> int:
-        """The fewest pairs with which Bonferroni's adjusted p can be below 5 %; Holm's is never larger."""
-        return next(n for n in count(2) if self.size * stats.least_sign_flip_p(n) < ALPHA)
-
-    def fewest_pairs(self, index: int) -> int:
-        """Return the fewest pairs with which the adjusted p of comparison `index` can be below 5 %."""
-        pairs = self.enough_pairs
-        while pairs > 2 and self.least_p(index, pairs - 1) < ALPHA:
-            pairs -= 1
-        return pairs
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -139,8 +130,9 @@ class Verdict:
                        ties half
     p_equivalent       TOST p, of a true difference at or beyond the margin
     p_equivalent_holm  the same, adjusted for the family
-    detectable         minimum detectable difference of these pairs (80 % power), in the differences' unit
-    pairs_needed       how many pairs would detect a difference as small as the margin; None above 10⁹
+    detectable         minimum detectable difference, in the differences' unit: the smallest margin for which these
+                       pairs show a true difference of the margin with 80 % power; NaN if they can show none
+    needed             how many pairs show a true difference of the margin with 80 % power
     """
 
     word: VerdictWord
@@ -155,7 +147,7 @@ class Verdict:
     p_equivalent: float
     p_equivalent_holm: float
     detectable: float
-    pairs_needed: int | None
+    needed: Needed
 
 
 def judge(pairs: Sequence[Pair], margin: float) -> list[Verdict]:
@@ -178,6 +170,8 @@ def _verdict(
 ) -> Verdict:
     difference = stats.paired_difference(pair.differences, np.zeros_like(pair.differences))
     sd = stats.spread(pair.differences).sd
+    judged = difference.pairs > 1 and not pair.broken
+    in_sds = power.detectable(difference.pairs, family.size) if judged else math.inf
     p_holm = family.adjusted[index]
     return Verdict(
         word=_word(pair, p_holm < ALPHA, p_equivalent_holm < ALPHA),  # an unknown p is NaN, and NaN < ALPHA is false
@@ -191,8 +185,8 @@ def _verdict(
         wins=stats.win_rate(pair.gains),
         p_equivalent=p_equivalent,
         p_equivalent_holm=p_equivalent_holm,
-        detectable=stats.detectable(sd, difference.pairs),
-        pairs_needed=stats.pairs_needed(sd, margin),
+        detectable=math.nan if math.isinf(in_sds) else sd * in_sds,
+        needed=power.needed(sd, difference.pairs, margin, family.size) if judged else NO_NUMBER,
     )
 
 

@@ -126,7 +126,8 @@ def differences_table(comparison: Comparison) -> Table | None:
         f"p: exact two-sided sign-flip test. TOST p: two one-sided t-tests against ±{comparison.margin:g}. "
         "Both p are Holm-adjusted over these rows. "
         f"win rate: pairs in which the arm is {side}; ties count half. "
-        "minimum detectable difference: what a paired t-test with as many pairs finds with 80 % power.",
+        "minimum detectable difference: with 80 % power, as many pairs show a true difference of this size, if it is "
+        "the margin.",
     )
 
 

@@ -59,7 +59,7 @@ def test_the_evidence_is_the_sentence_of_compare() -> None:
     assert finding.evidence.startswith(
         "arm against base in test accuracy is INCONCLUSIVE: +1.04 points, 95 % interval ["
     )
-    assert "HIGHER and LOWER need at least 6 seeds" in finding.evidence
+    assert "HIGHER and LOWER cannot be reached with 5 seeds" in finding.evidence
     assert finding.evidence.endswith("One diverged.")
     (finding,) = judge_contrasts([contrast(five)], "no less")
     assert finding.evidence.endswith("But the interval excludes -0.30 points, so it is no worse.")
