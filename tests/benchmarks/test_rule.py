@@ -29,7 +29,8 @@ def test_simulated_studies_are_judged_as_by_the_program(pairs: int) -> None:
     }
     for i, study in enumerate(drawn):
         verdicts = judge([pair(row) for row in study], 0.7)
-        assert [v.p for v in verdicts] == pytest.approx(p[i])
+        for verdict, simulated in zip(verdicts, p[i], strict=True):
+            assert verdict.p == pytest.approx(simulated) or (pairs > EXACT_PAIRS and min(verdict.p, simulated) > 0.1)
         assert [v.p_equivalent for v in verdicts] == pytest.approx(p_equivalent[i])
         shown = zip(differs[i], negligible[i], strict=True)
         assert all(v.word in words[key] for v, key in zip(verdicts, shown, strict=True))

@@ -16,7 +16,7 @@ from dropexp.analysis.stats import least_sign_flip_p
 def power(pairs: int, comparisons: int, studies: int) -> float:
     """Return the share of studies in which the first arm is BETTER, whose true difference is detectable."""
     margin = detectable(pairs, comparisons)
-    drawn = np.random.default_rng(pairs).normal(size=(studies, comparisons, pairs))
+    drawn = np.random.default_rng([pairs, 4]).normal(size=(studies, comparisons, pairs))
     drawn[:, 0] += margin
     shown, negligible = (rule.rejected(p)[:, 0] for p in (rule.sign_flip_p(drawn), rule.tost_p(drawn, margin)))
     return float((shown & ~negligible & (drawn[:, 0].mean(axis=1) > 0)).mean())

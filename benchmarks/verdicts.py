@@ -1,0 +1,162 @@
+"""How often the rule of verdicts errs, and how often it finds what it promises, in simulated studies.
+
+    python benchmarks/verdicts.py [--quick]
+
+For 5 to 40 pairs, 1 to 5 comparisons, and normal, skewed and heavy-tailed differences with an SD of 1:
+
+    false difference   no arm differs, and one is BETTER, WORSE or NEGLIGIBLE: BETTER or WORSE if the margin is tiny
+    false equivalence  every arm differs by the margin, and one is EQUIVALENT or NEGLIGIBLE; the margin is large
+    coverage           of the 95 % interval of a difference
+    power              one arm differs by the margin, the others do not, and it is BETTER or WORSE as it is; the margin
+                       is the one for which this number of pairs is promised to suffice
+
+Arms differ to one side: of skewed differences the side with the worse figure counts. Two stages: a pilot estimates the
+SD, and a new study of the promised number of pairs is judged alone. Seeded, with other seeds than power_table.py; about
+five minutes on one core. --quick simulates a fiftieth of the studies, and writes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable
+from statistics import mean
+from typing import Any
+
+import numpy as np
+import rule
+from machine import about
+from pages.verdicts import sections
+from scipy.special import stdtr, stdtrit
+from storage import save_results
+
+from dropexp.analysis.power import detectable, pairs_needed
+from dropexp.analysis.stats import EXACT_PAIRS, LEVEL
+
+Draw = Callable[[np.random.Generator, tuple[int, ...]], rule.Values]
+
+PAIRS, COMPARISONS = (5, 8, 10, 20, 40), (1, 2, 5)
+DISTRIBUTIONS: dict[str, Draw] = {
+    "normal": lambda rng, shape: rng.normal(size=shape),
+    "skewed": lambda rng, shape: rng.exponential(size=shape) - 1,
+    "heavy-tailed": lambda rng, shape: rng.standard_t(3, size=shape) / math.sqrt(3),
+}
+STUDIES, STUDIES_SAMPLED = 20_000, 5_000  # of five comparisons; the latter above 20 pairs
+PILOTS = (5, 8, 10)
+NEEDED = 24  # pairs that the confirmatory study needs in truth
+GRID = (
+    6,
+    7,
+    8,
+    9,
+    10,
+    11,
+    12,
+    13,
+    14,
+    16,
+    18,
+    20,
+    24,
+    30,
+    40,
+    60,
+    100,
+)  # of pairs, between which power is interpolated
+NUM_PILOTS = 100_000
+
+
+def errors(d: rule.Values, p: rule.Values, skewed: bool) -> list[dict[str, Any]]:
+    """Return error rates and coverage by number of comparisons. d are differences of zero, p their p-values."""
+    studies, most, pairs = d.shape
+    t = d.mean(axis=2) * math.sqrt(pairs) / d.std(axis=2, ddof=1)
+    coverage = float((np.abs(t) <= stdtrit(pairs - 1, (1 + LEVEL) / 2)).mean())
+    rows = []
+    for comparisons in COMPARISONS:
+        groups = most // comparisons
+        families = [values[:, : groups * comparisons].reshape(-1, comparisons) for values in (p, t)]
+        sides = [stdtr(pairs - 1, side * families[1]) for side in (1, -1)]  # TOST, if all arms are on one side
+        difference, *equivalence = (float(rule.rejected(own).any(axis=1).mean()) for own in (families[0], *sides))
+        rows.append(
+            {
+                "pairs": pairs,
+                "comparisons": comparisons,
+                "studies": studies * groups,
+                "false_difference": difference,
+                "false_equivalence": max(equivalence) if skewed else mean(equivalence),
+                "coverage": coverage,
+            }
+        )
+    return rows
+
+
+def power(d: rule.Values, p_null: rule.Values, margin: float, skewed: bool = False) -> float:
+    """Return the share of studies that find the first arm's difference, the margin.
+
+    d are differences of zero, and `p_null` their p-values.
+    """
+    shares = []
+    for side in (1, -1):
+        own = d[:, :1] + side * margin
+        p = np.hstack([rule.sign_flip_p(own), p_null[:, 1:]])
+        tost = np.hstack([rule.tost_p(own, margin), rule.tost_p(d[:, 1:], margin)])
+        found = rule.rejected(p)[:, 0] & ~rule.rejected(tost)[:, 0] & (side * own[:, 0].mean(axis=1) > 0)
+        shares.append(float(found.mean()))
+    return min(shares) if skewed else mean(shares)
+
+
+def simulate(share: float) -> list[dict[str, Any]]:
+    """Return a row per distribution, number of pairs and comparisons; the power is None if it cannot be reached."""
+    rows = []
+    for name, draw in DISTRIBUTIONS.items():
+        for pairs in PAIRS:
+            studies = int(share * (STUDIES if pairs <= EXACT_PAIRS else STUDIES_SAMPLED))
+            d, skewed = draw(np.random.default_rng([pairs, 1]), (studies, max(COMPARISONS), pairs)), name == "skewed"
+            p = rule.sign_flip_p(d)
+            for row in errors(d, p, skewed):
+                k = row["comparisons"]
+                margin = detectable(pairs, k)
+                reached = math.isfinite(margin)
+                found = power(d[:, :k], p[:, :k], margin, skewed) if reached else None
+                rows.append({"distribution": name, **row, "margin": margin if reached else None, "power": found})
+    return rows
+
+
+def two_stages(share: float) -> list[dict[str, Any]]:
+    """Return a row per size of the pilot and number of comparisons: the promised pairs, and the realised power."""
+    rows = []
+    for comparisons in COMPARISONS:
+        margin = detectable(NEEDED, comparisons)
+        curve = [_power_of(pairs, comparisons, margin, share) for pairs in GRID]
+        for pilot in PILOTS:
+            sds = np.sqrt(np.random.default_rng([pilot, 3]).chisquare(pilot - 1, int(share * NUM_PILOTS)) / (pilot - 1))
+            promised = np.array([pairs_needed(sd, margin, comparisons) for sd in sds], dtype=float)
+            realised = np.interp(promised, GRID, curve)
+            low, median, high = np.quantile(promised, (0.05, 0.5, 0.95))
+            figures = {"low": low, "median": median, "high": high, "power": realised.mean()}
+            rows.append({"pilot": pilot, "comparisons": comparisons, **{k: float(v) for k, v in figures.items()}})
+    return rows
+
+
+def _power_of(pairs: int, comparisons: int, margin: float, share: float) -> float:
+    studies = int(share * (STUDIES if pairs <= EXACT_PAIRS else STUDIES_SAMPLED) / 2)
+    d = np.random.default_rng([pairs, 2]).normal(size=(studies, comparisons, pairs))
+    return power(d, rule.sign_flip_p(d), margin)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a fiftieth of the studies; writes nothing")
+    quick = parser.parse_args().quick
+    share, started = 0.02 if quick else 1.0, time.perf_counter()
+    results: dict[str, Any] = {"about": about(), "needed": NEEDED}
+    results |= {"rows": simulate(share), "two_stages": two_stages(share)}
+    results["minutes"] = (time.perf_counter() - started) / 60
+    print(sections(results)["verdicts"])
+    if not quick:
+        save_results("verdicts", results)
+
+
+if __name__ == "__main__":
+    main()
