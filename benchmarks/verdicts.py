@@ -11,7 +11,8 @@ For 5 to 40 pairs, 1 to 5 comparisons, and normal, skewed and heavy-tailed diffe
                        is the one for which this number of pairs is promised to suffice
 
 Arms differ to one side: of skewed differences the side with the worse figure counts. Two stages: a pilot estimates the
-SD, and a new study of the promised number of pairs is judged alone. Seeded, with other seeds than power_table.py; about
+SD, and a new study of the promised number of pairs is judged alone. Looks: how often a study without a difference has a
+p below 5 % after at least one of five numbers of pairs. Seeded, with other seeds than power_table.py; about
 five minutes on one core. --quick simulates a fiftieth of the studies, and writes nothing.
 """
 
@@ -65,6 +66,7 @@ GRID = (
     100,
 )  # of pairs, between which power is interpolated
 NUM_PILOTS = 100_000
+LOOKS = (8, 16, 24, 32, 40)
 
 
 def errors(d: rule.Values, p: rule.Values, skewed: bool) -> list[dict[str, Any]]:
@@ -139,6 +141,13 @@ def two_stages(share: float) -> list[dict[str, Any]]:
     return rows
 
 
+def false_after_looks(share: float) -> float:
+    """Return the share of studies of one comparison, without a difference, that find one after some of `LOOKS`."""
+    d = np.random.default_rng(5).normal(size=(int(share * STUDIES_SAMPLED), 1, LOOKS[-1]))
+    found = [rule.rejected(rule.sign_flip_p(d[..., :pairs])) for pairs in LOOKS]
+    return float(np.any(found, axis=0).mean())
+
+
 def _power_of(pairs: int, comparisons: int, margin: float, share: float) -> float:
     studies = int(share * (STUDIES if pairs <= EXACT_PAIRS else STUDIES_SAMPLED) / 2)
     d = np.random.default_rng([pairs, 2]).normal(size=(studies, comparisons, pairs))
@@ -152,8 +161,9 @@ def main() -> None:
     share, started = 0.02 if quick else 1.0, time.perf_counter()
     results: dict[str, Any] = {"about": about(), "needed": NEEDED}
     results |= {"rows": simulate(share), "two_stages": two_stages(share)}
+    results |= {"looks": LOOKS, "false_after_looks": false_after_looks(share)}
     results["minutes"] = (time.perf_counter() - started) / 60
-    print(sections(results)["verdicts"])
+    print("\n\n".join(sections(results).values()))
     if not quick:
         save_results("verdicts", results)
 

@@ -1,4 +1,4 @@
-"""The results of benchmarks/verdicts.py: two tables in docs/statistics.md."""
+"""The results of benchmarks/verdicts.py: two tables and a sentence in docs/statistics.md."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def sections(results: Row) -> dict[str, str]:
         f"Simulated on {about['date']}: {min(studies):,} to {max(studies):,} studies per figure, whose standard error "
         f"is at most {_largest_error(rows):.3f}. Each cell: {' / '.join(names)}."
     )
-    return {"verdicts": f"{note}\n\n{table(rows)}", "two-stages": two_stages_table(results)}
+    return {"verdicts": f"{note}\n\n{table(rows)}", "two-stages": two_stages_table(results), "looks": looks(results)}
 
 
 def table(rows: list[Row]) -> str:
@@ -55,6 +55,16 @@ def two_stages_table(results: Row) -> str:
     ]
     header = ["seeds of the pilot", "comparisons", "promised seeds, median", "90 % of pilots", "realised power"]
     return markdown.table(header, lines)
+
+
+def looks(results: Row) -> str:
+    """Return in a sentence how often studies without a difference find one if they are looked at several times."""
+    *first, last = results["looks"]
+    share = f"{100 * results['false_after_looks']:.0f} %"
+    return (
+        f"Of simulated studies without a difference, {share} find one if they are judged after "
+        f"{', '.join(map(str, first))} and {last} seeds, and stopped when p < .05."
+    )
 
 
 def _cell(rows: list[Row], name: str) -> str:
