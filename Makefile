@@ -41,10 +41,10 @@ install: .venv/installed
 
 test:     ## run the whole test suite
 test: .venv/installed-dev
-# Two test files run at once: a waiting thread yields its core.
+# Three test files run at once, since many tests wait for processes; a waiting thread yields its core.
 test: export OMP_WAIT_POLICY ?= passive
 test:
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-browser: ## test the report in Chromium; as root on Debian and Ubuntu, install it first
 test-browser: .venv/installed-dev

@@ -21,6 +21,7 @@ from pathlib import Path
 from dropexp.config.schema import Config, digest
 from dropexp.runs.folder import CONFIG, EPOCHS, RunFolder, config_yaml
 from dropexp.runs.run_json import RunInfo
+from dropexp.runs.status import Status
 from dropexp.runs.table import Columns, add_row, last_figures, to_csv
 
 
@@ -46,7 +47,7 @@ def _write(runs_dir: Path, config: Config, draw: random.Random) -> None:
     run = RunFolder(runs_dir / "many" / f"{cell}-{digest(settings)}")
     run.path.mkdir(parents=True)
     info = RunInfo(
-        status="done",
+        status=Status.DONE,
         name="many",
         arm=None,
         cell=cell,

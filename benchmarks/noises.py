@@ -41,7 +41,8 @@ NOISES: dict[str, dict[str, Any]] = {
     "three-point": {"variant": "three-point"},
     "Gaussian": {"variant": "gaussian"},
     "additive noise on the images": {"variant": "none", "input_noise_std": 0.1},
-    "DropConnect, on all weights": {"variant": "dropconnect", "input_drop_prob": 0.5},
+    "one mask per batch on all weights": {"variant": "dropconnect", "input_drop_prob": 0.5},
+    "DropConnect, a mask per image": {"variant": "dropconnect-per-example"},
 }
 
 

@@ -58,6 +58,23 @@ class ClusterError(DropexpError):
     exit_code = 2
 
 
+@dataclass(frozen=True)
+class UnfinishedRun:
+    """A run that training did not bring to "done": its name, its status such as "failed", and the reason."""
+
+    run: str
+    status: str
+    why: str | None
+
+
+class TrainingError(DropexpError, RuntimeError):
+    """Runs that failed, diverged, or that another process trains, after the others were trained."""
+
+    def __init__(self, runs: list[UnfinishedRun]) -> None:
+        self.runs = runs
+        super().__init__("\n".join(f"{one.run}: {one.status}, {one.why}" for one in runs))
+
+
 class ComparisonError(DropexpError, ValueError):
     """A baseline, metric, epoch or requirement that these runs do not have. The message lists those that they have."""
 

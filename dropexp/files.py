@@ -11,9 +11,10 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from dropexp.errors import CorruptedFile, NewerRun
 
@@ -25,14 +26,21 @@ _OLD_JSON_START, _OLD_JSON_END = b',\n  "sha256": "', b'"\n}\n'  # JSON files of
 
 
 def write_whole(path: Path, content: bytes, *, sync: bool = True) -> None:
-    """Replace `path` by `content`, so that a reader sees the old bytes or the new ones, never a part.
+    """Replace `path` by `content`, as `replacing` does."""
+    with replacing(path, sync=sync) as file:
+        file.write(content)
 
-    With `sync` this holds after a power failure too.
+
+@contextmanager
+def replacing(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
+    """Open a new file that replaces `path` when the block ends without an error.
+
+    A reader sees the old bytes or the new ones, never a part. With `sync` this holds after a power failure too.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            file.write(content)
+            yield file
             if sync:
                 file.flush()
                 os.fsync(file.fileno())

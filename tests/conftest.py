@@ -20,7 +20,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the longest files first, so that all processes of the suite end at about the same time."""
-    slow = ("test_deaths.py", "test_cluster.py", "test_train_processes.py")
+    slow = ("test_cluster.py", "test_train_processes.py")
     items.sort(key=lambda item: slow.index(item.path.name) if item.path.name in slow else len(slow))
 
 

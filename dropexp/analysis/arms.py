@@ -15,7 +15,8 @@ from dropexp.analysis.labels import labels_of
 from dropexp.analysis.measure import MeasuredRun, measure
 from dropexp.analysis.notes import Noted
 from dropexp.config.tasks import NUM_TRAIN_IMAGES
-from dropexp.runs.record import NO_RUN, Run, natural, text
+from dropexp.runs.record import Run, natural, text
+from dropexp.runs.status import NO_RUN, Status
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def group_arms(runs: Sequence[Run], at: str = "last", by: str | None = None) -> 
     for key, group in groups.items():
         measured = measure(group, at)
         notes += [f"{labels[key]}: {note}" for note in measured.notes]
-        diverged = tuple(sorted(run.seed or 0 for run in group if run.status == "diverged"))
+        diverged = tuple(sorted(run.seed or 0 for run in group if run.status == Status.DIVERGED))
         if measured.value or diverged:
             arms.append(Arm(labels[key], series[key], group[0], measured.value, diverged))
     values = {arm.label: text(value) for arm in arms if by and (value := arm.value(by)) is not None}

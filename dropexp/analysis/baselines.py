@@ -9,7 +9,8 @@ from dropexp.analysis.arms import Arm
 from dropexp.analysis.notes import Noted
 from dropexp.config.tasks import FASHION_MNIST, LINEAR_REGRESSION
 from dropexp.errors import ComparisonError
-from dropexp.runs.record import NO_RUN, Run, text
+from dropexp.runs.record import Run, text
+from dropexp.runs.status import NO_RUN
 
 NOT_SETTINGS = {"seed", "name", "arm"}  # keys that identify runs and arms
 # By task, what its arms are compared for: in words, and its config keys.

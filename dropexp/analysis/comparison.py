@@ -24,7 +24,7 @@ from dropexp.config.tasks import LINEAR_REGRESSION
 from dropexp.errors import ComparisonError, NoRuns
 from dropexp.runs.metrics import MARGIN, Metric, metrics_of, usual
 from dropexp.runs.record import Run, keep, read_runs
-from dropexp.runs.state import FINISHED
+from dropexp.runs.status import FINISHED
 
 AT = ("last", "best-val", "best-test")
 LEAST_MARGIN, LARGEST_MARGIN = 1e-6, 1e6

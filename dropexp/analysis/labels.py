@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 
-from dropexp.runs.record import NO_RUN, Run, text
-from dropexp.runs.state import FINISHED
+from dropexp.runs.record import Run, text
+from dropexp.runs.status import FINISHED, NO_RUN
 
 
 def labels_of(runs: Iterable[Run], without: Collection[str] = ()) -> dict[tuple[str, str], str]:
     """Return labels by study and key: the declared arm or variant, and the settings that tell apart arms of one name.
 
-    Keys in `without` are left out, so that several arms can share a label. Arms without a finished run do not change
-    the labels of the others.
+    Keys in `without` are left out, so that several arms can share a label; otherwise labels are unique. Arms without a
+    finished run do not change the labels of the others.
     """
     known = [run for run in runs if run.status not in NO_RUN]
     finished = {(run.study, run.key) for run in known if run.status in FINISHED}
-    return _labels(known, without) | _labels([run for run in known if (run.study, run.key) in finished], without)
+    labels = _labels([run for run in known if (run.study, run.key) in finished], without)
+    labels |= {arm: label for arm, label in _labels(known, without).items() if arm not in labels}
+    return labels if without else _numbered(labels)
+
+
+def _numbered(labels: dict[tuple[str, str], str]) -> dict[tuple[str, str], str]:
+    """Number labels that are equal: an arm may be named as the settings of another are shown, such as `nn,lr=0.1`."""
+    unique: dict[str, tuple[str, str]] = {}
+    for arm, label in labels.items():
+        candidates = itertools.chain([label], (f"{label}#{n}" for n in itertools.count(2)))
+        unique[next(new for new in candidates if new not in unique)] = arm
+    return {arm: label for label, arm in unique.items()}
 
 
 def _labels(runs: Iterable[Run], without: Collection[str]) -> dict[tuple[str, str], str]:

@@ -11,7 +11,8 @@ import pandas as pd
 
 from dropexp.analysis.labels import labels_of
 from dropexp.runs.metrics import METRICS
-from dropexp.runs.record import DUPLICATE, keep, read_runs
+from dropexp.runs.record import keep, read_runs
+from dropexp.runs.status import Status
 
 
 def load_runs(
@@ -24,7 +25,7 @@ def load_runs(
     `where` keeps runs whose keys have these values. A second folder of the same run is left out. A folder that
     cannot be read has status "corrupted" or "unreadable" and the reason in `why`. Raises NoRuns if there is no run.
     """
-    runs = [run for run in keep(read_runs(paths_or_names, runs_dir), where or {}) if run.status != DUPLICATE]
+    runs = [run for run in keep(read_runs(paths_or_names, runs_dir), where or {}) if run.status != Status.DUPLICATE]
     labels = labels_of(runs)
     rows: list[dict[str, Any]] = [
         {

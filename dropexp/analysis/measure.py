@@ -17,6 +17,7 @@ from dropexp.analysis.stats import median
 from dropexp.errors import RunError
 from dropexp.runs.metrics import metrics_of
 from dropexp.runs.record import LARGEST_FIGURE, Run
+from dropexp.runs.status import Status
 from dropexp.runs.table import num_epochs
 
 Curve = NDArray[np.float64]  # a figure by epoch, shape (epochs,)
@@ -58,8 +59,8 @@ def measure(runs: Iterable[Run], at: str) -> Noted[dict[int, MeasuredRun]]:
     measured, notes = {}, []
     seeds_left_out: dict[str, list[str]] = defaultdict(list)  # by reason
     for run in sorted(runs, key=lambda run: run.seed or 0):
-        if run.status != "done":
-            notes.append(run.describe() if run.status == "diverged" else f"{run.describe()}, left out")
+        if run.status != Status.DONE:
+            notes.append(run.describe() if run.status == Status.DIVERGED else f"{run.describe()}, left out")
             continue
         seed = run.seed or 0
         try:

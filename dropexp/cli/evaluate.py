@@ -74,7 +74,7 @@ def image_numbers(text: str) -> list[int]:
 
 
 def to_csv(evaluation: Evaluation) -> str:
-    """Format the figures, a row per rotation, in full precision; without noise those of stochastic passes are empty."""
+    """Format the figures, a row per rotation, in full precision; figures that do not apply are empty."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, asdict(evaluation.figures[0]), lineterminator="\n")
     writer.writeheader()
@@ -83,7 +83,7 @@ def to_csv(evaluation: Evaluation) -> str:
 
 
 def to_json(evaluation: Evaluation) -> str:
-    """Format everything in full precision; without noise the figures of stochastic passes are null."""
+    """Format everything in full precision; figures that do not apply are null."""
     return json.dumps({"schema": 1, **asdict(evaluation)}, indent=2, ensure_ascii=False)
 
 
@@ -97,16 +97,24 @@ def _figures_table(evaluation: Evaluation) -> Table:
     from dropexp.training.predictive import BINS
 
     mean = f"the mean over {evaluation.passes} stochastic passes" if evaluation.passes else "none: no noise to sample"
-    headers = ["accuracy", "NLL", "ECE", "entropy"]
+    names = ["accuracy", "NLL", "ECE", "entropy"]
+    headers = ["images", *names, *(f"MC\n{name}" for name in names), "mutual\ninformation"]
+    moments = ""
+    if has_moments := evaluation.figures[0].moment_acc is not None:
+        headers += [f"moments\n{name}" for name in names]
+        moments = f"; moments: {evaluation.passes} samples by moment matching (Wan et al., 2013)"
     rows = []
     for row in evaluation.figures:
         values = [row.acc, row.loss, row.ece, row.entropy, row.mc_acc, row.mc_loss, row.mc_ece, row.mc_entropy]
-        rows.append([_rotation(row.rotation), *map(_cell, [*values, row.mutual_information])])
+        values.append(row.mutual_information)
+        if has_moments:
+            values += [row.moment_acc, row.moment_loss, row.moment_ece, row.moment_entropy]
+        rows.append([_rotation(row.rotation), *map(_cell, values)])
     return Table(
         f"{evaluation.run} after epoch {evaluation.epoch}: test images",
-        ["images", *headers, *(f"MC\n{header}" for header in headers), "mutual\ninformation"],
+        headers,
         rows,
-        legend=f"accuracy, NLL, ECE, entropy: one pass in evaluation mode; MC: {mean}. NLL: mean negative "
+        legend=f"accuracy, NLL, ECE, entropy: one pass in evaluation mode; MC: {mean}{moments}. NLL: mean negative "
         f"log-likelihood, nats. ECE: expected calibration error, {BINS} bins. entropy: mean over images, nats; "
         "mutual information: the part of it that is disagreement between passes. "
         "Images are rotated counter-clockwise with bilinear interpolation and a black background.",

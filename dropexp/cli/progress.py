@@ -26,7 +26,7 @@ from dropexp.errors import printable
 from dropexp.runs.metrics import format_figure
 from dropexp.runs.table import Row
 from dropexp.training.events import Ended, Epoch, Event, Note
-from dropexp.training.task import Task
+from dropexp.training.jobs import Job
 
 
 class Watcher(Protocol):
@@ -36,16 +36,16 @@ class Watcher(Protocol):
 
 
 @contextmanager
-def watching(tasks: Sequence[Task], quiet: bool) -> Iterator[Watcher]:
+def watching(jobs: Sequence[Job], quiet: bool) -> Iterator[Watcher]:
     """Yield the watcher that suits stderr."""
-    if quiet or not tasks:
+    if quiet or not jobs:
         yield _Silent()
     elif on_terminal():
-        bars = _Bars(tasks)
+        bars = _Bars(jobs)
         with _shown(bars.progress):
             yield bars
     else:
-        yield _Lines(tasks)
+        yield _Lines(jobs)
 
 
 @contextmanager
@@ -83,14 +83,14 @@ class _Silent:
 class _Lines:
     """Print a line per epoch, and one for each run that did not end as "done"."""
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
-        self.tasks = tasks
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.jobs = jobs
         self.ended = 0
 
     def show(self, event: Event) -> None:
         if not isinstance(event, Epoch | Ended):
             return
-        run = self.tasks[event.task].planned
+        run = self.jobs[event.job].planned
         if isinstance(event, Epoch):
             row = event.row
             what = f"epoch {row['epoch']}/{run.config.epochs}  {figures(row)}  {row['seconds']:.2f} s"
@@ -101,14 +101,14 @@ class _Lines:
                 self._print(self.ended, f"{run.name}/{run.cell}  {event.status}: {event.why}")
 
     def _print(self, number: int, line: str) -> None:
-        print_message(f"[{number}/{len(self.tasks)}] {line}")
+        print_message(f"[{number}/{len(self.jobs)}] {line}")
 
 
 class _Bars:
     """Show a bar for each run in training, and one for all runs."""
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
-        self.tasks = tasks
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.jobs = jobs
         self.progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
@@ -118,8 +118,8 @@ class _Bars:
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
-        total = sum(task.planned.config.epochs for task in tasks)
-        self.all_runs = self.progress.add_task("all runs, epochs", total=total, note=f"0 of {len(tasks)} runs done")
+        total = sum(job.planned.config.epochs for job in jobs)
+        self.all_runs = self.progress.add_task("all runs, epochs", total=total, note=f"0 of {len(jobs)} runs done")
         self.bars: dict[int, TaskID] = {}
         self.epochs: dict[int, int] = {}
         self.ended = 0
@@ -127,22 +127,22 @@ class _Bars:
     def show(self, event: Event) -> None:
         if isinstance(event, Note):
             return
-        run = self.tasks[event.task].planned
-        if event.task not in self.bars:
-            self.bars[event.task] = self.progress.add_task(f"{run.name}/{run.cell}", total=run.config.epochs, note="")
+        run = self.jobs[event.job].planned
+        if event.job not in self.bars:
+            self.bars[event.job] = self.progress.add_task(f"{run.name}/{run.cell}", total=run.config.epochs, note="")
         if isinstance(event, Epoch):
-            epoch = self.epochs[event.task] = event.row["epoch"]
-            self.progress.update(self.bars[event.task], completed=epoch, note=figures(event.row))
+            epoch = self.epochs[event.job] = event.row["epoch"]
+            self.progress.update(self.bars[event.job], completed=epoch, note=figures(event.row))
         elif isinstance(event, Ended):
             self.ended += 1
-            self.epochs[event.task] = run.config.epochs
-            self.progress.remove_task(self.bars.pop(event.task))
+            self.epochs[event.job] = run.config.epochs
+            self.progress.remove_task(self.bars.pop(event.job))
             if event.why:
                 line = printable(f"{run.name}/{run.cell}: {event.status}: {event.why}")
                 with suppress(OSError):
                     self.progress.console.print(line, markup=False)
         done = sum(self.epochs.values())
-        self.progress.update(self.all_runs, completed=done, note=f"{self.ended} of {len(self.tasks)} runs done")
+        self.progress.update(self.all_runs, completed=done, note=f"{self.ended} of {len(self.jobs)} runs done")
 
 
 @contextmanager

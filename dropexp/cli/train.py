@@ -41,7 +41,7 @@ def train(
     """Train the unfinished runs of a study: finished runs are skipped, interrupted runs resume."""
     from dropexp.config.study import load_configs
     from dropexp.runs.folder import default_runs_dir
-    from dropexp.runs.state import FINISHED
+    from dropexp.runs.status import FINISHED, Status
     from dropexp.training import device as devices
     from dropexp.training.cluster import connect
     from dropexp.training.events import Ended, Note
@@ -53,8 +53,11 @@ def train(
         device = devices.resolve(device) if ray is None else connect.resolve(device)
         training = Training(studies, runs_dir or default_runs_dir(), device, force=force, on_ray=ray is not None)
         if dry_run:
-            for task in training.tasks:
-                print(f"{task.status():<12} {task.folder.path}")
+            for job in training.jobs:
+                state = job.state()
+                print(f"{state.status:<12} {job.folder.path}")
+                if state.why:
+                    print_message(state.why)
             return
 
         from dropexp.cli.progress import watching
@@ -69,14 +72,14 @@ def train(
                         print_message(f"note: {text}")
                     case Ended(status=status):
                         trained += status in FINISHED
-                        if status != "done" and not keep_going:
+                        if status != Status.DONE and not keep_going:
                             break
 
-    finished_before = len(training.tasks) - len(training.unfinished)
-    print_message(f"{len(training.tasks)} runs: {trained} trained now, {finished_before} before", quiet)
-    not_done = [(status, task) for task in training.tasks if (status := task.status()) != "done"]
-    for status, task in not_done:
-        print_message(f"{status}: {task.folder.path}")
+    finished_before = len(training.jobs) - len(training.unfinished)
+    print_message(f"{len(training.jobs)} runs: {trained} trained now, {finished_before} before", quiet)
+    not_done = [(state, job) for job in training.jobs if (state := job.state()).status != Status.DONE]
+    for state, job in not_done:
+        print_message(f"{state.status}: {state.why or job.folder.path}")
     if not_done:
         raise typer.Exit(1)
     print_message(f"next: dropexp compare {shlex.join(dict.fromkeys(study.name for study in studies))}", quiet)

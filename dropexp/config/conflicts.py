@@ -23,6 +23,7 @@ class Conflict:
 def conflicts(config: Config) -> Iterator[Conflict]:
     """Yield each conflict between keys that the run uses."""
     yield from _noise_conflicts(config)
+    yield from _optimizer_conflicts(config)
     yield from _training_conflicts(config)
     if config.task == LINEAR_REGRESSION:
         yield from _linear_regression_conflicts(config)
@@ -68,10 +69,25 @@ def _noise_conflicts(config: Config) -> Iterator[Conflict]:
         )
 
 
+def _optimizer_conflicts(config: Config) -> Iterator[Conflict]:
+    if config.task == LINEAR_REGRESSION:
+        return  # it uses none of these keys
+    if config.optimizer == "sgd":
+        if config.nesterov and not config.momentum:
+            yield Conflict(("nesterov", "momentum"), "nesterov = true needs a momentum greater than 0, such as 0.9")
+        return
+    name = f"optimizer = {config.optimizer}"
+    if "lr" not in config.model_fields_set:
+        yield Conflict(("lr", "optimizer"), f"{name} needs lr, such as 0.001; its default is a rate for sgd")
+    for key in ("sgd", "momentum", "nesterov"):
+        value = getattr(config, key)
+        if value != type(config).model_fields[key].default:
+            what = f"{key} = {str(value).lower()} is not supported by {name}"
+            yield Conflict((key, "optimizer"), f"{what}; remove it, or use optimizer: sgd")
+
+
 def _training_conflicts(config: Config) -> Iterator[Conflict]:
     used = config.used()
-    if "nesterov" in used and config.nesterov and not config.momentum:
-        yield Conflict(("nesterov", "momentum"), "nesterov = true needs a momentum greater than 0, such as 0.9")
     if "early_stopping" in used and config.early_stopping is not None and not config.validation_size:
         yield Conflict(
             ("early_stopping", "validation_size"),
@@ -82,6 +98,11 @@ def _training_conflicts(config: Config) -> Iterator[Conflict]:
             ("precision", "fused"),
             "precision = bf16 is not supported by the reference implementation, which computes in float32; "
             "use fused: true",
+        )
+    if config.variant == "dropconnect-per-example" and config.precision == "bf16":
+        yield Conflict(
+            ("precision", "variant"),
+            "precision = bf16 is not supported by dropconnect-per-example, which masks float32 weights; use float32",
         )
     if (config.train_size or 0) + config.validation_size > NUM_TRAIN_IMAGES:
         yield Conflict(

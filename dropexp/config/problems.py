@@ -21,8 +21,11 @@ class Problems:
         self.found: list[Problem] = []
 
     def add(self, path: KeyPath, message: str) -> None:
-        """Add a problem with the value at `path`. Raises `ConfigError` with all problems when there are too many."""
-        self.found.append(Problem(self._origin(path), message))
+        """Add a problem with the value at `path`, once. Raises `ConfigError` with all when there are too many."""
+        problem = Problem(self._origin(path), message)
+        if problem in self.found:  # of another run of the same file
+            return
+        self.found.append(problem)
         if len(self.found) == MAX_PROBLEMS:
             self.found.append(Problem(self.where, f"only the first {MAX_PROBLEMS} problems are listed"))
             self.raise_if_any()

@@ -11,11 +11,12 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from dropexp.config.conflicts import conflicts
-from dropexp.config.tasks import LINEAR_REGRESSION, LINREG_KEYS, NUM_TRAIN_IMAGES
+from dropexp.config.tasks import LINEAR_REGRESSION, NUM_TRAIN_IMAGES
+from dropexp.config.used import used_keys
 from dropexp.config.variants import VARIANTS
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -65,8 +66,9 @@ class Config(BaseModel):
 
     variant: Annotated[str, AfterValidator(_known_variant)] = key_field(
         "Kind of dropout. `none`; `nn` (`nn.Dropout`); by hand: `scratch` (inverted dropout), `unscaled`, `classic` "
-        "(scaled at test time), `gaussian`, `three-point`, and on the weights `dropconnect`, `dropconnect-unscaled`. "
-        "`dropexp/nets/noise.py` has the equation of each.",
+        "(scaled at test time), `gaussian`, `three-point`; on weights, with one mask per batch, `dropconnect` and "
+        "`dropconnect-unscaled`; on weights and biases, with a mask per image, `dropconnect-per-example` (DropConnect, "
+        "Wan et al., 2013). `dropexp/nets/noise.py` and `dropconnect.py` have the equations.",
         "one of the variants",
     )
     task: Literal["fashion-mnist", "linear-regression"] = key_field(
@@ -90,13 +92,16 @@ class Config(BaseModel):
         min_length=1,
     )
     drop_probs: list[Probability] = key_field(
-        "Probability of dropping a unit, for each hidden layer (3.13.2).",
+        "Probability of dropping a unit, for each hidden layer (3.13.2); with noise on weights, of dropping a weight "
+        "that reads it.",
         "a list with the drop probability of each hidden layer",
         [0.2, 0.5],
         item=PROBABILITY,
         min_length=1,
     )
-    input_drop_prob: Probability = key_field("Drop probability of the pixels.", PROBABILITY, 0.0)
+    input_drop_prob: Probability = key_field(
+        "Drop probability of the pixels; with noise on weights, of the first layer's weights.", PROBABILITY, 0.0
+    )
     input_noise_std: float = key_field(
         "Standard deviation of normal noise that is added to the pixels.", NOT_NEGATIVE, 0.0, ge=0
     )
@@ -116,9 +121,15 @@ class Config(BaseModel):
         None,
         ge=0,
     )
-    lr: float = key_field("Learning rate.", POSITIVE, 0.5, gt=0)
+    lr: float = key_field("Learning rate; `adam` and `adamw` have no default.", POSITIVE, 0.5, gt=0)
     epochs: int = key_field("Passes over the training set.", COUNT, 5, ge=1)
     batch_size: int = key_field("Training images per step.", COUNT, 256, ge=1)
+    optimizer: Literal["sgd", "adam", "adamw"] = key_field(
+        "`adam` (Kingma and Ba, 2015) and `adamw` (Loshchilov and Hutter, 2019) have β₁ = 0.9, β₂ = 0.999 and "
+        "ε = 1e-8, and differ in `weight_decay`; the keys of SGD, `sgd`, `momentum` and `nesterov`, are errors there.",
+        "one of sgd, adam, adamw",
+        "sgd",
+    )
     sgd: Literal["mean", "book"] = key_field(
         "`mean`: w ← w − lr·g, with g the gradient of the batch's mean loss; `book`: w ← w − lr·g/batch_size, the "
         "update of 3.13.2, where lr is 100.",
@@ -127,7 +138,11 @@ class Config(BaseModel):
     )
     momentum: float = key_field("Momentum of SGD.", FRACTION, 0.0, ge=0, lt=1)
     weight_decay: float = key_field(
-        "λ of the penalty λ/2·‖w‖² on weights, not on biases (3.12).", NOT_NEGATIVE, 0.0, ge=0
+        "λ of the penalty λ/2·‖w‖² on weights, not on biases (3.12). With `adamw` it is no penalty but a step of its "
+        "own, w ← w − lr·λ·w.",
+        NOT_NEGATIVE,
+        0.0,
+        ge=0,
     )
     nesterov: bool = key_field("Nesterov momentum (Sutskever et al., 2013).", TRUE_OR_FALSE, False)
     l1: float = key_field("λ of the penalty λ·‖w‖₁ on weights, not on biases.", NOT_NEGATIVE, 0.0, ge=0)
@@ -225,23 +240,21 @@ class Config(BaseModel):
         return given
 
     @model_validator(mode="after")
-    def _raise_first_conflict(self) -> Self:
-        for conflict in conflicts(self):
-            raise PydanticCustomError("conflict", "{message}", {"message": conflict.message, "keys": conflict.keys})
+    def _raise_conflicts(self) -> Self:
+        found = [
+            InitErrorDetails(
+                type=PydanticCustomError("conflict", "{message}", {"message": one.message, "keys": one.keys}),
+                input=self,
+            )
+            for one in conflicts(self)
+        ]
+        if found:
+            raise ValidationError.from_exception_data(type(self).__name__, found)
         return self
 
     def used(self) -> list[str]:
         """Return the keys that can change this run's numbers."""
-        if self.task == LINEAR_REGRESSION:
-            return [key for key in type(self).model_fields if key in LINREG_KEYS]
-        unused = set(VARIANTS[self.variant].unused)
-        if self.input_noise_std:
-            unused.discard("noise_at_eval")  # which keeps this noise active too
-        if "normal" not in (self.init, self.init_bias):
-            unused.add("init_std")
-        if self.drop_schedule not in ("early", "late"):
-            unused.add("drop_epochs")
-        return [key for key in type(self).model_fields if key not in unused]
+        return used_keys({key: getattr(self, key) for key in type(self).model_fields})
 
     def settings(self, device_kind: str) -> dict[str, Any]:
         """Return what the hash covers: used keys that differ from their defaults, plugin text and kind of device."""

@@ -14,9 +14,9 @@ from typing import Any, Literal
 class Variant:
     """One row of the table."""
 
-    builder: Literal["by_hand", "torch_nn"] = "by_hand"
+    builder: Literal["by_hand", "torch_nn", "dropconnect"] = "by_hand"
     noise: str | None = None  # the name of a class in nets/noise.py
-    on_weights: bool = False  # DropConnect: the noise multiplies weights instead of units
+    on_weights: bool = False  # the noise multiplies weights instead of units
     unused: frozenset[str] = frozenset()  # config keys that cannot change this variant's numbers
     factory: Callable[[float], Any] | None = None  # of a plugin: makes its noise from a drop probability
     plugin: str = ""  # of a plugin: the digest of its file's text
@@ -34,6 +34,8 @@ VARIANTS = {
     "classic": Variant(noise="Classic"),
     "gaussian": Variant(noise="Gaussian", unused=frozenset({"mask"})),
     "three-point": Variant(noise="ThreePoint", unused=frozenset({"mask"})),
+    # one mask per batch; DropConnect has one for each example
     "dropconnect": Variant(noise="Inverted", on_weights=True, unused=_UNIT_KEYS),
     "dropconnect-unscaled": Variant(noise="Unscaled", on_weights=True, unused=_UNIT_KEYS),
+    "dropconnect-per-example": Variant("dropconnect", noise="Inverted", on_weights=True, unused=_UNIT_KEYS | {"fused"}),
 }

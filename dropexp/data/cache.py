@@ -1,4 +1,7 @@
-"""The cache folder: its path, one writer at a time, and files that are replaced atomically."""
+"""The cache folder: its path, and one writer at a time.
+
+Files in it are not synced to the disk, since each is read with a checksum.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
 
 
 def cache_dir() -> Path:
@@ -36,18 +38,3 @@ def cache_lock() -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a new file that replaces `path` when the block ends without an error: readers see the old or the new one.
-
-    Not synced to the disk, since every file of the cache is read with a checksum.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with part.open("wb") as file:
-            yield file
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

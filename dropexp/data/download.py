@@ -15,8 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from dropexp.data.cache import cache_dir, cache_lock, replacing
+from dropexp.data.cache import cache_dir, cache_lock
 from dropexp.errors import DataError
+from dropexp.files import replacing
 
 URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 
@@ -163,7 +164,7 @@ def _fill_cache(packed: Callable[[str], bytes], checksums: Mapping[str, str]) ->
                 _unpack(io.BytesIO(content), True, sha256)
             except DataError as fault:
                 raise DataError(f"{path.name}: {fault}") from fault
-            with replacing(path) as file:
+            with replacing(path, sync=False) as file:
                 file.write(content)
     return cache_dir()
 

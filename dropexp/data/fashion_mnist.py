@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dropexp.data.cache import cache_dir, cache_lock, replacing
+from dropexp.data.cache import cache_dir, cache_lock
 from dropexp.data.download import CHECKSUMS, read, source
+from dropexp.files import replacing
 
 _LAYOUT = 2  # of the cached file: see `_write`
 _DTYPES = {"X_train": np.float32, "y_train": np.int64, "X_test": np.float32, "y_test": np.int64}  # in its order
@@ -148,7 +149,7 @@ def _write(cached: Path, arrays: dict[str, NDArray[Any]], stamp: Stamp) -> None:
     digest = hashlib.sha256(about)
     for array in arrays.values():
         digest.update(array.data)
-    with replacing(cached) as file:
+    with replacing(cached, sync=False) as file:
         file.write(digest.hexdigest().encode() + b"\n" + about)
         for array in arrays.values():
             file.write(array.data)

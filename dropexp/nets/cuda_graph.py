@@ -67,10 +67,12 @@ def join_side_stream(device: torch.device) -> None:
 def restored(tensors: Sequence[Tensor]) -> Iterator[None]:
     """Restore the values of these tensors at the end."""
     before = [tensor.detach().clone() for tensor in tensors]
-    yield
-    with torch.no_grad():
-        for tensor, value in zip(tensors, before, strict=True):
-            tensor.copy_(value)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, value in zip(tensors, before, strict=True):
+                tensor.copy_(value)
 
 
 @contextmanager
@@ -117,18 +119,17 @@ class GraphedMLP(torch_nn.TorchMLP):
     def _capture(self, X: Tensor, y: Tensor, lr: float) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor, Tensor]:
         generator_state = self.generator.get_state()
         parameters = list(self.net.parameters())
-        with restored([*parameters, *self._velocities()]), torch_nn.as_default_generator(self.generator):
+        with restored([*parameters, *self._moments()]), torch_nn.as_default_generator(self.generator):
             graph, logits = capture(lambda: self.descend(X, y, lr), X.device)
         self.generator.set_state(generator_state)
         return graph, X, y, logits
 
-    def _velocities(self) -> list[Tensor]:
-        """Return the velocities of the optimiser, creating them as zeros where its first step would create them."""
+    def _moments(self) -> list[Tensor]:
+        """Return what the optimiser keeps, creating it as zeros where its first step would create it."""
         return [
-            self.optimizer.state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter))
-            for group in self.optimizer.param_groups
-            if group["momentum"]
-            for parameter in group["params"]
+            self.torch_optimizer.state[parameter].setdefault(name, parameter.new_zeros(shape))
+            for parameter in self.net.parameters()
+            for name, shape in torch_nn.state_shapes(self.optimizer, parameter).items()
         ]
 
     def load(self, state: dict[str, Any]) -> None:

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from dropexp.nets import scratch
+from dropexp.nets.adam import Optimizer
 from dropexp.nets.bitmask import sampler, threshold_backward
 from dropexp.nets.matmul import ROWS
 from dropexp.nets.noise import Noise
-from dropexp.nets.sgd import SGD, Layer
+from dropexp.nets.sgd import Layer
 
 
 class Buffers:
@@ -63,14 +64,14 @@ class FusedMLP(scratch.MLP):
         layers: Sequence[Layer],
         noises: Sequence[Noise | None],
         generator: torch.Generator,
-        sgd: SGD,
+        optimizer: Optimizer,
         *,
         mm: Callable[..., Tensor] = torch.mm,
         **options: Any,
     ) -> None:
         # W column by column, the layout of nn.Linear: an epoch takes 4 % less
         copies = [(W.T.clone(memory_format=torch.contiguous_format).T, b.clone()) for W, b in layers]
-        super().__init__(copies, noises, generator, sgd, **options)
+        super().__init__(copies, noises, generator, optimizer, **options)
         self.mm = mm
         self.sizes = [len(self.layers[0][0]), *(len(b) for _, b in self.layers)]
         self.W_T = [W.T for W, _ in self.layers]

@@ -6,7 +6,7 @@ network computes
 
     H_0 = X,   H_i = ξ_i ⊙ relu(Z_{i−1}),   Z_i = H_i W_i + b_i,   O = Z_last
     ξ = mask / keep,   mask ~ Bernoulli(keep)                                        (dropout: noise.py)
-    l = −mean log softmax(O)_y,   W_i ← W_i − lr · ∂l/∂W_i                            (update: sgd.py)
+    l = −mean log softmax(O)_y,   W_i ← W_i − lr · ∂l/∂W_i                            (update: sgd.py, adam.py)
 
 The gradients are written out, not computed by autograd; tests compare them with autograd.
 """
@@ -22,9 +22,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from dropexp.nets.adam import Optimizer
 from dropexp.nets.noise import Noise, with_drop_prob
 from dropexp.nets.schedules import DropSchedule
-from dropexp.nets.sgd import SGD, Layer
+from dropexp.nets.sgd import Layer
 
 Placement = Literal["after", "before", "weights"]
 
@@ -82,8 +83,9 @@ class MLP:
 
     `layers` are the parameters; they are updated in place. `noises` has an item per layer, for the layer's input: the
     images, then each hidden layer. An item is None where there is no noise; an empty list means no noise at all.
-    `placement` applies the noise to hidden units "after" their ReLU, "before" it, or to the "weights" that read them
-    (DropConnect, Wan et al., 2013; one ξ per batch). `schedule` changes the drop probabilities step by step.
+    `placement` applies the noise to hidden units "after" their ReLU, "before" it, or to the "weights" that read them,
+    with one ξ for all rows of a batch (one for each row: dropconnect.py). `schedule` changes the drop probabilities
+    step by step.
 
     `input_noise_std` adds N(0, std²) to the images (Bishop, 1995). `label_smoothing` spreads that fraction of a label
     over all classes (Szegedy et al., 2016). Two bugs of published code can be reproduced: `output_relu` applies a ReLU
@@ -95,7 +97,7 @@ class MLP:
         layers: Sequence[Layer],
         noises: Sequence[Noise | None],
         generator: torch.Generator,
-        sgd: SGD,
+        optimizer: Optimizer,
         *,
         placement: Placement = "after",
         schedule: DropSchedule | None = None,
@@ -108,7 +110,7 @@ class MLP:
         self.noises: list[Noise | None] = list(noises) or [None] * len(self.layers)
         self.drop_probs = [noise.p if noise else 0.0 for noise in self.noises]
         self.generator = generator
-        self.sgd = sgd
+        self.optimizer = optimizer
         self.placement = placement
         self.schedule = schedule
         self.input_noise_std = input_noise_std
@@ -116,12 +118,11 @@ class MLP:
         self.targets = torch.eye(len(b)).to(W) * (1 - label_smoothing) + label_smoothing / len(b)  # a row per class
         self.output_relu = output_relu
         self.noise_at_eval = noise_at_eval
-        self.velocities = sgd.velocities(self.layers)
+        self.moments = [optimizer.moments(layer) for layer in self.layers]
 
     def forward(self, X: Tensor, generator: torch.Generator | None) -> ForwardPass:
         """Compute the outputs for X (n, num_inputs): with noise from `generator`, or in evaluation mode without one."""
-        if generator and self.input_noise_std:
-            X = X + self.input_noise_std * torch.randn(X.shape, generator=generator, device=X.device)
+        X = self.images(X, generator)
         H: list[Tensor] = []
         V: list[Tensor] = []
         Z: list[Tensor] = []
@@ -142,6 +143,12 @@ class MLP:
         O = relu(Z[-1]) if self.output_relu else Z[-1]
         return ForwardPass(O=O, H=H, V=V, Z=Z, xi=xi)
 
+    def images(self, X: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Return X, with normal noise from `generator` if there is one."""
+        if generator and self.input_noise_std:
+            return X + self.input_noise_std * torch.randn(X.shape, generator=generator, device=X.device)
+        return X
+
     def draw(self, i: int, like: Tensor, generator: torch.Generator | None) -> Tensor | float:
         """Sample ξ for the input of layer i, such as (rand < keep) / keep, or return its constant for evaluation."""
         noise = self.noises[i]
@@ -154,10 +161,8 @@ class MLP:
 
     def backward(self, y: Tensor, result: ForwardPass) -> list[Layer]:
         """Return the gradients of the mean cross entropy by W and b of each layer."""
-        O, H, V, Z, xi = result.O, result.H, result.V, result.Z, result.xi
-        D = (softmax(O) - self.targets[y]) / len(y)  # ∂l/∂O; a row of targets is one-hot(y), or smoothed
-        if self.output_relu:
-            D = D * (O > 0)
+        H, V, Z, xi = result.H, result.V, result.Z, result.xi
+        D = self.output_gradient(y, result.O)
         grads: list[Layer] = []
         for i in reversed(range(len(self.layers))):
             dV, db = H[i].T @ D, D.sum(dim=0)  # ∂l/∂V = Hᵀ·D, ∂l/∂b = Σ D
@@ -169,6 +174,11 @@ class MLP:
                 D = D * ((H[i] if self.placement == "before" else Z[i - 1]) > 0)  # ∂l/∂Z
         return grads
 
+    def output_gradient(self, y: Tensor, O: Tensor) -> Tensor:
+        """Return ∂l/∂Z of the last layer, (n, num_outputs)."""
+        D = (softmax(O) - self.targets[y]) / len(y)  # ∂l/∂O; a row of targets is one-hot(y), or smoothed
+        return D * (O > 0) if self.output_relu else D
+
     def step(self, X: Tensor, y: Tensor, lr: float, progress: float = 0.0) -> Tensor:
         """Train on one batch and return the outputs of its forward pass, with dropout active."""
         self.set_drop_probs(progress)
@@ -178,9 +188,8 @@ class MLP:
         return result.O
 
     def update(self, i: int, grad: Layer, lr: float) -> None:
-        """Take a step of stochastic gradient descent for layer i, in place. Overwrites `grad`."""
-        velocity = self.velocities[i] if self.velocities else None
-        self.sgd.update(self.layers[i], grad, velocity, lr, hidden=i + 1 < len(self.layers))
+        """Take a step of the optimiser for layer i, in place. Overwrites `grad`."""
+        self.optimizer.update(self.layers[i], grad, self.moments[i], lr, hidden=i + 1 < len(self.layers))
 
     def set_drop_probs(self, progress: float) -> None:
         """Set the drop probabilities that the schedule has at this completed fraction of the training."""
@@ -202,12 +211,14 @@ class MLP:
         return [W for W, _ in self.layers]
 
     def state(self) -> dict[str, Tensor]:
-        """Return parameters W1, b1, W2, … and, with momentum, velocities vW1, vb1, …: the tensors, not copies."""
-        named: dict[str, Tensor] = {}
-        for prefix, pairs in (("", self.layers), ("v", self.velocities)):
-            for i, (W, b) in enumerate(pairs, start=1):
-                named |= {f"{prefix}W{i}": W, f"{prefix}b{i}": b}
-        return named
+        """Return parameters W1, b1, W2, … and what the optimiser keeps, vW1, vb1, …: the tensors, not copies."""
+        parameters = [{"W": W, "b": b} for W, b in self.layers]
+        return {
+            f"{name}{i}": tensor
+            for by_layer in (parameters, self.moments)
+            for i, named in enumerate(by_layer, start=1)
+            for name, tensor in named.items()
+        }
 
     def load(self, state: dict[str, Tensor]) -> None:
         for name, tensor in self.state().items():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 Layer = tuple[Tensor, Tensor]  # W (…, num_inputs, num_outputs), b (…, num_outputs)
+Moments = dict[str, Tensor]  # what an optimiser keeps of one layer's gradients, by symbol: vW (as W), vb (as b), …
 
 
 @dataclass(frozen=True)
@@ -26,25 +28,31 @@ class SGD:
     l1: float = 0.0
     max_norm: float | None = None
 
-    def velocities(self, layers: list[Layer]) -> list[Layer]:
-        """Return the initial velocities v = 0 of all layers, or [] without momentum."""
-        return [(W.new_zeros(W.shape), b.new_zeros(b.shape)) for W, b in layers] if self.momentum else []
+    def moments(self, layer: Layer) -> Moments:
+        """Return the initial velocity v = 0 of a layer as vW and vb, or nothing without momentum."""
+        W, b = layer
+        return {"vW": torch.zeros_like(W), "vb": torch.zeros_like(b)} if self.momentum else {}
 
-    def update(self, layer: Layer, grad: Layer, velocity: Layer | None, lr: float, *, hidden: bool) -> None:
+    def update(self, layer: Layer, grad: Layer, moments: Moments, lr: float, *, hidden: bool) -> None:
         """Update one layer and its velocity in place. Overwrites `grad`. `max_norm` applies to `hidden` layers only."""
         (W, _), (dW, _) = layer, grad
-        if self.weight_decay:
-            dW.add_(W, alpha=self.weight_decay)
-        if self.l1:
-            dW.add_(W.sign(), alpha=self.l1)
-        for i, (w, g) in enumerate(zip(layer, grad, strict=True)):
+        add_penalties(W, dW, self.weight_decay, self.l1)
+        for name, w, g in zip("Wb", layer, grad, strict=True):
             step = g
-            if velocity:
-                v = velocity[i].mul_(self.momentum).add_(g)
+            if self.momentum:
+                v = moments[f"v{name}"].mul_(self.momentum).add_(g)
                 step = g.add_(v, alpha=self.momentum) if self.nesterov else v
             w.add_(step, alpha=-lr / self.divisor)
         if self.max_norm and hidden:
             limit_column_norms(W, self.max_norm)
+
+
+def add_penalties(W: Tensor, dW: Tensor, weight_decay: float, l1: float) -> None:
+    """Add the gradients of weight_decay/2·‖W‖² and l1·‖W‖₁ to `dW` in place."""
+    if weight_decay:
+        dW.add_(W, alpha=weight_decay)
+    if l1:
+        dW.add_(W.sign(), alpha=l1)
 
 
 def limit_column_norms(W: Tensor, max_norm: float | Tensor) -> None:

@@ -12,7 +12,6 @@ further terms, its GEMM is the update itself: W ← W + Hᵀ·(−lr·D).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -20,8 +19,9 @@ from torch import Tensor
 
 from dropexp.nets import cuda_graph, scratch
 from dropexp.nets.bitmask import threshold_backward
-from dropexp.nets.sgd import Layer, limit_column_norms
+from dropexp.nets.sgd import Layer
 from dropexp.nets.stacked_noise import StackNoise
+from dropexp.nets.stacked_optimizer import StackOptimizer
 
 BLOCK = 32  # steps whose noise is sampled together; another number would give other noise
 EVAL_NUMBERS = 2**26  # outputs of the widest layer, over all runs, in an evaluation pass: 256 MB
@@ -32,14 +32,13 @@ class Stack:
     """R networks that train together on rows of X (N, num_inputs) and y (N,), each on `num_rows` of them per epoch.
 
     Parameters, noises, generator, drop schedule, penalties, max norm and label smoothing can differ between the
-    networks. Sizes, momentum, `output_relu` and the placement of noise are equal. The stack works on copies of the
-    parameters; `write_back` copies them to the networks.
+    networks. Sizes, kind of optimiser, momentum, `output_relu` and the placement of noise are equal. The stack works
+    on copies of the parameters; `write_back` copies them to the networks.
     """
 
     def __init__(self, networks: Sequence[scratch.MLP], X: Tensor, y: Tensor, num_rows: int, batch_size: int) -> None:
         self.networks, self.X, self.y = list(networks), X, y
         first, R = networks[0], len(networks)
-        self.momentum, self.nesterov = first.sgd.momentum, first.sgd.nesterov
         self.output_relu = first.output_relu
         self.sizes = [len(first.layers[0][0]), *(len(b) for _, b in first.layers)]
         self.batch_size = n = min(batch_size, num_rows)
@@ -51,14 +50,13 @@ class Stack:
         self.theta = new(R, sum(h * m for h, m in zip(self.heights, self.sizes[1:], strict=True))).zero_()
         self.thetas = self._matrices(self.theta)
         self.layers = self._layers(self.theta)
-        self.velocity = torch.zeros_like(self.theta) if self.momentum else None
-        self._copy(to_networks=False)
-
-        # a number per run, (R, 1, 1), or None if no run uses it
-        self.minus_lr = new(R, 1, 1)
-        self.weight_decay = self._numbers([network.sgd.weight_decay for network in networks], unused=0.0)
-        self.l1 = self._numbers([network.sgd.l1 for network in networks], unused=0.0)
-        self.max_norm = self._numbers([network.sgd.max_norm or math.inf for network in networks], unused=math.inf)
+        self.optimizer = StackOptimizer(
+            [network.optimizer for network in networks], self.theta, self.layers, self.steps
+        )
+        for r, network in enumerate(networks):
+            state = self._state(r)
+            for name, tensor in network.state().items():
+                state[name].copy_(tensor)
 
         # buffers of a step, named as in `scratch.py`; but D is n·∂l/∂Z, or −lr·n·∂l/∂Z where GEMMs update directly
         self.noise = StackNoise(self.networks, self.steps, n)
@@ -76,9 +74,10 @@ class Stack:
         self.Z, self.slope = ([new(R * n, m) for m in self.sizes[1:-1]] for _ in range(2))
         self.O = new(self.steps, R * n, self.sizes[-1])
         self.D = [new(R * n, m) for m in self.sizes[1:]]
-        direct = self.velocity is None and self.weight_decay is None and self.l1 is None and not on_weights
+        direct = self.optimizer.is_plain_sgd and not on_weights
         self.gradient = None if direct else torch.zeros_like(self.theta)
         self.sums = self.thetas if self.gradient is None else self._matrices(self.gradient)  # where GEMMs accumulate
+        self.grads = self.layers if self.gradient is None else self._layers(self.gradient)
         self.eval_rows = max(1, EVAL_NUMBERS // (R * max(self.sizes)))  # per run and evaluation pass
         self.graphs: dict[int, torch.cuda.CUDAGraph] = {}
 
@@ -99,24 +98,21 @@ class Stack:
         buffer[:, self.sizes[i]] = 1
         return buffer
 
-    def _numbers(self, numbers: list[float], unused: float) -> Tensor | None:
-        return None if set(numbers) == {unused} else self.theta.new_tensor(numbers).view(-1, 1, 1)
-
-    def _copy(self, *, to_networks: bool) -> None:
-        """Copy parameters and velocities from the networks into the stack, or back."""
-        velocities = [] if self.velocity is None else self._layers(self.velocity)
-        for r, network in enumerate(self.networks):
-            stacked = [(W[r], b[r, 0]) for W, b in self.layers + velocities]
-            for ours, theirs in zip(stacked, network.layers + network.velocities, strict=True):
-                for our_tensor, their_tensor in zip(ours, theirs, strict=True):
-                    if to_networks:
-                        their_tensor.copy_(our_tensor)
-                    else:
-                        our_tensor.copy_(their_tensor)
+    def _state(self, r: int) -> dict[str, Tensor]:
+        """Return views of the parameters and moments of run r, and its number of steps, named as in its network."""
+        flat = {"": self.theta, **self.optimizer.moments}
+        steps = {f"t{i}": self.optimizer.t[r, 0] for i in range(1, len(self.sizes))}
+        return steps | {
+            f"{symbol}{name}{i}": tensor
+            for symbol, numbers in flat.items()
+            for i, (W, b) in enumerate(self._layers(numbers), start=1)
+            for name, tensor in (("W", W[r]), ("b", b[r, 0]))
+        }
 
     def write_back(self) -> None:
-        """Copy the current parameters and velocities to the networks."""
-        self._copy(to_networks=True)
+        """Copy the current parameters and moments to the networks."""
+        for r, network in enumerate(self.networks):
+            network.load(self._state(r))
 
     def train_epoch(self, rows: Tensor, lrs: Sequence[float], epoch: int = 1, epochs: int = 1) -> Tensor:
         """Train for one epoch and return the outputs (R, num_rows, num_outputs), with dropout active.
@@ -124,8 +120,7 @@ class Stack:
         `rows` (R, num_rows) are indices into X, in the order in which each run reads them; `lrs` has a learning rate
         per run. `epoch` (from 1) and `epochs` determine the progress for schedules of drop probabilities.
         """
-        minus_lr = [-lr / network.sgd.divisor for lr, network in zip(lrs, self.networks, strict=True)]
-        self.minus_lr.copy_(torch.tensor(minus_lr, dtype=torch.float64).view(-1, 1, 1))
+        self.optimizer.set_lrs(lrs)
         num_rows, block = rows.shape[1], self.steps * self.batch_size
         outputs = []
         for first in range(0, num_rows, block):
@@ -141,6 +136,7 @@ class Stack:
         self._by_step(rows, self.rows)
         self._by_step(targets, self.Y)
         self.noise.draw(progress)
+        self.optimizer.begin(len(progress))
         self._run(rows.shape[1])
         (R, num_rows), n = rows.shape, self.batch_size
         full, rest = divmod(num_rows, n)
@@ -173,7 +169,7 @@ class Stack:
             steps()
             return
         if num_rows not in self.graphs:
-            with cuda_graph.restored([self.theta, *([] if self.velocity is None else [self.velocity])]):
+            with cuda_graph.restored([self.theta, *self.optimizer.moments.values()]):
                 self.graphs[num_rows], _ = cuda_graph.capture(steps, self.X.device)
         self.graphs[num_rows].replay()
 
@@ -206,7 +202,7 @@ class Stack:
         if self.output_relu:
             threshold_backward(D, O, 0, grad_input=D)
         if self.gradient is None:
-            D.mul_(self.minus_lr)
+            D.mul_(self.optimizer.minus_lr)
         for i in range(last, -1, -1):
             D_i = D
             if i > 0:
@@ -219,7 +215,7 @@ class Stack:
                 threshold_backward(D, H[i][..., : self.sizes[i]], 0, grad_input=D)
         cuda_graph.join_side_stream(self.X.device)
         if self.gradient is not None:
-            self._update(self.gradient)
+            self.optimizer.update(self.gradient, self.grads, k)
 
     def _read_images(self, X: Tensor, k: int, noise: Tensor | None) -> Tensor:
         """Return H of the first layer: the images X (R, n, num_inputs) of step k with their noise, in place."""
@@ -262,23 +258,8 @@ class Stack:
             torch.baddbmm(sums, inputs, D, beta=direct, alpha=1 / n, out=sums)
         if noise is not None:
             matrix[:, :m].mul_(noise)
-        if direct and self.max_norm is not None and i + 1 < len(self.layers):
-            limit_column_norms(self.layers[i][0], self.max_norm)
-
-    def _update(self, step: Tensor) -> None:
-        """Update all layers by their gradients, as `SGD.update` does. Overwrites `step`."""
-        for (W, _), (dW, _) in zip(self.layers, self._layers(step), strict=True):
-            if self.weight_decay is not None:
-                dW.addcmul_(W, self.weight_decay)
-            if self.l1 is not None:
-                dW.addcmul_(W.sign(), self.l1)
-        if self.velocity is not None:
-            velocity = self.velocity.mul_(self.momentum).add_(step)
-            step = step.add_(velocity, alpha=self.momentum) if self.nesterov else velocity
-        self.theta.addcmul_(step, self.minus_lr[:, 0])
-        if self.max_norm is not None:
-            for W, _ in self.layers[:-1]:
-                limit_column_norms(W, self.max_norm)
+        if direct:
+            self.optimizer.limit_norms(i)
 
     def logits(self, X: Tensor) -> Tensor:
         """Return the outputs (R, n, num_outputs) in evaluation mode, for X (n, num_inputs) or (R, n, num_inputs)."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dropexp.nets.adam import BETA1, BETA2, EPSILON, Adam, Optimizer
 from dropexp.nets.matmul import ROWS
 from dropexp.nets.noise import Inverted
 from dropexp.nets.schedules import DropSchedule
@@ -105,7 +106,7 @@ def as_default_generator(generator: torch.Generator) -> Iterator[None]:
 
 
 class TorchMLP:
-    """A torch.nn network with `torch.optim.SGD`. Its interface is that of `scratch.MLP`.
+    """A torch.nn network with torch's own SGD, Adam or AdamW. Its interface is that of `scratch.MLP`.
 
     `layers` are the initial parameters in the layout of `scratch.py`; they replace the initialisation of `nn.Linear`.
     With `bf16`, matrix products and activations are bfloat16 where `torch.autocast` chooses it; parameters and updates
@@ -117,7 +118,7 @@ class TorchMLP:
         net: nn.Sequential,
         layers: Sequence[Layer],
         generator: torch.Generator,
-        sgd: SGD,
+        optimizer: Optimizer,
         *,
         noise_at_eval: bool = False,
         bf16: bool = False,
@@ -133,16 +134,12 @@ class TorchMLP:
         self.noise_at_eval = noise_at_eval
         self.bf16 = bf16
         self.generator = generator
-        self.sgd = sgd
+        self.optimizer = optimizer
         self.schedule = schedule
         self.dropouts = [(module, module.p) for module in net if isinstance(module, nn.Dropout)]
         self.linears = linears
         self.loss = nn.CrossEntropyLoss(reduction="sum", label_smoothing=label_smoothing)
-        groups: list[dict[str, Any]] = [
-            {"params": [linear.weight for linear in linears], "weight_decay": sgd.weight_decay},
-            {"params": [linear.bias for linear in linears]},
-        ]
-        self.optimizer = torch.optim.SGD(groups, lr=1.0, momentum=sgd.momentum, nesterov=sgd.nesterov)
+        self.torch_optimizer = torch_optimizer(optimizer, linears)
 
     def step(self, X: Tensor, y: Tensor, lr: float, progress: float = 0.0) -> Tensor:
         """Train on one batch and return the outputs of its forward pass, with dropout active."""
@@ -154,22 +151,22 @@ class TorchMLP:
 
     def descend(self, X: Tensor, y: Tensor, lr: float) -> Tensor:
         """Take the step itself; `nn.Dropout` samples from torch's default generator."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr / self.sgd.divisor
+        for group in self.torch_optimizer.param_groups:
+            group["lr"] = lr / self.optimizer.divisor if isinstance(self.optimizer, SGD) else lr
         self.net.train()
-        self.optimizer.zero_grad()
+        self.torch_optimizer.zero_grad()
         outputs = []
         for X_part, y_part in zip(X.split(ROWS), y.split(ROWS), strict=True):  # `backward` adds their gradients up
             logits = self._outputs(X_part)
             (self.loss(logits, y_part) / len(y)).backward()
             outputs.append(logits.detach())
-        if self.sgd.l1:
-            torch.stack([self.sgd.l1 * linear.weight.abs().sum() for linear in self.linears]).sum().backward()
-        self.optimizer.step()
-        if self.sgd.max_norm:
+        if self.optimizer.l1:
+            torch.stack([self.optimizer.l1 * linear.weight.abs().sum() for linear in self.linears]).sum().backward()
+        self.torch_optimizer.step()
+        if self.optimizer.max_norm:
             with torch.no_grad():
                 for W in self.weights()[:-1]:
-                    limit_column_norms(W, self.sgd.max_norm)
+                    limit_column_norms(W, self.optimizer.max_norm)
         return torch.cat(outputs)
 
     @torch.no_grad()
@@ -202,14 +199,35 @@ class TorchMLP:
 
     def state(self) -> dict[str, Any]:
         """Return parameters and optimiser state under torch's names."""
-        return {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return {"net": self.net.state_dict(), "optimizer": self.torch_optimizer.state_dict()}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Restore a state. The optimiser's options stay those of the config. Raises ValueError for other shapes."""
+        """Restore a state. The optimiser's options stay those of the config. Raises an exception if it does not fit."""
+        kept = state["optimizer"]["state"]
+        parameters = [one for group in self.torch_optimizer.param_groups for one in group["params"]]
+        for i, parameter in enumerate(parameters):
+            for name, shape in state_shapes(self.optimizer, parameter).items():
+                if kept[i][name].shape != shape:  # which torch would accept
+                    raise ValueError(f"{name} of parameter {i} does not have the shape {tuple(shape)}")
         self.net.load_state_dict(state["net"])
-        options = self.optimizer.state_dict()
-        self.optimizer.load_state_dict(options | {"state": state["optimizer"]["state"]})
-        if self.sgd.momentum:
-            velocities = {p: self.optimizer.state[p]["momentum_buffer"] for p in self.net.parameters()}
-            if any(v.shape != p.shape for p, v in velocities.items()):
-                raise ValueError("the velocities do not have the shapes of the parameters")
+        self.torch_optimizer.load_state_dict(self.torch_optimizer.state_dict() | {"state": kept})
+
+
+def torch_optimizer(optimizer: Optimizer, linears: Sequence[nn.Linear]) -> torch.optim.Optimizer:
+    """Return torch's own optimiser, with weight decay on weights but not on biases; its lr is set at each step."""
+    groups: list[dict[str, Any]] = [
+        {"params": [linear.weight for linear in linears], "weight_decay": optimizer.weight_decay},
+        {"params": [linear.bias for linear in linears], "weight_decay": 0.0},
+    ]
+    if isinstance(optimizer, SGD):
+        return torch.optim.SGD(groups, lr=1.0, momentum=optimizer.momentum, nesterov=optimizer.nesterov)
+    kind = torch.optim.AdamW if optimizer.decoupled else torch.optim.Adam
+    on_cuda = linears[0].weight.is_cuda  # there the step count must be on the device, for CUDA graphs
+    return kind(groups, lr=1.0, betas=(BETA1, BETA2), eps=EPSILON, capturable=on_cuda)
+
+
+def state_shapes(optimizer: Optimizer, parameter: Tensor) -> dict[str, torch.Size]:
+    """Return the shapes of the tensors that torch's optimiser keeps of a parameter, by torch's names."""
+    if isinstance(optimizer, Adam):
+        return {"step": torch.Size(), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
+    return {"momentum_buffer": parameter.shape} if optimizer.momentum else {}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from dropexp.errors import ExportError, RunError
 from dropexp.files import write_whole
 from dropexp.runs.folder import RUN
-from dropexp.runs.record import DUPLICATE
+from dropexp.runs.status import Status
 from dropexp.runs.table import Row
 
 if TYPE_CHECKING:
@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 EVENTS = "events.out.tfevents.0.dropexp"  # TensorBoard looks for "tfevents"; no other writer uses this name
 MLFLOW_URI = "sqlite:///mlflow.db"  # the default of `mlflow ui`
-MLFLOW_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED", "interrupted": "KILLED"}
+MLFLOW_STATUS = {
+    Status.DONE: "FINISHED",
+    Status.DIVERGED: "FAILED",
+    Status.FAILED: "FAILED",
+    Status.INTERRUPTED: "KILLED",
+}
 
 
 @dataclass(frozen=True)
@@ -174,7 +179,7 @@ def _with_epochs(runs: Iterable[Run]) -> tuple[list[TimedRun], list[str]]:
 
 def _timed(run: Run) -> TimedRun:
     """Read the run's rows and times. Raises `RunError` if it has no epochs."""
-    if run.info is None or run.status == DUPLICATE:
+    if run.info is None or run.status == Status.DUPLICATE:
         raise RunError(run.why or f"{run.folder.path} is {run.status}")
     rows = run.rows()
     if not rows:

@@ -19,8 +19,8 @@ from dropexp.errors import NoRuns, RunError
 from dropexp.files import half_written, sha256
 from dropexp.lock import LOCK, Busy
 from dropexp.runs.folder import CORRUPTED, FILES, RUN, RunFolder, default_runs_dir, read_file
-from dropexp.runs.record import DUPLICATE, NO_RUN, Run, keep, read_any, read_runs
-from dropexp.runs.state import FINISHED, Status
+from dropexp.runs.record import Run, keep, read_any, read_runs
+from dropexp.runs.status import FINISHED, NO_RUN, Status
 from dropexp.runs.study_file import STUDY
 
 LEFTOVER = "corrupted and renamed, or half-written"
@@ -106,7 +106,7 @@ def _removal_of(run: Run, first: Run | None) -> Removal | None:
         left = [file for file in files if _LEFTOVER.fullmatch(file.name)]
         return _removal("leftover", path, left, LEFTOVER, known) if left else None
     status = read_any(run.folder).status
-    if run.status == DUPLICATE and first is not None and (_is_finished(first.folder) or status not in FINISHED):
+    if run.status == Status.DUPLICATE and first is not None and (_is_finished(first.folder) or status not in FINISHED):
         why = f"the same run as {first.folder.path}"
     elif status == run.status == Status.CORRUPTED:
         why = run.why or ""

@@ -11,20 +11,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dropexp.config.schema import Config
 from dropexp.config.tasks import FASHION_MNIST
-from dropexp.config.variants import VARIANTS
+from dropexp.config.used import used_keys
 from dropexp.errors import CorruptedFile, MissingRun, NoRuns, RunError
 from dropexp.runs.find import folders
 from dropexp.runs.folder import RunFolder, default_runs_dir
 from dropexp.runs.metrics import metrics_of
 from dropexp.runs.run_json import RunInfo
-from dropexp.runs.state import FINISHED, Status, live_status
+from dropexp.runs.state import as_of_now
+from dropexp.runs.status import FINISHED, NO_RUN, Status
 from dropexp.runs.table import Columns, Row, rows_of
 
 LARGEST_FIGURE = 2.0**128  # of figures: they are measured in float32
-UNREADABLE = "unreadable"  # a folder without permission, or of a later version
-DUPLICATE = "duplicate"  # a second folder of the same run
-NO_RUN = (Status.CORRUPTED, UNREADABLE, DUPLICATE)  # statuses of folders that do not count as a run
+
+# a run of an earlier version lacks the keys that were added since, and was trained with their defaults
+_DEFAULTS = {key: info.default for key, info in Config.model_fields.items() if not info.is_required()}
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Run:
 
     folder: RunFolder
     study: str
-    status: str  # a Status, UNREADABLE or DUPLICATE
+    status: Status
     why: str | None
     info: RunInfo | None = None
 
@@ -111,14 +113,11 @@ class Run:
 
     @cached_property
     def _values(self) -> dict[str, Any]:
-        values = self.config | self.settings
-        words = {"drop_epochs": "half"}
+        config, words = _DEFAULTS | self.config, {"drop_epochs": "half"}
         if self.task == FASHION_MNIST:
-            values, words["train_size"] = {"train_size": None, **values}, "all"
-        unused = VARIANTS[self.variant].unused if self.variant in VARIANTS else frozenset()
-        if values.get("drop_schedule") not in ("early", "late"):
-            unused |= {"drop_epochs"}
-        used = {name: value for name, value in values.items() if name not in unused}
+            words["train_size"] = "all"
+        used = {key: config[key] for key in used_keys(config)}
+        used |= {name: value for name, value in self.settings.items() if name not in config}  # the device, the plugin
         in_words = {name: words.get(name, "none") if value is None else value for name, value in used.items()}
         return in_words | {"arm": self.base, "task": self.task}
 
@@ -130,7 +129,7 @@ class Run:
 def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) -> list[Run]:
     """Return the runs with these names or paths, all below `runs_dir` if none is given.
 
-    A second folder of the same run comes as a DUPLICATE. Raises `NoRuns` if there is none.
+    A second folder of the same run has the status DUPLICATE. Raises `NoRuns` if there is none.
     """
     root = Path(runs_dir) if runs_dir is not None else default_runs_dir()
     wanted = [paths_or_names] if isinstance(paths_or_names, str) else list(paths_or_names)
@@ -147,14 +146,14 @@ def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) 
         if first is not run:
             kept, other = sorted((first, run), key=_rank)
             why = f"{other.folder.path} is the same run as {kept.folder.path}"
-            duplicates.append(replace(other, status=DUPLICATE, why=why))
+            duplicates.append(replace(other, status=Status.DUPLICATE, why=why))
             runs[run.identity] = kept
     return [*runs.values(), *duplicates]
 
 
 def _rank(run: Run) -> int:
     """Return a rank that sorts done before diverged, and both before unfinished."""
-    return FINISHED.index(Status(run.status)) if run.status in FINISHED else len(FINISHED)
+    return FINISHED.index(run.status) if run.status in FINISHED else len(FINISHED)
 
 
 def read_any(folder: RunFolder) -> Run:
@@ -164,13 +163,13 @@ def read_any(folder: RunFolder) -> Run:
     except (CorruptedFile, MissingRun) as error:
         return Run(folder, folder.path.parent.name, Status.CORRUPTED, str(error))
     except RunError as error:
-        return Run(folder, folder.path.parent.name, UNREADABLE, str(error))
+        return Run(folder, folder.path.parent.name, Status.UNREADABLE, str(error))
 
 
 def read_run(folder: RunFolder) -> Run:
     """Return what run.json says. Raises `RunError` if it cannot be read."""
-    info = folder.read_info()
-    return Run(folder, info.name, live_status(folder, info), info.why, info)
+    info = as_of_now(folder, folder.read_info())
+    return Run(folder, info.name, info.status, info.why, info)
 
 
 def keep(runs: list[Run], wanted: Mapping[str, Any]) -> list[Run]:

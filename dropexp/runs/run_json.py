@@ -17,9 +17,16 @@ from typing_extensions import TypeAliasType
 from dropexp.config.names import is_name
 from dropexp.errors import CorruptedFile
 from dropexp.files import decode_json, encode_json, has_json_checksum
+from dropexp.runs.status import FINISHED, WRITTEN, Status
 
 SCHEMA = 2  # of run.json, study.json and checkpoint.pt
 _START = b'{"sha256": "'  # of a run.json since schema 2
+
+
+def _check_status(status: Status) -> Status:
+    if status not in WRITTEN:
+        raise ValueError(f"no run.json has the status {status}")
+    return status
 
 
 def _check_name(name: str) -> str:
@@ -64,7 +71,7 @@ class RunInfo(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, populate_by_name=True)
 
     version: Literal[1, 2] = Field(default=2, alias="schema")
-    status: str = Field(pattern="^(running|interrupted|failed|diverged|done)$")  # see state.py
+    status: Annotated[Status, Field(strict=False), AfterValidator(_check_status)]
     why: str | None = None  # why it failed, diverged or was interrupted
     traceback: str | None = None  # of a failed run
     name: Annotated[str, AfterValidator(_check_name)]  # of the study
@@ -81,7 +88,7 @@ class RunInfo(BaseModel):
 
     @property
     def finished(self) -> bool:
-        return self.status in ("done", "diverged")
+        return self.status in FINISHED
 
     @model_validator(mode="after")
     def _check_table(self) -> Self:

@@ -6,74 +6,62 @@ files in an order that lets the run resume or restart if the process is killed i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 
 from dropexp.config.schema import digest
 from dropexp.config.study import PlannedRun
-from dropexp.errors import CorruptedFile, MissingRun, NewerRun, OtherRun, RunError
+from dropexp.errors import CorruptedFile, MissingRun, OtherRun, RunError
 from dropexp.files import write_whole
 from dropexp.lock import Busy, not_written
 from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, FILES, RUN, RunFolder, config_yaml, rename, rename_corrupted
 from dropexp.runs.run_json import SCHEMA, RunInfo
+from dropexp.runs.status import Status
 from dropexp.runs.table import Columns, to_csv
-
-
-class Status(StrEnum):
-    """The state of a run. All but NEW and CORRUPTED are written to run.json."""
-
-    NEW = "new"  # nothing of it is on disk
-    RUNNING = "running"  # a process has locked it
-    INTERRUPTED = "interrupted"  # it can resume
-    FAILED = "failed"  # an error ended it; the next training tries again
-    DIVERGED = "diverged"  # its loss is not finite: a result, which is not trained again
-    DONE = "done"
-    CORRUPTED = "corrupted"  # run.json, or epochs.csv of a finished run of schema 1, is not as it was written
-
-
-FINISHED = (Status.DONE, Status.DIVERGED)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a run that does not train: already finished, "busy" in another process, or failed."""
+    """The outcome of a run that does not train: already finished, busy in another process, or failed."""
 
-    status: str
+    status: Status
     why: str | None = None
     notes: list[str] = field(default_factory=list)
 
 
 def status_of(folder: RunFolder, planned: PlannedRun | None = None) -> Status:
-    """Return the state of a run, and write nothing.
+    """Return the state of a run that this process has not locked, and write nothing.
 
-    Raises `NewerRun`, and `OtherRun` if the folder holds another run than the planned one.
+    Raises `NewerRun`, `OtherRun` if the folder holds another run than the planned one, or another `RunError` if it
+    cannot be read.
     """
     try:
-        info = _read_own(folder, planned)
-        if info.finished and info.version < SCHEMA:
-            folder.read_table(info)
-    except (NewerRun, OtherRun):
-        raise
+        return as_of_now(folder, _read_own(folder, planned)).status
     except MissingRun:
-        return Status.CORRUPTED if any((folder.path / name).exists() for name in (EPOCHS, CHECKPOINT)) else Status.NEW
-    except RunError:
+        return Status.NEW if _is_new(folder) else Status.CORRUPTED
+    except CorruptedFile:
         return Status.CORRUPTED
-    return live_status(folder, info)
 
 
-def live_status(folder: RunFolder, info: RunInfo) -> Status:
-    """Return the status in run.json; a run whose process was killed is interrupted."""
-    killed = info.status == Status.RUNNING and not folder.is_locked()
-    return Status.INTERRUPTED if killed else Status(info.status)
+def as_of_now(folder: RunFolder, info: RunInfo) -> RunInfo:
+    """Return run.json as it is now: a run whose process was killed is interrupted. Raises `RunError`."""
+    if info.status != Status.RUNNING or folder.is_locked():
+        return info
+    info = folder.read_info()  # again: the run may have ended before the lock was tried
+    return info.model_copy(update={"status": Status.INTERRUPTED}) if info.status == Status.RUNNING else info
+
+
+def _is_new(folder: RunFolder) -> bool:
+    return not any((folder.path / name).exists() for name in (RUN, EPOCHS, CHECKPOINT))
 
 
 def _read_own(folder: RunFolder, planned: PlannedRun | None) -> RunInfo:
     """Return run.json if it is of the planned run; among 100,000 runs, two are likely to share their hash.
 
-    Raises `OtherRun` if it is of another run with this hash, and what `RunFolder.read_info` raises.
+    Raises `OtherRun` if it is of another run with this hash, and what `RunFolder.read_info` raises. A finished run of
+    schema 1 needs its epochs.csv too.
     """
     info = folder.read_info()
     if planned is not None:
@@ -82,6 +70,8 @@ def _read_own(folder: RunFolder, planned: PlannedRun | None) -> RunInfo:
             raise OtherRun(folder.path)
         if info.settings != own:
             raise CorruptedFile(folder.path / RUN, "its settings have another hash than the folder's name")
+    if info.finished and info.version < SCHEMA:
+        folder.read_table(info)
     return info
 
 
@@ -95,16 +85,25 @@ def lock_unfinished(folder: RunFolder, planned: PlannedRun, locks: ExitStack, fo
     """
     try:
         locks.enter_context(folder.lock())
-        if status_of(folder, planned) not in FINISHED or force:
+        info = _read_finished(folder, planned)
+        if info is None or force:
             return None
-        info = folder.read_info()
         return Outcome(info.status, info.why, _repair(folder, info))
     except Busy:
-        return Outcome("busy", "another process is training it")
-    except RunError as error:  # a link, a run of a later version, or another run
+        return Outcome(Status.BUSY, "another process is training it")
+    except RunError as error:  # a link, a run of a later version, another run, or one that cannot be read
         return Outcome(Status.FAILED, str(error))
     except OSError as error:
         return Outcome(Status.FAILED, f"its folder {not_written(error)}")
+
+
+def _read_finished(folder: RunFolder, planned: PlannedRun) -> RunInfo | None:
+    """Return run.json of a finished run; None if the run is not finished. Raises as `status_of`."""
+    try:
+        info = _read_own(folder, planned)
+    except (CorruptedFile, MissingRun):
+        return None
+    return info if info.finished else None
 
 
 def repair_finished(folder: RunFolder) -> list[str]:
@@ -148,12 +147,10 @@ def _repair(folder: RunFolder, info: RunInfo) -> list[str]:
 def rename_corrupted_truth(folder: RunFolder, planned: PlannedRun) -> list[str]:
     """Rename a corrupted run.json, or the corrupted epochs.csv of a finished run of schema 1; return a message.
 
-    corrupted -> interrupted if there is a checkpoint, else new. Raises `NewerRun`.
+    corrupted -> interrupted if there is a checkpoint, else new. Raises as `status_of`.
     """
     try:
-        info = _read_own(folder, planned)
-        if info.finished and info.version < SCHEMA:
-            folder.read_table(info)
+        _read_own(folder, planned)
     except CorruptedFile as error:
         return [rename_corrupted(error)]
     except MissingRun:
@@ -194,10 +191,11 @@ def clear(folder: RunFolder) -> None:
         (folder.path / name).unlink(missing_ok=True)
 
 
-def save(folder: RunFolder, info: RunInfo, checkpoint: bytes) -> None:
-    """running -> running, with another checkpoint."""
+def save(folder: RunFolder, checkpoint: bytes, info: RunInfo | None = None) -> None:
+    """running -> running, with another checkpoint; the last one needs no run.json, since `finish` writes it."""
     write_whole(folder.checkpoint, checkpoint)
-    folder.write_info(info)
+    if info is not None:
+        folder.write_info(info)
 
 
 def finish(folder: RunFolder, info: RunInfo) -> None:
@@ -214,6 +212,17 @@ def stop(folder: RunFolder, status: Status, why: str | None = None, traceback: s
     if info.version == SCHEMA and (info.status == Status.RUNNING or (status == Status.FAILED and not info.finished)):
         ended = {"status": status, "why": why, "traceback": traceback, "provenance": info.provenance | {"ended": now()}}
         folder.write_info(info.model_copy(update=ended))
+
+
+def fail(folder: RunFolder, why: str, traceback: str | None, started: Callable[[], RunInfo]) -> None:
+    """new, running, interrupted, failed -> failed. `started` returns the run.json of a run that has none.
+
+    Raises as `stop`.
+    """
+    if _is_new(folder):
+        folder.write_info(started().model_copy(update={"status": Status.FAILED, "why": why, "traceback": traceback}))
+    else:
+        stop(folder, Status.FAILED, why, traceback)
 
 
 def mark(folder: RunFolder, status: Status, why: str | None = None) -> None:

@@ -11,8 +11,9 @@ import torch
 from dropexp.config.schema import Config
 from dropexp.config.tasks import NUM_INPUTS, NUM_OUTPUTS
 from dropexp.config.variants import VARIANTS, Variant
-from dropexp.nets import cuda_graph, fused, linreg, matmul, schedules, scratch, torch_nn
+from dropexp.nets import cuda_graph, dropconnect, fused, linreg, matmul, schedules, scratch, torch_nn
 from dropexp.nets import noise as noises
+from dropexp.nets.adam import Adam, Optimizer
 from dropexp.nets.base import Network
 from dropexp.nets.noise import Noise
 from dropexp.nets.schedules import DropSchedule
@@ -55,15 +56,18 @@ def num_params(config: Config) -> int:
 
 def _by_hand(config: Config, init: torch.Generator, noise: torch.Generator) -> scratch.MLP:
     variant = VARIANTS[config.variant]
-    use_fused = config.fused and noise.device.type != "mps"  # untested there
-    kind: Callable[..., scratch.MLP] = fused.FusedMLP if use_fused else scratch.MLP
+    kind: Callable[..., scratch.MLP] = scratch.MLP
+    if variant.builder == "dropconnect":
+        kind = dropconnect.DropConnectMLP
+    elif config.fused and noise.device.type != "mps":  # untested there
+        kind = fused.FusedMLP
     if config.precision == "bf16":
         kind = partial(kind, mm=matmul.bf16_mm)
     return kind(
         _layers(config, init, noise.device),
         [_noise(variant, config.mask, p) if p else None for p in drop_probs(config)] if _has_noise(variant) else [],
         noise,
-        _sgd(config),
+        _optimizer(config),
         placement="weights" if variant.on_weights else config.placement,
         schedule=_drop_schedule(config),
         input_noise_std=config.input_noise_std,
@@ -88,7 +92,7 @@ def _torch_nn(config: Config, init: torch.Generator, noise: torch.Generator) -> 
         net,
         _layers(config, init, noise.device),
         noise,
-        _sgd(config),
+        _optimizer(config),
         noise_at_eval=config.noise_at_eval,
         bf16=config.precision == "bf16",
         schedule=schedule,
@@ -121,14 +125,21 @@ def _layers(config: Config, init: torch.Generator, device: torch.device) -> list
     return [(W.to(device), b.to(device)) for W, b in layers]
 
 
-def _sgd(config: Config) -> SGD:
-    return SGD(
-        momentum=config.momentum,
-        nesterov=config.nesterov,
+def _optimizer(config: Config) -> Optimizer:
+    if config.optimizer == "sgd":
+        return SGD(
+            momentum=config.momentum,
+            nesterov=config.nesterov,
+            weight_decay=config.weight_decay,
+            l1=config.l1,
+            max_norm=config.max_norm,
+            divisor=config.batch_size if config.sgd == "book" else 1,
+        )
+    return Adam(
+        decoupled=config.optimizer == "adamw",
         weight_decay=config.weight_decay,
         l1=config.l1,
         max_norm=config.max_norm,
-        divisor=config.batch_size if config.sgd == "book" else 1,
     )
 
 

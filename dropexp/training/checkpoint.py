@@ -24,12 +24,14 @@ from dropexp.nets.linreg import Model
 from dropexp.runs.folder import RunFolder, read_file, rename_corrupted
 from dropexp.runs.record import read_run
 from dropexp.runs.run_json import SCHEMA
-from dropexp.runs.state import Status, rename_corrupted_truth
+from dropexp.runs.state import rename_corrupted_truth
+from dropexp.runs.status import Status
 from dropexp.runs.table import Columns, num_epochs
 from dropexp.training import build
 from dropexp.training.rng import stream
 
 CHECKPOINT_SHARE = 0.02  # of the time since the last one: what writing a checkpoint may cost
+NAMES = {"hash": "config", "route": "matmul backend", "drawing": "version of the sampling"}  # of keys of an identity
 AGAIN = "`dropexp train -c FILE --force` trains the run again"
 
 
@@ -109,7 +111,7 @@ def read(folder: RunFolder) -> Checkpoint | None:
     if not has_one:
         raise CorruptedFile(path, "it has no checksum")
     try:
-        if not isinstance(saved["identity"], dict):
+        if not _is_identity(saved["identity"]):
             raise CorruptedFile(path, "it has no identity")
         columns = saved["columns"] if saved["schema"] == SCHEMA else None
         if columns is not None and not _is_table(columns, saved["epoch"]):
@@ -117,6 +119,10 @@ def read(folder: RunFolder) -> Checkpoint | None:
         return Checkpoint(columns=columns, **{k: saved[k] for k in ("epoch", "identity", "network", "order", "noise")})
     except (LookupError, TypeError) as error:
         raise CorruptedFile(path, f"{type(error).__name__}: {error}") from None
+
+
+def _is_identity(identity: Any) -> bool:
+    return isinstance(identity, dict) and all(isinstance(text, str) for pair in identity.items() for text in pair)
 
 
 def _is_table(columns: Any, epoch: Any) -> bool:
@@ -134,7 +140,7 @@ class Resumed:
 
     state: TrainingState
     columns: Columns = field(default_factory=dict)  # the table so far
-    notes: list[str] = field(default_factory=list)  # on corrupted files
+    notes: list[str] = field(default_factory=list)  # on corrupted files, or why the run restarts
 
 
 def resume(
@@ -146,7 +152,7 @@ def resume(
 ) -> Resumed:
     """Return the state in checkpoint.pt, or a fresh one if there is none from which the run may resume.
 
-    Corrupted files are renamed, with a note. Raises `NewerRun`.
+    Corrupted files are renamed. The notes name these, and give the reason why the run restarts. Raises `NewerRun`.
     """
     resumed = Resumed(fresh())  # first: if memory is too small for it, nothing is renamed
     notes = rename_corrupted_truth(folder, planned)
@@ -177,8 +183,14 @@ def _load(
     if saved.identity == identity:
         state.load(saved, folder)
     elif not is_complete(saved.columns) or any(saved.identity.get(key) != identity[key] for key in ("hash", "data")):
-        return Resumed(state)
+        return Resumed(state, notes=[f"{folder.checkpoint} is of another {_differences(saved.identity, identity)}"])
     return Resumed(state, saved.columns)
+
+
+def _differences(before: dict[str, str], now: dict[str, str]) -> str:
+    """Return the keys of the identities that differ, in words, such as "torch (2.14.0 → 2.15.0)"."""
+    differing = [key for key in now if before.get(key) != now[key]]
+    return ", ".join(f"{NAMES.get(key, key)} ({before.get(key, 'unknown'):.20} → {now[key]:.20})" for key in differing)
 
 
 class CheckpointTimer:

@@ -1,7 +1,8 @@
 """Evaluate a trained network on the test images, also rotated: accuracy, calibration and uncertainty.
 
-A pass in evaluation mode is compared with Monte-Carlo dropout, the mean over K stochastic passes. All rotations use the
-same noise, sampled from a stream of the run's seed, so that the same call returns the same figures.
+A pass in evaluation mode is compared with Monte-Carlo dropout, the mean over K stochastic passes, and for DropConnect
+also with the paper's inference. All rotations use the same noise, sampled from a stream of the run's seed, so that the
+same call returns the same figures.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from dropexp.config.schema import Config
 from dropexp.data.fashion_mnist import Data
 from dropexp.errors import EvaluationError
 from dropexp.nets import matmul
+from dropexp.nets.dropconnect import DropConnectMLP
 from dropexp.training import build
 from dropexp.training.checkpoint import Trained
-from dropexp.training.predictive import predictive
+from dropexp.training.predictive import Predictive, predictive
 from dropexp.training.probes import eval_outputs, noisy_outputs
 from dropexp.training.rng import stream
 
@@ -35,7 +37,8 @@ class RotationFigures:
     """Figures over all test images, rotated by `rotation` degrees. Losses and entropies are means, in nats.
 
     The first ones are of a pass in evaluation mode, mc_* and mutual_information of the mean over K stochastic passes;
-    the latter are None for a network without noise.
+    the latter are None for a network without noise. moment_* are of the mean over K samples by moment matching; they
+    are None for all variants but dropconnect-per-example.
     """
 
     rotation: float
@@ -48,6 +51,10 @@ class RotationFigures:
     mc_ece: float | None = None
     mc_entropy: float | None = None
     mutual_information: float | None = None
+    moment_acc: float | None = None
+    moment_loss: float | None = None
+    moment_ece: float | None = None
+    moment_entropy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -88,28 +95,27 @@ def evaluate(trained: Trained, data: Data, rotations: Iterable[float], K: int, i
             X = rotated(X_test, rotation)
             generator = stream(config.seed, "evaluate")
             clean = predictive([eval_outputs(network, X, generator)])
-            row = RotationFigures(
-                rotation=rotation,
-                acc=clean.accuracy(y),
-                loss=clean.loss(y),
-                ece=clean.calibration_error(y),
-                entropy=clean.entropy.mean().item(),
-            )
+            row = RotationFigures(rotation, **_figures("", clean, y))
             best = clean
             if passes:
                 best = predictive(noisy_outputs(network, X, generator) for _ in range(passes))
-                row = replace(
-                    row,
-                    mc_acc=best.accuracy(y),
-                    mc_loss=best.loss(y),
-                    mc_ece=best.calibration_error(y),
-                    mc_entropy=best.entropy.mean().item(),
-                    mutual_information=best.mutual_information.mean().item(),
-                )
+                mutual_information = best.mutual_information.mean().item()
+                row = replace(row, **_figures("mc_", best, y), mutual_information=mutual_information)
+            if passes and isinstance(network, DropConnectMLP):
+                row = replace(row, **_figures("moment_", predictive(network.moment_matching(X, passes, generator)), y))
             figures.append(row)
             classes, entropies = best.classes.tolist(), best.entropy.tolist()
             answers += [Prediction(i, CLASSES[int(y[i])], rotation, CLASSES[classes[i]], entropies[i]) for i in images]
     return Evaluation(str(trained.folder.path), trained.epoch, passes, figures, answers)
+
+
+def _figures(prefix: str, mean: Predictive, y: Tensor) -> dict[str, float]:
+    return {
+        f"{prefix}acc": mean.accuracy(y),
+        f"{prefix}loss": mean.loss(y),
+        f"{prefix}ece": mean.calibration_error(y),
+        f"{prefix}entropy": mean.entropy.mean().item(),
+    }
 
 
 def _check(degrees: Sequence[float], images: Sequence[int], num_images: int) -> None:

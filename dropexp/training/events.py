@@ -1,9 +1,10 @@
-"""What happens while runs train, as typed events. `task` is the index of the run in the list of tasks."""
+"""What happens while runs train, as typed events. `job` is the index of the run in the list of jobs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dropexp.runs.status import Status
 from dropexp.runs.table import Row
 
 
@@ -11,31 +12,31 @@ from dropexp.runs.table import Row
 class Started:
     """A run is about to train; it may still turn out to be finished or locked by another process."""
 
-    task: int
+    job: int
 
 
 @dataclass(frozen=True)
 class Epoch:
     """A run has trained an epoch; `row` is the new row of its epochs.csv."""
 
-    task: int
+    job: int
     row: Row
 
 
 @dataclass(frozen=True)
 class Note:
-    """A message about a run, such as the name of a corrupted file that was renamed; or, without a task, about all."""
+    """A message about a run, such as the name of a corrupted file that was renamed; or, without a job, about all."""
 
-    task: int | None
+    job: int | None
     text: str
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A run has ended with a status of run.json, or is "busy"; `why` gives the reason unless it is "done"."""
+    """A run has ended: it is done, diverged, interrupted, failed or busy; `why` gives the reason unless it is done."""
 
-    task: int
-    status: str
+    job: int
+    status: Status
     why: str | None = None
 
 

@@ -1,4 +1,4 @@
-"""Choose how tasks train: in this process, in worker processes, as stacks on a GPU, or on a Ray cluster.
+"""Choose how jobs train: in this process, in worker processes, as stacks on a GPU, or on a Ray cluster.
 
 All ways yield the same events; on a CPU they train to the same numbers. A parent of workers imports no torch.
 """
@@ -11,9 +11,9 @@ from dropexp.runs.provenance import cores
 from dropexp.training.cluster.driver import on_ray
 from dropexp.training.device import kind
 from dropexp.training.events import Event
+from dropexp.training.jobs import Job, Plan
 from dropexp.training.pool import in_workers
 from dropexp.training.stack_shape import stack_shape
-from dropexp.training.task import Plan, Task
 from dropexp.training.trainer import Trainer
 
 STACK = 32  # default number of runs that train side by side on a GPU: they fill it, and more would only take longer
@@ -24,30 +24,32 @@ def default_jobs(device: str) -> int:
     return {"cpu": cores(), "cuda": STACK}.get(kind(device), 1)
 
 
-def execute(tasks: Sequence[Task], plan: Plan, jobs: int | None = None) -> Generator[Event]:
-    """Train the tasks, at most `jobs` at a time (on a GPU in one process), and yield what happens.
+def execute(jobs: Sequence[Job], plan: Plan, at_once: int | None = None) -> Generator[Event]:
+    """Train the jobs, at most `at_once` at a time (on a GPU in one process), and yield what happens.
 
-    On Ray `jobs` is how many train at a time on each GPU, or on all processors together; None is as many as there are.
+    On Ray these are at a time on each GPU, or on all processors together; None is as many as there are.
     Raises `DataError`, `PluginError`, `ClusterError`. Closing the generator or KeyboardInterrupt marks the runs in
     training as interrupted.
     """
     if plan.on_ray:
-        return on_ray(tasks, plan, _groups(tasks, plan, jobs or STACK), jobs)
-    jobs = jobs or default_jobs(plan.device)
-    workers = min(jobs, len(tasks))
-    return in_workers(tasks, plan, workers) if workers > 1 and not plan.stacked else _in_this_process(tasks, plan, jobs)
+        return on_ray(jobs, plan, _groups(jobs, plan, at_once or STACK), at_once)
+    at_once = at_once or default_jobs(plan.device)
+    workers = min(at_once, len(jobs))
+    if workers > 1 and not plan.stacked:
+        return in_workers(jobs, plan, workers)
+    return _in_this_process(jobs, plan, at_once)
 
 
-def _in_this_process(tasks: Sequence[Task], plan: Plan, jobs: int) -> Generator[Event]:
+def _in_this_process(jobs: Sequence[Job], plan: Plan, at_once: int) -> Generator[Event]:
     trainer = Trainer(plan)
-    for group in _groups(tasks, plan, jobs):
-        yield from trainer.events({index: tasks[index] for index in group})
+    for group in _groups(jobs, plan, at_once):
+        yield from trainer.events({index: jobs[index] for index in group})
 
 
-def _groups(tasks: Sequence[Task], plan: Plan, jobs: int) -> list[list[int]]:
-    """Return the indexes of the tasks that train together, ordered by the first: runs of one shape, or one run."""
+def _groups(jobs: Sequence[Job], plan: Plan, at_once: int) -> list[list[int]]:
+    """Return the indexes of the jobs that train together, ordered by the first: runs of one shape, or one run."""
     by_shape: dict[str | int, list[int]] = {}
-    for index, task in enumerate(tasks):
-        shape = stack_shape(task.planned.config) if plan.stacked else None
+    for index, job in enumerate(jobs):
+        shape = stack_shape(job.planned.config) if plan.stacked else None
         by_shape.setdefault(index if shape is None else shape, []).append(index)
-    return [indexes[i : i + jobs] for indexes in by_shape.values() for i in range(0, len(indexes), jobs)]
+    return [indexes[i : i + at_once] for indexes in by_shape.values() for i in range(0, len(indexes), at_once)]

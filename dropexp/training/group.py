@@ -11,6 +11,7 @@ from typing import cast
 import torch
 
 from dropexp.data.fashion_mnist import Data, split
+from dropexp.errors import RunError
 from dropexp.nets import linreg
 from dropexp.nets.base import Network
 from dropexp.nets.schedules import LR_SCHEDULES
@@ -19,33 +20,38 @@ from dropexp.nets.stacked import Stack
 from dropexp.runs.state import lock_unfinished
 from dropexp.training.checkpoint import CheckpointTimer
 from dropexp.training.events import Ended, Event, Note
+from dropexp.training.jobs import Job
 from dropexp.training.loop import Part, Trainee, fit
 from dropexp.training.rng import stream
 from dropexp.training.run import ActiveRun
-from dropexp.training.task import Task
 from dropexp.training.trainees import NetworkTrainee, RegressionTrainee, Rows, StackTrainee
 
 
 def train_group(
-    tasks: Mapping[int, Task], data: Data | None, device: torch.device, *, stacked: bool = False, force: bool = False
+    jobs: Mapping[int, Job],
+    data: Data | None,
+    device: torch.device,
+    *,
+    stacked: bool = False,
+    force: bool = False,
 ) -> Generator[Event]:
-    """Train the tasks together, each from where it was interrupted, and yield what happens under the tasks' indexes.
+    """Train the jobs together, each from where it was interrupted, and yield what happens under the jobs' indexes.
 
-    `stacked`: they are a stack, all of one `stack_shape`; otherwise there is one task. `data` may be None for a task
-    that draws its own. A finished run is left as it is unless `force`; one that another process trains is "busy". An
-    error ends its run as "failed". Closing the generator or KeyboardInterrupt marks started runs as interrupted.
+    `stacked`: they are a stack, all of one `stack_shape`; otherwise there is one job. `data` may be None for a job
+    that draws its own. A finished run is left as it is unless `force`; one that another process trains is busy. An
+    error ends its run as failed. Closing the generator or KeyboardInterrupt marks started runs as interrupted.
 
     Runs of a stack that have not done equally many epochs, or do not fit into the device's memory together, train one
     stack after the other; an epoch that is trained again is yielded again.
     """
     with ExitStack() as locks:
         runs = []
-        for index, task in tasks.items():
-            if outcome := lock_unfinished(task.folder, task.planned, locks, force):
+        for index, job in jobs.items():
+            if outcome := lock_unfinished(job.folder, job.planned, locks, force):
                 yield from [Note(index, note) for note in outcome.notes]
                 yield Ended(index, outcome.status, outcome.why)
             else:
-                runs.append(ActiveRun(index, task, data, device, stacked=stacked, force=force))
+                runs.append(ActiveRun(index, job, data, device, stacked=stacked, force=force))
         try:
             yield from _train(runs)
         except (KeyboardInterrupt, GeneratorExit):
@@ -99,7 +105,12 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def _train_epochs(runs: Sequence[ActiveRun], done: int) -> Generator[Event]:
     for run in runs:
-        yield from [Note(run.index, note) for note in run.start(stack=len(runs))]
+        try:
+            notes = run.start(stack=len(runs))
+        except (OSError, RunError) as error:
+            yield run.fail(error)
+            continue
+        yield from [Note(run.index, note) for note in notes]
         if run.stops_early():
             yield run.finish()
     runs = [run for run in runs if not run.ended]

@@ -6,6 +6,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
 
@@ -79,6 +80,10 @@ class Trainee(ABC):
         """Return ‖w‖₂, or an empty list for networks, which have several layers."""
         return []
 
+    def close(self) -> None:
+        """Release what the training needed, such as threads."""
+        return
+
 
 def fit(
     trainee: Trainee,
@@ -92,39 +97,40 @@ def fit(
     """Train the epochs after the first `done`, and yield a record per run after each.
 
     `lrs` are the learning rates of the runs, which `lr_schedule` scales epoch by epoch; `backend` is the matmul backend
-    of a CPU. Stops once every run has diverged.
+    of a CPU. Stops once every run has diverged, and closes the trainee at the end.
     """
     diverged = [False] * len(lrs)
-    for epoch in range(done + 1, epochs + 1):
-        lrs_now = [lr * lr_schedule(epoch, epochs) for lr in lrs]
-        with matmul.using(backend), cuda_graph.ieee_matmul():
-            start = time.perf_counter()
-            running = trainee.train_epoch(lrs_now, epoch, epochs)
-            test = trainee.evaluate("test")
-            seconds = (time.perf_counter() - start) / len(lrs)
-            train = trainee.evaluate("train")
-            validation = trainee.evaluate("validation")
-            w_norms = trainee.w_norms()
-        trainee.finish_epoch()
-        trained, clean = (running, train) if running else (train, [])
-        records = [
-            EpochRecord(
-                epoch=epoch,
-                train_loss=trained[r].loss,
-                train_acc=trained[r].acc,
-                clean_train_loss=clean[r].loss if clean else None,
-                clean_train_acc=clean[r].acc if clean else None,
-                val_loss=validation[r].loss if validation else None,
-                val_acc=validation[r].acc if validation else None,
-                test_loss=test[r].loss,
-                test_acc=test[r].acc,
-                w_norm=w_norms[r] if w_norms else None,
-                lr=lrs_now[r],
-                seconds=seconds,
-            )
-            for r in range(len(lrs))
-        ]
-        yield records
-        diverged = [before or not record.finite for before, record in zip(diverged, records, strict=True)]
-        if all(diverged):
-            return
+    with closing(trainee):
+        for epoch in range(done + 1, epochs + 1):
+            lrs_now = [lr * lr_schedule(epoch, epochs) for lr in lrs]
+            with matmul.using(backend), cuda_graph.ieee_matmul():
+                start = time.perf_counter()
+                running = trainee.train_epoch(lrs_now, epoch, epochs)
+                test = trainee.evaluate("test")
+                seconds = (time.perf_counter() - start) / len(lrs)
+                train = trainee.evaluate("train")
+                validation = trainee.evaluate("validation")
+                w_norms = trainee.w_norms()
+            trainee.finish_epoch()
+            trained, clean = (running, train) if running else (train, [])
+            records = [
+                EpochRecord(
+                    epoch=epoch,
+                    train_loss=trained[r].loss,
+                    train_acc=trained[r].acc,
+                    clean_train_loss=clean[r].loss if clean else None,
+                    clean_train_acc=clean[r].acc if clean else None,
+                    val_loss=validation[r].loss if validation else None,
+                    val_acc=validation[r].acc if validation else None,
+                    test_loss=test[r].loss,
+                    test_acc=test[r].acc,
+                    w_norm=w_norms[r] if w_norms else None,
+                    lr=lrs_now[r],
+                    seconds=seconds,
+                )
+                for r in range(len(lrs))
+            ]
+            yield records
+            diverged = [before or not record.finite for before, record in zip(diverged, records, strict=True)]
+            if all(diverged):
+                return

@@ -1,4 +1,4 @@
-"""Train tasks in worker processes of one thread each. The parent imports no torch.
+"""Train jobs in worker processes of one thread each. The parent imports no torch.
 
 A worker exits when its parent does. A worker that crashes costs only the run that it was training.
 """
@@ -19,45 +19,46 @@ from multiprocessing.connection import Connection, wait
 
 from dropexp.config.plugins import load_plugin
 from dropexp.errors import DataError, PluginError
-from dropexp.runs.state import FINISHED, Status, mark
+from dropexp.runs.state import mark
+from dropexp.runs.status import FINISHED, Status
 from dropexp.training.events import Ended, Event, Note, Started
-from dropexp.training.task import Plan, Task
+from dropexp.training.jobs import Job, Plan
 from dropexp.training.trainer import Trainer
 
 EXIT_SECONDS = 10.0  # for a worker to exit; far more than it needs
 KILLED = ("SIGKILL", "exit code 137")  # memory ran out; in a container, a shell reports 137
 
 
-def in_workers(tasks: Sequence[Task], plan: Plan, count: int) -> Generator[Event]:
-    """Train the tasks in `count` workers. Raises `DataError`, or `PluginError` if a plugin file has changed.
+def in_workers(jobs: Sequence[Job], plan: Plan, count: int) -> Generator[Event]:
+    """Train the jobs in `count` workers. Raises `DataError`, or `PluginError` if a plugin file has changed.
 
     A run whose worker is killed, most often because memory ran out, gets a second try after all others, with one
     worker fewer.
     """
-    first = _Pool(tasks, plan, count, retry=True)
-    yield from first.train(range(len(tasks)))
-    started = [index for index in first.killed if tasks[index].status() not in FINISHED]
+    first = _Pool(jobs, plan, count, retry=True)
+    yield from first.train(range(len(jobs)))
+    started = [index for index in first.killed if jobs[index].state().status not in FINISHED]
     unchanged = [index for index in first.killed if index not in started]  # --force has not cleared their results yet
-    yield from _Pool(tasks, replace(plan, force=False), max(1, count - 1)).train(started)
-    yield from _Pool(tasks, plan, max(1, count - 1)).train(unchanged)
+    yield from _Pool(jobs, replace(plan, force=False), max(1, count - 1)).train(started)
+    yield from _Pool(jobs, plan, max(1, count - 1)).train(unchanged)
 
 
 class _Pool:
-    """Workers that share the tasks. With `retry`, runs whose worker was killed are listed in `killed`, not failed."""
+    """Workers that share the jobs. With `retry`, runs whose worker was killed are listed in `killed`, not failed."""
 
-    def __init__(self, tasks: Sequence[Task], plan: Plan, count: int, *, retry: bool = False) -> None:
-        self.tasks, self.plan, self.count, self.retry = tasks, plan, count, retry
+    def __init__(self, jobs: Sequence[Job], plan: Plan, count: int, *, retry: bool = False) -> None:
+        self.jobs, self.plan, self.count, self.retry = jobs, plan, count, retry
         self.workers: list[_Worker] = []
         self.waiting: deque[int] = deque()
         self.killed: list[int] = []
 
     def train(self, indexes: Iterable[int]) -> Generator[Event]:
-        """Train the tasks with these indexes."""
+        """Train the jobs with these indexes."""
         self.waiting.extend(indexes)
         try:
             while self.waiting and len(self.workers) < self.count:
                 yield self._start_worker()
-            while busy := {worker.pipe: worker for worker in self.workers if worker.task is not None}:
+            while busy := {worker.pipe: worker for worker in self.workers if worker.job is not None}:
                 for pipe in wait(list(busy)):
                     yield from self._receive(busy[pipe])  # type: ignore[index]  # wait() returns wider types than given
         finally:
@@ -69,13 +70,13 @@ class _Pool:
         return self._send(worker)
 
     def _send(self, worker: _Worker) -> Event:
-        """Send the next task to the worker."""
+        """Send the next job to the worker."""
         index = self.waiting.popleft()
-        worker.send(index, self.tasks[index])
+        worker.send(index, self.jobs[index])
         return Started(index)
 
     def _receive(self, worker: _Worker) -> Generator[Event]:
-        """Yield the next event of a worker; when its run has ended, send it the next task."""
+        """Yield the next event of a worker; when its run has ended, send it the next job."""
         try:
             event = worker.pipe.recv()
         except (EOFError, OSError):
@@ -86,21 +87,21 @@ class _Pool:
         if isinstance(event, DataError | PluginError):
             raise event
         if isinstance(event, Ended):
-            worker.task = None
+            worker.job = None
         yield event
-        if worker.task is None and self.waiting:
+        if worker.job is None and self.waiting:
             yield self._send(worker)
 
     def _crashed(self, worker: _Worker) -> Event:
         """Record that a worker exited unexpectedly, and return the event for its run."""
-        index = worker.task
+        index = worker.job
         assert index is not None
         self.workers.remove(worker)
         worker.close()
         worker.process.join()
         code = worker.process.exitcode or 0
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        folder, why = self.tasks[index].folder, f"its worker process ended ({how})"
+        how = f"exit code {code}" if code >= 0 else _signal_name(-code)
+        folder, why = self.jobs[index].folder, f"its worker process ended ({how})"
         if how in KILLED and self.retry:
             self.killed.append(index)
             mark(folder, Status.INTERRUPTED, why)
@@ -118,19 +119,26 @@ class _Pool:
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
-            if worker.task is not None:
-                mark(self.tasks[worker.task].folder, Status.INTERRUPTED)
+            if worker.job is not None:
+                mark(self.jobs[worker.job].folder, Status.INTERRUPTED)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # of most real-time signals
+        return f"signal {number}"
 
 
 class _Worker:
-    """The parent's side of a worker process, with a pipe for tasks and events, and one whose end stops the worker."""
+    """The parent's side of a worker process, with a pipe for jobs and events, and one whose end stops the worker."""
 
     def __init__(self, plan: Plan) -> None:
         spawn = multiprocessing.get_context("spawn")  # the only method on every platform, and safe with threads
-        self.pipe, tasks = spawn.Pipe()
+        self.pipe, jobs = spawn.Pipe()
         self.stop, stopped = spawn.Pipe()
-        self.process = spawn.Process(target=_work, args=(plan, tasks, stopped, gc.get_threshold()), daemon=True)
-        self.task: int | None = None
+        self.process = spawn.Process(target=_work, args=(plan, jobs, stopped, gc.get_threshold()), daemon=True)
+        self.job: int | None = None
         try:
             with starting_a_worker():
                 self.process.start()
@@ -138,13 +146,13 @@ class _Worker:
             self.close()
             raise
         finally:
-            tasks.close()  # so that the worker has the only copy, and its exit ends the pipe
+            jobs.close()  # so that the worker has the only copy, and its exit ends the pipe
             stopped.close()
 
-    def send(self, index: int, task: Task) -> None:
-        self.task = index
+    def send(self, index: int, job: Job) -> None:
+        self.job = index
         with suppress(OSError):  # the worker has exited, which is noticed when its pipe is read
-            self.pipe.send((index, task))
+            self.pipe.send((index, job))
 
     def close(self) -> None:
         """Close the pipes, so that the worker exits whatever it is doing."""
@@ -178,8 +186,8 @@ def starting_a_worker() -> Iterator[None]:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(plan: Plan, tasks: Connection, stop: Connection, gc_threshold: tuple[int, int, int]) -> None:
-    """Run a worker process: train the tasks that arrive, on one thread, until the parent closes its end of a pipe."""
+def _work(plan: Plan, jobs: Connection, stop: Connection, gc_threshold: tuple[int, int, int]) -> None:
+    """Run a worker process: train the jobs that arrive, on one thread, until the parent closes its end of a pipe."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the parent handles them and stops its workers
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -189,22 +197,22 @@ def _work(plan: Plan, tasks: Connection, stop: Connection, gc_threshold: tuple[i
         for file, digest in plan.plugins:
             load_plugin(file, digest)
     except PluginError as error:
-        _report(tasks, error)
+        _report(jobs, error)
         return
     trainer = Trainer(plan)
     while True:
         try:
-            index, task = tasks.recv()
+            index, job = jobs.recv()
         except (EOFError, OSError):  # the parent closed its end
             return
-        if not _train(trainer, index, task, tasks):
+        if not _train(trainer, index, job, jobs):
             return
 
 
-def _train(trainer: Trainer, index: int, task: Task, parent: Connection) -> bool:
-    """Train a task and report its events; return False once the parent has gone."""
+def _train(trainer: Trainer, index: int, job: Job, parent: Connection) -> bool:
+    """Train a job and report its events; return False once the parent has gone."""
     try:
-        with closing(trainer.events({index: task})) as events:
+        with closing(trainer.events({index: job})) as events:
             import torch
 
             torch.set_num_threads(1)
@@ -213,7 +221,7 @@ def _train(trainer: Trainer, index: int, task: Task, parent: Connection) -> bool
     except DataError as error:
         return _report(parent, error)
     except Exception as error:  # before the run could record it, such as too little memory to import torch
-        return _report(parent, Ended(index, "failed", f"{type(error).__name__}: {error}"))
+        return _report(parent, Ended(index, Status.FAILED, f"{type(error).__name__}: {error}"))
 
 
 def _report(parent: Connection, event: Event | DataError | PluginError) -> bool:

@@ -2,7 +2,7 @@
 
 A probe gets the network after an epoch and the test images X (n, num_inputs) with labels y (n,). "Dropout active" means
 with the drop probabilities of the epoch's last step; for a network without noise it changes nothing. A noise with one
-sample per batch (a shared mask, DropConnect) has one sample per pass of EVAL_ROWS images.
+sample per batch (a shared mask, or one on the weights) has one sample per pass of EVAL_ROWS images.
 """
 
 from __future__ import annotations

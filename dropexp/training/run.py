@@ -12,20 +12,19 @@ import torch
 from dropexp.config.tasks import LINEAR_REGRESSION
 from dropexp.data.fashion_mnist import Data
 from dropexp.errors import NewerRun, RunError
-from dropexp.files import write_whole
 from dropexp.nets import cuda_graph, matmul
 from dropexp.nets.base import Network
 from dropexp.runs import state
 from dropexp.runs.provenance import provenance
 from dropexp.runs.run_json import RunInfo
-from dropexp.runs.state import FINISHED, Status, status_of
+from dropexp.runs.status import FINISHED, Status
 from dropexp.runs.table import Columns, add_row, last_figures, num_epochs
 from dropexp.training import checkpoint, probes
 from dropexp.training.checkpoint import TrainingState
 from dropexp.training.events import Ended, Epoch
+from dropexp.training.jobs import Job
 from dropexp.training.loop import EpochRecord
 from dropexp.training.rng import stream
-from dropexp.training.task import Task
 
 DRAWING = "2"  # version of how noise and order are sampled: a run resumes only with the one that it started with
 DRAWN = "drawn"  # in place of a checksum: data that a task draws from the run's own stream
@@ -37,10 +36,10 @@ class ActiveRun:
     training_state: TrainingState  # from `resume` on
 
     def __init__(
-        self, index: int, task: Task, data: Data | None, device: torch.device, *, stacked: bool, force: bool
+        self, index: int, job: Job, data: Data | None, device: torch.device, *, stacked: bool, force: bool
     ) -> None:
-        self.index = index  # of the task
-        self.planned, self.folder = task.planned, task.folder
+        self.index = index  # of the job
+        self.planned, self.folder = job.planned, job.folder
         self.config = self.planned.config
         regression = self.config.task == LINEAR_REGRESSION
         self.data = None if regression else data
@@ -131,10 +130,8 @@ class ActiveRun:
         if not record.finite:
             return
         content = self.training_state.to_bytes(self.identity, self.columns)
-        if self._is_complete(self.columns):  # the last one, which is followed by the complete run.json
-            write_whole(self.folder.checkpoint, content)
-        else:
-            state.save(self.folder, self._info(Status.RUNNING), content)
+        is_last = self._is_complete(self.columns)
+        state.save(self.folder, content, None if is_last else self._info(Status.RUNNING))
 
     def finish(self) -> Ended:
         return self._finish(Status.DONE)
@@ -167,14 +164,11 @@ class ActiveRun:
     def fail_because(self, why: str, traceback: str | None = None) -> Ended:
         """Record a failure in run.json, unless that would overwrite a result."""
         with suppress(Exception):  # such as a full disk, or a plugin that is no longer loaded
-            if status_of(self.folder) == Status.NEW:
-                self.folder.write_info(self._info(Status.FAILED, why, traceback))
-            else:
-                state.stop(self.folder, Status.FAILED, why, traceback)
+            state.fail(self.folder, why, traceback, lambda: self._info(Status.FAILED))
         self.ended = True
         return Ended(self.index, Status.FAILED, why)
 
-    def _info(self, status: Status, why: str | None = None, traceback: str | None = None) -> RunInfo:
+    def _info(self, status: Status, why: str | None = None) -> RunInfo:
         """Return the new content of run.json."""
         planned, columns = self.planned, self.columns
         here = {
@@ -189,7 +183,6 @@ class ActiveRun:
         return RunInfo(
             status=status,
             why=why,
-            traceback=traceback,
             name=planned.name,
             arm=planned.arm,
             cell=planned.cell,

@@ -12,7 +12,7 @@ OWN_KEYS = frozenset(  # may differ between the runs of a stack
     | {"init", "init_std", "init_bias"}
 )
 SHARED_KEYS = frozenset(  # must be equal
-    {"hidden", "placement", "batch_size", "epochs", "momentum", "nesterov", "lr_schedule", "output_relu"}
+    {"hidden", "placement", "batch_size", "epochs", "optimizer", "momentum", "nesterov", "lr_schedule", "output_relu"}
     | {"eval_train", "train_size", "validation_size", "probes"}
 )
 

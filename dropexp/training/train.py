@@ -11,14 +11,16 @@ from pathlib import Path
 from dropexp.config import plugins
 from dropexp.config.study import Study, load_config
 from dropexp.data import download
+from dropexp.errors import TrainingError, UnfinishedRun
 from dropexp.runs.folder import default_runs_dir
-from dropexp.runs.state import FINISHED, repair_finished
+from dropexp.runs.state import repair_finished
+from dropexp.runs.status import FINISHED, Status
 from dropexp.runs.study_file import write_study
 from dropexp.runs.table import Row
 from dropexp.training import device as devices
 from dropexp.training.events import Ended, Epoch, Event, Note
 from dropexp.training.execute import execute
-from dropexp.training.task import Plan, Task, tasks_of
+from dropexp.training.jobs import Job, Plan, jobs_of
 
 
 class Training:
@@ -32,36 +34,36 @@ class Training:
     ) -> None:
         self.studies, self.runs_dir = studies, runs_dir
         self.device, self.force, self.on_ray = device, force, on_ray
-        self.tasks = tasks_of(studies, runs_dir, device)
+        self.jobs = jobs_of(studies, runs_dir, device)
 
     @cached_property
-    def unfinished(self) -> list[Task]:
-        """The tasks that will train. Events name them by their index in this list."""
-        return [task for task in self.tasks if self.force or task.status() not in FINISHED]
+    def unfinished(self) -> list[Job]:
+        """The jobs that will train. Events name them by their index in this list."""
+        return [job for job in self.jobs if self.force or job.state().status not in FINISHED]
 
     @property
-    def finished(self) -> list[Task]:
-        """The tasks that will not train."""
-        unfinished = {id(task) for task in self.unfinished}
-        return [task for task in self.tasks if id(task) not in unfinished]
+    def finished(self) -> list[Job]:
+        """The jobs that will not train."""
+        unfinished = {id(job) for job in self.unfinished}
+        return [job for job in self.jobs if id(job) not in unfinished]
 
-    def start(self, find_data: Callable[[], Path], jobs: int | None = None) -> Generator[Event]:
+    def start(self, find_data: Callable[[], Path], at_once: int | None = None) -> Generator[Event]:
         """Prepare everything, and return the events: a run trains when the next event is requested.
 
-        `find_data` is called if a run needs images; `jobs` is how many runs train at a time, see `execute`. Raises
+        `find_data` is called if a run needs images; `at_once` is how many runs train at a time, see `execute`. Raises
         `DataError` and what `execute` raises.
         """
         notes = [write_study(self.runs_dir, study.name, study.declared) for study in self.studies]
-        notes += [note for task in self.finished for note in repair_finished(task.folder)]
-        data_root = find_data() if any(task.has_images for task in self.unfinished) else None
-        files = plugins.files_of(task.planned.config.variant for task in self.unfinished)
+        notes += [note for job in self.finished for note in repair_finished(job.folder)]
+        data_root = find_data() if any(job.has_images for job in self.unfinished) else None
+        files = plugins.files_of(job.planned.config.variant for job in self.unfinished)
         plan = Plan(data_root, self.device, self.force, files, on_ray=self.on_ray)
-        return self._events([Note(None, note) for note in notes if note], plan, jobs)
+        return self._events([Note(None, note) for note in notes if note], plan, at_once)
 
-    def _events(self, notes: list[Note], plan: Plan, jobs: int | None) -> Generator[Event]:
+    def _events(self, notes: list[Note], plan: Plan, at_once: int | None) -> Generator[Event]:
         yield from notes
         if self.unfinished:
-            yield from execute(self.unfinished, plan, jobs)
+            yield from execute(self.unfinished, plan, at_once)
 
 
 def train(
@@ -77,8 +79,8 @@ def train(
 
     Finished runs yield nothing; `load_runs` returns them. By default one run trains at a time, on a CUDA device 32 side
     by side; on a CPU more than one use worker processes. Notes, such as on corrupted files, are warnings.
-    Raises `ConfigError`, `DataError` or `DeviceError` before anything is trained, and RuntimeError at the end if a run
-    failed.
+    Raises `ConfigError`, `DataError` or `DeviceError` before anything is trained, and `TrainingError` at the end, which
+    lists the runs that failed, diverged, or were busy: another process trains them.
     """
     study = study if isinstance(study, Study) else load_config(study)
     device = devices.resolve(device)
@@ -89,15 +91,15 @@ def train(
     def find_data() -> Path:
         return download.find(None if data_dir is None else Path(data_dir)) or download.fetch()
 
-    failures = []
+    not_done = []
     with closing(training.start(find_data, jobs)) as events:
         for event in events:
             match event:
                 case Note(text=text):
                     warnings.warn(text, stacklevel=2)
-                case Epoch(task=task, row=row):
-                    yield {"run": training.unfinished[task].planned.cell, **row}
-                case Ended(task=task, status=status, why=why) if status != "done":
-                    failures.append(f"{training.unfinished[task].planned.cell}: {status}, {why}")
-    if failures:
-        raise RuntimeError("\n".join(failures))
+                case Epoch(job=index, row=row):
+                    yield {"run": training.unfinished[index].planned.cell, **row}
+                case Ended(job=index, status=status, why=why) if status != Status.DONE:
+                    not_done.append(UnfinishedRun(training.unfinished[index].planned.cell, status, why))
+    if not_done:
+        raise TrainingError(not_done)

@@ -112,6 +112,9 @@ class StackTrainee(Trainee):
     def finish_epoch(self) -> None:
         self.stack.write_back()
 
+    def close(self) -> None:
+        self.shuffle.close()
+
 
 class ShuffleAhead:
     """Draws the batch orders of R runs an epoch ahead, on threads, while a GPU trains.
@@ -140,6 +143,10 @@ class ShuffleAhead:
         if not last:
             self.states = self._draw()
         return drawn
+
+    def close(self) -> None:
+        """End the threads."""
+        self.threads.shutdown()
 
     def _draw(self) -> Iterator[Tensor]:
         """Start to draw an order of each run into the first buffer; return an iterator over the generators' states."""

@@ -1,4 +1,4 @@
-"""Train tasks in this process, alone or as a stack. Imports torch only to train."""
+"""Train jobs in this process, alone or as a stack. Imports torch only to train."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 
 from dropexp.interrupts import import_torch
 from dropexp.training.events import Event, Note, Started
+from dropexp.training.jobs import Job, Plan
 from dropexp.training.stack_shape import stack_shape
-from dropexp.training.task import Plan, Task
 
 if TYPE_CHECKING:
     from dropexp.data.fashion_mnist import Data
 
 
 class Trainer:
-    """Trains tasks in this process; the data is loaded once."""
+    """Trains jobs in this process; the data is loaded once."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.data: Data | None = None
 
-    def events(self, tasks: dict[int, Task]) -> Generator[Event]:
-        """Train one task, or several of one shape as a stack; the keys are their indexes.
+    def events(self, jobs: dict[int, Job]) -> Generator[Event]:
+        """Train one job, or several of one shape as a stack; the keys are their indexes.
 
         Interrupts are delayed while torch loads, before the first event.
         """
@@ -32,11 +32,11 @@ class Trainer:
         from dropexp.data.fashion_mnist import load
         from dropexp.training.group import train_group
 
-        yield from [Started(index) for index in tasks]
+        yield from [Started(index) for index in jobs]
         device = torch.device(self.plan.device)
         if self.data is None and self.plan.data_root is not None:
             self.data = load(self.plan.data_root).to(device)
             yield from [Note(None, note) for note in self.data.notes]
-        stacked = self.plan.stacked and all(stack_shape(task.planned.config) for task in tasks.values())
-        for group in [tasks] if stacked else [{index: task} for index, task in tasks.items()]:
+        stacked = self.plan.stacked and all(stack_shape(job.planned.config) for job in jobs.values())
+        for group in [jobs] if stacked else [{index: job} for index, job in jobs.items()]:
             yield from train_group(group, self.data, device, stacked=stacked, force=self.plan.force)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import os
 
 import pandas as pd
 import pytest
 from helpers.command import Command
+from helpers.fake_runs import write_raw
 from helpers.in_process import InProcess
+
+from dropexp.runs.folder import RunFolder
 
 TINY = """\
 name: tiny
@@ -101,6 +105,26 @@ def test_with_fail_fast_nothing_trains_after_a_failed_run(cli: InProcess) -> Non
     config = cli.write("fast.yaml", f"name: fast\n{MIXED}arms: {{{WILD}, {SANE}}}\n")
     cli("train", "-c", config, "--jobs", "1", "--fail-fast", code=1)
     assert list(cli.folder.glob("runs/fast/arm=wild*")) and not list(cli.folder.glob("runs/fast/arm=sane*"))
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_a_run_of_a_later_version_fails_and_the_others_train(force: tuple[str, ...], cli: InProcess) -> None:
+    config = cli.write("lines.yaml", "name: lines\ntask: linear-regression\nvariant: nn\nepochs: 2\n")
+    cli("train", "-c", config, "--jobs", "1", "--seeds", "1")
+    (newer,) = cli.folder.glob("runs/lines/*")
+    write_raw(RunFolder(newer), schema=3)
+    train = ("train", "-c", config, "--jobs", "1", "--seeds", "0..2")
+    why = f"{newer.relative_to(cli.folder)}{os.sep}run.json was written by a later version of dropexp"
+
+    listed = cli(*train, "--dry-run")
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["new", "unreadable", "new"]
+    assert why in listed.stderr
+
+    before = (newer / "run.json").read_bytes()
+    stderr = cli(*train, *force, code=1).stderr
+    assert "3 runs: 2 trained now" in stderr and f"failed: {why}" in stderr and f"unreadable: {why}" in stderr
+    assert (newer / "run.json").read_bytes() == before
+    assert [line.split()[0] for line in cli(*train, "--dry-run").stdout.splitlines()] == ["done", "unreadable", "done"]
 
 
 @pytest.mark.parametrize("variant", ["scratch", "nn"])

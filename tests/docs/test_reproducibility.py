@@ -58,10 +58,12 @@ def trained(run: PlannedRun, folder: Path, data: Data) -> tuple[list[str], dict[
     [
         {"variant": "none"},
         {"variant": "nn", "momentum": 0.9},
+        {"variant": "nn", "optimizer": "adam", "lr": 0.01},
         {"variant": "scratch", "drop_schedule": "random", "lr_schedule": "cosine"},
         {"variant": "scratch", "fused": False},
         {"variant": "gaussian", "input_noise_std": 0.1, "weight_decay": 1e-3},
-        {"variant": "dropconnect", "max_norm": 2.0},
+        {"variant": "dropconnect", "max_norm": 2.0, "optimizer": "adamw", "lr": 0.01},
+        {"variant": "dropconnect-per-example"},
     ],
 )
 def test_the_same_config_trains_to_the_same_figures_and_weights(

@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dropexp.nets.noise import Noise
+from dropexp.nets.scratch import MLP
 from dropexp.nets.sgd import Layer
+from dropexp.nets.weight_masks import WeightMasks
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -43,6 +45,12 @@ def fixed_noises(xi: Sequence[Tensor]) -> list[Noise | None]:
     return [None, *(FixedNoise(x) for x in xi)] if xi else []
 
 
+def expanded(masks: WeightMasks, W: Tensor) -> Tensor:
+    """Return ξ (n, num_inputs, num_outputs) of masks on W, read by products with ones."""
+    units = torch.eye(len(W), dtype=W.dtype)
+    return torch.stack([masks.forward(unit.expand(masks.n, -1), torch.ones_like(W)) for unit in units], dim=1)
+
+
 @dataclass
 class Reference:
     """Loss and gradients of one batch, in float64."""
@@ -69,6 +77,11 @@ def reference(layers: list[Layer], X: Tensor, y: Tensor, xi: list[Tensor], outpu
 def grad_of(leaf: Tensor) -> Tensor:
     assert leaf.grad is not None
     return leaf.grad
+
+
+def velocities(net: MLP) -> list[Layer]:
+    """Return the velocity of each layer, of a network with momentum."""
+    return [(moments["vW"], moments["vb"]) for moments in net.moments]
 
 
 def worst_error(found: list[Layer], expected: list[Layer]) -> float:

@@ -9,7 +9,7 @@ from dropexp.config.study import PlannedRun
 from dropexp.files import encode_json
 from dropexp.runs.folder import EPOCHS, RUN, RunFolder
 from dropexp.runs.run_json import RunInfo
-from dropexp.runs.state import FINISHED
+from dropexp.runs.status import FINISHED, Status
 from dropexp.runs.study_file import write_study
 from dropexp.runs.table import Columns, Row, add_row, last_figures, num_epochs, to_csv
 
@@ -118,7 +118,7 @@ def _write(
     for row in rows:
         add_row(columns, row)
     info = RunInfo(
-        status=status,
+        status=Status(status),
         why=why,
         name=name,
         arm=arm,
@@ -139,7 +139,7 @@ def _write(
 def info_of(planned: PlannedRun, status: str, columns: Columns) -> RunInfo:
     """Return the run.json of a planned run with these figures."""
     return RunInfo(
-        status=status,
+        status=Status(status),
         name=planned.name,
         arm=planned.arm,
         cell=planned.cell,
@@ -160,6 +160,8 @@ def write_planned(run: RunFolder, planned: PlannedRun, status: str) -> None:
 
 def change(run: RunFolder, **changed: Any) -> None:
     """Rewrite run.json with some fields changed."""
+    if "status" in changed:
+        changed["status"] = Status(changed["status"])
     run.write_info(run.read_info().model_copy(update=changed))
 
 

@@ -15,10 +15,11 @@ from dropexp.config.schema import Config
 from dropexp.config.study import PlannedRun
 from dropexp.data.fashion_mnist import Data
 from dropexp.runs.folder import RunFolder
+from dropexp.runs.status import Status
 from dropexp.training.events import Ended
 
 CPU = torch.device("cpu")
-DONE = Ended(0, "done")
+DONE = Ended(0, Status.DONE)
 Corruption = Callable[[bytes], bytes]
 
 

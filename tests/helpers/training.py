@@ -17,24 +17,24 @@ from dropexp.runs.folder import RunFolder
 from dropexp.runs.table import Row
 from dropexp.training.events import Ended, Epoch, Event, Note
 from dropexp.training.group import train_group
+from dropexp.training.jobs import Job
 from dropexp.training.loop import EpochRecord, Part, fit
-from dropexp.training.task import Task
 from dropexp.training.trainees import NetworkTrainee, RegressionTrainee, Rows
 
 
 def train_run(
     planned: PlannedRun, folder: RunFolder, data: Data | None, device: torch.device, **options: Any
 ) -> Generator[Event]:
-    """Train one run, whose task has the index 0."""
-    return train_group({0: Task(planned, folder)}, data, device, **options)
+    """Train one run, whose job has the index 0."""
+    return train_group({0: Job(planned, folder)}, data, device, **options)
 
 
 def train_stack(
     planned: Sequence[PlannedRun], folders: Sequence[RunFolder], data: Data, device: torch.device, **options: Any
 ) -> Generator[Event]:
-    """Train runs side by side, whose tasks are numbered as in the lists."""
-    tasks = {index: Task(*pair) for index, pair in enumerate(zip(planned, folders, strict=True))}
-    return train_group(tasks, data, device, stacked=True, **options)
+    """Train runs side by side, whose jobs are numbered as in the lists."""
+    jobs = {index: Job(*pair) for index, pair in enumerate(zip(planned, folders, strict=True))}
+    return train_group(jobs, data, device, stacked=True, **options)
 
 
 def rows_of(events: Iterable[Event]) -> list[Row]:

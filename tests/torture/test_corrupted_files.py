@@ -20,7 +20,7 @@ from dropexp.data.fashion_mnist import load
 from dropexp.files import encode_json
 from dropexp.runs.study_file import write_study
 from dropexp.training import checkpoint
-from dropexp.training.task import tasks_of
+from dropexp.training.jobs import jobs_of
 from torture.counts import COUNTS
 from torture.study import CONFIG, FILES, TEXT, Figures, Study, run_command
 
@@ -39,8 +39,8 @@ def half_trained(tmp_path_factory: pytest.TempPathFactory, real_root: Path, shar
         patch.setenv("XDG_CACHE_HOME", str(shared_cache))
         patch.setattr(checkpoint, "CHECKPOINT_SHARE", float("inf"))
         data = load(real_root.resolve())
-        for task in tasks_of([study], root / "runs", "cpu"):
-            rows = train_run(task.planned, task.folder, data, torch.device("cpu"))
+        for job in jobs_of([study], root / "runs", "cpu"):
+            rows = train_run(job.planned, job.folder, data, torch.device("cpu"))
             next(rows), next(rows)
             rows.close()
     write_study(root / "runs", study.name, study.declared)

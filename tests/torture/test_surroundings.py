@@ -18,6 +18,7 @@ import pytest
 from helpers.command import Command
 
 from dropexp.runs.folder import RunFolder
+from dropexp.runs.status import Status
 from dropexp.training import checkpoint
 from torture.counts import COUNTS
 from torture.study import (
@@ -132,7 +133,8 @@ def test_a_folder_without_permission_to_write_or_read_is_reported(command: Comma
         assert _run_unprivileged(command, "runs", "--prune", "--yes")[0] == 0
         one.chmod(0o755)
         assert {path.name: path.read_bytes() for path in one.iterdir()} == files
-    RunFolder(one).write_info(info.model_copy(update={"status": "failed", "table": None}))  # so that it can be removed
+    failed = info.model_copy(update={"status": Status.FAILED, "table": None})  # so that it can be removed
+    RunFolder(one).write_info(failed)
     one.chmod(0o555)
     COUNTS.faults += 1
     code, messages = _run_unprivileged(command, "runs", "--prune", "--yes")

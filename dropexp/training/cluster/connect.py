@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -33,7 +34,7 @@ def connected(address: str) -> Iterator[None]:
         import ray
     except ImportError as error:
         raise ClusterError(f"Ray is not installed ({error}); pip install 'dropexp[ray]'") from None
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.getsignal(signal.SIGTERM)  # None if it was not installed from Python
     try:
         if address != "auto":  # Ray itself would try for much longer
             socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
@@ -42,7 +43,8 @@ def connected(address: str) -> Iterator[None]:
         start = "`ray start --head` starts one; the command runs on one of its nodes"
         raise ClusterError(f"no Ray cluster at {address} to connect to: {error}\n{start}") from None
     finally:
-        signal.signal(signal.SIGTERM, before)  # Ray has installed its own
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)  # Ray has installed its own, as only the main thread can
     try:
         yield
     finally:

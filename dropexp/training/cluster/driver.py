@@ -18,14 +18,15 @@ from dropexp.errors import ClusterError, RunError
 from dropexp.lock import max_locks, not_written
 from dropexp.runs import state
 from dropexp.runs.folder import CONFIG
-from dropexp.runs.state import Status, lock_unfinished
+from dropexp.runs.state import lock_unfinished
+from dropexp.runs.status import Status
 from dropexp.training.cluster import worker
 from dropexp.training.cluster.connect import amount
 from dropexp.training.cluster.remote import remote_function
 from dropexp.training.cluster.worker import Parcel, Shared, Update, file_names
 from dropexp.training.device import kind
 from dropexp.training.events import Ended, Epoch, Event, Note
-from dropexp.training.task import Plan, Task
+from dropexp.training.jobs import Job, Plan
 
 TRIES = 3  # for a run whose worker or node dies each time before another epoch is trained
 CHUNK = 8  # runs sent together at most: they share Ray's time per task, but all wait if their node is slow
@@ -35,16 +36,16 @@ SILENCE = 20  # seconds without an update after which a message says that no nod
 UPDATES = 50.0  # per second, from all nodes together: each costs this process some milliseconds
 
 
-def on_ray(tasks: Sequence[Task], plan: Plan, groups: Sequence[list[int]], jobs: int | None) -> Generator[Event]:
-    """Train the tasks on the cluster, and yield what happens; `groups` are the indexes of those that train together.
+def on_ray(jobs: Sequence[Job], plan: Plan, groups: Sequence[list[int]], at_once: int | None) -> Generator[Event]:
+    """Train the jobs on the cluster, and yield what happens; `groups` are the indexes of those that train together.
 
-    `jobs` is how many train at a time: on all processors together (None: as many as there are), on each GPU at most
+    `at_once` is how many train at a time: on all processors together (None: as many as there are), on each GPU at most
     ALONE. Raises `ClusterError` if no node can train them. Closing the generator or KeyboardInterrupt marks the runs in
     training as interrupted. Meanwhile sys.stdout is None: otherwise a thread of Ray prints that a worker died, which
     is reported here.
     """
     with redirect_stdout(None):
-        driver = _Driver(tasks, plan, groups, jobs)
+        driver = _Driver(jobs, plan, groups, at_once)
         try:
             yield from driver.events()
         finally:
@@ -53,7 +54,7 @@ def on_ray(tasks: Sequence[Task], plan: Plan, groups: Sequence[list[int]], jobs:
 
 @dataclass
 class _Chunk:
-    """Runs that were sent together, as groups of task indexes."""
+    """Runs that were sent together, as groups of job indexes."""
 
     groups: list[list[int]]
     parcels: Any  # a reference to what was sent, which Ray keeps in memory as long as the reference exists
@@ -63,22 +64,22 @@ class _Chunk:
 class _Driver:
     """Sends runs to the nodes, and writes the files that they send back."""
 
-    def __init__(self, tasks: Sequence[Task], plan: Plan, groups: Sequence[list[int]], jobs: int | None) -> None:
+    def __init__(self, jobs: Sequence[Job], plan: Plan, groups: Sequence[list[int]], at_once: int | None) -> None:
         import ray
 
         self.ray: Any = ray
-        self.tasks, self.plan, self.jobs = tasks, plan, jobs
+        self.jobs, self.plan, self.at_once = jobs, plan, at_once
         self.resource = "GPU" if kind(plan.device) == "cuda" else "CPU"
         self.waiting = deque(groups)
         self.chunks: dict[Any, _Chunk] = {}  # by the stream of their updates, the one that was read last at the end
         self.locks: dict[int, ExitStack] = {}  # of the runs that were sent and have not ended
-        self.forced = {*range(len(tasks))} if plan.force else set()  # runs to be cleared when they start
+        self.forced = {*range(len(jobs))} if plan.force else set()  # runs to be cleared when they start
         self.max_locks = max_locks()
-        self.epochs: Counter[int] = Counter()  # the last epoch yielded, by task
-        self.deaths: Counter[int] = Counter()  # of workers and nodes since the last epoch, by task
+        self.epochs: Counter[int] = Counter()  # the last epoch yielded, by job
+        self.deaths: Counter[int] = Counter()  # of workers and nodes since the last epoch, by job
         self.refused: dict[str, str] = {}  # the reason, by node
         self.silence = 0.0  # seconds since the last update
-        has_images = any(task.has_images for task in tasks) and plan.data_root
+        has_images = any(job.has_images for job in jobs) and plan.data_root
         packed = ray.put(download.read_packed(has_images)) if has_images else None
         plugins = tuple((file.name, digest, file.read_bytes()) for file, digest in plan.plugins)
         self.shared = ray.put(Shared(plan, plugins, packed))
@@ -98,13 +99,13 @@ class _Driver:
                 self.ray.cancel(stream, force=True)
         for index, lock in self.locks.items():
             with suppress(Exception):
-                state.stop(self.tasks[index].folder, Status.INTERRUPTED)
+                state.stop(self.jobs[index].folder, Status.INTERRUPTED)
             lock.close()
 
     def _send_chunks(self) -> Generator[Event]:
         """Keep the cluster busy: send a few chunks more than can train at a time, so that no processor waits."""
         slots = self._slots()
-        most = slots + (0 if self.jobs else slots // 4 + 1)
+        most = slots + (0 if self.at_once else slots // 4 + 1)
         while self.waiting and len(self.chunks) < most and self._num_sent() < self.max_locks:
             parcels: list[list[Parcel]] = []
             for group in self._next_groups(slots):
@@ -141,7 +142,7 @@ class _Driver:
         available = amount(self.resource, self.refused)
         if self.resource == "GPU":
             return max(1, int(available * ALONE))
-        return max(1, int(available) if self.jobs is None else min(int(available), self.jobs))
+        return max(1, int(available) if self.at_once is None else min(int(available), self.at_once))
 
     def _num_sent(self) -> int:
         """Return how many runs have been sent; each is a lock, so an open file."""
@@ -159,25 +160,25 @@ class _Driver:
         """Return which share of a GPU a chunk takes: a stack fills it."""
         if self.resource == "CPU":
             return 0
-        return 1 if max(map(len, groups)) > 1 else 1 / min(self.jobs or ALONE, ALONE)
+        return 1 if max(map(len, groups)) > 1 else 1 / min(self.at_once or ALONE, ALONE)
 
     def _lock(self, index: int) -> list[Event]:
         """Lock a run until it has ended; return the events of a run that has ended already."""
         if index in self.locks:
             return []
-        task = self.tasks[index]
+        job = self.jobs[index]
         with ExitStack() as lock:
-            if outcome := lock_unfinished(task.folder, task.planned, lock, self.plan.force):
+            if outcome := lock_unfinished(job.folder, job.planned, lock, self.plan.force):
                 return [*(Note(index, note) for note in outcome.notes), Ended(index, outcome.status, outcome.why)]
             self.locks[index] = lock.pop_all()
         return []
 
     def _pack(self, index: int) -> Parcel:
         """Read the files that a run resumes from. Raises `RunError`, OSError."""
-        task = self.tasks[index]
-        names = [] if index in self.forced else file_names(task.folder)
-        files = {name: task.folder.read(name) for name in names}
-        return Parcel(index, task.planned, {name: content for name, content in files.items() if content is not None})
+        job = self.jobs[index]
+        names = [] if index in self.forced else file_names(job.folder)
+        files = {name: job.folder.read(name) for name in names}
+        return Parcel(index, job.planned, {name: content for name, content in files.items() if content is not None})
 
     def _unlock(self, index: int) -> None:
         if lock := self.locks.pop(index, None):
@@ -213,7 +214,7 @@ class _Driver:
         for index, files in update.files.items():
             if index not in self.locks or (index in self.forced and CONFIG not in files):  # a run starts with CONFIG
                 continue
-            folder = self.tasks[index].folder
+            folder = self.jobs[index].folder
             try:
                 if index in self.forced:
                     self.forced.remove(index)
@@ -223,10 +224,10 @@ class _Driver:
                 self._unlock(index)
                 yield Ended(index, Status.FAILED, f"its folder {not_written(error)}")
         for event in update.events:
-            if event.task is None:
+            if event.job is None:
                 yield event
                 continue
-            index = event.task
+            index = event.job
             chunk.started.add(index)
             if index not in self.locks:
                 continue
@@ -238,7 +239,7 @@ class _Driver:
             elif isinstance(event, Ended):
                 self._unlock(index)
             elif isinstance(event, Note):
-                event = Note(index, f"{self.tasks[index].folder.path}: {event.text}")
+                event = Note(index, f"{self.jobs[index].folder.path}: {event.text}")
             yield event
 
     def _lost(self, stream: Any, chunk: _Chunk, error: Exception) -> Generator[Event]:
@@ -250,7 +251,7 @@ class _Driver:
         what = f"its worker or node ended ({type(how).__name__}: {str(how).partition(chr(10))[0]})"
         for index in chunk.started.intersection(unfinished) or unfinished:
             self.deaths[index] += 1
-            folder = self.tasks[index].folder
+            folder = self.jobs[index].folder
             if self.deaths[index] < TRIES:
                 yield Note(index, f"{folder.path}: {what}; it resumes on another")
                 continue

@@ -24,7 +24,7 @@ from dropexp.errors import DataError, PluginError
 from dropexp.runs.folder import CHECKPOINT, CORRUPTED, FILES, RUN, RunFolder
 from dropexp.runs.provenance import version_of
 from dropexp.training.events import Ended, Event, Note
-from dropexp.training.task import Plan, Task
+from dropexp.training.jobs import Job, Plan
 from dropexp.training.trainer import Trainer
 
 Files = dict[str, bytes | None]  # the contents of a run folder's files by name; None for a file that is gone
@@ -52,7 +52,7 @@ class Shared:
 
 @dataclass(frozen=True)
 class Parcel:
-    """One run as it is sent: the index of its task, and the files that it resumes from."""
+    """One run as it is sent: the index of its job, and the files that it resumes from."""
 
     index: int
     planned: PlannedRun
@@ -61,7 +61,7 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Update:
-    """What has happened since the last update: the files that changed, by task, and the events."""
+    """What has happened since the last update: the files that changed, by job, and the events."""
 
     files: dict[int, Files] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
@@ -110,24 +110,24 @@ class _Outbox:
         self.events: list[Event] = []
         self.posted_at = -pace
 
-    def unpack(self, parcel: Parcel) -> Task:
+    def unpack(self, parcel: Parcel) -> Job:
         """Write the files of a run into its folder here."""
         run = self.runs[parcel.index] = RunFolder(self.folder / str(parcel.index))
         run.path.mkdir()
         for name, content in parcel.files.items():
             (run.path / name).write_bytes(content)
         self.sent[parcel.index] = self._stamps(run)
-        return Task(parcel.planned, run)
+        return Job(parcel.planned, run)
 
     def post(self, event: Event) -> Iterator[Update]:
         """Collect the event; yield an update if it is time or the run has ended."""
-        if isinstance(event, Note) and event.task is not None:
-            event = Note(event.task, event.text.replace(f"{self.runs[event.task].path}{os.sep}", ""))
+        if isinstance(event, Note) and event.job is not None:
+            event = Note(event.job, event.text.replace(f"{self.runs[event.job].path}{os.sep}", ""))
         self.events.append(event)
         now = time.monotonic()
         if not isinstance(event, Ended) and now - self.posted_at < self.pace:
             return
-        ended = {event.task for event in self.events if isinstance(event, Ended)}
+        ended = {event.job for event in self.events if isinstance(event, Ended)}
         files = {index: changed for index in self.runs if (changed := self._changed(index, index in ended, now))}
         events, self.events, self.posted_at = self.events, [], now
         for index in ended:

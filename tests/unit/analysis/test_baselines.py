@@ -32,6 +32,17 @@ def test_the_baseline_is_the_arm_without_dropout_that_has_the_same_settings(tmp_
     }
 
 
+def test_a_key_that_runs_of_an_earlier_version_lack_has_its_default_there(tmp_path: Path) -> None:
+    for variant in ("none", "nn"):
+        write_arm(tmp_path, variant, [0.8, 0.8])  # without the key `optimizer`
+        write_arm(tmp_path, variant, [0.8, 0.8], optimizer="adamw")
+    differences = compare(runs_dir=tmp_path).differences
+    assert dict(zip(differences["arm"], differences["baseline"], strict=True)) == {
+        "nn,optimizer=sgd": "none,optimizer=sgd",
+        "nn,optimizer=adamw": "none,optimizer=adamw",
+    }
+
+
 def test_each_declared_arm_is_compared_with_its_own_runs_without_dropout(tmp_path: Path) -> None:
     for name, accuracies in (("wide", [0.8, 0.82]), ("narrow", [0.7, 0.72])):
         for variant, gain in (("none", 0.0), ("nn", 0.01)):

@@ -45,6 +45,23 @@ def test_a_label_has_each_key_that_differs(tmp_path: Path) -> None:
     ]
 
 
+def test_a_label_has_each_key_that_the_run_uses_and_no_other(tmp_path: Path) -> None:
+    write_run(tmp_path, "none", input_noise_std=0.5, noise_at_eval=False)
+    write_run(tmp_path, "none", input_noise_std=0.5, noise_at_eval=True)
+    assert labels(tmp_path) == ["none,noise_at_eval=false", "none,noise_at_eval=true"]
+    for lr in (0.5, 0.1):
+        write_run(tmp_path, "nn", name="init", init="torch", init_bias="torch", init_std=0.01, lr=lr)
+    (note,) = [note for note in compare("init", tmp_path, by="init_std").notes if "does not vary" in note]
+    assert note == "init_std does not vary: no arm uses it"
+
+
+def test_arms_with_one_label_are_numbered(tmp_path: Path) -> None:
+    write_run(tmp_path, "nn", arm="nn,lr=0.1")
+    for lr in (0.1, 0.5):
+        write_run(tmp_path, "nn", lr=lr)
+    assert labels(tmp_path) == ["nn,lr=0.1", "nn,lr=0.1#2", "nn,lr=0.5"]
+
+
 def test_a_declared_arm_is_the_label(tmp_path: Path) -> None:
     write_run(tmp_path, "nn", arm="narrow", hidden=[64, 64])
     write_run(tmp_path, "nn", arm="wide", hidden=[512, 512], lr=0.1)

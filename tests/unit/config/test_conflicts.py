@@ -72,6 +72,23 @@ def test_a_schedule_cannot_switch_after_the_last_epoch() -> None:
         config(variant="nn", drop_schedule="early", drop_epochs=6)
 
 
+@pytest.mark.parametrize("variant", ["none", "nn", "scratch"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_adam_has_no_default_lr_and_no_keys_of_sgd(optimizer: str, variant: str) -> None:
+    chosen: dict[str, Any] = {"variant": variant, "optimizer": optimizer}
+    with pytest.raises(ValidationError, match=f"optimizer = {optimizer} needs lr, such as 0.001"):
+        config(**chosen)
+    chosen["lr"] = 0.5  # SGD's default is valid if it is given
+    regularised: dict[str, Any] = {"weight_decay": 0.01, "l1": 1e-5, "max_norm": 3.0, "lr_schedule": "cosine"}
+    assert config(**chosen, **regularised, momentum=0.0, nesterov=False, sgd="mean").optimizer == optimizer
+    wrong = {"sgd": "book", "momentum": 0.9, "nesterov": True}
+    with pytest.raises(ValidationError) as error:
+        config(**chosen, **wrong)
+    assert [one["msg"].partition(" is not")[0] for one in error.value.errors()] == [
+        *("sgd = book", "momentum = 0.9", "nesterov = true")
+    ]
+
+
 def test_nesterov_needs_momentum_and_early_stopping_needs_validation_images() -> None:
     assert config(variant="nn", nesterov=True, momentum=0.9, early_stopping=1, validation_size=1)
     with pytest.raises(ValidationError, match="needs a momentum greater than 0"):
@@ -90,3 +107,9 @@ def test_the_reference_implementation_does_not_support_bfloat16() -> None:
     assert config(variant="scratch", precision="bf16")
     with pytest.raises(ValidationError, match="use fused: true"):
         config(variant="scratch", precision="bf16", fused=False)
+
+
+def test_masks_for_each_example_do_not_support_bf16() -> None:
+    assert config(variant="dropconnect", precision="bf16")
+    with pytest.raises(ValidationError, match="bf16 is not supported by dropconnect-per-example"):
+        config(variant="dropconnect-per-example", precision="bf16")

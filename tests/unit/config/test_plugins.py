@@ -20,7 +20,7 @@ from dropexp.errors import PluginError
 from dropexp.nets.noise import Inverted
 from dropexp.runs.folder import RunFolder
 from dropexp.training.execute import execute
-from dropexp.training.task import Plan, Task
+from dropexp.training.jobs import Job, Plan
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "uniform_noise.py"
 CONFIG = "train_size: 300\nepochs: 2\nmatrix: {variant: [none, uniform], seed: 0..1}\n"
@@ -126,10 +126,10 @@ def test_a_worker_rejects_a_plugin_that_changed_after_the_command_started(tmp_pa
     load_plugin(file)
     try:
         runs = [PlannedRun("s", None, f"seed={s}", Config(variant="uniform", seed=s, train_size=100)) for s in (0, 1)]
-        tasks = [Task(run, RunFolder(tmp_path / run.cell)) for run in runs]
+        jobs = [Job(run, RunFolder(tmp_path / run.cell)) for run in runs]
         file.write_text(EXAMPLE.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
         with pytest.raises(PluginError, match="has changed"):
-            list(execute(tasks, Plan(real_root, plugins=files_of(["uniform"])), 2))
+            list(execute(jobs, Plan(real_root, plugins=files_of(["uniform"])), 2))
         assert not list(tmp_path.glob("*/epochs.csv"))
     finally:
         del VARIANTS["uniform"]

@@ -39,6 +39,7 @@ def test_the_defaults_are_the_books() -> None:
         "lr": 0.5,
         "epochs": 5,
         "batch_size": 256,
+        "optimizer": "sgd",
         "sgd": "mean",
         "momentum": 0.0,
         "weight_decay": 0.0,
@@ -99,6 +100,8 @@ WRONG: list[tuple[str, Any]] = [
     ("epochs", 0),
     ("epochs", 5.0),
     ("batch_size", 0),
+    ("optimizer", "rmsprop"),
+    ("optimizer", "adamw"),  # without lr
     ("sgd", "adam"),
     ("momentum", 1),
     ("momentum", -0.1),
@@ -210,6 +213,7 @@ OTHER: dict[str, Any] = {
     "lr": 0.1,
     "epochs": 6,
     "batch_size": 128,
+    "optimizer": "adamw",
     "sgd": "book",
     "momentum": 0.9,
     "weight_decay": 0.1,
@@ -240,6 +244,7 @@ def test_the_tests_of_the_hash_cover_every_key() -> None:
 
 NEEDED: dict[str, dict[str, Any]] = {  # the keys that another key needs
     "drop_epochs": {"drop_schedule": "late"},
+    "optimizer": {"lr": 0.01},
     "nesterov": {"momentum": 0.9},
     "early_stopping": {"validation_size": 1000},
 }
@@ -270,6 +275,9 @@ def test_every_used_key_changes_the_hash(key: str) -> None:
         ("dropconnect", "placement"),
         ("dropconnect-unscaled", "mask"),
         ("dropconnect-unscaled", "placement"),
+        ("dropconnect-per-example", "mask"),
+        ("dropconnect-per-example", "placement"),
+        ("dropconnect-per-example", "fused"),
     ],
 )
 def test_an_unused_key_does_not_change_the_hash(variant: str, key: str) -> None:
@@ -310,7 +318,7 @@ def test_init_std_changes_the_hash_if_weights_or_biases_are_normal(init: str, in
 
 def test_variants_and_device_kinds_have_different_hashes() -> None:
     names = {hash_of(config(variant=v), d) for v in VARIANTS for d in ("cpu", "cuda")}
-    assert len(names) == 2 * len(VARIANTS) == 18
+    assert len(names) == 2 * len(VARIANTS) == 20
 
 
 def test_an_explicit_default_does_not_change_the_hash() -> None:
@@ -341,7 +349,8 @@ def test_a_resolved_config_has_the_same_hash(keys: dict[str, Any], expected: str
 
 
 def test_settings_can_be_written_as_json() -> None:
-    every = OTHER | {"task": "fashion-mnist", "mask": "per-batch", "fused": True}  # values that fit together
+    fitting = {"task": "fashion-mnist", "mask": "per-batch", "fused": True, "optimizer": "sgd"}
+    every = OTHER | fitting  # values that fit together
     settings = config(variant="scratch", **every).settings("cpu")
-    assert settings.keys() == OTHER.keys() - {"task", "fused"} | {"variant", "device"}
+    assert settings.keys() == OTHER.keys() - {"task", "fused", "optimizer"} | {"variant", "device"}
     assert json.loads(json.dumps(settings)) == settings

@@ -141,6 +141,35 @@ def test_conflicts_are_reported_together_in_the_order_of_lines(problems: Problem
     ]
 
 
+def test_adam_without_lr_is_reported_where_it_is_chosen(problems: Problems) -> None:
+    text = "variant: nn\narms:\n  sgd: {momentum: 0.9}\n  adam: {optimizer: adam}\n  book: {sgd: book}\n"
+    needs_lr = "optimizer = adam needs lr, such as 0.001; its default is a rate for sgd"
+    remedy = "is not supported by optimizer = adam; remove it, or use optimizer: sgd"
+    assert problems(text) == [f"study.yaml:4: {needs_lr}"]
+    assert problems(text, "optimizer=adam") == [
+        f"--set optimizer=adam: {needs_lr}",
+        f"--set optimizer=adam: momentum = 0.9 {remedy}",
+        f"--set optimizer=adam: sgd = book {remedy}",
+    ]
+
+
+def test_every_conflict_of_a_run_is_reported(problems: Problems) -> None:
+    text = "variant: nn\nmask: randn-2019\nnesterov: true\ndrop_probs: [0.1]\n"
+    assert [problem.partition(" = ")[0] for problem in problems(text)] == [
+        "study.yaml:2: mask",
+        "study.yaml:3: nesterov",
+        "study.yaml:4: drop_probs",
+    ]
+
+
+def test_a_conflict_of_many_runs_is_one_problem(problems: Problems) -> None:
+    text = "variant: nn\nmask: randn-2019\nnesterov: true\nmatrix: {seed: 0..149}\n"
+    assert [problem.partition(" = ")[0] for problem in problems(text)] == [
+        "study.yaml:2: mask",
+        "study.yaml:3: nesterov",
+    ]
+
+
 # Matrix and arms
 
 

@@ -6,15 +6,17 @@ from typing import Any, cast
 
 import pytest
 import torch
-from helpers.autograd import FixedNoise, copies, generator, problem, worst_error
+from helpers.autograd import FixedNoise, copies, generator, problem, velocities, worst_error
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dropexp.nets import fused, scratch
+from dropexp.nets.adam import Adam, Optimizer
 from dropexp.nets.bitmask import BitMask, sampler
 from dropexp.nets.noise import Classic, Gaussian, Inverted, Mask, Noise, Randn2019, ThreePoint, Unscaled
 from dropexp.nets.scratch import Placement
 from dropexp.nets.sgd import SGD, Layer
+from dropexp.nets.stacked import Stack
 from dropexp.nets.torch_nn import InputNoise, TorchMLP, mlp
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -113,10 +115,10 @@ def test_scratch_and_fused_have_the_references_outputs_and_gradients_in_float32(
     net = kind(copies(layers), fixed(xi, kind, placement), generator(), SGD(momentum=0.9), placement=placement)
     O = net.step(X, y, 0.0)
     assert (O - outputs).abs().max() <= 1e-6 * outputs.abs().max()
-    assert worst_error(net.velocities, model.grads()) <= 1e-6  # the first velocity is the gradient
+    assert worst_error(velocities(net), model.grads()) <= 1e-6  # the first velocity is the gradient
 
 
-REGULARISERS: list[tuple[SGD, float]] = [
+REGULARISERS: list[tuple[Optimizer, float]] = [
     (SGD(), 0.1),
     (SGD(weight_decay=0.01), 0.0),
     (SGD(l1=0.001), 0.0),
@@ -124,42 +126,88 @@ REGULARISERS: list[tuple[SGD, float]] = [
     (SGD(momentum=0.9, nesterov=True), 0.0),
     (SGD(max_norm=1.2), 0.0),
     (SGD(0.9, 0.01, 4, nesterov=True, l1=0.001, max_norm=1.2), 0.1),
+    (Adam(), 0.0),
+    (Adam(weight_decay=0.01), 0.0),
+    (Adam(weight_decay=0.01, decoupled=True), 0.0),
+    (Adam(0.01, decoupled=True, l1=0.001, max_norm=1.2), 0.1),
 ]
 
 
+def by_torch(optimizer: Optimizer, model: nn.Module, lr: float) -> torch.optim.Optimizer:
+    """Return torch's optimiser of the model, with weight decay on the weights only."""
+    weights, biases = ([p for name, p in model.named_parameters() if name.endswith(end)] for end in ("weight", "bias"))
+    groups: list[dict[str, Any]] = [
+        {"params": weights, "weight_decay": optimizer.weight_decay},
+        {"params": biases, "weight_decay": 0},
+    ]
+    if isinstance(optimizer, Adam):
+        return (torch.optim.AdamW if optimizer.decoupled else torch.optim.Adam)(groups, lr=lr)
+    options: dict[str, Any] = {"momentum": optimizer.momentum, "nesterov": optimizer.nesterov}
+    return torch.optim.SGD(groups, lr=lr / optimizer.divisor, **options)
+
+
 @pytest.mark.parametrize("placement", PLACEMENTS)
-@pytest.mark.parametrize(("sgd", "label_smoothing"), REGULARISERS, ids=str)
+@pytest.mark.parametrize(("optimizer", "label_smoothing"), REGULARISERS, ids=str)
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_three_steps_equal_those_of_torch_sgd_and_cross_entropy(
-    kind: type[scratch.MLP], sgd: SGD, label_smoothing: float, placement: Placement
+def test_three_steps_equal_those_of_torchs_optimisers_and_cross_entropy(
+    kind: type[scratch.MLP], optimizer: Optimizer, label_smoothing: float, placement: Placement
 ) -> None:
-    exact = kind is scratch.MLP
+    exact, lr = kind is scratch.MLP, 0.01 if isinstance(optimizer, Adam) else 0.3
     layers, X, y, _ = problem([40, 24, 16, 10], 64, dtype=torch.float64 if exact else torch.float32)
     xi = samples(Inverted(0.5), layers, 64, placement)
     net = kind(
         copies(layers),
         fixed(xi, kind, placement),
         generator(),
-        sgd,
+        optimizer,
         placement=placement,
         label_smoothing=label_smoothing,
     )
     model, loss = Reference(layers, xi, placement), nn.CrossEntropyLoss(label_smoothing=label_smoothing)
-    weights, biases = ([p for name, p in model.named_parameters() if name.endswith(end)] for end in ("weight", "bias"))
-    groups: list[dict[str, Any]] = [{"params": weights, "weight_decay": sgd.weight_decay}, {"params": biases}]
-    optimizer = torch.optim.SGD(groups, lr=0.3 / sgd.divisor, momentum=sgd.momentum, nesterov=sgd.nesterov)
+    weights = [linear.weight for linear in model.linears if isinstance(linear, nn.Linear)]
+    reference = by_torch(optimizer, model, lr)
     for _ in range(3):  # momentum matters from the second step on
-        optimizer.zero_grad()
-        (loss(model(X), y) + sgd.l1 * torch.stack([W.abs().sum() for W in weights]).sum()).backward()
-        optimizer.step()
-        if sgd.max_norm:
+        reference.zero_grad()
+        (loss(model(X), y) + optimizer.l1 * torch.stack([W.abs().sum() for W in weights]).sum()).backward()
+        reference.step()
+        if optimizer.max_norm:
             with torch.no_grad():
                 for W in weights[:-1]:
-                    W.copy_(torch.renorm(W, 2, 0, sgd.max_norm))
-        net.step(X, y, 0.3)
-    tolerance = (1e-6 if sgd.max_norm else 1e-12) if exact else 1e-5  # torch.renorm divides by norm + 1e-7
+                    W.copy_(torch.renorm(W, 2, 0, optimizer.max_norm))
+        net.step(X, y, lr)
+    tolerance = (1e-6 if optimizer.max_norm else 1e-12) if exact else 1e-5  # torch.renorm divides by norm + 1e-7
     assert worst_error(net.layers, model.layers()) < tolerance
     assert worst_error(net.layers, layers) > 1e-3  # the parameters have changed
+
+
+OPTIMIZERS: list[Optimizer] = [
+    SGD(),
+    SGD(momentum=0.9, weight_decay=0.01),
+    *(Adam(weight_decay, decoupled) for weight_decay in (0.0, 0.1) for decoupled in (False, True)),
+]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
+def test_all_four_implementations_take_the_same_steps(optimizer: Optimizer) -> None:
+    sizes, lr, n = [20, 7, 6, 10], 0.01, 32
+    layers, X, y, _ = problem(sizes, 5 * n, dtype=torch.float64)
+    alone = [kind(copies(layers), [], generator(), optimizer) for kind in NETWORKS]
+    concise = TorchMLP(mlp(sizes).double(), layers, generator(), optimizer)
+    stack = Stack([scratch.MLP(copies(layers), [], generator(), optimizer)] * 2, X, y, 5 * n, n)
+    outputs = [
+        stack.train_epoch(torch.arange(5 * n).expand(2, -1), [lr] * 2)[1],
+        *(torch.cat([net.step(X[k : k + n], y[k : k + n], lr).clone() for k in range(0, 5 * n, n)]) for net in alone),
+        torch.cat([concise.step(X[k : k + n], y[k : k + n], lr) for k in range(0, 5 * n, n)]),
+    ]
+    stack.write_back()
+    for O in outputs[1:]:
+        torch.testing.assert_close(O, outputs[0], rtol=1e-12, atol=1e-12)
+    expected = alone[0].state()
+    for net in (alone[1], stack.networks[0]):
+        for name, tensor in net.state().items():
+            torch.testing.assert_close(tensor, expected[name], rtol=1e-12, atol=1e-12)
+    for i, W in enumerate(concise.weights(), start=1):
+        torch.testing.assert_close(W, expected[f"W{i}"], rtol=1e-12, atol=1e-12)
 
 
 # nn.Dropout
@@ -184,21 +232,33 @@ def masks_of(net: nn.Sequential) -> list[Tensor]:
 
 @pytest.mark.parametrize("before", [False, True])
 @pytest.mark.parametrize("input_drop_prob", [0.0, 0.2])
-@pytest.mark.parametrize("sgd", [SGD(momentum=0.9), SGD(0.9, 0.01, nesterov=True, l1=0.001, max_norm=1.2)], ids=str)
-def test_scratch_steps_like_nn_dropout_with_the_same_masks(sgd: SGD, input_drop_prob: float, before: bool) -> None:
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        SGD(momentum=0.9),
+        SGD(0.9, 0.01, nesterov=True, l1=0.001, max_norm=1.2),
+        Adam(0.01, l1=0.001),
+        Adam(0.01, decoupled=True, max_norm=1.2),
+    ],
+    ids=str,
+)
+def test_scratch_steps_like_nn_dropout_with_the_same_masks(
+    optimizer: Optimizer, input_drop_prob: float, before: bool
+) -> None:
+    lr = 0.01 if isinstance(optimizer, Adam) else 0.3
     layers, X, y, _ = problem([40, 24, 16, 10], 64, dtype=torch.float64)
     drop_probs = [p for p in (input_drop_prob, 0.2, 0.5) if p]
     dropouts: list[nn.Module | None] = [nn.Dropout(p) for p in drop_probs]
     net = mlp([40, 24, 16, 10], [None] * (3 - len(drop_probs)) + dropouts, before_relu=before).double()
-    network = TorchMLP(net, layers, generator(), sgd, label_smoothing=0.1)
+    network = TorchMLP(net, layers, generator(), optimizer, label_smoothing=0.1)
     xi, placement = masks_of(net), PLACEMENTS[before]
-    net_by_hand = scratch.MLP(copies(layers), [], generator(), sgd, placement=placement, label_smoothing=0.1)
+    net_by_hand = scratch.MLP(copies(layers), [], generator(), optimizer, placement=placement, label_smoothing=0.1)
     for _ in range(3):
         xi.clear()
-        O = network.step(X, y, 0.3)
+        O = network.step(X, y, lr)
         assert len(xi) == len(drop_probs) and all((x == 0).any() for x in xi)
         net_by_hand.noises = [*[None] * (3 - len(drop_probs)), *(FixedNoise(x) for x in xi)]
-        torch.testing.assert_close(net_by_hand.step(X, y, 0.3), O, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(net_by_hand.step(X, y, lr), O, rtol=1e-12, atol=1e-12)
     trained = [(one.weight.detach().T, one.bias.detach()) for one in net if isinstance(one, nn.Linear)]
     assert worst_error(net_by_hand.layers, trained) < 1e-12
 
@@ -277,8 +337,8 @@ def test_a_fused_step_equals_the_reference_step_with_the_xi_of_its_random_bits(
     expected_net = scratch.MLP(copies(layers), same_xi, generator(), SGD(momentum=0.9), placement=placement)
     net = fused.FusedMLP(layers, noises, generator(3), SGD(momentum=0.9), placement=placement)
     assert torch.allclose(expected_net.step(X, y, 0.0), net.step(X, y, 0.0), rtol=1e-5, atol=1e-5)
-    gradients = [(W.double(), b.double()) for W, b in expected_net.velocities]
-    for found, expected in zip(net.velocities, gradients, strict=True):
+    gradients = [(W.double(), b.double()) for W, b in velocities(expected_net)]
+    for found, expected in zip(velocities(net), gradients, strict=True):
         for f, e in zip(found, expected, strict=True):
             assert (f - e).abs().max() <= 3e-6 * e.abs().max()  # two roundings
 

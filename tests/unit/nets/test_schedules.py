@@ -164,6 +164,7 @@ NETWORKS: list[dict[str, Any]] = [
     {"variant": "gaussian"},
     {"variant": "three-point"},
     {"variant": "dropconnect"},
+    {"variant": "dropconnect-per-example"},
 ]
 
 

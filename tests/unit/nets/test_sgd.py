@@ -22,9 +22,9 @@ def layer(seed: int, num_inputs: int = 20, num_outputs: int = 8) -> Layer:
 def stepped(sgd: SGD, steps: int, lr: float = 0.3) -> Layer:
     """Return layer(0) after `steps` steps with the gradients layer(1), layer(2), …"""
     W, b = layer(0)
-    velocities = sgd.velocities([(W, b)])
+    moments = sgd.moments((W, b))
     for t in range(1, steps + 1):
-        sgd.update((W, b), layer(t), velocities[0] if velocities else None, lr, hidden=True)
+        sgd.update((W, b), layer(t), moments, lr, hidden=True)
     return W, b
 
 
@@ -68,14 +68,17 @@ def test_penalties_add_the_gradients_of_the_squared_and_absolute_norms() -> None
     (0.1 / 2 * (leaf**2).sum() + 0.2 * leaf.abs().sum()).backward()
     assert leaf.grad is not None
     expected = W - 0.3 * leaf.grad
-    SGD(weight_decay=0.1, l1=0.2).update((W, b), (torch.zeros_like(W), torch.zeros_like(b)), None, 0.3, hidden=True)
+    SGD(weight_decay=0.1, l1=0.2).update((W, b), (torch.zeros_like(W), torch.zeros_like(b)), {}, 0.3, hidden=True)
     torch.testing.assert_close(W, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_without_momentum_there_are_no_velocities() -> None:
-    assert SGD().velocities([layer(0)]) == []
-    ((vW, vb),) = SGD(momentum=0.9).velocities([layer(0)])
-    assert (vW.shape, vb.shape) == ((20, 8), (8,)) and not vW.any() and not vb.any()
+    assert SGD().moments(layer(0)) == {}
+    velocity = SGD(momentum=0.9).moments(layer(0))
+    assert {name: (tuple(v.shape), v.any().item()) for name, v in velocity.items()} == {
+        "vW": ((20, 8), False),
+        "vb": ((8,), False),
+    }
 
 
 # max_norm
@@ -97,7 +100,7 @@ def test_after_a_step_no_hidden_unit_exceeds_max_norm(steps: int) -> None:
 def test_max_norm_does_not_apply_to_output_units() -> None:
     W, b = layer(0)
     same = W.clone()
-    SGD(max_norm=2.0).update((W, b), (torch.zeros_like(W), torch.zeros_like(b)), None, 0.3, hidden=False)
+    SGD(max_norm=2.0).update((W, b), (torch.zeros_like(W), torch.zeros_like(b)), {}, 0.3, hidden=False)
     assert torch.equal(W, same)
 
 

@@ -12,6 +12,7 @@ from helpers.autograd import FixedNoise, copies, fixed_noises, generator, genera
 from torch import Tensor
 
 from dropexp.nets import scratch
+from dropexp.nets.adam import Adam, Optimizer
 from dropexp.nets.noise import Classic, Gaussian, Inverted, Noise, Randn2019, ThreePoint, Unscaled
 from dropexp.nets.sgd import SGD
 from dropexp.nets.stacked import BLOCK, Stack
@@ -39,8 +40,8 @@ NOISES: list[Noise] = [
 LRS = [0.5, 0.1, 2.0]
 
 
-def check_steps(noises: Sequence[Sequence[Noise | None]], sgds: Sequence[SGD], **options: Any) -> None:
-    """Compare outputs, parameters and velocities of three runs to 1e-12 in float64: three steps, the last smaller.
+def check_steps(noises: Sequence[Sequence[Noise | None]], optimizers: Sequence[Optimizer], **options: Any) -> None:
+    """Compare outputs, parameters and moments of three runs to 1e-12 in float64: three steps, the last smaller.
 
     The reference networks train separately, with the noise that the stack sampled.
     """
@@ -50,8 +51,8 @@ def check_steps(noises: Sequence[Sequence[Noise | None]], sgds: Sequence[SGD], *
     rows = torch.arange(len(y)).view(3, -1).flip(1)
     both = [
         [
-            scratch.MLP(copies(layers), own, g, sgd, **options)
-            for (layers, *_), own, g, sgd in zip(problems, noises, generators(3), sgds, strict=True)
+            scratch.MLP(copies(layers), own, g, optimizer, **options)
+            for (layers, *_), own, g, optimizer in zip(problems, noises, generators(3), optimizers, strict=True)
         ]
         for _ in range(2)
     ]
@@ -80,18 +81,20 @@ def test_a_stack_steps_like_the_reference_with_each_noise(noise: Noise, on: str,
 
 @pytest.mark.parametrize("output_relu", [False, True])
 @pytest.mark.parametrize(
-    "sgds",
+    "optimizers",
     [
         [SGD(), SGD(divisor=16), SGD(max_norm=1.5)],
         [SGD(), SGD(divisor=16), SGD(weight_decay=0.1)],
         [SGD(l1=0.01), SGD(max_norm=1.5), SGD(weight_decay=0.1, l1=0.01, max_norm=1.0)],
         [SGD(momentum=0.9), SGD(momentum=0.9, weight_decay=0.1), SGD(momentum=0.9, divisor=16, max_norm=1.0)],
         [SGD(momentum=0.9, nesterov=True), SGD(momentum=0.9, nesterov=True, l1=0.01), SGD(momentum=0.9, nesterov=True)],
+        [Adam(), Adam(weight_decay=0.1), Adam(l1=0.01, max_norm=1.0)],
+        [Adam(one, decoupled=True, max_norm=norm) for one, norm in ((0.0, 1.0), (0.1, None), (0.2, 1.5))],
     ],
 )
-def test_each_run_of_a_stack_has_its_own_sgd(sgds: list[SGD], output_relu: bool) -> None:
+def test_each_run_of_a_stack_has_its_own_lr_and_penalties(optimizers: list[Optimizer], output_relu: bool) -> None:
     noises: list[list[Noise | None]] = [[None, Inverted(0.2), Inverted(0.5)], [], [Gaussian(0.1), None, None]]
-    check_steps(noises, sgds, output_relu=output_relu, label_smoothing=0.1)
+    check_steps(noises, optimizers, output_relu=output_relu, label_smoothing=0.1)
 
 
 def test_label_smoothing_and_input_noise_can_differ_between_runs() -> None:

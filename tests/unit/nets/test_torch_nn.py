@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import math
 from typing import Any
@@ -12,6 +13,7 @@ from helpers.autograd import copies, generator, problem, worst_error
 from torch import Tensor, nn
 
 from dropexp.config.schema import Config
+from dropexp.nets.adam import Adam, Optimizer
 from dropexp.nets.scratch import MLP
 from dropexp.nets.sgd import SGD, Layer
 from dropexp.nets.torch_nn import Dropout, InputNoise, TorchMLP, as_default_generator, mlp
@@ -187,14 +189,14 @@ SIZES = [20, 16, 8, 10]
 def network(
     layers: list[Layer],
     p: float = 0.5,
-    sgd: SGD | None = None,
+    optimizer: Optimizer | None = None,
     *,
     seed: int = 0,
     output_relu: bool = False,
     noise_at_eval: bool = False,
 ) -> TorchMLP:
     net = mlp(SIZES, dropouts(p, p), output_relu=output_relu).to(layers[0][0].dtype)
-    return TorchMLP(net, layers, generator(seed), sgd or SGD(), noise_at_eval=noise_at_eval)
+    return TorchMLP(net, layers, generator(seed), optimizer or SGD(), noise_at_eval=noise_at_eval)
 
 
 def layers_of(net: TorchMLP) -> list[Layer]:
@@ -327,17 +329,38 @@ def test_evaluation_does_not_change_the_training() -> None:
     assert torch.equal(evaluated.logits(X), plain.logits(X))
 
 
-@pytest.mark.parametrize("sgd", [SGD(), SGD(momentum=0.9, weight_decay=0.01, divisor=4)], ids=str)
-def test_a_restored_state_continues_like_the_original(sgd: SGD) -> None:
+@pytest.mark.parametrize(
+    "optimizer",
+    [SGD(), SGD(momentum=0.9, weight_decay=0.01, divisor=4), Adam(0.01), Adam(0.01, decoupled=True)],
+    ids=str,
+)
+def test_a_restored_state_continues_like_the_original(optimizer: Optimizer) -> None:
     layers, X, y, _ = problem(SIZES, 32)
-    net = network(layers, sgd=sgd)
+    net = network(layers, optimizer=optimizer)
     net.step(X, y, 0.3)
     file = io.BytesIO()
     torch.save(net.state(), file)
     file.seek(0)
-    other = network(copies(layers), sgd=sgd, seed=9)
+    other = network(copies(layers), optimizer=optimizer, seed=9)
     other.load(torch.load(file, weights_only=True))
     other.generator.set_state(net.generator.get_state())
     for lr in (0.3, 0.1):
         assert torch.equal(net.step(X, y, lr), other.step(X, y, lr))
     assert torch.equal(net.logits(X), other.logits(X))
+
+
+@pytest.mark.parametrize("optimizer", [SGD(momentum=0.9), Adam()], ids=str)
+def test_a_state_that_does_not_fit_is_refused(optimizer: Optimizer) -> None:
+    layers, X, y, _ = problem(SIZES, 32)
+    net = network(layers, optimizer=optimizer)
+    net.step(X, y, 0.1)
+    for name in net.state()["optimizer"]["state"][0]:
+        for wrong in (None, 0.5, torch.zeros(3)):  # None: it is missing
+            state = copy.deepcopy(net.state())
+            if wrong is None:
+                del state["optimizer"]["state"][0][name]
+            else:
+                state["optimizer"]["state"][0][name] = wrong
+            with pytest.raises((ValueError, LookupError, AttributeError)):
+                net.load(state)
+    net.load(net.state())

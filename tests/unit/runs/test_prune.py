@@ -18,6 +18,7 @@ from dropexp.runs import prune
 from dropexp.runs.folder import RunFolder
 from dropexp.runs.prune import Pruning, Removal, checkpoints, needless, remove
 from dropexp.runs.record import Run, read_runs
+from dropexp.runs.status import Status
 
 SCHEMA_1 = Path(__file__).parents[2] / "schema-1" / "runs"
 
@@ -218,7 +219,7 @@ def test_a_run_that_is_finished_while_others_are_read_stays(
 ) -> None:
     run = run_of(tmp_path, status="failed" if status == "failed" else "interrupted")
     folder = RunFolder(run)
-    info = folder.read_info().model_copy(update={"status": "done", "table": folder.read_table()})
+    info = folder.read_info().model_copy(update={"status": Status.DONE, "table": folder.read_table()})
     if status == "duplicate":
         second_of(run)
     if status == "corrupted":

@@ -20,8 +20,10 @@ from dropexp.config.study import PlannedRun
 from dropexp.errors import NewerRun, OtherRun, RunError
 from dropexp.runs import state
 from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, FILES, RUN, RunFolder
+from dropexp.runs.record import read_run
 from dropexp.runs.run_json import RunInfo
-from dropexp.runs.state import Outcome, Status, status_of
+from dropexp.runs.state import Outcome, status_of
+from dropexp.runs.status import Status
 from dropexp.runs.table import Columns, rows_of, to_csv
 
 SCHEMA_1 = Path(__file__).parents[2] / "schema-1"
@@ -46,7 +48,7 @@ def done(folder: RunFolder) -> RunFolder:
     state.start(folder, info_of("running", {}), {})
     for row in rows_of(COLUMNS):
         folder.append_row(row)
-    state.save(folder, info_of("running", COLUMNS), b"checkpoint")
+    state.save(folder, b"checkpoint", info_of("running", COLUMNS))
     state.finish(folder, info_of("done", COLUMNS))
     return folder
 
@@ -91,6 +93,20 @@ def test_a_run_is_running_until_its_process_is_killed(folder: RunFolder) -> None
         assert status_of(folder) == Status.RUNNING
         kill(process)
     assert status_of(folder) == Status.INTERRUPTED
+
+
+def test_a_run_that_ends_while_it_is_read_has_ended(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.write_info(info_of("running", {}))
+
+    def finish_first(folder: RunFolder) -> bool:
+        folder.write_info(info_of("done", COLUMNS))  # as its process does before it unlocks the folder
+        return False
+
+    monkeypatch.setattr(RunFolder, "is_locked", finish_first)
+    run = read_run(folder)
+    assert (run.status, run.columns()) == ("done", COLUMNS)
+    folder.write_info(info_of("running", {}))
+    assert status_of(folder) == Status.DONE
 
 
 @pytest.mark.parametrize("edit", [lambda _: b"", lambda _: b"[]", lambda whole: whole[:-9], lambda whole: whole + b" "])
@@ -173,14 +189,14 @@ def test_an_unfinished_run_is_locked(status: str, folder: RunFolder) -> None:
 
 def test_a_finished_run_is_left_as_it_is_unless_forced(done: RunFolder) -> None:
     before = content(done)
-    assert lock(done) == Outcome("done")
+    assert lock(done) == Outcome(Status.DONE)
     assert lock(done, force=True) is None
     assert content(done) == before
 
 
 def test_a_run_of_another_process_is_busy(done: RunFolder) -> None:
     with done.lock():
-        assert lock(done) == Outcome("busy", "another process is training it")
+        assert lock(done) == Outcome(Status.BUSY, "another process is training it")
 
 
 def test_a_linked_run_is_read_and_never_trained(done: RunFolder, tmp_path: Path) -> None:
@@ -345,7 +361,7 @@ def test_a_kill_while_a_run_starts_again_leaves_the_result_or_a_run_that_starts_
 
 def test_a_stopped_run_keeps_the_epoch_and_figures_of_its_checkpoint(folder: RunFolder) -> None:
     state.start(folder, info_of("running", {}), {})
-    state.save(folder, info_of("running", COLUMNS), b"checkpoint")
+    state.save(folder, b"checkpoint", info_of("running", COLUMNS))
     state.stop(folder, Status.INTERRUPTED)
     info = folder.read_info()
     assert (info.status, info.epoch, info.last["test_loss"]) == ("interrupted", 2, 0.3)

@@ -11,7 +11,9 @@ import torch
 from dropexp.config.schema import Config
 from dropexp.config.variants import VARIANTS
 from dropexp.nets import scratch, torch_nn
+from dropexp.nets.adam import Adam
 from dropexp.nets.base import Network
+from dropexp.nets.dropconnect import DropConnectMLP
 from dropexp.nets.noise import Classic, Gaussian, Inverted, Noise, Randn2019, ThreePoint, Unscaled
 from dropexp.nets.sgd import SGD
 from dropexp.training import build
@@ -37,6 +39,7 @@ NOISES: dict[str, Callable[..., Noise]] = {
     "three-point": ThreePoint,
     "dropconnect": Inverted,
     "dropconnect-unscaled": Unscaled,
+    "dropconnect-per-example": Inverted,
 }
 
 
@@ -51,6 +54,11 @@ def test_a_variant_by_hand_has_noise_where_the_probability_is_over_0(variant: st
     assert net.noises == [NOISES[variant](0.1), None, NOISES[variant](0.5)]
     assert net.placement == ("weights" if variant.startswith("dropconnect") else "after")
     assert by_hand(variant=variant).noises == [None] * 3
+
+
+@pytest.mark.parametrize("variant", NOISES)
+def test_one_variant_has_masks_on_weights_for_each_example(variant: str) -> None:
+    assert isinstance(by_hand(variant=variant), DropConnectMLP) == (variant == "dropconnect-per-example")
 
 
 @pytest.mark.parametrize("variant", NOISES)
@@ -87,13 +95,25 @@ def test_nn_has_torchs_dropout_where_the_probability_is_over_0() -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_gets_the_requested_optimiser(variant: str) -> None:
+def test_every_variant_gets_the_requested_sgd(variant: str) -> None:
     requested: dict[str, Any] = {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1, "l1": 0.2, "max_norm": 3.0}
     net = built(variant=variant, sgd="book", label_smoothing=0.1, **requested)
     assert isinstance(net, (scratch.MLP, torch_nn.TorchMLP))
-    assert net.sgd == SGD(divisor=256, **requested)
+    assert net.optimizer == SGD(divisor=256, **requested)
     smoothed = net.targets[0] if isinstance(net, scratch.MLP) else net.loss.label_smoothing
     assert torch.allclose(torch.as_tensor(smoothed), torch.tensor([0.91] + [0.01] * 9 if variant != "nn" else 0.1))
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_gets_the_requested_adam(variant: str, optimizer: str) -> None:
+    requested: dict[str, Any] = {"weight_decay": 0.1, "l1": 0.2, "max_norm": 3.0}
+    net = built(variant=variant, optimizer=optimizer, lr=0.001, **requested)
+    assert isinstance(net, (scratch.MLP, torch_nn.TorchMLP))
+    assert net.optimizer == Adam(decoupled=optimizer == "adamw", **requested)
+    if isinstance(net, torch_nn.TorchMLP):
+        kind = torch.optim.AdamW if optimizer == "adamw" else torch.optim.Adam
+        assert type(net.torch_optimizer) is kind
 
 
 @pytest.mark.parametrize("noise_at_eval", [False, True])

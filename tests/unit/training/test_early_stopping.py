@@ -11,6 +11,7 @@ from unit.training.test_run import CPU, planned, train
 
 from dropexp.data.fashion_mnist import Data
 from dropexp.runs.folder import RunFolder
+from dropexp.runs.status import Status
 from dropexp.runs.table import num_epochs
 from dropexp.training.events import Ended
 
@@ -26,7 +27,7 @@ def epochs_since_best(folder: Path) -> list[int]:
 
 
 def test_a_run_ends_when_its_patience_is_exhausted(tmp_path: Path, data: Data) -> None:
-    assert train(planned(**KEYS), tmp_path, data) == Ended(0, "done")
+    assert train(planned(**KEYS), tmp_path, data) == Ended(0, Status.DONE)
     ages = epochs_since_best(tmp_path)
     assert len(ages) < 40 and ages[-1] == 3 and max(ages[:-1]) < 3
     info = RunFolder(tmp_path).read_info()
@@ -42,7 +43,7 @@ def test_an_interrupted_run_stops_at_the_same_epoch(tmp_path: Path, data: Data) 
         while num_epochs(RunFolder(parts).read_table()) < epochs:
             next(run)
         run.close()
-    assert train(planned(**KEYS), parts, data) == Ended(0, "done")
+    assert train(planned(**KEYS), parts, data) == Ended(0, Status.DONE)
     assert table(parts) == table(whole)
 
 

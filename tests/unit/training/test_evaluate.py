@@ -44,7 +44,7 @@ def evaluated(folder: Path, data: Data, *rotations: float, K: int = 5, images: t
     return evaluate.evaluate(load_trained(RunFolder(folder)), data, rotations, K, images)
 
 
-@pytest.mark.parametrize("variant", ["none", "nn", "scratch", "classic", "dropconnect"])
+@pytest.mark.parametrize("variant", ["none", "nn", "scratch", "classic", "dropconnect", "dropconnect-per-example"])
 def test_unrotated_images_give_the_figures_of_the_last_epoch(variant: str, tmp_path: Path, data: Data) -> None:
     last = run_of(tmp_path, data, variant=variant)[-1]
     clean = evaluated(tmp_path, data).figures[0]
@@ -89,6 +89,21 @@ def test_predictions_have_true_and_predicted_classes(tmp_path: Path, data: Data)
     correct = sum(answer.predicted == answer.label for answer in clean)
     assert correct / 100 == found.figures[0].mc_acc
     assert sum(answer.entropy for answer in clean) / 100 == pytest.approx(found.figures[0].mc_entropy)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_only_dropconnect_has_figures_of_moment_matching(tmp_path: Path, data: Data) -> None:
+    found = {}
+    for variant in ("dropconnect-per-example", "dropconnect"):
+        run_of(tmp_path / variant, data, variant=variant, lr=0.1)
+        found[variant] = evaluated(tmp_path / variant, data, K=50)
+    figures = found["dropconnect-per-example"].figures[0]
+    assert figures.moment_loss == pytest.approx(figures.mc_loss, rel=0.02)
+    assert figures.moment_acc == pytest.approx(figures.mc_acc, abs=0.05)
+    table = tables_of(found["dropconnect-per-example"])[0]
+    assert len(table.headers) == len(table.rows[0]) == 14 and "50 samples by moment matching" in table.legend
+    assert found["dropconnect"].figures[0].moment_acc is None
+    assert len(tables_of(found["dropconnect"])[0].headers) == 10
 
 
 @pytest.mark.parametrize("keys", [{"variant": "none"}, {"drop_probs": [0.0, 0.0]}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -26,14 +27,15 @@ from dropexp.nets.stacked import Stack
 from dropexp.runs import state
 from dropexp.runs.folder import RunFolder
 from dropexp.runs.state import status_of
+from dropexp.runs.status import Status
 from dropexp.runs.table import Row
 from dropexp.training import build, execute, group
 from dropexp.training.events import Ended, Epoch, Event, Started
+from dropexp.training.jobs import Job, Plan
 from dropexp.training.loop import fit
 from dropexp.training.rng import stream
 from dropexp.training.run import ActiveRun
 from dropexp.training.stack_shape import OWN_KEYS, SHARED_KEYS, stack_shape
-from dropexp.training.task import Plan, Task
 from dropexp.training.trainees import StackTrainee
 
 CPU = torch.device("cpu")
@@ -49,8 +51,8 @@ def train(runs: list[PlannedRun], folder: Path, data: Data, **options: Any) -> l
     """Train the runs as a stack, each into `folder/<its index>`; return the events of each run."""
     events: list[list[Event]] = [[] for _ in runs]
     for event in train_stack(runs, folders(runs, folder), data, CPU, **options):
-        assert event.task is not None
-        events[event.task].append(event)
+        assert event.job is not None
+        events[event.job].append(event)
     return events
 
 
@@ -77,6 +79,7 @@ SEEDS = [planned(seed=seed) for seed in range(3)]
         {"validation_size": 50, "train_size": 300, "momentum": 0.5, "sgd": "book", "lr": 20.0},
         {"lr_schedule": "cosine", "momentum": 0.5, "nesterov": True, "label_smoothing": 0.1},
         {"lr_schedule": "step", "weight_decay": 0.01, "l1": 0.001, "max_norm": 1.0, "probes": ["weight_norms"]},
+        {"optimizer": "adamw", "lr": 0.01, "weight_decay": 0.1, "lr_schedule": "cosine"},
     ],
 )
 def test_without_noise_a_run_of_a_stack_equals_the_run_alone(keys: dict[str, Any], tmp_path: Path, data: Data) -> None:
@@ -127,14 +130,19 @@ def interrupt(runs: list[PlannedRun], folder: Path, data: Data, after: int) -> N
     events.close()
 
 
-@pytest.mark.parametrize("after", [1, 3, 5])
-def test_an_interrupted_stack_resumes_to_the_same_tables(after: int, tmp_path: Path, data: Data) -> None:
+@pytest.mark.parametrize(
+    ("after", "optimizer"),
+    [*((after, {"momentum": 0.5}) for after in (1, 3, 5)), (3, {"optimizer": "adamw", "lr": 0.01})],
+)
+def test_an_interrupted_stack_resumes_to_the_same_tables(
+    after: int, optimizer: dict[str, Any], tmp_path: Path, data: Data
+) -> None:
     own: list[dict[str, Any]] = [
         {"mask": "per-batch", "drop_schedule": "random"},
         {"variant": "gaussian", "drop_schedule": "curriculum", "input_drop_prob": 0.1},
         {"variant": "none", "input_noise_std": 0.1},
     ]
-    runs = [planned(seed=seed, momentum=0.5, lr_schedule="cosine", **keys) for seed, keys in enumerate(own)]
+    runs = [planned(seed=seed, lr_schedule="cosine", **optimizer, **keys) for seed, keys in enumerate(own)]
     train(runs, tmp_path / "whole", data)
     interrupt(runs, tmp_path / "cut", data, after)
     states = [folder.read_info().status for folder in folders(runs, tmp_path / "cut")]
@@ -164,9 +172,9 @@ def test_a_run_that_diverges_ends_without_effect_on_the_others(tmp_path: Path, d
     runs = [SEEDS[0], planned(seed=1, lr=1e30), SEEDS[2]]
     events = train(runs, tmp_path / "wild", data)
     assert [own[-1] for own in events] == [
-        Ended(0, "done"),
-        Ended(1, "diverged", "the loss is not finite in epoch 1"),
-        Ended(2, "done"),
+        Ended(0, Status.DONE),
+        Ended(1, Status.DIVERGED, "the loss is not finite in epoch 1"),
+        Ended(2, Status.DONE),
     ]
     assert len(events[1]) == 2  # one row and the end
     train(SEEDS, tmp_path / "good", data)
@@ -192,7 +200,7 @@ def test_a_run_that_was_killed_after_its_last_epoch_trains_no_further(
     train(runs, tmp_path, data)
     monkeypatch.undo()
     assert [status_of(folder) for folder in folders(runs, tmp_path)] == ["interrupted"] * 2
-    assert train(runs, tmp_path, data) == [[Ended(0, "done")], [Ended(1, "done")]]
+    assert train(runs, tmp_path, data) == [[Ended(0, Status.DONE)], [Ended(1, Status.DONE)]]
     assert [folder.read_info().epoch for folder in folders(runs, tmp_path)] == [3, 3]
 
 
@@ -209,9 +217,9 @@ def test_finished_and_busy_runs_are_left_and_the_others_train(tmp_path: Path, da
     busy = train_stack(SEEDS[1:2], [RunFolder(tmp_path / "1")], data, CPU)
     next(busy)
     events = train(SEEDS, tmp_path, data)
-    assert events[0] == [Ended(0, "done")]
-    assert events[1] == [Ended(1, "busy", "another process is training it")]
-    assert events[2][-1] == Ended(2, "done")
+    assert events[0] == [Ended(0, Status.DONE)]
+    assert events[1] == [Ended(1, Status.BUSY, "another process is training it")]
+    assert events[2][-1] == Ended(2, Status.DONE)
     assert RunFolder(tmp_path / "2").read_info().provenance["stack"] == 1
     busy.close()
 
@@ -230,7 +238,13 @@ def test_a_folder_that_cannot_be_written_fails_its_run_alone(
     monkeypatch.setattr(RunFolder, "append_row", full)
     events = train(SEEDS, tmp_path, data)
     assert ends(events) == ["done", "failed", "failed"]
-    assert events[1] == [Ended(1, "failed", "OSError: no space left on device")]
+    assert events[1] == [Ended(1, Status.FAILED, "OSError: no space left on device")]
+
+
+def test_a_run_that_cannot_start_fails_alone(tmp_path: Path, data: Data) -> None:
+    (tmp_path / "1" / "config.yaml").mkdir(parents=True)  # a folder where a file should be
+    events = train(SEEDS, tmp_path, data)
+    assert ends(events) == ["done", "failed", "done"]
 
 
 @pytest.mark.parametrize(
@@ -251,7 +265,7 @@ def test_a_stack_too_large_for_the_memory_is_halved(
     events = train(runs, tmp_path, data)
     if fits == 0:
         why = "the memory of cpu is too small; a smaller batch_size or narrower layers need less"
-        assert events == [[Ended(index, "failed", why)] for index in range(7)]
+        assert events == [[Ended(index, Status.FAILED, why)] for index in range(7)]
         return
     assert ends(events) == ["done"] * 7
     sizes = [folder.read_info().provenance["stack"] for folder in folders(runs, tmp_path)]
@@ -281,12 +295,18 @@ def test_running_out_of_memory_later_loses_no_finished_epoch(
         )
 
 
+def test_a_stack_ends_its_threads(tmp_path: Path, data: Data) -> None:
+    before = {*threading.enumerate()}
+    assert ends(train(SEEDS, tmp_path, data)) == ["done"] * 3
+    assert {*threading.enumerate()} <= before
+
+
 def test_an_error_of_the_stack_fails_every_run(tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: object, **options: object) -> None:
         raise ValueError("no")
 
     monkeypatch.setattr(group, "fit", broken)
-    assert train(SEEDS, tmp_path, data) == [[Ended(index, "failed", "ValueError: no")] for index in range(3)]
+    assert train(SEEDS, tmp_path, data) == [[Ended(index, Status.FAILED, "ValueError: no")] for index in range(3)]
     assert "broken" in str(RunFolder(tmp_path / "0").read_info().traceback)
 
 
@@ -306,6 +326,7 @@ def test_runs_of_equal_shape_stack_and_others_train_alone() -> None:
     other: list[dict[str, Any]] = [
         *({"hidden": [8, 8]}, {"batch_size": 32}, {"epochs": 9}, {"lr_schedule": "step"}),
         *({"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}, {"variant": "dropconnect"}, {"placement": "before"}),
+        *({"optimizer": "adam"}, {"optimizer": "adamw"}),
         *({"output_relu": True}, {"eval_train": False}, {"train_size": 100}, {"validation_size": 100}),
         {"probes": ["weight_norms"]},
     ]
@@ -316,6 +337,7 @@ def test_runs_of_equal_shape_stack_and_others_train_alone() -> None:
         planned(variant="dropconnect-unscaled").config
     )
     alone: list[dict[str, Any]] = [{"variant": "nn"}, {"fused": False}, {"noise_at_eval": True}]
+    alone.append({"variant": "dropconnect-per-example"})
     assert stack_shape(Config(task="linear-regression", variant="scratch")) is None
     for keys in (*alone, {"precision": "bf16"}):
         assert stack_shape(planned(**keys).config) is None
@@ -332,8 +354,8 @@ def stacks_here(data: Data, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[P
     monkeypatch.setattr("dropexp.data.fashion_mnist.load", lambda root: data)
 
     def events(runs: list[PlannedRun], folder: Path) -> list[Event]:
-        tasks = [Task(run, to) for run, to in zip(runs, folders(runs, folder), strict=True)]
-        return list(execute.execute(tasks, Plan(folder, stacks=True), jobs=32))
+        jobs = [Job(run, to) for run, to in zip(runs, folders(runs, folder), strict=True)]
+        return list(execute.execute(jobs, Plan(folder, stacks=True), at_once=32))
 
     return events
 
@@ -343,11 +365,11 @@ def test_execute_groups_runs_by_shape_and_yields_events_of_each(
 ) -> None:
     runs = [planned(seed=0), planned(variant="nn"), planned(seed=1), planned(hidden=[8, 8]), planned(variant="none")]
     events = stacks_here(runs, tmp_path)
-    assert sorted(event.task for event in events if isinstance(event, Started)) == [0, 1, 2, 3, 4]
+    assert sorted(event.job for event in events if isinstance(event, Started)) == [0, 1, 2, 3, 4]
     for index in range(5):
-        own = [event for event in events if event.task == index]
+        own = [event for event in events if event.job == index]
         assert [row["epoch"] for row in rows_of(own)] == [1, 2, 3]
-        assert own[-1] == Ended(index, "done")
+        assert own[-1] == Ended(index, Status.DONE)
     sizes = [folder.read_info().provenance["stack"] for folder in folders(runs, tmp_path)]
     assert sizes == [3, 1, 3, 1, 3]
 
@@ -370,12 +392,12 @@ def per_row(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     del VARIANTS["per-row"]
 
 
-def test_every_variant_by_hand_trains_in_a_stack(
+def test_every_variant_that_can_stack_trains_in_a_stack(
     stacks_here: Callable[[list[PlannedRun], Path], list[Event]], per_row: str, tmp_path: Path
 ) -> None:
-    runs = [
-        planned(variant=variant, drop_probs=[0.1, 0.2], epochs=4, lr=0.3) for variant in VARIANTS if variant != "nn"
-    ]
+    alone = ("nn", "dropconnect-per-example")
+    variants = [variant for variant in VARIANTS if variant not in alone]
+    runs = [planned(variant=variant, drop_probs=[0.1, 0.2], epochs=4, lr=0.3) for variant in variants]
     assert per_row in [run.config.variant for run in runs]
     stacks_here(runs, tmp_path)
     for run, folder in zip(runs, folders(runs, tmp_path), strict=True):
@@ -385,9 +407,9 @@ def test_every_variant_by_hand_trains_in_a_stack(
 
 
 def test_jobs_limits_the_size_of_a_stack(tmp_path: Path) -> None:
-    tasks = [Task(planned(seed=seed), RunFolder(tmp_path)) for seed in range(5)]
-    assert execute._groups(tasks, Plan(tmp_path, "cuda:0"), 2) == [[0, 1], [2, 3], [4]]
-    assert execute._groups(tasks, Plan(tmp_path, "cpu"), 2) == [[0], [1], [2], [3], [4]]
+    jobs = [Job(planned(seed=seed), RunFolder(tmp_path)) for seed in range(5)]
+    assert execute._groups(jobs, Plan(tmp_path, "cuda:0"), 2) == [[0, 1], [2, 3], [4]]
+    assert execute._groups(jobs, Plan(tmp_path, "cpu"), 2) == [[0], [1], [2], [3], [4]]
 
 
 def test_runs_of_a_stack_keep_checkpoints_of_the_same_epoch(

@@ -183,16 +183,23 @@ def test_a_real_network_learns(variant: str) -> None:
     assert records[-1].row()["test_acc"] > 0.5
 
 
+ON_UNITS = sorted(set(VARIANTS) - {"dropconnect-per-example"})  # see test_dropconnect.py
 REGULARISED = {
     **{"input_drop_prob": 0.1, "input_noise_std": 0.1, "label_smoothing": 0.1, "lr_schedule": "cosine"},
     **{"momentum": 0.9, "nesterov": True, "weight_decay": 1e-3, "l1": 1e-5, "max_norm": 1.0},
 }
 
 
-@pytest.mark.parametrize("placement", ["after", "before"])
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_a_regularised_training_has_the_same_bits_on_one_thread_and_on_two(variant: str, placement: str) -> None:
-    keys = {"variant": variant, "hidden": [256, 64], "init": "torch", "placement": placement, **REGULARISED}
+@pytest.mark.parametrize(
+    "keys",
+    [
+        *({"variant": variant, "placement": on, **REGULARISED} for variant in ON_UNITS for on in ("after", "before")),
+        *({"variant": variant, "optimizer": "adamw", "weight_decay": 0.1} for variant in ("none", "nn")),
+    ],
+    ids=str,
+)
+def test_a_training_has_the_same_bits_on_one_thread_and_on_two(keys: dict[str, Any]) -> None:
+    keys = {"hidden": [256, 64], "init": "torch", "lr": 0.1, **keys}
     before, ends = torch.get_num_threads(), []
     try:
         for threads in (1, 2):

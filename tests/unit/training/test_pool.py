@@ -14,10 +14,15 @@ import pytest
 from helpers.command import TIMEOUT, Command
 from helpers.fake_runs import write_run
 
+from dropexp.config.schema import Config
+from dropexp.config.study import PlannedRun
+from dropexp.runs.folder import RunFolder
 from dropexp.runs.record import read_runs
-from dropexp.runs.state import Status, mark
-from dropexp.training.pool import _Worker, starting_a_worker
-from dropexp.training.task import Plan
+from dropexp.runs.state import mark
+from dropexp.runs.status import Status
+from dropexp.training.events import Ended, Epoch
+from dropexp.training.jobs import Job, Plan
+from dropexp.training.pool import _Pool, _Worker, starting_a_worker
 
 ROOT = Path(__file__).parents[3]
 
@@ -53,6 +58,17 @@ def test_a_worker_whose_start_was_interrupted_exits(monkeypatch: pytest.MonkeyPa
     left.kill()
     assert code == 0
     assert caught  # its traceback keeps the worker alive as an object
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="this system has no real-time signals")
+def test_a_worker_killed_by_a_signal_without_a_name_fails_its_run_alone(tmp_path: Path) -> None:
+    config = Config.model_validate({"variant": "nn", "task": "linear-regression", "epochs": 100_000})
+    planned = PlannedRun("lines", None, "cell", config)
+    pool = _Pool([Job(planned, RunFolder(tmp_path / "run"))], Plan(None), 1)
+    for event in pool.train([0]):
+        if isinstance(event, Epoch) and event.row["epoch"] == 1:
+            os.kill(pool.workers[0].process.pid or 0, signal.SIGRTMIN + 5)
+    assert isinstance(event, Ended) and f"signal {signal.SIGRTMIN + 5}" in (event.why or "")
 
 
 @posix

@@ -43,6 +43,7 @@ from dropexp.errors import CorruptedFile, RunError
 from dropexp.files import add_checksum, has_checksum, has_json_checksum
 from dropexp.runs.folder import RunFolder
 from dropexp.runs.state import status_of
+from dropexp.runs.status import Status
 from dropexp.runs.study_file import STUDY
 from dropexp.training import checkpoint
 from dropexp.training.events import Ended, Note
@@ -94,12 +95,13 @@ def test_torn_or_invalid_rows_after_the_checkpoint_are_cut(trained: Path, tmp_pa
     assert table(folder) == table(trained / "done")
 
 
-def test_a_run_that_was_never_finished_restarts_under_another_torch_without_a_message(
+def test_a_run_that_was_never_finished_restarts_under_another_torch_with_a_message(
     trained: Path, tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = a_copy(trained, "interrupted", tmp_path)
+    folder, version = a_copy(trained, "interrupted", tmp_path), str(torch.__version__)
     monkeypatch.setattr(torch, "__version__", "another")
-    assert train(folder, data) == (DONE, [], 3)
+    note = f"{folder / 'checkpoint.pt'} is of another torch ({version} → another); the run restarts"
+    assert train(folder, data) == (DONE, [note], 3)
     assert set(content_of(folder)) == {"checkpoint.pt", "config.yaml", "epochs.csv", "run.json"}
 
 
@@ -124,7 +126,7 @@ def test_in_a_stack_each_run_with_a_corrupted_file_is_named(tmp_path: Path, data
     folders[1].checkpoint.write_bytes(b"nonsense")
     found = list(train_stack(runs, folders, data, CPU))
     (note,) = [event for event in found if isinstance(event, Note)]
-    assert note.task == 1 and "checkpoint.pt.corrupted-1" in note.text
+    assert note.job == 1 and "checkpoint.pt.corrupted-1" in note.text
     assert [event.status for event in found if isinstance(event, Ended)] == ["done", "done"]
 
 
@@ -235,7 +237,7 @@ def test_a_result_stays_if_its_repair_runs_out_of_memory(
     corrupt_file(folder / "run.json", cut)
     before = content_of(folder)
     monkeypatch.setattr(checkpoint.TrainingState, "fresh", no_memory)
-    assert train(folder, data)[0] == Ended(0, "failed", "MemoryError: no memory")
+    assert train(folder, data)[0] == Ended(0, Status.FAILED, "MemoryError: no memory")
     assert content_of(folder) == before
 
 

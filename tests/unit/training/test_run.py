@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from helpers.training import end_of, rows_of, table, train_run, train_stack
+from helpers.training import end_of, notes_of, rows_of, table, train_run, train_stack
 from helpers.weights import same, saved
 
 from dropexp.config.schema import Config
@@ -22,6 +22,7 @@ from dropexp.runs import state
 from dropexp.runs.folder import FILES, RunFolder
 from dropexp.runs.run_json import RunInfo
 from dropexp.runs.state import status_of
+from dropexp.runs.status import Status
 from dropexp.runs.table import num_epochs
 from dropexp.training import checkpoint, group
 from dropexp.training.events import Ended, Event
@@ -44,7 +45,7 @@ def test_a_run_leaves_a_table_a_config_a_checkpoint_and_where_it_came_from(
     variant: str, tmp_path: Path, data: Data
 ) -> None:
     outcome = train(planned(variant=variant), tmp_path, data)
-    assert outcome == Ended(0, "done")
+    assert outcome == Ended(0, Status.DONE)
     epochs = pd.read_csv(tmp_path / "epochs.csv")
     assert list(epochs.columns) == [
         *("epoch", "train_loss", "train_acc", "clean_train_loss", "clean_train_acc"),
@@ -73,10 +74,21 @@ def test_the_written_config_trains_the_same_run_again(tmp_path: Path, data: Data
     assert same(saved(tmp_path / "a"), saved(tmp_path / "b"))
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(
+    "keys",
+    [
+        *({"variant": variant, "momentum": 0.9} for variant in [*VARIANTS, "dropconnect-per-example"]),
+        {"variant": "scratch", "optimizer": "adamw", "lr": 0.01, "weight_decay": 0.01},
+        {"variant": "nn", "optimizer": "adam", "lr": 0.01},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("after", [1, 3])
-def test_an_interrupted_run_resumes_to_the_same_table(variant: str, after: int, tmp_path: Path, data: Data) -> None:
-    run = planned(variant=variant, momentum=0.9, validation_size=50)
+def test_an_interrupted_run_resumes_to_the_same_table(
+    keys: dict[str, Any], after: int, tmp_path: Path, data: Data
+) -> None:
+    run = planned(**keys, validation_size=50)
     train(run, tmp_path / "whole", data)
     rows = train_run(run, RunFolder(tmp_path / "cut"), data, CPU)
     for _ in range(after):
@@ -198,14 +210,19 @@ def test_a_run_started_with_another_matmul_backend_is_not_resumed(
     rows.close()
     other = "plain" if matmul.best_backend() == "onednn" else "onednn"
     monkeypatch.setattr(matmul, "best_backend", lambda rows: other)
-    assert len(rows_of(train_run(run, RunFolder(tmp_path), data, CPU))) == 4
+    monkeypatch.setattr(torch, "__version__", "99.0")
+    events = list(train_run(run, RunFolder(tmp_path), data, CPU))
+    assert len(rows_of(events)) == 4
+    (note,) = notes_of(events)
+    assert "checkpoint.pt is of another matmul backend (" in note and f"→ {other}), torch (" in note
+    assert note.endswith("→ 99.0); the run restarts")
 
 
 def test_a_finished_run_is_left_alone_unless_forced(tmp_path: Path, data: Data) -> None:
     run = planned(variant="nn")
     train(run, tmp_path, data)
     before = (tmp_path / "epochs.csv").stat().st_mtime_ns
-    assert train(run, tmp_path, data) == Ended(0, "done")
+    assert train(run, tmp_path, data) == Ended(0, Status.DONE)
     assert (tmp_path / "epochs.csv").stat().st_mtime_ns == before
     train(run, tmp_path, data, force=True)
     assert (tmp_path / "epochs.csv").stat().st_mtime_ns != before
@@ -236,7 +253,7 @@ def test_a_stack_that_is_forced_trains_again(tmp_path: Path, data: Data) -> None
     for _ in range(2):
         events = list(train_stack([run], [RunFolder(tmp_path)], data, CPU, force=True))
         assert len(rows_of(events)) == run.config.epochs == num_epochs(RunFolder(tmp_path).read_table())
-        assert end_of(events) == Ended(0, "done")
+        assert end_of(events) == Ended(0, Status.DONE)
 
 
 def test_an_interrupt_while_the_result_is_written_marks_the_run_as_interrupted(
@@ -250,7 +267,7 @@ def test_an_interrupt_while_the_result_is_written_marks_the_run_as_interrupted(
         with pytest.raises(KeyboardInterrupt):
             train(planned(variant="none"), tmp_path, data)
     assert RunFolder(tmp_path).read_info().status == "interrupted"
-    assert train(planned(variant="none"), tmp_path, data) == Ended(0, "done")
+    assert train(planned(variant="none"), tmp_path, data) == Ended(0, Status.DONE)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -326,7 +343,7 @@ def test_the_error_of_a_failed_run_is_kept_and_the_next_command_trains_it_again(
     with monkeypatch.context() as patch:
         patch.setattr(group, "fit", broken)
         outcome = train(planned(variant="none"), tmp_path, data)
-    assert outcome == Ended(0, "failed", "MemoryError: no room")
+    assert outcome == Ended(0, Status.FAILED, "MemoryError: no room")
     assert RunFolder(tmp_path).read_info().why == "MemoryError: no room"
     assert train(planned(variant="none"), tmp_path, data).status == "done"
 
@@ -334,7 +351,7 @@ def test_the_error_of_a_failed_run_is_kept_and_the_next_command_trains_it_again(
 def test_a_run_that_is_being_trained_is_busy(tmp_path: Path, data: Data) -> None:
     first = train_run(planned(variant="none"), RunFolder(tmp_path), data, CPU)
     next(first)
-    assert train(planned(variant="none"), tmp_path, data) == Ended(0, "busy", "another process is training it")
+    assert train(planned(variant="none"), tmp_path, data) == Ended(0, Status.BUSY, "another process is training it")
     first.close()
 
 

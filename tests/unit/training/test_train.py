@@ -13,6 +13,7 @@ from helpers.weights import same, saved_below
 import dropexp
 from dropexp import compare, load_config, load_runs, train
 from dropexp.config.study import Study
+from dropexp.errors import TrainingError, UnfinishedRun
 from dropexp.nets import matmul
 
 TINY = "name: tiny\nhidden: [16, 16]\ntrain_size: 500\nepochs: 2\nmatrix: {variant: [none, nn], seed: 0..1}\n"
@@ -41,8 +42,11 @@ def test_train_yields_every_new_row_once(jobs: int, study: Study, tmp_path: Path
 
 def test_a_failed_run_raises_after_the_others_are_trained(study: Study, tmp_path: Path, real_root: Path) -> None:
     wild = load_config(tmp_path / "tiny.yaml", ["lr=1e30", "variant=none"], "0,1")
-    with pytest.raises(RuntimeError, match="seed=0: diverged, the loss is not finite in epoch 1"):
+    with pytest.raises(RuntimeError, match="seed=0: diverged, the loss is not finite in epoch 1") as error:
         list(train(wild, runs_dir=tmp_path / "runs", data_dir=real_root, device="cpu"))
+    assert isinstance(error.value, TrainingError)
+    why = "the loss is not finite in epoch 1"
+    assert error.value.runs == [UnfinishedRun(f"seed={seed}", "diverged", why) for seed in (0, 1)]
     assert list(load_runs(runs_dir=tmp_path / "runs")["status"]) == ["diverged"] * 2
 
 

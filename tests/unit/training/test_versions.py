@@ -18,7 +18,7 @@ from dropexp.data.fashion_mnist import Data
 from dropexp.files import add_checksum
 from dropexp.runs.folder import RunFolder
 from dropexp.training import checkpoint
-from dropexp.training.task import tasks_of
+from dropexp.training.jobs import jobs_of
 
 pytestmark = pytest.mark.usefixtures("checkpoint_each_epoch")
 
@@ -54,8 +54,8 @@ def test_a_changed_schema_is_corruption_and_no_later_version(trained: Path, tmp_
 def schema_1(kind: str, to: Path) -> dict[str, tuple[PlannedRun, Path]]:
     """Copy runs that commit 84262e3 trained; return each one, as planned now, with its folder, by its arm."""
     shutil.copytree(SCHEMA_1 / kind, to)
-    tasks = tasks_of([load_config(SCHEMA_1 / "schema-1.yaml")], to, "cpu")
-    return {str(task.planned.arm): (task.planned, task.folder.path) for task in tasks}
+    jobs = jobs_of([load_config(SCHEMA_1 / "schema-1.yaml")], to, "cpu")
+    return {str(job.planned.arm): (job.planned, job.folder.path) for job in jobs}
 
 
 def test_finished_runs_of_schema_1_are_finished_and_evaluated(tmp_path: Path, data: Data) -> None:

@@ -19,12 +19,13 @@ from dropexp.files import write_whole
 from dropexp.runs import state
 from dropexp.runs.folder import FILES, RunFolder
 from dropexp.runs.run_json import RunInfo
-from dropexp.runs.state import FINISHED, status_of
+from dropexp.runs.state import status_of
+from dropexp.runs.status import FINISHED, Status
 from dropexp.training.cluster import worker
 from dropexp.training.cluster.driver import _Driver
 from dropexp.training.cluster.worker import Parcel, Shared, Update
 from dropexp.training.events import Ended, Event
-from dropexp.training.task import Plan
+from dropexp.training.jobs import Plan
 
 
 def events_of(updates: Iterable[Update]) -> list[Event]:
@@ -74,7 +75,7 @@ def test_a_run_resumes_wherever_the_writing_of_its_files_is_interrupted(
     whole = RunFolder(tmp_path / "whole")
     list(train_run(run, whole, None, torch.device("cpu")))
     updates = list(worker.train(Shared(Plan(None)), [[Parcel(0, run, {})]], pace=0.0))
-    assert events_of(updates)[-1] == Ended(0, "done")
+    assert events_of(updates)[-1] == Ended(0, Status.DONE)
     steps = sum(len(files) for update in updates for files in update.files.values())
     assert steps > 10
     for count in range(steps + 2):  # one more for the run.json of a new folder
@@ -199,7 +200,10 @@ def test_a_group_of_runs_of_one_shape_trains_as_a_stack(
     runs = [PlannedRun("s", None, f"{seed}", Config.model_validate(keys | {"seed": seed})) for seed in (0, 1)]
     here = Shared(Plan(real_root, stacks=True), packed=object())  # not read where there is data
     updates = list(worker.train(here, [[Parcel(5, runs[0], {}), Parcel(7, runs[1], {})]], pace=0.0))
-    assert {event for event in events_of(updates) if isinstance(event, Ended)} == {Ended(5, "done"), Ended(7, "done")}
+    assert {event for event in events_of(updates) if isinstance(event, Ended)} == {
+        Ended(5, Status.DONE),
+        Ended(7, Status.DONE),
+    }
     for index in (5, 7):
         last = [update.files[index]["run.json"] for update in updates if update.files.get(index, {}).get("run.json")][
             -1

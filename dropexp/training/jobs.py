@@ -1,4 +1,7 @@
-"""What is to be trained: a task for each run of a study, and a plan that all tasks share. Imports no torch."""
+"""What is to be trained: a job for each run of a study, and a plan that all jobs share. Imports no torch.
+
+The config key `task` is something else: what a network learns.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,35 @@ from pathlib import Path
 from dropexp.config.schema import canonical
 from dropexp.config.study import PlannedRun, Study
 from dropexp.config.tasks import FASHION_MNIST
-from dropexp.errors import OtherRun
+from dropexp.errors import OtherRun, RunError
 from dropexp.runs.find import by_hash
 from dropexp.runs.folder import RunFolder
-from dropexp.runs.state import FINISHED, Status, status_of
+from dropexp.runs.state import status_of
+from dropexp.runs.status import FINISHED, Status
 from dropexp.training import device as devices
 
 
 @dataclass(frozen=True)
-class Task:
+class State:
+    """The state of a run's folder, and the reason if it is unreadable."""
+
+    status: Status
+    why: str | None = None
+
+
+@dataclass(frozen=True)
+class Job:
     """One run to train, and its folder."""
 
     planned: PlannedRun
     folder: RunFolder
 
-    def status(self) -> Status:
-        """Return the folder's status. Raises `NewerRun`, or `OtherRun` if the folder is another run's."""
-        return status_of(self.folder, self.planned)
+    def state(self) -> State:
+        """Return the folder's state; a run of a later version, or another run with the same hash, is unreadable."""
+        try:
+            return State(status_of(self.folder, self.planned))
+        except RunError as error:
+            return State(Status.UNREADABLE, str(error))
 
     @property
     def has_images(self) -> bool:
@@ -34,34 +49,34 @@ class Task:
 
 @dataclass(frozen=True)
 class Plan:
-    """What all tasks share: the data's folder, a resolved device, and whether finished runs are trained again."""
+    """What all jobs share: the data's folder, a resolved device, and whether finished runs are trained again."""
 
-    data_root: Path | None  # None: no task has images
+    data_root: Path | None  # None: no job has images
     device: str = "cpu"
     force: bool = False
     plugins: tuple[tuple[Path, str], ...] = ()  # each plugin file and the digest of its text, for worker processes
     stacks: bool | None = None  # whether runs of equal shape train side by side; None: only on a CUDA device
-    on_ray: bool = False  # whether the connected Ray cluster trains the tasks
+    on_ray: bool = False  # whether the connected Ray cluster trains the jobs
 
     @property
     def stacked(self) -> bool:
         return devices.kind(self.device) == "cuda" if self.stacks is None else self.stacks
 
 
-def tasks_of(studies: Iterable[Study], runs_dir: Path, device: str) -> list[Task]:
-    """Return a task for each run of the studies, each run once; `device` is resolved."""
+def jobs_of(studies: Iterable[Study], runs_dir: Path, device: str) -> list[Job]:
+    """Return a job for each run of the studies, each run once; `device` is resolved."""
     kind = devices.kind(device)
     folders: dict[str, dict[str, list[RunFolder]]] = {}  # each study is listed once: it may have 100,000 runs
-    tasks: dict[tuple[str, str], Task] = {}
+    jobs: dict[tuple[str, str], Job] = {}
     for study in studies:
         if study.name not in folders:
             folders[study.name] = by_hash(runs_dir / study.name)
         for run in study.runs:
             key = study.name, canonical(run.config.settings(kind))
-            if key not in tasks:
+            if key not in jobs:
                 digest = run.digest(kind)
-                tasks[key] = Task(run, _folder(run, digest, folders[study.name].get(digest, []), runs_dir))
-    return list(tasks.values())
+                jobs[key] = Job(run, _folder(run, digest, folders[study.name].get(digest, []), runs_dir))
+    return list(jobs.values())
 
 
 def _folder(run: PlannedRun, digest: str, found: Sequence[RunFolder], runs_dir: Path) -> RunFolder:
@@ -78,4 +93,6 @@ def _folder(run: PlannedRun, digest: str, found: Sequence[RunFolder], runs_dir: 
             own.append((status_of(folder, run) not in FINISHED, folder))
         except OtherRun:
             continue
+        except RunError:
+            own.append((True, folder))
     return min(own, key=lambda pair: pair[0], default=(True, new))[1]

@@ -1,4 +1,4 @@
-"""The tasks of studies: each run once, in its own folder."""
+"""The jobs of studies: each run once, in the folder that is its own."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from helpers.fake_runs import write_planned
 
 from dropexp.config.schema import Config
 from dropexp.config.study import PlannedRun, Study
-from dropexp.errors import RunError
 from dropexp.runs.folder import RunFolder
-from dropexp.training.task import Task, tasks_of
+from dropexp.training.jobs import Job, jobs_of
 from dropexp.training.train import Training
 
 
@@ -20,16 +19,16 @@ def planned(name: str, cell: str, **keys: Any) -> PlannedRun:
     return PlannedRun(name, None, cell, Config.model_validate({"variant": "nn", **keys}))
 
 
-def unfinished(study: Study, runs_dir: Path) -> list[Task]:
+def unfinished(study: Study, runs_dir: Path) -> list[Job]:
     return Training([study], runs_dir, "cpu").unfinished
 
 
-def test_a_run_that_two_configs_request_is_one_task(tmp_path: Path) -> None:
+def test_a_run_that_two_configs_request_is_one_trial(tmp_path: Path) -> None:
     studies = [Study("tiny", [planned("tiny", cell)]) for cell in ("seed=0", "lr=0.5,seed=0")]
-    (task,) = tasks_of(studies, tmp_path, "cpu")
-    assert task.folder.path.name == f"seed=0-{task.planned.digest('cpu')}"
-    (other, _) = tasks_of([studies[0], Study("other", [planned("other", "seed=0")])], tmp_path, "cpu")
-    assert other.folder.path == task.folder.path
+    (job,) = jobs_of(studies, tmp_path, "cpu")
+    assert job.folder.path.name == f"seed=0-{job.planned.digest('cpu')}"
+    (other, _) = jobs_of([studies[0], Study("other", [planned("other", "seed=0")])], tmp_path, "cpu")
+    assert other.folder.path == job.folder.path
 
 
 @pytest.mark.parametrize("done", ["a", "b"])
@@ -39,8 +38,8 @@ def test_of_two_folders_of_a_run_the_one_with_a_result_is_used(done: str, tmp_pa
         folder = RunFolder(tmp_path / "tiny" / f"{cell}-{run.digest('cpu')}")
         write_planned(folder, run, "done" if cell == done else "interrupted")
     study = Study("tiny", [run])
-    (task,) = tasks_of([study], tmp_path, "cpu")
-    assert task.folder.path.name.startswith(done)
+    (job,) = jobs_of([study], tmp_path, "cpu")
+    assert job.folder.path.name.startswith(done)
     assert unfinished(study, tmp_path) == []
 
 
@@ -49,13 +48,16 @@ SAME_HASH = (39767, 50418)  # seeds
 
 def test_two_runs_with_one_hash_have_different_folders(tmp_path: Path) -> None:
     study = Study("tiny", [planned("tiny", f"seed={seed}", seed=seed) for seed in SAME_HASH])
-    first, second = tasks_of([study], tmp_path, "cpu")
+    first, second = jobs_of([study], tmp_path, "cpu")
     assert first.planned.digest("cpu") == second.planned.digest("cpu")
     assert first.folder.path != second.folder.path
-    for task in (first, second):
-        write_planned(task.folder, task.planned, "done")
-        assert task.planned not in [left.planned for left in unfinished(study, tmp_path)]
-    assert [task.folder.path for task in tasks_of([study], tmp_path, "cpu")] == [first.folder.path, second.folder.path]
+    for job in (first, second):
+        write_planned(job.folder, job.planned, "done")
+        assert job.planned not in [left.planned for left in unfinished(study, tmp_path)]
+    assert [job.folder.path for job in jobs_of([study], tmp_path, "cpu")] == [
+        first.folder.path,
+        second.folder.path,
+    ]
 
 
 def test_the_folder_of_another_run_with_the_same_hash_is_not_used(tmp_path: Path) -> None:
@@ -63,8 +65,9 @@ def test_the_folder_of_another_run_with_the_same_hash_is_not_used(tmp_path: Path
     folder = RunFolder(tmp_path / "tiny" / f"seed=39767-{one.digest('cpu')}")
     write_planned(folder, one, "done")
     assert unfinished(Study("tiny", [one]), tmp_path) == []
-    (task,) = unfinished(Study("tiny", [other]), tmp_path)
-    assert task.folder.path.name.startswith("seed=50418-")
-    folder.path.rename(task.folder.path)  # which dropexp never does
-    with pytest.raises(RunError, match="holds another run with the same hash; train this one in a study"):
-        unfinished(Study("tiny", [other]), tmp_path)
+    (job,) = unfinished(Study("tiny", [other]), tmp_path)
+    assert job.folder.path.name.startswith("seed=50418-")
+    folder.path.rename(job.folder.path)  # which dropexp never does
+    (job,) = unfinished(Study("tiny", [other]), tmp_path)
+    assert job.state().status == "unreadable"
+    assert "holds another run with the same hash; train this one in a study" in (job.state().why or "")
