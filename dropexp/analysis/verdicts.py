@@ -52,7 +52,7 @@ class Pair:
     unit              of the metric; differences in fractions are printed in points
     caveat            sentences that follow the verdict's
     absent            why there is no difference, if there is none
-    pilot             the study of both arms, to be named in the command of a new one; None if there are several
+    pilot             the study of both arms, for the command of a new one; None if there are several
     broken            runs of the arms without which a verdict would rest on only those that finished well, in words
     """
 
