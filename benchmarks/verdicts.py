@@ -10,8 +10,9 @@ For 5 to 40 pairs, 1 to 5 comparisons, and normal, skewed and heavy-tailed diffe
     power              one arm differs by the margin, the others do not, and it is BETTER or WORSE as it is; the margin
                        is the one for which this number of pairs is promised to suffice
 
-Arms differ to one side: of skewed differences the side with the worse figure counts. Two stages: a pilot estimates the
-SD, and a new study of the promised number of pairs is judged alone. Looks: how often a study without a difference has a
+Arms differ to one side: of skewed differences the side with the worse figure counts. Two stages: the SD of the first
+arm of a pilot promises a number of pairs, and a new study of so many others is judged alone; or the pilot's verdicts
+count too, and only an INCONCLUSIVE one is followed by a new study. Looks: how often a study without a difference has a
 p below 5 % after at least one of five numbers of pairs. Seeded, with other seeds than power_table.py; about
 five minutes on one core. --quick simulates a fiftieth of the studies, and writes nothing.
 """
@@ -46,26 +47,7 @@ DISTRIBUTIONS: dict[str, Draw] = {
 STUDIES, STUDIES_SAMPLED = 20_000, 5_000  # of five comparisons; the latter above 20 pairs
 PILOTS = (5, 8, 10)
 NEEDED = 24  # pairs that the confirmatory study needs in truth
-GRID = (
-    6,
-    7,
-    8,
-    9,
-    10,
-    11,
-    12,
-    13,
-    14,
-    16,
-    18,
-    20,
-    24,
-    30,
-    40,
-    60,
-    100,
-)  # of pairs, between which power is interpolated
-NUM_PILOTS = 100_000
+GRID = (*range(6, 11), 12, 14, 16, 18, 20, 24, 30, 40, 60, 100)  # pairs between which rates are interpolated
 LOOKS = (8, 16, 24, 32, 40)
 
 
@@ -126,17 +108,30 @@ def simulate(share: float) -> list[dict[str, Any]]:
 
 
 def two_stages(share: float) -> list[dict[str, Any]]:
-    """Return a row per size of the pilot and number of comparisons: the promised pairs, and the realised power."""
+    """Return a row per size of the pilot and number of comparisons.
+
+    The promised pairs, the realised power, and error rates of the new study alone, and of both if the pilot counts too.
+    """
     rows = []
     for comparisons in COMPARISONS:
         margin = detectable(NEEDED, comparisons)
-        curve = [_power_of(pairs, comparisons, margin, share) for pairs in GRID]
+        curves = np.array([_rates(pairs, comparisons, margin, share) for pairs in GRID]).T
         for pilot in PILOTS:
-            sds = np.sqrt(np.random.default_rng([pilot, 3]).chisquare(pilot - 1, int(share * NUM_PILOTS)) / (pilot - 1))
-            promised = np.array([pairs_needed(sd, margin, comparisons) for sd in sds], dtype=float)
-            realised = np.interp(promised, GRID, curve)
+            d = np.random.default_rng([pilot, 3]).normal(size=(int(share * STUDIES), comparisons, pilot))
+            needed = [pairs_needed(float(sd), margin, comparisons) or math.nan for sd in d[:, 0].std(axis=1, ddof=1)]
+            promised = np.maximum(pilot, needed)
+            found, difference, equivalence = (np.asarray(np.interp(promised, GRID, curve)) for curve in curves)
             low, median, high = np.quantile(promised, (0.05, 0.5, 0.95))
-            figures = {"low": low, "median": median, "high": high, "power": realised.mean()}
+            figures = {
+                "low": low,
+                "median": median,
+                "high": high,
+                "power": found.mean(),
+                "false_difference": difference.mean(),
+                "false_equivalence": equivalence.mean(),
+                "either_difference": _either(d, margin, difference, wrong=0),
+                "either_equivalence": _either(d + margin, margin, equivalence, wrong=1),
+            }
             rows.append({"pilot": pilot, "comparisons": comparisons, **{k: float(v) for k, v in figures.items()}})
     return rows
 
@@ -148,10 +143,28 @@ def false_after_looks(share: float) -> float:
     return float(np.any(found, axis=0).mean())
 
 
-def _power_of(pairs: int, comparisons: int, margin: float, share: float) -> float:
+def _judged(d: rule.Values, margin: float) -> tuple[rule.Flags, rule.Flags]:
+    """Return which differences are shown, and which are shown to be negligible."""
+    return rule.rejected(rule.sign_flip_p(d)), rule.rejected(rule.tost_p(d, margin))
+
+
+def _rates(pairs: int, comparisons: int, margin: float, share: float) -> tuple[float, float, float]:
+    """Return the power, and the rates of a false difference and of a false equivalence, of normal differences."""
     studies = int(share * (STUDIES if pairs <= EXACT_PAIRS else STUDIES_SAMPLED) / 2)
     d = np.random.default_rng([pairs, 2]).normal(size=(studies, comparisons, pairs))
-    return power(d, rule.sign_flip_p(d), margin)
+    p = rule.sign_flip_p(d)
+    equivalence = rule.rejected(rule.tost_p(d + margin, margin)).any(axis=1)
+    return power(d, p, margin), float(rule.rejected(p).any(axis=1).mean()), float(equivalence.mean())
+
+
+def _either(d: rule.Values, margin: float, rate: rule.Values, wrong: int) -> float:
+    """Return how often a pilot is wrong, or leaves its first arm open and the new study is wrong, at this rate.
+
+    `wrong` is the index in what `_judged` returns: 0 for a false difference, 1 for a false equivalence.
+    """
+    judged = _judged(d, margin)
+    open_arm = ~(judged[0] | judged[1])[:, 0]
+    return float(np.where(judged[wrong].any(axis=1), 1.0, open_arm * rate).mean())
 
 
 def main() -> None:

@@ -9,6 +9,8 @@ from pages import markdown
 
 Row = dict[str, Any]
 
+KINDS = "difference", "equivalence"
+
 
 def sections(results: Row) -> dict[str, str]:
     about, rows = results["about"], results["rows"]
@@ -42,7 +44,7 @@ def table(rows: list[Row]) -> str:
 
 
 def two_stages_table(results: Row) -> str:
-    """Return a line per size of the pilot and number of comparisons."""
+    """Return a line per size of the pilot and number of comparisons; rates of the new study alone / of both studies."""
     lines = [
         [
             str(row["pilot"]),
@@ -50,11 +52,12 @@ def two_stages_table(results: Row) -> str:
             f"{row['median']:.0f}",
             f"{row['low']:.0f} to {row['high']:.0f}",
             _figure(row["power"]),
+            *(f"{_figure(row[f'false_{kind}'])} / {_figure(row[f'either_{kind}'])}" for kind in KINDS),
         ]
         for row in results["two_stages"]
     ]
     header = ["seeds of the pilot", "comparisons", "promised seeds, median", "90 % of pilots", "realised power"]
-    return markdown.table(header, lines)
+    return markdown.table([*header, *(f"false {kind}" for kind in KINDS)], lines)
 
 
 def looks(results: Row) -> str:

@@ -68,8 +68,8 @@ def _doubts(verdict: Verdict) -> str:
     """Return why there is no verdict, and how many seeds would give one."""
     pairs, broken = verdict.difference.pairs, verdict.pair.broken
     if broken:
-        rest = _estimate(verdict) if pairs else verdict.pair.absent
-        return f"{'; '.join(broken)}; a verdict would rest on only the runs that finished well ({rest})."
+        rest = f"all pairs with figures: {_estimate(verdict)}" if pairs else verdict.pair.absent
+        return f"{'; '.join(broken)}; a verdict cannot leave out runs that finished badly ({rest})."
     if pairs == 0:
         return f"{verdict.pair.absent}."
     if pairs == 1:

@@ -53,7 +53,7 @@ class Pair:
     caveat            sentences that follow the verdict's
     absent            why there is no difference, if there is none
     pilot             the study of both arms, for the command of a new one; None if there are several
-    broken            runs of the arms without which a verdict would rest on only those that finished well, in words
+    broken            runs of the arms that finished badly, in words; a verdict without them would hide that
     """
 
     arm: str
