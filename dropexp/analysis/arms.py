@@ -27,7 +27,7 @@ class Arm:
     series: str  # the label without the swept parameter
     first: Run  # any of the runs: all have its settings, but for the seed
     runs: dict[int, MeasuredRun]  # those that are done, by seed
-    diverged: int  # how many runs diverged
+    diverged: tuple[int, ...]  # the seeds of the runs that diverged
 
     @property
     def study(self) -> str:
@@ -84,7 +84,7 @@ def group_arms(runs: Sequence[Run], at: str = "last", by: str | None = None) -> 
     for key, group in groups.items():
         measured = measure(group, at)
         notes += [f"{labels[key]}: {note}" for note in measured.notes]
-        diverged = sum(run.status == Status.DIVERGED for run in group)
+        diverged = tuple(sorted(run.seed or 0 for run in group if run.status == Status.DIVERGED))
         if measured.value or diverged:
             arms.append(Arm(labels[key], series[key], group[0], measured.value, diverged))
     values = {arm.label: text(value) for arm in arms if by and (value := arm.value(by)) is not None}

@@ -12,11 +12,13 @@ from typing import Any
 import pandas as pd
 
 from dropexp.analysis import frames
+from dropexp.analysis.anomalies import notes_on_runs
 from dropexp.analysis.arms import Arm, columns_of, group_arms, measured_metrics
 from dropexp.analysis.baselines import NOT_SETTINGS, baselines_of, task_of
 from dropexp.analysis.differences import differences_of
 from dropexp.analysis.likelihood import Fit, fit_arms, fit_sentence
 from dropexp.analysis.notes import Noted
+from dropexp.analysis.pilot import Pilot, pilots_of
 from dropexp.analysis.published import PublishedRow, Source, published_rows, sources_of
 from dropexp.config.tasks import LINEAR_REGRESSION
 from dropexp.errors import ComparisonError, NoRuns
@@ -163,11 +165,11 @@ def compare(
         likelihood=likelihood,
         margin=margin,
     )
-    runs = keep(read_runs(paths_or_names, runs_dir), query.where)
-    return _compare_runs(runs, query)
+    runs = read_runs(paths_or_names, runs_dir)
+    return _compare_runs(keep(runs, query.where), pilots_of(runs), query)
 
 
-def _compare_runs(runs: Sequence[Run], query: Query) -> Comparison:
+def _compare_runs(runs: Sequence[Run], pilots: Mapping[str, Pilot], query: Query) -> Comparison:
     task = task_of(runs)
     grouped = _group(runs, query)
     arms = grouped.value
@@ -175,7 +177,7 @@ def _compare_runs(runs: Sequence[Run], query: Query) -> Comparison:
     metric = metrics[_metric_name(arms, metrics, query)]
     what = _what(metric, query.at, arms)
     baselines = baselines_of(arms, query.baseline)
-    differences = differences_of(arms, baselines.value, metric, what, query.margin)
+    differences = differences_of(arms, baselines.value, pilots, metric, what, query.margin)
     sources = sources_of(arms)
     fits = _fits(sources.value) if query.likelihood else Noted([], [])
     return Comparison(
@@ -196,6 +198,7 @@ def _compare_runs(runs: Sequence[Run], query: Query) -> Comparison:
         notes=[
             *grouped.notes,
             *_notes_on_figures(arms, metric, query.at),
+            *notes_on_runs(arms, metric, query.margin, query.at),
             *baselines.notes,
             *differences.notes,
             *sources.notes,

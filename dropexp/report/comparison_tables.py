@@ -108,7 +108,7 @@ def differences_table(comparison: Comparison) -> Table | None:
             figure_cell(row["difference"], f"+{form}"),
             interval_cell(row["low"], row["high"], f"+{form}"),
             p_cell(row["p_holm"]),
-            p_cell(row["p_equivalent"]),
+            p_cell(row["p_equivalent_holm"]),
             figure_cell(row["wins"], ".0%"),
             figure_cell(row["detectable"], form),
             row["verdict"],
@@ -123,10 +123,11 @@ def differences_table(comparison: Comparison) -> Table | None:
         fold=(0, 8),
         left=(0, 8),
         legend="difference: mean over pairs of runs with the same seed. interval: 95 % t-interval of one difference. "
-        "p: exact two-sided sign-flip test, Holm-adjusted over these rows. "
-        f"TOST p: two one-sided t-tests against ±{comparison.margin:g}. "
+        f"p: exact two-sided sign-flip test. TOST p: two one-sided t-tests against ±{comparison.margin:g}. "
+        "Both p are Holm-adjusted over these rows. "
         f"win rate: pairs in which the arm is {side}; ties count half. "
-        "minimum detectable difference: what a paired t-test with as many pairs finds with 80 % power.",
+        "minimum detectable difference: with 80 % power, as many pairs show a true difference of this size, if it is "
+        "the margin.",
     )
 
 

@@ -64,7 +64,7 @@ METRICS = _by_name(
     Metric("clean_train_loss", "train loss", NATS, False),
     Metric("val_acc", "validation accuracy", FRACTION, True),
     Metric("val_loss", "validation loss", NATS, False),
-    Metric("gap", "gap", FRACTION, False),
+    Metric("gap", "gap", FRACTION, None),
     Metric("seconds", "seconds per epoch", SECONDS, False),
 )
 REGRESSION = _by_name(
