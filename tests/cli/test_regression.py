@@ -51,7 +51,7 @@ def test_a_regression_trains_beside_a_study_of_images(command: Command, jobs: st
 
 
 def test_an_interrupted_regression_resumes_to_the_same_tables(command: Command, cli: InProcess) -> None:
-    long = CONFIG.replace("epochs: 3", "epochs: 400").replace("seed: 0..1", "seed: [0]")
+    long = CONFIG.replace("epochs: 3", "epochs: 120").replace("seed: 0..1", "seed: [0]")
     config = command.write("wd.yaml", long)
     process = command.start("train", "-c", config, "--jobs", "1")
     command.wait_for_rows(3, process)
