@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -108,9 +108,3 @@ def columns_of(arms: Sequence[Arm]) -> list[str]:
         return list(dict.fromkeys(name for arm in arms for name in arm.first.figures))
     in_order = [done[0], *sorted(done, key=lambda arm: arm.first.folder.path)]
     return list(dict.fromkeys(name for arm in in_order for run in arm.runs.values() for name in run.curves))
-
-
-def measured_metrics(arms: Sequence[Arm], metrics: Iterable[str]) -> list[str]:
-    """Return the metrics that some run has a figure of; all of them if no run is done."""
-    runs = [run for arm in arms for run in arm.runs.values()]
-    return [name for name in metrics if not runs or any(np.isfinite(run.curve(name)).any() for run in runs)]
