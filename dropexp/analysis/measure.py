@@ -95,10 +95,11 @@ def _epoch(curves: dict[str, Curve], at: str) -> int:
         return epochs
     if at in ("best-val", "best-test"):
         kind, best = ("acc", np.nanargmax) if "test_acc" in curves else ("loss", np.nanargmin)
+        part, key = ("validation", "validation_size") if at == "best-val" else ("test", "eval_test")
         figures = curves[f"{at.removeprefix('best-')}_{kind}"]
         if np.isnan(figures).all():
             which = "accuracy" if kind == "acc" else "loss"
-            raise RunError(f"no validation {which} to choose the epoch by; set validation_size")
+            raise RunError(f"no {part} {which} to choose the epoch by; set {key}")
         return int(best(figures)) + 1
     if int(at) > epochs:
         raise RunError(f"trained for {epochs} epochs, not {at}")

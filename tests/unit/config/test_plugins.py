@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -29,16 +30,19 @@ CONFIG = "train_size: 300\nepochs: 2\nmatrix: {variant: [none, uniform], seed: 0
 
 
 @pytest.fixture(autouse=True)
-def _variants_restored() -> Iterator[None]:
-    before = dict(VARIANTS)
+def _tables_restored() -> Iterator[None]:
+    """As in a new process for each test."""
+    tables: list[dict[Any, Any]] = [VARIANTS, plugins._loaded]
+    before = [dict(table) for table in tables]
     yield
-    VARIANTS.clear()
-    VARIANTS.update(before)
+    for table, content in zip(tables, before, strict=True):
+        table.clear()
+        table.update(content)
 
 
-def test_the_example_trains_equally_in_one_process_and_in_workers(command: Command) -> None:
+def test_the_example_trains_equally_in_one_process_and_in_workers(command: Command, cli: InProcess) -> None:
     config = command.write("my.yaml", CONFIG)
-    command("train", "-c", config, "--plugin", str(EXAMPLE), "--jobs", "1")
+    cli(*TRAIN, config, "--plugin", str(EXAMPLE))
     alone = command.tables()
     command("train", "-c", config, "--plugin", str(EXAMPLE), "--jobs", "2", "--runs-dir", "again/runs", "-q")
     again = {path.parent.name: pd.read_csv(path) for path in command.folder.glob("again/runs/my/*/epochs.csv")}

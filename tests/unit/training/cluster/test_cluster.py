@@ -17,6 +17,7 @@ from typing import IO
 import pytest
 from helpers.cluster import ROOT, Nodes
 from helpers.command import TIMEOUT, Command
+from helpers.in_process import InProcess
 from helpers.weights import same, saved_below
 
 from dropexp.data import download
@@ -27,7 +28,7 @@ EXAMPLE = ROOT / "examples" / "uniform_noise.py"
 
 SMALL = "train_size: 500\nhidden: [32, 32]\nepochs: 3\nmatrix: {variant: [none, nn, scratch, uniform], seed: [0, 1]}\n"
 DRAWN = "task: linear-regression\nlr: 0.003\nbatch_size: 5\nepochs: 20\nmatrix: {variant: [scratch, nn], seed: 0..3}\n"
-EPOCHS = 150  # two seconds or more: a node or a command dies in the middle
+EPOCHS = 100  # two seconds or more: a node or a command dies in the middle
 LONG = (
     "train_size: 500\nhidden: [8]\ndrop_probs: [0.5]\n"
     f"epochs: {EPOCHS}\nmatrix: {{variant: [scratch, nn], seed: [0, 1]}}\n"
@@ -54,7 +55,7 @@ register("deadly", Deadly)
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> dict[str, list[list[str]]]:
     """Return the tables of LONG, trained without Ray."""
-    here = Command(tmp_path_factory.mktemp("here"), environment)
+    here = InProcess(tmp_path_factory.mktemp("here"), environment)
     here("train", "-c", here.write("long.yaml", LONG), "--jobs", "1", "-q")
     return here.tables()
 
