@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,22 @@ import pandas as pd
 from dropexp.analysis import frames
 from dropexp.analysis.anomalies import notes_on_runs
 from dropexp.analysis.arms import Arm, columns_of, group_arms
+from dropexp.analysis.asked import Selection, notes_on_others, select
 from dropexp.analysis.baselines import NOT_SETTINGS, baselines_of, task_of
 from dropexp.analysis.differences import differences_of
 from dropexp.analysis.likelihood import Fit, fit_arms, fit_sentence
 from dropexp.analysis.metric_choice import choose_metric, seeds_without, usual_metric
 from dropexp.analysis.notes import Noted
-from dropexp.analysis.pilot import Pilot, pilots_of
+from dropexp.analysis.pilot import pilots_of
 from dropexp.analysis.published import PublishedRow, Source, published_rows, sources_of
 from dropexp.config.keep_probs import drop_probs_instead
+from dropexp.config.study import Study
 from dropexp.config.tasks import LINEAR_REGRESSION
 from dropexp.errors import ComparisonError, NoRuns
 from dropexp.runs.metrics import MARGIN, Metric, metrics_of
-from dropexp.runs.record import Run, keep, read_runs
+from dropexp.runs.record import Run, keep
 from dropexp.runs.status import FINISHED
+from dropexp.runs.study_file import Declared
 
 AT = ("last", "best-val", "best-test")
 LEAST_MARGIN, LARGEST_MARGIN = 1e-6, 1e6
@@ -77,6 +80,7 @@ class Comparison:
     settings     a row per arm, a column per config key that differs between arms; None where a variant does not use it
     runs         a row per run that is done: arm, series, study, by, seed, path, epoch, every metric at that epoch
     curves       a row per such run and epoch, the same columns but the path
+    declared     by study, what its config files ask for and declare
     findings     the verdicts, in sentences
     notes        what was left out, and what the figures do not show, in sentences
     """
@@ -95,6 +99,7 @@ class Comparison:
     settings: pd.DataFrame
     runs: pd.DataFrame
     curves: pd.DataFrame
+    declared: dict[str, list[Declared]]
     findings: list[str]
     notes: list[str]
 
@@ -133,6 +138,7 @@ def compare(
     where: Mapping[str, Any] | None = None,
     likelihood: bool = False,
     margin: float = MARGIN,
+    study: Study | str | Path | Sequence[Study] | None = None,
 ) -> Comparison:
     """Compare arms with the arm labelled `baseline`, or by default with their matching arm without dropout.
 
@@ -146,6 +152,7 @@ def compare(
     where       keeps runs whose config keys have these values
     likelihood  whether to compute which arm a source's figures fit best
     margin      the least difference that matters: a fraction for accuracies and gaps, otherwise in the metric's unit
+    study       in place of names: compares exactly the runs that this config, study or list of studies asks for
 
     Raises NoRuns if no run is done, ComparisonError for a baseline, metric, key or epoch that does not exist.
     """
@@ -162,11 +169,13 @@ def compare(
         likelihood=likelihood,
         margin=margin,
     )
-    runs = read_runs(paths_or_names, runs_dir)
-    return _compare_runs(keep(runs, query.where), pilots_of(runs), query)
+    selected = select(paths_or_names, runs_dir, study)
+    runs = keep(selected.runs, query.where)
+    notes = selected.notes if study is not None else [*selected.notes, *notes_on_others(runs, selected.declared)]
+    return _compare_runs(runs, replace(selected, notes=notes), query)
 
 
-def _compare_runs(runs: Sequence[Run], pilots: Mapping[str, Pilot], query: Query) -> Comparison:
+def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Comparison:
     task = task_of(runs)
     grouped = _group(runs, query)
     arms = grouped.value
@@ -174,8 +183,8 @@ def _compare_runs(runs: Sequence[Run], pilots: Mapping[str, Pilot], query: Query
     metric = metrics[choose_metric(arms, metrics, query.metric)]
     what = _what(metric, query.at, arms)
     baselines = baselines_of(arms, query.baseline)
-    differences = differences_of(arms, baselines.value, pilots, metric, what, query.margin)
-    sources = sources_of(arms)
+    differences = differences_of(arms, baselines.value, pilots_of(selected.runs), metric, what, query.margin)
+    sources = sources_of(arms, selected.declared)
     fits = _fits(sources.value) if query.likelihood else Noted([], [])
     return Comparison(
         metric=metric,
@@ -192,8 +201,10 @@ def _compare_runs(runs: Sequence[Run], pilots: Mapping[str, Pilot], query: Query
         settings=frames.settings_frame(arms),
         runs=frames.runs_frame(arms, metrics, query.by),
         curves=frames.curves_frame(arms, metrics, query.by),
+        declared=selected.declared,
         findings=[*differences.value["sentence"], *map(fit_sentence, fits.value)],
         notes=[
+            *selected.notes,
             *grouped.notes,
             *_notes_on_figures(arms, metric, query.at),
             *notes_on_runs(arms, metric, query.margin, query.at),

@@ -12,11 +12,17 @@ from dropexp.cli.options import (
     Baseline,
     By,
     ComparedMetric,
+    Configs,
     Filters,
     Margin,
     Names,
+    Plugin,
     Published,
     RunsDir,
+    Seeds,
+    Settings,
+    load_asked,
+    load_plugins,
     parse_filters,
 )
 from dropexp.cli.output import Format, print_message, print_tables
@@ -25,6 +31,10 @@ from dropexp.runs.metrics import MARGIN
 
 def compare(
     names: Names = None,
+    config: Configs = None,
+    settings: Settings = None,
+    seeds: Seeds = None,
+    plugin: Plugin = None,
     runs_dir: RunsDir = None,
     by: By = None,
     baseline: Baseline = None,
@@ -50,6 +60,7 @@ def compare(
         from dropexp.report import charts
 
         charts.suffix_of(plot)
+    load_plugins(plugin)
     compared = comparison.compare(
         names or (),
         runs_dir,
@@ -60,6 +71,7 @@ def compare(
         where=parse_filters(filters),
         likelihood=published,
         margin=margin,
+        study=load_asked(config, settings, seeds, names),
     )
     failures = [failure for line in requirements or [] if (failure := requirement.require(compared, line))]
     if plot:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -288,3 +289,8 @@ def canonical(settings: dict[str, Any]) -> str:
 def digest(settings: dict[str, Any]) -> str:
     """Return eight hexadecimal digits that name these settings. Among 100,000 runs, two are likely to share them."""
     return hashlib.sha256(canonical(settings).encode()).hexdigest()[:8]
+
+
+def arm_digest(settings: Mapping[str, Any]) -> str:
+    """Return eight hexadecimal digits that runs share which differ only in their seed and their kind of device."""
+    return digest({key: value for key, value in settings.items() if key not in ("seed", "device")})

@@ -74,7 +74,7 @@ def page(comparison: Comparison) -> str:
         settings=settings_table(comparison),
         configs=arm_configs(runs),
         origin=origin_table(runs),
-        recipes=recipes(runs),
+        recipes=recipes(comparison, runs),
         commands="\n".join(commands(comparison, runs)),
         figures=_json_for_script({"charts": figures, "themes": themes}),
         vega=Markup(chart_parts.vega()),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dropexp.analysis.comparison import Comparison
+from dropexp.config.schema import arm_digest
 from dropexp.report.table import Table
 from dropexp.runs.folder import RunFolder
 
@@ -39,6 +40,7 @@ class ComparedRun:
     device: str
     provenance: dict[str, Any]
     folder: RunFolder
+    arm_digest: str  # of the settings that it shares with its arm
 
 
 def compared_runs(comparison: Comparison) -> list[ComparedRun]:
@@ -57,6 +59,7 @@ def compared_runs(comparison: Comparison) -> list[ComparedRun]:
                 device=str(info.settings.get("device", "auto")),
                 provenance=info.provenance,
                 folder=folder,
+                arm_digest=arm_digest(info.settings),
             )
         )
     return runs

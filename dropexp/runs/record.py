@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dropexp.config.keep_probs import drop_probs_instead
-from dropexp.config.schema import Config
+from dropexp.config.schema import Config, arm_digest
 from dropexp.config.tasks import FASHION_MNIST
 from dropexp.config.used import used_keys
 from dropexp.errors import CorruptedFile, MissingRun, NoRuns, RunError
@@ -83,6 +83,11 @@ class Run:
     def key(self) -> str:
         """Equal for the runs of one arm."""
         return json.dumps({name: value for name, value in self.settings.items() if name != "seed"}, sort_keys=True)
+
+    @cached_property
+    def arm_digest(self) -> str:
+        """Equal for the runs of one arm on any kind of device."""
+        return arm_digest(self.settings)
 
     @property
     def identity(self) -> tuple[str, str, int | None]:

@@ -21,7 +21,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from helpers.fake_runs import publish, write_run
+from helpers.fake_runs import declare, write_run
 from helpers.synthetic import write_synthetic
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +32,7 @@ from dropexp.files import add_checksum
 from dropexp.lock import LOCK
 from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, RUN, RunFolder
 from dropexp.runs.metrics import METRICS
+from dropexp.runs.record import read_runs
 from dropexp.runs.study_file import STUDY, read_study
 from dropexp.training.checkpoint import TrainingState
 from fuzz.inputs import HOSTILE, altered, as_checked_json, as_json, changed, odd, texts, words
@@ -53,7 +54,9 @@ def _study(runs: Path) -> RunFolder:
     for variant in ("none", "nn"):
         for seed in range(2):
             write_run(runs, variant, seed, 0.8 + seed / 100, probed={"w1_norm": 2.0}, **TINY)
-    publish(runs, **PUBLISHED)
+    arms = {run.arm_digest: [0] for run in read_runs((), runs)}  # so that there is a note on the other seed
+    configs = [{"file": "../../dropout.yaml", "seeds": arms, "published": PUBLISHED}]
+    declare(runs, "dropout", {"configs": configs})
     victim = RunFolder(next(runs.glob("dropout/variant=nn,seed=0-*")))
     info = victim.read_info()
     state = TrainingState.fresh(Config.model_validate(info.config), torch.device("cpu"), stacked=False)
@@ -82,7 +85,7 @@ FILES = {path.relative_to(STUDY_OF_TWO): path.read_bytes() for path in STUDY_OF_
 OTHERS = {path: content for path, content in FILES.items() if path.parent != VICTIM}
 
 INFO = CORRUPTED.read_info().model_dump(by_alias=True, mode="json")
-DECLARED = {"schema": 2, **read_study(CORRUPTED)}
+DECLARED: dict[str, Any] = {"schema": 2, "configs": [one.model_dump() for one in read_study(CORRUPTED)]}
 CHECKPOINT_FIELDS = torch.load(CORRUPTED.checkpoint, weights_only=True)
 
 COMPARE = ("compare", "--format=json")
@@ -253,7 +256,8 @@ def test_any_field_of_study_json(content: bytes, command: tuple[str, ...]) -> No
 
 @given(st.sampled_from(list(PUBLISHED)), odd, commands)
 def test_any_published_figure_in_study_json(key: str, value: Any, command: tuple[str, ...]) -> None:
-    content = as_checked_json({"schema": 2, "published": PUBLISHED | {key: value}})
+    (own,) = DECLARED["configs"]
+    content = as_checked_json(DECLARED | {"configs": [own | {"published": PUBLISHED | {key: value}}]})
     check_rewritten("study.json", BESIDE, content, command)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from dropexp.config.study import PlannedRun
 from dropexp.files import encode_json
 from dropexp.runs.folder import EPOCHS, RUN, RunFolder
-from dropexp.runs.run_json import RunInfo
+from dropexp.runs.run_json import SCHEMA, RunInfo
 from dropexp.runs.status import FINISHED, Status
-from dropexp.runs.study_file import write_study
+from dropexp.runs.study_file import STUDY
 from dropexp.runs.table import Columns, Row, add_row, last_figures, num_epochs, to_csv
 
 DEFAULTS: dict[str, Any] = {
@@ -187,5 +187,10 @@ def write_arm(
 
 
 def publish(runs_dir: Path, name: str = "dropout", **published: Any) -> None:
-    """Write published figures into the study.json of a study."""
-    write_study(runs_dir, name, {"published": published})
+    """Write published figures into the study.json of a study as an earlier version did: for all of its runs."""
+    declare(runs_dir, name, {"published": published})
+
+
+def declare(runs_dir: Path, name: str, content: dict[str, Any]) -> None:
+    """Write a study.json with any content."""
+    (runs_dir / name / STUDY).write_bytes(encode_json({"schema": SCHEMA, **content}))

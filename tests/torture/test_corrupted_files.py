@@ -43,7 +43,7 @@ def half_trained(tmp_path_factory: pytest.TempPathFactory, real_root: Path, shar
             rows = train_run(job.planned, job.folder, data, torch.device("cpu"))
             next(rows), next(rows)
             rows.close()
-    write_study(root / "runs", study.name, study.declared)
+    write_study(root / "runs", study)
     return root / "runs"
 
 

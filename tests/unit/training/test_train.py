@@ -41,7 +41,7 @@ def test_train_yields_every_new_row_once(jobs: int, study: Study, tmp_path: Path
 
 
 def test_a_failed_run_raises_after_the_others_are_trained(study: Study, tmp_path: Path, real_root: Path) -> None:
-    wild = load_config(tmp_path / "tiny.yaml", ["lr=1e30", "variant=none"], "0,1")
+    wild = load_config(tmp_path / "tiny.yaml", ["lr=1e30", "variant=none", "name=wild"], "0,1")
     with pytest.raises(RuntimeError, match="seed=0: diverged, the loss is not finite in epoch 1") as error:
         list(train(wild, runs_dir=tmp_path / "runs", data_dir=real_root, device="cpu"))
     assert isinstance(error.value, TrainingError)
