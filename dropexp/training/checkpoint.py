@@ -128,7 +128,7 @@ def _is_table(columns: Any, epoch: Any) -> bool:
         isinstance(columns, dict)
         and all(isinstance(name, str) and isinstance(column, list) for name, column in columns.items())
         and {*map(len, columns.values())} == {epoch}
-        and all(type(figure) is float for column in columns.values() for figure in column)
+        and all(figure is None or type(figure) is float for column in columns.values() for figure in column)
     )
 
 
