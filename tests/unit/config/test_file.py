@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from helpers.configs import WRONG_IN_EVERY_SECTION, parsed, problems
 
+from dropexp.config.fields import PROBES
 from dropexp.config.names import RULE
-from dropexp.config.schema import PROBES
 from dropexp.config.variants import VARIANTS
 
 NAMES = ", ".join(VARIANTS)

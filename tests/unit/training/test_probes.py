@@ -13,7 +13,8 @@ from helpers.training import train_run
 from helpers.weights import same, saved
 from torch import Tensor
 
-from dropexp.config.schema import PROBES, Config
+from dropexp.config.fields import PROBES
+from dropexp.config.schema import Config
 from dropexp.config.study import PlannedRun
 from dropexp.config.variants import VARIANTS
 from dropexp.data.fashion_mnist import Data
