@@ -85,15 +85,16 @@ class Config(BaseModel):
     placement: Literal["after", "before"] = key_field(
         "`before`: the noise is applied before the ReLU.", "after or before (the ReLU)", "after"
     )
-    drop_schedule: Literal["constant", "early", "late", "curriculum", "random"] = key_field(
+    drop_schedule: Literal["constant", "early", "linear-decay", "late", "curriculum", "random"] = key_field(
         "How drop probabilities change during training. `early`: dropout in the first `drop_epochs` epochs only; "
-        "`late`: only after them (Liu et al., 2023); `curriculum`: rises from 0 to p (Morerio et al., 2017); "
-        "`random`: another p for each batch.",
-        "one of constant, early, late, curriculum, random",
+        "`linear-decay`: the same, falling linearly from p to 0, as in the code of Liu et al. (2023); `late`: only "
+        "after them (Liu et al., 2023); `curriculum`: rises from 0 to p (Morerio et al., 2017); `random`: another p "
+        "for each batch.",
+        "one of constant, early, linear-decay, late, curriculum, random",
         "constant",
     )
     drop_epochs: int | None = key_field(
-        "Epochs before an `early` or `late` schedule switches; `null` is half of the epochs.",
+        "Epochs after which an `early`, `linear-decay` or `late` schedule switches; `null` is half of the epochs.",
         "a whole number, 0 or more",
         None,
         ge=0,
