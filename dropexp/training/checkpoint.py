@@ -27,6 +27,7 @@ from dropexp.runs.status import Status
 from dropexp.runs.table import Columns, num_epochs
 from dropexp.training import build
 from dropexp.training.rng import stream
+from dropexp.training.torch_settings import own_settings
 
 CHECKPOINT_SHARE = 0.02  # of the time since the last one: what writing a checkpoint may cost
 AGAIN = "`dropexp train -c FILE --force` trains the run again"
@@ -163,6 +164,7 @@ class Trained:
     remarks: list[str]
 
 
+@own_settings()
 def load_trained(folder: RunFolder) -> Trained:
     """Load the network of a run's checkpoint.
 
