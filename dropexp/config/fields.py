@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from dropexp.config.variants import VARIANTS
 
-PROBES = ("weight_norms", "activations", "noise_at_test", "calibration")  # the probes that take no number
+PROBES = ("weight_norms", "activations", "correlation", "noise_at_test", "calibration")  # those without a number
 
 # What a key allows, in words that complete "… is not …" in an error message.
 COUNT = "a whole number, 1 or more"

@@ -193,8 +193,9 @@ class Config(BaseModel):
     )
     probes: Probes = key_field(
         "Additional columns of `epochs.csv`, measured on the test images: `weight_norms`; `activations` (mean, "
-        "variance and zeros of each hidden layer); `noise_at_test` (accuracy with dropout active, and the share of "
-        "predictions that change); `calibration`; `mc: 50` (mean of 50 stochastic passes). They change no other "
+        "variance and zeros of each hidden layer); `correlation` (of the units of a hidden layer, a measure of "
+        "co-adaptation); `noise_at_test` (accuracy with dropout active, and the share of predictions that change); "
+        "`calibration`; `mc: 50` (mean of 50 stochastic passes). They change no other "
         "figure. `dropexp/training/probes.py` defines each column.",
         "a list of probes, each once, such as [weight_norms, mc: 50]",
         [],
