@@ -88,10 +88,11 @@ class RegressionTrainee(Trainee):
 
 
 class StackTrainee(Trainee):
-    """R networks that train as a stack, each on its own rows of the stack's X: `train` and `validation`, (R, n).
+    """R networks that train as a stack, each on its own rows of the stack's X, `train` (R, n).
 
-    `orders` shuffle the rows of each run; `test` is the same for all runs, or None. With `clean` the runs are
-    evaluated on their training rows.
+    `validation` has such rows and their labels, both (R, n); those of the other rows are the stack's y. `orders`
+    shuffle the rows of each run; `test` is the same for all runs, or None. With `clean` the runs are evaluated on their
+    training rows.
     """
 
     def __init__(
@@ -101,23 +102,26 @@ class StackTrainee(Trainee):
         test: Rows | None,
         *,
         orders: Sequence[torch.Generator],
-        validation: Tensor | None = None,
+        validation: Rows | None = None,
         clean: bool = True,
     ) -> None:
         self.stack, self.rows, self.test = stack, train, test
-        self.evaluated = {"train": train if clean else None, "validation": validation}
+        self.evaluated = {"train": (train, stack.y.gather(1, train)) if clean else None, "validation": validation}
         self.shuffle = ShuffleAhead(orders, train.shape[1], pin_memory=train.is_cuda)
 
     def train_epoch(self, lrs: Sequence[float], epoch: int, epochs: int) -> list[Score]:
         shuffled = self.shuffle.next(last=epoch == epochs)
         rows = self.rows.gather(1, shuffled.to(self.rows.device, non_blocking=True))
-        return score_stack(self.stack.train_epoch(rows, lrs, epoch, epochs), self.stack.y[rows])
+        return score_stack(self.stack.train_epoch(rows, lrs, epoch, epochs), self.stack.y.gather(1, rows))
 
     def evaluate(self, part: Part) -> list[Score]:
         if part == "test":
             return evaluate_stack(self.stack, *self.test) if self.test else []
-        rows = self.evaluated[part]
-        return [] if rows is None else evaluate_stack(self.stack, self.stack.X, self.stack.y, rows)
+        evaluated = self.evaluated[part]
+        if evaluated is None:
+            return []
+        rows, y = evaluated
+        return evaluate_stack(self.stack, self.stack.X, y, rows)
 
     def finish_epoch(self) -> None:
         self.stack.write_back()
@@ -219,11 +223,11 @@ def score(outputs: Tensor, y: Tensor) -> tuple[float, float]:
 
 
 def evaluate_stack(stack: Stack, X: Tensor, y: Tensor, rows: Tensor | None = None) -> list[Score]:
-    """Evaluate each run on all of X (n, num_inputs), y (n,), or on its own `rows` (R, m) of them."""
+    """Evaluate each run on all of X (n, num_inputs), y (n,), or on its own `rows` of X with labels y, both (R, m)."""
     if rows is None:
         return score_stack(torch.cat([stack.logits(part) for part in X.split(stack.eval_rows)], dim=1), y)
     outputs = [stack.logits(X[part]) for part in rows.split(stack.eval_rows, dim=1)]
-    return score_stack(torch.cat(outputs, dim=1), y[rows])
+    return score_stack(torch.cat(outputs, dim=1), y)
 
 
 def score_stack(outputs: Tensor, y: Tensor) -> list[Score]:

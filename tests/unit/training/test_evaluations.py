@@ -15,7 +15,8 @@ from helpers.weights import same, saved
 from torch import Tensor
 from unit.training.test_run import CPU
 
-from dropexp.config.schema import PROBES, Config
+from dropexp.config.fields import PROBES
+from dropexp.config.schema import Config
 from dropexp.config.study import PlannedRun
 from dropexp.data.fashion_mnist import Data
 from dropexp.runs.folder import RunFolder
