@@ -13,6 +13,7 @@ from dropexp.cli.options import (
     By,
     ComparedMetric,
     Filters,
+    Interaction,
     Margin,
     Names,
     Published,
@@ -32,6 +33,7 @@ def compare(
     at: At = "last",
     filters: Filters = None,
     published: Published = False,
+    interaction: Interaction = None,
     margin: Margin = MARGIN,
     output: Annotated[Format, typer.Option("--format", help="The output format.")] = Format.table,
     plot: Annotated[
@@ -60,6 +62,7 @@ def compare(
         where=parse_filters(filters),
         likelihood=published,
         margin=margin,
+        interaction=[key.strip() for key in interaction.split(",")] if interaction is not None else (),
     )
     failures = [failure for line in requirements or [] if (failure := requirement.require(compared, line))]
     if plot:
