@@ -16,7 +16,18 @@ from dropexp.config.study import PlannedRun
 from dropexp.errors import CorruptedFile, MissingRun, OtherRun, RunError
 from dropexp.files import write_whole
 from dropexp.lock import Busy, not_written
-from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, FILES, RUN, RunFolder, config_yaml, rename, rename_corrupted
+from dropexp.runs.folder import (
+    BEFORE,
+    CHECKPOINT,
+    CONFIG,
+    EPOCHS,
+    FILES,
+    RUN,
+    RunFolder,
+    config_yaml,
+    rename,
+    rename_corrupted,
+)
 from dropexp.runs.run_json import SCHEMA, RunInfo
 from dropexp.runs.status import Status
 from dropexp.runs.table import Columns, to_csv
@@ -156,6 +167,11 @@ def rename_corrupted_truth(folder: RunFolder, planned: PlannedRun) -> list[str]:
     except MissingRun:
         pass
     return []
+
+
+def rename_for_restart(folder: RunFolder) -> list[str]:
+    """Rename the checkpoint and the table of a run that restarts; return the new names. interrupted, failed -> new."""
+    return [rename(path, BEFORE) for name in (EPOCHS, CHECKPOINT) if (path := folder.path / name).exists()]
 
 
 # Transitions while it trains

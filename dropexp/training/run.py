@@ -19,11 +19,12 @@ from dropexp.runs.provenance import provenance
 from dropexp.runs.run_json import RunInfo
 from dropexp.runs.status import FINISHED, Status
 from dropexp.runs.table import Columns, add_row, last_figures, num_epochs
-from dropexp.training import checkpoint, probes
+from dropexp.training import probes
 from dropexp.training.checkpoint import TrainingState
 from dropexp.training.events import Ended, Epoch
 from dropexp.training.jobs import Job
 from dropexp.training.loop import EpochRecord
+from dropexp.training.resume import Restart, resume, would_restart
 from dropexp.training.rng import stream
 
 DRAWING = "2"  # version of how noise and order are sampled: a run resumes only with the one that it started with
@@ -64,9 +65,13 @@ class ActiveRun:
         if self.force:
             self.training_state, self.columns = fresh(), {}
             return []
-        resumed = checkpoint.resume(self.folder, self.planned, self.identity, fresh, self._is_complete)
+        resumed = resume(self.folder, self.planned, self.identity, fresh, self._is_complete)
         self.training_state, self.columns = resumed.state, resumed.columns
         return resumed.notes
+
+    def would_restart(self) -> Restart | None:
+        """Return why an unfinished run would restart, and write nothing; None if it would resume or start."""
+        return would_restart(self.folder, self.identity, self._is_complete)
 
     @property
     def done(self) -> int:
