@@ -57,8 +57,8 @@ def check_keys(arms: Sequence[Arm], keys: Sequence[str]) -> Keys:
 def squares_of(arms: Sequence[Arm], keys: Keys, reference: Arm | None = None) -> Noted[list[Square]]:
     """Return all squares of two keys; the notes name the cells without an arm, and the arms that are in no square.
 
-    The reference values are those of the arm `reference`; by default the lowest value or, of `variant` and `arm`, that
-    of an arm without dropout. Each other value of the first key makes squares with each other value of the second.
+    The reference values are those of the arm `reference`; by default `none`, or else the lowest value, and of "arm" one
+    without dropout. Each other value of the first key makes squares with each other value of the second.
     """
     notes, using = [], list(arms)
     for key in keys:
@@ -94,8 +94,8 @@ def _levels(arms: Sequence[Arm], key: str, reference: Arm | None) -> list[str]:
 
     def rank(arm: Arm) -> tuple[bool, bool, list[str | float]]:
         value = arm.value(key)
-        with_dropout = key in ("variant", "arm") and arm.first.variant != "none"
-        return value != wanted, with_dropout, natural(text(value))
+        off = arm.first.variant if key == "arm" else value
+        return value != wanted, off != "none", natural(text(value))
 
     return list(dict.fromkeys(text(arm.value(key)) for arm in sorted(arms, key=rank)))
 

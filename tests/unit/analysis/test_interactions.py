@@ -83,6 +83,14 @@ def test_the_baseline_has_the_reference_values(tmp_path: Path) -> None:
     assert list(rows["difference"]) == pytest.approx([-0.02, 0.01])
 
 
+def test_a_setting_that_is_off_is_the_reference(tmp_path: Path) -> None:
+    for max_norm, gain in ((2.0, 0.03), (None, 0.01)):
+        write_arm(tmp_path, "none", BASE, max_norm=max_norm)
+        write_arm(tmp_path, "nn", shifted(gain), max_norm=max_norm)
+    (row,) = interaction_of(tmp_path, "variant", "max_norm").interactions.to_dict("records")
+    assert row["baseline"] == "nn,max_norm=none − none,max_norm=none"
+
+
 def test_arms_that_differ_in_other_keys_are_not_mixed(tmp_path: Path) -> None:
     write_grid(tmp_path, {1000: 0.03, 5000: 0.01}, lr=0.1)
     write_grid(tmp_path, {1000: 0.02, 5000: 0.02}, lr=0.5)
