@@ -30,6 +30,7 @@ from dropexp.nets.torch_nn import mlp
 from dropexp.training import build
 from dropexp.training.pool import starting_a_worker
 from dropexp.training.rng import stream
+from dropexp.training.torch_settings import own_settings
 from dropexp.training.trainees import EVAL_ROWS, evaluate, train_epoch
 
 SIZES, DROP_PROBS, LR, BATCH = [784, 256, 256, 10], [0.2, 0.5], 0.5, 256
@@ -62,6 +63,7 @@ class BenchmarkResult:
         return next(timing.median for timing in self.timings if timing.name == name)
 
 
+@own_settings()
 def run(root: Path, rounds: int) -> BenchmarkResult:
     """Time `rounds` epochs of each contender on the data under `root`, after a warm-up epoch."""
     backend = matmul.best_backend()

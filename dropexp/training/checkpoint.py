@@ -27,6 +27,7 @@ from dropexp.runs.status import Status
 from dropexp.runs.table import Columns, num_epochs
 from dropexp.training import build
 from dropexp.training.rng import stream
+from dropexp.training.torch_settings import own_settings
 
 CHECKPOINT_SHARE = 0.02  # of the time since the last one: what writing a checkpoint may cost
 AGAIN = "`dropexp train -c FILE --force` trains the run again"
@@ -127,7 +128,7 @@ def _is_table(columns: Any, epoch: Any) -> bool:
         isinstance(columns, dict)
         and all(isinstance(name, str) and isinstance(column, list) for name, column in columns.items())
         and {*map(len, columns.values())} == {epoch}
-        and all(type(figure) is float for column in columns.values() for figure in column)
+        and all(figure is None or type(figure) is float for column in columns.values() for figure in column)
     )
 
 
@@ -163,6 +164,7 @@ class Trained:
     remarks: list[str]
 
 
+@own_settings()
 def load_trained(folder: RunFolder) -> Trained:
     """Load the network of a run's checkpoint.
 

@@ -27,6 +27,7 @@ from dropexp.training.checkpoint import Trained
 from dropexp.training.predictive import Predictive, predictive
 from dropexp.training.probes import eval_outputs, noisy_outputs
 from dropexp.training.rng import stream
+from dropexp.training.torch_settings import own_settings
 
 CLASSES: list[str] = FashionMNIST.classes
 SIDE = 28  # pixels
@@ -79,6 +80,7 @@ class Evaluation:
     answers: list[Prediction]
 
 
+@own_settings()
 def evaluate(trained: Trained, data: Data, rotations: Iterable[float], K: int, images: Sequence[int]) -> Evaluation:
     """Evaluate on the test images, unrotated and rotated by these degrees, with K stochastic passes of each.
 

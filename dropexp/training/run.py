@@ -21,9 +21,10 @@ from dropexp.runs.status import FINISHED, Status
 from dropexp.runs.table import Columns, add_row, last_figures, num_epochs
 from dropexp.training import probes
 from dropexp.training.checkpoint import TrainingState
+from dropexp.training.columns import columns_of
 from dropexp.training.events import Ended, Epoch
 from dropexp.training.jobs import Job
-from dropexp.training.loop import EpochRecord
+from dropexp.training.loop import EpochRecord, is_evaluated
 from dropexp.training.resume import Restart, resume, would_restart
 from dropexp.training.rng import stream
 
@@ -57,6 +58,7 @@ class ActiveRun:
         self.force = force  # until the old result is replaced
         self.began = state.now()
         self.ended = False
+        self.names = columns_of(self.config)
         self.columns: Columns = {}  # the table so far
 
     def resume(self) -> list[str]:
@@ -97,29 +99,32 @@ class ActiveRun:
         return notes
 
     def stops_early(self) -> bool:
-        """Return whether validation accuracy has not improved for `early_stopping` epochs."""
+        """Return whether validation accuracy, measured after the last epoch, has not improved for `early_stopping`."""
         return self._stops_early(self.columns)
 
     def _stops_early(self, columns: Columns) -> bool:
         patience, val_accs = self.config.early_stopping, columns.get("val_acc")
-        if patience is None or not val_accs:
+        if patience is None or not val_accs or val_accs[-1] is None:
             return False
-        return len(val_accs) - 1 - val_accs.index(max(val_accs)) >= patience
+        best = max(acc for acc in val_accs if acc is not None)
+        return len(val_accs) - 1 - val_accs.index(best) >= patience
 
     def _is_complete(self, columns: Columns) -> bool:
         """Return whether no epoch is left to train."""
         return num_epochs(columns) == self.config.epochs or self._stops_early(columns)
 
     def add(self, record: EpochRecord) -> Epoch:
-        """Add the epoch to the table, with the values of the probes."""
-        row = record.row() | self._probe(record.epoch)
+        """Add the epoch to the table, with the values of the probes. What was not measured is None."""
+        figures = record.row() | self._probe(record.epoch)
+        row = {name: figures.get(name) for name in self.names}
         self.folder.append_row(row)
         add_row(self.columns, row)
         return Epoch(self.index, row)
 
     def _probe(self, epoch: int) -> dict[str, float]:
         """Measure the config's probes; each draws from its own stream."""
-        if not self.config.probes or self.data is None:
+        evaluated = is_evaluated(epoch, self.config.epochs, self.config.eval_every)
+        if not self.config.probes or self.data is None or not evaluated:
             return {}
         with matmul.using(self.backend), cuda_graph.ieee_matmul():
             return probes.measure(

@@ -102,7 +102,9 @@ def train(
     """Train the unfinished runs of a study or a config file; yield each new row of a table, with the key `run`.
 
     Finished runs yield nothing; `load_runs` returns them. By default one run trains at a time, on a CUDA device 32 side
-    by side; on a CPU more than one use worker processes. Notes, such as on corrupted files, are warnings.
+    by side; on a CPU more than one use worker processes. Notes, such as on corrupted files, are warnings. Settings of
+    torch in this process, such as autocast, change no figure; whenever a row is yielded they are as they were.
+
     Raises `ConfigError`, `DataError` or `DeviceError` before anything is trained, and `TrainingError` at the end, which
     lists the runs that failed, diverged, or were busy: another process trains them.
     """

@@ -24,9 +24,16 @@ class Trainer:
     def events(self, jobs: dict[int, Job]) -> Generator[Event]:
         """Train one job, or several of one shape as a stack; the keys are their indexes.
 
-        Interrupts are delayed while torch loads, before the first event.
+        Trains under the program's own torch settings; those of the calling process are back at each event. Interrupts
+        are delayed while torch loads, before the first event.
         """
         import_torch()
+
+        from dropexp.training.torch_settings import under_own_settings
+
+        yield from under_own_settings(self._events(jobs))
+
+    def _events(self, jobs: dict[int, Job]) -> Generator[Event]:
         import torch
 
         from dropexp.data.fashion_mnist import load
@@ -51,12 +58,14 @@ class Trainer:
 
         from dropexp.data.fashion_mnist import load
         from dropexp.training.run import ActiveRun
+        from dropexp.training.torch_settings import own_settings
 
-        if self.data is None and self.plan.data_root is not None:
-            self.data = load(self.plan.data_root)
-        device = torch.device(self.plan.device)
-        run = ActiveRun(0, job, self.data, device, stacked=self._stacked([job]), force=False)
-        restart = run.would_restart()
+        with own_settings():
+            if self.data is None and self.plan.data_root is not None:
+                self.data = load(self.plan.data_root)
+            device = torch.device(self.plan.device)
+            run = ActiveRun(0, job, self.data, device, stacked=self._stacked([job]), force=False)
+            restart = run.would_restart()
         return str(restart) if restart else None
 
     def _stacked(self, jobs: Iterable[Job]) -> bool:

@@ -38,14 +38,6 @@ def statuses(command: Command) -> list[str]:
     return [str(run.status) for run in read_runs([], command.folder / "runs")]
 
 
-def wait_until_nothing_trains(command: Command) -> None:
-    """Wait for the workers of a killed command, which exit by themselves."""
-    deadline = time.monotonic() + 30
-    while "running" in statuses(command):
-        assert time.monotonic() < deadline, "workers outlived their parent"
-        time.sleep(0.05)
-
-
 def workers_of(parent: int) -> list[int]:
     """Return the worker processes of a process, without the resource tracker of multiprocessing."""
     listing = subprocess.run(["ps", "-ewwo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
@@ -53,14 +45,23 @@ def workers_of(parent: int) -> list[int]:
     return [int(pid) for pid, ppid, args in rows if int(ppid) == parent and "spawn_main" in args]
 
 
+def wait_until_gone(workers: list[int]) -> None:
+    """Wait for the workers of a command that has ended; they exit by themselves."""
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in workers):
+        assert time.monotonic() < deadline, "a worker did not exit"
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize(("jobs", "rows"), [("1", 10), ("2", 3)])  # in the second run, and at the start of both
 def test_a_killed_study_resumes_to_the_same_tables(jobs: str, rows: int, command: Command, expected: InProcess) -> None:
     config = command.write("long.yaml", LONG)
     process = command.start("train", "-c", config, "--jobs", jobs)
     command.wait_for_rows(rows, process)
+    workers = workers_of(process.pid)
     process.kill()  # SIGKILL: no handler runs
     process.communicate()
-    wait_until_nothing_trains(command)
+    wait_until_gone(workers)
     listed = {run["path"]: run for run in json.loads(command("runs", "--format", "json").stdout)}
     for row in json.loads(command("runs", "--prune", "--format", "json").stdout):
         path = command.folder / row["path"] / "checkpoint.pt"
@@ -110,10 +111,7 @@ def test_an_interrupt_while_workers_start_leaves_no_process(command: Command) ->
     assert process.returncode == 130
     assert "Traceback" not in stderr
     assert "to resume: dropexp train" in stderr
-    deadline = time.monotonic() + 10
-    while set(workers) & set(workers_of(1)) | {pid for pid in workers if Path(f"/proc/{pid}").exists()}:
-        assert time.monotonic() < deadline, "a worker did not exit"
-        time.sleep(0.1)
+    wait_until_gone(workers)
 
 
 def test_a_hang_up_that_nohup_ignores_is_ignored(command: Command) -> None:
