@@ -16,6 +16,7 @@ from dropexp.analysis.arms import Arm, columns_of, group_arms
 from dropexp.analysis.asked import Selection, notes_on_others, select
 from dropexp.analysis.baselines import NOT_SETTINGS, baselines_of, task_of
 from dropexp.analysis.differences import differences_of
+from dropexp.analysis.interactions import interactions_of
 from dropexp.analysis.likelihood import Fit, fit_arms, fit_sentence
 from dropexp.analysis.metric_choice import choose_metric, seeds_without, usual_metric
 from dropexp.analysis.notes import Noted
@@ -45,6 +46,7 @@ class Query:
     where: Mapping[str, Any]
     likelihood: bool
     margin: float
+    interaction: Sequence[str]
 
     @property
     def options(self) -> list[str]:
@@ -75,6 +77,7 @@ class Comparison:
                  `diverged`, `mean` and `sd` of the metric over the seeds, the mean of every metric (`seconds`: the
                  median) over the runs that have it, and `curve`: the metric's mean by epoch, as far as all runs go
     differences  a `DifferenceRow` per arm that has a baseline
+    interactions a `DifferenceRow` per interaction of two keys, with `effect` and `baseline_effect`; empty by default
     published    a `PublishedRow` per arm and printed figure
     fits         a `Fit` per arm; empty by default
     settings     a row per arm, a column per config key that differs between arms; None where a variant does not use it
@@ -94,6 +97,7 @@ class Comparison:
     options: list[str]
     arms: pd.DataFrame
     differences: pd.DataFrame
+    interactions: pd.DataFrame
     published: pd.DataFrame
     fits: pd.DataFrame
     settings: pd.DataFrame
@@ -104,7 +108,9 @@ class Comparison:
     notes: list[str]
 
     def to_csv(self) -> str:
-        """Return a row per arm, joined with its difference, without the curve; in full precision."""
+        """Return a row per interaction or, without any, per arm: joined with its difference, without the curve."""
+        if not self.interactions.empty:
+            return self.interactions.to_csv(index=False, lineterminator="\n")
         arms = self.arms.drop(columns="curve")
         return arms.merge(self.differences, on="arm", how="left").to_csv(index=False, lineterminator="\n")
 
@@ -118,6 +124,7 @@ class Comparison:
             "margin": self.margin,
             "arms": frames.json_records(self.arms),
             "differences": frames.json_records(self.differences),
+            "interactions": frames.json_records(self.interactions),
             "published": frames.json_records(self.published),
             "fits": frames.json_records(self.fits),
             "settings": frames.json_records(self.settings),
@@ -139,6 +146,7 @@ def compare(
     likelihood: bool = False,
     margin: float = MARGIN,
     study: Study | str | Path | Sequence[Study] | None = None,
+    interaction: Sequence[str] = (),
 ) -> Comparison:
     """Compare arms with the arm labelled `baseline`, or by default with their matching arm without dropout.
 
@@ -153,6 +161,7 @@ def compare(
     likelihood  whether to compute which arm a source's figures fit best
     margin      the least difference that matters: a fraction for accuracies and gaps, otherwise in the metric's unit
     study       in place of names: compares exactly the runs that this config, study or list of studies asks for
+    interaction two config keys: whether the effect of one depends on the other; `baseline` has the reference values
 
     Raises NoRuns if no run is done, ComparisonError for a baseline, metric, key or epoch that does not exist.
     """
@@ -168,6 +177,7 @@ def compare(
         where=where or {},
         likelihood=likelihood,
         margin=margin,
+        interaction=interaction,
     )
     selected = select(paths_or_names, runs_dir, study)
     runs = keep(selected.runs, query.where)
@@ -183,7 +193,10 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
     metric = metrics[choose_metric(arms, metrics, query.metric)]
     what = _what(metric, query.at, arms)
     baselines = baselines_of(arms, query.baseline)
-    differences = differences_of(arms, baselines.value, pilots_of(selected.runs), metric, what, query.margin)
+    pilots = pilots_of(selected.runs)
+    differences = differences_of(arms, baselines.value, pilots, metric, what, query.margin)
+    reference = next((arm for arm in arms if arm.label == query.baseline), None)
+    interactions = interactions_of(arms, query.interaction, reference, pilots, metric, what, query.margin)
     sources = sources_of(arms, selected.declared)
     fits = _fits(sources.value) if query.likelihood else Noted([], [])
     return Comparison(
@@ -196,13 +209,14 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
         options=query.options,
         arms=frames.arms_frame(arms, metric.name, metrics, query.by),
         differences=differences.value,
+        interactions=interactions.value,
         published=frames.frame_of([row for one in sources.value for row in published_rows(one)], PublishedRow),
         fits=frames.frame_of([fit for one in fits.value for fit in one], Fit),
         settings=frames.settings_frame(arms),
         runs=frames.runs_frame(arms, metrics, query.by),
         curves=frames.curves_frame(arms, metrics, query.by),
         declared=selected.declared,
-        findings=[*differences.value["sentence"], *map(fit_sentence, fits.value)],
+        findings=[*differences.value["sentence"], *interactions.value["sentence"], *map(fit_sentence, fits.value)],
         notes=[
             *selected.notes,
             *grouped.notes,
@@ -210,6 +224,7 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
             *notes_on_runs(arms, metric, query.margin, query.at),
             *baselines.notes,
             *differences.notes,
+            *interactions.notes,
             *sources.notes,
             *fits.notes,
         ],

@@ -68,10 +68,14 @@ def differences_of(
         replace(_pair(arm, base, metric, what), pilot=pilots[arm.study] if arm.study == base.study else None)
         for arm, base in compared
     ]
-    verdicts = judge(pairs, margin)
-    frame = frame_of([_row(verdict) for verdict in verdicts], DifferenceRow)
     notes = [note for arm, base in compared for note in _unpaired(arm, base)]
-    return Noted(frame.astype({name: "Int64" for name in frame.columns if name.startswith("pairs")}), notes)
+    return Noted(frame_of_verdicts(judge(pairs, margin)), notes)
+
+
+def frame_of_verdicts(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """Return a `DifferenceRow` per verdict."""
+    frame = frame_of([_row(verdict) for verdict in verdicts], DifferenceRow)
+    return frame.astype({name: "Int64" for name in frame.columns if name.startswith("pairs")})
 
 
 def _pair(arm: Arm, base: Arm, metric: Metric, what: str) -> Pair:

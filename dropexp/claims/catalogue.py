@@ -16,16 +16,17 @@ JMLR = "Srivastava et al., 2014"
 CLAIMS = [
     Claim(
         "1", "expectation", "Dropout keeps the mean activation: E[h′] = h",
-        f"{D2L}, dropout", "100,000 masks, z-test", moments.expectation,
+        f"{D2L}, dropout", "100,000 masks, mean within 2 % of the SD", moments.expectation,
     ),
     Claim(
         "2", "output", "So dropout keeps the mean output of the network",
-        "a common reading of claim 1", "mean of 100,000 stochastic passes against one in evaluation mode, z-test",
+        "a common reading of claim 1",
+        "mean of 100,000 stochastic passes against one in evaluation mode, within 2 % of the SD",
         moments.output_expectation,
     ),
     Claim(
         "3", "variance", "The noise has the variance Var[h′ | h] = h²·p/(1−p)",
-        f"{JMLR}, section 10", "100,000 masks, z-test of squared deviations", moments.variance,
+        f"{JMLR}, section 10", "100,000 masks, mean squared deviation within 2 % of its SD", moments.variance,
     ),
     Claim(
         "4", "eval", "The network is deterministic in evaluation mode, and not in training",
@@ -68,7 +69,8 @@ CLAIMS = [
     ),
     Claim(
         "13", "scratch", "Dropout from scratch equals nn.Dropout",
-        f"{D2L}, dropout", "one step under the same masks; moments of 100,000 masks; TOST at ±0.3 points over seeds",
+        f"{D2L}, dropout",
+        "one step under the same masks; moments of 100,000 masks, within 2 % of the SD; TOST at ±0.3 points over seeds",
         lambda: [*equalities.same_step(), *moments.same_masks()],
         studies={"exercise-7-other-noise": empirical.same_accuracy},
     ),

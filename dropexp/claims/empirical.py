@@ -11,8 +11,9 @@ from itertools import product
 
 from dropexp.analysis.anomalies import broken_runs
 from dropexp.analysis.arms import Arm
-from dropexp.analysis.baselines import differing_keys
+from dropexp.analysis.interactions import interaction
 from dropexp.analysis.sentences import amount, sentence
+from dropexp.analysis.squares import squares_of
 from dropexp.analysis.verdicts import Pair, Verdict, VerdictWord, judge
 from dropexp.claims.claim import ClaimVerdict, Finding
 from dropexp.claims.from_runs import (
@@ -31,7 +32,7 @@ from dropexp.claims.from_runs import (
     setting,
     values,
 )
-from dropexp.runs.metrics import FRACTION, MARGIN, NUMBER, metrics_of
+from dropexp.runs.metrics import MARGIN, METRICS, NUMBER, metrics_of
 from dropexp.runs.record import Run
 
 Arms = Sequence[Arm]
@@ -166,33 +167,22 @@ def slower(arms: Arms) -> Iterator[Finding]:
 
 def additive(arms: Arms) -> Iterator[Finding]:
     """(both − weight decay) − (dropout − neither) in test accuracy: 0 if the two effects add up."""
-    effects = matched_pairs(arms, dropout, no_dropout)
-    interactions, families = [], []
-    for (drop, none), (both, decay) in product(effects, effects):
-        undecayed = not none.first.setting("weight_decay")
-        if undecayed and same_but_for(both, drop, "weight_decay") and differing_keys(decay, none):
-            interactions.append(interaction(both, decay, drop, none))
-            families.append([contrast(arm, none, "test_acc").pair for arm in (drop, decay, both)])
-    if not interactions:
+    metric = METRICS["test_acc"]
+    squares = [
+        square
+        for square in squares_of(arms, ("variant", "weight_decay")).value
+        if no_dropout(square.neither.first) and not square.neither.first.setting("weight_decay")
+    ]
+    if not squares:
         raise NotTrained("the arms with dropout, with weight decay, with both and with neither are not all trained")
-    for finding, family in zip(judge_contrasts(interactions, "equal"), families, strict=True):
-        yield with_single_effects(finding, judge(family, MARGIN))
-
-
-def interaction(both: Arm, decay: Arm, drop: Arm, none: Arm) -> Contrast:
-    accuracy = {arm.label: figures(arm, "test_acc") for arm in (both, decay, drop, none)}
-    with_decay = accuracy[both.label] - accuracy[decay.label]
-    without = accuracy[drop.label] - accuracy[none.label]
-    pair = Pair(
-        arm=f"{both.label} − {decay.label}",
-        baseline=f"{drop.label} − {none.label}",
-        differences=values(with_decay - without),
-        what="test accuracy",
-        higher_is_better=None,
-        unit=FRACTION,
-        broken=broken_runs(both, decay, drop, none),
-    )
-    return Contrast(f"interaction in {both.label}", setting(both), pair)
+    contrasts = [
+        Contrast(f"interaction in {square.both.label}", setting(square.both), interaction(square, metric, metric.title))
+        for square in squares
+    ]
+    for finding, square in zip(judge_contrasts(contrasts, "equal"), squares, strict=True):
+        alone = (square.first, square.second, square.both)
+        effects = [contrast(arm, square.neither, "test_acc").pair for arm in alone]
+        yield with_single_effects(finding, judge(effects, MARGIN))
 
 
 def with_single_effects(finding: Finding, effects: Sequence[Verdict]) -> Finding:

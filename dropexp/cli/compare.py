@@ -14,6 +14,7 @@ from dropexp.cli.options import (
     ComparedMetric,
     Configs,
     Filters,
+    Interaction,
     Margin,
     Names,
     Plugin,
@@ -42,6 +43,7 @@ def compare(
     at: At = "last",
     filters: Filters = None,
     published: Published = False,
+    interaction: Interaction = None,
     margin: Margin = MARGIN,
     output: Annotated[Format, typer.Option("--format", help="The output format.")] = Format.table,
     plot: Annotated[
@@ -72,6 +74,7 @@ def compare(
         likelihood=published,
         margin=margin,
         study=load_asked(config, settings, seeds, names),
+        interaction=[key.strip() for key in interaction.split(",")] if interaction is not None else (),
     )
     failures = [failure for line in requirements or [] if (failure := requirement.require(compared, line))]
     if plot:

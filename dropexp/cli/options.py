@@ -68,6 +68,13 @@ Margin = Annotated[
         help="Differences within ±X count as none; a fraction for accuracies, else in the metric's unit.",
     ),
 ]
+Interaction = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY,KEY",
+        help="Report too how far the effect of one config key depends on another: a difference of differences.",
+    ),
+]
 
 
 def load_plugins(files: Sequence[Path] | None) -> None:

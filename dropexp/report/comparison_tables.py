@@ -41,7 +41,8 @@ REGRESSION_LEGEND = {
 
 def comparison_tables(comparison: Comparison) -> list[Table]:
     """Return the tables that the comparison has data for, the arms first."""
-    optional = (probes_table(comparison), differences_table(comparison), settings_table(comparison))
+    judged = (differences_table(comparison), interactions_table(comparison))
+    optional = (probes_table(comparison), *judged, settings_table(comparison))
     tables = [arms_table(comparison), *(table for table in optional if table)]
     return tables + published_tables(comparison) + fit_tables(comparison)
 
@@ -132,6 +133,47 @@ def differences_table(comparison: Comparison) -> Table | None:
         f"win rate: pairs in which the arm is {side}; ties count half. "
         "minimum detectable difference: with 80 % power, as many pairs show a true difference of this size, if it is "
         "the margin.",
+    )
+
+
+def interactions_table(comparison: Comparison) -> Table | None:
+    """Return a row per interaction: the two differences, the difference between them, and the verdict."""
+    if comparison.interactions.empty:
+        return None
+    form = comparison.metric.unit.form
+    rows = [
+        [
+            f"({row['arm']}) − ({row['baseline']})",
+            str(row["pairs"]),
+            figure_cell(row["effect"], f"+{form}"),
+            figure_cell(row["baseline_effect"], f"+{form}"),
+            figure_cell(row["difference"], f"+{form}"),
+            interval_cell(row["low"], row["high"], f"+{form}"),
+            p_cell(row["p_holm"]),
+            p_cell(row["p_equivalent_holm"]),
+            figure_cell(row["detectable"], form),
+            row["verdict"],
+        ]
+        for row in records(comparison.interactions)
+    ]
+    headers = [
+        "interaction",
+        "seeds",
+        "first\ndifference",
+        "second\ndifference",
+        "first −\nsecond",
+        "95 % interval",
+        "p",
+    ]
+    return Table(
+        f"Interactions: {comparison.what}",
+        [*headers, "TOST\np", "minimum\ndetectable\ndifference", "verdict"],
+        rows,
+        fold=(0, 9),
+        left=(0, 9),
+        legend="first − second: the interaction, a difference of differences; mean over the seeds that all four arms "
+        "have. It is 0 if the effects of the two keys add up. The other columns are those of the differences, with the "
+        "p-values adjusted over these rows.",
     )
 
 

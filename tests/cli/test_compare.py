@@ -49,6 +49,21 @@ def test_control_characters_reach_no_terminal_in_any_format(cli: InProcess) -> N
         assert "[2Jb" in done.stdout or form == "csv"  # which has no published figures
 
 
+def test_every_format_has_the_interaction_of_two_keys(cli: InProcess) -> None:
+    for lr, gain in ((0.1, 0.01), (0.5, 0.03)):
+        accs = [0.8 + 0.001 * seed for seed in range(7)]
+        write_arm(cli.folder / "runs", "none", accs, lr=lr)
+        write_arm(cli.folder / "runs", "nn", [acc + gain for acc in accs], lr=lr)
+    printed = {form: cli("compare", "--interaction", "variant, lr", "--format", form).stdout for form in FORMATS}
+    for form in FORMATS:
+        assert "nn,lr=0.5 − none,lr=0.5 is HIGHER than nn,lr=0.1 − none,lr=0.1" in printed[form]
+    (row,) = csv.DictReader(io.StringIO(printed["csv"]))
+    assert float(row["difference"]) == pytest.approx(0.02)
+    assert json.loads(printed["json"])["interactions"][0]["verdict"] == "HIGHER"
+    wrong = cli("compare", "--interaction", "variant,learning_rate", code=2).stderr
+    assert wrong.startswith("dropexp: unknown key 'learning_rate' of an interaction (")
+
+
 def test_another_kind_of_chart_is_refused_before_runs_are_read(cli: InProcess) -> None:
     stderr = cli("compare", "nowhere", "--plot", "chart.gif", code=2).stderr
     assert stderr == "dropexp: chart.gif: unknown kind of chart '.gif'; allowed: .png, .svg, .pdf, .html\n"

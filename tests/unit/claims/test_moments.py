@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers.claims import FAILS, HOLDS, verdicts
+from helpers.claims import FAILS, HOLDS, OPEN, verdicts
 
 from dropexp.claims import moments, small_nets
+from dropexp.claims.claim import ClaimVerdict
 from dropexp.nets.noise import Gaussian, Noise, Randn2019, ThreePoint, Unscaled
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -42,7 +43,26 @@ def test_masks_by_hand_have_the_moments_of_those_of_torch() -> None:
     assert [*verdicts(moments.same_masks(Gaussian(0.2))).values()] == [HOLDS, HOLDS]  # two moments, not all
 
 
-def test_a_z_test_of_equal_values_is_exact() -> None:
+def test_a_mean_of_equal_values_is_exact() -> None:
     ones = torch.ones(100, dtype=torch.float64)
-    assert moments.z_test("", ones, 1.0).verdict is HOLDS
-    assert moments.z_test("", ones, 1.1).verdict is FAILS
+    assert moments.mean_is("", ones, 1.0).verdict is HOLDS
+    assert moments.mean_is("", ones, 1.1).verdict is FAILS
+
+
+@pytest.mark.parametrize(
+    ("n", "off", "verdict"),
+    [
+        (100_000, 0.0, HOLDS),
+        (100_000, 0.005, HOLDS),
+        (100_000, 0.03, FAILS),
+        (10_000, 0.0, OPEN),  # a test of so few samples would not reject either
+        (1_000_000, 0.015, HOLDS),  # a difference that is shown, and is within the tolerance
+    ],
+)
+def test_a_mean_holds_by_a_bound_and_not_by_a_test_that_does_not_reject(
+    n: int, off: float, verdict: ClaimVerdict
+) -> None:
+    x = torch.tensor([-1.0, 1.0], dtype=torch.float64).repeat(n // 2)  # mean 0, SD 1
+    finding = moments.mean_is("", x, off)
+    assert finding.verdict is verdict
+    assert f"claimed {off:.4f} ± 0.0200 (2% of the SD)" in finding.evidence
