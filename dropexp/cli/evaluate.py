@@ -45,7 +45,7 @@ def evaluate(
     from dropexp.data import fashion_mnist
     from dropexp.runs.find import find_one
     from dropexp.training import evaluate
-    from dropexp.training.checkpoint import load_trained
+    from dropexp.training.trained import load_trained
 
     load_plugins(plugin)
     network = load_trained(find_one(run, runs_dir))

@@ -23,10 +23,10 @@ from dropexp.errors import EvaluationError
 from dropexp.nets import matmul
 from dropexp.nets.dropconnect import DropConnectMLP
 from dropexp.training import build
-from dropexp.training.checkpoint import Trained
 from dropexp.training.predictive import Predictive, predictive
 from dropexp.training.probes import eval_outputs, noisy_outputs
 from dropexp.training.rng import stream
+from dropexp.training.trained import Trained
 
 CLASSES: list[str] = FashionMNIST.classes
 SIDE = 28  # pixels

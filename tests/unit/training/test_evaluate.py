@@ -27,8 +27,8 @@ from dropexp.files import add_checksum
 from dropexp.runs.folder import RunFolder
 from dropexp.runs.table import Row
 from dropexp.training import build, evaluate
-from dropexp.training.checkpoint import load_trained
 from dropexp.training.evaluate import Evaluation, rotated
+from dropexp.training.trained import load_trained
 
 
 def run_of(folder: Path, data: Data, epochs: int | None = None, **keys: Any) -> list[Row]:

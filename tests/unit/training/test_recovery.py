@@ -47,6 +47,7 @@ from dropexp.runs.status import Status
 from dropexp.runs.study_file import STUDY
 from dropexp.training import checkpoint
 from dropexp.training.events import Ended, Note
+from dropexp.training.trained import load_trained
 
 pytestmark = pytest.mark.usefixtures("checkpoint_each_epoch")
 
@@ -102,7 +103,7 @@ def test_a_run_that_was_never_finished_restarts_under_another_torch_with_a_messa
     monkeypatch.setattr(torch, "__version__", "another")
     note = f"{folder / 'checkpoint.pt'} is of another torch ({version} → another); the run restarts"
     assert train(folder, data) == (DONE, [note], 3)
-    assert set(content_of(folder)) == {"checkpoint.pt", "config.yaml", "epochs.csv", "run.json"}
+    assert set(content_of(folder)) == {"checkpoint.pt", "config.yaml", "epochs.csv", "predictions.npz", "run.json"}
 
 
 def test_a_renamed_file_is_not_overwritten(trained: Path, tmp_path: Path, data: Data) -> None:
@@ -177,7 +178,7 @@ def test_a_finished_run_stays_finished_if_its_checkpoint_is_corrupted(
     assert train(folder, data) == (DONE, [], 0)
     assert content_of(folder) == before
     with pytest.raises(RunError, match=r"checkpoint\.pt is corrupted .*--force"):
-        checkpoint.load_trained(RunFolder(folder))
+        load_trained(RunFolder(folder))
 
 
 @pytest.mark.parametrize("checkpoint_is", ["missing", "corrupted"])
@@ -216,7 +217,7 @@ def test_a_comparison_reads_run_json_alone(tmp_path: Path, data: Data) -> None:
     for seed in range(3):
         folder = tmp_path / "study" / f"seed={seed}-0000000{seed}"
         train(folder, data, planned(seed=seed))
-        for name in ("epochs.csv", "config.yaml", "checkpoint.pt", ".lock"):
+        for name in ("epochs.csv", "config.yaml", "predictions.npz", "checkpoint.pt", ".lock"):
             (folder / name).unlink()
     corrupted = tmp_path / "study" / "seed=1-00000001" / "run.json"
     assert list(compare("study", tmp_path).arms["n"]) == [3]
