@@ -31,7 +31,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:     ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
 
-study:    ## install, train the study (none, nn, scratch; 5 seeds; 5 epochs) and compare
+study:    ## install, train the study (none, nn, scratch; 8 seeds; 5 epochs) and compare
 study: .venv/installed
 	$(BIN)/dropexp train --config configs/dropout.yaml
 	@$(BIN)/dropexp compare dropout

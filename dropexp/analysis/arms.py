@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -27,7 +27,7 @@ class Arm:
     series: str  # the label without the swept parameter
     first: Run  # any of the runs: all have its settings, but for the seed
     runs: dict[int, MeasuredRun]  # those that are done, by seed
-    diverged: int  # how many runs diverged
+    diverged: tuple[int, ...]  # the seeds of the runs that diverged
 
     @property
     def study(self) -> str:
@@ -84,7 +84,7 @@ def group_arms(runs: Sequence[Run], at: str = "last", by: str | None = None) -> 
     for key, group in groups.items():
         measured = measure(group, at)
         notes += [f"{labels[key]}: {note}" for note in measured.notes]
-        diverged = sum(run.status == Status.DIVERGED for run in group)
+        diverged = tuple(sorted(run.seed or 0 for run in group if run.status == Status.DIVERGED))
         if measured.value or diverged:
             arms.append(Arm(labels[key], series[key], group[0], measured.value, diverged))
     values = {arm.label: text(value) for arm in arms if by and (value := arm.value(by)) is not None}
@@ -108,9 +108,3 @@ def columns_of(arms: Sequence[Arm]) -> list[str]:
         return list(dict.fromkeys(name for arm in arms for name in arm.first.figures))
     in_order = [done[0], *sorted(done, key=lambda arm: arm.first.folder.path)]
     return list(dict.fromkeys(name for arm in in_order for run in arm.runs.values() for name in run.curves))
-
-
-def measured_metrics(arms: Sequence[Arm], metrics: Iterable[str]) -> list[str]:
-    """Return the metrics that some run has a figure of; all of them if no run is done."""
-    runs = [run for arm in arms for run in arm.runs.values()]
-    return [name for name in metrics if not runs or any(np.isfinite(run.curve(name)).any() for run in runs)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,27 +11,23 @@ from typing import Any
 import pandas as pd
 
 from dropexp.analysis import frames
-from dropexp.analysis.arms import Arm, columns_of, group_arms, measured_metrics
+from dropexp.analysis.anomalies import notes_on_runs
+from dropexp.analysis.arms import Arm, columns_of, group_arms
 from dropexp.analysis.baselines import NOT_SETTINGS, baselines_of, task_of
 from dropexp.analysis.differences import differences_of
 from dropexp.analysis.likelihood import Fit, fit_arms, fit_sentence
+from dropexp.analysis.metric_choice import choose_metric, seeds_without, usual_metric
 from dropexp.analysis.notes import Noted
+from dropexp.analysis.pilot import Pilot, pilots_of
 from dropexp.analysis.published import PublishedRow, Source, published_rows, sources_of
 from dropexp.config.tasks import LINEAR_REGRESSION
 from dropexp.errors import ComparisonError, NoRuns
-from dropexp.runs.metrics import MARGIN, Metric, metrics_of, usual
+from dropexp.runs.metrics import MARGIN, Metric, metrics_of
 from dropexp.runs.record import Run, keep, read_runs
 from dropexp.runs.status import FINISHED
 
 AT = ("last", "best-val", "best-test")
 LEAST_MARGIN, LARGEST_MARGIN = 1e-6, 1e6
-SETTING_FOR = {  # what to set for a metric that is not always measured
-    "val_acc": "validation_size",
-    "val_loss": "validation_size",
-    "clean_train_acc": "eval_train",
-    "clean_train_loss": "eval_train",
-    "gap": "eval_train",
-}
 
 
 @dataclass(frozen=True)
@@ -68,6 +63,7 @@ class Comparison:
     Accuracies and gaps are fractions, losses are in nats, `seconds` are per epoch; unknown figures are NaN.
 
     metric, what the metric that is compared, and the same in words with the epoch: "test accuracy after 5 epochs"
+    usual        the metric that is compared by default
     metrics      by name, every figure that runs of this task have, and what probes measured in any of these runs
     by, margin   the swept parameter, if any; differences within ±margin do not matter
     options      further options of the same command: baseline, at, filter, published
@@ -85,6 +81,7 @@ class Comparison:
     """
 
     metric: Metric
+    usual: Metric
     metrics: dict[str, Metric]
     what: str
     by: str | None
@@ -142,7 +139,8 @@ def compare(
     settings; if there is none, the only arm without dropout is the baseline.
 
     by          a config key that orders the arms: the swept parameter
-    metric      a column of the runs' tables; by default the test accuracy, or the test loss without accuracies
+    metric      a column of the runs' tables; by default the test accuracy, or the test loss without accuracies; without
+                test figures the same of the validation rows
     at          the epoch that is compared: "last", "best-val", "best-test" or a number
     where       keeps runs whose config keys have these values
     likelihood  whether to compute which arm a source's figures fit best
@@ -163,23 +161,24 @@ def compare(
         likelihood=likelihood,
         margin=margin,
     )
-    runs = keep(read_runs(paths_or_names, runs_dir), query.where)
-    return _compare_runs(runs, query)
+    runs = read_runs(paths_or_names, runs_dir)
+    return _compare_runs(keep(runs, query.where), pilots_of(runs), query)
 
 
-def _compare_runs(runs: Sequence[Run], query: Query) -> Comparison:
+def _compare_runs(runs: Sequence[Run], pilots: Mapping[str, Pilot], query: Query) -> Comparison:
     task = task_of(runs)
     grouped = _group(runs, query)
     arms = grouped.value
     metrics = metrics_of(task, columns_of(arms))
-    metric = metrics[_metric_name(arms, metrics, query)]
+    metric = metrics[choose_metric(arms, metrics, query.metric)]
     what = _what(metric, query.at, arms)
     baselines = baselines_of(arms, query.baseline)
-    differences = differences_of(arms, baselines.value, metric, what, query.margin)
+    differences = differences_of(arms, baselines.value, pilots, metric, what, query.margin)
     sources = sources_of(arms)
     fits = _fits(sources.value) if query.likelihood else Noted([], [])
     return Comparison(
         metric=metric,
+        usual=metrics[usual_metric(arms, metrics)],
         metrics=metrics,
         what=what,
         by=query.by,
@@ -196,6 +195,7 @@ def _compare_runs(runs: Sequence[Run], query: Query) -> Comparison:
         notes=[
             *grouped.notes,
             *_notes_on_figures(arms, metric, query.at),
+            *notes_on_runs(arms, metric, query.margin, query.at),
             *baselines.notes,
             *differences.notes,
             *sources.notes,
@@ -224,21 +224,6 @@ def _group(runs: Sequence[Run], query: Query) -> Noted[list[Arm]]:
     if not grouped.value:
         raise ComparisonError("\n".join([f"no run has figures at {query.at}", *grouped.notes]))
     return grouped
-
-
-def _metric_name(arms: Sequence[Arm], metrics: Mapping[str, Metric], query: Query) -> str:
-    """Return the metric to compare. Raises ComparisonError if no run has it."""
-    name = query.metric or usual(metrics)
-    if name not in metrics:
-        raise ComparisonError(f"unknown metric {name!r}; the metrics are: {', '.join(measured_metrics(arms, metrics))}")
-    if any(arm.runs for arm in arms) and all(len(_seeds_without(name, arm)) == len(arm.runs) for arm in arms):
-        hint = f"; set {SETTING_FOR[name]}" if name in SETTING_FOR else ""
-        raise ComparisonError(f"no run has a {metrics[name].title}{hint}")
-    return name
-
-
-def _seeds_without(metric: str, arm: Arm) -> list[int]:
-    return [seed for seed, figure in zip(arm.seeds, arm.figures(metric), strict=True) if not math.isfinite(figure)]
 
 
 def _what(metric: Metric, at: str, arms: Sequence[Arm]) -> str:
@@ -271,7 +256,7 @@ def _notes_on_figures(arms: Sequence[Arm], metric: Metric, at: str) -> list[str]
             epochs = f"{fewest} to {most} epochs; means by epoch end at epoch {fewest}, which all reached"
             notes.append(f"{arm.label}: its runs have {epochs}")
     for arm in arms:
-        if seeds := _seeds_without(metric.name, arm):
+        if seeds := seeds_without(metric.name, arm):
             notes.append(f"{arm.label}: no {metric.title} for seed {', '.join(map(str, seeds))}")
     return notes
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from dropexp.analysis.anomalies import broken_runs
 from dropexp.analysis.arms import Arm
 from dropexp.analysis.baselines import differing_keys
 from dropexp.analysis.frames import frame_of
 from dropexp.analysis.notes import Noted
+from dropexp.analysis.pilot import Pilot
 from dropexp.analysis.sentences import sentence
 from dropexp.analysis.verdicts import Pair, Verdict, judge
 from dropexp.runs.metrics import Metric
@@ -26,8 +28,11 @@ class DifferenceRow:
     p, p_holm              of the sign-flip test, and the same adjusted by Holm over all rows
     wins                   share of pairs in which the arm is better (or higher, without a better direction), ties half
     p_equivalent           TOST p, against the margin
-    detectable             minimum detectable difference of these pairs (80 % power)
-    pairs_needed           how many pairs would detect a difference as small as the margin; None above 10⁹
+    p_equivalent_holm      the same, adjusted by Holm over all rows
+    detectable             minimum detectable difference: the smallest margin for which these pairs show a true
+                           difference of the margin with 80 % power
+    pairs_needed           how many pairs show a true difference of the margin with 80 % power, and the 95 % interval of
+                           this number: pairs_needed_low, pairs_needed_high; None above 10⁹
     """
 
     arm: str
@@ -40,21 +45,33 @@ class DifferenceRow:
     p_holm: float
     wins: float
     p_equivalent: float
+    p_equivalent_holm: float
     detectable: float
     pairs_needed: int | None
+    pairs_needed_low: int | None
+    pairs_needed_high: int | None
     verdict: str
     sentence: str
 
 
 def differences_of(
-    arms: Sequence[Arm], baselines: Mapping[str, Arm], metric: Metric, what: str, margin: float
+    arms: Sequence[Arm],
+    baselines: Mapping[str, Arm],
+    pilots: Mapping[str, Pilot],
+    metric: Metric,
+    what: str,
+    margin: float,
 ) -> Noted[pd.DataFrame]:
-    """Return a `DifferenceRow` per arm that has a baseline; the notes name unpaired runs."""
+    """Return a `DifferenceRow` per arm that has a baseline; the notes name unpaired runs. `pilots` are by study."""
     compared = [(arm, base) for arm in arms if (base := baselines.get(arm.label, arm)) is not arm]
-    verdicts = judge([_pair(arm, base, metric, what) for arm, base in compared], margin)
+    pairs = [
+        replace(_pair(arm, base, metric, what), pilot=pilots[arm.study] if arm.study == base.study else None)
+        for arm, base in compared
+    ]
+    verdicts = judge(pairs, margin)
     frame = frame_of([_row(verdict) for verdict in verdicts], DifferenceRow)
     notes = [note for arm, base in compared for note in _unpaired(arm, base)]
-    return Noted(frame.astype({"pairs": "Int64", "pairs_needed": "Int64"}), notes)
+    return Noted(frame.astype({name: "Int64" for name in frame.columns if name.startswith("pairs")}), notes)
 
 
 def _pair(arm: Arm, base: Arm, metric: Metric, what: str) -> Pair:
@@ -73,25 +90,15 @@ def _pair(arm: Arm, base: Arm, metric: Metric, what: str) -> Pair:
         unit=metric.unit,
         caveat=_caveat(arm, base),
         absent=absent,
+        broken=broken_runs(arm, base),
     )
 
 
 def _caveat(arm: Arm, base: Arm) -> str:
-    """Name the other settings that differ and the runs that diverged."""
-    sentences = []
-    if keys := differing_keys(arm, base):
-        values = (f"{key} ({text(arm.first.setting(key))}, {text(base.first.setting(key))})" for key in keys)
-        sentences.append(f"{arm.label} also differs from {base.label} in {', '.join(values)}.")
-    return " ".join([*sentences, *diverged_in_words(arm, base)])
-
-
-def diverged_in_words(*arms: Arm) -> list[str]:
-    """Return a sentence for each arm of which runs diverged."""
-    return [
-        f"Excluded, because they diverged: {arm.diverged} of {arm.diverged + len(arm.runs)} runs of {arm.label}."
-        for arm in arms
-        if arm.diverged
-    ]
+    """Name the other settings that differ."""
+    keys = differing_keys(arm, base)
+    values = (f"{key} ({text(arm.first.setting(key))}, {text(base.first.setting(key))})" for key in keys)
+    return f"{arm.label} also differs from {base.label} in {', '.join(values)}." if keys else ""
 
 
 def _unpaired(arm: Arm, base: Arm) -> list[str]:
@@ -114,8 +121,11 @@ def _row(verdict: Verdict) -> DifferenceRow:
         p_holm=verdict.p_holm,
         wins=verdict.wins,
         p_equivalent=verdict.p_equivalent,
+        p_equivalent_holm=verdict.p_equivalent_holm,
         detectable=verdict.detectable,
-        pairs_needed=verdict.pairs_needed,
+        pairs_needed=verdict.needed.pairs,
+        pairs_needed_low=verdict.needed.low,
+        pairs_needed_high=verdict.needed.high,
         verdict=str(verdict.word),
         sentence=sentence(verdict),
     )

@@ -53,7 +53,7 @@ def _arm_row(arm: Arm, metric: str, metrics: Iterable[str], by: str | None) -> d
     return {
         **_names(arm, by),
         "n": len(arm.runs),
-        "diverged": arm.diverged,
+        "diverged": len(arm.diverged),
         "mean": compared.mean,
         "sd": compared.sd,
         **{name: mean(figures) for name, figures in known.items()},

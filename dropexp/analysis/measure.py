@@ -101,10 +101,11 @@ def _epoch(curves: dict[str, Curve], at: str) -> int:
     if at == "last":
         return epochs
     if at in ("best-val", "best-test"):
+        part, key = ("validation", "validation_size") if at == "best-val" else ("test", "eval_test")
         best = _best_epoch(curves, at.removeprefix("best-"))
         if best is None:
             which = "accuracy" if "test_acc" in curves else "loss"
-            raise RunError(f"no validation {which} to choose the epoch by; set validation_size")
+            raise RunError(f"no {part} {which} to choose the epoch by; set {key}")
         return best
     if int(at) > epochs:
         raise RunError(f"trained for {epochs} epochs, not {at}")

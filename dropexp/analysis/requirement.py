@@ -8,7 +8,6 @@ import re
 
 from dropexp.analysis.comparison import Comparison
 from dropexp.errors import ComparisonError
-from dropexp.runs.metrics import usual
 
 _OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
@@ -26,7 +25,7 @@ def require(comparison: Comparison, requirement: str) -> str | None:
     if parts is None:
         raise ComparisonError(
             f"{requirement!r} is not a requirement; write ARM.METRIC OP NUMBER, OP one of {' '.join(_OPERATORS)}, "
-            f"such as '{next(iter(arms))}.{usual(comparison.metrics)} >= 0.83'"
+            f"such as '{next(iter(arms))}.{comparison.usual.name} >= 0.83'"
         )
     label, metric, sign, bound = parts.groups()
     for kind, name, allowed in (("arm", label, arms), ("metric", metric, comparison.metrics)):

@@ -7,30 +7,37 @@ from itertools import count
 
 import numpy as np
 
-from dropexp.analysis.stats import ALPHA, MOST_PAIRS
+from dropexp.analysis.power import MOST_COMPARISONS, Needed
+from dropexp.analysis.stats import ALPHA
 from dropexp.analysis.verdicts import Verdict, VerdictWord
+from dropexp.config.overrides import MAX_RUNS
 from dropexp.runs.metrics import Unit, format_figure
+
+PLAN = "These seeds are a pilot: decide on the number of seeds first, and judge a new study of other seeds alone"
 
 
 def sentence(verdict: Verdict) -> str:
-    """Return the verdict with its figures, followed by the pair's caveat."""
+    """Return the verdict with its figures, the pair's caveat and, if open, the command of a study to decide it."""
     pair = verdict.pair
     if verdict.word is VerdictWord.EQUIVALENT:
         text = (
             f"{pair.arm} and {pair.baseline} are EQUIVALENT WITHIN ±{_margin(verdict)} in {pair.what}: "
-            f"{_estimate(verdict)}, {p_in_words(verdict.p_equivalent)} against a true difference of {_margin(verdict)} "
-            f"or more, {verdict.difference.pairs} pairs."
+            f"{_estimate(verdict)}, {_equivalence(verdict)}, {verdict.difference.pairs} pairs."
         )
     elif verdict.word is VerdictWord.INCONCLUSIVE:
         text = f"{pair.arm} against {pair.baseline} in {pair.what} is INCONCLUSIVE: {_doubts(verdict)}"
-    elif verdict.word is VerdictWord.DETECTABLE:
+    elif verdict.word is VerdictWord.NEGLIGIBLE:
         text = (
-            f"{pair.arm} is {pair.direction.lower()} than {pair.baseline} in {pair.what}, "
-            f"DETECTABLE BUT BELOW THE MARGIN of {_margin(verdict)}: {_support(verdict)}"
+            f"{pair.arm} is {pair.direction.lower()} than {pair.baseline} in {pair.what}, by a NEGLIGIBLE amount "
+            f"within ±{_margin(verdict)}: {_estimate(verdict)}, {_significance(verdict)}, {_equivalence(verdict)}, "
+            f"{_agreement(verdict)}."
         )
     else:
-        text = f"{pair.arm} is {verdict.word} than {pair.baseline} in {pair.what}: {_support(verdict)}"
-    return f"{text} {pair.caveat}".strip()
+        text = (
+            f"{pair.arm} is {verdict.word} than {pair.baseline} in {pair.what}: "
+            f"{_estimate(verdict)}, {_significance(verdict)}, {_agreement(verdict)}."
+        )
+    return " ".join(part for part in (text, pair.caveat, _plan(verdict)) if part)
 
 
 def amount(value: float, unit: Unit, form: str = "") -> str:
@@ -50,41 +57,66 @@ def p_in_words(p: float) -> str:
     return f"p = {p:.{decimals}f}"
 
 
-def _support(verdict: Verdict) -> str:
-    """Return the figures that support a difference, and how many pairs have its sign."""
+def _agreement(verdict: Verdict) -> str:
+    """Return how many pairs have the sign of the mean difference."""
     differences = verdict.pair.differences
     agreeing = int((np.sign(differences) == np.sign(differences.mean())).sum())
-    pairs = f"{verdict.pair.direction.lower()} in {agreeing} of {len(differences)} pairs"
-    return f"{_estimate(verdict)}, {_significance(verdict)}, {pairs}."
+    return f"{verdict.pair.direction.lower()} in {agreeing} of {len(differences)} pairs"
 
 
 def _doubts(verdict: Verdict) -> str:
     """Return why there is no verdict, and how many seeds would give one."""
-    pairs = verdict.difference.pairs
+    pairs, broken = verdict.difference.pairs, verdict.pair.broken
+    if broken:
+        rest = f"all pairs with figures: {_estimate(verdict)}" if pairs else verdict.pair.absent
+        return f"{'; '.join(broken)}; a verdict cannot leave out runs that finished badly ({rest})."
     if pairs == 0:
         return f"{verdict.pair.absent}."
     if pairs == 1:
         return f"{_estimate(verdict)} with one seed; n = 1, no spread can be estimated."
-    return f"{_estimate(verdict)}, {_significance(verdict)}. {_outlook(verdict)}"
+    return f"{_estimate(verdict)}, {_significance(verdict)}. {_power(verdict)}"
 
 
-def _outlook(verdict: Verdict) -> str:
-    pairs, comparisons, bound = verdict.difference.pairs, verdict.family.size, _margin(verdict)
-    fewest, needed = verdict.family.fewest_pairs(verdict.index), verdict.pairs_needed or math.inf
-    seeds = "more than 10⁹ seeds"
-    if needed <= MOST_PAIRS:
-        seeds = f"about {_two_digits(max(int(needed), fewest))} seeds"
-    if fewest > pairs:
-        others = f" and {comparisons} comparisons" if comparisons > 1 else ""
-        power = f"; detecting {bound} with 80 % power needs {seeds}" if needed > pairs else ""
-        return (
-            f"With {pairs} pairs{others}, p cannot be below {verdict.family.least_p(verdict.index, pairs):.3g}: "
-            f"{' and '.join(verdict.pair.directions)} need at least {fewest} seeds{power}."
-        )
-    if needed > pairs:
-        least = amount(verdict.detectable, verdict.pair.unit, verdict.pair.unit.difference_form)
-        return f"{pairs} pairs detect a difference of {least} with 80 % power; detecting {bound} needs {seeds}."
-    return f"The pairs show neither a difference nor equivalence within ±{bound}."
+def _power(verdict: Verdict) -> str:
+    """Return whether these seeds can show a difference, and how many show one of the margin with 80 % power."""
+    pairs, size = verdict.difference.pairs, verdict.family.size
+    least, shown = verdict.family.least_p(verdict.index, pairs), ""
+    if least >= ALPHA:
+        others = f" and {size} comparisons" if size > 1 else ""
+        words = " and ".join(verdict.pair.directions)
+        shown = f"{words} cannot be reached with {pairs} seeds{others}: p is at least {least:.3g}. "
+    if size > MOST_COMPARISONS:
+        return f"{shown}How many seeds are needed is known for up to {MOST_COMPARISONS} comparisons only."
+    needed = f"{_seeds_needed(verdict.needed)} show a true difference of {_margin(verdict)}"
+    if math.isnan(verdict.detectable):
+        return f"{shown}With 80 % power, {needed}."
+    unit = verdict.pair.unit
+    least_shown = amount(verdict.detectable, unit, unit.difference_form)
+    return f"{shown}With 80 % power, {pairs} seeds show a true difference of {least_shown}; {needed}."
+
+
+def _seeds_needed(needed: Needed) -> str:
+    if needed.pairs is None:
+        return "more than 10⁹ seeds"
+    low, high = (None if end is None else f"{_rounded(end):,}" for end in (needed.low, needed.high))
+    return f"about {_rounded(needed.pairs):,} seeds (95 % interval {low} to {high or 'more than 10⁹'})"
+
+
+def _plan(verdict: Verdict) -> str:
+    """Return how to decide an open comparison: a fixed number of other seeds, and the command that trains them."""
+    pilot, needed = verdict.pair.pilot, verdict.needed.pairs
+    if verdict.word is not VerdictWord.INCONCLUSIVE or pilot is None or needed is None:
+        return ""
+    seeds = max(_rounded(needed), verdict.difference.pairs)
+    if seeds * (verdict.family.size + 1) > MAX_RUNS:
+        return ""
+    return f"{PLAN}: {pilot.command(seeds)}"
+
+
+def _rounded(number: int) -> int:
+    """Round a number of seeds up to two digits: the SD that it follows from is an estimate."""
+    step = int(10 ** max(0, len(str(number)) - 2))
+    return -(-number // step) * step
 
 
 def _estimate(verdict: Verdict) -> str:
@@ -98,14 +130,17 @@ def _estimate(verdict: Verdict) -> str:
 
 
 def _significance(verdict: Verdict) -> str:
-    comparisons = verdict.family.size
-    return p_in_words(verdict.p_holm) + (f" (Holm, {comparisons} comparisons)" if comparisons > 1 else "")
+    return p_in_words(verdict.p_holm) + _family(verdict)
+
+
+def _equivalence(verdict: Verdict) -> str:
+    p = p_in_words(verdict.p_equivalent_holm) + _family(verdict)
+    return f"{p} against a true difference of {_margin(verdict)} or more"
+
+
+def _family(verdict: Verdict) -> str:
+    return f" (Holm, {verdict.family.size} comparisons)" if verdict.family.size > 1 else ""
 
 
 def _margin(verdict: Verdict) -> str:
     return amount(verdict.margin, verdict.pair.unit, "g")
-
-
-def _two_digits(number: int) -> str:
-    """Format a number of seeds; from 100 on it is rounded, since the SD that it follows from is an estimate."""
-    return f"{float(f'{number:.2g}'):,.0f}" if number >= 100 else str(number)

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtr, stdtrit  # scipy.stats has the same functions and takes 0.35 s more to import
+from scipy.special import chdtri, stdtr, stdtrit  # scipy.stats has the same functions and takes 0.35 s more to import
 
 LEVEL = 0.95
 ALPHA = round(1 - LEVEL, 9)  # 1 - 0.95 is slightly more than 0.05
@@ -20,7 +20,6 @@ POWER = 0.8
 EXACT_PAIRS = 20  # up to which sign flips are enumerated
 SAMPLES = 100_000  # sign patterns beyond
 _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(float)  # of each byte, shape (256, 8)
-MOST_PAIRS = 10**9  # beyond, no study is trained
 
 
 @dataclass(frozen=True)
@@ -140,8 +139,8 @@ def _random_bytes(n: int) -> NDArray[np.uint8]:
 
 
 def least_sign_flip_p(pairs: int) -> float:
-    """Return the smallest p that the exact test of this many pairs can give, 2 / 2^n: all signs are equal."""
-    return min(1.0, 2.0 ** (1 - pairs))
+    """Return the smallest p that the test of this many pairs can give: all signs are equal, 2 / 2^n if it is exact."""
+    return min(1.0, 2.0 ** (1 - pairs)) if pairs <= EXACT_PAIRS else 1 / (SAMPLES + 1)
 
 
 def holm(p_values: ArrayLike) -> list[float]:
@@ -182,33 +181,15 @@ def tost_p(differences: ArrayLike, margin: float) -> float:
     return float(stdtr(d.n - 1, excess * math.sqrt(d.n) / d.sd))
 
 
-def detectable(sd: float, pairs: int) -> float:
-    """Return the minimum detectable difference of a paired t-test at two-sided 5 %, with a power of about `POWER`.
+def sd_interval(sd: float, n: int) -> Interval:
+    """Return the interval of the true SD of n normal values with the sample SD `sd`; NaN below two values.
 
-    (t(.975) + t(.8))·sd/√n, in the unit of `sd`, the SD of the differences. NaN below two pairs.
-    Source: Zar, Biostatistical Analysis (2010), chapter 7; below five pairs the power is nearer to 0.77.
+    Source: Hahn and Meeker, Statistical Intervals (1991), chapter 4: (n - 1)·SD²/σ² has a chi-square distribution.
     """
-    if pairs < 2:
-        return math.nan
-    return (_quantile(pairs) + float(stdtrit(pairs - 1, POWER))) * sd / math.sqrt(pairs)
-
-
-def pairs_needed(sd: float, effect: float) -> int | None:
-    """Return the fewest pairs, at least two, that detect a true difference of `effect`.
-
-    None if `sd` is unknown, or more than `MOST_PAIRS` are needed. See `detectable`. Raises ValueError if the effect is
-    not positive.
-    """
-    _positive("the effect", effect)
-    if math.isnan(sd) or detectable(sd, MOST_PAIRS) > effect:
-        return None
-    few, enough = 1, 2
-    while detectable(sd, enough) > effect:
-        few, enough = enough, 2 * enough
-    while enough - few > 1:
-        middle = (few + enough) // 2
-        few, enough = (middle, enough) if detectable(sd, middle) > effect else (few, middle)
-    return enough
+    if n < 2:
+        return Interval(math.nan, math.nan)
+    low, high = (sd * math.sqrt((n - 1) / float(chdtri(n - 1, tail))) for tail in (ALPHA / 2, 1 - ALPHA / 2))
+    return Interval(low, high)
 
 
 def _quantile(n: int) -> float:

@@ -1,12 +1,14 @@
 """Judge arms that were compared over paired runs.
 
-The rules, of which the first that applies counts. "Holm's p" is adjusted for all comparisons that are judged together.
+A difference is shown if the p of the sign-flip test is below 5 %; it is shown to be negligible, within the margin, if
+that of two one-sided t-tests (TOST) is. Both are adjusted by Holm, each in its family: all comparisons that are judged
+together.
 
-BETTER, WORSE   Holm's p is below 5 % and the mean difference is at least the margin;
-                HIGHER, LOWER for a metric without a better direction
-EQUIVALENT      two one-sided t-tests (TOST) show, at 5 %, that the difference is within the margin
-DETECTABLE      Holm's p is below 5 %, but the mean difference is below the margin
-INCONCLUSIVE    everything else, and always below two pairs
+                shown   shown to be negligible
+BETTER, WORSE   yes     no      HIGHER, LOWER for a metric without a better direction
+NEGLIGIBLE      yes     yes
+EQUIVALENT      no      yes
+INCONCLUSIVE    no      no      and always below two pairs, or if a run of an arm diverged or is at chance level
 
 `sentences.py` puts a verdict into words.
 """
@@ -18,12 +20,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dropexp.analysis import stats
+from dropexp.analysis import power, stats
+from dropexp.analysis.pilot import Pilot
+from dropexp.analysis.power import NO_NUMBER, Needed
 from dropexp.analysis.stats import ALPHA, Difference
 from dropexp.runs.metrics import Unit
 
@@ -35,8 +38,8 @@ class VerdictWord(StrEnum):
     WORSE = "WORSE"
     HIGHER = "HIGHER"
     LOWER = "LOWER"
+    NEGLIGIBLE = "NEGLIGIBLE"
     EQUIVALENT = "EQUIVALENT"
-    DETECTABLE = "DETECTABLE"
     INCONCLUSIVE = "INCONCLUSIVE"
 
 
@@ -49,6 +52,8 @@ class Pair:
     unit              of the metric; differences in fractions are printed in points
     caveat            sentences that follow the verdict's
     absent            why there is no difference, if there is none
+    pilot             the study of both arms, for the command of a new one; None if there are several
+    broken            runs of the arms that finished badly, in words; a verdict without them would hide that
     """
 
     arm: str
@@ -59,6 +64,8 @@ class Pair:
     unit: Unit
     caveat: str = ""
     absent: str = "the arms have no seed in common"
+    pilot: Pilot | None = None
+    broken: Sequence[str] = ()
 
     @property
     def gains(self) -> NDArray[np.float64]:
@@ -112,29 +119,20 @@ class Family:
         smaller: list[float] = (others[:rank] * np.arange(size, size - rank, -1)).tolist()
         return min(1.0, max([p * (size - rank), *smaller]))
 
-    @cached_property
-    def enough_pairs(self) -> int:
-        """The fewest pairs with which Bonferroni's adjusted p can be below 5 %; Holm's is never larger."""
-        return next(n for n in count(2) if self.size * stats.least_sign_flip_p(n) < ALPHA)
-
-    def fewest_pairs(self, index: int) -> int:
-        """Return the fewest pairs with which the adjusted p of comparison `index` can be below 5 %."""
-        pairs = self.enough_pairs
-        while pairs > 2 and self.least_p(index, pairs - 1) < ALPHA:
-            pairs -= 1
-        return pairs
-
 
 @dataclass(frozen=True)
 class Verdict:
     """A word and the statistics it rests on; unknown figures are NaN or None.
 
-    difference    mean difference and its 95 % interval
-    p, p_holm     of the sign-flip test, and the same adjusted for the family
-    wins          win rate: share of pairs in which the arm is better (or higher, without a better direction), ties half
-    p_equivalent  TOST p, of a true difference at or beyond the margin
-    detectable    minimum detectable difference of these pairs (80 % power), in the differences' unit
-    pairs_needed  how many pairs would detect a difference as small as the margin; None above 10⁹
+    difference         mean difference and its 95 % interval
+    p, p_holm          of the sign-flip test, and the same adjusted for the family
+    wins               win rate: share of pairs in which the arm is better (or higher, without a better direction),
+                       ties half
+    p_equivalent       TOST p, of a true difference at or beyond the margin
+    p_equivalent_holm  the same, adjusted for the family
+    detectable         minimum detectable difference, in the differences' unit: the smallest margin for which these
+                       pairs show a true difference of the margin with 80 % power; NaN if they can show none
+    needed             how many pairs show a true difference of the margin with 80 % power
     """
 
     word: VerdictWord
@@ -147,8 +145,9 @@ class Verdict:
     p_holm: float
     wins: float
     p_equivalent: float
+    p_equivalent_holm: float
     detectable: float
-    pairs_needed: int | None
+    needed: Needed
 
 
 def judge(pairs: Sequence[Pair], margin: float) -> list[Verdict]:
@@ -157,19 +156,25 @@ def judge(pairs: Sequence[Pair], margin: float) -> list[Verdict]:
     Raises ValueError if the margin is not positive or a difference is not finite.
     """
     family = Family([_sign_flip_p(pair) for pair in pairs])
-    return [_verdict(pair, family, index, margin) for index, pair in enumerate(pairs)]
+    equivalence = [stats.tost_p(pair.differences, margin) for pair in pairs]
+    figures = enumerate(zip(pairs, equivalence, stats.holm(equivalence), strict=True))
+    return [_verdict(pair, family, index, margin, p, p_holm) for index, (pair, p, p_holm) in figures]
 
 
 def _sign_flip_p(pair: Pair) -> float:
     return stats.sign_flip_p(pair.differences) if len(pair.differences) > 1 else math.nan
 
 
-def _verdict(pair: Pair, family: Family, index: int, margin: float) -> Verdict:
+def _verdict(
+    pair: Pair, family: Family, index: int, margin: float, p_equivalent: float, p_equivalent_holm: float
+) -> Verdict:
     difference = stats.paired_difference(pair.differences, np.zeros_like(pair.differences))
     sd = stats.spread(pair.differences).sd
-    p_holm, p_equivalent = family.adjusted[index], stats.tost_p(pair.differences, margin)
+    judged = difference.pairs > 1 and not pair.broken
+    in_sds = power.detectable(difference.pairs, family.size) if judged else math.inf
+    p_holm = family.adjusted[index]
     return Verdict(
-        word=_word(pair, p_holm, p_equivalent, margin),
+        word=_word(pair, p_holm < ALPHA, p_equivalent_holm < ALPHA),  # an unknown p is NaN, and NaN < ALPHA is false
         pair=pair,
         margin=margin,
         family=family,
@@ -179,21 +184,16 @@ def _verdict(pair: Pair, family: Family, index: int, margin: float) -> Verdict:
         p_holm=p_holm,
         wins=stats.win_rate(pair.gains),
         p_equivalent=p_equivalent,
-        detectable=stats.detectable(sd, difference.pairs),
-        pairs_needed=stats.pairs_needed(sd, margin),
+        p_equivalent_holm=p_equivalent_holm,
+        detectable=math.nan if math.isinf(in_sds) else sd * in_sds,
+        needed=power.needed(sd, difference.pairs, margin, family.size) if judged else NO_NUMBER,
     )
 
 
-def _word(pair: Pair, p_holm: float, p_equivalent: float, margin: float) -> VerdictWord:
-    """Apply the rules of this module. An unknown p is NaN, and NaN < ALPHA is false."""
-    differs = p_holm < ALPHA
-    if differs and _reaches(abs(pair.differences.mean()), margin):
-        return pair.direction
-    if p_equivalent < ALPHA:
-        return VerdictWord.EQUIVALENT
-    return VerdictWord.DETECTABLE if differs else VerdictWord.INCONCLUSIVE
-
-
-def _reaches(size: float, margin: float) -> bool:
-    """Return whether a difference is at least the margin; sizes that differ by rounding only are equal."""
-    return size > margin or math.isclose(size, margin)
+def _word(pair: Pair, differs: bool, negligible: bool) -> VerdictWord:
+    """Apply the rule of this module to what is shown."""
+    if pair.broken:
+        return VerdictWord.INCONCLUSIVE
+    if differs:
+        return VerdictWord.NEGLIGIBLE if negligible else pair.direction
+    return VerdictWord.EQUIVALENT if negligible else VerdictWord.INCONCLUSIVE

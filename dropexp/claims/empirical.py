@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 
+from dropexp.analysis.anomalies import broken_runs
 from dropexp.analysis.arms import Arm
 from dropexp.analysis.baselines import differing_keys
-from dropexp.analysis.differences import diverged_in_words
 from dropexp.analysis.sentences import amount, sentence
 from dropexp.analysis.verdicts import Pair, Verdict, VerdictWord, judge
 from dropexp.claims.claim import ClaimVerdict, Finding
@@ -78,7 +78,8 @@ def monte_carlo_contrast(arm: Arm, kind: str, arms: Arms) -> Contrast:
         what=metric.title,
         higher_is_better=None,
         unit=metric.unit,
-        caveat=" ".join([*caveats, *diverged_in_words(arm)]),
+        caveat=" ".join(caveats),
+        broken=broken_runs(arm),
     )
     return Contrast(f"{metric.title} at k = {PASSES}", setting(arm), pair)
 
@@ -156,7 +157,8 @@ def slower(arms: Arms) -> Iterator[Finding]:
             what=what,
             higher_is_better=None,
             unit=NUMBER,
-            caveat=" ".join([*caveats, *diverged_in_words(arm, base)]),
+            caveat=" ".join(caveats),
+            broken=broken_runs(arm, base),
         )
         contrasts.append(Contrast(f"{what} of {arm.label}", setting(arm), pair))
     return judge_contrasts(contrasts, "more", EPOCHS_MARGIN)
@@ -188,7 +190,7 @@ def interaction(both: Arm, decay: Arm, drop: Arm, none: Arm) -> Contrast:
         what="test accuracy",
         higher_is_better=None,
         unit=FRACTION,
-        caveat=" ".join(diverged_in_words(both, decay, drop, none)),
+        broken=broken_runs(both, decay, drop, none),
     )
     return Contrast(f"interaction in {both.label}", setting(both), pair)
 
@@ -212,7 +214,10 @@ def stable(arms: Arms) -> Iterator[Finding]:
     for arm, base in matched_pairs(arms, nn_dropout, by_hand):
         ours, theirs = figures(arm, "test_acc").align(figures(base, "test_acc"), join="inner")
         finding = sd_ratio(f"test accuracy of {arm.label}", values(ours), values(theirs), setting(arm))
-        yield replace(finding, evidence=". ".join([finding.evidence, *diverged_in_words(arm, base)]))
+        if broken := broken_runs(arm, base):
+            evidence = f"{'; '.join([finding.evidence, *broken])}."
+            finding = replace(finding, verdict=ClaimVerdict.OPEN, evidence=evidence)
+        yield finding
 
 
 def no_worse_unscaled(arms: Arms) -> Iterator[Finding]:

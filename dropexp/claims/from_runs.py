@@ -14,9 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from dropexp.analysis.anomalies import broken_runs
 from dropexp.analysis.arms import Arm, group_arms
 from dropexp.analysis.baselines import differing_keys
-from dropexp.analysis.differences import diverged_in_words
 from dropexp.analysis.measure import Curve
 from dropexp.analysis.notes import Noted
 from dropexp.analysis.sentences import amount, sentence
@@ -42,7 +42,8 @@ CONFIGS = {  # study: the config, and options, that train it
 BySeed: TypeAlias = "pd.Series[float]"  # a figure of each run; a difference is NaN where only one side has the seed
 Expected = Literal["more", "less", "equal", "no less", "no more"]
 
-MORE, LESS, EQUAL = {VerdictWord.HIGHER}, {VerdictWord.LOWER}, {VerdictWord.EQUIVALENT}
+MORE, LESS = {VerdictWord.HIGHER}, {VerdictWord.LOWER}
+EQUAL = {VerdictWord.EQUIVALENT, VerdictWord.NEGLIGIBLE}
 # What is expected: the verdicts with which the claim holds, and those with which it fails. With all others it is open.
 DECISIVE: dict[Expected, tuple[set[VerdictWord], set[VerdictWord]]] = {
     "more": (MORE, LESS | EQUAL),
@@ -194,7 +195,7 @@ def contrast(
         what=f"{what} (% of {base.label}'s)" if relative else what,
         higher_is_better=None,
         unit=NUMBER if relative else metric.unit,
-        caveat=" ".join(diverged_in_words(arm, base)),
+        broken=broken_runs(arm, base),
     )
     return Contrast(f"{what} of {arm.label}", setting(arm, epoch), pair)
 
@@ -226,7 +227,8 @@ def judge_contrasts(contrasts: Sequence[Contrast], expected: Expected, margin: f
 def _finding(contrast: Contrast, verdict: Verdict, expected: Expected) -> Finding:
     """Return whether a difference is as expected.
 
-    "no less" and "no more" also hold if the whole 95 % interval excludes a difference of the margin the wrong way.
+    "no less" and "no more" also hold if the whole 95 % interval excludes a difference of the margin the wrong way, and
+    no run diverged or is at chance level.
     """
     holding, failing = DECISIVE[expected]
     found = ClaimVerdict.OPEN
@@ -236,7 +238,7 @@ def _finding(contrast: Contrast, verdict: Verdict, expected: Expected) -> Findin
         found = ClaimVerdict.FAILS
     difference, evidence = verdict.difference, sentence(verdict)
     worst = {"no less": -verdict.margin, "no more": verdict.margin}.get(expected)
-    if found is ClaimVerdict.OPEN and worst is not None:
+    if found is ClaimVerdict.OPEN and worst is not None and not contrast.pair.broken:
         excluded = difference.low > worst if expected == "no less" else difference.high < worst
         if excluded:
             found = ClaimVerdict.HOLDS
@@ -246,7 +248,7 @@ def _finding(contrast: Contrast, verdict: Verdict, expected: Expected) -> Findin
         "low": difference.low,
         "high": difference.high,
         "p": verdict.p_holm,
-        "p_equal": verdict.p_equivalent,
+        "p_equal": verdict.p_equivalent_holm,
         "n": difference.pairs,
     }
     return Finding(contrast.subject, found, evidence, figures, contrast.setting)

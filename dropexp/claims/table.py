@@ -18,9 +18,9 @@ from dropexp.runs.provenance import provenance
 LEGEND = (
     "depends: it holds in one setting and fails in another. open: these runs cannot decide it. Proofs: equal within "
     "1e-12, or a z-test at 0.1 %. Runs get the verdicts of dropexp compare: a claimed difference holds if it is HIGHER "
-    "or LOWER as claimed, and fails if it is the opposite or EQUIVALENT; a claimed equality holds if it is EQUIVALENT, "
-    "and fails if there is a difference; DETECTABLE but below the margin leaves both open. All comparisons of a check "
-    "are one family, adjusted by Holm."
+    "or LOWER as claimed, and fails if it is the opposite, EQUIVALENT or NEGLIGIBLE; a claimed equality holds if it is "
+    "EQUIVALENT or NEGLIGIBLE, and fails if it is HIGHER or LOWER; INCONCLUSIVE leaves both open. All comparisons of a "
+    "check are one family, adjusted by Holm."
 )
 FIGURES = ("mean", "low", "high", "p", "n")  # of a finding, in csv; json has all
 CLAIM_COLUMNS = ("number", "name", "claim", "source", "test", "verdict", "in_words")

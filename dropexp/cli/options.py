@@ -45,7 +45,7 @@ ComparedMetric = Annotated[
     typer.Option(
         metavar="METRIC",
         help="What is compared: gap, or a column of epochs.csv.",
-        show_default="test_acc, or test_loss in regression",
+        show_default="test_acc, or test_loss in regression; without these val_acc or val_loss",
     ),
 ]
 At = Annotated[str, typer.Option(metavar="last|best-val|best-test|EPOCH", help="The epoch to compare at.")]

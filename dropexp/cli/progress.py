@@ -28,6 +28,15 @@ from dropexp.runs.table import Row
 from dropexp.training.events import Ended, Epoch, Event, Note
 from dropexp.training.jobs import Job
 
+# What an epoch's line shows: title and format of each column.
+CLASSIFICATION = {
+    "train_loss": ("loss", ".4f"),
+    "train_acc": ("train", ".3f"),
+    "val_acc": ("val", ".3f"),
+    "test_acc": ("test", ".3f"),
+}
+REGRESSION = {"train_loss": ("loss", ".4g"), "val_loss": ("val", ".4g"), "test_loss": ("test", ".4g")}
+
 
 class Watcher(Protocol):
     """Shows how training proceeds."""
@@ -67,12 +76,10 @@ def on_terminal() -> bool:
 
 
 def figures(row: Row) -> str:
-    """Format an epoch's losses and accuracies."""
-    if "test_acc" not in row:  # linear regression has only losses
-        return f"loss {row['train_loss']:.4g}  test {row['test_loss']:.4g}"
-    validation = f"  val {row['val_acc']:.3f}" if "val_acc" in row else ""
-    loss = format_figure(row["train_loss"], ".4f")
-    return f"loss {loss}  train {row['train_acc']:.3f}{validation}  test {row['test_acc']:.3f}"
+    """Format an epoch's losses and accuracies, as far as they were measured."""
+    shown = CLASSIFICATION if "train_acc" in row else REGRESSION
+    known = ((title, row.get(name), form) for name, (title, form) in shown.items())
+    return "  ".join(f"{title} {format_figure(value, form)}" for title, value, form in known if value is not None)
 
 
 class _Silent:

@@ -25,6 +25,7 @@ def conflicts(config: Config) -> Iterator[Conflict]:
     yield from _noise_conflicts(config)
     yield from _optimizer_conflicts(config)
     yield from _training_conflicts(config)
+    yield from _evaluation_conflicts(config)
     if config.task == LINEAR_REGRESSION:
         yield from _linear_regression_conflicts(config)
 
@@ -109,6 +110,26 @@ def _training_conflicts(config: Config) -> Iterator[Conflict]:
             ("train_size", "validation_size"),
             f"train_size = {config.train_size} and validation_size = {config.validation_size} are together more than "
             f"the {NUM_TRAIN_IMAGES} training images",
+        )
+
+
+def _evaluation_conflicts(config: Config) -> Iterator[Conflict]:
+    if config.eval_test:
+        return
+    used = config.used()
+    if "noise_at_eval" in used and config.noise_at_eval:
+        yield Conflict(
+            ("eval_test", "noise_at_eval"),
+            "eval_test = false changes the weights with noise_at_eval = true, whose evaluations sample from the "
+            "generator of the training; remove one of them",
+        )
+    names = [next(iter(probe)) if isinstance(probe, dict) else probe for probe in config.probes]
+    on_images = [name for name in names if name != "weight_norms"]
+    if "probes" in used and on_images:
+        yield Conflict(
+            ("probes", "eval_test"),
+            f"probes = {', '.join(on_images)} is measured on the test images, which eval_test = false leaves alone; "
+            "only weight_norms is not",
         )
 
 

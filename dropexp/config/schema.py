@@ -217,6 +217,12 @@ class Config(BaseModel):
     eval_train: bool = key_field(
         "Evaluate the training set after each epoch, which the generalisation gap needs.", TRUE_OR_FALSE, True
     )
+    eval_test: bool = key_field(
+        "Evaluate the test set after each epoch. With `false` the run has no test figures, and no probes but "
+        "`weight_norms`; `compare` uses `val_acc`.",
+        TRUE_OR_FALSE,
+        True,
+    )
     train_size: int | None = key_field(
         "Training images, balanced over the classes; `null` is all.",
         f"a whole number, 10 to {NUM_TRAIN_IMAGES}",

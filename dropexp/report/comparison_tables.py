@@ -15,23 +15,28 @@ from dropexp.runs.record import text
 if TYPE_CHECKING:
     pass
 
-# The columns of the table of arms after the compared metric, and their part of its legend.
+# The columns of the table of arms after the compared metric, as far as they are known, and their part of its legend.
 CLASSIFICATION_COLUMNS = {
     "clean_train_acc": "train\naccuracy",
     "gap": "gap",
     "test_acc": "test\naccuracy",
     "test_loss": "test\nloss",
 }
-CLASSIFICATION_LEGEND = (
-    "train accuracy: in evaluation mode. gap: train accuracy minus test accuracy. test loss: mean cross entropy, nats."
-)
+CLASSIFICATION_LEGEND = {
+    "clean_train_acc": "train accuracy: in evaluation mode.",
+    "gap": "gap: train accuracy minus test accuracy.",
+    "test_loss": "test loss: mean cross entropy, nats.",
+}
 REGRESSION_COLUMNS = {
     "test_loss": "test\nloss",
     "val_loss": "validation\nloss",
     "train_loss": "train\nloss",
     "w_norm": "‖w‖",
 }
-REGRESSION_LEGEND = "losses: half the mean squared error, without the penalty. ‖w‖: norm of the weights."
+REGRESSION_LEGEND = {
+    "train_loss": "losses: half the mean squared error, without the penalty.",
+    "w_norm": "‖w‖: norm of the weights.",
+}
 
 
 def comparison_tables(comparison: Comparison) -> list[Table]:
@@ -44,13 +49,11 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
 def arms_table(comparison: Comparison) -> Table:
     """Return a row per arm: runs, figures over the seeds, and the compared metric by epoch as bars."""
     metric, form = comparison.metric, comparison.metric.unit.form
+    columns, legend = REGRESSION_COLUMNS, REGRESSION_LEGEND
     if _is_classification(comparison):
-        headers, legend = CLASSIFICATION_COLUMNS, CLASSIFICATION_LEGEND
-    else:
-        known = comparison.arms.notna().any()
-        headers = {name: header for name, header in REGRESSION_COLUMNS.items() if known[name]}
-        legend = REGRESSION_LEGEND
-    others = {name: header for name, header in headers.items() if name != metric.name}
+        columns, legend = CLASSIFICATION_COLUMNS, CLASSIFICATION_LEGEND
+    known = comparison.arms.notna().any()
+    others = {name: header for name, header in columns.items() if known[name] and name != metric.name}
     forms = {name: "+.4f" if name == "gap" else comparison.metrics[name].unit.form for name in others}
     values = [value for curve in comparison.arms["curve"] for value in curve if not math.isnan(value)]
     low, high = (min(values), max(values)) if values else (0.0, 0.0)
@@ -65,14 +68,15 @@ def arms_table(comparison: Comparison) -> Table:
         ]
         for arm in records(comparison.arms)
     ]
-    legends = ["n: runs, one per seed. ±: sample SD over the seeds.", legend]
+    legends = ["n: runs, one per seed. ±: sample SD over the seeds."]
+    legends += [text for name, text in legend.items() if known[name]]
     legends.append("s/epoch: median, training and test evaluation.")
     if values:
         ends = f"from {figure_cell(low, form)} ({BARS[0]}) to {figure_cell(high, form)} ({BARS[-1]})"
         legends.append(f"by epoch: mean {metric.title}, {ends}.")
-    columns = ["arm", "n", metric.title, *others.values(), "s/epoch", "by epoch"]
-    left = (0, len(columns) - 1)
-    return Table(f"Arms: {comparison.what}", columns, rows, fold=(0, 1), left=left, legend=" ".join(legends))
+    titles = ["arm", "n", metric.title, *others.values(), "s/epoch", "by epoch"]
+    left = (0, len(titles) - 1)
+    return Table(f"Arms: {comparison.what}", titles, rows, fold=(0, 1), left=left, legend=" ".join(legends))
 
 
 def probes_table(comparison: Comparison) -> Table | None:
@@ -108,7 +112,7 @@ def differences_table(comparison: Comparison) -> Table | None:
             figure_cell(row["difference"], f"+{form}"),
             interval_cell(row["low"], row["high"], f"+{form}"),
             p_cell(row["p_holm"]),
-            p_cell(row["p_equivalent"]),
+            p_cell(row["p_equivalent_holm"]),
             figure_cell(row["wins"], ".0%"),
             figure_cell(row["detectable"], form),
             row["verdict"],
@@ -123,10 +127,11 @@ def differences_table(comparison: Comparison) -> Table | None:
         fold=(0, 8),
         left=(0, 8),
         legend="difference: mean over pairs of runs with the same seed. interval: 95 % t-interval of one difference. "
-        "p: exact two-sided sign-flip test, Holm-adjusted over these rows. "
-        f"TOST p: two one-sided t-tests against ±{comparison.margin:g}. "
+        f"p: exact two-sided sign-flip test. TOST p: two one-sided t-tests against ±{comparison.margin:g}. "
+        "Both p are Holm-adjusted over these rows. "
         f"win rate: pairs in which the arm is {side}; ties count half. "
-        "minimum detectable difference: what a paired t-test with as many pairs finds with 80 % power.",
+        "minimum detectable difference: with 80 % power, as many pairs show a true difference of this size, if it is "
+        "the margin.",
     )
 
 

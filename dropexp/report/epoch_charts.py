@@ -25,7 +25,7 @@ from dropexp.report.chart_parts import (
     titled,
     tooltips,
 )
-from dropexp.runs.metrics import METRICS, Metric, format_figure, usual
+from dropexp.runs.metrics import METRICS, Metric, format_figure
 from dropexp.runs.record import text
 
 
@@ -38,7 +38,7 @@ def usual_curves(comparison: Comparison) -> ChartType | None:
     """Draw the usual metric by epoch if a metric of probes is compared, which alone explains little; else None."""
     if comparison.metric.name in METRICS:
         return None
-    return _by_epoch(comparison, comparison.metrics[usual(comparison.metrics)])
+    return _by_epoch(comparison, comparison.usual)
 
 
 def gap(comparison: Comparison) -> ChartType | None:

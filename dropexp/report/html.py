@@ -30,7 +30,6 @@ from dropexp.report.comparison_tables import (
 from dropexp.report.origin import compared_runs, origin_table, summary
 from dropexp.report.recipe import arm_configs, commands, recipes
 from dropexp.report.table import Table
-from dropexp.runs.metrics import usual
 
 
 @dataclass(frozen=True)
@@ -118,8 +117,7 @@ def _sections(comparison: Comparison) -> list[Section]:
         probes_table(comparison),
     )
     add("differences", "Differences", charts.differences(comparison), differences_table(comparison))
-    usual_metric = comparison.metrics[usual(comparison.metrics)]
-    add("usual", usual_metric.title.capitalize(), epoch_charts.usual_curves(comparison))
+    add("usual", comparison.usual.title.capitalize(), epoch_charts.usual_curves(comparison))
     add("gap", "Generalisation gap", epoch_charts.gap(comparison))
     add("sweep", f"Effect of {comparison.by}", charts.sweep(comparison))
     published = [*published_tables(comparison), *fit_tables(comparison)]

@@ -15,17 +15,29 @@ from dropexp.report.table import Table
 if TYPE_CHECKING:
     from dropexp.runs.prune import Removal
 
-FIGURES = {"test_acc": "test\naccuracy", "test_loss": "test\nloss"}
+FIGURES = {
+    "test_acc": "test\naccuracy",
+    "val_acc": "validation\naccuracy",
+    "test_loss": "test\nloss",
+    "val_loss": "validation\nloss",
+}
 
 
 def runs_table(frame: pd.DataFrame) -> Table:
-    """Return a row per run of `load_runs`: state, arm, seed, last epoch, test accuracy or loss, path."""
+    """Return a row per run of `load_runs`: state, arm, seed, last epoch, accuracy or loss, path.
+
+    Figures are those of the test set, and those of the validation rows if a run has no others.
+    """
     regression = frame["task"] == LINEAR_REGRESSION if "task" in frame else pd.Series(False, frame.index)
     metrics = []
-    if not regression.all():
-        metrics.append("test_acc")
-    if regression.any():
-        metrics.append("test_loss")
+    for kind, runs in (("acc", frame[~regression]), ("loss", frame[regression])):
+        test, validation = f"test_{kind}", f"val_{kind}"
+        if len(runs):
+            without_test = runs[test].isna() & runs[validation].notna()
+            if not without_test.all():
+                metrics.append(test)
+            if without_test.any():
+                metrics.append(validation)
     rows = [
         [
             run["status"],

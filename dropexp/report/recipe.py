@@ -12,7 +12,7 @@ from dropexp.analysis.published import published_section
 from dropexp.config import yaml
 from dropexp.config.names import is_name
 from dropexp.report.origin import ComparedRun, seed_range
-from dropexp.runs.metrics import MARGIN, usual
+from dropexp.runs.metrics import MARGIN
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def commands(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[str]:
     options = []
     if comparison.by is not None:
         options.append(f"--by={comparison.by}")
-    if comparison.metric.name != usual(comparison.metrics):
+    if comparison.metric.name != comparison.usual.name:
         options.append(f"--metric={comparison.metric.name}")
     if comparison.margin != MARGIN:
         options.append(f"--margin={comparison.margin}")

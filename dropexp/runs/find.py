@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -60,6 +61,11 @@ def find_one(run: str, runs_dir: Path | None = None) -> RunFolder:
 def _names(path: Path) -> set[str]:
     cell, _, digest = path.name.rpartition("-")
     return {path.name, cell, digest, f"{path.parent.name}/{cell}"}
+
+
+def seeds_of(study: Path) -> set[int]:
+    """Return the seeds in the names of a study's run folders."""
+    return {int(found[1]) for name in _subfolders(study) if (found := re.search(r"\bseed=(\d+)-\w+\Z", name))}
 
 
 def study_names(runs_dir: Path) -> list[str]:

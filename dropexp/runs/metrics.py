@@ -15,6 +15,7 @@ NO_FIGURES = ("epoch", "lr")  # columns of epochs.csv that are no measurements
 _OF_RUNS = {"name", "arm", "label", "seed", "status", "why", "path", "task", "variant"}
 _OF_ARMS = {"series", "study", "by", "n", "diverged", "mean", "sd", "curve"}
 
+USUAL = ("test_acc", "val_acc", "test_loss", "val_loss")  # the first of these that was measured is compared by default
 LARGE = 1e7  # figures from here on have four digits instead of decimals
 
 
@@ -64,7 +65,7 @@ METRICS = _by_name(
     Metric("clean_train_loss", "train loss", NATS, False),
     Metric("val_acc", "validation accuracy", FRACTION, True),
     Metric("val_loss", "validation loss", NATS, False),
-    Metric("gap", "gap", FRACTION, False),
+    Metric("gap", "gap", FRACTION, None),
     Metric("seconds", "seconds per epoch", SECONDS, False),
 )
 REGRESSION = _by_name(
@@ -104,11 +105,6 @@ def _metrics_of(task: str, columns: tuple[str, ...]) -> dict[str, Metric]:
     taken = {*known, *NO_FIGURES, *_OF_RUNS, *_OF_ARMS}
     more = (name for name in columns if name not in taken)
     return known | {name: _probed(name) for name in more if re.fullmatch(r"[A-Za-z]\w{,99}", name)}
-
-
-def usual(metrics: Iterable[str]) -> str:
-    """Return the metric that is compared by default."""
-    return "test_acc" if "test_acc" in metrics else "test_loss"
 
 
 def _probed(name: str) -> Metric:

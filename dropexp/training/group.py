@@ -164,12 +164,14 @@ def _trainee(runs: Sequence[ActiveRun]) -> Trainee:
         num_train = config.train_size or linreg.TRAIN_ROWS
         drawn = linreg.generate_data(stream(config.seed, "data"), num_train, config.validation_size)
         model = cast(linreg.Model, state.network)
-        return RegressionTrainee(model, drawn, batch_size=config.batch_size, order=state.order)
+        return RegressionTrainee(model, drawn, batch_size=config.batch_size, order=state.order, test=config.eval_test)
     if run.stacked:
         return _stack(runs, run.data)
     data = split(run.data, config.train_size, config.validation_size, stream(config.seed, "split"))
     train = data.X_train, data.y_train
-    evaluated: dict[Part, Rows] = {"test": (data.X_test, data.y_test)}
+    evaluated: dict[Part, Rows] = {}
+    if config.eval_test:
+        evaluated["test"] = data.X_test, data.y_test
     if config.eval_train:
         evaluated["train"] = train
     if data.X_val is not None and data.y_val is not None:
@@ -191,7 +193,7 @@ def _stack(runs: Sequence[ActiveRun], data: Data) -> Trainee:
     return StackTrainee(
         Stack(networks, data.X_train, data.y_train, train.shape[1], config.batch_size),
         train,
-        (data.X_test, data.y_test),
+        (data.X_test, data.y_test) if config.eval_test else None,
         orders=[run.training_state.order for run in runs],
         validation=torch.stack(held_out) if held_out else None,
         clean=config.eval_train,

@@ -43,7 +43,7 @@ class EpochRecord:
     clean_train_acc: float | None
     val_loss: float | None
     val_acc: float | None
-    test_loss: float
+    test_loss: float | None
     test_acc: float | None
     w_norm: float | None  # ‖w‖₂, only in linear regression
     lr: float
@@ -128,8 +128,8 @@ def fit(
                     clean_train_acc=clean[r].acc if clean else None,
                     val_loss=validation[r].loss if validation else None,
                     val_acc=validation[r].acc if validation else None,
-                    test_loss=test[r].loss,
-                    test_acc=test[r].acc,
+                    test_loss=test[r].loss if test else None,
+                    test_acc=test[r].acc if test else None,
                     w_norm=w_norms[r] if w_norms else None,
                     lr=lrs_now[r],
                     seconds=seconds,

@@ -57,13 +57,23 @@ class NetworkTrainee(Trainee):
 
 
 class RegressionTrainee(Trainee):
-    """A linear regression model. It has no running figures, and is evaluated on the training rows in their place."""
+    """A linear regression model. It has no running figures, and is evaluated on the training rows in their place.
+
+    Without `test` it is not evaluated on the test rows.
+    """
 
     def __init__(
-        self, model: linreg.Model, data: linreg.RegressionData, *, batch_size: int, order: torch.Generator
+        self,
+        model: linreg.Model,
+        data: linreg.RegressionData,
+        *,
+        batch_size: int,
+        order: torch.Generator,
+        test: bool = True,
     ) -> None:
         self.model, self.data = model, data
         self.batch_size, self.order = batch_size, order
+        self.evaluated = {"train": data.train, "validation": data.validation, "test": data.test if test else None}
 
     def train_epoch(self, lrs: Sequence[float], epoch: int, epochs: int) -> list[Score]:
         """Take one step per batch of the shuffled rows; the last batch may be smaller."""
@@ -75,7 +85,7 @@ class RegressionTrainee(Trainee):
         return []
 
     def evaluate(self, part: Part) -> list[Score]:
-        rows = {"train": self.data.train, "validation": self.data.validation, "test": self.data.test}[part]
+        rows = self.evaluated[part]
         if rows is None:
             return []
         X, y = rows
@@ -91,15 +101,15 @@ class RegressionTrainee(Trainee):
 class StackTrainee(Trainee):
     """R networks that train as a stack, each on its own rows of the stack's X: `train` and `validation`, (R, n).
 
-    `orders` shuffle the rows of each run; `test` is the same for all runs. With `clean` the runs are evaluated on
-    their training rows.
+    `orders` shuffle the rows of each run; `test` is the same for all runs, or None. With `clean` the runs are
+    evaluated on their training rows.
     """
 
     def __init__(
         self,
         stack: Stack,
         train: Tensor,
-        test: Rows,
+        test: Rows | None,
         *,
         orders: Sequence[torch.Generator],
         validation: Tensor | None = None,
@@ -118,6 +128,8 @@ class StackTrainee(Trainee):
 
     def evaluate(self, part: Part) -> list[Score]:
         if part == "test":
+            if self.test is None:
+                return []
             X, y = self.test
             self.tested = stack_logits(self.stack, X)
             return score_stack(self.tested, y)

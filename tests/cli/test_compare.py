@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from typing import Any
 
 import pytest
@@ -12,6 +13,14 @@ from helpers.fake_runs import publish, write_arm, write_regression, write_run
 from helpers.in_process import InProcess
 
 FORMATS = ("table", "md", "latex", "csv", "json")
+DECAY = """\
+task: linear-regression
+variant: scratch
+lr: 0.003
+batch_size: 1
+epochs: 2
+matrix: {weight_decay: [0.0, 0.1], seed: 0..4}  # with five seeds no difference can be shown
+"""
 
 
 def test_every_format_has_the_same_verdicts(study: InProcess) -> None:
@@ -109,3 +118,20 @@ def test_a_regression_is_compared_by_its_loss_without_an_option(cli: InProcess) 
     assert "test\n" not in done.stdout
     assert "accuracy" not in done.stdout and "nats" not in done.stdout
     assert "5.2500" in cli("runs").stdout
+
+
+def test_the_printed_command_trains_a_new_study_of_other_seeds_which_is_judged_alone(cli: InProcess) -> None:
+    config = cli.write("decay.yaml", DECAY)
+    cli("train", "-q", "--jobs", "1", "-c", config)
+    pilot = cli("compare", "decay", "--margin", "0.1").stdout
+    assert "is INCONCLUSIVE" in pilot
+    (printed,) = (line for line in pilot.splitlines() if "dropexp train" in line)
+    program, *arguments = shlex.split(printed[printed.index("dropexp train") :].replace("FILE", config))
+    assert program == "dropexp"
+    cli(*arguments, "-q", "--jobs", "1")
+    new = json.loads(cli("compare", "decay-confirm", "--margin", "0.1", "--format", "json").stdout)
+    assert [arm["n"] for arm in new["arms"]] == [6, 6]
+    assert [row["verdict"] for row in new["differences"]] == ["BETTER"]
+    folders = [path.name for path in cli.folder.glob("runs/decay-confirm/*seed=*")]
+    assert sorted(name.split("seed=")[1][:3] for name in folders) == [str(100 + i // 2) for i in range(12)]
+    assert "--set name=decay-confirm-2 --seeds 200..205" in cli("compare", "decay", "--margin", "0.1").stdout

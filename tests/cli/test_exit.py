@@ -114,7 +114,7 @@ def test_a_training_outlives_a_terminal_that_does_not_hang_up(command: Command) 
     import pty
 
     ours, theirs = pty.openpty()
-    config = command.write("wd.yaml", f"{REGRESSION}arms: {{{WILD}, {SANE}}}\n".replace("epochs: 3", "epochs: 100"))
+    config = command.write("wd.yaml", f"{REGRESSION}arms: {{{WILD}, {SANE}}}\n".replace("epochs: 3", "epochs: 40"))
     command.environment |= {"TERM": "xterm"}
     process = command.launch(DROPEXP, "train", "-c", config, "--jobs", "1", stderr=theirs)
     os.close(theirs)

@@ -41,17 +41,16 @@ def test_a_regression_needs_no_data(cli: InProcess) -> None:
     assert len(cli.tables()) == 8
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_a_regression_trains_beside_a_study_of_images(command: Command, jobs: str) -> None:
-    images = command.write("images.yaml", "variant: none\ntrain_size: 100\nepochs: 1\nmatrix: {seed: 0..1}\n")
-    command("train", "-c", images, "-c", command.write("wd.yaml", CONFIG), "--jobs", jobs, "-q")
+def test_a_regression_trains_beside_a_study_of_images(command: Command) -> None:
+    images = command.write("images.yaml", "variant: none\ntrain_size: 100\nepochs: 1\n")
+    command("train", "-c", images, "-c", command.write("wd.yaml", CONFIG), "--jobs", "2", "-q")
     for path in command.folder.glob("runs/*/*/epochs.csv"):
         assert ("w_norm" in pd.read_csv(path)) == (path.parent.parent.name == "wd")
-    assert len(command.tables()) == 10
+    assert len(command.tables()) == 9
 
 
 def test_an_interrupted_regression_resumes_to_the_same_tables(command: Command, cli: InProcess) -> None:
-    long = CONFIG.replace("epochs: 3", "epochs: 400").replace("seed: 0..1", "seed: [0]")
+    long = CONFIG.replace("epochs: 3", "epochs: 120").replace("batch_size: 1", "batch_size: 5")
     config = command.write("wd.yaml", long)
     process = command.start("train", "-c", config, "--jobs", "1")
     command.wait_for_rows(3, process)
@@ -91,7 +90,7 @@ def test_a_loss_of_a_study_that_almost_diverges_can_be_compared(cli: InProcess) 
     matrix = "{variant: [scratch], weight_decay: [0.0, 0.1], seed: 0..2}"
     text = f"task: linear-regression\nlr: 3\nepochs: 2\nmatrix: {matrix}\n"
     cli(*TRAIN, cli.write("wd.yaml", text))
-    assert "detecting 0.003 with 80 % power needs more than 10⁹ seeds." in cli("compare").stdout
+    assert "more than 10⁹ seeds show a true difference of 0.003." in cli("compare").stdout
     rows = json.loads(cli("compare", "--format", "json", "--plot", "losses.svg").stdout)["differences"]
     assert [row["pairs_needed"] for row in rows] == [None]
     assert abs(rows[0]["difference"]) > 1e6

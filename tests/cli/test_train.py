@@ -65,8 +65,8 @@ def test_a_dry_run_trains_nothing(cli: InProcess) -> None:
     assert not (cli.folder / "runs").exists()
 
 
-def test_a_quiet_training_prints_nothing(command: Command) -> None:
-    done = command("train", "-c", command.write("tiny.yaml", TINY), "--seeds", "0", "-q")
+def test_a_quiet_training_prints_nothing(cli: InProcess) -> None:
+    done = cli("train", "-c", cli.write("tiny.yaml", TINY), "--seeds", "0", "--jobs", "1", "-q")
     assert done.stdout == done.stderr == ""
 
 
@@ -129,7 +129,7 @@ def test_a_run_of_a_later_version_fails_and_the_others_train(force: tuple[str, .
 
 @pytest.mark.parametrize("variant", ["scratch", "nn"])
 def test_the_study_learns_the_real_data(variant: str, cli: InProcess) -> None:
-    config = cli.write("real.yaml", f"variant: {variant}\nepochs: 3\n")
+    config = cli.write("real.yaml", f"variant: {variant}\ntrain_size: 20000\nbatch_size: 64\nepochs: 3\n")
     cli("train", "-c", config)
     epochs = pd.read_csv(next(cli.folder.glob("runs/real/*/epochs.csv")))
     assert epochs["test_acc"].iloc[-1] >= 0.75

@@ -26,7 +26,7 @@ def test_the_notebook_trains_compares_and_charts(
     charts = [output for output in shown if "image/svg+xml" in output.get("data", {})]
     printed = "".join(output.get("text", "") for output in shown)
     assert len(charts) == 2
-    assert printed.count("test accuracy 0.") == 15
+    assert printed.count("test accuracy 0.") == 24
     assert "INCONCLUSIVE" in printed or "EQUIVALENT" in printed or "BETTER" in printed or "WORSE" in printed
     assert not any(output.output_type == "error" for output in shown)
 

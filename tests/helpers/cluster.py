@@ -25,6 +25,7 @@ class Nodes:
         self.folder = folder
         self.address = ""
         self.count = 0
+        self.training: list[int] = []  # the numbers of the nodes that train, without killed ones
         environment = {key: value for key, value in os.environ.items() if key != "DROPEXP_DATA"}
         self.process = subprocess.Popen(
             [sys.executable, ROOT / "tests" / "helpers" / "ray_nodes.py"],
@@ -40,10 +41,14 @@ class Nodes:
         """Start a node with `cpus` processors that imports this package; return its number."""
         environment = {"PYTHONPATH": str(package), "XDG_CACHE_HOME": str(self.cache(self.count))}
         self._request({"start": environment, "cpus": cpus})
+        number = self.count
         self.count += 1
-        return self.count - 1
+        if cpus:
+            self.training.append(number)
+        return number
 
     def kill(self, number: int) -> None:
+        self.training.remove(number)
         self._request({"kill": number})
 
     def cache(self, number: int) -> Path:

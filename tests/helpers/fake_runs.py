@@ -56,7 +56,8 @@ def write_run(
 ) -> RunFolder:
     """Write a run with the test accuracies `test_acc` by epoch; a number x means [x - 0.1, x].
 
-    `probed` has further figures of the last epoch; in the other epochs they are twice as large.
+    `probed` has further figures of the last epoch; in the other epochs they are twice as large. With `eval_test=False`
+    the figures are those of validation rows.
     """
     curve = [test_acc - 0.1, test_acc] if isinstance(test_acc, float) else test_acc
     config = {"variant": variant, "seed": seed, **DEFAULTS, **changed}
@@ -64,6 +65,8 @@ def write_run(
     rows = [epoch_row(i + 1, acc, eval_train=config["eval_train"], seconds=times[i]) for i, acc in enumerate(curve)]
     for row in rows:
         row |= {key: value * (1 if row is rows[-1] else 2) for key, value in (probed or {}).items()}
+    if changed.get("eval_test") is False:
+        rows = [{name.replace("test_", "val_"): value for name, value in row.items()} for row in rows]
     return _write(runs_dir, config, changed, rows, name, arm, status, why, device)
 
 

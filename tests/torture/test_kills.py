@@ -99,7 +99,7 @@ def test_a_study_that_is_killed_repeatedly_ends_like_an_undisturbed_one(
     in_turn = [MOMENTS[i % len(MOMENTS)] for i in range(first, first + KILLS // 2)]
     moments: list[Moment | float] = [*(draw.sample(MOMENTS, KILLS // 2) if quick else in_turn)]
     times: list[Moment | float] = [draw.uniform(0, undisturbed.seconds) for _ in moments]
-    for at in draw.sample(moments + times, KILLS):
+    for at in draw.sample(moments + times, KILLS // 2 if quick else KILLS):
         _kill_once(_drawn(draw, at), command, undisturbed)
     _train_to_the_end(command, undisturbed)
 

@@ -102,7 +102,7 @@ def test_a_thousand_matched_baselines_are_found_in_seconds(tmp_path: Path) -> No
             settings = {"variant": variant, "lr": i / 1000}
             info = first.info.model_copy(update={"settings": settings, "config": first.config | settings})
             own = replace(first, info=info)
-            arms.append(Arm(f"{variant},lr={i}", variant, own, {}, 0))
+            arms.append(Arm(f"{variant},lr={i}", variant, own, {}, ()))
     began = time.process_time()
     found = baselines_of(arms, None).value
     assert time.process_time() - began < 2  # comparing all pairs would be a million comparisons

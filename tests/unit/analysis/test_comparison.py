@@ -77,6 +77,33 @@ def test_the_error_for_an_unknown_metric_lists_those_that_the_runs_have(probed: 
     assert str(error.value).endswith("clean_train_loss, gap, seconds, h1_zero, mc_acc, ece, odd")  # and no val_acc
 
 
+def test_without_test_figures_validation_accuracies_are_compared(tmp_path: Path) -> None:
+    for variant, accs in (("none", [0.80, 0.81, 0.82]), ("nn", [0.84, 0.85, 0.86])):
+        write_arm(tmp_path, variant, accs, eval_test=False)
+    compared = compare(runs_dir=tmp_path)
+    assert compared.metric is compared.usual is METRICS["val_acc"]
+    assert row_of(compared.differences, "nn")["difference"] == pytest.approx(0.04)
+    assert compared.what == "validation accuracy after 2 epochs"
+    assert require(compared, "nn.val_acc >= 0.85") is None
+    assert compare(runs_dir=tmp_path, at="best-val").arms["mean"].notna().all()
+    with pytest.raises(ComparisonError, match="no test accuracy to choose the epoch by; set eval_test"):
+        compare(runs_dir=tmp_path, at="best-test")
+    write_arm(tmp_path, "scratch", [0.7])  # a run with test figures
+    assert compare(runs_dir=tmp_path).metric is METRICS["test_acc"]
+
+
+def test_without_test_and_validation_figures_the_error_lists_the_others(tmp_path: Path) -> None:
+    for variant in ("none", "nn"):
+        run = write_run(tmp_path, variant)
+        table = run.read_info().table or {}
+        change(run, table={name: column for name, column in table.items() if not name.startswith("test_")})
+    with pytest.raises(ComparisonError) as error:
+        compare(runs_dir=tmp_path)
+    metrics = "train_acc, train_loss, clean_train_acc, clean_train_loss, seconds"
+    assert str(error.value) == f"no run has a test accuracy or validation figures; choose a metric: {metrics}"
+    assert compare(runs_dir=tmp_path, metric="train_acc").arms["mean"].notna().all()
+
+
 # epochs and filters
 
 

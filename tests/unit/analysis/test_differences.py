@@ -78,7 +78,7 @@ def test_the_margin_decides_the_verdict(tmp_path: Path) -> None:
     write_arm(tmp_path, "none", [0.8 + i / 1000 for i in range(8)])
     write_arm(tmp_path, "nn", [0.81 + i / 990 for i in range(8)])
     assert list(compare(runs_dir=tmp_path).differences["verdict"]) == ["BETTER"]
-    assert list(compare(runs_dir=tmp_path, margin=0.02).differences["verdict"]) == ["EQUIVALENT"]
+    assert list(compare(runs_dir=tmp_path, margin=0.02).differences["verdict"]) == ["NEGLIGIBLE"]
 
 
 @pytest.mark.parametrize(
@@ -104,11 +104,39 @@ def test_a_sentence_names_the_other_settings_that_differ_from_the_baseline(tmp_p
     assert sentence.endswith("nn also differs from none in lr (1.0, 0.5).")
 
 
-def test_a_sentence_names_excluded_runs(compared: Comparison) -> None:
-    assert mentions(compared.findings, "nn against none", "Excluded, because they diverged: 1 of 4 runs of nn.")
+def test_a_verdict_hides_no_diverged_run(tmp_path: Path) -> None:
+    """Half of the runs diverged, and the others are better."""
+    write_arm(tmp_path, "none", [0.8 + i / 1000 for i in range(16)])
+    write_arm(tmp_path, "nn", [0.9 + i / 990 for i in range(8)])
+    write_arm(tmp_path, "nn", [0.1] * 8, first_seed=8, status="diverged")
+    comparison = compare(runs_dir=tmp_path)
+    nn = row_of(comparison.differences, "nn")
+    assert (nn["verdict"], nn["pairs"]) == ("INCONCLUSIVE", 8)
+    assert nn["p_holm"] < 0.05
+    assert mentions(comparison.findings, "seeds 8, 9, 10, 11, 12, 13, 14, 15 of nn diverged; a verdict cannot")
+
+
+def test_a_verdict_hides_no_run_at_chance_level(tmp_path: Path) -> None:
+    write_arm(tmp_path, "none", [0.9 + i / 1000 for i in range(8)])
+    write_arm(tmp_path, "nn", [0.8 + i / 990 for i in range(7)])
+    write_run(tmp_path, "nn", 7, 0.11)
+    for metric in ("test_acc", "test_loss", "gap"):
+        comparison = compare(runs_dir=tmp_path, metric=metric)
+        assert row_of(comparison.differences, "nn")["verdict"] == "INCONCLUSIVE"
+        assert mentions(comparison.findings, "INCONCLUSIVE: seed 7 of nn is at chance level (0.110); a verdict cannot")
+        assert mentions(comparison.notes, "nn: seed 7 is at chance level (0.110)")
+
+
+def test_the_gap_has_no_better_direction(tmp_path: Path) -> None:
+    """A network that learns nothing has no gap."""
+    for variant, gap in (("none", 0.1), ("nn", 0.0)):
+        for run in write_arm(tmp_path, variant, [0.8 + i / 1000 for i in range(8)]):
+            table = run.read_table()
+            change(run, table=table | {"clean_train_acc": [acc + gap for acc in table["test_acc"]]})
+    assert list(compare(runs_dir=tmp_path, metric="gap").differences["verdict"]) == ["LOWER"]
 
 
 def test_an_arm_whose_runs_all_diverged_has_no_difference_and_the_reason(tmp_path: Path) -> None:
     write_arm(tmp_path, "none", [0.8, 0.8])
     write_arm(tmp_path, "nn", [0.1, 0.1], status="diverged")
-    assert mentions(compare(runs_dir=tmp_path).findings, "no run of nn is done", "diverged: 2 of 2 runs of nn")
+    assert mentions(compare(runs_dir=tmp_path).findings, "seeds 0, 1 of nn diverged", "(no run of nn is done)")

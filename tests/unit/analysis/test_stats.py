@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,12 +10,11 @@ from scipy import stats
 
 from dropexp.analysis.stats import (
     Interval,
-    detectable,
     holm,
     least_sign_flip_p,
     paired_difference,
-    pairs_needed,
     prediction_interval,
+    sd_interval,
     sign_flip_p,
     spread,
     tost_p,
@@ -161,8 +159,9 @@ def test_the_least_p_is_reached_when_all_signs_agree(n: int) -> None:
     assert sign_flip_p(np.arange(1.0, n + 1)) == least_sign_flip_p(n) == 2 / 2**n
 
 
-def test_the_least_p_is_at_most_one() -> None:
+def test_the_least_p_is_at_most_one_and_at_least_that_of_the_random_patterns() -> None:
     assert least_sign_flip_p(0) == 1.0
+    assert least_sign_flip_p(40) == sign_flip_p(np.ones(40))
 
 
 def test_unknown_differences_are_an_error() -> None:
@@ -208,7 +207,7 @@ def test_win_rate_agrees_with_scipy() -> None:
     assert win_rate(d) == pytest.approx(1 - stats.percentileofscore(d, 0.0, kind="mean") / 100)
 
 
-# equivalence, power
+# equivalence, SD
 
 
 def test_tost_of_an_example_by_hand() -> None:
@@ -235,53 +234,14 @@ def test_tost_of_equal_differences_depends_on_the_margin_alone() -> None:
 def test_a_margin_that_is_not_positive_is_an_error(margin: float) -> None:
     with pytest.raises(ValueError, match="must be above zero"):
         tost_p([0.1, 0.2], margin)
-    with pytest.raises(ValueError, match="must be above zero"):
-        pairs_needed(1.0, margin)
 
 
-def test_detectable_difference_of_an_example_by_hand() -> None:
-    assert detectable(2.0, 16) == pytest.approx((2.131450 + 0.866245) * 2 / 4, abs=1e-5)  # t of 15 from a table
-    assert detectable(0.0, 5) == 0.0
-    assert math.isnan(detectable(1.0, 1))
-    assert math.isnan(detectable(math.nan, 5))
+def test_the_interval_of_an_sd_of_an_example_by_hand() -> None:
+    interval = sd_interval(2.0, 10)  # chi-square of nine degrees of freedom from a table: 2.70039, 19.02277
+    assert (interval.low, interval.high) == pytest.approx((2 * math.sqrt(9 / 19.02277), 2 * math.sqrt(9 / 2.70039)))
+    assert math.isnan(sd_interval(math.nan, 1).low)
 
 
-def power_of_t_test(effect: float, n: int) -> float:
-    """Return the share of 4,000 studies of n pairs that detect the effect at an SD of 0.02."""
-    studies = np.random.default_rng(n).normal(effect, 0.02, (4000, n))
-    return float(np.mean(stats.ttest_1samp(studies, 0.0, axis=1).pvalue < 0.05))
-
-
-@pytest.mark.parametrize("n", [5, 10, 40])
-def test_a_t_test_detects_the_detectable_difference_with_80_percent_power(n: int) -> None:
-    assert power_of_t_test(detectable(0.02, n), n) == pytest.approx(0.8, abs=0.03)
-
-
-def test_a_t_test_of_the_pairs_needed_detects_the_effect_with_80_percent_power() -> None:
-    n = pairs_needed(0.02, 0.006)
-    assert n is not None
-    assert power_of_t_test(0.006, n) == pytest.approx(0.8, abs=0.03)
-
-
-@pytest.mark.parametrize("effect", [0.05, 0.02, 0.01, 0.003, 0.0005])
-def test_one_pair_less_than_needed_does_not_suffice(effect: float) -> None:
-    n = pairs_needed(0.02, effect)
-    assert n is not None
-    assert detectable(0.02, n) <= effect < detectable(0.02, n - 1)
-
-
-def test_small_effects_need_many_pairs() -> None:
-    assert pairs_needed(0.02, 0.003) == 351  # (1.960 + 0.842)²·(20/3)² = 349, and t is a little wider
-    needed = [pairs_needed(sd, 0.003) or 0 for sd in (0.0, 0.005, 0.01, 0.02)]
-    assert all(few < many for few, many in pairwise(needed))
-
-
-def test_an_sd_of_zero_needs_two_pairs_and_an_unknown_sd_has_no_answer() -> None:
-    assert pairs_needed(0.0, 0.003) == 2
-    assert pairs_needed(math.nan, 0.003) is None
-
-
-def test_more_pairs_than_any_study_has_are_not_counted() -> None:
-    assert pairs_needed(30.0, 0.003) == pytest.approx(7.849e8, rel=1e-3)
-    assert pairs_needed(40.0, 0.003) is None
-    assert pairs_needed(1e38, 1e-6) is None
+def test_the_interval_of_an_sd_has_95_percent_coverage() -> None:
+    intervals = [sd_interval(row.std(ddof=1), 5) for row in np.random.default_rng(7).normal(0, 2, (4000, 5))]
+    assert np.mean([interval.contains(2.0) for interval in intervals]) == pytest.approx(0.95, abs=0.01)

@@ -31,8 +31,9 @@ def contrast(values: Values, subject: str = "", caveat: str = "") -> Contrast:
         (differences(0.01), HOLDS, FAILS, HOLDS),
         (differences(-0.01), FAILS, FAILS, FAILS),
         (differences(0.0), FAILS, HOLDS, HOLDS),  # equivalent within the margin
-        (differences(0.0025, 0.001), OPEN, OPEN, HOLDS),  # significant, and below the margin
-        (differences(-0.0025, 0.001), OPEN, OPEN, OPEN),
+        (differences(0.001, 0.0005), FAILS, HOLDS, HOLDS),  # a difference, and negligible
+        (differences(0.0025, 0.001), HOLDS, FAILS, HOLDS),  # a difference, and not shown to be negligible
+        (differences(-0.0025, 0.001), FAILS, FAILS, FAILS),
         (differences(0.003, 0.01), OPEN, OPEN, OPEN),
         (differences(0.003, 0.005, 9), OPEN, OPEN, HOLDS),
         (differences(0.01, n=5), OPEN, OPEN, HOLDS),  # p cannot be below 0.0625, but the interval excludes −0.3 points
@@ -58,10 +59,19 @@ def test_the_evidence_is_the_sentence_of_compare() -> None:
     assert finding.evidence.startswith(
         "arm against base in test accuracy is INCONCLUSIVE: +1.04 points, 95 % interval ["
     )
-    assert "HIGHER and LOWER need at least 6 seeds" in finding.evidence
+    assert "HIGHER and LOWER cannot be reached with 5 seeds" in finding.evidence
     assert finding.evidence.endswith("One diverged.")
     (finding,) = judge_contrasts([contrast(five)], "no less")
     assert finding.evidence.endswith("But the interval excludes -0.30 points, so it is no worse.")
+
+
+def test_a_claim_is_open_if_a_run_diverged_or_is_at_chance_level() -> None:
+    broken = Pair("arm", "base", differences(0.01), "test accuracy", None, FRACTION, broken=["seed 3 of arm diverged"])
+    everything: list[Expected] = ["more", "less", "equal", "no less", "no more"]
+    for expected in everything:
+        (finding,) = judge_contrasts([Contrast("", "", broken)], expected)
+        assert finding.verdict is OPEN
+        assert "is INCONCLUSIVE: seed 3 of arm diverged; a verdict cannot leave out" in finding.evidence
 
 
 def test_the_contrasts_of_a_check_are_one_family() -> None:

@@ -113,3 +113,18 @@ def test_masks_for_each_example_do_not_support_bf16() -> None:
     assert config(variant="dropconnect", precision="bf16")
     with pytest.raises(ValidationError, match="bf16 is not supported by dropconnect-per-example"):
         config(variant="dropconnect-per-example", precision="bf16")
+
+
+def test_dropout_in_evaluations_needs_all_of_them() -> None:
+    """Each draws from the generator of the training."""
+    assert config(variant="none", noise_at_eval=True, eval_test=False)  # it has no noise
+    with pytest.raises(ValidationError, match="eval_test = false changes the weights with noise_at_eval = true"):
+        config(variant="scratch", noise_at_eval=True, eval_test=False)
+
+
+@pytest.mark.parametrize("probes", [["activations", "calibration"], ["weight_norms", "noise_at_test"], [{"mc": 5}]])
+def test_probes_of_images_need_the_test_set(probes: list[Any]) -> None:
+    assert config(variant="scratch", probes=["weight_norms"], eval_test=False)
+    on_images = ", ".join(str(probe) for probe in probes if probe != "weight_norms").replace("{'mc': 5}", "mc")
+    with pytest.raises(ValidationError, match=f"probes = {on_images} is measured on the test images"):
+        config(variant="scratch", probes=probes, eval_test=False)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from helpers.command import Command
+from helpers.in_process import InProcess
 
 from dropexp import interrupts, load_plugin, register
 from dropexp.config import plugins
@@ -23,12 +25,24 @@ from dropexp.training.execute import execute
 from dropexp.training.jobs import Job, Plan
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "uniform_noise.py"
+TRAIN = ("train", "--jobs", "1", "-c")
 CONFIG = "train_size: 300\nepochs: 2\nmatrix: {variant: [none, uniform], seed: 0..1}\n"
 
 
-def test_the_example_trains_equally_in_one_process_and_in_workers(command: Command) -> None:
+@pytest.fixture(autouse=True)
+def _tables_restored() -> Iterator[None]:
+    """As in a new process for each test."""
+    tables: list[dict[Any, Any]] = [VARIANTS, plugins._loaded]
+    before = [dict(table) for table in tables]
+    yield
+    for table, content in zip(tables, before, strict=True):
+        table.clear()
+        table.update(content)
+
+
+def test_the_example_trains_equally_in_one_process_and_in_workers(command: Command, cli: InProcess) -> None:
     config = command.write("my.yaml", CONFIG)
-    command("train", "-c", config, "--plugin", str(EXAMPLE), "--jobs", "1")
+    cli(*TRAIN, config, "--plugin", str(EXAMPLE))
     alone = command.tables()
     command("train", "-c", config, "--plugin", str(EXAMPLE), "--jobs", "2", "--runs-dir", "again/runs", "-q")
     again = {path.parent.name: pd.read_csv(path) for path in command.folder.glob("again/runs/my/*/epochs.csv")}
@@ -41,23 +55,23 @@ def test_the_example_trains_equally_in_one_process_and_in_workers(command: Comma
     assert "uniform" in listed and "none" in listed
 
 
-def test_the_registered_noise_is_used(command: Command) -> None:
+def test_the_registered_noise_is_used(cli: InProcess) -> None:
     zeros = EXAMPLE.read_text(encoding="utf-8").replace("return 1 + width", "return 0 * width")
-    command.write("zeros.py", zeros)
-    command("train", "-c", command.write("my.yaml", CONFIG), "--plugin", "zeros.py", "-q")
-    (found,) = command.folder.glob("runs/my/*uniform,seed=0*/epochs.csv")
+    cli.write("zeros.py", zeros)
+    cli(*TRAIN, cli.write("my.yaml", CONFIG), "--plugin", "zeros.py", "-q")
+    (found,) = cli.folder.glob("runs/my/*uniform,seed=0*/epochs.csv")
     table = pd.read_csv(found)
     assert (table["train_loss"] > 2.2).all()  # only biases reach the output: chance level of ten classes
     assert table["train_loss"].iloc[0] == pytest.approx(2.30, abs=0.01)
 
 
-def test_a_changed_plugin_is_another_run(command: Command) -> None:
-    config = command.write("my.yaml", CONFIG)
-    command.write("mine.py", EXAMPLE.read_text(encoding="utf-8"))
-    command("train", "-c", config, "--plugin", "mine.py", "-q")
-    assert "4 runs: 0 trained now, 4 before" in command("train", "-c", config, "--plugin", "mine.py").stderr
-    command.write("mine.py", EXAMPLE.read_text(encoding="utf-8") + "# changed\n")
-    states = command("train", "-c", config, "--plugin", "mine.py", "--dry-run").stdout.splitlines()
+def test_a_changed_plugin_is_another_run(cli: InProcess) -> None:
+    config = cli.write("my.yaml", CONFIG)
+    cli.write("mine.py", EXAMPLE.read_text(encoding="utf-8"))
+    cli(*TRAIN, config, "--plugin", "mine.py", "-q")
+    assert "4 runs: 0 trained now, 4 before" in cli(*TRAIN, config, "--plugin", "mine.py").stderr
+    cli.write("mine.py", EXAMPLE.read_text(encoding="utf-8") + "# changed\n")
+    states = cli(*TRAIN, config, "--plugin", "mine.py", "--dry-run").stdout.splitlines()
     assert [line.split()[0] for line in states] == ["done", "done", "new", "new"]
 
 
@@ -74,9 +88,9 @@ def test_a_changed_plugin_is_another_run(command: Command) -> None:
         ),
     ],
 )
-def test_a_wrong_plugin_is_reported_with_file_line_and_remedy(command: Command, text: str, words: list[str]) -> None:
-    command.write("mine.py", text)
-    errors = command("train", "-c", command.write("my.yaml", CONFIG), "--plugin", "mine.py", code=2).stderr
+def test_a_wrong_plugin_is_reported_with_file_line_and_remedy(cli: InProcess, text: str, words: list[str]) -> None:
+    cli.write("mine.py", text)
+    errors = cli(*TRAIN, cli.write("my.yaml", CONFIG), "--plugin", "mine.py", code=2).stderr
     assert all(word in errors for word in words)
 
 
@@ -96,7 +110,6 @@ def test_a_changed_file_can_be_loaded_again_in_a_notebook(tmp_path: Path) -> Non
     with pytest.raises(PluginError, match=r"mine.py:1: ZeroDivisionError"):
         load_plugin(file)
     assert digest(Config.model_validate(config).settings("cpu")) == seen[1]  # the variant is unchanged
-    del VARIANTS["uniform"]
 
 
 def test_a_cycle_of_links_is_rejected(tmp_path: Path) -> None:
@@ -124,21 +137,18 @@ def test_a_worker_rejects_a_plugin_that_changed_after_the_command_started(tmp_pa
     file = tmp_path / "mine.py"
     file.write_text(EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
     load_plugin(file)
-    try:
-        runs = [PlannedRun("s", None, f"seed={s}", Config(variant="uniform", seed=s, train_size=100)) for s in (0, 1)]
-        jobs = [Job(run, RunFolder(tmp_path / run.cell)) for run in runs]
-        file.write_text(EXAMPLE.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
-        with pytest.raises(PluginError, match="has changed"):
-            list(execute(jobs, Plan(real_root, plugins=files_of(["uniform"])), 2))
-        assert not list(tmp_path.glob("*/epochs.csv"))
-    finally:
-        del VARIANTS["uniform"]
+    runs = [PlannedRun("s", None, f"seed={s}", Config(variant="uniform", seed=s, train_size=100)) for s in (0, 1)]
+    jobs = [Job(run, RunFolder(tmp_path / run.cell)) for run in runs]
+    file.write_text(EXAMPLE.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
+    with pytest.raises(PluginError, match="has changed"):
+        list(execute(jobs, Plan(real_root, plugins=files_of(["uniform"])), 2))
+    assert not list(tmp_path.glob("*/epochs.csv"))
 
 
-def test_a_missing_or_unnamed_plugin_is_a_usage_error(command: Command) -> None:
-    config = command.write("my.yaml", CONFIG)
-    assert "nowhere.py" in command("train", "-c", config, "--plugin", "nowhere.py", code=2).stderr
-    errors = command("train", "-c", config, code=2).stderr
+def test_a_missing_or_unnamed_plugin_is_a_usage_error(cli: InProcess) -> None:
+    config = cli.write("my.yaml", CONFIG)
+    assert "nowhere.py" in cli(*TRAIN, config, "--plugin", "nowhere.py", code=2).stderr
+    errors = cli(*TRAIN, config, code=2).stderr
     assert "my.yaml:3" in errors and "'uniform' is not one of none, nn, scratch" in errors
 
 

@@ -27,6 +27,13 @@ def test_arms_show_diverged_runs_and_no_sd_of_a_single_run(tmp_path: Path) -> No
     assert list(nn[:3]) == ["nn", "1", "0.9000"]
 
 
+def test_arms_without_test_figures_have_no_columns_for_them(tmp_path: Path) -> None:
+    write_arm(tmp_path, "none", [0.8, 0.81], eval_test=False)
+    arms = tables.arms_table(compare(runs_dir=tmp_path))
+    assert list(arms.headers) == ["arm", "n", "validation accuracy", "train\naccuracy", "s/epoch", "by epoch"]
+    assert "gap" not in arms.legend and "test loss" not in arms.legend
+
+
 def test_curves_of_all_arms_share_a_scale(tmp_path: Path) -> None:
     write_run(tmp_path, "none", test_acc=[0.2, 0.4, 0.9])
     write_run(tmp_path, "nn", test_acc=[0.4, 0.5, 0.58])

@@ -27,7 +27,8 @@ def test_a_table_of_any_width_has_every_figure(study: Path, width: int | None) -
         assert figure in text
     assert "…" not in text
     if width and width > 30:
-        assert max(map(len, re.sub(r"\x1b\[\d*m", "", text).splitlines())) <= width
+        lines = re.sub(r"\x1b\[\d*m", "", text).splitlines()
+        assert max(len(line) for line in lines if not line.startswith("dropexp ")) <= width
 
 
 def test_a_pipe_gets_lines_of_natural_width_without_colour(study: Path) -> None:
@@ -50,6 +51,19 @@ def test_a_long_name_folds_on_a_terminal(tmp_path: Path) -> None:
         table = re.sub("\x1b.*?m", "", printed(comparison, width)).split("n: runs")[0]
         assert max(map(len, table.splitlines())) <= width
         assert table.count("x") == 20
+
+
+def test_the_command_of_a_finding_is_one_line_at_any_width(tmp_path: Path) -> None:
+    write_arm(tmp_path, "none", [0.80, 0.82, 0.84, 0.83, 0.82])
+    write_arm(tmp_path, "nn", [0.82, 0.81, 0.87, 0.83, 0.80])
+    comparison = compare(runs_dir=tmp_path)
+    (finding,) = comparison.findings
+    sentence, command = finding.split(": dropexp ")
+    for width in (40, 80, 300):
+        text = printed(comparison, width)
+        assert f"dropexp {command}" in text.splitlines()
+        assert f"{sentence}:" in " ".join(text.split())
+    assert finding in printed(comparison).splitlines()
 
 
 def test_a_name_with_rich_markup_stays_text(tmp_path: Path) -> None:

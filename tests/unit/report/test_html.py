@@ -194,6 +194,15 @@ def test_the_gap_is_a_section_only_where_it_was_measured(found: Page, tmp_path: 
     assert "Generalisation gap" not in page_of(tmp_path).texts("h2")
 
 
+def test_a_page_without_test_figures_has_those_of_validation_rows(tmp_path: Path) -> None:
+    write_realistic_study(tmp_path, seeds=2, eval_test=False)
+    found = page_of(tmp_path)
+    assert found.texts("h1") == ["Validation accuracy after 5 epochs"]
+    assert list(found.charts) == ["chart-learning", "chart-arms", "chart-differences"]
+    assert "dropexp compare dropout" in found.texts("pre")[-1].splitlines()  # no --metric: it is the default
+    assert "test accuracy" not in found.texts("main")[0].replace("--require", "")
+
+
 def test_a_swept_parameter_has_a_section(found: Page, tmp_path: Path) -> None:
     for lr in (0.1, 0.5):
         write_realistic_study(tmp_path, seeds=2, lr=lr)

@@ -38,6 +38,16 @@ def test_runs_of_two_tasks_are_listed_with_the_metric_of_each(study: Path) -> No
     assert list(regression[4:6]) == ["-", "0.1250"]
 
 
+def test_runs_without_test_figures_are_listed_with_those_of_their_validation_rows(study: Path) -> None:
+    write_run(study, "nn", 77, 0.9, eval_test=False)
+    listing = listing_tables.runs_table(load_runs(runs_dir=study))
+    assert list(listing.headers)[4:6] == ["test\naccuracy", "validation\naccuracy"]
+    (row,) = [row for row in listing.rows if row[2] == "77"]
+    assert list(row[4:6]) == ["-", "0.9000"]
+    only = listing_tables.runs_table(load_runs(runs_dir=study, where={"eval_test": False, "seed": 77}))
+    assert list(only.headers)[4:] == ["validation\naccuracy", "path"]
+
+
 def test_a_listing_of_removals_has_the_size_in_a_unit_that_fits() -> None:
     frame = listing_tables.removals_frame([Removal("failed", Path("runs/a"), [], "no result", 1_234_567, "")])
     assert frame.to_dict("records") == [{"state": "failed", "path": "runs/a", "why": "no result", "size": 1_234_567}]

@@ -248,9 +248,12 @@ def test_a_run_that_cannot_start_fails_alone(tmp_path: Path, data: Data) -> None
 
 
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")]
+    ("error", "fits", "stacks"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), 2, [1, 2, 2, 2, 2, 2, 2]),
+        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED"), 0, []),
+    ],
 )
-@pytest.mark.parametrize(("fits", "stacks"), [(2, [1, 2, 2, 2, 2, 2, 2]), (1, [1] * 7), (0, [])])
 def test_a_stack_too_large_for_the_memory_is_halved(
     error: Exception, fits: int, stacks: list[int], tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -179,7 +179,7 @@ def test_torchs_generator_and_matmul_setting_are_unchanged_between_epochs(varian
 @pytest.mark.parametrize("variant", ["none", "nn", "scratch"])
 def test_a_real_network_learns(variant: str) -> None:
     records = list(real_fit(real(variant), matmul.best_backend()))
-    assert records[-1].test_loss < records[0].test_loss
+    assert records[-1].row()["test_loss"] < records[0].row()["test_loss"]
     assert records[-1].row()["test_acc"] > 0.5
 
 

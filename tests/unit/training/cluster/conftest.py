@@ -11,9 +11,10 @@ from helpers.command import Command
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    """Two nodes of this package."""
+    """Two nodes of this package that train, and a head that does not."""
     started = Nodes(tmp_path_factory.mktemp("nodes"))
     try:
+        started.start(cpus=0)
         started.start()
         started.start()
         yield started

@@ -1,0 +1,53 @@
+"""Choose the metric to compare: the one that is asked for, or the first usual one that was measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from dropexp.analysis.arms import Arm
+from dropexp.errors import ComparisonError
+from dropexp.runs.metrics import USUAL, Metric
+
+SETTING_FOR = {  # what to set for a metric that is not always measured
+    "val_acc": "validation_size",
+    "val_loss": "validation_size",
+    "clean_train_acc": "eval_train",
+    "clean_train_loss": "eval_train",
+    "gap": "eval_train and eval_test",
+    "test_acc": "eval_test",
+    "test_loss": "eval_test",
+}
+
+
+def choose_metric(arms: Sequence[Arm], metrics: Mapping[str, Metric], wanted: str | None) -> str:
+    """Return the metric to compare. Raises ComparisonError if no run has it at the epoch that is compared."""
+    name = wanted or usual_metric(arms, metrics)
+    if name not in metrics:
+        raise ComparisonError(f"unknown metric {name!r}; the metrics are: {', '.join(measured_metrics(arms, metrics))}")
+    if any(arm.runs for arm in arms) and all(len(seeds_without(name, arm)) == len(arm.runs) for arm in arms):
+        what = f"no run has a {metrics[name].title}"
+        if wanted is None:
+            others = ", ".join(measured_metrics(arms, metrics))
+            raise ComparisonError(f"{what} or validation figures; choose a metric: {others}")
+        raise ComparisonError(what + (f"; set {SETTING_FOR[name]}" if name in SETTING_FOR else ""))
+    return name
+
+
+def seeds_without(metric: str, arm: Arm) -> list[int]:
+    """Return the seeds of the runs that did not measure a metric at the epoch that is compared."""
+    return [seed for seed, figure in zip(arm.seeds, arm.figures(metric), strict=True) if not math.isfinite(figure)]
+
+
+def measured_metrics(arms: Sequence[Arm], metrics: Iterable[str]) -> Iterator[str]:
+    """Yield the metrics that some run has a figure of; all of them if no run is done."""
+    runs = [run for arm in arms for run in arm.runs.values()]
+    return (name for name in metrics if not runs or any(np.isfinite(run.curve(name)).any() for run in runs))
+
+
+def usual_metric(arms: Sequence[Arm], metrics: Collection[str]) -> str:
+    """Return the metric that is compared by default: test before validation figures, accuracies before losses."""
+    known = [name for name in USUAL if name in metrics]
+    return next(measured_metrics(arms, known), known[0])

@@ -1,0 +1,66 @@
+"""A study whose seeds are the pilot of a new one: other seeds, another name, judged alone."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from dropexp.config.names import is_name
+from dropexp.runs.find import seeds_of
+from dropexp.runs.record import Run
+
+CONFIRM = "confirm"
+ROUND = 100  # the new study's first seed is a multiple of it
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """The name of a new study that has no runs yet, and its first seed.
+
+    No run of the pilot, or of an earlier new study of it, has this seed or a later one.
+    """
+
+    new_study: str
+    first_seed: int
+
+    def command(self, seeds: int) -> str:
+        """Return the command that trains the new study with so many seeds."""
+        last = self.first_seed + seeds - 1
+        options = ["--set", f"name={self.new_study}", "--seeds", f"{self.first_seed}..{last}"]
+        return shlex.join(["dropexp", "train", "-c", "FILE", *options])
+
+
+def pilots_of(runs: Sequence[Run]) -> dict[str, Pilot]:
+    """Return a pilot by study. Seeds in use are those of the runs, and those in the names of the folders beside."""
+    used: dict[str, set[int]] = defaultdict(set)
+    folders: dict[str, set[Path]] = defaultdict(set)
+    for run in runs:
+        used[run.study].add(run.seed or 0)
+        folders[run.study].add(run.folder.path.parent)
+    return {study: _pilot(study, folders[study], seeds) for study, seeds in used.items()}
+
+
+def _pilot(study: str, folders: set[Path], used: set[int]) -> Pilot:
+    """Return the pilot of a study in these folders. A new study of `a-confirm` is `a-confirm-2`, as another of `a`."""
+    first = re.sub(rf"-{CONFIRM}(-\d+)?\Z", "", study)
+    taken = {*folders, *(folder.with_name(first) for folder in folders)}
+    for name in _names(first):
+        beside = {folder.with_name(name) for folder in folders}
+        if name != study and not any(folder.exists() for folder in beside):
+            break
+        taken |= beside
+    latest = max(used.union(*map(seeds_of, taken)))
+    return Pilot(name, ROUND * (latest // ROUND + 1))
+
+
+def _names(study: str) -> Iterator[str]:
+    """Return names of new studies: `a-confirm`, `a-confirm-2` and so on, without the `a-` where that is no name."""
+    for number in count(1):
+        ending = CONFIRM if number == 1 else f"{CONFIRM}-{number}"
+        name = f"{study}-{ending}"
+        yield name if is_name(name) else ending

@@ -1,0 +1,77 @@
+"""The command of a new study that decides an open comparison."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers.comparisons import mentions
+from helpers.fake_runs import write_arm, write_run
+
+from dropexp.analysis.comparison import compare
+from dropexp.analysis.pilot import Pilot, pilots_of
+from dropexp.config.study import load_config
+from dropexp.runs.record import read_runs
+
+CONFIG = Path(__file__).parents[3] / "configs/dropout.yaml"
+
+
+def test_a_new_study_has_seeds_that_no_run_of_the_pilot_has_used(tmp_path: Path) -> None:
+    write_arm(tmp_path, "none", [0.8, 0.8])
+    write_run(tmp_path, "nn", 7, name="other")
+    pilots = pilots_of(read_runs((), tmp_path))
+    assert pilots == {"dropout": Pilot("dropout-confirm", 100), "other": Pilot("other-confirm", 100)}
+    write_run(tmp_path, "nn", 100, status="interrupted")
+    assert pilots_of(read_runs("dropout", tmp_path))["dropout"].first_seed == 200
+
+
+def test_another_new_study_has_another_name_and_the_seeds_of_no_earlier_one(tmp_path: Path) -> None:
+    write_run(tmp_path, "nn", 5)
+    write_run(tmp_path, "nn", 123, name="dropout-confirm")
+    assert pilots_of(read_runs("dropout", tmp_path)) == {"dropout": Pilot("dropout-confirm-2", 200)}
+    assert pilots_of(read_runs("dropout-confirm", tmp_path)) == {"dropout-confirm": Pilot("dropout-confirm-2", 200)}
+    write_run(tmp_path, "nn", 223, name="dropout-confirm-2")
+    for study in ("dropout", "dropout-confirm", "dropout-confirm-2"):
+        assert pilots_of(read_runs(study, tmp_path)) == {study: Pilot("dropout-confirm-3", 300)}
+
+
+def test_a_new_study_that_was_renamed_or_stands_alone_is_no_pilot_of_itself(tmp_path: Path) -> None:
+    write_run(tmp_path, "nn", 5, name="dropout-confirm")
+    (tmp_path / "dropout-confirm").rename(tmp_path / "moved")
+    assert pilots_of(read_runs("moved", tmp_path)) == {"dropout-confirm": Pilot("dropout-confirm-2", 100)}
+
+
+def test_runs_that_are_not_compared_have_used_their_seeds_too(tmp_path: Path) -> None:
+    compared = write_arm(tmp_path, "none", [0.80, 0.81, 0.83]) + write_arm(tmp_path, "nn", [0.81, 0.80, 0.83])
+    write_run(tmp_path, "nn", 321, lr=0.1)
+    filtered = compare(runs_dir=tmp_path, where={"lr": 0.5})
+    named = compare([str(run.path) for run in compared])
+    for comparison in (filtered, named):
+        assert mentions(comparison.findings, "nn against none", "--seeds 400..")
+
+
+def test_the_printed_command_trains_the_new_study(tmp_path: Path) -> None:
+    write_arm(tmp_path, "none", [0.80, 0.82, 0.84, 0.83, 0.82])
+    write_arm(tmp_path, "nn", [0.82, 0.81, 0.87, 0.83, 0.80])
+    (sentence,) = compare(runs_dir=tmp_path).findings
+    *_, setting, _, seeds = sentence.split("dropexp ")[1].split()
+    study = load_config(CONFIG, [setting], seeds)
+    assert study.name == "dropout-confirm"
+    assert {run.config.seed for run in study.runs}.isdisjoint(range(5))
+
+
+@pytest.mark.parametrize(
+    ("study", "setting"),
+    [("dropout", "name=dropout-confirm"), ("a b", "'name=a b-confirm'"), ("x" * 99, "name=confirm")],
+)
+def test_the_name_of_the_new_study_is_valid_and_quoted(study: str, setting: str, tmp_path: Path) -> None:
+    write_run(tmp_path, "nn", 7, name=study)
+    (pilot,) = pilots_of(read_runs((), tmp_path)).values()
+    assert pilot.command(8) == f"dropexp train -c FILE --set {setting} --seeds 100..107"
+
+
+def test_arms_of_two_studies_have_no_command(tmp_path: Path) -> None:
+    write_arm(tmp_path, "none", [0.80, 0.84, 0.82, 0.81], name="one")
+    write_arm(tmp_path, "nn", [0.81, 0.82, 0.85, 0.81], name="two")
+    (sentence,) = compare(runs_dir=tmp_path, baseline="one/none").findings
+    assert "INCONCLUSIVE" in sentence and "dropexp train" not in sentence
