@@ -14,6 +14,7 @@ from dropexp.analysis import frames
 from dropexp.analysis.anomalies import notes_on_runs
 from dropexp.analysis.arms import Arm, columns_of, group_arms
 from dropexp.analysis.baselines import NOT_SETTINGS, baselines_of, task_of
+from dropexp.analysis.best_val import best_val_frame
 from dropexp.analysis.differences import differences_of
 from dropexp.analysis.likelihood import Fit, fit_arms, fit_sentence
 from dropexp.analysis.metric_choice import choose_metric, seeds_without, usual_metric
@@ -71,6 +72,8 @@ class Comparison:
                  `diverged`, `mean` and `sd` of the metric over the seeds, the mean of every metric (`seconds`: the
                  median) over the runs that have it, and `curve`: the metric's mean by epoch, as far as all runs go
     differences  a `DifferenceRow` per arm that has a baseline
+    best_val     a row per arm with validation rows: the metric at the last and at the best validation epoch, and the
+                 difference from the baseline at both; see `best_val_frame`
     published    a `PublishedRow` per arm and printed figure
     fits         a `Fit` per arm; empty by default
     settings     a row per arm, a column per config key that differs between arms; None where a variant does not use it
@@ -89,6 +92,7 @@ class Comparison:
     options: list[str]
     arms: pd.DataFrame
     differences: pd.DataFrame
+    best_val: pd.DataFrame
     published: pd.DataFrame
     fits: pd.DataFrame
     settings: pd.DataFrame
@@ -112,6 +116,7 @@ class Comparison:
             "margin": self.margin,
             "arms": frames.json_records(self.arms),
             "differences": frames.json_records(self.differences),
+            "best_val": frames.json_records(self.best_val),
             "published": frames.json_records(self.published),
             "fits": frames.json_records(self.fits),
             "settings": frames.json_records(self.settings),
@@ -186,6 +191,7 @@ def _compare_runs(runs: Sequence[Run], pilots: Mapping[str, Pilot], query: Query
         options=query.options,
         arms=frames.arms_frame(arms, metric.name, metrics, query.by),
         differences=differences.value,
+        best_val=best_val_frame(arms, baselines.value, metric.name, query.at),
         published=frames.frame_of([row for one in sources.value for row in published_rows(one)], PublishedRow),
         fits=frames.frame_of([fit for one in fits.value for fit in one], Fit),
         settings=frames.settings_frame(arms),

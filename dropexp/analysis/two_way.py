@@ -15,27 +15,26 @@ from scipy.special import stdtrit
 from dropexp.analysis.arms import Arm
 from dropexp.analysis.measure import MeasuredRun
 from dropexp.analysis.notes import Noted
-from dropexp.analysis.stats import LEVEL, Interval
+from dropexp.analysis.stats import LEVEL
 from dropexp.errors import RunError
 from dropexp.runs.predictions import Predictions, read_predictions
 
 METRICS = ("test_acc", "test_loss")  # means over the test images
 KEPT_RUNS = 256  # whose predictions stay in memory: those of a baseline, which many arms are compared with
-UNKNOWN = Interval(math.nan, math.nan)
 
 
-def two_way_interval(d: NDArray[Any]) -> Interval:
-    """Return the 95 % interval of the mean of d (S, I), differences by seed and image, both random.
+def half_width(d: NDArray[Any]) -> float:
+    """Return half the width of the 95 % interval of the mean of d (S, I), values by seed and image, both random.
 
     The variance of the mean is V = (MS_seed + MS_image − MS_residual)/(S·I), from the mean squares of a two-way layout
     without replication, with Satterthwaite's degrees of freedom. The interval is never narrower than that over the
-    seeds alone. It is NaN below two seeds or images, and for values that are not finite. Sources: Searle, Casella and
+    seeds alone. NaN below two seeds or images, and for values that are not finite. Sources: Searle, Casella and
     McCulloch, Variance Components (1992), chapter 4; Satterthwaite, An Approximate Distribution of Estimates of
     Variance Components (1946).
     """
     S, I = d.shape
     if S < 2 or I < 2 or not np.isfinite(d).all():
-        return UNKNOWN
+        return math.nan
     mean, by_seed, by_image = d.mean(dtype=float), d.mean(axis=1, dtype=float), d.mean(axis=0, dtype=float)
     total = np.square(d - mean).sum(dtype=float)
     seeds, images = I * np.square(by_seed - mean).sum(), S * np.square(by_image - mean).sum()
@@ -46,28 +45,28 @@ def two_way_interval(d: NDArray[Any]) -> Interval:
     if variance > ms_seed:
         terms = ms_seed**2 / (S - 1) + ms_image**2 / (I - 1) + ms_residual**2 / ((S - 1) * (I - 1))
         half = max(half, _t(variance**2 / terms) * math.sqrt(variance / (S * I)))
-    return Interval(float(mean - half), float(mean + half))
+    return float(half)
 
 
 def _t(df: float) -> float:
     return float(stdtrit(df, (1 + LEVEL) / 2))
 
 
-def two_way_intervals(compared: Sequence[tuple[Arm, Arm]], metric: str) -> Noted[list[Interval | None]]:
-    """Return the interval of each arm and its baseline over their common seeds and the test images.
+def half_widths(compared: Sequence[tuple[Arm, Arm]], metric: str) -> Noted[list[float | None]]:
+    """Return half the width of the interval of each arm minus its baseline, over their common seeds and test images.
 
     None where runs have not kept the predictions of the epoch that is compared; the notes name corrupted files.
     """
-    intervals: list[Interval | None] = []
+    widths: list[float | None] = []
     notes: dict[str, None] = {}
     for arm, base in compared:
         try:
-            d = _differences(arm, base, metric)
-            intervals.append(None if d is None else two_way_interval(d))
+            d = _differences(arm, base, metric) if metric in METRICS else None
+            widths.append(None if d is None else half_width(d))
         except RunError as error:
-            intervals.append(None)
-            notes[f"{arm.label} - {base.label}: no interval over seeds and images: {error}"] = None
-    return Noted(intervals, list(notes))
+            widths.append(None)
+            notes[f"not used: {error}"] = None
+    return Noted(widths, list(notes))
 
 
 def _differences(arm: Arm, base: Arm, metric: str) -> NDArray[Any] | None:

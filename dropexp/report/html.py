@@ -21,6 +21,7 @@ from dropexp.files import write_whole
 from dropexp.report import chart_parts, charts, epoch_charts
 from dropexp.report.comparison_tables import (
     arms_table,
+    best_val_table,
     differences_table,
     fit_tables,
     probes_table,
@@ -116,7 +117,8 @@ def _sections(comparison: Comparison) -> list[Section]:
         arms_table(comparison),
         probes_table(comparison),
     )
-    add("differences", "Differences", charts.differences(comparison), differences_table(comparison))
+    tables = differences_table(comparison), best_val_table(comparison)
+    add("differences", "Differences", charts.differences(comparison), *tables)
     add("usual", comparison.usual.title.capitalize(), epoch_charts.usual_curves(comparison))
     add("gap", "Generalisation gap", epoch_charts.gap(comparison))
     add("sweep", f"Effect of {comparison.by}", charts.sweep(comparison))
