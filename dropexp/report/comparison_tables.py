@@ -8,15 +8,23 @@ from typing import TYPE_CHECKING, Any
 from dropexp.analysis import two_way
 from dropexp.analysis.comparison import Comparison
 from dropexp.analysis.frames import records
-from dropexp.report.cells import ABSENT, BARS, figure_cell, interval_cell, is_missing, p_cell, sparkline, spread_cell
+from dropexp.report.cells import (
+    ABSENT,
+    BARS,
+    NOT_KEPT,
+    figure_cell,
+    interval_cell,
+    is_missing,
+    p_cell,
+    sparkline,
+    spread_cell,
+)
 from dropexp.report.table import Table
 from dropexp.runs.metrics import METRICS, REGRESSION, Metric
 from dropexp.runs.record import text
 
 if TYPE_CHECKING:
     pass
-
-NOT_KEPT = "not kept"  # predictions: the run was trained by an earlier version, or it is another epoch
 
 # The columns of the table of arms after the compared metric, as far as they are known, and their part of its legend.
 CLASSIFICATION_COLUMNS = {
