@@ -21,6 +21,7 @@ from dropexp.analysis.metric_choice import choose_metric, seeds_without, usual_m
 from dropexp.analysis.notes import Noted
 from dropexp.analysis.pilot import Pilot, pilots_of
 from dropexp.analysis.published import PublishedRow, Source, published_rows, sources_of
+from dropexp.config.keep_probs import drop_probs_instead
 from dropexp.config.tasks import LINEAR_REGRESSION
 from dropexp.errors import ComparisonError, NoRuns
 from dropexp.runs.metrics import MARGIN, Metric, metrics_of
@@ -220,7 +221,8 @@ def _group(runs: Sequence[Run], query: Query) -> Noted[list[Arm]]:
     """Return the arms. Raises NoRuns or ComparisonError if there is none, or no run has the key to order them by."""
     if query.by is not None and not any(query.by in run.config for run in runs):
         known = sorted({key for run in runs for key in run.config} - NOT_SETTINGS)
-        raise ComparisonError(f"no run has a key {query.by!r} to order arms by; the keys are: {', '.join(known)}")
+        remedy = drop_probs_instead(query.by) or f"the keys are: {', '.join(known)}"
+        raise ComparisonError(f"no run has a key {query.by!r} to order arms by; {remedy}")
     if query.by == "seed":
         raise ComparisonError("arms cannot be ordered by seed: an arm has a run for each seed")
     grouped = group_arms(runs, query.at, query.by)

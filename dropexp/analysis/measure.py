@@ -85,7 +85,7 @@ def _curves(run: Run) -> dict[str, Curve]:
     columns = run.columns()
     if num_epochs(columns) != run.epoch:
         raise RunError(f"the table in {run.folder.path} does not have {run.epoch} epochs; train with --force")
-    table = np.array(list(columns.values()))
+    table = np.array(list(columns.values()), dtype=float)  # None becomes NaN
     table[~(np.abs(table) < LARGEST_FIGURE)] = math.nan
     measured = dict(zip(columns, table, strict=True))
     unknown = np.full(run.epoch, math.nan)

@@ -29,11 +29,25 @@ def choose_metric(arms: Sequence[Arm], metrics: Mapping[str, Metric], wanted: st
         raise ComparisonError(f"unknown metric {name!r}; the metrics are: {', '.join(measured_metrics(arms, metrics))}")
     if any(arm.runs for arm in arms) and all(len(seeds_without(name, arm)) == len(arm.runs) for arm in arms):
         what = f"no run has a {metrics[name].title}"
+        if epochs := _epochs_with(name, arms):
+            raise ComparisonError(f"{what} at this epoch; it was measured at {_listed(epochs)}")
         if wanted is None:
             others = ", ".join(measured_metrics(arms, metrics))
             raise ComparisonError(f"{what} or validation figures; choose a metric: {others}")
         raise ComparisonError(what + (f"; set {SETTING_FOR[name]}" if name in SETTING_FOR else ""))
     return name
+
+
+def _epochs_with(metric: str, arms: Sequence[Arm]) -> list[int]:
+    """Return the epochs, counted from 1, at which some run measured a metric."""
+    curves = [run.curve(metric) for arm in arms for run in arm.runs.values()]
+    return sorted({int(i) + 1 for curve in curves for i in np.flatnonzero(np.isfinite(curve))})
+
+
+def _listed(epochs: Sequence[int]) -> str:
+    if len(epochs) > 5:
+        return f"epochs {', '.join(map(str, epochs[:3]))}, …, {epochs[-1]}"
+    return f"epoch{'s' if len(epochs) > 1 else ''} {', '.join(map(str, epochs))}"
 
 
 def seeds_without(metric: str, arm: Arm) -> list[int]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
+
 from dropexp.analysis.arms import Arm
 from dropexp.analysis.notes import Noted
 from dropexp.analysis.stats import prediction_interval, spread
@@ -130,7 +132,8 @@ def published_rows(source: Source) -> list[PublishedRow]:
 
 def _row(arm: Arm, printed: Printed, source: str | None) -> PublishedRow:
     epoch = printed.epoch or arm.min_epochs
-    ours = arm.by_epoch(printed.figure)[epoch - 1] if epoch <= arm.min_epochs else ()
+    ours = arm.by_epoch(printed.figure)[epoch - 1] if epoch <= arm.min_epochs else np.array([])
+    ours = ours[np.isfinite(ours)]
     summary, interval = spread(ours), prediction_interval(ours)
     return PublishedRow(
         arm=arm.label,

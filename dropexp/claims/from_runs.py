@@ -110,7 +110,10 @@ def figures(arm: Arm, name: str, epoch: int | None = None) -> BySeed:
     """Return a figure of each run after an epoch, by default its last. Raises NotTrained if the runs do not have it."""
     if epoch and arm.runs and epoch > arm.min_epochs:
         raise NotTrained(f"{arm.label} has {arm.min_epochs} epochs, not {epoch}")
-    return _by_seed({seed: curve[(epoch or 0) - 1] for seed, curve in _curves(arm, name).items()})
+    found = _by_seed({seed: curve[(epoch or 0) - 1] for seed, curve in _curves(arm, name).items()})
+    if epoch and len(found) and found.isna().all():
+        raise NotTrained(f"{arm.label} has no {name} at epoch {epoch}")
+    return found
 
 
 def first_epoch(arm: Arm, name: str, bound: BySeed) -> BySeed:
@@ -126,9 +129,10 @@ def at_loss(arm: Arm, name: str, loss: str, aim: BySeed) -> BySeed:
     """Return a figure of each run where its loss first reaches its aim, interpolated linearly in log loss."""
     losses, found = _curves(arm, loss), {}
     for seed, curve in _curves(arm, name).items():
-        reached = np.flatnonzero(losses[seed] <= aim.get(seed, math.nan))
+        measured = np.flatnonzero(np.isfinite(losses[seed]))
+        reached = np.flatnonzero(losses[seed][measured] <= aim.get(seed, math.nan))
         if reached.size:
-            around = slice(max(0, reached[0] - 1), reached[0] + 1)
+            around = measured[max(0, reached[0] - 1) : reached[0] + 1]
             found[seed] = float(np.interp(-math.log(aim[seed]), -np.log(losses[seed][around]), curve[around]))
     return _by_seed(found)
 

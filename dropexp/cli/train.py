@@ -58,6 +58,8 @@ def train(
                 print(f"{state.status:<12} {job.folder.path}")
                 if state.why:
                     print_message(state.why)
+            for restart in training.restarts(data_dir):
+                print_message(f"note: {restart}")
             return
 
         from dropexp.cli.progress import watching

@@ -114,15 +114,17 @@ def _training_conflicts(config: Config) -> Iterator[Conflict]:
 
 
 def _evaluation_conflicts(config: Config) -> Iterator[Conflict]:
-    if config.eval_test:
-        return
     used = config.used()
     if "noise_at_eval" in used and config.noise_at_eval:
-        yield Conflict(
-            ("eval_test", "noise_at_eval"),
-            "eval_test = false changes the weights with noise_at_eval = true, whose evaluations sample from the "
-            "generator of the training; remove one of them",
-        )
+        for key, value, default in (("eval_every", config.eval_every, 1), ("eval_test", config.eval_test, True)):
+            if value != default:
+                yield Conflict(
+                    (key, "noise_at_eval"),
+                    f"{key} = {str(value).lower()} changes the weights with noise_at_eval = true, whose evaluations "
+                    "sample from the generator of the training; remove one of them",
+                )
+    if config.eval_test:
+        return
     names = [next(iter(probe)) if isinstance(probe, dict) else probe for probe in config.probes]
     on_images = [name for name in names if name != "weight_norms"]
     if "probes" in used and on_images:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, cast
 from pydantic import TypeAdapter, ValidationError
 
 from dropexp.config import names, yaml
+from dropexp.config.keep_probs import drop_probs_instead
 from dropexp.config.overrides import MAX_RUNS, RANGE, Override, parse_seeds, parse_setting, whole_range
 from dropexp.config.problems import Problems
 from dropexp.config.published import Published
@@ -54,11 +55,14 @@ class _Parser:
 
     def __init__(self, problems: Problems) -> None:
         self.problems = problems
+        self.layers = len(Config.model_fields["hidden"].default)
 
     def parse(self, top: dict[str, Any], stem: str, settings: Iterable[str], seeds: str | None) -> ConfigFile:
         matrix, arms = (self._section(key, top.pop(key, None)) for key in ("matrix", "arms"))
         published = top.pop("published", None)
-        top = {key: value for key, value in top.items() if key == "name" or self._is_known(key, (key,))}
+        if isinstance(top.get("hidden"), list):
+            self.layers = len(top["hidden"])
+        top = {key: value for key, value in top.items() if key == "name" or self._is_known(key, value, (key,))}
         sections = [top, matrix, *(keys for keys in arms.values() if isinstance(keys, dict))]
         for override in self._overrides(settings, seeds):
             for section in sections:
@@ -87,7 +91,7 @@ class _Parser:
                 self.problems.found += error.problems
                 continue
             self.problems.options[override.key] = override.option  # also of an unknown key: its option is reported
-            if override.key == "name" or self._is_known(override.key, (override.key,)):
+            if override.key == "name" or self._is_known(override.key, override.value, (override.key,)):
                 yield override
         if seeds is not None:
             override = parse_seeds(seeds)
@@ -98,7 +102,7 @@ class _Parser:
         axes: dict[str, list[Any]] = {}
         for key, given in matrix.items():
             path = ("matrix", key)
-            if not self._is_known(key, path):
+            if not self._is_known(key, given, path):
                 continue
             if key in top:
                 self.problems.add(path, f"{key!r} is in the matrix and at the top; keep one")
@@ -121,7 +125,7 @@ class _Parser:
             arms[arm] = {}
             for key, value in keys.items():
                 path = ("arms", arm, key)
-                if self._is_known(key, path) and self._is_valid(key, value, path):
+                if self._is_known(key, value, path) and self._is_valid(key, value, path):
                     arms[arm][key] = value
                     if key in axes:
                         self.problems.add(path, f"{key!r} is in the matrix and in arm {arm!r}; keep one")
@@ -150,9 +154,12 @@ class _Parser:
                 self.problems.add((*path, key), what)
         return published.model_dump(exclude_defaults=True)
 
-    def _is_known(self, key: str, path: KeyPath) -> bool:
+    def _is_known(self, key: str, value: Any, path: KeyPath) -> bool:
         if key in Config.model_fields:
             return True
+        if remedy := drop_probs_instead(key, value, self.layers, several=path[0] == "matrix"):
+            self.problems.add(path, f"unknown key {key!r}; {remedy}")
+            return False
         keys = [*Config.model_fields, *(STUDY_KEYS if len(path) == 1 else ())]
         nearest = difflib.get_close_matches(key, keys, n=1)
         remedy = f"(did you mean {nearest[0]!r}?)" if nearest else f"(the keys are {', '.join(keys)})"

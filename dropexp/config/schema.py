@@ -167,7 +167,8 @@ class Config(BaseModel):
         "constant",
     )
     early_stopping: int | None = key_field(
-        "Patience: the run ends when validation accuracy has not improved for this number of epochs. "
+        "Patience: the run ends when validation accuracy has not improved for this number of epochs, after an epoch "
+        "with an evaluation. "
         "`compare --at best-val` uses the best epoch.",
         "a whole number of epochs, 1 or more",
         None,
@@ -216,6 +217,13 @@ class Config(BaseModel):
     )
     eval_train: bool = key_field(
         "Evaluate the training set after each epoch, which the generalisation gap needs.", TRUE_OR_FALSE, True
+    )
+    eval_every: int = key_field(
+        "Evaluate and measure `probes` every so many epochs, and after the last one. In `epochs.csv`, figures of the "
+        "epochs between are empty; weights and running figures stay the same.",
+        COUNT,
+        1,
+        ge=1,
     )
     eval_test: bool = key_field(
         "Evaluate the test set after each epoch. With `false` the run has no test figures, and no probes but "

@@ -11,5 +11,5 @@ LINREG_VARIANTS = ("scratch", "nn")
 LINREG_ROWS = 10_000  # at most: torch sums the losses of these in one piece on any number of threads
 LINREG_KEYS = frozenset(
     {"variant", "task", "seed", "lr", "epochs", "batch_size", "weight_decay", "l1"}
-    | {"train_size", "validation_size", "eval_test"}
+    | {"train_size", "validation_size", "eval_test", "eval_every"}
 )

@@ -42,8 +42,9 @@ def interval_cell(low: float, high: float, form: str) -> str:
 
 
 def sparkline(curve: Sequence[float], low: float, high: float) -> str:
-    """Draw a bar per epoch on a scale from `low` to `high`; of a long curve, evenly spaced epochs with the last."""
+    """Draw a bar per measured epoch on a scale from `low` to `high`; of many, evenly spaced ones with the last."""
+    curve = [value for value in curve if not math.isnan(value)]
     if len(curve) > CURVE_WIDTH:
         curve = [curve[round(i * (len(curve) - 1) / (CURVE_WIDTH - 1))] for i in range(CURVE_WIDTH)]
     scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
-    return "".join(" " if math.isnan(value) else BARS[round((value - low) * scale)] for value in curve) or ABSENT
+    return "".join(BARS[round((value - low) * scale)] for value in curve) or ABSENT

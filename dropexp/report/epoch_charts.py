@@ -91,10 +91,11 @@ def _by_epoch(comparison: Comparison, metric: Metric) -> ChartType:
 
 
 def _epoch_panel(rows: pd.DataFrame, x: alt.X, y: ValueAxis, looks: Looks, *, width: int, zero_line: bool) -> ChartType:
-    """Draw lines and bands of `epoch_means`; dots at every epoch of a short run, else at the last."""
+    """Draw lines and bands of `epoch_means`; dots at every epoch if there are few, else at the last."""
     ends = line_ends(rows, by="arm")
-    single = rows[rows.groupby("arm")["epoch"].transform("size") == 1]
-    dots = rows if rows["epoch"].max() <= 10 else ends
+    measured = rows.groupby("arm")["epoch"].transform("size")
+    single = rows[measured == 1]
+    dots = rows if measured.max() <= 10 else ends
     size = (width, max(280, LINE * len(ends)))
     base = alt.Chart(data_of(rows)).encode(x, opacity=highlight(1))
     points = alt.Chart(data_of(dots)).encode(

@@ -34,7 +34,8 @@ from dropexp.runs.table import Columns, Row, csv_header, csv_line, from_csv
 CONFIG, EPOCHS, RUN, CHECKPOINT = "config.yaml", "epochs.csv", "run.json", "checkpoint.pt"
 PREDICTIONS = "predictions.npz"
 FILES = (CONFIG, EPOCHS, PREDICTIONS, CHECKPOINT, RUN)  # if a copy in this order is cut short, the run can resume
-CORRUPTED = ".corrupted-"  # and a number: added to the name of a corrupted file
+# With a number, added to the name of a file that is kept and no longer read: if it is corrupted, or of a restarted run.
+CORRUPTED, BEFORE = ".corrupted-", ".before-"
 
 
 def default_runs_dir() -> Path:
@@ -118,9 +119,9 @@ def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def rename(path: Path) -> str:
+def rename(path: Path, ending: str = CORRUPTED) -> str:
     """Rename a file, so that it is kept and no longer read; return its new name."""
-    names = (f"{path.name}{CORRUPTED}{n}" for n in itertools.count(1))
+    names = (f"{path.name}{ending}{n}" for n in itertools.count(1))
     new = next(new for new in names if not path.with_name(new).exists())
     os.replace(path, path.with_name(new))
     return new

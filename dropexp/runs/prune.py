@@ -18,18 +18,19 @@ from typing import Any
 from dropexp.errors import NoRuns, RunError
 from dropexp.files import half_written, sha256
 from dropexp.lock import LOCK, Busy
-from dropexp.runs.folder import CORRUPTED, FILES, RUN, RunFolder, default_runs_dir, read_file
+from dropexp.runs.folder import BEFORE, CORRUPTED, FILES, RUN, RunFolder, default_runs_dir, read_file
 from dropexp.runs.record import Run, keep, read_any, read_runs
+from dropexp.runs.run_json import SCHEMA
 from dropexp.runs.status import FINISHED, NO_RUN, Status
 from dropexp.runs.study_file import STUDY
 
-LEFTOVER = "corrupted and renamed, or half-written"
+LEFTOVER = "renamed because it was corrupted or the run restarted, or half-written"
 _RUN_FOLDER = re.compile(r".+-[0-9a-f]{8}")
 
 
 def _leftovers_of(*names: str) -> re.Pattern[str]:
     """Return a pattern for files of these names that were renamed, by the version of schema 1 too, or half-written."""
-    renamed = "|".join(map(re.escape, (CORRUPTED, ".damaged-", ".before-")))
+    renamed = "|".join(map(re.escape, (CORRUPTED, BEFORE, ".damaged-")))
     return re.compile(rf"(?:{'|'.join(map(re.escape, names))})(?:{renamed})\d+|{half_written(*names)}")
 
 
@@ -111,7 +112,7 @@ def _removal_of(run: Run, first: Run | None) -> Removal | None:
     elif status == run.status == Status.CORRUPTED:
         why = run.why or ""
     elif status == run.status and status in (Status.INTERRUPTED, Status.FAILED):
-        why = run.why or f"{run.epoch or 0} of {run.config.get('epochs')} epochs, from which training would resume"
+        why = run.why or f"{_saved_epochs(run)} of {run.config.get('epochs')} epochs, from which training would resume"
     else:
         return None
     others = [entry.name for entry in _listed(path) if entry not in files]
@@ -124,6 +125,12 @@ def _removal(state: str, path: Path, files: Sequence[Path], why: str, known: str
         with suppress(OSError):  # it is gone
             size += file.lstat().st_size
     return Removal(state, path, files, why, size, known)
+
+
+def _saved_epochs(run: Run) -> int:
+    """Return after how many epochs training would resume; none without a checkpoint, or from one of schema 1."""
+    can_resume = run.info is not None and run.info.version == SCHEMA and run.folder.checkpoint.exists()
+    return (run.epoch or 0) if can_resume else 0
 
 
 def _is_finished(folder: RunFolder) -> bool:

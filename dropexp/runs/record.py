@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dropexp.config.keep_probs import drop_probs_instead
 from dropexp.config.schema import Config
 from dropexp.config.tasks import FASHION_MNIST
 from dropexp.config.used import used_keys
@@ -181,9 +182,10 @@ def keep(runs: list[Run], wanted: Mapping[str, Any]) -> list[Run]:
     if not wanted or not readable:
         return runs
     known = sorted({"arm", *(name for run in readable for name in run.config)})
-    for key in wanted:
+    for key, value in wanted.items():
         if key not in known:
-            raise NoRuns(f"no run has a key {key!r} to filter by; there are: {', '.join(known)}")
+            remedy = drop_probs_instead(key, value) or f"there are: {', '.join(known)}"
+            raise NoRuns(f"no run has a key {key!r} to filter by; {remedy}")
     kept = [run for run in readable if all(_is(run.setting(key), value) for key, value in wanted.items())]
     if not kept:
         shown = ", ".join(f"{key}={text(value)}" for key, value in wanted.items())

@@ -83,7 +83,7 @@ class RunInfo(BaseModel):
     epoch: int = Field(default=0, ge=0)  # of the last checkpoint, or of the end
     last: dict[str, Figure | None] = {}  # the figures of that epoch
     provenance: Annotated[dict[str, Any], AfterValidator(_check_times)] = {}
-    table: dict[str, list[Figure]] | None = None  # of a finished run
+    table: dict[str, list[Figure | None]] | None = None  # of a finished run
     predictions_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")  # of predictions.npz; None: no file
     table_sha256: str | None = Field(default=None, exclude=True)  # of a finished run's epochs.csv, in schema 1
 

@@ -17,6 +17,7 @@ from dropexp.errors import CorruptedFile, MissingRun, OtherRun, RunError
 from dropexp.files import sha256, write_whole
 from dropexp.lock import Busy, not_written
 from dropexp.runs.folder import (
+    BEFORE,
     CHECKPOINT,
     CONFIG,
     EPOCHS,
@@ -130,6 +131,11 @@ def rename_corrupted_truth(folder: RunFolder, planned: PlannedRun) -> list[str]:
     except MissingRun:
         pass
     return []
+
+
+def rename_for_restart(folder: RunFolder) -> list[str]:
+    """Rename the checkpoint and the table of a run that restarts; return the new names. interrupted, failed -> new."""
+    return [rename(path, BEFORE) for name in (EPOCHS, CHECKPOINT) if (path := folder.path / name).exists()]
 
 
 # Transitions while it trains

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 Row = dict[str, Any]  # the epoch, counted from 1, and its figures
-Columns = dict[str, list[float]]  # figures by name, in the order of the epochs, which are 1, 2, …
+Column = list[float | None]  # a figure by epoch, which are 1, 2, …; None where it was not measured
+Columns = dict[str, Column]
 
 
 def add_row(columns: Columns, row: Row) -> None:
@@ -27,11 +27,11 @@ def rows_of(columns: Columns) -> list[Row]:
 
 def best_epoch(columns: Columns) -> int | None:
     """Return the first epoch of the highest validation accuracy, None without any."""
-    val_accs = [(acc, -epoch) for epoch, acc in enumerate(columns.get("val_acc", ()), start=1) if not math.isnan(acc)]
+    val_accs = [(acc, -epoch) for epoch, acc in enumerate(columns.get("val_acc", ()), start=1) if acc is not None]
     return -max(val_accs)[1] if val_accs else None
 
 
-def last_figures(columns: Columns) -> dict[str, float]:
+def last_figures(columns: Columns) -> dict[str, float | None]:
     """Return the figures of the last epoch, none if there is no epoch."""
     return {name: figures[-1] for name, figures in columns.items() if figures}
 
@@ -47,11 +47,11 @@ def csv_header(row: Row) -> bytes:
 
 
 def csv_line(row: Row) -> bytes:
-    return (",".join(map(repr, row.values())) + "\n").encode()
+    return (",".join("" if value is None else repr(value) for value in row.values()) + "\n").encode()
 
 
 def from_csv(content: bytes) -> Columns:
-    """Return the columns of an epochs.csv, without a last line that was cut short; an empty cell is NaN.
+    """Return the columns of an epochs.csv, without a last line that was cut short; an empty cell is None.
 
     Raises ValueError if a row does not have the header's length, a cell is not a number, or the epochs are not 1, 2, …
     """
@@ -64,6 +64,6 @@ def from_csv(content: bytes) -> Columns:
             raise ValueError(f"line {epoch + 1} is not a row of epoch {epoch}")
     names, cells = header[1:], [row[1:] for row in rows]
     return {
-        name: [float(cell) if cell else math.nan for cell in column]
+        name: [float(cell) if cell else None for cell in column]
         for name, column in zip(names, zip(*cells, strict=True) if cells else ([] for _ in names), strict=True)
     }

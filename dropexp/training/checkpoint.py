@@ -5,32 +5,29 @@ from __future__ import annotations
 import io
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from dropexp.config.schema import Config
-from dropexp.config.study import PlannedRun
 from dropexp.config.tasks import LINEAR_REGRESSION
 from dropexp.errors import CorruptedFile, NewerRun, RunError
 from dropexp.files import add_checksum, has_checksum
 from dropexp.nets.base import Network
 from dropexp.nets.linreg import Model
-from dropexp.runs.folder import RunFolder, read_file, rename_corrupted
+from dropexp.runs.folder import RunFolder, read_file
 from dropexp.runs.predictions import decode
 from dropexp.runs.run_json import SCHEMA
-from dropexp.runs.state import rename_corrupted_truth
 from dropexp.runs.table import Columns, num_epochs
 from dropexp.training import build
 from dropexp.training.kept import BestNetwork, Kept
 from dropexp.training.rng import stream
 
 CHECKPOINT_SHARE = 0.02  # of the time since the last one: what writing a checkpoint may cost
-NAMES = {"hash": "config", "route": "matmul backend", "drawing": "version of the sampling"}  # of keys of an identity
 
 
 @dataclass
@@ -149,68 +146,8 @@ def _is_table(columns: Any, epoch: Any) -> bool:
         isinstance(columns, dict)
         and all(isinstance(name, str) and isinstance(column, list) for name, column in columns.items())
         and {*map(len, columns.values())} == {epoch}
-        and all(type(figure) is float for column in columns.values() for figure in column)
+        and all(figure is None or type(figure) is float for column in columns.values() for figure in column)
     )
-
-
-@dataclass
-class Resumed:
-    """Where a run starts or resumes."""
-
-    state: TrainingState
-    columns: Columns = field(default_factory=dict)  # the table so far
-    notes: list[str] = field(default_factory=list)  # on corrupted files, or why the run restarts
-
-
-def resume(
-    folder: RunFolder,
-    planned: PlannedRun,
-    identity: dict[str, str],
-    fresh: Callable[[], TrainingState],
-    is_complete: Callable[[Columns], bool],
-) -> Resumed:
-    """Return the state in checkpoint.pt, or a fresh one if there is none from which the run may resume.
-
-    Corrupted files are renamed. The notes name these, and give the reason why the run restarts. Raises `NewerRun`.
-    """
-    resumed = Resumed(fresh())  # first: if memory is too small for it, nothing is renamed
-    notes = rename_corrupted_truth(folder, planned)
-    try:
-        resumed = _load(folder, identity, resumed.state, is_complete)
-    except CorruptedFile as error:
-        resumed = Resumed(fresh(), notes=[rename_corrupted(error)])  # the first may be loaded in part
-    notes += resumed.notes
-    if notes:
-        done = num_epochs(resumed.columns)
-        notes[-1] += f"; the run {f'resumes after epoch {done}' if done else 'restarts'}"
-    return replace(resumed, notes=notes)
-
-
-def _load(
-    folder: RunFolder, identity: dict[str, str], state: TrainingState, is_complete: Callable[[Columns], bool]
-) -> Resumed:
-    """Load checkpoint.pt into the state, if it has the same identity, so that all epochs round alike.
-
-    If its table is complete, nothing is left to compute, and the same hash and data are enough.
-    """
-    saved = read(folder)
-    if saved is None:
-        return Resumed(state)
-    if saved.columns is None:
-        note = f"{folder.checkpoint} was written by an earlier version of dropexp, from which no run resumes"
-        return Resumed(state, notes=[note])
-    if saved.identity == identity:
-        state.load(saved, folder)
-    elif not is_complete(saved.columns) or any(saved.identity.get(key) != identity[key] for key in ("hash", "data")):
-        return Resumed(state, notes=[f"{folder.checkpoint} is of another {_differences(saved.identity, identity)}"])
-    state.kept = saved.kept
-    return Resumed(state, saved.columns)
-
-
-def _differences(before: dict[str, str], now: dict[str, str]) -> str:
-    """Return the keys of the identities that differ, in words, such as "torch (2.14.0 → 2.15.0)"."""
-    differing = [key for key in now if before.get(key) != now[key]]
-    return ", ".join(f"{NAMES.get(key, key)} ({before.get(key, 'unknown'):.20} → {now[key]:.20})" for key in differing)
 
 
 class CheckpointTimer:

@@ -123,6 +123,7 @@ def _train_epochs(runs: Sequence[ActiveRun], done: int) -> Generator[Event]:
         lrs=[run.config.lr for run in runs],
         epochs=config.epochs,
         lr_schedule=LR_SCHEDULES[config.lr_schedule],
+        eval_every=config.eval_every,
         done=done,
         backend=runs[0].backend,
     ):

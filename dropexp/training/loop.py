@@ -28,7 +28,7 @@ class Score:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """The figures of one epoch: a row of epochs.csv, in the order of its columns. None: the run has no such column.
+    """The figures of one epoch: a row of epochs.csv, in the order of its columns. None: it was not measured.
 
     Losses are means over all rows: cross entropy, or (ŷ − y)²/2 in linear regression, without penalties. `train_*` are
     running figures, taken with dropout active while the parameters change, as the book prints them; `clean_train_*` are
@@ -37,7 +37,7 @@ class EpochRecord:
     """
 
     epoch: int
-    train_loss: float
+    train_loss: float | None
     train_acc: float | None
     clean_train_loss: float | None
     clean_train_acc: float | None
@@ -56,7 +56,7 @@ class EpochRecord:
         return all(loss is None or math.isfinite(loss) for loss in losses)
 
     def row(self) -> dict[str, float]:
-        """Return the columns that the run has."""
+        """Return what was measured, by column."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
@@ -91,20 +91,31 @@ class Trainee(ABC):
         return
 
 
+def is_evaluated(epoch: int, epochs: int, every: int) -> bool:
+    """Return whether the runs are evaluated after this epoch: every so many epochs, and after the last."""
+    return epoch % every == 0 or epoch == epochs
+
+
 def fit(
     trainee: Trainee,
     *,
     lrs: Sequence[float],
     epochs: int,
     lr_schedule: LrSchedule = LR_SCHEDULES["constant"],
+    eval_every: int = 1,
     done: int = 0,
     backend: str = matmul.PLAIN,
 ) -> Iterator[list[EpochRecord]]:
     """Train the epochs after the first `done`, and yield a record per run after each.
 
     `lrs` are the learning rates of the runs, which `lr_schedule` scales epoch by epoch; `backend` is the matmul backend
-    of a CPU. Stops once every run has diverged, and closes the trainee at the end.
+    of a CPU. The runs are evaluated every `eval_every` epochs. Stops once every run has diverged, and closes the
+    trainee at the end.
     """
+
+    def evaluate(part: Part) -> list[Score]:
+        return trainee.evaluate(part) if is_evaluated(epoch, epochs, eval_every) else []
+
     diverged = [False] * len(lrs)
     with closing(trainee):
         for epoch in range(done + 1, epochs + 1):
@@ -112,18 +123,18 @@ def fit(
             with matmul.using(backend), cuda_graph.ieee_matmul():
                 start = time.perf_counter()
                 running = trainee.train_epoch(lrs_now, epoch, epochs)
-                test = trainee.evaluate("test")
+                test = evaluate("test")
                 seconds = (time.perf_counter() - start) / len(lrs)
-                train = trainee.evaluate("train")
-                validation = trainee.evaluate("validation")
+                train = evaluate("train")
+                validation = evaluate("validation")
                 w_norms = trainee.w_norms()
             trainee.finish_epoch()
             trained, clean = (running, train) if running else (train, [])
             records = [
                 EpochRecord(
                     epoch=epoch,
-                    train_loss=trained[r].loss,
-                    train_acc=trained[r].acc,
+                    train_loss=trained[r].loss if trained else None,
+                    train_acc=trained[r].acc if trained else None,
                     clean_train_loss=clean[r].loss if clean else None,
                     clean_train_acc=clean[r].acc if clean else None,
                     val_loss=validation[r].loss if validation else None,

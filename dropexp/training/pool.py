@@ -1,6 +1,7 @@
 """Train jobs in worker processes of one thread each. The parent imports no torch.
 
-A worker exits when its parent does. A worker that crashes costs only the run that it was training.
+A worker exits when its parent does. A worker that crashes costs only the run that it was training; one that is killed,
+most often because memory ran out, costs time.
 """
 
 from __future__ import annotations
@@ -32,28 +33,31 @@ KILLED = ("SIGKILL", "exit code 137")  # memory ran out; in a container, a shell
 def in_workers(jobs: Sequence[Job], plan: Plan, count: int) -> Generator[Event]:
     """Train the jobs in `count` workers. Raises `DataError`, or `PluginError` if a plugin file has changed.
 
-    A run whose worker is killed, most often because memory ran out, gets a second try after all others, with one
-    worker fewer.
+    A worker that is killed, most often because memory ran out, is not replaced. Its run is tried again after the
+    others, in half as many workers, and so on until all fit; it fails if it is killed as the only one.
     """
-    first = _Pool(jobs, plan, count, retry=True)
-    yield from first.train(range(len(jobs)))
-    started = [index for index in first.killed if jobs[index].state().status not in FINISHED]
-    unchanged = [index for index in first.killed if index not in started]  # --force has not cleared their results yet
-    yield from _Pool(jobs, replace(plan, force=False), max(1, count - 1)).train(started)
-    yield from _Pool(jobs, plan, max(1, count - 1)).train(unchanged)
+    left = yield from _Pool(jobs, plan, count).train(range(len(jobs)))
+    while left:
+        count = max(1, count // 2)
+        what = "workers were killed, most likely because memory ran out"
+        yield Note(None, f"{what}; the remaining runs ({len(left)}) train {count} at a time")
+        started = [index for index in left if jobs[index].state().status not in FINISHED]
+        unchanged = [index for index in left if index not in started]  # --force has not cleared their results yet
+        left = yield from _Pool(jobs, replace(plan, force=False), count).train(started)
+        left += yield from _Pool(jobs, plan, count).train(unchanged)
 
 
 class _Pool:
-    """Workers that share the jobs. With `retry`, runs whose worker was killed are listed in `killed`, not failed."""
+    """Workers that share the jobs. A worker that is killed beside others is not replaced, and its run is left over."""
 
-    def __init__(self, jobs: Sequence[Job], plan: Plan, count: int, *, retry: bool = False) -> None:
-        self.jobs, self.plan, self.count, self.retry = jobs, plan, count, retry
+    def __init__(self, jobs: Sequence[Job], plan: Plan, count: int) -> None:
+        self.jobs, self.plan, self.count = jobs, plan, count
         self.workers: list[_Worker] = []
         self.waiting: deque[int] = deque()
         self.killed: list[int] = []
 
-    def train(self, indexes: Iterable[int]) -> Generator[Event]:
-        """Train the jobs with these indexes."""
+    def train(self, indexes: Iterable[int]) -> Generator[Event, None, list[int]]:
+        """Train the jobs with these indexes. Return those that are left over, the ones that were killed last."""
         self.waiting.extend(indexes)
         try:
             while self.waiting and len(self.workers) < self.count:
@@ -63,6 +67,7 @@ class _Pool:
                     yield from self._receive(busy[pipe])  # type: ignore[index]  # wait() returns wider types than given
         finally:
             self._close()
+        return [*self.waiting, *self.killed]
 
     def _start_worker(self) -> Event:
         worker = _Worker(self.plan)
@@ -80,8 +85,9 @@ class _Pool:
         try:
             event = worker.pipe.recv()
         except (EOFError, OSError):
-            yield self._crashed(worker)
-            if self.waiting:
+            ended = self._crashed(worker)
+            yield ended
+            if self.waiting and isinstance(ended, Ended):
                 yield self._start_worker()
             return
         if isinstance(event, DataError | PluginError):
@@ -92,8 +98,8 @@ class _Pool:
         if worker.job is None and self.waiting:
             yield self._send(worker)
 
-    def _crashed(self, worker: _Worker) -> Event:
-        """Record that a worker exited unexpectedly, and return the event for its run."""
+    def _crashed(self, worker: _Worker) -> Note | Ended:
+        """Record that a worker exited unexpectedly, and return the event for its run: a note if it is left over."""
         index = worker.job
         assert index is not None
         self.workers.remove(worker)
@@ -102,11 +108,12 @@ class _Pool:
         code = worker.process.exitcode or 0
         how = f"exit code {code}" if code >= 0 else _signal_name(-code)
         folder, why = self.jobs[index].folder, f"its worker process ended ({how})"
-        if how in KILLED and self.retry:
+        if how in KILLED and self.count > 1:
             self.killed.append(index)
             mark(folder, Status.INTERRUPTED, why)
             return Note(index, f"{folder.path}: {why}; it resumes after the others, with fewer workers")
-        why += "; the same command trains it again; fewer --jobs need less memory"
+        hint = "no other was left to take memory from it" if how in KILLED else "fewer --jobs need less memory"
+        why += f"; the same command trains it again; {hint}"
         mark(folder, Status.FAILED, why)
         return Ended(index, Status.FAILED, why)
 

@@ -35,6 +35,20 @@ def measure(
     return values
 
 
+def columns(probes: Iterable[str | dict[str, int]], num_hidden: int) -> list[str]:
+    """Return the names of the columns of these probes for a network with this number of hidden layers."""
+    moments = ("mean", "var", "zero", "noisy_mean", "noisy_var")
+    names = {
+        "weight_norms": [f"w{i}_norm" for i in range(1, num_hidden + 2)],
+        "activations": [f"h{i}_{moment}" for i in range(1, num_hidden + 1) for moment in moments],
+        "noise_at_test": ["noisy_acc", "noisy_loss", "noisy_flips"],
+        "calibration": ["ece"],
+        "mc": ["mc_acc", "mc_loss", "mc_ece"],
+    }
+    chosen = (next(iter(probe)) if isinstance(probe, dict) else probe for probe in probes)
+    return [column for name in chosen for column in names[name]]
+
+
 def weight_norms(network: Network, X: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, float]:
     """Measure w1_norm, w2_norm, …: the Frobenius norm ‖W‖ of each layer."""
     sums = [W.cpu().double().square().sum(dim=1).sum() for W in network.weights()]

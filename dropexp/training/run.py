@@ -20,12 +20,14 @@ from dropexp.runs.provenance import provenance
 from dropexp.runs.run_json import RunInfo
 from dropexp.runs.status import FINISHED, Status
 from dropexp.runs.table import Columns, add_row, best_epoch, last_figures, num_epochs
-from dropexp.training import checkpoint, probes
+from dropexp.training import probes
 from dropexp.training.checkpoint import TrainingState
+from dropexp.training.columns import columns_of
 from dropexp.training.events import Ended, Epoch
 from dropexp.training.jobs import Job
 from dropexp.training.kept import predictions_of
-from dropexp.training.loop import EpochRecord
+from dropexp.training.loop import EpochRecord, is_evaluated
+from dropexp.training.resume import Restart, resume, would_restart
 from dropexp.training.rng import stream
 
 DRAWING = "2"  # version of how noise and order are sampled: a run resumes only with the one that it started with
@@ -58,6 +60,7 @@ class ActiveRun:
         self.force = force  # until the old result is replaced
         self.began = state.now()
         self.ended = False
+        self.names = columns_of(self.config)
         self.columns: Columns = {}  # the table so far
 
     def resume(self) -> list[str]:
@@ -66,9 +69,13 @@ class ActiveRun:
         if self.force:
             self.training_state, self.columns = fresh(), {}
             return []
-        resumed = checkpoint.resume(self.folder, self.planned, self.identity, fresh, self._is_complete)
+        resumed = resume(self.folder, self.planned, self.identity, fresh, self._is_complete)
         self.training_state, self.columns = resumed.state, resumed.columns
         return resumed.notes
+
+    def would_restart(self) -> Restart | None:
+        """Return why an unfinished run would restart, and write nothing; None if it would resume or start."""
+        return would_restart(self.folder, self.identity, self._is_complete)
 
     @property
     def done(self) -> int:
@@ -94,12 +101,12 @@ class ActiveRun:
         return notes
 
     def stops_early(self) -> bool:
-        """Return whether validation accuracy has not improved for `early_stopping` epochs."""
+        """Return whether validation accuracy, measured after the last epoch, has not improved for `early_stopping`."""
         return self._stops_early(self.columns)
 
     def _stops_early(self, columns: Columns) -> bool:
         patience, best = self.config.early_stopping, best_epoch(columns)
-        if patience is None or best is None:
+        if patience is None or best is None or columns["val_acc"][-1] is None:
             return False
         return num_epochs(columns) - best >= patience
 
@@ -108,8 +115,12 @@ class ActiveRun:
         return num_epochs(columns) == self.config.epochs or self._stops_early(columns)
 
     def add(self, record: EpochRecord, test_outputs: Tensor | None) -> Epoch:
-        """Add the epoch to the table, with the values of the probes, and keep its network and predictions if needed."""
-        row = record.row() | self._probe(record.epoch)
+        """Add the epoch to the table, with the values of the probes, and keep its network and predictions if needed.
+
+        What was not measured is None.
+        """
+        figures = record.row() | self._probe(record.epoch)
+        row = {name: figures.get(name) for name in self.names}
         self.folder.append_row(row)
         add_row(self.columns, row)
         if self.data is not None and record.finite:
@@ -126,7 +137,8 @@ class ActiveRun:
 
     def _probe(self, epoch: int) -> dict[str, float]:
         """Measure the config's probes; each draws from its own stream."""
-        if not self.config.probes or self.data is None:
+        evaluated = is_evaluated(epoch, self.config.epochs, self.config.eval_every)
+        if not self.config.probes or self.data is None or not evaluated:
             return {}
         with matmul.using(self.backend), cuda_graph.ieee_matmul():
             return probes.measure(

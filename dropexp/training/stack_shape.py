@@ -13,7 +13,7 @@ OWN_KEYS = frozenset(  # may differ between the runs of a stack
 )
 SHARED_KEYS = frozenset(  # must be equal
     {"hidden", "placement", "batch_size", "epochs", "optimizer", "momentum", "nesterov", "lr_schedule", "output_relu"}
-    | {"eval_train", "eval_test", "train_size", "validation_size", "probes"}
+    | {"eval_train", "eval_every", "eval_test", "train_size", "validation_size", "probes"}
 )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from dropexp.config import plugins
 from dropexp.config.study import Study, load_config
 from dropexp.data import download
-from dropexp.errors import TrainingError, UnfinishedRun
+from dropexp.errors import DataError, RunError, TrainingError, UnfinishedRun
 from dropexp.interrupts import import_torch
 from dropexp.runs.folder import RunFolder, default_runs_dir
 from dropexp.runs.repair import repair_finished
@@ -22,6 +22,9 @@ from dropexp.training import device as devices
 from dropexp.training.events import Ended, Epoch, Event, Note
 from dropexp.training.execute import execute
 from dropexp.training.jobs import Job, Plan, jobs_of
+from dropexp.training.trainer import Trainer
+
+RESUMABLE = (Status.INTERRUPTED, Status.FAILED, Status.CORRUPTED)  # with a checkpoint
 
 
 class Training:
@@ -47,6 +50,27 @@ class Training:
         """The jobs that will not train."""
         unfinished = {id(job) for job in self.unfinished}
         return [job for job in self.jobs if id(job) not in unfinished]
+
+    def restarts(self, data_dir: Path | None) -> Generator[str]:
+        """Yield why unfinished runs would restart, and what that loses; write nothing. Leaves out runs on a cluster.
+
+        Without the data, which is searched in `data_dir` first, it leaves out runs that have images.
+        """
+        left = [] if self.force or self.on_ray else self.unfinished
+        left = [job for job in left if job.state().status in RESUMABLE]
+        try:
+            data_root = download.find(data_dir) if any(job.has_images for job in left) else None
+        except DataError:
+            data_root = None
+        trainer = Trainer(Plan(data_root, self.device))
+        for job in left:
+            if data_root is not None or not job.has_images:
+                try:
+                    restart = trainer.restart_of(job)
+                except RunError as error:
+                    restart = str(error)
+                if restart:
+                    yield restart
 
     def start(self, find_data: Callable[[], Path], at_once: int | None = None) -> Generator[Event]:
         """Prepare everything, and return the events: a run trains when the next event is requested.

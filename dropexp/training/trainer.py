@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING
 
 from dropexp.interrupts import import_torch
@@ -37,6 +37,27 @@ class Trainer:
         if self.data is None and self.plan.data_root is not None:
             self.data = load(self.plan.data_root).to(device)
             yield from [Note(None, note) for note in self.data.notes]
-        stacked = self.plan.stacked and all(stack_shape(job.planned.config) for job in jobs.values())
+        stacked = self._stacked(jobs.values())
         for group in [jobs] if stacked else [{index: job} for index, job in jobs.items()]:
             yield from train_group(group, self.data, device, stacked=stacked, force=self.plan.force)
+
+    def restart_of(self, job: Job) -> str | None:
+        """Return why a job would restart and how many epochs that loses; None if it would resume or start.
+
+        Nothing is written but the cache of the data. Raises `RunError` if its checkpoint cannot be read.
+        """
+        import_torch()
+        import torch
+
+        from dropexp.data.fashion_mnist import load
+        from dropexp.training.run import ActiveRun
+
+        if self.data is None and self.plan.data_root is not None:
+            self.data = load(self.plan.data_root)
+        device = torch.device(self.plan.device)
+        run = ActiveRun(0, job, self.data, device, stacked=self._stacked([job]), force=False)
+        restart = run.would_restart()
+        return str(restart) if restart else None
+
+    def _stacked(self, jobs: Iterable[Job]) -> bool:
+        return self.plan.stacked and all(stack_shape(job.planned.config) for job in jobs)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.command import Command
+from helpers.in_process import InProcess
 from helpers.training import rows_of, train_run
 from helpers.weights import same, saved, saved_below
 
@@ -76,18 +77,16 @@ def test_the_same_config_trains_to_the_same_figures_and_weights(
     assert other != table and not same(weights["network"], other_weights["network"])
 
 
-def test_nothing_about_the_process_matters(command: Command) -> None:
+def test_nothing_about_the_process_matters(cli: InProcess, command: Command) -> None:
     text = "train_size: 500\nepochs: 2\nhidden: [32, 16]\nmatrix: {variant: [nn, scratch]}\n"
-    config = command.write("tiny.yaml", text)
-    command("train", "-c", config, "--jobs", "1", "-q")
-    tables, weights = command.tables(), saved_below(command.folder / "runs")
-    (command.folder / "elsewhere").mkdir()
+    config = cli.write("tiny.yaml", text)
+    cli("train", "-c", config, "--jobs", "1", "-q")
     command.folder = command.folder / "elsewhere"
+    command.folder.mkdir()
     command.environment |= {"PYTHONHASHSEED": "1", "TZ": "Asia/Kolkata", "LC_ALL": "C", "COLUMNS": "30"}
     command("train", "-c", f"../{config}", "--jobs", "1", "-q")
-    assert len(tables) == len(weights) == 2
-    assert command.tables() == tables
-    assert same(saved_below(command.folder / "runs"), weights)
+    assert len(cli.tables()) == 2 and command.tables() == cli.tables()
+    assert same(*(saved_below(one.folder / "runs") for one in (cli, command)))
 
 
 def test_a_run_started_by_another_torch_restarts(tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,7 @@ def write_run(
     """Write a run with the test accuracies `test_acc` by epoch; a number x means [x - 0.1, x].
 
     `probed` has further figures of the last epoch; in the other epochs they are twice as large. With `eval_test=False`
-    the figures are those of validation rows.
+    the figures are those of validation rows; `eval_every` has its meaning.
     """
     curve = [test_acc - 0.1, test_acc] if isinstance(test_acc, float) else test_acc
     config = {"variant": variant, "seed": seed, **DEFAULTS, **changed}
@@ -70,6 +70,10 @@ def write_run(
         row |= {key: value * (1 if row is rows[-1] else 2) for key, value in (probed or {}).items()}
     if changed.get("eval_test") is False:
         rows = [{name.replace("test_", "val_"): value for name, value in row.items()} for row in rows]
+    every_epoch = ("epoch", "train_loss", "train_acc", "lr", "seconds")
+    for row in rows[:-1]:
+        if row["epoch"] % changed.get("eval_every", 1):
+            row |= dict.fromkeys(row.keys() - {*every_epoch})
     return _write(runs_dir, config, changed, rows, name, arm, status, why, device)
 
 

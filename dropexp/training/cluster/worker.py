@@ -21,7 +21,7 @@ from dropexp.config.plugins import load_plugin
 from dropexp.config.study import PlannedRun
 from dropexp.data import download
 from dropexp.errors import DataError, PluginError
-from dropexp.runs.folder import CHECKPOINT, CORRUPTED, FILES, RUN, RunFolder
+from dropexp.runs.folder import BEFORE, CHECKPOINT, CORRUPTED, FILES, RUN, RunFolder
 from dropexp.runs.provenance import version_of
 from dropexp.training.events import Ended, Event, Note
 from dropexp.training.jobs import Job, Plan
@@ -32,8 +32,9 @@ CHECKPOINT_EVERY = 10  # paces between two checkpoints of a run that are sent, u
 
 
 def file_names(folder: RunFolder) -> list[str]:
-    """List the files of a run folder in the order of writing, preceded by renamed corrupted files."""
-    renamed = sorted(path.name for name in FILES for path in folder.path.glob(f"{name}{CORRUPTED}*"))
+    """List the files of a run folder in the order of writing, preceded by renamed ones."""
+    endings = (f"{name}{ending}*" for name in FILES for ending in (CORRUPTED, BEFORE))
+    renamed = sorted(path.name for pattern in endings for path in folder.path.glob(pattern))
     return renamed + [name for name in FILES if (folder.path / name).exists()]
 
 

@@ -121,6 +121,21 @@ def test_at_chooses_the_epoch_that_is_compared(tmp_path: Path) -> None:
     assert mentions(best.notes, "optimistic")
 
 
+def test_only_epochs_with_an_evaluation_can_be_compared(tmp_path: Path) -> None:
+    for seed in range(2):
+        write_run(tmp_path, "none", seed, [0.5, 0.6, 0.9, 0.7, 0.8], eval_every=2)
+    assert compare(runs_dir=tmp_path).arms["mean"][0] == 0.8
+    assert compare(runs_dir=tmp_path, at=2).arms["mean"][0] == 0.6
+    assert compare(runs_dir=tmp_path, at=3, metric="train_acc").arms["mean"][0] == pytest.approx(0.89)
+    assert list(compare(runs_dir=tmp_path, at="best-test").runs["epoch"]) == [5, 5]  # 0.9 was not measured
+    with pytest.raises(ComparisonError, match="at this epoch; it was measured at epochs 2, 4, 5"):
+        compare(runs_dir=tmp_path, at=3)
+    write_run(tmp_path, "nn", 0, [0.5] * 5)
+    mixed = compare(runs_dir=tmp_path, at=3)
+    assert mentions(mixed.notes, "none: no test accuracy for seed 0, 1")
+    assert json.loads(mixed.to_json())["arms"][0]["curve"] == [None, 0.6, None, 0.7, 0.8]
+
+
 def test_the_best_validation_epoch_needs_a_validation_split(tmp_path: Path) -> None:
     write_run(tmp_path, "none", 0, [0.5, 0.9, 0.7])
     with pytest.raises(ComparisonError, match=r"no run has figures at best-val(.|\n)*validation_size"):

@@ -90,6 +90,17 @@ def test_epochs_beyond_ours_and_single_runs_have_no_interval(tmp_path: Path) -> 
     assert printed(compare(runs_dir=tmp_path))
 
 
+def test_published_figures_are_compared_at_epochs_with_an_evaluation(tmp_path: Path) -> None:
+    for seed in range(3):
+        write_run(tmp_path, seed=seed, test_acc=[0.7, 0.8 + seed / 100, 0.9], eval_every=2)
+    publish(tmp_path, test_acc=[0.7, 0.8, 0.9], train_acc=[0.69])
+    published = compare(runs_dir=tmp_path).published
+    assert [(row["figure"], row["epoch"], row["n"]) for row in published.to_dict("records")] == [
+        *(("train_acc", 1, 3), ("test_acc", 1, 0), ("test_acc", 2, 3), ("test_acc", 3, 3)),
+    ]
+    assert published["inside"].isna().tolist() == [False, True, False, False]
+
+
 @pytest.mark.parametrize(("norm", "inside"), [(12.12, True), (13.5, False)])
 def test_a_figure_that_a_source_gives_once_is_compared_with_our_last(tmp_path: Path, norm: float, inside: bool) -> None:
     for seed, last in enumerate((11.9, 12.0, 12.1, 12.2)):

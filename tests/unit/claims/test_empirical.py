@@ -102,6 +102,15 @@ def test_slower_counts_epochs_to_the_accuracy_of_epoch_ten(tmp_path: Path) -> No
     assert "epochs" in finding.evidence
 
 
+def test_epochs_without_an_evaluation_do_not_decide_a_claim(tmp_path: Path) -> None:
+    for seed in range(10):
+        for variant, last in (("none", 0.8), ("scratch", 0.9)):
+            write_run(tmp_path, variant, seed, curve(0.7, last), name="exercise-2-more-epochs", eval_every=4)
+    missing = check("accuracy", tmp_path).findings[0]
+    assert missing.verdict is NOT_TRAINED
+    assert missing.evidence.startswith("scratch has no test_acc at epoch 10; dropexp train -c")
+
+
 def test_the_target_of_a_seed_is_the_mean_accuracy_of_the_others(tmp_path: Path) -> None:
     """With its own accuracy as target, the arm without dropout would seem faster than an equal one."""
     rng = np.random.default_rng(0)
@@ -183,15 +192,17 @@ def test_sparser_activations_and_smaller_weights_are_read_from_probes(tmp_path: 
     assert evidence.findings[0].figures["mean"] == pytest.approx(100 * (9 / 10 - 1))
 
 
-def test_norms_at_equal_loss_are_interpolated_at_the_lowest_loss_that_both_reach(tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [1, 2])
+def test_norms_at_equal_loss_are_interpolated_at_the_lowest_loss_that_both_reach(every: int, tmp_path: Path) -> None:
+    study: dict[str, Any] = {"probed": {"w1_norm": 5.0}, "name": "exercise-3-activations", "eval_every": every}
     for seed in range(8):
-        write_run(tmp_path, "none", seed, [0.7, 0.9], probed={"w1_norm": 5.0}, name="exercise-3-activations")
-        write_run(tmp_path, "scratch", seed, [0.6, 0.8], probed={"w1_norm": 5.0}, name="exercise-3-activations")
+        for variant, accs in (("none", [0.7, 0.9]), ("scratch", [0.6, 0.8])):
+            write_run(tmp_path, variant, seed, [acc for acc in accs for _ in range(every)], **study)
     at_epoch, at_loss = check("smaller-weights", tmp_path).findings
     assert at_epoch.figures["mean"] == 0
     # without dropout the loss falls from 0.5 to 0.1 and the fake figure from 10 to 5; the other ends at a loss of 0.3
-    between = 10 - 5 * np.log(0.5 / 0.3) / np.log(0.5 / 0.1)
-    assert at_loss.figures["mean"] == pytest.approx(100 * (5 / between - 1))
+    norm = 10 - 5 * np.log(0.5 / 0.3) / np.log(0.5 / 0.1)
+    assert at_loss.figures["mean"] == pytest.approx(100 * (5 / norm - 1))
 
 
 def test_runs_without_probes_are_not_trained_and_the_missing_figure_is_named(tmp_path: Path) -> None:

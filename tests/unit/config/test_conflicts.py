@@ -117,7 +117,9 @@ def test_masks_for_each_example_do_not_support_bf16() -> None:
 
 def test_dropout_in_evaluations_needs_all_of_them() -> None:
     """Each draws from the generator of the training."""
-    assert config(variant="none", noise_at_eval=True, eval_test=False)  # it has no noise
+    assert config(variant="none", noise_at_eval=True, eval_every=2, eval_test=False)  # it has no noise
+    with pytest.raises(ValidationError, match="eval_every = 2 changes the weights with noise_at_eval = true"):
+        config(variant="scratch", noise_at_eval=True, eval_every=2)
     with pytest.raises(ValidationError, match="eval_test = false changes the weights with noise_at_eval = true"):
         config(variant="scratch", noise_at_eval=True, eval_test=False)
 

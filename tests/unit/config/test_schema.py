@@ -59,6 +59,7 @@ def test_the_defaults_are_the_books() -> None:
         "precision": "float32",
         "probes": [],
         "eval_train": True,
+        "eval_every": 1,
         "eval_test": True,
         "train_size": None,
         "validation_size": 0,
@@ -130,6 +131,8 @@ WRONG: list[tuple[str, Any]] = [
     ("probes", [{"mc": 50, "k": 1}]),
     ("eval_train", 0),
     ("eval_test", None),
+    ("eval_every", 0),
+    ("eval_every", 1.5),
     ("train_size", 9),
     ("train_size", 60_001),
     ("validation_size", -1),
@@ -235,6 +238,7 @@ OTHER: dict[str, Any] = {
     "precision": "bf16",
     "probes": ["weight_norms", {"mc": 50}],
     "eval_train": False,
+    "eval_every": 5,
     "eval_test": False,
     "train_size": 1000,
     "validation_size": 1000,
@@ -352,8 +356,9 @@ def test_a_resolved_config_has_the_same_hash(keys: dict[str, Any], expected: str
 
 
 def test_settings_can_be_written_as_json() -> None:
-    fitting = {"task": "fashion-mnist", "mask": "per-batch", "fused": True, "optimizer": "sgd", "eval_test": True}
-    every = OTHER | fitting  # values that fit together
+    fitting = {"task": "fashion-mnist", "mask": "per-batch", "fused": True, "optimizer": "sgd"}
+    every = OTHER | fitting | {"noise_at_eval": False, "eval_test": True}  # values that fit together
     settings = config(variant="scratch", **every).settings("cpu")
-    assert settings.keys() == OTHER.keys() - {"task", "fused", "optimizer", "eval_test"} | {"variant", "device"}
+    by_default = {"task", "fused", "optimizer", "noise_at_eval", "eval_test"}
+    assert settings.keys() == OTHER.keys() - by_default | {"variant", "device"}
     assert json.loads(json.dumps(settings)) == settings

@@ -51,6 +51,12 @@ def test_a_long_curve_is_thinned_to_evenly_spaced_epochs_with_the_first_and_the_
     assert list(bars) == sorted(bars)
 
 
+def test_a_curve_has_a_bar_per_epoch_with_an_evaluation(tmp_path: Path) -> None:
+    write_run(tmp_path, test_acc=[i / 100 for i in range(100)], eval_every=20)
+    (row,) = tables.arms_table(compare(runs_dir=tmp_path)).rows
+    assert row[-1] == "▁▃▄▆█"
+
+
 def test_probed_figures_have_a_table_of_their_own(tmp_path: Path) -> None:
     for variant, zeros in (("none", 0.4), ("nn", 0.5)):
         for seed in range(7):

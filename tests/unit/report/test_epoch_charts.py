@@ -39,6 +39,13 @@ def test_a_line_ends_with_the_shortest_run_and_the_legend_says_so(tmp_path: Path
     assert "ends with the shortest of its runs" in spec.subtitle
 
 
+def test_a_line_connects_the_epochs_with_an_evaluation(tmp_path: Path) -> None:
+    write_run(tmp_path, "nn", 0, rising(0.8, 50), eval_every=20)
+    spec = Spec(epoch_charts.learning_curves(compare((), tmp_path)))
+    assert [row["epoch"] for row in spec.rows("line")] == [row["epoch"] for row in spec.rows("point")] == [20, 40, 50]
+    assert [row["epoch"] for row in Spec(epoch_charts.gap(compare((), tmp_path))).rows("line")] == [20, 40, 50]
+
+
 def test_losses_far_apart_have_a_logarithmic_axis_with_positive_bands(tmp_path: Path) -> None:
     for seed in range(3):
         write_regression(tmp_path, seed=seed, weight_decay=0.0, test_loss=[50.0 * (1 + seed), 20.0])

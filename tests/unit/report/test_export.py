@@ -37,7 +37,7 @@ def table_of(run: RunFolder) -> list[Row]:
 
 def grow(run: RunFolder, *test_accs: float) -> None:
     """Add epochs to a run, as further training does."""
-    retrain(run, *run.read_table(run.read_info())["test_acc"], *test_accs)
+    retrain(run, *[row["test_acc"] for row in table_of(run)], *test_accs)
 
 
 def retrain(run: RunFolder, *test_accs: float) -> None:
@@ -111,6 +111,15 @@ def test_tensorboard_reads_back_columns_of_probes(tmp_path: Path, runs_dir: Path
     export_events(tmp_path, runs_dir)
     scalars = reader(tmp_path / "dropout" / run.path.name).Scalars("h1_zero")
     assert [event.value for event in scalars] == [0.5, 0.25]
+
+
+def test_tensorboard_reads_back_figures_of_epochs_with_an_evaluation(tmp_path: Path, runs_dir: Path) -> None:
+    for status in ("done", "interrupted"):
+        run = write_run(runs_dir, "nn", test_acc=[0.5, 0.6, 0.7], eval_every=2, status=status, name=status)
+        export_events(tmp_path, runs_dir)
+        events = reader(tmp_path / status / run.path.name)
+        steps = [[event.step for event in events.Scalars(name)] for name in ("train_acc", "test_acc")]
+        assert steps == [[1, 2, 3], [2, 3]]
 
 
 def test_tensorboard_reads_back_the_config(tmp_path: Path, runs_dir: Path) -> None:

@@ -80,6 +80,13 @@ def test_a_run_with_a_result_stays(status: str, tmp_path: Path) -> None:
     assert removals_in(tmp_path) == []
 
 
+def test_an_interrupted_run_that_cannot_resume_has_no_epochs_to_lose(tmp_path: Path) -> None:
+    (run_of(tmp_path, status="interrupted") / "checkpoint.pt").unlink()
+    shutil.copytree(SCHEMA_1.with_name("half"), tmp_path / "half")
+    whys = [removal.why for removal in removals_in(tmp_path, "dropout", "half/schema-1")]
+    assert whys == [f"0 of {epochs} epochs, from which training would resume" for epochs in (5, 3)]
+
+
 def remove_epochs(run: Path) -> None:
     """Remove the files from which training could repair the run."""
     for name in ("checkpoint.pt", "epochs.csv"):

@@ -29,7 +29,14 @@ def test_figures_are_read_back_in_full_precision() -> None:
 
 
 def test_nan_is_read_back() -> None:
-    assert math.isnan(from_csv(to_csv({"train_loss": [math.nan]}))["train_loss"][0])
+    assert from_csv(to_csv({"train_loss": [math.nan]})) == {"train_loss": [pytest.approx(math.nan, nan_ok=True)]}
+
+
+def test_a_figure_that_was_not_measured_is_an_empty_cell() -> None:
+    columns: Columns = {"train_loss": [0.5, 0.25], "test_loss": [None, 0.5]}
+    assert to_csv(columns) == b"epoch,train_loss,test_loss\n1,0.5,\n2,0.25,0.5\n"
+    assert from_csv(to_csv(columns)) == columns
+    assert pd.read_csv(io.BytesIO(to_csv(columns)))["test_loss"].isna().tolist() == [True, False]
 
 
 def test_rows_and_columns_are_the_same_table() -> None:

@@ -39,8 +39,8 @@ def rows(folder: Path) -> pd.DataFrame:
 
 
 def best_of(folder: Path) -> int:
-    val_accs = RunFolder(folder).read_table()["val_acc"]
-    return val_accs.index(max(val_accs)) + 1
+    val_accs = rows(folder)["val_acc"].to_numpy()
+    return int(np.nanargmax(val_accs)) + 1
 
 
 def check_figures(folder: Path) -> None:
@@ -156,3 +156,17 @@ def test_a_checkpoint_of_a_version_that_kept_nothing_resumes(tmp_path: Path, dat
         assert train(folder, data, run)[0] == DONE
         assert list(kept(folder)) == ([8] if epochs == best else [best, 8])
         assert (saved(folder)["best"] is None) == (epochs == best)
+
+
+def test_without_test_figures_the_best_network_is_kept_and_no_predictions(tmp_path: Path, data: Data) -> None:
+    train(tmp_path, data, planned(eval_test=False, **EARLIER))
+    assert kept(tmp_path) == {} and not (tmp_path / "predictions.npz").exists()
+    assert saved(tmp_path)["best"]["epoch"] == best_of(tmp_path)
+
+
+def test_evaluations_further_apart_keep_an_evaluated_epoch(tmp_path: Path, data: Data) -> None:
+    train(tmp_path, data, planned(eval_every=3, **EARLIER))
+    best = best_of(tmp_path)
+    assert best in (3, 6, 8) and set(kept(tmp_path)) == {best, 8}
+    check_figures(tmp_path)
+    assert saved(tmp_path)["best"]["epoch"] == best

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from helpers.command import TIMEOUT, Command
 from helpers.fake_runs import write_run
+from helpers.workers import work
 
 from dropexp.config.schema import Config
 from dropexp.config.study import PlannedRun
@@ -20,13 +21,14 @@ from dropexp.runs.folder import RunFolder
 from dropexp.runs.record import read_runs
 from dropexp.runs.state import mark
 from dropexp.runs.status import Status
-from dropexp.training.events import Ended, Epoch
+from dropexp.training.events import Ended, Epoch, Note
 from dropexp.training.jobs import Job, Plan
-from dropexp.training.pool import _Pool, _Worker, starting_a_worker
+from dropexp.training.pool import _Pool, _Worker, in_workers, starting_a_worker
 
 ROOT = Path(__file__).parents[3]
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows cannot block a signal")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="workers are counted in /proc")
 
 
 @posix
@@ -69,6 +71,42 @@ def test_a_worker_killed_by_a_signal_without_a_name_fails_its_run_alone(tmp_path
         if isinstance(event, Epoch) and event.row["epoch"] == 1:
             os.kill(pool.workers[0].process.pid or 0, signal.SIGRTMIN + 5)
     assert isinstance(event, Ended) and f"signal {signal.SIGRTMIN + 5}" in (event.why or "")
+
+
+@linux
+@pytest.mark.parametrize(
+    ("runs", "workers", "fit", "then"), [(6, 6, 2, [(4, 3), (1, 1)]), (5, 3, 1, [(2, 1)]), (3, 3, 3, [])]
+)
+def test_the_number_of_workers_is_halved_until_they_fit_into_memory(
+    runs: int, workers: int, fit: int, then: list[tuple[int, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dropexp.training.pool._work", work)
+    events = list(in_workers(jobs_below(tmp_path, runs), Plan(tmp_path / str(fit)), workers))
+    assert sorted(event.job for event in events if isinstance(event, Ended)) == list(range(runs))
+    assert {event.status for event in events if isinstance(event, Ended)} == {Status.DONE}
+    assert [event.text for event in events if isinstance(event, Note) and event.job is None] == [
+        f"workers were killed, most likely because memory ran out; the remaining runs ({left}) train {fewer} at a time"
+        for left, fewer in then
+    ]
+
+
+@linux
+def test_a_run_that_is_killed_as_the_only_one_fails_and_the_others_are_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dropexp.training.pool._work", work)
+    events = list(in_workers(jobs_below(tmp_path, 3), Plan(tmp_path / "0"), 2))
+    why = (
+        "its worker process ended (SIGKILL); the same command trains it again; no other was left to take memory from it"
+    )
+    assert sorted((event.job, event.status, event.why) for event in events if isinstance(event, Ended)) == [
+        (job, Status.FAILED, why) for job in range(3)
+    ]
+
+
+def jobs_below(folder: Path, count: int) -> list[Job]:
+    config = Config.model_validate({"variant": "nn"})
+    return [Job(PlannedRun("study", None, f"run-{i}", config), RunFolder(folder / f"run-{i}")) for i in range(count)]
 
 
 @posix

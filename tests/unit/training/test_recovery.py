@@ -10,7 +10,8 @@ import os
 import random
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +40,7 @@ from helpers.weights import same, saved
 
 from dropexp.analysis.comparison import compare
 from dropexp.config.schema import Config
+from dropexp.config.study import load_config
 from dropexp.data.fashion_mnist import Data
 from dropexp.errors import CorruptedFile, RunError
 from dropexp.files import add_checksum, has_checksum, has_json_checksum
@@ -48,6 +50,7 @@ from dropexp.runs.status import Status
 from dropexp.runs.study_file import STUDY
 from dropexp.training import checkpoint
 from dropexp.training.events import Ended, Note
+from dropexp.training.train import train as library_train
 from dropexp.training.trained import load_trained
 
 pytestmark = pytest.mark.usefixtures("checkpoint_each_epoch")
@@ -67,7 +70,8 @@ def test_a_corrupted_truth_of_an_interrupted_run_is_renamed_and_the_run_ends_wit
     ended, (note,), epochs = train(folder, data)
     assert ended == DONE
     assert str(folder / name) in note and f"is renamed to {name}.corrupted-1" in note and "\n" not in note
-    assert note.endswith("the run resumes after epoch 2" if name == "run.json" else "the run restarts")
+    lost = "the run restarts, 2 epochs are lost; kept as epochs.csv.before-1"
+    assert note.endswith("the run resumes after epoch 2" if name == "run.json" else lost)
     assert (folder / f"{name}.corrupted-1").read_bytes() == content
     assert epochs == (1 if name == "run.json" else 3)
     assert table(folder) == table(trained / "done") and same(saved(folder), saved(trained / "done"))
@@ -97,14 +101,61 @@ def test_torn_or_invalid_rows_after_the_checkpoint_are_cut(trained: Path, tmp_pa
     assert table(folder) == table(trained / "done")
 
 
-def test_a_run_that_was_never_finished_restarts_under_another_torch_with_a_message(
+def test_a_run_restarts_under_another_torch_with_a_message_and_keeps_its_files(
     trained: Path, tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, version = a_copy(trained, "interrupted", tmp_path), str(torch.__version__)
+    before = content_of(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "__version__", "another")
+        ended, (note,), epochs = train(folder, data)
+    assert (ended, epochs) == (DONE, 3)
+    assert note == (
+        f"{folder / 'checkpoint.pt'} is of another torch ({version} → another); the run restarts, 2 epochs are lost; "
+        "kept as epochs.csv.before-1 and checkpoint.pt.before-1"
+    )
+    kept = {name: content for name, content in content_of(folder).items() if name not in before}
+    assert kept == {f"{name}.before-1": before[name] for name in ("epochs.csv", "checkpoint.pt")}
+    for name in ("epochs.csv", "checkpoint.pt"):  # under the old version it would have resumed
+        (folder / f"{name}.before-1").replace(folder / name)
+    (folder / "run.json").write_bytes(before["run.json"])
+    assert train(folder, data) == (DONE, [], 1)
+    assert table(folder) == table(trained / "done")
+
+
+def test_the_lost_epochs_of_a_restart_include_those_after_the_checkpoint(
+    trained: Path, tmp_path: Path, data: Data
+) -> None:
+    folder = a_copy(trained, "interrupted", tmp_path)
+    (folder / "epochs.csv").write_bytes((trained / "done" / "epochs.csv").read_bytes())
+    (folder / "checkpoint.pt").unlink()
+    ended, (note,), epochs = train(folder, data)
+    assert (ended, epochs) == (DONE, 3)
+    missing = f"{folder / 'checkpoint.pt'} is missing; the run restarts, 3 epochs are lost; kept as epochs.csv.before-1"
+    assert note == missing
+
+
+def test_a_restart_that_is_killed_after_it_has_renamed_a_file_restarts_again(
+    trained: Path, tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch, "__version__", "another")
-    note = f"{folder / 'checkpoint.pt'} is of another torch ({version} → another); the run restarts"
-    assert train(folder, data) == (DONE, [note], 3)
-    assert set(content_of(folder)) == {"checkpoint.pt", "config.yaml", "epochs.csv", "predictions.npz", "run.json"}
+    replace = os.replace
+    for done in range(3):
+        folder = a_copy(trained, "interrupted", tmp_path / str(done))
+        left = iter(range(done))
+
+        def killed(source: Path, target: Path, left: Iterator[int] = left) -> None:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            replace(source, target)
+
+        with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+            patch.setattr(os, "replace", killed)
+            train(folder, data)
+        ended, notes, epochs = train(folder, data)
+        assert (ended, epochs, len(notes)) == (DONE, 3, 1) and "2 epochs are lost" in notes[0]
+        assert {path.name for path in folder.glob("*.before-*")} == {"epochs.csv.before-1", "checkpoint.pt.before-1"}
+        assert table(folder) == table(trained / "done")
 
 
 def test_a_renamed_file_is_not_overwritten(trained: Path, tmp_path: Path, data: Data) -> None:
@@ -363,3 +414,31 @@ def test_the_command_names_each_corrupted_file_and_leaves_other_runs_unchanged(j
     assert cli("train", "-c", config, "-q").stderr == ""
     (two / "run.json").write_bytes(b"{")
     assert "run.json is corrupted" in cli("evaluate", two.name, code=5).stderr
+
+
+@pytest.mark.parametrize("keys", ["task: linear-regression", "train_size: 100\nhidden: [8]\ndrop_probs: [0.5]"])
+def test_a_dry_run_says_which_runs_would_restart_and_writes_nothing(
+    keys: str, cli: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = cli.write("tiny.yaml", f"{keys}\nvariant: nn\nepochs: 4\nmatrix: {{seed: 0..1}}\n")
+    study = load_config(cli.folder / config)
+    rows = library_train(study, runs_dir=cli.folder / "runs", data_dir=cli.environment["DROPEXP_DATA"], device="cpu")
+    for _ in range(6):
+        next(rows)
+    rows.close()
+    assert cli("train", "-c", config, "--device", "cpu", "--dry-run").stderr == ""
+    (checkpoint,) = cli.folder.glob("runs/tiny/seed=1-*/checkpoint.pt")
+    before = content_of(checkpoint.parent)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "__version__", "another")
+        done = cli("train", "-c", config, "--device", "cpu", "--dry-run")
+        assert cli("train", "-c", config, "--device", "cpu", "--dry-run", "--force").stderr == ""
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["done", "interrupted"]
+    assert done.stderr == (
+        f"note: {checkpoint.relative_to(cli.folder)} is of another torch ({torch.__version__} → another); "
+        "the run restarts, 2 epochs are lost\n"
+    )
+    assert content_of(checkpoint.parent) == before
+    checkpoint.write_bytes(b"x")
+    stderr = cli("train", "-c", config, "--device", "cpu", "--dry-run").stderr
+    assert "checkpoint.pt is corrupted (" in stderr and stderr.endswith("; the run restarts, 2 epochs are lost\n")

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from helpers.fake_runs import change
 from helpers.training import end_of, notes_of, rows_of, table, train_run, train_stack
 from helpers.weights import same, saved
 
@@ -114,7 +115,7 @@ def test_an_interrupt_before_a_run_resumes_leaves_run_json_unchanged(
     def interrupted(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint, "resume", interrupted)
+    monkeypatch.setattr("dropexp.training.run.resume", interrupted)
     for training in (train_run(run, folder, data, CPU), train_stack([run], [folder], data, CPU)):
         with pytest.raises(KeyboardInterrupt):
             next(training)
@@ -152,6 +153,7 @@ def test_a_run_that_is_killed_while_it_restarts_leaves_no_other_files(
         next(events)
         events.close()
         (folder / "checkpoint.pt").unlink()
+        change(RunFolder(folder), epoch=0, last={})
     unlink, left = Path.unlink, removed
 
     def killed(self: Path, missing_ok: bool = False) -> None:
@@ -215,7 +217,7 @@ def test_a_run_started_with_another_matmul_backend_is_not_resumed(
     assert len(rows_of(events)) == 4
     (note,) = notes_of(events)
     assert "checkpoint.pt is of another matmul backend (" in note and f"→ {other}), torch (" in note
-    assert note.endswith("→ 99.0); the run restarts")
+    assert "→ 99.0); the run restarts, 1 epoch is lost; kept as " in note
 
 
 def test_a_finished_run_is_left_alone_unless_forced(tmp_path: Path, data: Data) -> None:

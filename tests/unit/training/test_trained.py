@@ -15,6 +15,7 @@ from dropexp.data.fashion_mnist import Data
 from dropexp.errors import RunError
 from dropexp.files import add_checksum
 from dropexp.runs.folder import RunFolder
+from dropexp.runs.table import best_epoch, rows_of
 from dropexp.training import trainees
 from dropexp.training.trained import At, Trained, load_trained
 
@@ -25,8 +26,8 @@ EARLIER: dict[str, Any] = {"epochs": 8, "validation_size": 100, "train_size": 10
 
 
 def figures(folder: Path, epoch: int) -> tuple[float, float]:
-    columns = RunFolder(folder).read_table()
-    return columns["test_loss"][epoch - 1], columns["test_acc"][epoch - 1]
+    row = rows_of(RunFolder(folder).read_table())[epoch - 1]
+    return row["test_loss"], row["test_acc"]
 
 
 def evaluated(found: Trained, data: Data) -> tuple[float, float]:
@@ -34,8 +35,7 @@ def evaluated(found: Trained, data: Data) -> tuple[float, float]:
 
 
 def best_of(folder: Path) -> int:
-    val_accs = RunFolder(folder).read_table()["val_acc"]
-    return val_accs.index(max(val_accs)) + 1
+    return best_epoch(RunFolder(folder).read_table()) or 0
 
 
 def without_best(folder: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_finished_run_of_schema_1_whose_table_is_corrupted_is_trained_again(
     content = corrupt_file(path / "epochs.csv", corrupt)
     ended, notes, epochs = train(path, data, run)
     assert (ended, epochs) == (DONE, 3)
-    assert str(path / "epochs.csv") in notes[0] and notes[-1].endswith("the run restarts")
+    assert str(path / "epochs.csv") in notes[0] and "the run restarts, 3 epochs are lost" in notes[-1]
     if corrupt:
         assert (path / "epochs.csv.corrupted-1").read_bytes() == content
     assert table(path) == before and RunFolder(path).read_info().version == 2
@@ -89,6 +89,7 @@ def test_an_interrupted_run_of_schema_1_restarts_with_a_message(tmp_path: Path, 
     run, path = schema_1("half", tmp_path / "half")["lines"]
     ended, (note,), epochs = train(path, data, run)
     assert (ended, epochs) == (DONE, 3)
-    assert "earlier version" in note and note.endswith("the run restarts")
+    assert "earlier version" in note
+    assert note.endswith("the run restarts, 2 epochs are lost; kept as epochs.csv.before-1 and checkpoint.pt.before-1")
     _, whole = schema_1("runs", tmp_path / "runs")["lines"]
     assert table(path) == table(whole)

@@ -101,8 +101,8 @@ def test_a_run_resumes_wherever_the_writing_of_its_files_is_interrupted(
         assert not list(folder.path.glob("*.corrupted-*"))
 
 
-def test_a_run_resumes_from_the_files_that_are_sent_and_corrupted_ones_come_back_renamed(
-    tmp_path: Path, one_thread: None
+def test_a_run_resumes_from_the_files_that_are_sent_and_those_it_cannot_use_come_back_renamed(
+    tmp_path: Path, one_thread: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = {"task": "linear-regression", "variant": "scratch", "lr": 0.003, "batch_size": 5, "epochs": 6}
     run = PlannedRun("drawn", None, "cell", Config.model_validate(keys))
@@ -122,6 +122,11 @@ def test_a_run_resumes_from_the_files_that_are_sent_and_corrupted_ones_come_back
         state.receive(half, update.files.get(0, {}))
     assert (half.path / "checkpoint.pt.corrupted-1").read_bytes() == b"corrupted"
     assert status_of(half) == "done"
+    monkeypatch.setattr(torch, "__version__", "another")
+    for update in worker.train(Shared(Plan(None)), [[Parcel(0, run, files)]], 0.0):
+        state.receive(half, update.files.get(0, {}))
+    for name in ("checkpoint.pt", "epochs.csv"):
+        assert (half.path / f"{name}.before-1").read_bytes() == files[name]
 
 
 def test_the_figures_of_a_run_that_a_node_cannot_read_are_kept(tmp_path: Path, one_thread: None) -> None:

@@ -1,0 +1,40 @@
+"""Keep probabilities: what other programs call them, and the drop probabilities that they are here."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+MAX_LENGTH = 200  # of a converted value in a message
+_WORDS = "p|probs?|probability|probabilities|rates?|ratios?|fractions?|dropout|drop|inputs?|hiddens?|units?|layers?"
+_KEEP = re.compile(rf"(?:{_WORDS})*(?:keep|kept|retain|retained|retention|survival)(?:{_WORDS})*")
+
+
+def drop_probs_instead(key: str, value: Any = None, layers: int | None = None, *, several: bool = False) -> str | None:
+    """Return the remedy for a key that holds keep probabilities, such as keep_prob; None for any other key.
+
+    `value` has the keep probabilities, which are converted if they are numbers from 0 to 1; with `several` it is a list
+    of values, as in a matrix. A number stands for each of `layers` hidden layers; None leaves a number as it is.
+    """
+    name = re.sub(r"[^a-z]", "", key.lower())
+    if not _KEEP.fullmatch(name):
+        return None
+    if "input" in name:
+        here, rule, layers = "input_drop_prob", "is the probability to DROP, 1 − keep", None
+    else:
+        here, rule = "drop_probs", "are probabilities to DROP, 1 − keep"
+    values = value if several and isinstance(value, list) else [value]
+    converted = [_drop_probs(one, layers) for one in values]
+    text = str(converted if values is value else converted[0])
+    return f"{here} {rule}" + (f": {here} = {text}" if None not in converted and len(text) <= MAX_LENGTH else "")
+
+
+def _drop_probs(keep: Any, layers: int | None) -> float | list[float] | None:
+    """Return 1 − keep of a number or of each number of a list; None if there is anything but probabilities."""
+    numbers = keep if isinstance(keep, list) else [keep]
+    if not numbers or not all(type(p) in (int, float) and 0 <= p <= 1 for p in numbers):
+        return None
+    drop = [round(1 - p, 12) for p in numbers]  # 1 - 0.8 is 0.19999999999999996
+    if isinstance(keep, list):
+        return drop
+    return drop[0] if layers is None else drop * layers
