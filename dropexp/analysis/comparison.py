@@ -15,6 +15,7 @@ from dropexp.analysis.anomalies import notes_on_runs
 from dropexp.analysis.arms import Arm, columns_of, group_arms
 from dropexp.analysis.asked import Selection, notes_on_others, select
 from dropexp.analysis.baselines import NOT_SETTINGS, baselines_of, task_of
+from dropexp.analysis.best_val import best_val_frame
 from dropexp.analysis.differences import differences_of
 from dropexp.analysis.interactions import interactions_of
 from dropexp.analysis.likelihood import Fit, fit_arms, fit_sentence
@@ -78,6 +79,8 @@ class Comparison:
                  median) over the runs that have it, and `curve`: the metric's mean by epoch, as far as all runs go
     differences  a `DifferenceRow` per arm that has a baseline
     interactions a `DifferenceRow` per interaction of two keys, with `effect` and `baseline_effect`; empty by default
+    best_val     a row per arm with validation rows: the metric at the last and at the best validation epoch, and the
+                 difference from the baseline at both; see `best_val_frame`
     published    a `PublishedRow` per arm and printed figure
     fits         a `Fit` per arm; empty by default
     settings     a row per arm, a column per config key that differs between arms; None where a variant does not use it
@@ -98,6 +101,7 @@ class Comparison:
     arms: pd.DataFrame
     differences: pd.DataFrame
     interactions: pd.DataFrame
+    best_val: pd.DataFrame
     published: pd.DataFrame
     fits: pd.DataFrame
     settings: pd.DataFrame
@@ -125,6 +129,7 @@ class Comparison:
             "arms": frames.json_records(self.arms),
             "differences": frames.json_records(self.differences),
             "interactions": frames.json_records(self.interactions),
+            "best_val": frames.json_records(self.best_val),
             "published": frames.json_records(self.published),
             "fits": frames.json_records(self.fits),
             "settings": frames.json_records(self.settings),
@@ -210,6 +215,7 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
         arms=frames.arms_frame(arms, metric.name, metrics, query.by),
         differences=differences.value,
         interactions=interactions.value,
+        best_val=best_val_frame(arms, baselines.value, metric.name, query.at),
         published=frames.frame_of([row for one in sources.value for row in published_rows(one)], PublishedRow),
         fits=frames.frame_of([fit for one in fits.value for fit in one], Fit),
         settings=frames.settings_frame(arms),

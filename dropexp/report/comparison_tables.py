@@ -5,9 +5,20 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from dropexp.analysis import two_way
 from dropexp.analysis.comparison import Comparison
 from dropexp.analysis.frames import records
-from dropexp.report.cells import ABSENT, BARS, figure_cell, interval_cell, is_missing, p_cell, sparkline, spread_cell
+from dropexp.report.cells import (
+    ABSENT,
+    BARS,
+    NOT_KEPT,
+    figure_cell,
+    interval_cell,
+    is_missing,
+    p_cell,
+    sparkline,
+    spread_cell,
+)
 from dropexp.report.table import Table
 from dropexp.runs.metrics import METRICS, REGRESSION, Metric
 from dropexp.runs.record import text
@@ -41,8 +52,13 @@ REGRESSION_LEGEND = {
 
 def comparison_tables(comparison: Comparison) -> list[Table]:
     """Return the tables that the comparison has data for, the arms first."""
-    judged = (differences_table(comparison), interactions_table(comparison))
-    optional = (probes_table(comparison), *judged, settings_table(comparison))
+    optional = (
+        probes_table(comparison),
+        differences_table(comparison),
+        interactions_table(comparison),
+        best_val_table(comparison),
+        settings_table(comparison),
+    )
     tables = [arms_table(comparison), *(table for table in optional if table)]
     return tables + published_tables(comparison) + fit_tables(comparison)
 
@@ -106,12 +122,14 @@ def differences_table(comparison: Comparison) -> Table | None:
         return None
     form = comparison.metric.unit.form
     side = "higher" if comparison.metric.higher_is_better is None else "better"
+    of_images = _is_classification(comparison) and comparison.metric.name in two_way.METRICS
     rows = [
         [
             f"{row['arm']} - {row['baseline']}",
             str(row["pairs"]),
             figure_cell(row["difference"], f"+{form}"),
             interval_cell(row["low"], row["high"], f"+{form}"),
+            *([_images_cell(row, f"+{form}")] if of_images else []),
             p_cell(row["p_holm"]),
             p_cell(row["p_equivalent_holm"]),
             figure_cell(row["wins"], ".0%"),
@@ -120,14 +138,18 @@ def differences_table(comparison: Comparison) -> Table | None:
         ]
         for row in records(comparison.differences)
     ]
-    headers = ["arm - baseline", "pairs", "difference", "95 % interval", "p", "TOST\np", "win\nrate"]
+    intervals = ["95 % interval", *(["over seeds\nand images"] if of_images else [])]
+    headers = ["arm - baseline", "pairs", "difference", *intervals, "p", "TOST\np", "win\nrate"]
+    headers += ["minimum\ndetectable\ndifference", "verdict"]
+    images = "over seeds and images: the same for new seeds and new test images. " if of_images else ""
     return Table(
         f"Differences: {comparison.what}",
-        [*headers, "minimum\ndetectable\ndifference", "verdict"],
+        headers,
         rows,
-        fold=(0, 8),
-        left=(0, 8),
+        fold=(0, len(headers) - 1),
+        left=(0, len(headers) - 1),
         legend="difference: mean over pairs of runs with the same seed. interval: 95 % t-interval of one difference. "
+        f"{images}"
         f"p: exact two-sided sign-flip test. TOST p: two one-sided t-tests against ±{comparison.margin:g}. "
         "Both p are Holm-adjusted over these rows. "
         f"win rate: pairs in which the arm is {side}; ties count half. "
@@ -175,6 +197,45 @@ def interactions_table(comparison: Comparison) -> Table | None:
         "have. It is 0 if the effects of the two keys add up. The other columns are those of the differences, with the "
         "p-values adjusted over these rows.",
     )
+
+
+def _images_cell(row: dict[str, Any], form: str) -> str:
+    if row["pairs"] > 1 and not row["kept"]:
+        return NOT_KEPT
+    return interval_cell(row["images_low"], row["images_high"], form)
+
+
+def best_val_table(comparison: Comparison) -> Table | None:
+    """Return a row per arm at the last and at the best validation epoch; None without a validation split."""
+    if comparison.best_val.empty:
+        return None
+    metric, form = comparison.metric, comparison.metric.unit.form
+    rows = [
+        [
+            row["arm"],
+            str(row["n"]),
+            f"{row['earliest']} to {row['latest']}" if row["earliest"] < row["latest"] else str(row["latest"]),
+            *(spread_cell(row[at], row[f"{at}_sd"], form) for at in ("last", "best")),
+            *(_difference_cell(row, at, f"+{form}") for at in ("last", "best")),
+        ]
+        for row in records(comparison.best_val)
+    ]
+    headers = ["arm", "n", "best\nepochs", "last epoch", "best validation", "difference,\nlast epoch"]
+    chosen_by = "accuracy" if _is_classification(comparison) else "loss"
+    return Table(
+        f"Last epoch and best validation epoch: {metric.title}",
+        [*headers, "difference,\nbest validation"],
+        rows,
+        legend=f"best validation: each run at the epoch of its best validation {chosen_by}. ±: sample SD over seeds. "
+        "difference: from the baseline, mean over pairs of runs and 95 % t-interval. "
+        "--at best-val judges the differences at the best validation epochs.",
+    )
+
+
+def _difference_cell(row: dict[str, Any], at: str, form: str) -> str:
+    mean, low, high = (row[f"{at}_{name}"] for name in ("difference", "low", "high"))
+    interval = "" if is_missing(low) else f" {interval_cell(low, high, form)}"
+    return f"{figure_cell(mean, form)}{interval}"
 
 
 def settings_table(comparison: Comparison) -> Table | None:

@@ -19,8 +19,10 @@ from dropexp.analysis.comparison import Comparison
 from dropexp.errors import printable
 from dropexp.files import write_whole
 from dropexp.report import chart_parts, charts, epoch_charts
+from dropexp.report.class_tables import accuracies_table, confusion_table, confusions
 from dropexp.report.comparison_tables import (
     arms_table,
+    best_val_table,
     differences_table,
     fit_tables,
     probes_table,
@@ -65,12 +67,15 @@ def page(comparison: Comparison) -> str:
     runs = compared_runs(comparison)
     sections = _sections(comparison)
     figures = {section.figure.id: section.figure.spec for section in sections if section.figure}
+    by_arm = confusions(runs)
     themes = {"light": chart_parts.theme(dark=False), "dark": chart_parts.theme(dark=True)}
     return _template().render(
         comparison=comparison,
         studies=", ".join(dict.fromkeys(comparison.arms["study"])),
         summary=summary(comparison, runs),
         sections=sections,
+        classes=accuracies_table(by_arm),
+        confusions={arm: confusion_table(arm, matrix) for arm, matrix in by_arm.items() if matrix is not None},
         settings=settings_table(comparison),
         configs=arm_configs(runs),
         origin=origin_table(runs),
@@ -116,7 +121,8 @@ def _sections(comparison: Comparison) -> list[Section]:
         arms_table(comparison),
         probes_table(comparison),
     )
-    add("differences", "Differences", charts.differences(comparison), differences_table(comparison))
+    tables = differences_table(comparison), best_val_table(comparison)
+    add("differences", "Differences", charts.differences(comparison), *tables)
     add("usual", comparison.usual.title.capitalize(), epoch_charts.usual_curves(comparison))
     add("gap", "Generalisation gap", epoch_charts.gap(comparison))
     add("sweep", f"Effect of {comparison.by}", charts.sweep(comparison))

@@ -39,6 +39,8 @@ class ComparedRun:
     config: dict[str, Any]  # without the seed
     device: str
     provenance: dict[str, Any]
+    epoch: int  # that is compared
+    predictions_sha256: str | None  # None if it has kept no predictions
     folder: RunFolder
     arm_digest: str  # of the settings that it shares with its arm
 
@@ -58,6 +60,8 @@ def compared_runs(comparison: Comparison) -> list[ComparedRun]:
                 config={key: value for key, value in info.config.items() if key != "seed"},
                 device=str(info.settings.get("device", "auto")),
                 provenance=info.provenance,
+                epoch=row["epoch"],
+                predictions_sha256=info.predictions_sha256,
                 folder=folder,
                 arm_digest=arm_digest(info.settings),
             )

@@ -119,9 +119,9 @@ def _train_epochs(runs: Sequence[ActiveRun], done: int) -> Generator[Event]:
     if not runs:
         return
     config = runs[0].config
-    timer = CheckpointTimer()
+    timer, trainee = CheckpointTimer(), _trainee(runs)
     for records in fit(
-        _trainee(runs),
+        trainee,
         lrs=[run.config.lr for run in runs],
         epochs=config.epochs,
         lr_schedule=LR_SCHEDULES[config.lr_schedule],
@@ -131,11 +131,11 @@ def _train_epochs(runs: Sequence[ActiveRun], done: int) -> Generator[Event]:
     ):
         epoch = records[0].epoch
         added = []
-        for run, record in zip(runs, records, strict=True):
+        for r, (run, record) in enumerate(zip(runs, records, strict=True)):
             if run.ended:
                 continue
             try:
-                added.append((run, record, run.add(record)))
+                added.append((run, record, run.add(record, trainee.test_outputs(r))))
             except OSError as error:  # a full disk, for example: the others continue
                 yield run.fail(error)
         should_save = timer.should_save(epoch, config.epochs)  # for all runs at once, so that they resume as one stack

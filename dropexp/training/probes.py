@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dropexp.nets.base import Network
 from dropexp.training.predictive import predictive
-from dropexp.training.trainees import EVAL_ROWS, score
+from dropexp.training.trainees import EVAL_ROWS, logits, score
 
 UNITS = 256  # whose correlations with all others are computed at a time
 
@@ -124,7 +124,7 @@ def eval_outputs(network: Network, X: Tensor, generator: torch.Generator) -> Ten
     """
     if network.noise_at_eval:
         return noisy_outputs(network, X, generator)
-    return torch.cat([network.logits(rows) for rows in X.split(EVAL_ROWS)])
+    return logits(network, X)
 
 
 def _moments(network: Network, X: Tensor, generator: torch.Generator | None) -> list[tuple[float, float, float]]:

@@ -13,8 +13,9 @@ from dropexp.config import plugins
 from dropexp.config.study import Study, load_config
 from dropexp.data import download
 from dropexp.errors import DataError, RunError, TrainingError, UnfinishedRun
-from dropexp.runs.folder import default_runs_dir
-from dropexp.runs.state import repair_finished
+from dropexp.interrupts import import_torch
+from dropexp.runs.folder import RunFolder, default_runs_dir
+from dropexp.runs.repair import repair_finished
 from dropexp.runs.status import FINISHED, Status
 from dropexp.runs.study_file import write_study
 from dropexp.runs.table import Row
@@ -92,7 +93,7 @@ class Training:
         """
         data_root = find_data() if any(job.has_images for job in self.unfinished) else None
         notes = [note for study in self.studies for note in write_study(self.runs_dir, study)]
-        notes += [note for job in self.finished for note in repair_finished(job.folder)]
+        notes += [note for job in self.finished for note in repair_finished(job.folder, _saved_predictions)]
         files = plugins.files_of(job.planned.config.variant for job in self.unfinished)
         plan = Plan(data_root, self.device, self.force, files, on_ray=self.on_ray)
         return self._events([Note(None, note) for note in [*self.notes, *notes]], plan, at_once)
@@ -101,6 +102,14 @@ class Training:
         yield from notes
         if self.unfinished:
             yield from execute(self.unfinished, plan, at_once)
+
+
+def _saved_predictions(folder: RunFolder) -> bytes:
+    """Return the predictions in checkpoint.pt; only then torch is loaded to repair finished runs. Raises `RunError`."""
+    import_torch()
+    from dropexp.training.checkpoint import saved_predictions
+
+    return saved_predictions(folder)
 
 
 def train(

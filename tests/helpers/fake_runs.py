@@ -5,9 +5,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dropexp.config.study import PlannedRun
-from dropexp.files import encode_json
-from dropexp.runs.folder import EPOCHS, RUN, RunFolder
+from dropexp.files import encode_json, sha256
+from dropexp.runs.folder import EPOCHS, PREDICTIONS, RUN, RunFolder
+from dropexp.runs.predictions import Predictions, encode
 from dropexp.runs.run_json import SCHEMA, RunInfo
 from dropexp.runs.status import FINISHED, Status
 from dropexp.runs.study_file import STUDY
@@ -188,6 +191,22 @@ def write_arm(
 ) -> list[RunFolder]:
     """Write a run per final test accuracy, with the seeds `first_seed`, `first_seed` + 1, …"""
     return [write_run(runs_dir, variant, first_seed + i, acc, **more) for i, acc in enumerate(test_accs)]
+
+
+def write_predictions(run: RunFolder, *epochs: int, correct: float = 0.8, images: int = 50, seed: int = 0) -> None:
+    """Write the predictions of a run after these epochs; the last labels are predicted wrongly."""
+    labels = (np.arange(images) % 10).astype(np.uint8)
+    draw = np.random.default_rng(seed)
+    wrong = np.arange(images) >= round(correct * images)
+    predictions = Predictions(
+        labels=labels,
+        classes=((labels + wrong) % 10).astype(np.uint8),
+        confidences=draw.uniform(0.5, 1, images).astype(np.float16),
+        losses=draw.exponential(size=images).astype(np.float16),
+    )
+    content = encode(dict.fromkeys(epochs, predictions))
+    (run.path / PREDICTIONS).write_bytes(content)
+    change(run, predictions_sha256=sha256(content))
 
 
 def publish(runs_dir: Path, name: str = "dropout", **published: Any) -> None:

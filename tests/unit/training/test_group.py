@@ -197,7 +197,7 @@ def test_a_run_that_was_killed_after_its_last_epoch_trains_no_further(
     tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = [planned(seed=seed, epochs=6, validation_size=50, lr=1e-9, early_stopping=2) for seed in range(2)]
-    monkeypatch.setattr(state, "finish", lambda folder, info: None)
+    monkeypatch.setattr(state, "finish", lambda *arguments: None)
     train(runs, tmp_path, data)
     monkeypatch.undo()
     assert [status_of(folder) for folder in folders(runs, tmp_path)] == ["interrupted"] * 2

@@ -25,11 +25,11 @@ from dropexp.config.study import PlannedRun
 from dropexp.data.fashion_mnist import Data
 from dropexp.nets import matmul
 from dropexp.runs.folder import RunFolder
-from dropexp.training.checkpoint import load_trained
 from dropexp.training.evaluate import evaluate
 from dropexp.training.events import Epoch, Event
 from dropexp.training.jobs import Job, Plan
 from dropexp.training.torch_settings import HOOKS, top_saved_hooks
+from dropexp.training.trained import load_trained
 from dropexp.training.trainer import Trainer
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore")]

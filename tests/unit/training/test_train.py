@@ -15,6 +15,7 @@ from dropexp import compare, load_config, load_runs, train
 from dropexp.config.study import Study
 from dropexp.errors import TrainingError, UnfinishedRun
 from dropexp.nets import matmul
+from dropexp.runs.table import Row
 
 TINY = "name: tiny\nhidden: [16, 16]\ntrain_size: 500\nepochs: 2\nmatrix: {variant: [none, nn], seed: 0..1}\n"
 
@@ -38,6 +39,29 @@ def test_train_yields_every_new_row_once(jobs: int, study: Study, tmp_path: Path
     comparison = compare("tiny", runs_dir=tmp_path / "runs")
     assert list(comparison.arms["arm"]) == ["none", "nn"]
     assert list(comparison.differences["pairs"]) == [2]
+
+
+def test_predictions_that_are_lost_are_rewritten_from_the_checkpoint(
+    study: Study, tmp_path: Path, real_root: Path
+) -> None:
+    def train_all() -> list[Row]:
+        return list(train(study, runs_dir=tmp_path / "runs", data_dir=real_root, device="cpu"))
+
+    train_all()
+    paths = sorted(tmp_path.glob("runs/tiny/*/predictions.npz"))
+    before = [path.read_bytes() for path in paths]
+    assert len(paths) == 4 and max(map(len, before)) < 50_000
+    paths[0].unlink()
+    paths[1].write_bytes(before[0])
+    with pytest.warns(UserWarning, match=r"predictions\.npz was (missing|edited) and is rewritten from checkpoint\.pt"):
+        assert train_all() == []
+    assert [path.read_bytes() for path in paths] == before
+    paths[2].unlink()
+    paths[2].with_name("checkpoint.pt").unlink()
+    with pytest.warns(
+        UserWarning, match=r"predictions\.npz is missing and is not rewritten: .*checkpoint\.pt is missing"
+    ):
+        assert train_all() == []
 
 
 def test_a_failed_run_raises_after_the_others_are_trained(study: Study, tmp_path: Path, real_root: Path) -> None:
