@@ -79,8 +79,7 @@ class Comparison:
                  median) over the runs that have it, and `curve`: the metric's mean by epoch, as far as all runs go
     differences  a `DifferenceRow` per arm that has a baseline
     interactions a `DifferenceRow` per interaction of two keys, with `effect` and `baseline_effect`; empty by default
-    best_val     a row per arm with validation rows: the metric at the last and at the best validation epoch, and the
-                 difference from the baseline at both; see `best_val_frame`
+    best_val     a row per arm with validation rows, at the last and the best validation epoch: see `best_val_frame`
     published    a `PublishedRow` per arm and printed figure
     fits         a `Fit` per arm; empty by default
     settings     a row per arm, a column per config key that differs between arms; None where a variant does not use it
@@ -115,8 +114,8 @@ class Comparison:
         """Return a row per interaction or, without any, per arm: joined with its difference, without the curve."""
         if not self.interactions.empty:
             return self.interactions.to_csv(index=False, lineterminator="\n")
-        arms = self.arms.drop(columns="curve")
-        return arms.merge(self.differences, on="arm", how="left").to_csv(index=False, lineterminator="\n")
+        arms = self.arms.drop(columns="curve").merge(self.differences, on="arm", how="left")
+        return arms.to_csv(index=False, lineterminator="\n")
 
     def to_json(self) -> str:
         """Return everything but single runs, in full precision; unknown figures are null."""
@@ -253,8 +252,9 @@ def _group(runs: Sequence[Run], query: Query) -> Noted[list[Arm]]:
         raise ComparisonError("arms cannot be ordered by seed: an arm has a run for each seed")
     grouped = group_arms(runs, query.at, query.by)
     if not any(run.status in FINISHED for run in runs) or (not grouped.value and query.at == "last"):
-        reason = "no run is finished; `dropexp train -c FILE` resumes interrupted runs"
-        raise NoRuns("\n".join([reason, *grouped.notes]))
+        raise NoRuns(
+            "\n".join(["no run is finished; `dropexp train -c FILE` resumes interrupted runs", *grouped.notes])
+        )
     if not grouped.value:
         raise ComparisonError("\n".join([f"no run has figures at {query.at}", *grouped.notes]))
     return grouped
@@ -269,19 +269,15 @@ def _what(metric: Metric, at: str, arms: Sequence[Arm]) -> str:
     if at == "best-test":
         return f"{metric.title} at the epoch of best test {chosen_by} (optimistic)"
     epochs = [{run.epoch for run in arm.runs.values()} for arm in arms]
-    every = set().union(*epochs)
-    if len(every) == 1:
+    if len(every := set().union(*epochs)) == 1:
         (epoch,) = every
         return f"{metric.title} after {epoch} epoch{'' if epoch == 1 else 's'}"
-    if any(len(own) > 1 for own in epochs):
-        return f"{metric.title} at the last epoch of each run"
-    return f"{metric.title} at the last epoch"
+    return f"{metric.title} at the last epoch" + (" of each run" if any(len(own) > 1 for own in epochs) else "")
 
 
 def _notes_on_figures(arms: Sequence[Arm], metric: Metric, at: str) -> list[str]:
-    notes = []
-    if single := [arm.label for arm in arms if len(arm.runs) == 1]:
-        notes.append(f"n = 1, no spread can be estimated: {', '.join(single)}")
+    single = [arm.label for arm in arms if len(arm.runs) == 1]
+    notes = [f"n = 1, no spread can be estimated: {', '.join(single)}"] if single else []
     if at == "best-test":
         notes.append("the epoch was chosen on the test set: figures at best-test are optimistic")
     for arm in arms:

@@ -22,13 +22,12 @@ from dropexp.report import chart_parts, charts, epoch_charts
 from dropexp.report.class_tables import accuracies_table, confusion_table, confusions
 from dropexp.report.comparison_tables import (
     arms_table,
-    best_val_table,
-    differences_table,
     fit_tables,
     probes_table,
     published_tables,
     settings_table,
 )
+from dropexp.report.difference_tables import best_val_table, differences_table
 from dropexp.report.origin import compared_runs, origin_table, summary
 from dropexp.report.recipe import arm_configs, commands, recipes
 from dropexp.report.table import Table

@@ -9,7 +9,7 @@ import pytest
 from helpers.fake_runs import write_regression, write_run
 
 from dropexp.analysis.comparison import compare
-from dropexp.report.comparison_tables import best_val_table
+from dropexp.report.difference_tables import best_val_table
 
 VALIDATED = {"val_acc": 0.4, "val_loss": 1.0}  # at the last epoch; before, it is twice that
 
