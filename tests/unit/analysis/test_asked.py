@@ -269,6 +269,7 @@ def test_training_two_files_of_one_name_says_so(cli: InProcess) -> None:
     )
 
 
+@pytest.mark.usefixtures("no_plugins")
 def test_a_config_with_a_plugin_is_compared(cli: InProcess) -> None:
     cli.write(
         "mine.py",
