@@ -7,9 +7,6 @@ adds renames no finished run.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
 from typing import Any, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -273,18 +270,3 @@ def allowed(model: type[BaseModel], key: str, *, item: bool = False) -> str:
         return f"one of {', '.join(VARIANTS)}"  # plugins add variants
     texts = cast(dict[str, str], model.model_fields[key].json_schema_extra)
     return texts["item" if item else "allowed"]
-
-
-def canonical(settings: dict[str, Any]) -> str:
-    """Return one text for these settings, independent of their order."""
-    return json.dumps(settings, sort_keys=True, separators=(",", ":"))
-
-
-def digest(settings: dict[str, Any]) -> str:
-    """Return eight hexadecimal digits that name these settings. Among 100,000 runs, two are likely to share them."""
-    return hashlib.sha256(canonical(settings).encode()).hexdigest()[:8]
-
-
-def arm_digest(settings: Mapping[str, Any]) -> str:
-    """Return eight hexadecimal digits that runs share which differ only in their seed and their kind of device."""
-    return digest({key: value for key, value in settings.items() if key not in ("seed", "device")})

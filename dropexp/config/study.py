@@ -13,9 +13,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from dropexp.config.digests import arm_digest, canonical, digest
 from dropexp.config.file import ConfigFile, parse_config
 from dropexp.config.overrides import MAX_RUNS
-from dropexp.config.schema import Config, arm_digest, canonical, digest
+from dropexp.config.schema import Config
 from dropexp.config.variants import VARIANTS
 from dropexp.errors import ConfigError, Problem
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dropexp.analysis.comparison import Comparison
-from dropexp.config.schema import arm_digest
+from dropexp.config.digests import arm_digest
 from dropexp.report.table import Table
 from dropexp.runs.folder import RunFolder
 

@@ -11,8 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dropexp.config.digests import arm_digest
 from dropexp.config.keep_probs import drop_probs_instead
-from dropexp.config.schema import Config, arm_digest
+from dropexp.config.schema import Config
 from dropexp.config.tasks import FASHION_MNIST
 from dropexp.config.used import used_keys
 from dropexp.errors import CorruptedFile, MissingRun, NoRuns, RunError

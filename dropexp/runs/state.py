@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from dropexp.config.schema import digest
+from dropexp.config.digests import digest
 from dropexp.config.study import PlannedRun
 from dropexp.errors import CorruptedFile, MissingRun, OtherRun, RunError
 from dropexp.files import sha256, write_whole

@@ -267,18 +267,3 @@ def test_training_two_files_of_one_name_says_so(cli: InProcess) -> None:
         "note: runs/config has the runs of a/config.yaml too; a line `name: …` in one of the files keeps their runs "
         "apart\n"
     )
-
-
-@pytest.mark.usefixtures("no_plugins")
-def test_a_config_with_a_plugin_is_compared(cli: InProcess) -> None:
-    cli.write(
-        "mine.py",
-        "from dataclasses import dataclass\n"
-        "from dropexp import register\n"
-        "from dropexp.nets.noise import Inverted\n"
-        "@dataclass(frozen=True)\nclass Mine(Inverted):\n    pass\n"
-        "register('mine', Mine)\n",
-    )
-    config = cli.write("mine.yaml", "variant: mine\ntrain_size: 100\nepochs: 1\n")
-    cli("train", "-c", config, "--plugin", "mine.py", "--jobs", "1", "--device", "cpu")
-    assert "mine" in cli("compare", "-c", config, "--plugin", "mine.py").stdout

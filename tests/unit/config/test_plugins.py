@@ -13,8 +13,9 @@ from helpers.in_process import InProcess
 
 from dropexp import interrupts, load_plugin, register
 from dropexp.config import plugins
+from dropexp.config.digests import digest
 from dropexp.config.plugins import files_of
-from dropexp.config.schema import Config, digest
+from dropexp.config.schema import Config
 from dropexp.config.study import PlannedRun
 from dropexp.config.variants import VARIANTS
 from dropexp.errors import PluginError
@@ -43,6 +44,7 @@ def test_the_example_trains_equally_in_one_process_and_in_workers(command: Comma
         ]
     listed = command("compare", "my").stdout  # needs no plugin
     assert "uniform" in listed and "none" in listed
+    assert command("compare", "-c", config, "--plugin", str(EXAMPLE)).stdout == listed
 
 
 def test_the_registered_noise_is_used(cli: InProcess) -> None:

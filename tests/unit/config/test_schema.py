@@ -10,7 +10,8 @@ import pytest
 import yaml
 from pydantic import Field, ValidationError
 
-from dropexp.config.schema import Config, allowed, digest
+from dropexp.config.digests import digest
+from dropexp.config.schema import Config, allowed
 from dropexp.config.study import load_config
 from dropexp.config.tasks import LINREG_KEYS
 from dropexp.config.variants import VARIANTS
