@@ -103,7 +103,7 @@ def evaluate(trained: Trained, data: Data, rotations: Iterable[float], K: int, i
             generator = stream(config.seed, "evaluate")
             clean = predictive([eval_outputs(network, X, generator)])
             row = RotationFigures(rotation, **_figures("", clean, y))
-            if rotation == 0 and trained.kept is not None:
+            if rotation == 0 and trained.kept is not None and len(trained.kept.classes) == len(y):
                 differing = int((clean.classes.numpy() != trained.kept.classes).sum())
             best = clean
             if passes:
