@@ -118,9 +118,16 @@ class Study:
         beside = {path.name for path in (runs / "torture").iterdir() if not path.is_dir()}
         assert not [name for name in beside if name.endswith(".tmp")]
         derived = [f"{run}/{name}" for run in expected for name in ("config.yaml", "predictions.npz")]
-        for file in ("study.json", *derived):
+        for file in derived:
             whole = (self.runs / "torture" / file).read_bytes()
             assert (runs / "torture" / file).read_bytes() == whole, f"{file} is not as undisturbed"
+        assert declared(runs) == declared(self.runs), "study.json is not as undisturbed"
+
+
+def declared(runs: Path) -> list[dict[str, Any]]:
+    """Return what study.json declares, with only the name of the config's file: its path depends on the folder."""
+    content = json.loads((runs / "torture" / "study.json").read_text())
+    return [one | {"file": Path(one["file"]).name} for one in content["configs"]]
 
 
 def tables(runs: Path) -> dict[str, list[list[bytes]]]:
