@@ -9,7 +9,7 @@ seeds, in the interval over seeds and images, and in that of a plain two-way boo
     normal      seed effects, with three times the SD that residuals give the mean of a seed; image effects; residuals
     accuracies  1, 0 or -1: two networks differ on a tenth of the images, by chance; on others, the same one always errs
 
-Effects of images are given as their standard error over that of the seeds. Seeded; about ten minutes on one core.
+Effects of images are given as their standard error over that of the seeds. Seeded; about six minutes on one core.
 --quick simulates a fiftieth, and writes nothing.
 """
 
