@@ -36,7 +36,7 @@ help:     ## list the targets
 study:    ## install, train the study (none, nn, scratch; 8 seeds; 5 epochs) and compare
 study: .venv/installed
 	$(BIN)/dropexp train --config configs/dropout.yaml
-	@$(BIN)/dropexp compare dropout
+	@$(BIN)/dropexp compare --config configs/dropout.yaml
 
 install:  ## create .venv with dropexp and its dependencies at pinned versions
 install: .venv/installed

@@ -18,7 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from dropexp.config.schema import Config, digest
+from dropexp.config.digests import digest
+from dropexp.config.schema import Config
 from dropexp.runs.folder import CONFIG, EPOCHS, RunFolder, config_yaml
 from dropexp.runs.run_json import RunInfo
 from dropexp.runs.status import Status

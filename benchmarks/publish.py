@@ -2,8 +2,8 @@
 
     python benchmarks/publish.py [NAME…]
 
-NAME is gpu, growth, noises, peers, scale, soak or verdicts; by default every benchmark with a file in benchmarks/out/.
-A NAME without such a file is drawn again from its published results.
+NAME is gpu, growth, noises, peers, scale, soak, two_way or verdicts; by default every benchmark with a file in
+benchmarks/out/. A NAME without such a file is drawn again from its published results.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pages import gpu, growth, noises, peers, peers_chart, scale, soak, verdicts
+from pages import gpu, growth, noises, peers, peers_chart, scale, soak, two_way, verdicts
 from pages.markdown import replace_section
 from storage import DOCS, OUT, RESULTS, load_results, save_results
 
@@ -38,6 +38,7 @@ PAGES = {
     "peers": Page("performance.md", peers.sections, peers_chart.draw),
     "scale": Page("scale.md", scale.sections),
     "soak": Page("scale.md", draw=soak.draw),
+    "two_way": Page("statistics.md", two_way.sections),
     "verdicts": Page("statistics.md", verdicts.sections),
 }
 

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from helpers.command import Command
 from helpers.in_process import InProcess
 from helpers.synthetic import real_data, write_synthetic
 
+from dropexp.config import plugins
+from dropexp.config.variants import VARIANTS
 from dropexp.data.fashion_mnist import Data, load
 
 # A background job of a script ignores Ctrl-C, and so would every command that pytest starts.
@@ -64,6 +67,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(root / "cache"))
         return load(root, checksums=write_synthetic(root))
+
+
+@pytest.fixture
+def no_plugins() -> Iterator[None]:
+    """Forget the plugins of a test at its end, as a process of its own would."""
+    tables: list[dict[Any, Any]] = [VARIANTS, plugins._loaded]
+    before = [dict(table) for table in tables]
+    yield
+    for table, content in zip(tables, before, strict=True):
+        table.clear()
+        table.update(content)
 
 
 @pytest.fixture

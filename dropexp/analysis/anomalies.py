@@ -64,7 +64,8 @@ def _exploding(arm: Arm) -> Iterator[tuple[int, str]]:
     for seed, run in arm.runs.items():
         for name in ("train_loss", "test_loss"):
             losses = run.curve(name)
-            bound = EXPLODING * (GUESSING if "test_acc" in run.curves else losses[0])
+            first = next(iter(losses[np.isfinite(losses)]), math.inf)
+            bound = EXPLODING * (GUESSING if "test_acc" in run.curves else first)
             if (losses > bound).any():
                 epoch = int(np.nanargmax(losses))
                 yield seed, f"has an exploding loss ({losses[epoch]:.3g} in epoch {epoch + 1})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,24 @@ import pandas as pd
 from dropexp.analysis import frames
 from dropexp.analysis.anomalies import notes_on_runs
 from dropexp.analysis.arms import Arm, columns_of, group_arms
+from dropexp.analysis.asked import Selection, notes_on_others, select
 from dropexp.analysis.baselines import NOT_SETTINGS, baselines_of, task_of
+from dropexp.analysis.best_val import best_val_frame
 from dropexp.analysis.differences import differences_of
 from dropexp.analysis.interactions import interactions_of
 from dropexp.analysis.likelihood import Fit, fit_arms, fit_sentence
 from dropexp.analysis.metric_choice import choose_metric, seeds_without, usual_metric
 from dropexp.analysis.notes import Noted
-from dropexp.analysis.pilot import Pilot, pilots_of
+from dropexp.analysis.pilot import pilots_of
 from dropexp.analysis.published import PublishedRow, Source, published_rows, sources_of
 from dropexp.config.keep_probs import drop_probs_instead
+from dropexp.config.study import Study
 from dropexp.config.tasks import LINEAR_REGRESSION
 from dropexp.errors import ComparisonError, NoRuns
 from dropexp.runs.metrics import MARGIN, Metric, metrics_of
-from dropexp.runs.record import Run, keep, read_runs
+from dropexp.runs.record import Run, keep
 from dropexp.runs.status import FINISHED
+from dropexp.runs.study_file import Declared
 
 AT = ("last", "best-val", "best-test")
 LEAST_MARGIN, LARGEST_MARGIN = 1e-6, 1e6
@@ -75,11 +79,13 @@ class Comparison:
                  median) over the runs that have it, and `curve`: the metric's mean by epoch, as far as all runs go
     differences  a `DifferenceRow` per arm that has a baseline
     interactions a `DifferenceRow` per interaction of two keys, with `effect` and `baseline_effect`; empty by default
+    best_val     a row per arm with validation rows, at the last and the best validation epoch: see `best_val_frame`
     published    a `PublishedRow` per arm and printed figure
     fits         a `Fit` per arm; empty by default
     settings     a row per arm, a column per config key that differs between arms; None where a variant does not use it
     runs         a row per run that is done: arm, series, study, by, seed, path, epoch, every metric at that epoch
     curves       a row per such run and epoch, the same columns but the path
+    declared     by study, what its config files ask for and declare
     findings     the verdicts, in sentences
     notes        what was left out, and what the figures do not show, in sentences
     """
@@ -94,11 +100,13 @@ class Comparison:
     arms: pd.DataFrame
     differences: pd.DataFrame
     interactions: pd.DataFrame
+    best_val: pd.DataFrame
     published: pd.DataFrame
     fits: pd.DataFrame
     settings: pd.DataFrame
     runs: pd.DataFrame
     curves: pd.DataFrame
+    declared: dict[str, list[Declared]]
     findings: list[str]
     notes: list[str]
 
@@ -106,8 +114,8 @@ class Comparison:
         """Return a row per interaction or, without any, per arm: joined with its difference, without the curve."""
         if not self.interactions.empty:
             return self.interactions.to_csv(index=False, lineterminator="\n")
-        arms = self.arms.drop(columns="curve")
-        return arms.merge(self.differences, on="arm", how="left").to_csv(index=False, lineterminator="\n")
+        arms = self.arms.drop(columns="curve").merge(self.differences, on="arm", how="left")
+        return arms.to_csv(index=False, lineterminator="\n")
 
     def to_json(self) -> str:
         """Return everything but single runs, in full precision; unknown figures are null."""
@@ -120,6 +128,7 @@ class Comparison:
             "arms": frames.json_records(self.arms),
             "differences": frames.json_records(self.differences),
             "interactions": frames.json_records(self.interactions),
+            "best_val": frames.json_records(self.best_val),
             "published": frames.json_records(self.published),
             "fits": frames.json_records(self.fits),
             "settings": frames.json_records(self.settings),
@@ -140,6 +149,7 @@ def compare(
     where: Mapping[str, Any] | None = None,
     likelihood: bool = False,
     margin: float = MARGIN,
+    study: Study | str | Path | Sequence[Study] | None = None,
     interaction: Sequence[str] = (),
 ) -> Comparison:
     """Compare arms with the arm labelled `baseline`, or by default with their matching arm without dropout.
@@ -154,6 +164,7 @@ def compare(
     where       keeps runs whose config keys have these values
     likelihood  whether to compute which arm a source's figures fit best
     margin      the least difference that matters: a fraction for accuracies and gaps, otherwise in the metric's unit
+    study       in place of names: compares exactly the runs that this config, study or list of studies asks for
     interaction two config keys: whether the effect of one depends on the other; `baseline` has the reference values
 
     Raises NoRuns if no run is done, ComparisonError for a baseline, metric, key or epoch that does not exist.
@@ -172,11 +183,13 @@ def compare(
         margin=margin,
         interaction=interaction,
     )
-    runs = read_runs(paths_or_names, runs_dir)
-    return _compare_runs(keep(runs, query.where), pilots_of(runs), query)
+    selected = select(paths_or_names, runs_dir, study)
+    runs = keep(selected.runs, query.where)
+    notes = selected.notes if study is not None else [*selected.notes, *notes_on_others(runs, selected.declared)]
+    return _compare_runs(runs, replace(selected, notes=notes), query)
 
 
-def _compare_runs(runs: Sequence[Run], pilots: Mapping[str, Pilot], query: Query) -> Comparison:
+def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Comparison:
     task = task_of(runs)
     grouped = _group(runs, query)
     arms = grouped.value
@@ -184,10 +197,11 @@ def _compare_runs(runs: Sequence[Run], pilots: Mapping[str, Pilot], query: Query
     metric = metrics[choose_metric(arms, metrics, query.metric)]
     what = _what(metric, query.at, arms)
     baselines = baselines_of(arms, query.baseline)
+    pilots = pilots_of(selected.runs)
     differences = differences_of(arms, baselines.value, pilots, metric, what, query.margin)
     reference = next((arm for arm in arms if arm.label == query.baseline), None)
     interactions = interactions_of(arms, query.interaction, reference, pilots, metric, what, query.margin)
-    sources = sources_of(arms)
+    sources = sources_of(arms, selected.declared)
     fits = _fits(sources.value) if query.likelihood else Noted([], [])
     return Comparison(
         metric=metric,
@@ -200,13 +214,16 @@ def _compare_runs(runs: Sequence[Run], pilots: Mapping[str, Pilot], query: Query
         arms=frames.arms_frame(arms, metric.name, metrics, query.by),
         differences=differences.value,
         interactions=interactions.value,
+        best_val=best_val_frame(arms, baselines.value, metric.name, query.at),
         published=frames.frame_of([row for one in sources.value for row in published_rows(one)], PublishedRow),
         fits=frames.frame_of([fit for one in fits.value for fit in one], Fit),
         settings=frames.settings_frame(arms),
         runs=frames.runs_frame(arms, metrics, query.by),
         curves=frames.curves_frame(arms, metrics, query.by),
+        declared=selected.declared,
         findings=[*differences.value["sentence"], *interactions.value["sentence"], *map(fit_sentence, fits.value)],
         notes=[
+            *selected.notes,
             *grouped.notes,
             *_notes_on_figures(arms, metric, query.at),
             *notes_on_runs(arms, metric, query.margin, query.at),
@@ -235,8 +252,9 @@ def _group(runs: Sequence[Run], query: Query) -> Noted[list[Arm]]:
         raise ComparisonError("arms cannot be ordered by seed: an arm has a run for each seed")
     grouped = group_arms(runs, query.at, query.by)
     if not any(run.status in FINISHED for run in runs) or (not grouped.value and query.at == "last"):
-        reason = "no run is finished; `dropexp train -c FILE` resumes interrupted runs"
-        raise NoRuns("\n".join([reason, *grouped.notes]))
+        raise NoRuns(
+            "\n".join(["no run is finished; `dropexp train -c FILE` resumes interrupted runs", *grouped.notes])
+        )
     if not grouped.value:
         raise ComparisonError("\n".join([f"no run has figures at {query.at}", *grouped.notes]))
     return grouped
@@ -251,19 +269,15 @@ def _what(metric: Metric, at: str, arms: Sequence[Arm]) -> str:
     if at == "best-test":
         return f"{metric.title} at the epoch of best test {chosen_by} (optimistic)"
     epochs = [{run.epoch for run in arm.runs.values()} for arm in arms]
-    every = set().union(*epochs)
-    if len(every) == 1:
+    if len(every := set().union(*epochs)) == 1:
         (epoch,) = every
         return f"{metric.title} after {epoch} epoch{'' if epoch == 1 else 's'}"
-    if any(len(own) > 1 for own in epochs):
-        return f"{metric.title} at the last epoch of each run"
-    return f"{metric.title} at the last epoch"
+    return f"{metric.title} at the last epoch" + (" of each run" if any(len(own) > 1 for own in epochs) else "")
 
 
 def _notes_on_figures(arms: Sequence[Arm], metric: Metric, at: str) -> list[str]:
-    notes = []
-    if single := [arm.label for arm in arms if len(arm.runs) == 1]:
-        notes.append(f"n = 1, no spread can be estimated: {', '.join(single)}")
+    single = [arm.label for arm in arms if len(arm.runs) == 1]
+    notes = [f"n = 1, no spread can be estimated: {', '.join(single)}"] if single else []
     if at == "best-test":
         notes.append("the epoch was chosen on the test set: figures at best-test are optimistic")
     for arm in arms:

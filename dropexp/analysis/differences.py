@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,7 @@ from dropexp.analysis.frames import frame_of
 from dropexp.analysis.notes import Noted
 from dropexp.analysis.pilot import Pilot
 from dropexp.analysis.sentences import sentence
+from dropexp.analysis.two_way import half_widths
 from dropexp.analysis.verdicts import Pair, Verdict, judge
 from dropexp.runs.metrics import Metric
 from dropexp.runs.record import text
@@ -24,7 +26,10 @@ from dropexp.runs.record import text
 class DifferenceRow:
     """An arm minus its baseline, paired by seed; unknown figures are NaN or None.
 
-    difference, low, high  mean difference and its 95 % t-interval
+    difference, low, high  mean difference and its 95 % t-interval, over the seeds
+    kept                   whether all these runs have kept their predictions of the epoch that is compared
+    images_low,            the 95 % interval over the seeds and the test images, of accuracies and losses on these; NaN
+    images_high            where predictions are not kept
     p, p_holm              of the sign-flip test, and the same adjusted by Holm over all rows
     wins                   share of pairs in which the arm is better (or higher, without a better direction), ties half
     p_equivalent           TOST p, against the margin
@@ -41,6 +46,9 @@ class DifferenceRow:
     difference: float
     low: float
     high: float
+    kept: bool
+    images_low: float
+    images_high: float
     p: float
     p_holm: float
     wins: float
@@ -68,13 +76,20 @@ def differences_of(
         replace(_pair(arm, base, metric, what), pilot=pilots[arm.study] if arm.study == base.study else None)
         for arm, base in compared
     ]
+    widths = half_widths(compared, metric.name)
+    rows = [_row(verdict, half) for verdict, half in zip(judge(pairs, margin), widths.value, strict=True)]
     notes = [note for arm, base in compared for note in _unpaired(arm, base)]
-    return Noted(frame_of_verdicts(judge(pairs, margin)), notes)
+    return Noted(_frame(rows), [*notes, *_only_these_images(rows), *widths.notes])
 
 
 def frame_of_verdicts(verdicts: Sequence[Verdict]) -> pd.DataFrame:
-    """Return a `DifferenceRow` per verdict."""
-    frame = frame_of([_row(verdict) for verdict in verdicts], DifferenceRow)
+    """Return a `DifferenceRow` per verdict, without the columns of the interval over seeds and images."""
+    frame = _frame([_row(verdict, None) for verdict in verdicts])
+    return frame.drop(columns=["kept", "images_low", "images_high"])
+
+
+def _frame(rows: Sequence[DifferenceRow]) -> pd.DataFrame:
+    frame = frame_of(rows, DifferenceRow)
     return frame.astype({name: "Int64" for name in frame.columns if name.startswith("pairs")})
 
 
@@ -113,14 +128,29 @@ def _unpaired(arm: Arm, base: Arm) -> list[str]:
     return notes
 
 
-def _row(verdict: Verdict) -> DifferenceRow:
+def _only_these_images(rows: Sequence[DifferenceRow]) -> list[str]:
+    """Name the differences that new test images may not show, although new seeds would."""
+    return [
+        f"{row.arm} - {row.baseline}: the interval over seeds excludes 0, but not the one over seeds and test images: "
+        "other test images may show no difference"
+        for row in rows
+        if row.low * row.high > 0 and row.images_low * row.images_high <= 0
+    ]
+
+
+def _row(verdict: Verdict, half: float | None) -> DifferenceRow:
+    """`half` is half the width of the interval over seeds and test images, None if no predictions are kept."""
+    mean = verdict.difference.mean
     return DifferenceRow(
         arm=verdict.pair.arm,
         baseline=verdict.pair.baseline,
         pairs=verdict.difference.pairs,
-        difference=verdict.difference.mean,
+        difference=mean,
         low=verdict.difference.low,
         high=verdict.difference.high,
+        kept=half is not None,
+        images_low=math.nan if half is None else mean - half,
+        images_high=math.nan if half is None else mean + half,
         p=verdict.p,
         p_holm=verdict.p_holm,
         wins=verdict.wins,

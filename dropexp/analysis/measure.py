@@ -30,6 +30,7 @@ class MeasuredRun:
     path: Path
     curves: dict[str, Curve]
     epoch: int
+    predictions_sha256: str | None = None  # of its predictions.npz; None if it has kept no predictions
 
     @property
     def epochs(self) -> int:
@@ -39,14 +40,19 @@ class MeasuredRun:
         """Return a figure by epoch; NaN if this run did not measure it."""
         return self.curves[name] if name in self.curves else np.full(self.epochs, math.nan)
 
-    def figure(self, name: str) -> float:
-        """Return a figure at `epoch`, NaN if this run did not measure it.
+    def figure(self, name: str, epoch: int | None = None) -> float:
+        """Return a figure at an epoch, by default the one that is compared; NaN if this run did not measure it.
 
         `seconds` is the median over the epochs after the first, which includes warm-up.
         """
         if name == "seconds":
             return self._median_seconds
-        return float(self.curves[name][self.epoch - 1]) if name in self.curves else math.nan
+        return float(self.curves[name][(epoch or self.epoch) - 1]) if name in self.curves else math.nan
+
+    @cached_property
+    def best_val_epoch(self) -> int | None:
+        """The epoch of best validation accuracy, in linear regression of best validation loss; None without any."""
+        return _best_epoch(self.curves, "val")
 
     @cached_property
     def _median_seconds(self) -> float:
@@ -65,7 +71,8 @@ def measure(runs: Iterable[Run], at: str) -> Noted[dict[int, MeasuredRun]]:
         seed = run.seed or 0
         try:
             curves = _curves(run)
-            measured[seed] = MeasuredRun(run.folder.path, curves, _epoch(curves, at))
+            kept = run.info.predictions_sha256 if run.info else None
+            measured[seed] = MeasuredRun(run.folder.path, curves, _epoch(curves, at), kept)
         except RunError as error:
             seeds_left_out[str(error)].append(str(seed))
     for reason, seeds in seeds_left_out.items():
@@ -94,13 +101,19 @@ def _epoch(curves: dict[str, Curve], at: str) -> int:
     if at == "last":
         return epochs
     if at in ("best-val", "best-test"):
-        kind, best = ("acc", np.nanargmax) if "test_acc" in curves else ("loss", np.nanargmin)
         part, key = ("validation", "validation_size") if at == "best-val" else ("test", "eval_test")
-        figures = curves[f"{at.removeprefix('best-')}_{kind}"]
-        if np.isnan(figures).all():
-            which = "accuracy" if kind == "acc" else "loss"
+        best = _best_epoch(curves, at.removeprefix("best-"))
+        if best is None:
+            which = "accuracy" if "test_acc" in curves else "loss"
             raise RunError(f"no {part} {which} to choose the epoch by; set {key}")
-        return int(best(figures)) + 1
+        return best
     if int(at) > epochs:
         raise RunError(f"trained for {epochs} epochs, not {at}")
     return int(at)
+
+
+def _best_epoch(curves: dict[str, Curve], part: str) -> int | None:
+    """Return the first epoch of the best accuracy, or loss if there is none, on validation ("val") or test rows."""
+    kind, best = ("acc", np.nanargmax) if "test_acc" in curves else ("loss", np.nanargmin)
+    figures = curves[f"{part}_{kind}"]
+    return None if np.isnan(figures).all() else int(best(figures)) + 1

@@ -16,9 +16,8 @@ import numpy as np
 from dropexp.analysis.arms import Arm
 from dropexp.analysis.notes import Noted
 from dropexp.analysis.stats import prediction_interval, spread
-from dropexp.errors import RunError
 from dropexp.runs.folder import RunFolder
-from dropexp.runs.study_file import STUDY, read_study
+from dropexp.runs.study_file import STUDY, Declared
 
 
 @dataclass(frozen=True)
@@ -64,35 +63,34 @@ class PublishedRow:
     source: str | None
 
 
-def sources_of(arms: Sequence[Arm]) -> Noted[list[Source]]:
-    """Return the source of each study with published figures; the notes name figures that the runs lack."""
+def sources_of(arms: Sequence[Arm], declared: Mapping[str, Sequence[Declared]]) -> Noted[list[Source]]:
+    """Return the sources of each study with published figures; the notes name figures that the runs lack.
+
+    `declared` is by study what its config files declare; the figures of a file are those of the arms that it asks for.
+    """
     measured = {name for arm in arms for run in arm.runs.values() for name in run.curves}
     sources, notes = [], []
-    for study in dict.fromkeys(arm.study for arm in arms):
-        members = [arm for arm in arms if arm.study == study]
-        section = published_section(members[0].first.folder)
-        notes += section.notes
-        if not section.value:
-            continue
-        chosen = _arms_of_source(section.value, members)
-        notes += chosen.notes
-        printed = _printed(section.value)
-        if missing := sorted({p.figure for p in printed} - measured if measured else ()):
-            notes.append(f"{study}: no run has the published {', '.join(missing)}")
-        known = [p for p in printed if p.figure in measured]
-        sources.append(Source(study, section.value.get("source"), known, chosen.value))
+    for study, files in declared.items():
+        for file in files:
+            members = [arm for arm in arms if arm.study == study and file.asks_for(arm.first.arm_digest)]
+            if not file.published or not members:
+                continue
+            section = check_published(file.published, members[0].first.folder)
+            notes += section.notes
+            if not section.value:
+                continue
+            chosen = _arms_of_source(section.value, members)
+            notes += chosen.notes
+            printed = _printed(section.value)
+            if missing := sorted({p.figure for p in printed} - measured if measured else ()):
+                notes.append(f"{study}: no run has the published {', '.join(missing)}")
+            known = [p for p in printed if p.figure in measured]
+            sources.append(Source(study, section.value.get("source"), known, chosen.value))
     return Noted(sources, notes)
 
 
-def published_section(run: RunFolder) -> Noted[dict[str, Any]]:
-    """Return the `published` section of the config of this run's study; nothing, and a note, if it cannot be read."""
-    study = run.path.parent
-    try:
-        section = read_study(run).get("published")
-    except RunError as error:
-        return Noted({}, [f"{study.name}: published figures are not shown: {error}"])
-    if not section:
-        return Noted({}, [])
+def check_published(section: Mapping[str, Any], run: RunFolder) -> Noted[dict[str, Any]]:
+    """Return the `published` section of a run's study; nothing, and a note, if it is not valid."""
     from pydantic import ValidationError  # slow to import, and few studies have such a section
 
     from dropexp.config.published import Published
@@ -101,7 +99,7 @@ def published_section(run: RunFolder) -> Noted[dict[str, Any]]:
         return Noted(Published.model_validate(section).model_dump(exclude_defaults=True), [])
     except ValidationError as error:
         wrong = ", ".join(".".join(map(str, one["loc"])) or one["msg"] for one in error.errors())
-        what = f"{study / STUDY} is corrupted ({wrong}): its published figures are left out"
+        what = f"{run.path.parent / STUDY} is corrupted ({wrong}): its published figures are left out"
         return Noted({}, [f"{what}; `dropexp train` rewrites it"])
 
 

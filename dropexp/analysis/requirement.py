@@ -30,7 +30,9 @@ def require(comparison: Comparison, requirement: str) -> str | None:
     label, metric, sign, bound = parts.groups()
     for kind, name, allowed in (("arm", label, arms), ("metric", metric, comparison.metrics)):
         if name not in allowed:
-            raise ComparisonError(f"{requirement!r}: unknown {kind} {name!r}; the {kind}s are: {', '.join(allowed)}")
+            others = "; -c FILE compares only the arms of a config" if any(f"{name}," in one for one in allowed) else ""
+            what = f"unknown {kind} {name!r}; the {kind}s are: {', '.join(allowed)}{others}"
+            raise ComparisonError(f"{requirement!r}: {what}")
 
     arm, holds, limit = arms[label], _OPERATORS[sign], float(bound)
     if arm["diverged"]:

@@ -12,12 +12,18 @@ from dropexp.cli.options import (
     Baseline,
     By,
     ComparedMetric,
+    Configs,
     Filters,
     Interaction,
     Margin,
     Names,
+    Plugin,
     Published,
     RunsDir,
+    Seeds,
+    Settings,
+    load_asked,
+    load_plugins,
     parse_filters,
 )
 from dropexp.cli.output import Format, print_message, print_tables
@@ -26,6 +32,10 @@ from dropexp.runs.metrics import MARGIN
 
 def compare(
     names: Names = None,
+    config: Configs = None,
+    settings: Settings = None,
+    seeds: Seeds = None,
+    plugin: Plugin = None,
     runs_dir: RunsDir = None,
     by: By = None,
     baseline: Baseline = None,
@@ -52,6 +62,7 @@ def compare(
         from dropexp.report import charts
 
         charts.suffix_of(plot)
+    load_plugins(plugin)
     compared = comparison.compare(
         names or (),
         runs_dir,
@@ -62,6 +73,7 @@ def compare(
         where=parse_filters(filters),
         likelihood=published,
         margin=margin,
+        study=load_asked(config, settings, seeds, names),
         interaction=[key.strip() for key in interaction.split(",")] if interaction is not None else (),
     )
     failures = [failure for line in requirements or [] if (failure := requirement.require(compared, line))]

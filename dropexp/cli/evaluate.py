@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,12 +17,23 @@ from dropexp.cli.output import Format, print_message, print_tables
 from dropexp.runs.metrics import format_figure
 
 if TYPE_CHECKING:
+    from dropexp.analysis.classes import ClassFigures
     from dropexp.report.table import Table
     from dropexp.training.evaluate import Evaluation
 
 
+class Weights(StrEnum):
+    """The epoch after which a network is evaluated."""
+
+    last = "last"
+    best_val = "best-val"
+
+
 def evaluate(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or the name of a run.")],
+    at: Annotated[Weights, typer.Option(help="The epoch: the last one, or that of best validation accuracy.")] = (
+        Weights.last
+    ),
     mc: Annotated[int, typer.Option(min=1, metavar="K", help="Stochastic passes to average.")] = 50,
     rotate: Annotated[
         list[float] | None,
@@ -42,21 +55,29 @@ def evaluate(
 
     numbers = image_numbers(images)
     import_torch()
+    from dropexp.analysis.classes import by_class
     from dropexp.data import fashion_mnist
     from dropexp.runs.find import find_one
     from dropexp.training import evaluate
-    from dropexp.training.checkpoint import load_trained
+    from dropexp.training.trained import load_trained
 
     load_plugins(plugin)
-    network = load_trained(find_one(run, runs_dir))
+    network = load_trained(find_one(run, runs_dir), at.value)
     for remark in network.remarks:
         print_message(f"note: {remark}")
+    classes = by_class(network.kept) if network.kept else []
+    if not classes:
+        print_message(f"note: the predictions of {network.folder.path} after epoch {network.epoch} are not kept")
     root = find_or_download_data(data_dir, data_url, False)
     data = fashion_mnist.load(root)
     for note in data.notes:
         print_message(f"note: {note}")
     result = evaluate.evaluate(network, data, rotate or [], mc, numbers)
-    print_tables(tables_of(result), output, csv=lambda: to_csv(result), json=lambda: to_json(result))
+    if result.differing:
+        images = f"{result.differing} of {len(data.y_test):,} test images"
+        print_message(f"note: {images} are predicted to be of another class than when the run was trained")
+    tables = tables_of(result, classes)
+    print_tables(tables, output, csv=lambda: to_csv(result), json=lambda: to_json(result, classes))
 
 
 def image_numbers(text: str) -> list[int]:
@@ -82,14 +103,40 @@ def to_csv(evaluation: Evaluation) -> str:
     return text.getvalue()
 
 
-def to_json(evaluation: Evaluation) -> str:
+def to_json(evaluation: Evaluation, classes: Sequence[ClassFigures]) -> str:
     """Format everything in full precision; figures that do not apply are null."""
-    return json.dumps({"schema": 1, **asdict(evaluation)}, indent=2, ensure_ascii=False)
+    content = {"schema": 1, **asdict(evaluation), "classes": [asdict(one) for one in classes]}
+    return json.dumps(content, indent=2, ensure_ascii=False)
 
 
-def tables_of(evaluation: Evaluation) -> list[Table]:
-    """Format the figures, then the single images."""
-    return [_figures_table(evaluation), *([_images_table(evaluation)] if evaluation.answers else [])]
+def tables_of(evaluation: Evaluation, classes: Sequence[ClassFigures]) -> list[Table]:
+    """Format the figures, those by class if the predictions are kept, then the single images."""
+    tables = [_figures_table(evaluation)]
+    if classes:
+        tables.append(_classes_table(evaluation.epoch, classes))
+    return tables + ([_images_table(evaluation)] if evaluation.answers else [])
+
+
+def _classes_table(epoch: int, classes: Sequence[ClassFigures]) -> Table:
+    from dropexp.report.table import Table
+
+    rows = [
+        [
+            one.label,
+            f"{one.images:,}",
+            *(format_figure(figure, ".4f") for figure in (one.acc, one.loss, one.confidence)),
+            f"{one.taken_for} {one.share:.1%}" if one.taken_for else "-",
+        ]
+        for one in classes
+    ]
+    return Table(
+        f"By class, as training predicted the test images after epoch {epoch}",
+        ["class", "images", "accuracy", "NLL", "confidence", "most often taken for"],
+        rows,
+        left=(0, 5),
+        legend="confidence: mean probability of the predicted class. "
+        "most often taken for: the most frequent wrong class, and its share of the images.",
+    )
 
 
 def _figures_table(evaluation: Evaluation) -> Table:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from dropexp.config.study import Study
 
 DataDir = Annotated[
     Path | None,
@@ -26,6 +29,14 @@ RunsDir = Annotated[
 Names = Annotated[
     list[str] | None, typer.Argument(metavar="RUN|NAME", help="Run folders or study names.", show_default="all")
 ]
+Configs = Annotated[
+    list[Path] | None,
+    typer.Option("--config", "-c", metavar="FILE", help="Exactly the runs that this config asks for; repeatable."),
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a key in every run of the config.")
+]
+Seeds = Annotated[str | None, typer.Option(metavar="0..9", help="Replace the seeds of the config: a range or a list.")]
 Filters = Annotated[
     list[str] | None,
     typer.Option("--filter", metavar="KEY=VALUE", help="Keep only runs with this value. Each key at most once."),
@@ -72,6 +83,21 @@ def load_plugins(files: Sequence[Path] | None) -> None:
 
     for file in files or []:
         load_plugin(file)
+
+
+def load_asked(
+    configs: Sequence[Path] | None, settings: Sequence[str] | None, seeds: str | None, names: Sequence[str] | None
+) -> list[Study] | None:
+    """Return the studies of --config with --set and --seeds; None without --config."""
+    if not configs:
+        if settings or seeds is not None:
+            raise typer.BadParameter("requires --config", param_hint="--set" if settings else "--seeds")
+        return None
+    if names:
+        raise typer.BadParameter("give either names or --config", param_hint="--config")
+    from dropexp.config.study import load_configs
+
+    return load_configs(configs, settings or [], seeds)
 
 
 def parse_filters(filters: Sequence[str] | None) -> dict[str, object]:

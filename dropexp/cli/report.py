@@ -12,11 +12,17 @@ from dropexp.cli.options import (
     Baseline,
     By,
     ComparedMetric,
+    Configs,
     Filters,
     Margin,
     Names,
+    Plugin,
     Published,
     RunsDir,
+    Seeds,
+    Settings,
+    load_asked,
+    load_plugins,
     parse_filters,
 )
 from dropexp.runs.metrics import MARGIN
@@ -24,6 +30,10 @@ from dropexp.runs.metrics import MARGIN
 
 def report(
     names: Names = None,
+    config: Configs = None,
+    settings: Settings = None,
+    seeds: Seeds = None,
+    plugin: Plugin = None,
     runs_dir: RunsDir = None,
     by: By = None,
     baseline: Baseline = None,
@@ -38,6 +48,7 @@ def report(
     from dropexp.analysis.comparison import compare
     from dropexp.report import html
 
+    load_plugins(plugin)
     comparison = compare(
         names or (),
         runs_dir,
@@ -48,6 +59,7 @@ def report(
         where=parse_filters(filters),
         likelihood=published,
         margin=margin,
+        study=load_asked(config, settings, seeds, names),
     )
     html.write(comparison, out)
     print(out)

@@ -58,8 +58,8 @@ def train(
                 print(f"{state.status:<12} {job.folder.path}")
                 if state.why:
                     print_message(state.why)
-            for restart in training.restarts(data_dir):
-                print_message(f"note: {restart}")
+            for note in [*training.notes, *training.restarts(data_dir)]:
+                print_message(f"note: {note}")
             return
 
         from dropexp.cli.progress import watching
@@ -84,4 +84,7 @@ def train(
         print_message(f"{state.status}: {state.why or job.folder.path}")
     if not_done:
         raise typer.Exit(1)
-    print_message(f"next: dropexp compare {shlex.join(dict.fromkeys(study.name for study in studies))}", quiet)
+    compared = list(dict.fromkeys(study.name for study in studies))
+    if any(study.added for study in studies):  # the names would compare the runs of the files too
+        compared = [word for study in studies for word in study.options[:2]] + list(studies[0].options[2:])
+    print_message(f"next: dropexp compare {shlex.join(compared)}", quiet)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from dropexp.config.schema import POSITIVE, key_field
+from dropexp.config.fields import POSITIVE, key_field
 
 PER_EPOCH = "a list of numbers, one per epoch"
 

@@ -7,56 +7,31 @@ adds renames no finished run.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Any, Literal, Self, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from dropexp.config.conflicts import conflicts
+from dropexp.config.fields import (
+    COUNT,
+    FRACTION,
+    NOT_NEGATIVE,
+    POSITIVE,
+    PROBABILITY,
+    PROBES,
+    TRUE_OR_FALSE,
+    Probability,
+    Probes,
+    VariantName,
+    Width,
+    key_field,
+)
 from dropexp.config.tasks import LINEAR_REGRESSION, NUM_TRAIN_IMAGES
 from dropexp.config.used import used_keys
 from dropexp.config.variants import VARIANTS
 
-Probability = Annotated[float, Field(ge=0, le=1)]
-Width = Annotated[int, Field(ge=1, le=1_000_000)]
-
 STUDY_KEYS = ("name", "matrix", "arms", "published")  # the keys of a file beside those of its runs
-PROBES = ("weight_norms", "activations", "noise_at_test", "calibration")  # the probes that take no number
-
-# What a key allows, in words that complete "… is not …" in an error message.
-COUNT = "a whole number, 1 or more"
-NOT_NEGATIVE = "a number, 0 or more"
-POSITIVE = "a number greater than 0"
-PROBABILITY = "a probability (0 ≤ p ≤ 1)"
-FRACTION = "a number from 0 to under 1"
-TRUE_OR_FALSE = "true or false"
-
-
-def key_field(doc: str, allowed: str, default: Any = ..., *, item: str = "", **limits: Any) -> Any:
-    """Return a field: `doc` is its text in the key table, `item` what an entry allows if the value is a list."""
-    return Field(default=default, description=doc, json_schema_extra={"allowed": allowed, "item": item}, **limits)
-
-
-def _known_variant(variant: str) -> str:
-    if variant not in VARIANTS:
-        raise PydanticCustomError("no_variant", "one of {names}", {"names": ", ".join(VARIANTS)})
-    return variant
-
-
-def _known_probe(probe: Any) -> Any:
-    passes = probe.get("mc") if isinstance(probe, dict) and len(probe) == 1 else None
-    if not (probe in PROBES if isinstance(probe, str) else type(passes) is int and passes > 0):
-        raise PydanticCustomError("no_probe", "a probe")
-    return probe
-
-
-def _each_once(probes: list[Any]) -> list[Any]:
-    names = [next(iter(probe)) if isinstance(probe, dict) else probe for probe in probes]
-    if len(set(names)) < len(names):
-        raise PydanticCustomError("probes_twice", "each once")
-    return probes
 
 
 class Config(BaseModel):
@@ -64,7 +39,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
 
-    variant: Annotated[str, AfterValidator(_known_variant)] = key_field(
+    variant: VariantName = key_field(
         "Kind of dropout. `none`; `nn` (`nn.Dropout`); by hand: `scratch` (inverted dropout), `unscaled`, `classic` "
         "(scaled at test time), `gaussian`, `three-point`; on weights, with one mask per batch, `dropconnect` and "
         "`dropconnect-unscaled`; on weights and biases, with a mask per image, `dropconnect-per-example` (DropConnect, "
@@ -108,15 +83,16 @@ class Config(BaseModel):
     placement: Literal["after", "before"] = key_field(
         "`before`: the noise is applied before the ReLU.", "after or before (the ReLU)", "after"
     )
-    drop_schedule: Literal["constant", "early", "late", "curriculum", "random"] = key_field(
+    drop_schedule: Literal["constant", "early", "linear-decay", "late", "curriculum", "random"] = key_field(
         "How drop probabilities change during training. `early`: dropout in the first `drop_epochs` epochs only; "
-        "`late`: only after them (Liu et al., 2023); `curriculum`: rises from 0 to p (Morerio et al., 2017); "
-        "`random`: another p for each batch.",
-        "one of constant, early, late, curriculum, random",
+        "`linear-decay`: the same, falling linearly from p to 0, as in the code of Liu et al. (2023); `late`: only "
+        "after them (Liu et al., 2023); `curriculum`: rises from 0 to p (Morerio et al., 2017); `random`: another p "
+        "for each batch.",
+        "one of constant, early, linear-decay, late, curriculum, random",
         "constant",
     )
     drop_epochs: int | None = key_field(
-        "Epochs before an `early` or `late` schedule switches; `null` is half of the epochs.",
+        "Epochs after which an `early`, `linear-decay` or `late` schedule switches; `null` is half of the epochs.",
         "a whole number, 0 or more",
         None,
         ge=0,
@@ -174,6 +150,13 @@ class Config(BaseModel):
         None,
         ge=1,
     )
+    label_noise: Probability = key_field(
+        "Probability that a training label is replaced by another class, drawn uniformly. An image's label depends on "
+        "the seed alone, and a larger probability replaces further labels. Training figures use these labels, "
+        "validation and test figures the true ones.",
+        PROBABILITY,
+        0.0,
+    )
     init: Literal["normal", "torch"] = key_field(
         "Initial weights: `normal` (3.13.2), or `torch`, the default of `nn.Linear`.",
         "normal or torch (the default of nn.Linear)",
@@ -206,10 +189,11 @@ class Config(BaseModel):
         "float32 or bf16",
         "float32",
     )
-    probes: Annotated[list[Annotated[Any, AfterValidator(_known_probe)]], AfterValidator(_each_once)] = key_field(
+    probes: Probes = key_field(
         "Additional columns of `epochs.csv`, measured on the test images: `weight_norms`; `activations` (mean, "
-        "variance and zeros of each hidden layer); `noise_at_test` (accuracy with dropout active, and the share of "
-        "predictions that change); `calibration`; `mc: 50` (mean of 50 stochastic passes). They change no other "
+        "variance and zeros of each hidden layer); `correlation` (of the units of a hidden layer, a measure of "
+        "co-adaptation); `noise_at_test` (accuracy with dropout active, and the share of predictions that change); "
+        "`calibration`; `mc: 50` (mean of 50 stochastic passes). They change no other "
         "figure. `dropexp/training/probes.py` defines each column.",
         "a list of probes, each once, such as [weight_norms, mc: 50]",
         [],
@@ -286,13 +270,3 @@ def allowed(model: type[BaseModel], key: str, *, item: bool = False) -> str:
         return f"one of {', '.join(VARIANTS)}"  # plugins add variants
     texts = cast(dict[str, str], model.model_fields[key].json_schema_extra)
     return texts["item" if item else "allowed"]
-
-
-def canonical(settings: dict[str, Any]) -> str:
-    """Return one text for these settings, independent of their order."""
-    return json.dumps(settings, sort_keys=True, separators=(",", ":"))
-
-
-def digest(settings: dict[str, Any]) -> str:
-    """Return eight hexadecimal digits that name these settings. Among 100,000 runs, two are likely to share them."""
-    return hashlib.sha256(canonical(settings).encode()).hexdigest()[:8]

@@ -6,15 +6,17 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from dropexp.config.digests import arm_digest, canonical, digest
 from dropexp.config.file import ConfigFile, parse_config
 from dropexp.config.overrides import MAX_RUNS
-from dropexp.config.schema import Config, canonical, digest
+from dropexp.config.schema import Config
 from dropexp.config.variants import VARIANTS
 from dropexp.errors import ConfigError, Problem
 
@@ -34,19 +36,42 @@ class PlannedRun:
         """Return the hash in the folder's name."""
         return digest(self.config.settings(device_kind))
 
+    @property
+    def arm_digest(self) -> str:
+        """The digest of what it shares with the runs of its arm."""
+        return arm_digest(self.config.settings("any"))
+
 
 @dataclass(frozen=True)
 class Study:
-    """The runs of one config file, and its published figures."""
+    """The runs of one config file, and its published figures.
+
+    `options` are the words of a command that ask for these runs. `written` is the study without the command's --set and
+    --seeds, if these replace keys and keep the name; None if it is the same, or the file alone is not valid.
+    """
 
     name: str
     runs: list[PlannedRun]
     published: dict[str, Any] = field(default_factory=dict)
+    file: Path | None = None
+    options: tuple[str, ...] = ()
+    written: Study | None = None
 
     @property
-    def declared(self) -> dict[str, Any]:
-        """What the file declares for all its runs: the content of study.json."""
-        return {"published": self.published} if self.published else {}
+    def seeds(self) -> dict[str, list[int]]:
+        """The seeds of each arm, by the digest of its settings."""
+        seeds: dict[str, list[int]] = {}
+        for run in self.runs:
+            seeds.setdefault(run.arm_digest, []).append(run.config.seed)
+        return seeds
+
+    @property
+    def added(self) -> list[PlannedRun]:
+        """The runs of arms that the file does not ask for as it is written, because of --set."""
+        if self.written is None:
+            return []
+        asked = self.written.seeds
+        return [run for run in self.runs if run.arm_digest not in asked]
 
 
 def load_config(path: str | Path, settings: Iterable[str] = (), seeds: str | None = None) -> Study:
@@ -55,11 +80,27 @@ def load_config(path: str | Path, settings: Iterable[str] = (), seeds: str | Non
     `settings` are texts like `lr=0.1` that replace keys of every run, `seeds` is a text like `0..4`.
     Raises `ConfigError` with all problems.
     """
-    path = Path(path)
-    file = parse_config(_read(path), str(path), path.stem, settings, seeds)
+    path, settings = Path(path), list(settings)
+    text = _read(path)
+    study = _parse(text, path, settings, seeds)
+    if settings or seeds is not None:
+        with suppress(ConfigError):
+            written = _parse(text, path)
+            if written.name == study.name:
+                return replace(study, written=written)
+    return study
+
+
+def _parse(text: str, path: Path, settings: Sequence[str] = (), seeds: str | None = None) -> Study:
+    file = parse_config(text, str(path), path.stem, settings, seeds)
     runs = _runs(file)
     file.problems.raise_if_any()
-    return Study(file.name, runs, file.published)
+    options = ["-c", str(path)]
+    for setting in settings:
+        options += ["--set", setting]
+    if seeds is not None:
+        options += ["--seeds", seeds]
+    return Study(file.name, runs, file.published, path, tuple(options))
 
 
 def load_configs(paths: Iterable[Path], settings: Sequence[str] = (), seeds: str | None = None) -> list[Study]:

@@ -22,7 +22,7 @@ def used_keys(config: Mapping[str, Any]) -> list[str]:
         frozenset() if variant is None else variant.unused,
         bool(config.get("input_noise_std")),
         "normal" in (config.get("init", "normal"), config.get("init_bias")),
-        config.get("drop_schedule") in ("early", "late"),
+        config.get("drop_schedule") in ("early", "linear-decay", "late"),
     )
     return [key for key in config if key not in unused]
 

@@ -20,6 +20,7 @@ from dropexp.data.cache import cache_dir, cache_lock
 from dropexp.data.download import CHECKSUMS, read, source
 from dropexp.files import replacing
 
+NUM_CLASSES = 10
 _LAYOUT = 2  # of the cached file: see `_write`
 _DTYPES = {"X_train": np.float32, "y_train": np.int64, "X_test": np.float32, "y_test": np.int64}  # in its order
 _DIGEST = 64  # hexadecimal digits of a SHA-256
@@ -74,15 +75,35 @@ def load(root: Path, *, checksums: Mapping[str, str] = CHECKSUMS) -> Data:
     return Data(**tensors, checksum=checksum, notes=notes)
 
 
-def split(data: Data, train_size: int | None, validation_size: int, generator: torch.Generator) -> Data:
+def noisy_labels(y: Tensor, p: float, generator: torch.Generator) -> Tensor:
+    """Return labels y (n,) of which each is replaced, with probability p, by another class, all being equally likely.
+
+    The generator (on the CPU) draws a uniform number and a class for each label; those with a number below p are
+    replaced. So the labels that a smaller p replaces are replaced by the same classes with a larger p.
+    """
+    uniform = torch.rand(len(y), generator=generator)
+    steps = torch.randint(1, NUM_CLASSES, (len(y),), generator=generator)
+    return (y + (steps * (uniform < p)).to(y.device)) % NUM_CLASSES
+
+
+def split(
+    data: Data,
+    train_size: int | None,
+    validation_size: int,
+    generator: torch.Generator,
+    labels: Tensor | None = None,
+) -> Data:
     """Hold out `validation_size` training rows and keep `train_size` of the others (None: all of them).
 
     Both are drawn by `generator` (on the CPU) and balanced over the classes. For one seed, the rows held out do not
-    depend on `train_size`, and a smaller training set is the beginning of a larger one. With None and 0, the data is
-    returned unchanged. Raises ValueError if the sizes exceed the rows, or leave none to train on.
+    depend on `train_size`, and a smaller training set is the beginning of a larger one. With None and 0, all rows are
+    kept in their order. `labels` (n,), such as `noisy_labels`, are those to train on; the choice of rows and the labels
+    of the rows held out do not depend on them. Raises ValueError if the sizes exceed the rows, or leave none to train
+    on.
     """
+    y_train = data.y_train if labels is None else labels
     if train_size is None and validation_size == 0:
-        return data
+        return data if labels is None else replace(data, y_train=labels)
     rows = len(data.y_train)
     least = 1 if train_size is None else train_size
     if validation_size < 0 or least < 1 or validation_size + least > rows:
@@ -95,7 +116,7 @@ def split(data: Data, train_size: int | None, validation_size: int, generator: t
     return replace(
         data,
         X_train=data.X_train[kept],
-        y_train=data.y_train[kept],
+        y_train=y_train[kept],
         X_val=data.X_train[held_out] if validation_size else None,
         y_val=data.y_train[held_out] if validation_size else None,
     )

@@ -28,6 +28,15 @@ def early(fraction: float) -> DropSchedule:
     return lambda p, progress, generator: p if progress < fraction else 0.0
 
 
+def linear_decay(fraction: float) -> DropSchedule:
+    """Return a schedule that decays linearly from p to 0 over the first `fraction` of the training, then 0.
+
+    Source: early dropout in the code of Liu et al. (2023), github.com/facebookresearch/dropout, `drop_scheduler`. There
+    p is 0 at the last step of the early phase, here at the first step after it.
+    """
+    return lambda p, progress, generator: p * (1 - progress / fraction) if progress < fraction else 0.0
+
+
 def late(fraction: float) -> DropSchedule:
     """Return a schedule of 0 for the first `fraction` of the training, then p. (Liu et al., 2023)"""
     return lambda p, progress, generator: 0.0 if progress < fraction else p

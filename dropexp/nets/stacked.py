@@ -29,16 +29,17 @@ ALIGNED = 8  # inputs of a layer are padded with zeros to a multiple of this num
 
 
 class Stack:
-    """R networks that train together on rows of X (N, num_inputs) and y (N,), each on `num_rows` of them per epoch.
+    """R networks that train together on rows of X (N, num_inputs), each on `num_rows` of them per epoch.
 
-    Parameters, noises, generator, drop schedule, penalties, max norm and label smoothing can differ between the
-    networks. Sizes, kind of optimiser, momentum, `output_relu` and the placement of noise are equal. The stack works
-    on copies of the parameters; `write_back` copies them to the networks.
+    The labels y are (N,), or (R, N) if each network has its own. Parameters, noises, generator, drop schedule,
+    penalties, max norm and label smoothing can differ between the networks. Sizes, kind of optimiser, momentum,
+    `output_relu` and the placement of noise are equal. The stack works on copies of the parameters; `write_back` copies
+    them to the networks.
     """
 
     def __init__(self, networks: Sequence[scratch.MLP], X: Tensor, y: Tensor, num_rows: int, batch_size: int) -> None:
-        self.networks, self.X, self.y = list(networks), X, y
         first, R = networks[0], len(networks)
+        self.networks, self.X, self.y = list(networks), X, y.expand(R, -1)
         self.output_relu = first.output_relu
         self.sizes = [len(first.layers[0][0]), *(len(b) for _, b in first.layers)]
         self.batch_size = n = min(batch_size, num_rows)
@@ -132,7 +133,7 @@ class Stack:
 
     def _train_block(self, rows: Tensor, progress: Sequence[float]) -> Tensor:
         """Take at most `steps` steps and return their outputs. The last may have fewer rows."""
-        targets = self.targets.gather(1, self.y[rows].unsqueeze(2).expand(-1, -1, self.sizes[-1]))
+        targets = self.targets.gather(1, self.y.gather(1, rows).unsqueeze(2).expand(-1, -1, self.sizes[-1]))
         self._by_step(rows, self.rows)
         self._by_step(targets, self.Y)
         self.noise.draw(progress)

@@ -11,6 +11,7 @@ import pandas as pd
 from dropexp.runs.metrics import format_figure
 
 ABSENT = "-"
+NOT_KEPT = "not kept"  # predictions: of a run that an earlier version trained, or of another epoch
 BARS = "▁▂▃▄▅▆▇█"
 CURVE_WIDTH = 20  # bars of a curve; longer curves are thinned
 

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dropexp.analysis.comparison import Comparison
 from dropexp.analysis.frames import records
-from dropexp.report.cells import ABSENT, BARS, figure_cell, interval_cell, is_missing, p_cell, sparkline, spread_cell
+from dropexp.report.cells import (
+    ABSENT,
+    BARS,
+    figure_cell,
+    interval_cell,
+    is_missing,
+    sparkline,
+    spread_cell,
+)
+from dropexp.report.difference_tables import (
+    best_val_table,
+    differences_table,
+    interactions_table,
+    is_classification,
+)
 from dropexp.report.table import Table
 from dropexp.runs.metrics import METRICS, REGRESSION, Metric
 from dropexp.runs.record import text
-
-if TYPE_CHECKING:
-    pass
 
 # The columns of the table of arms after the compared metric, as far as they are known, and their part of its legend.
 CLASSIFICATION_COLUMNS = {
@@ -41,8 +52,13 @@ REGRESSION_LEGEND = {
 
 def comparison_tables(comparison: Comparison) -> list[Table]:
     """Return the tables that the comparison has data for, the arms first."""
-    judged = (differences_table(comparison), interactions_table(comparison))
-    optional = (probes_table(comparison), *judged, settings_table(comparison))
+    optional = (
+        probes_table(comparison),
+        differences_table(comparison),
+        interactions_table(comparison),
+        best_val_table(comparison),
+        settings_table(comparison),
+    )
     tables = [arms_table(comparison), *(table for table in optional if table)]
     return tables + published_tables(comparison) + fit_tables(comparison)
 
@@ -51,7 +67,7 @@ def arms_table(comparison: Comparison) -> Table:
     """Return a row per arm: runs, figures over the seeds, and the compared metric by epoch as bars."""
     metric, form = comparison.metric, comparison.metric.unit.form
     columns, legend = REGRESSION_COLUMNS, REGRESSION_LEGEND
-    if _is_classification(comparison):
+    if is_classification(comparison):
         columns, legend = CLASSIFICATION_COLUMNS, CLASSIFICATION_LEGEND
     known = comparison.arms.notna().any()
     others = {name: header for name, header in columns.items() if known[name] and name != metric.name}
@@ -82,7 +98,7 @@ def arms_table(comparison: Comparison) -> Table:
 
 def probes_table(comparison: Comparison) -> Table | None:
     """Return the means of what probes measured, a column per metric; None without probes."""
-    own = METRICS if _is_classification(comparison) else REGRESSION
+    own = METRICS if is_classification(comparison) else REGRESSION
     known = comparison.arms.notna().any()
     probed = [metric for name, metric in comparison.metrics.items() if name not in own and known[name]]
     if not probed:
@@ -97,83 +113,6 @@ def probes_table(comparison: Comparison) -> Table | None:
         ["arm", *(metric.name for metric in probed)],
         rows,
         legend=f"means over the seeds; --metric NAME compares one.{''.join(titles)}",
-    )
-
-
-def differences_table(comparison: Comparison) -> Table | None:
-    """Return a row per arm with a baseline: the paired difference, its statistics and the verdict."""
-    if comparison.differences.empty:
-        return None
-    form = comparison.metric.unit.form
-    side = "higher" if comparison.metric.higher_is_better is None else "better"
-    rows = [
-        [
-            f"{row['arm']} - {row['baseline']}",
-            str(row["pairs"]),
-            figure_cell(row["difference"], f"+{form}"),
-            interval_cell(row["low"], row["high"], f"+{form}"),
-            p_cell(row["p_holm"]),
-            p_cell(row["p_equivalent_holm"]),
-            figure_cell(row["wins"], ".0%"),
-            figure_cell(row["detectable"], form),
-            row["verdict"],
-        ]
-        for row in records(comparison.differences)
-    ]
-    headers = ["arm - baseline", "pairs", "difference", "95 % interval", "p", "TOST\np", "win\nrate"]
-    return Table(
-        f"Differences: {comparison.what}",
-        [*headers, "minimum\ndetectable\ndifference", "verdict"],
-        rows,
-        fold=(0, 8),
-        left=(0, 8),
-        legend="difference: mean over pairs of runs with the same seed. interval: 95 % t-interval of one difference. "
-        f"p: exact two-sided sign-flip test. TOST p: two one-sided t-tests against ±{comparison.margin:g}. "
-        "Both p are Holm-adjusted over these rows. "
-        f"win rate: pairs in which the arm is {side}; ties count half. "
-        "minimum detectable difference: with 80 % power, as many pairs show a true difference of this size, if it is "
-        "the margin.",
-    )
-
-
-def interactions_table(comparison: Comparison) -> Table | None:
-    """Return a row per interaction: the two differences, the difference between them, and the verdict."""
-    if comparison.interactions.empty:
-        return None
-    form = comparison.metric.unit.form
-    rows = [
-        [
-            f"({row['arm']}) − ({row['baseline']})",
-            str(row["pairs"]),
-            figure_cell(row["effect"], f"+{form}"),
-            figure_cell(row["baseline_effect"], f"+{form}"),
-            figure_cell(row["difference"], f"+{form}"),
-            interval_cell(row["low"], row["high"], f"+{form}"),
-            p_cell(row["p_holm"]),
-            p_cell(row["p_equivalent_holm"]),
-            figure_cell(row["detectable"], form),
-            row["verdict"],
-        ]
-        for row in records(comparison.interactions)
-    ]
-    headers = [
-        "interaction",
-        "seeds",
-        "first\ndifference",
-        "second\ndifference",
-        "first −\nsecond",
-        "95 % interval",
-        "p",
-    ]
-    return Table(
-        f"Interactions: {comparison.what}",
-        [*headers, "TOST\np", "minimum\ndetectable\ndifference", "verdict"],
-        rows,
-        fold=(0, 9),
-        left=(0, 9),
-        legend="first − second: the interaction, a difference of differences; mean over the seeds that all four arms "
-        "have. It is 0 if the effects of the two keys add up. The other columns are those of the differences, with the "
-        "p-values adjusted over these rows.",
     )
 
 
@@ -249,7 +188,3 @@ def _fit_table(fits: list[dict[str, Any]]) -> Table:
         legend="log likelihood: natural, of all published figures, as if independent, integrated over their rounding. "
         "assigned: leave-one-out, each of our runs goes to the arm that it fits best.",
     )
-
-
-def _is_classification(comparison: Comparison) -> bool:
-    return "test_acc" in comparison.metrics

@@ -19,14 +19,15 @@ from dropexp.analysis.comparison import Comparison
 from dropexp.errors import printable
 from dropexp.files import write_whole
 from dropexp.report import chart_parts, charts, epoch_charts
+from dropexp.report.class_tables import accuracies_table, confusion_table, confusions
 from dropexp.report.comparison_tables import (
     arms_table,
-    differences_table,
     fit_tables,
     probes_table,
     published_tables,
     settings_table,
 )
+from dropexp.report.difference_tables import best_val_table, differences_table
 from dropexp.report.origin import compared_runs, origin_table, summary
 from dropexp.report.recipe import arm_configs, commands, recipes
 from dropexp.report.table import Table
@@ -65,16 +66,19 @@ def page(comparison: Comparison) -> str:
     runs = compared_runs(comparison)
     sections = _sections(comparison)
     figures = {section.figure.id: section.figure.spec for section in sections if section.figure}
+    by_arm = confusions(runs)
     themes = {"light": chart_parts.theme(dark=False), "dark": chart_parts.theme(dark=True)}
     return _template().render(
         comparison=comparison,
         studies=", ".join(dict.fromkeys(comparison.arms["study"])),
         summary=summary(comparison, runs),
         sections=sections,
+        classes=accuracies_table(by_arm),
+        confusions={arm: confusion_table(arm, matrix) for arm, matrix in by_arm.items() if matrix is not None},
         settings=settings_table(comparison),
         configs=arm_configs(runs),
         origin=origin_table(runs),
-        recipes=recipes(runs),
+        recipes=recipes(comparison, runs),
         commands="\n".join(commands(comparison, runs)),
         figures=_json_for_script({"charts": figures, "themes": themes}),
         vega=Markup(chart_parts.vega()),
@@ -116,7 +120,8 @@ def _sections(comparison: Comparison) -> list[Section]:
         arms_table(comparison),
         probes_table(comparison),
     )
-    add("differences", "Differences", charts.differences(comparison), differences_table(comparison))
+    tables = differences_table(comparison), best_val_table(comparison)
+    add("differences", "Differences", charts.differences(comparison), *tables)
     add("usual", comparison.usual.title.capitalize(), epoch_charts.usual_curves(comparison))
     add("gap", "Generalisation gap", epoch_charts.gap(comparison))
     add("sweep", f"Effect of {comparison.by}", charts.sweep(comparison))

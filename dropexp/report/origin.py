@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dropexp.analysis.comparison import Comparison
+from dropexp.config.digests import arm_digest
 from dropexp.report.table import Table
 from dropexp.runs.folder import RunFolder
 
@@ -38,7 +39,10 @@ class ComparedRun:
     config: dict[str, Any]  # without the seed
     device: str
     provenance: dict[str, Any]
+    epoch: int  # that is compared
+    predictions_sha256: str | None  # None if it has kept no predictions
     folder: RunFolder
+    arm_digest: str  # of the settings that it shares with its arm
 
 
 def compared_runs(comparison: Comparison) -> list[ComparedRun]:
@@ -56,7 +60,10 @@ def compared_runs(comparison: Comparison) -> list[ComparedRun]:
                 config={key: value for key, value in info.config.items() if key != "seed"},
                 device=str(info.settings.get("device", "auto")),
                 provenance=info.provenance,
+                epoch=row["epoch"],
+                predictions_sha256=info.predictions_sha256,
                 folder=folder,
+                arm_digest=arm_digest(info.settings),
             )
         )
     return runs

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from dropexp.analysis.comparison import Comparison
-from dropexp.analysis.published import published_section
+from dropexp.analysis.published import check_published
 from dropexp.config import yaml
 from dropexp.config.names import is_name
 from dropexp.report.origin import ComparedRun, seed_range
 from dropexp.runs.metrics import MARGIN
+from dropexp.runs.study_file import Declared
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,15 @@ class Recipe:
     more_runs: int
 
 
-def recipes(runs: Sequence[ComparedRun]) -> list[Recipe]:
-    """Return a config per study that asks for these runs with the labels that they have here."""
+def recipes(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[Recipe]:
+    """Return a config per study that asks for these runs with the labels that they have in the comparison."""
     studies: dict[str, list[ComparedRun]] = {}
     for run in runs:
         studies.setdefault(run.study, []).append(run)
-    return [_recipe(study, own) for study, own in studies.items()]
+    return [_recipe(study, own, comparison.declared.get(study, [])) for study, own in studies.items()]
 
 
-def _recipe(study: str, runs: Sequence[ComparedRun]) -> Recipe:
+def _recipe(study: str, runs: Sequence[ComparedRun], declared: Sequence[Declared]) -> Recipe:
     """Return the config, in which every arm has every seed: a run that an arm lacks is one more."""
     names = _arm_names(study, runs)
     arms = {names[run.arm]: run.config for run in runs}
@@ -50,7 +51,7 @@ def _recipe(study: str, runs: Sequence[ComparedRun]) -> Recipe:
         },
         "matrix": {"seed": seed_range(seeds)},
     }
-    if published := _published(runs, names):
+    if published := _published(runs, names, declared):
         content["published"] = published
     return Recipe(f"{study}.yaml", yaml.dump(content), len(arms) * len(seeds) - len(runs))
 
@@ -64,9 +65,15 @@ def _arm_names(study: str, runs: Sequence[ComparedRun]) -> dict[str, str]:
     return names
 
 
-def _published(runs: Sequence[ComparedRun], names: dict[str, str]) -> dict[str, Any]:
-    """Return the study's published figures under its arms' new names; nothing if they belong to none of these arms."""
-    published = published_section(runs[0].folder).value
+def _published(runs: Sequence[ComparedRun], names: dict[str, str], declared: Sequence[Declared]) -> dict[str, Any]:
+    """Return the first published figures that belong to any of these arms, under the arms' new names."""
+    found = (_section([run for run in runs if file.asks_for(run.arm_digest)], names, file) for file in declared)
+    return next(filter(None, found), {})
+
+
+def _section(runs: Sequence[ComparedRun], names: dict[str, str], file: Declared) -> dict[str, Any]:
+    """Return a file's published figures under the new names of its arms; nothing if they belong to none of these."""
+    published = check_published(file.published, runs[0].folder).value if runs else {}
     named = published.get("arm") or list(names.values())
     named = {named} if isinstance(named, str) else set(named)
     arms = [names[run.arm] for run in runs if named & {names[run.arm], run.base}]

@@ -5,6 +5,7 @@
       checkpoint.pt    the truth of a run in progress; the weights of a finished one
       config.yaml      derived: the resolved config, complete
       epochs.csv       derived: one row per epoch
+      predictions.npz  derived, of a finished run: its predictions for the test images
 
 The truths are replaced atomically and have a checksum. The derived files are for people and other programs; epochs.csv
 grows by a line per epoch. `state.py` decides what is written when, and docs/architecture.md describes it.
@@ -31,7 +32,8 @@ from dropexp.runs.run_json import RunInfo
 from dropexp.runs.table import Columns, Row, csv_header, csv_line, from_csv
 
 CONFIG, EPOCHS, RUN, CHECKPOINT = "config.yaml", "epochs.csv", "run.json", "checkpoint.pt"
-FILES = (CONFIG, EPOCHS, CHECKPOINT, RUN)  # of a run: if a copy in this order is cut short, the run can still resume
+PREDICTIONS = "predictions.npz"
+FILES = (CONFIG, EPOCHS, PREDICTIONS, CHECKPOINT, RUN)  # if a copy in this order is cut short, the run can resume
 # With a number, added to the name of a file that is kept and no longer read: if it is corrupted, or of a restarted run.
 CORRUPTED, BEFORE = ".corrupted-", ".before-"
 

@@ -84,6 +84,7 @@ _PROBES = {
     r"h(\d+)_noisy_mean": r"mean of noisy h\1",
     r"h(\d+)_noisy_var": r"variance of noisy h\1",
     r"h(\d+)_zero": r"share of zeros in h\1",
+    r"h(\d+)_corr": r"mean absolute correlation of the units in h\1",
     r"mc_acc": "Monte-Carlo accuracy",
     r"mc_loss": "Monte-Carlo loss",
     r"noisy_acc": "accuracy with dropout active",

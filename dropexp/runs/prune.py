@@ -87,8 +87,8 @@ def needless(
 def checkpoints(
     names: Sequence[str] = (), runs_dir: Path | None = None, where: Mapping[str, Any] | None = None
 ) -> list[Removal]:
-    """Plan to remove the checkpoints of finished runs, which only `evaluate` reads. Raises `NoRuns`."""
-    why = "only `dropexp evaluate` would read it"
+    """Plan to remove the checkpoints of finished runs. Raises `NoRuns`."""
+    why = "only `dropexp evaluate` would read it, and `train` to rewrite lost predictions"
     finished = (run.folder for run in keep(read_runs(names, runs_dir), where or {}) if run.status in FINISHED)
     return [
         _removal("checkpoint", folder.path, [folder.checkpoint], why, _digest(folder.path))

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dropexp.config.digests import arm_digest
 from dropexp.config.keep_probs import drop_probs_instead
 from dropexp.config.schema import Config
 from dropexp.config.tasks import FASHION_MNIST
@@ -83,6 +84,11 @@ class Run:
     def key(self) -> str:
         """Equal for the runs of one arm."""
         return json.dumps({name: value for name, value in self.settings.items() if name != "seed"}, sort_keys=True)
+
+    @cached_property
+    def arm_digest(self) -> str:
+        """Equal for the runs of one arm on any kind of device."""
+        return arm_digest(self.settings)
 
     @property
     def identity(self) -> tuple[str, str, int | None]:

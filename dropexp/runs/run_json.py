@@ -84,6 +84,7 @@ class RunInfo(BaseModel):
     last: dict[str, Figure | None] = {}  # the figures of that epoch
     provenance: Annotated[dict[str, Any], AfterValidator(_check_times)] = {}
     table: dict[str, list[Figure | None]] | None = None  # of a finished run
+    predictions_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")  # of predictions.npz; None: no file
     table_sha256: str | None = Field(default=None, exclude=True)  # of a finished run's epochs.csv, in schema 1
 
     @property

@@ -11,10 +11,10 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from dropexp.config.schema import digest
+from dropexp.config.digests import digest
 from dropexp.config.study import PlannedRun
 from dropexp.errors import CorruptedFile, MissingRun, OtherRun, RunError
-from dropexp.files import write_whole
+from dropexp.files import sha256, write_whole
 from dropexp.lock import Busy, not_written
 from dropexp.runs.folder import (
     BEFORE,
@@ -22,12 +22,14 @@ from dropexp.runs.folder import (
     CONFIG,
     EPOCHS,
     FILES,
+    PREDICTIONS,
     RUN,
     RunFolder,
     config_yaml,
     rename,
     rename_corrupted,
 )
+from dropexp.runs.repair import repair
 from dropexp.runs.run_json import SCHEMA, RunInfo
 from dropexp.runs.status import Status
 from dropexp.runs.table import Columns, to_csv
@@ -99,7 +101,7 @@ def lock_unfinished(folder: RunFolder, planned: PlannedRun, locks: ExitStack, fo
         info = _read_finished(folder, planned)
         if info is None or force:
             return None
-        return Outcome(info.status, info.why, _repair(folder, info))
+        return Outcome(info.status, info.why, repair(folder, info))
     except Busy:
         return Outcome(Status.BUSY, "another process is training it")
     except RunError as error:  # a link, a run of a later version, another run, or one that cannot be read
@@ -115,44 +117,6 @@ def _read_finished(folder: RunFolder, planned: PlannedRun) -> RunInfo | None:
     except (CorruptedFile, MissingRun):
         return None
     return info if info.finished else None
-
-
-def repair_finished(folder: RunFolder) -> list[str]:
-    """Rewrite the derived files of a finished run that are missing or were edited; return messages about them.
-
-    They are left as they are if another process has locked the run.
-    """
-    try:
-        info = folder.read_info()
-        if not _edited(folder, info):
-            return []
-        with folder.lock():
-            return _repair(folder, info)
-    except Busy:
-        return []
-    except (OSError, RunError) as error:
-        return [f"{folder.path} is not repaired: {error}"]
-
-
-def _edited(folder: RunFolder, info: RunInfo) -> dict[str, bytes]:
-    """Return which derived files of a finished run are missing or were edited, and their right contents."""
-    derived = {CONFIG: config_yaml(info)}
-    if info.table is not None:  # else epochs.csv is not derived
-        derived[EPOCHS] = to_csv(info.table)
-    return {name: content for name, content in derived.items() if folder.read(name) != content}
-
-
-def _repair(folder: RunFolder, info: RunInfo) -> list[str]:
-    notes = []
-    try:
-        for name, content in _edited(folder, info).items():
-            path = folder.path / name
-            was = "was edited" if path.exists() else "was missing"
-            write_whole(path, content, sync=False)
-            notes.append(f"{path} {was} and is rewritten from {RUN}")
-    except (OSError, RunError) as error:  # the result is complete without them
-        notes.append(f"{folder.path} is not repaired: {error}")
-    return notes
 
 
 def rename_corrupted_truth(folder: RunFolder, planned: PlannedRun) -> list[str]:
@@ -190,6 +154,7 @@ def start(folder: RunFolder, info: RunInfo, columns: Columns) -> list[str]:
             new = rename(folder.path / EPOCHS)
             notes.append(f"{folder.path / EPOCHS} may be of a finished run and is renamed to {new}")
     folder.write_info(info)
+    (folder.path / PREDICTIONS).unlink(missing_ok=True)  # of a result that is gone
     write_whole(folder.path / CONFIG, config_yaml(info), sync=False)
     table, found = to_csv(columns), folder.read(EPOCHS) or b""
     if not table:
@@ -203,7 +168,7 @@ def start(folder: RunFolder, info: RunInfo, columns: Columns) -> list[str]:
 
 def clear(folder: RunFolder) -> None:
     """Remove what a run would resume from. A finished run stays finished until its run.json is replaced."""
-    for name in (CHECKPOINT, EPOCHS):
+    for name in (CHECKPOINT, EPOCHS, PREDICTIONS):
         (folder.path / name).unlink(missing_ok=True)
 
 
@@ -214,8 +179,11 @@ def save(folder: RunFolder, checkpoint: bytes, info: RunInfo | None = None) -> N
         folder.write_info(info)
 
 
-def finish(folder: RunFolder, info: RunInfo) -> None:
+def finish(folder: RunFolder, info: RunInfo, predictions: bytes | None = None) -> None:
     """running -> done, diverged. The table in run.json makes the result complete."""
+    if predictions is not None:
+        write_whole(folder.path / PREDICTIONS, predictions, sync=False)
+        info = info.model_copy(update={"predictions_sha256": sha256(predictions)})
     folder.write_info(info)
 
 

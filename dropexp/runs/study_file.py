@@ -1,10 +1,19 @@
-"""study.json, beside the runs of a study: what the config declares for all of them, the published figures."""
+"""study.json, beside the runs of a study: what each of its config files asks for and declares.
+
+Usually a study has one file. Two files of the same name are two entries, so that the published figures of one are not
+set beside the runs of the other. The entry of a file is replaced when the file is edited and trained again.
+"""
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dropexp.config.study import Study
 from dropexp.errors import CorruptedFile, RunError
 from dropexp.files import decode_json, encode_json, write_whole
 from dropexp.lock import Busy, locked, not_written
@@ -14,61 +23,131 @@ from dropexp.runs.run_json import SCHEMA
 STUDY = "study.json"
 
 
-def write_study(runs_dir: Path, name: str, study: dict[str, Any]) -> str | None:
-    """Write what a config declares for its study; if that is nothing, leave the file as it is.
+class Declared(BaseModel):
+    """What one config file asks for and declares, when it was trained last."""
 
-    Return a message if the file was corrupted, or cannot be written: it cannot be read, is of a later version, or is
-    locked by another process.
-    """
-    path = runs_dir / name / STUDY
-    try:
-        if not study:
-            _read(path)
-        elif not _is_written(path, study):
-            with locked(path.parent, STUDY):
-                return _replace(path, study)
-    except CorruptedFile as error:
-        return f"{path} is corrupted ({error.reason}); a config with a section `published` rewrites it"
-    except RunError as error:
-        return str(error)
-    except OSError as error:
-        return f"{path} is not written: its folder {not_written(error)}"
-    except Busy:
-        if not _is_written(path, study):
-            return f"{path} is not written: another process has locked its folder; the same command writes it later"
-    return None
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
+    file: str | None  # relative to the study's folder; None: unknown
+    seeds: dict[str, list[int]] | None  # of each arm, by the digest of its settings; None: unknown
+    published: dict[str, Any] = {}
 
-def _replace(path: Path, study: dict[str, Any]) -> str | None:
-    """Write the file, unless another process has while this one waited; return a message if it was corrupted."""
-    if _is_written(path, study):
+    @classmethod
+    def of(cls, study: Study, folder: Path) -> Self:
+        """Return what a study's file declares, without the options of a command that keep the study's name."""
+        written = study.written or study
+        file = None if study.file is None else _relative(study.file, folder)
+        return cls(file=file, seeds=written.seeds, published=written.published)
+
+    def asks_for(self, arm: str) -> bool:
+        """Return whether the file asks for the arm with this digest, with whatever seeds; also if that is not known."""
+        return self.seeds is None or arm in self.seeds
+
+    def covers(self, other: Declared) -> bool:
+        """Return whether this file asks for all runs of the other, and declares all that it declares."""
+        seeds = self.seeds
+        if seeds is None or other.seeds is None or other.published not in ({}, self.published):
+            return False
+        return all(arm in seeds and {*own} <= {*seeds[arm]} for arm, own in other.seeds.items())
+
+    def path(self, folder: Path) -> Path | None:
+        """Return the file's path, relative to the current folder if it is below; None if it does not exist."""
+        with suppress(OSError, ValueError, RuntimeError):  # such as a cycle of links
+            path = (folder.resolve() / self.file).resolve() if self.file else None
+            if path is not None and path.exists():
+                return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
         return None
-    note = None
-    try:
-        _read(path)
-    except CorruptedFile as error:
-        note = rename_corrupted(error)
-    write_whole(path, encode_json({"schema": SCHEMA, **study}))
-    return note
 
 
-def _is_written(path: Path, study: dict[str, Any]) -> bool:
-    """Return whether the file has this content already. Raises `RunError` if it cannot be read, or `NewerRun`."""
+def _relative(file: Path, folder: Path) -> str:
+    """Return the path of a file relative to a folder, so that both can be moved; absolute on another drive."""
+    path = file.resolve()
+    with suppress(ValueError):
+        path = Path(os.path.relpath(path, folder.resolve()))
+    return path.as_posix().encode(errors="replace").decode()  # JSON has no lone surrogates
+
+
+def write_study(runs_dir: Path, study: Study) -> list[str]:
+    """Write what a study's file asks for and declares, unless another file covers it.
+
+    Entries of other files stay as long as they exist. Return messages: if there are any, if the file was corrupted, or
+    if it cannot be written because it cannot be read, is of a later version, or is locked by another process.
+    """
+    path = runs_dir / study.name / STUDY
+    declared = Declared.of(study, path.parent)
     try:
-        return _read(path) == study
+        if _is_written(path, declared):
+            return _note_on_others(path, declared)
+        with locked(path.parent, STUDY):
+            return [*_replace(path, declared), *_note_on_others(path, declared)]
+    except RunError as error:
+        return [str(error)]
+    except OSError as error:
+        return [f"{path} is not written: its folder {not_written(error)}"]
+    except Busy:
+        if _is_written(path, declared):
+            return []
+        return [f"{path} is not written: another process has locked its folder; the same command writes it later"]
+
+
+def _is_written(path: Path, declared: Declared) -> bool:
+    """Return whether nothing is to be written. Raises `RunError` if the file cannot be read, or `NewerRun`."""
+    try:
+        entries = _read(path)
     except CorruptedFile:
         return False
+    is_new = all(one.file != declared.file for one in entries)
+    return declared in entries or (is_new and any(one.covers(declared) and one.path(path.parent) for one in entries))
 
 
-def read_study(run: RunFolder) -> dict[str, Any]:
-    """Return what the config declared for the study of a run, which may be nothing.
+def _replace(path: Path, declared: Declared) -> list[str]:
+    """Write the file, unless another process has while this one waited; return messages on what is lost."""
+    notes: list[str] = []
+    others: list[Declared] = []
+    try:
+        if _is_written(path, declared):
+            return []
+        others = _others(path, declared)
+        if any(one.seeds is None and one.published != declared.published for one in _read(path)):
+            notes.append(f"{path} had other published figures, of an earlier version of dropexp; they are removed")
+    except CorruptedFile as error:
+        notes.append(rename_corrupted(error))
+    entries = sorted([*others, declared], key=lambda one: one.file or "")
+    write_whole(path, encode_json({"schema": SCHEMA, "configs": [one.model_dump() for one in entries]}))
+    return notes
+
+
+def _others(path: Path, declared: Declared) -> list[Declared]:
+    """Return the entries of other files that still exist, unless one covers the other. Raises as `_read`."""
+    return [
+        one
+        for one in _read(path)
+        if one.file != declared.file and one.path(path.parent) and not (declared.covers(one) or one.covers(declared))
+    ]
+
+
+def _note_on_others(path: Path, declared: Declared) -> list[str]:
+    """Return a message if the study is that of other files too."""
+    files = " and ".join(str(one.path(path.parent)) for one in _others(path, declared))
+    hint = "a line `name: …` in one of the files keeps their runs apart"
+    return [f"{path.parent} has the runs of {files} too; {hint}"] if files else []
+
+
+def read_study(run: RunFolder) -> list[Declared]:
+    """Return what the config files of a run's study declared; nothing if that is not known.
 
     Raises `CorruptedFile`, `NewerRun` or another `RunError`.
     """
     return _read(run.path.parent / STUDY)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> list[Declared]:
     content = read_file(path)
     found = {} if content is None else decode_json(path, content, SCHEMA)
-    return {key: value for key, value in found.items() if key != "schema"}
+    if published := found.get("published"):  # of an earlier version
+        return [Declared.model_construct(file=None, seeds=None, published=published)]
+    configs = found.get("configs", [])
+    try:
+        return [Declared.model_validate(one) for one in configs]
+    except (ValidationError, TypeError) as error:
+        raise CorruptedFile(path, f"invalid: {type(error).__name__}") from None

@@ -25,6 +25,12 @@ def rows_of(columns: Columns) -> list[Row]:
     return [{"epoch": i, **dict(zip(columns, figures, strict=True))} for i, figures in enumerate(epochs, start=1)]
 
 
+def best_epoch(columns: Columns) -> int | None:
+    """Return the first epoch of the highest validation accuracy, None without any."""
+    val_accs = [(acc, -epoch) for epoch, acc in enumerate(columns.get("val_acc", ()), start=1) if acc is not None]
+    return -max(val_accs)[1] if val_accs else None
+
+
 def last_figures(columns: Columns) -> dict[str, float | None]:
     """Return the figures of the last epoch, none if there is no epoch."""
     return {name: figures[-1] for name, figures in columns.items() if figures}

@@ -148,6 +148,8 @@ def _drop_schedule(config: Config) -> DropSchedule | None:
     match config.drop_schedule:
         case "early":
             return schedules.early(share)
+        case "linear-decay":
+            return schedules.linear_decay(share)
         case "late":
             return schedules.late(share)
         case "curriculum":

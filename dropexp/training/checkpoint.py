@@ -1,4 +1,4 @@
-"""checkpoint.pt: what a run resumes from, and the network that `evaluate` loads. Saving, loading, and when to save."""
+"""checkpoint.pt: what a run resumes from, and the networks that `evaluate` loads. Saving, loading, and when to save."""
 
 from __future__ import annotations
 
@@ -7,39 +7,37 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 
 from dropexp.config.schema import Config
-from dropexp.config.tasks import FASHION_MNIST, LINEAR_REGRESSION
-from dropexp.config.variants import VARIANTS
-from dropexp.errors import ConfigError, CorruptedFile, NewerRun, Problem, RunError
+from dropexp.config.tasks import LINEAR_REGRESSION
+from dropexp.errors import CorruptedFile, NewerRun, RunError
 from dropexp.files import add_checksum, has_checksum
 from dropexp.nets.base import Network
 from dropexp.nets.linreg import Model
 from dropexp.runs.folder import RunFolder, read_file
-from dropexp.runs.record import read_run
+from dropexp.runs.predictions import decode
 from dropexp.runs.run_json import SCHEMA
-from dropexp.runs.status import Status
 from dropexp.runs.table import Columns, num_epochs
 from dropexp.training import build
+from dropexp.training.kept import BestNetwork, Kept
 from dropexp.training.rng import stream
-from dropexp.training.torch_settings import own_settings
 
 CHECKPOINT_SHARE = 0.02  # of the time since the last one: what writing a checkpoint may cost
-AGAIN = "`dropexp train -c FILE --force` trains the run again"
 
 
 @dataclass
 class TrainingState:
-    """What training changes: the network, and the generators of batch order and noise."""
+    """What training changes: the network, the generators of batch order and noise, and what is kept of epochs."""
 
     network: Network | Model
     order: torch.Generator
     noise: torch.Generator
+    kept: Kept = field(default_factory=Kept)
 
     @classmethod
     def fresh(cls, config: Config, device: torch.device, stacked: bool) -> TrainingState:
@@ -54,13 +52,18 @@ class TrainingState:
         """Return the content of checkpoint.pt after the epochs of the columns."""
         about = {"schema": SCHEMA, "epoch": num_epochs(columns), "identity": identity, "columns": columns}
         generators = {"order": self.order.get_state(), "noise": self.noise.get_state()}
+        kept: dict[str, Any] = {}
+        if self.kept.best is not None:
+            kept["best"] = vars(self.kept.best)
+        if self.kept.content is not None:
+            kept["predictions"] = torch.frombuffer(bytearray(self.kept.content), dtype=torch.uint8)
         file = io.BytesIO()
-        torch.save({**about, "network": self.network.state(), **generators}, file)
+        torch.save({**about, "network": self.network.state(), **generators, **kept}, file)
         return add_checksum(file.getvalue())
 
     def load(self, saved: Checkpoint, folder: RunFolder) -> None:
         """Restore a saved state. Raises `CorruptedFile` if it does not fit; it may then be restored in part."""
-        _load_network(self.network, saved, folder)
+        load_network(self.network, saved.network, folder)
         try:
             self.order.set_state(saved.order)
             self.noise.set_state(saved.noise)
@@ -78,12 +81,14 @@ class Checkpoint:
     network: Any
     order: Any
     noise: Any
+    kept: Kept
 
 
-def _load_network(network: Network | Model, saved: Checkpoint, folder: RunFolder) -> None:
+def load_network(network: Network | Model, saved: Any, folder: RunFolder) -> None:
+    """Restore a saved state of a network. Raises `CorruptedFile` if it does not fit."""
     try:
         with warnings.catch_warnings(action="ignore"):  # torch's, about what does not fit
-            network.load(saved.network)
+            network.load(saved)
     except Exception as error:  # of any kind: to restart costs time, a wrong figure costs more
         raise CorruptedFile(folder.checkpoint, f"its network does not fit, {type(error).__name__}") from None
 
@@ -114,9 +119,22 @@ def read(folder: RunFolder) -> Checkpoint | None:
         columns = saved["columns"] if saved["schema"] == SCHEMA else None
         if columns is not None and not _is_table(columns, saved["epoch"]):
             raise CorruptedFile(path, f"its table does not have {saved['epoch']} epochs")
-        return Checkpoint(columns=columns, **{k: saved[k] for k in ("epoch", "identity", "network", "order", "noise")})
-    except (LookupError, TypeError) as error:
+        fields = {key: saved[key] for key in ("epoch", "identity", "network", "order", "noise")}
+        return Checkpoint(columns=columns, kept=_kept(path, saved), **fields)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise CorruptedFile(path, f"{type(error).__name__}: {error}") from None
+
+
+def _kept(path: Path, saved: dict[str, Any]) -> Kept:
+    """Return what a checkpoint has kept of single epochs, which is nothing in those of earlier versions."""
+    best, content = saved.get("best"), saved.get("predictions")
+    if best is not None and not (isinstance(best, dict) and type(best["epoch"]) is int):
+        raise TypeError("its best epoch is not a whole number")
+    network = BestNetwork(best["epoch"], best["network"]) if best else None
+    if content is None:
+        return Kept(network)
+    encoded = content.numpy().tobytes()
+    return Kept(network, encoded, decode(path, encoded))
 
 
 def _is_identity(identity: Any) -> bool:
@@ -150,62 +168,9 @@ class CheckpointTimer:
         self.cost = self.saved_at - began
 
 
-# For `evaluate`
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A run's network on the CPU as it was after `epoch` epochs, and remarks on it."""
-
-    folder: RunFolder
-    config: Config
-    network: Network
-    epoch: int
-    remarks: list[str]
-
-
-@own_settings()
-def load_trained(folder: RunFolder) -> Trained:
-    """Load the network of a run's checkpoint.
-
-    Raises `RunError` if there is none to load, `ConfigError` if it takes no images or its variant is unknown.
-    """
-    run = read_run(folder)
-    config = _config(folder, run.config)
-    if config.task != FASHION_MNIST:
-        raise ConfigError([Problem(str(folder.path), f"a run of {config.task} has no images; name another run")])
-    ended = f"{folder.path} is {run.status}" + (f" ({run.why})" if run.why else "")
-    try:
-        saved = read(folder)
-        if saved is None:
-            done = run.status == Status.DONE
-            lost = f"its checkpoint was removed; {AGAIN}" if done else "it has no checkpoint; train it first"
-            raise RunError(f"{ended}, but {lost}")
-        if folder.checkpoint.stat().st_size < 4 * build.num_params(config):  # bytes; else memory may be too small
-            raise CorruptedFile(folder.checkpoint, "it is smaller than the network")
-        try:
-            network = build.network(config, stream(config.seed, "init"), stream(config.seed, "noise"))
-        except RuntimeError as error:
-            raise RunError(f"{folder.path} cannot be computed here: {error}") from None
-        _load_network(network, saved, folder)
-    except CorruptedFile as error:
-        raise RunError(f"{error.path} is corrupted ({error.reason}); {AGAIN}") from None
-    done = run.status == Status.DONE
-    remarks = [] if done else [f"{ended}: this is its checkpoint after epoch {saved.epoch} of {config.epochs}"]
-    if VARIANTS[config.variant].plugin != run.settings.get("plugin", ""):
-        remarks.append(f"{config.variant} is not what {folder.path} was trained with: its plugin has changed since")
-    if config.drop_schedule != "constant":
-        schedule = f"which its {config.drop_schedule} schedule varies"
-        remarks.append(f"the noise has the config's drop probabilities, {schedule}")
-    return Trained(folder, config, network, saved.epoch, remarks)
-
-
-def _config(folder: RunFolder, content: dict[str, Any]) -> Config:
-    try:
-        return Config.model_validate(content)
-    except ValidationError as error:
-        if (variant := content["variant"]) not in VARIANTS:
-            what = f"variant {variant!r} does not exist here; name the file that adds it by --plugin"
-            raise ConfigError([Problem(str(folder.path), what)]) from None
-        wrong = ", ".join(".".join(map(str, one["loc"])) or one["msg"] for one in error.errors())
-        raise RunError(f"{folder.path} has an invalid config ({wrong}); train the run again") from None
+def saved_predictions(folder: RunFolder) -> bytes:
+    """Return the predictions in checkpoint.pt, the content of predictions.npz. Raises `RunError` if there are none."""
+    saved = read(folder)
+    if saved is None or saved.kept.content is None:
+        raise RunError(f"{folder.checkpoint} {'is missing' if saved is None else 'has none'}")
+    return saved.kept.content

@@ -13,23 +13,22 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torchvision.datasets import FashionMNIST
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import rotate
 
 from dropexp.config.schema import Config
+from dropexp.config.tasks import CLASSES
 from dropexp.data.fashion_mnist import Data
 from dropexp.errors import EvaluationError
 from dropexp.nets import matmul
 from dropexp.nets.dropconnect import DropConnectMLP
 from dropexp.training import build
-from dropexp.training.checkpoint import Trained
 from dropexp.training.predictive import Predictive, predictive
 from dropexp.training.probes import eval_outputs, noisy_outputs
 from dropexp.training.rng import stream
 from dropexp.training.torch_settings import own_settings
+from dropexp.training.trained import Trained
 
-CLASSES: list[str] = FashionMNIST.classes
 SIDE = 28  # pixels
 
 
@@ -71,11 +70,16 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures per rotation, and predictions per image and rotation. `passes` is None for a network without noise."""
+    """Figures per rotation, and predictions per image and rotation. `passes` is None for a network without noise.
+
+    `differing` counts the test images whose class is predicted otherwise than training predicted it after this epoch:
+    another processor or another version of torch rounds otherwise. None if those predictions are not kept.
+    """
 
     run: str
     epoch: int
     passes: int | None
+    differing: int | None
     figures: list[RotationFigures]
     answers: list[Prediction]
 
@@ -92,12 +96,15 @@ def evaluate(trained: Trained, data: Data, rotations: Iterable[float], K: int, i
     _check(degrees, images, len(y))
     passes = K if has_noise(config) else None
     figures, answers = [], []
+    differing = None
     with matmul.using(matmul.best_backend()), torch.inference_mode():
         for rotation in degrees:
             X = rotated(X_test, rotation)
             generator = stream(config.seed, "evaluate")
             clean = predictive([eval_outputs(network, X, generator)])
             row = RotationFigures(rotation, **_figures("", clean, y))
+            if rotation == 0 and trained.kept is not None and len(trained.kept.classes) == len(y):
+                differing = int((clean.classes.numpy() != trained.kept.classes).sum())
             best = clean
             if passes:
                 best = predictive(noisy_outputs(network, X, generator) for _ in range(passes))
@@ -108,7 +115,7 @@ def evaluate(trained: Trained, data: Data, rotations: Iterable[float], K: int, i
             figures.append(row)
             classes, entropies = best.classes.tolist(), best.entropy.tolist()
             answers += [Prediction(i, CLASSES[int(y[i])], rotation, CLASSES[classes[i]], entropies[i]) for i in images]
-    return Evaluation(str(trained.folder.path), trained.epoch, passes, figures, answers)
+    return Evaluation(str(trained.folder.path), trained.epoch, passes, differing, figures, answers)
 
 
 def _figures(prefix: str, mean: Predictive, y: Tensor) -> dict[str, float]:

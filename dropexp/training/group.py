@@ -9,8 +9,10 @@ from dataclasses import replace
 from typing import cast
 
 import torch
+from torch import Tensor
 
-from dropexp.data.fashion_mnist import Data, split
+from dropexp.config.schema import Config
+from dropexp.data.fashion_mnist import Data, noisy_labels, split
 from dropexp.errors import RunError
 from dropexp.nets import linreg
 from dropexp.nets.base import Network
@@ -117,9 +119,9 @@ def _train_epochs(runs: Sequence[ActiveRun], done: int) -> Generator[Event]:
     if not runs:
         return
     config = runs[0].config
-    timer = CheckpointTimer()
+    timer, trainee = CheckpointTimer(), _trainee(runs)
     for records in fit(
-        _trainee(runs),
+        trainee,
         lrs=[run.config.lr for run in runs],
         epochs=config.epochs,
         lr_schedule=LR_SCHEDULES[config.lr_schedule],
@@ -129,11 +131,11 @@ def _train_epochs(runs: Sequence[ActiveRun], done: int) -> Generator[Event]:
     ):
         epoch = records[0].epoch
         added = []
-        for run, record in zip(runs, records, strict=True):
+        for r, (run, record) in enumerate(zip(runs, records, strict=True)):
             if run.ended:
                 continue
             try:
-                added.append((run, record, run.add(record)))
+                added.append((run, record, run.add(record, trainee.test_outputs(r))))
             except OSError as error:  # a full disk, for example: the others continue
                 yield run.fail(error)
         should_save = timer.should_save(epoch, config.epochs)  # for all runs at once, so that they resume as one stack
@@ -168,7 +170,7 @@ def _trainee(runs: Sequence[ActiveRun]) -> Trainee:
         return RegressionTrainee(model, drawn, batch_size=config.batch_size, order=state.order, test=config.eval_test)
     if run.stacked:
         return _stack(runs, run.data)
-    data = split(run.data, config.train_size, config.validation_size, stream(config.seed, "split"))
+    data = _split(run.data, config, _labels(run.data, config))
     train = data.X_train, data.y_train
     evaluated: dict[Part, Rows] = {}
     if config.eval_test:
@@ -181,21 +183,32 @@ def _trainee(runs: Sequence[ActiveRun]) -> Trainee:
     return NetworkTrainee(network, train, evaluated, batch_size=config.batch_size, order=state.order)
 
 
+def _labels(data: Data, config: Config) -> Tensor:
+    """Return the labels of all training rows as the run sees them, (n,): equal for all runs of a seed."""
+    if not config.label_noise:
+        return data.y_train
+    return noisy_labels(data.y_train, config.label_noise, stream(config.seed, "labels"))
+
+
+def _split(data: Data, config: Config, labels: Tensor) -> Data:
+    return split(data, config.train_size, config.validation_size, stream(config.seed, "split"), labels)
+
+
 def _stack(runs: Sequence[ActiveRun], data: Data) -> Trainee:
     config = runs[0].config
     row_numbers = torch.arange(len(data.y_train), device=runs[0].device)
     numbered = replace(data, X_train=row_numbers)  # to split numbers of rows, not their pixels
-    splits = [
-        split(numbered, config.train_size, config.validation_size, stream(run.config.seed, "split")) for run in runs
-    ]
+    labels = [_labels(data, run.config) for run in runs]
+    splits = [_split(numbered, run.config, y) for run, y in zip(runs, labels, strict=True)]
     train = torch.stack([part.X_train for part in splits])
-    held_out = [part.X_val for part in splits if part.X_val is not None]
+    held_out = [(part.X_val, part.y_val) for part in splits if part.X_val is not None and part.y_val is not None]
+    validation = tuple(map(torch.stack, zip(*held_out, strict=True)))
     networks = [cast(MLP, run.training_state.network) for run in runs]
     return StackTrainee(
-        Stack(networks, data.X_train, data.y_train, train.shape[1], config.batch_size),
+        Stack(networks, data.X_train, torch.stack(labels), train.shape[1], config.batch_size),
         train,
         (data.X_test, data.y_test) if config.eval_test else None,
         orders=[run.training_state.order for run in runs],
-        validation=torch.stack(held_out) if held_out else None,
+        validation=cast(Rows, validation) or None,
         clean=config.eval_train,
     )

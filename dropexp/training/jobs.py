@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dropexp.config.schema import canonical
+from dropexp.config.digests import canonical
 from dropexp.config.study import PlannedRun, Study
 from dropexp.config.tasks import FASHION_MNIST
 from dropexp.errors import OtherRun, RunError

@@ -10,6 +10,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
 
+from torch import Tensor
+
 from dropexp.nets import cuda_graph, matmul
 from dropexp.nets.schedules import LR_SCHEDULES, LrSchedule
 
@@ -75,6 +77,10 @@ class Trainee(ABC):
     @abstractmethod
     def finish_epoch(self) -> None:
         """Make the current parameters available to probes and checkpoints."""
+
+    def test_outputs(self, r: int) -> Tensor | None:
+        """Return the outputs (n, num_outputs) of run r on the test rows in this epoch, None without evaluation."""
+        return None
 
     def w_norms(self) -> list[float]:
         """Return ‖w‖₂, or an empty list for networks, which have several layers."""

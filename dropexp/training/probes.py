@@ -7,6 +7,7 @@ sample per batch (a shared mask, or one on the weights) has one sample per pass 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 import torch
@@ -14,7 +15,9 @@ from torch import Tensor
 
 from dropexp.nets.base import Network
 from dropexp.training.predictive import predictive
-from dropexp.training.trainees import EVAL_ROWS, score
+from dropexp.training.trainees import EVAL_ROWS, logits, score
+
+UNITS = 256  # whose correlations with all others are computed at a time
 
 
 def measure(
@@ -41,6 +44,7 @@ def columns(probes: Iterable[str | dict[str, int]], num_hidden: int) -> list[str
     names = {
         "weight_norms": [f"w{i}_norm" for i in range(1, num_hidden + 2)],
         "activations": [f"h{i}_{moment}" for i in range(1, num_hidden + 1) for moment in moments],
+        "correlation": [f"h{i}_corr" for i in range(1, num_hidden + 1)],
         "noise_at_test": ["noisy_acc", "noisy_loss", "noisy_flips"],
         "calibration": ["ece"],
         "mc": ["mc_acc", "mc_loss", "mc_ece"],
@@ -69,6 +73,18 @@ def activations(network: Network, X: Tensor, y: Tensor, generator: torch.Generat
     return values
 
 
+def correlation(network: Network, X: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, float]:
+    """Measure h1_corr, h2_corr, …: the mean of |r| over all pairs of units of a hidden layer, in evaluation mode.
+
+    r is Pearson's correlation of two units over the images; the paper explains dropout by less co-adaptation of units
+    (Srivastava et al., 2014, section 7.1). A unit with the same value for all images, such as one that is always 0, has
+    no correlation and is in no pair; without two other units the figure is NaN.
+    """
+    batches = [network.hidden(rows) for rows in X.split(EVAL_ROWS)]
+    layers = (torch.cat(parts).cpu().double() for parts in zip(*batches, strict=True))
+    return {f"h{i}_corr": _mean_correlation(H) for i, H in enumerate(layers, start=1)}
+
+
 def noise_at_test(network: Network, X: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, float]:
     """Measure noisy_acc and noisy_loss of a stochastic pass, and how many predictions a second pass changes.
 
@@ -92,7 +108,7 @@ def mc(network: Network, X: Tensor, y: Tensor, generator: torch.Generator, K: in
 
 
 _PROBES: dict[str, Callable[..., dict[str, float]]] = {
-    probe.__name__: probe for probe in (weight_norms, activations, noise_at_test, calibration, mc)
+    probe.__name__: probe for probe in (weight_norms, activations, correlation, noise_at_test, calibration, mc)
 }
 
 
@@ -108,7 +124,7 @@ def eval_outputs(network: Network, X: Tensor, generator: torch.Generator) -> Ten
     """
     if network.noise_at_eval:
         return noisy_outputs(network, X, generator)
-    return torch.cat([network.logits(rows) for rows in X.split(EVAL_ROWS)])
+    return logits(network, X)
 
 
 def _moments(network: Network, X: Tensor, generator: torch.Generator | None) -> list[tuple[float, float, float]]:
@@ -125,3 +141,15 @@ def _moments(network: Network, X: Tensor, generator: torch.Generator | None) -> 
     ]
     layers = (torch.cat(parts, dim=1).mean(dim=1).tolist() for parts in zip(*batches, strict=True))
     return [(mean, square - mean**2, zero) for mean, square, zero in layers]
+
+
+def _mean_correlation(H: Tensor) -> float:
+    """Return the mean of |r| over the pairs of columns of H (n, units) that are not constant."""
+    D = H[:, (H[0] != H).any(dim=0)]
+    units = D.shape[1]
+    if units < 2:
+        return math.nan
+    D = D - D.mean(dim=0)
+    D /= D.square().sum(dim=0).sqrt()
+    total: float = sum((part.T @ D).abs().sum(dim=1).sum().item() for part in D.split(UNITS, dim=1))
+    return (total - units) / (units * (units - 1))  # without the units with themselves

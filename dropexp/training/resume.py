@@ -63,7 +63,7 @@ def resume(
         if saved is not None and saved.columns is not None and restart is None:
             if saved.identity == identity:  # else its table is complete
                 state.load(saved, folder)
-            columns = saved.columns
+            state.kept, columns = saved.kept, saved.columns
     except CorruptedFile as error:
         state = fresh()  # the first may be loaded in part
         restart = Restart(rename_corrupted(error), trained)

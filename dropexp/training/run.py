@@ -8,6 +8,7 @@ from functools import partial
 from typing import cast
 
 import torch
+from torch import Tensor
 
 from dropexp.config.tasks import LINEAR_REGRESSION
 from dropexp.data.fashion_mnist import Data
@@ -18,12 +19,13 @@ from dropexp.runs import state
 from dropexp.runs.provenance import provenance
 from dropexp.runs.run_json import RunInfo
 from dropexp.runs.status import FINISHED, Status
-from dropexp.runs.table import Columns, add_row, last_figures, num_epochs
+from dropexp.runs.table import Columns, add_row, best_epoch, last_figures, num_epochs
 from dropexp.training import probes
 from dropexp.training.checkpoint import TrainingState
 from dropexp.training.columns import columns_of
 from dropexp.training.events import Ended, Epoch
 from dropexp.training.jobs import Job
+from dropexp.training.kept import predictions_of
 from dropexp.training.loop import EpochRecord, is_evaluated
 from dropexp.training.resume import Restart, resume, would_restart
 from dropexp.training.rng import stream
@@ -103,23 +105,35 @@ class ActiveRun:
         return self._stops_early(self.columns)
 
     def _stops_early(self, columns: Columns) -> bool:
-        patience, val_accs = self.config.early_stopping, columns.get("val_acc")
-        if patience is None or not val_accs or val_accs[-1] is None:
+        patience, best = self.config.early_stopping, best_epoch(columns)
+        if patience is None or best is None or columns["val_acc"][-1] is None:
             return False
-        best = max(acc for acc in val_accs if acc is not None)
-        return len(val_accs) - 1 - val_accs.index(best) >= patience
+        return num_epochs(columns) - best >= patience
 
     def _is_complete(self, columns: Columns) -> bool:
         """Return whether no epoch is left to train."""
         return num_epochs(columns) == self.config.epochs or self._stops_early(columns)
 
-    def add(self, record: EpochRecord) -> Epoch:
-        """Add the epoch to the table, with the values of the probes. What was not measured is None."""
+    def add(self, record: EpochRecord, test_outputs: Tensor | None) -> Epoch:
+        """Add the epoch to the table, with the values of the probes, and keep its network and predictions if needed.
+
+        What was not measured is None.
+        """
         figures = record.row() | self._probe(record.epoch)
         row = {name: figures.get(name) for name in self.names}
         self.folder.append_row(row)
         add_row(self.columns, row)
+        if self.data is not None and record.finite:
+            self._keep(record.epoch, test_outputs, self.data)
         return Epoch(self.index, row)
+
+    def _keep(self, epoch: int, test_outputs: Tensor | None, data: Data) -> None:
+        """Keep the network after the best validation epoch so far, and predictions after that and the last epoch."""
+        is_best = best_epoch(self.columns) == epoch
+        if is_best:
+            self.training_state.kept.keep_network(epoch, cast(Network, self.training_state.network))
+        if test_outputs is not None and (is_best or self._is_complete(self.columns)):
+            self.training_state.kept.keep_predictions(epoch, predictions_of(test_outputs, data.y_test))
 
     def _probe(self, epoch: int) -> dict[str, float]:
         """Measure the config's probes; each draws from its own stream."""
@@ -152,7 +166,8 @@ class ActiveRun:
     def _finish(self, status: Status, why: str | None = None) -> Ended:
         """Write the result. If that fails, the run has failed."""
         try:
-            state.finish(self.folder, self._info(status, why))
+            predictions = self.training_state.kept.content if status == Status.DONE else None
+            state.finish(self.folder, self._info(status, why), predictions)
         except OSError as error:
             status, why = Status.FAILED, f"its result cannot be written: {error}"
         self.ended = True

@@ -8,8 +8,8 @@ from dropexp.config.variants import VARIANTS
 # The keys that stacks support. A run that sets any other key trains alone.
 OWN_KEYS = frozenset(  # may differ between the runs of a stack
     {"device", "plugin", "variant", "seed", "drop_probs", "input_drop_prob", "mask", "drop_schedule", "drop_epochs"}
-    | {"input_noise_std", "label_smoothing", "lr", "sgd", "weight_decay", "l1", "max_norm", "early_stopping"}
-    | {"init", "init_std", "init_bias"}
+    | {"input_noise_std", "label_noise", "label_smoothing", "lr", "sgd", "weight_decay", "l1", "max_norm"}
+    | {"early_stopping", "init", "init_std", "init_bias"}
 )
 SHARED_KEYS = frozenset(  # must be equal
     {"hidden", "placement", "batch_size", "epochs", "optimizer", "momentum", "nesterov", "lr_schedule", "output_relu"}

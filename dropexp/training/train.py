@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -12,8 +13,9 @@ from dropexp.config import plugins
 from dropexp.config.study import Study, load_config
 from dropexp.data import download
 from dropexp.errors import DataError, RunError, TrainingError, UnfinishedRun
-from dropexp.runs.folder import default_runs_dir
-from dropexp.runs.state import repair_finished
+from dropexp.interrupts import import_torch
+from dropexp.runs.folder import RunFolder, default_runs_dir
+from dropexp.runs.repair import repair_finished
 from dropexp.runs.status import FINISHED, Status
 from dropexp.runs.study_file import write_study
 from dropexp.runs.table import Row
@@ -50,6 +52,18 @@ class Training:
         unfinished = {id(job) for job in self.unfinished}
         return [job for job in self.jobs if id(job) not in unfinished]
 
+    @property
+    def notes(self) -> list[str]:
+        """What to know before training: options that add arms to the study of a config."""
+        notes = []
+        for study in self.studies:
+            if study.added:
+                what = f"{study.file} does not ask for {len(study.added)} of these runs"
+                options = shlex.join(study.options[2:])
+                hint = "`--set name=NAME` makes them a study of their own"
+                notes.append(f"{what}, because of {options}, but they are in its study {study.name!r}; {hint}")
+        return notes
+
     def restarts(self, data_dir: Path | None) -> Generator[str]:
         """Yield why unfinished runs would restart, and what that loses; write nothing. Leaves out runs on a cluster.
 
@@ -77,17 +91,25 @@ class Training:
         `find_data` is called if a run needs images; `at_once` is how many runs train at a time, see `execute`. Raises
         `DataError` and what `execute` raises.
         """
-        notes = [write_study(self.runs_dir, study.name, study.declared) for study in self.studies]
-        notes += [note for job in self.finished for note in repair_finished(job.folder)]
         data_root = find_data() if any(job.has_images for job in self.unfinished) else None
+        notes = [note for study in self.studies for note in write_study(self.runs_dir, study)]
+        notes += [note for job in self.finished for note in repair_finished(job.folder, _saved_predictions)]
         files = plugins.files_of(job.planned.config.variant for job in self.unfinished)
         plan = Plan(data_root, self.device, self.force, files, on_ray=self.on_ray)
-        return self._events([Note(None, note) for note in notes if note], plan, at_once)
+        return self._events([Note(None, note) for note in [*self.notes, *notes]], plan, at_once)
 
     def _events(self, notes: list[Note], plan: Plan, at_once: int | None) -> Generator[Event]:
         yield from notes
         if self.unfinished:
             yield from execute(self.unfinished, plan, at_once)
+
+
+def _saved_predictions(folder: RunFolder) -> bytes:
+    """Return the predictions in checkpoint.pt; only then torch is loaded to repair finished runs. Raises `RunError`."""
+    import_torch()
+    from dropexp.training.checkpoint import saved_predictions
+
+    return saved_predictions(folder)
 
 
 def train(

@@ -34,12 +34,23 @@ class NetworkTrainee(Trainee):
     ) -> None:
         self.network, self.rows, self.evaluated = network, train, evaluated
         self.batch_size, self.order = batch_size, order
+        self.tested: Tensor | None = None
 
     def train_epoch(self, lrs: Sequence[float], epoch: int, epochs: int) -> list[Score]:
+        self.tested = None
         return [Score(*train_epoch(self.network, *self.rows, lrs[0], self.batch_size, self.order, epoch, epochs))]
 
     def evaluate(self, part: Part) -> list[Score]:
-        return [Score(*evaluate(self.network, *self.evaluated[part]))] if part in self.evaluated else []
+        if part not in self.evaluated:
+            return []
+        X, y = self.evaluated[part]
+        outputs = logits(self.network, X)
+        if part == "test":
+            self.tested = outputs
+        return [Score(*score(outputs, y))]
+
+    def test_outputs(self, r: int) -> Tensor | None:
+        return self.tested
 
     def finish_epoch(self) -> None:
         pass  # the parameters are the network's own
@@ -88,10 +99,11 @@ class RegressionTrainee(Trainee):
 
 
 class StackTrainee(Trainee):
-    """R networks that train as a stack, each on its own rows of the stack's X: `train` and `validation`, (R, n).
+    """R networks that train as a stack, each on its own rows of the stack's X, `train` (R, n).
 
-    `orders` shuffle the rows of each run; `test` is the same for all runs, or None. With `clean` the runs are
-    evaluated on their training rows.
+    `validation` has such rows and their labels, both (R, n); those of the other rows are the stack's y. `orders`
+    shuffle the rows of each run; `test` is the same for all runs, or None. With `clean` the runs are evaluated on their
+    training rows.
     """
 
     def __init__(
@@ -101,23 +113,35 @@ class StackTrainee(Trainee):
         test: Rows | None,
         *,
         orders: Sequence[torch.Generator],
-        validation: Tensor | None = None,
+        validation: Rows | None = None,
         clean: bool = True,
     ) -> None:
         self.stack, self.rows, self.test = stack, train, test
-        self.evaluated = {"train": train if clean else None, "validation": validation}
+        self.evaluated = {"train": (train, stack.y.gather(1, train)) if clean else None, "validation": validation}
         self.shuffle = ShuffleAhead(orders, train.shape[1], pin_memory=train.is_cuda)
+        self.tested: Tensor | None = None
 
     def train_epoch(self, lrs: Sequence[float], epoch: int, epochs: int) -> list[Score]:
+        self.tested = None
         shuffled = self.shuffle.next(last=epoch == epochs)
         rows = self.rows.gather(1, shuffled.to(self.rows.device, non_blocking=True))
-        return score_stack(self.stack.train_epoch(rows, lrs, epoch, epochs), self.stack.y[rows])
+        return score_stack(self.stack.train_epoch(rows, lrs, epoch, epochs), self.stack.y.gather(1, rows))
 
     def evaluate(self, part: Part) -> list[Score]:
         if part == "test":
-            return evaluate_stack(self.stack, *self.test) if self.test else []
-        rows = self.evaluated[part]
-        return [] if rows is None else evaluate_stack(self.stack, self.stack.X, self.stack.y, rows)
+            if self.test is None:
+                return []
+            X, y = self.test
+            self.tested = stack_logits(self.stack, X)
+            return score_stack(self.tested, y)
+        evaluated = self.evaluated[part]
+        if evaluated is None:
+            return []
+        rows, y = evaluated
+        return score_stack(stack_logits(self.stack, self.stack.X, rows), y)
+
+    def test_outputs(self, r: int) -> Tensor | None:
+        return None if self.tested is None else self.tested[r]
 
     def finish_epoch(self) -> None:
         self.stack.write_back()
@@ -200,8 +224,12 @@ def train_epoch(
 
 def evaluate(network: Network, X: Tensor, y: Tensor) -> tuple[float, float]:
     """Return mean cross entropy and accuracy on X (n, num_inputs), y (n,) in evaluation mode."""
-    outputs = torch.cat([network.logits(rows) for rows in X.split(EVAL_ROWS)])
-    return score(outputs, y)
+    return score(logits(network, X), y)
+
+
+def logits(network: Network, X: Tensor) -> Tensor:
+    """Return the outputs (n, num_outputs) for X (n, num_inputs) in evaluation mode."""
+    return torch.cat([network.logits(rows) for rows in X.split(EVAL_ROWS)])
 
 
 def score(outputs: Tensor, y: Tensor) -> tuple[float, float]:
@@ -218,12 +246,10 @@ def score(outputs: Tensor, y: Tensor) -> tuple[float, float]:
     return loss / len(y), correct / len(y)
 
 
-def evaluate_stack(stack: Stack, X: Tensor, y: Tensor, rows: Tensor | None = None) -> list[Score]:
-    """Evaluate each run on all of X (n, num_inputs), y (n,), or on its own `rows` (R, m) of them."""
-    if rows is None:
-        return score_stack(torch.cat([stack.logits(part) for part in X.split(stack.eval_rows)], dim=1), y)
-    outputs = [stack.logits(X[part]) for part in rows.split(stack.eval_rows, dim=1)]
-    return score_stack(torch.cat(outputs, dim=1), y[rows])
+def stack_logits(stack: Stack, X: Tensor, rows: Tensor | None = None) -> Tensor:
+    """Return the outputs (R, n, num_outputs) for all of X (n, num_inputs), or for each run's own `rows` (R, n) of X."""
+    parts = X.split(stack.eval_rows) if rows is None else (X[part] for part in rows.split(stack.eval_rows, dim=1))
+    return torch.cat([stack.logits(part) for part in parts], dim=1)
 
 
 def score_stack(outputs: Tensor, y: Tensor) -> list[Score]:

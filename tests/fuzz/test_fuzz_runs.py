@@ -21,19 +21,22 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from helpers.fake_runs import publish, write_run
+from helpers.fake_runs import declare, write_predictions, write_run
 from helpers.synthetic import write_synthetic
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dropexp.config.schema import Config
 from dropexp.data import fashion_mnist
-from dropexp.files import add_checksum
+from dropexp.files import add_checksum, sha256
 from dropexp.lock import LOCK
-from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, RUN, RunFolder
+from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, PREDICTIONS, RUN, RunFolder
 from dropexp.runs.metrics import METRICS
+from dropexp.runs.predictions import decode
+from dropexp.runs.record import read_runs
 from dropexp.runs.study_file import STUDY, read_study
 from dropexp.training.checkpoint import TrainingState
+from dropexp.training.kept import BestNetwork, Kept
 from fuzz.inputs import HOSTILE, altered, as_checked_json, as_json, changed, odd, texts, words
 from fuzz.sandbox import Result, Sandbox, sandbox
 
@@ -52,11 +55,16 @@ def _study(runs: Path) -> RunFolder:
     """Write a study of two arms with two seeds each and published figures; return the run that tests corrupt."""
     for variant in ("none", "nn"):
         for seed in range(2):
-            write_run(runs, variant, seed, 0.8 + seed / 100, probed={"w1_norm": 2.0}, **TINY)
-    publish(runs, **PUBLISHED)
+            run = write_run(runs, variant, seed, 0.8 + seed / 100, probed={"w1_norm": 2.0}, **TINY)
+            write_predictions(run, 1, 2, images=20, seed=seed)
+    arms = {run.arm_digest: [0] for run in read_runs((), runs)}  # so that there is a note on the other seed
+    configs = [{"file": "../../dropout.yaml", "seeds": arms, "published": PUBLISHED}]
+    declare(runs, "dropout", {"configs": configs})
     victim = RunFolder(next(runs.glob("dropout/variant=nn,seed=0-*")))
     info = victim.read_info()
     state = TrainingState.fresh(Config.model_validate(info.config), torch.device("cpu"), stacked=False)
+    content = (victim.path / PREDICTIONS).read_bytes()
+    state.kept = Kept(BestNetwork(1, state.network.state()), content, decode(victim.path, content))
     victim.checkpoint.write_bytes(state.to_bytes({}, info.table or {}))
     return victim
 
@@ -82,7 +90,7 @@ FILES = {path.relative_to(STUDY_OF_TWO): path.read_bytes() for path in STUDY_OF_
 OTHERS = {path: content for path, content in FILES.items() if path.parent != VICTIM}
 
 INFO = CORRUPTED.read_info().model_dump(by_alias=True, mode="json")
-DECLARED = {"schema": 2, **read_study(CORRUPTED)}
+DECLARED: dict[str, Any] = {"schema": 2, "configs": [one.model_dump() for one in read_study(CORRUPTED)]}
 CHECKPOINT_FIELDS = torch.load(CORRUPTED.checkpoint, weights_only=True)
 
 COMPARE = ("compare", "--format=json")
@@ -223,6 +231,19 @@ def test_any_column_in_the_table(old: str, new: str, command: tuple[str, ...]) -
     check_rewritten("columns", RUN, as_checked_json(INFO | {"table": table}), command)
 
 
+@given(st.binary(max_size=300) | changed(FILES[VICTIM / PREDICTIONS]), commands)
+def test_any_bytes_in_predictions(content: bytes, command: tuple[str, ...]) -> None:
+    check_corrupted("predictions.npz", PREDICTIONS, content, command)
+
+
+@given(st.binary(max_size=300) | changed(FILES[VICTIM / PREDICTIONS]))
+def test_any_bytes_in_predictions_with_the_right_checksum(content: bytes) -> None:
+    with a_study() as (box, victim):
+        (victim / PREDICTIONS).write_bytes(content)
+        (victim / RUN).write_bytes(as_checked_json(INFO | {"predictions_sha256": sha256(content)}))
+        read_corrupted(box, "predictions.npz", COMPARE)
+
+
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of a checkpoint, which a failure shows whole
 @given(st.binary(max_size=100) | changed(FILES[VICTIM / CHECKPOINT]))
 def test_any_bytes_in_a_checkpoint(content: bytes) -> None:
@@ -236,9 +257,9 @@ def test_any_bytes_in_a_checkpoint_with_the_right_checksum(content: bytes) -> No
 
 
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of a checkpoint, which a failure shows whole
-@given(altered(CHECKPOINT_FIELDS).map(_as_checkpoint))
-def test_any_field_of_a_checkpoint(content: bytes) -> None:
-    check_rewritten("checkpoint.pt", CHECKPOINT, add_checksum(content), EVALUATE)
+@given(altered(CHECKPOINT_FIELDS).map(_as_checkpoint), st.sampled_from(["last", "best-val"]))
+def test_any_field_of_a_checkpoint(content: bytes, at: str) -> None:
+    check_rewritten("checkpoint.pt", CHECKPOINT, add_checksum(content), (*EVALUATE, f"--at={at}"))
 
 
 @given(st.binary(max_size=100) | changed((STUDY_OF_TWO / "dropout" / STUDY).read_bytes()), commands)
@@ -253,7 +274,8 @@ def test_any_field_of_study_json(content: bytes, command: tuple[str, ...]) -> No
 
 @given(st.sampled_from(list(PUBLISHED)), odd, commands)
 def test_any_published_figure_in_study_json(key: str, value: Any, command: tuple[str, ...]) -> None:
-    content = as_checked_json({"schema": 2, "published": PUBLISHED | {key: value}})
+    (own,) = DECLARED["configs"]
+    content = as_checked_json(DECLARED | {"configs": [own | {"published": PUBLISHED | {key: value}}]})
     check_rewritten("study.json", BESIDE, content, command)
 
 
@@ -288,7 +310,7 @@ PIPE = pytest.param(
 )
 
 
-@pytest.mark.parametrize("name", [RUN, EPOCHS, CONFIG, CHECKPOINT, LOCK, BESIDE])
+@pytest.mark.parametrize("name", [RUN, EPOCHS, CONFIG, PREDICTIONS, CHECKPOINT, LOCK, BESIDE])
 @pytest.mark.parametrize("kind", ["folder", "gone", "empty", PIPE, *LINKS])
 def test_a_link_folder_or_pipe_in_place_of_a_file(name: str, kind: str) -> None:
     for command in (COMPARE, RUNS, PRUNE, EVALUATE):

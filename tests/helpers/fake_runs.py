@@ -5,12 +5,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dropexp.config.study import PlannedRun
-from dropexp.files import encode_json
-from dropexp.runs.folder import EPOCHS, RUN, RunFolder
-from dropexp.runs.run_json import RunInfo
+from dropexp.files import encode_json, sha256
+from dropexp.runs.folder import EPOCHS, PREDICTIONS, RUN, RunFolder
+from dropexp.runs.predictions import Predictions, encode
+from dropexp.runs.run_json import SCHEMA, RunInfo
 from dropexp.runs.status import FINISHED, Status
-from dropexp.runs.study_file import write_study
+from dropexp.runs.study_file import STUDY
 from dropexp.runs.table import Columns, Row, add_row, last_figures, num_epochs, to_csv
 
 DEFAULTS: dict[str, Any] = {
@@ -190,6 +193,27 @@ def write_arm(
     return [write_run(runs_dir, variant, first_seed + i, acc, **more) for i, acc in enumerate(test_accs)]
 
 
+def write_predictions(run: RunFolder, *epochs: int, correct: float = 0.8, images: int = 50, seed: int = 0) -> None:
+    """Write the predictions of a run after these epochs; the last labels are predicted wrongly."""
+    labels = (np.arange(images) % 10).astype(np.uint8)
+    draw = np.random.default_rng(seed)
+    wrong = np.arange(images) >= round(correct * images)
+    predictions = Predictions(
+        labels=labels,
+        classes=((labels + wrong) % 10).astype(np.uint8),
+        confidences=draw.uniform(0.5, 1, images).astype(np.float16),
+        losses=draw.exponential(size=images).astype(np.float16),
+    )
+    content = encode(dict.fromkeys(epochs, predictions))
+    (run.path / PREDICTIONS).write_bytes(content)
+    change(run, predictions_sha256=sha256(content))
+
+
 def publish(runs_dir: Path, name: str = "dropout", **published: Any) -> None:
-    """Write published figures into the study.json of a study."""
-    write_study(runs_dir, name, {"published": published})
+    """Write published figures into the study.json of a study as an earlier version did: for all of its runs."""
+    declare(runs_dir, name, {"published": published})
+
+
+def declare(runs_dir: Path, name: str, content: dict[str, Any]) -> None:
+    """Write a study.json with any content."""
+    (runs_dir / name / STUDY).write_bytes(encode_json({"schema": SCHEMA, **content}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,9 @@ def write_realistic_study(
             write_run(runs_dir, variant, seed, accs, name=name, epochs=epochs, **changed)
 
 
-def write_runs_of(config: Path, runs_dir: Path, seeds: str | None = None) -> None:
-    """Write the runs of a config, with the names, hashes and settings that training gives them."""
-    study = load_config(config, seeds=seeds)
+def write_runs_of(config: Path, runs_dir: Path, seeds: str | None = None, *settings: str, device: str = "cpu") -> None:
+    """Write the runs of a config, with the names, hashes and settings that training gives them, and study.json."""
+    study = load_config(config, settings, seeds)
     for run in study.runs:
         keys = run.config.model_dump()
         figures = [0.8 + 0.001 * run.config.seed] * min(run.config.epochs, 10)  # enough for published figures
@@ -33,9 +34,11 @@ def write_runs_of(config: Path, runs_dir: Path, seeds: str | None = None) -> Non
             folder = write_regression(runs_dir, test_loss=figures, name=run.name, **keys)
         else:
             folder = write_run(runs_dir, test_acc=figures, name=run.name, **keys)
-        change(folder, arm=run.arm, hash=run.digest("cpu"), settings=run.config.settings("cpu"), cell=run.cell)
-        folder.path.rename(folder.path.with_name(f"{run.cell}-{run.digest('cpu')}"))
-    write_study(runs_dir, study.name, study.declared)
+        change(folder, arm=run.arm, hash=run.digest(device), settings=run.config.settings(device), cell=run.cell)
+        named = folder.path.with_name(f"{run.cell}-{run.digest(device)}")
+        shutil.rmtree(named, ignore_errors=True)
+        folder.path.rename(named)
+    write_study(runs_dir, study)
 
 
 def rising(top: float, epochs: int = 5) -> list[float]:

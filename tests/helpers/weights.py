@@ -1,4 +1,4 @@
-"""The state of a training in its checkpoint: the network, and the random streams of its batches and its noise."""
+"""The state of a training in its checkpoint: the network, the random streams, and what is kept of single epochs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 def saved(folder: Path) -> dict[str, Any]:
     """Return the state of the run in this folder."""
     checkpoint = torch.load(folder / "checkpoint.pt", weights_only=True)
-    return {part: checkpoint[part] for part in ("network", "order", "noise")}
+    return {part: checkpoint.get(part) for part in ("network", "order", "noise", "best", "predictions")}
 
 
 def saved_below(runs: Path) -> dict[str, Any]:

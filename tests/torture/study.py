@@ -32,7 +32,7 @@ matrix:
   variant: [none, nn, scratch]
   seed: 0..0
 """
-FILES = {".lock", "checkpoint.pt", "config.yaml", "epochs.csv", "run.json"}
+FILES = {".lock", "checkpoint.pt", "config.yaml", "epochs.csv", "predictions.npz", "run.json"}
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,8 @@ class Study:
             assert json.loads((folder / "run.json").read_text())["status"] == "done"
         beside = {path.name for path in (runs / "torture").iterdir() if not path.is_dir()}
         assert not [name for name in beside if name.endswith(".tmp")]
-        for file in ("study.json", *(f"{run}/config.yaml" for run in expected)):
+        derived = [f"{run}/{name}" for run in expected for name in ("config.yaml", "predictions.npz")]
+        for file in ("study.json", *derived):
             whole = (self.runs / "torture" / file).read_bytes()
             assert (runs / "torture" / file).read_bytes() == whole, f"{file} is not as undisturbed"
 

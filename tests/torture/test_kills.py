@@ -32,7 +32,7 @@ MOMENTS: list[Moment] = [
     ("open", "epochs.csv", False),
     ("open", "epochs.csv", True),  # the previous row is torn
     *((event, file, torn) for file in ("checkpoint.pt", "run.json") for event, torn in WRITING),
-    *((event, "config.yaml", torn) for event, torn in UNSYNCED),
+    *((event, file, torn) for file in ("config.yaml", "predictions.npz") for event, torn in UNSYNCED),
     *STUDY_MOMENTS,
 ]
 DATA_MOMENTS: list[Moment] = [
@@ -119,7 +119,7 @@ def test_a_study_that_is_killed_while_it_caches_its_data_ends_like_an_undisturbe
 
 
 def _drawn(draw: Random, at: Moment | float) -> Kill:
-    often = not isinstance(at, float) and at[1] in ("epochs.csv", "checkpoint.pt", "run.json")
+    often = not isinstance(at, float) and at[1] in ("epochs.csv", "checkpoint.pt", "predictions.npz", "run.json")
     return Kill(
         who=draw.choice(["self", "parent", "group"]),
         jobs=draw.choice([1, 2]),

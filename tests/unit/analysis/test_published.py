@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 from helpers.comparisons import mentions
-from helpers.fake_runs import publish, write_arm, write_regression, write_run
+from helpers.fake_runs import declare, publish, write_arm, write_regression, write_run
 from helpers.printing import printed
 
 from dropexp.analysis.comparison import compare
 from dropexp.report.html import page
-from dropexp.runs.study_file import write_study
 
 
 def test_published_figures_are_set_beside_ours_epoch_by_epoch(study: Path) -> None:
@@ -126,7 +125,7 @@ def test_a_published_figure_that_no_run_has_is_noted(study: Path) -> None:
     [[1], "x", {"test_acc": 0.8}, {"loss": ["x"]}, {"loss": [math.inf]}, {"arm": 5}, {"w_norm": [1]}, {"x": 1}],
 )
 def test_corrupted_published_figures_are_left_out_and_noted(study: Path, published: Any) -> None:
-    write_study(study, "dropout", {"published": published})
+    declare(study, "dropout", {"published": published})
     comparison = compare(runs_dir=study)
     assert comparison.published.empty
     assert mentions(comparison.notes, str(study / "dropout" / "study.json"), "is corrupted")

@@ -53,7 +53,7 @@ def test_gaussian_noise_needs_probabilities_under_1(keys: dict[str, Any]) -> Non
         config(variant="gaussian", **keys)
 
 
-@pytest.mark.parametrize("schedule", ["early", "late", "curriculum", "random"])
+@pytest.mark.parametrize("schedule", ["early", "linear-decay", "late", "curriculum", "random"])
 def test_classic_dropout_supports_no_schedule(schedule: str) -> None:
     assert config(variant="unscaled", drop_schedule=schedule)
     with pytest.raises(ValidationError, match="one keep probability at test time"):
@@ -68,8 +68,9 @@ def test_the_mask_of_2019_supports_no_schedule() -> None:
 def test_a_schedule_cannot_switch_after_the_last_epoch() -> None:
     assert config(variant="nn", drop_schedule="early", drop_epochs=5)
     assert config(variant="nn", drop_epochs=6)  # not used
-    with pytest.raises(ValidationError, match="drop_epochs = 6 is more than epochs = 5"):
-        config(variant="nn", drop_schedule="early", drop_epochs=6)
+    for schedule in ("early", "linear-decay", "late"):
+        with pytest.raises(ValidationError, match="drop_epochs = 6 is more than epochs = 5"):
+            config(variant="nn", drop_schedule=schedule, drop_epochs=6)
 
 
 @pytest.mark.parametrize("variant", ["none", "nn", "scratch"])

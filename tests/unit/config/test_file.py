@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from helpers.configs import WRONG_IN_EVERY_SECTION, parsed, problems
 
+from dropexp.config.fields import PROBES
 from dropexp.config.names import RULE
-from dropexp.config.schema import PROBES
 from dropexp.config.variants import VARIANTS
 
 NAMES = ", ".join(VARIANTS)
@@ -89,7 +89,10 @@ def test_a_file_without_keys_is_reported(text: str) -> None:
         ("input_drop_prob: 2", "input_drop_prob = 2 is not a probability (0 ≤ p ≤ 1)"),
         ("input_noise_std: -1", "input_noise_std = -1 is not a number, 0 or more"),
         ("placement: around", "placement = 'around' is not after or before (the ReLU)"),
-        ("drop_schedule: x", "drop_schedule = 'x' is not one of constant, early, late, curriculum, random"),
+        (
+            "drop_schedule: x",
+            "drop_schedule = 'x' is not one of constant, early, linear-decay, late, curriculum, random",
+        ),
         ("drop_epochs: -1", "drop_epochs = -1 is not a whole number, 0 or more"),
         ("nesterov: 1", "nesterov = 1 is not true or false"),
         ("l1: -1", "l1 = -1 is not a number, 0 or more"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,8 +13,9 @@ from helpers.in_process import InProcess
 
 from dropexp import interrupts, load_plugin, register
 from dropexp.config import plugins
+from dropexp.config.digests import digest
 from dropexp.config.plugins import files_of
-from dropexp.config.schema import Config, digest
+from dropexp.config.schema import Config
 from dropexp.config.study import PlannedRun
 from dropexp.config.variants import VARIANTS
 from dropexp.errors import PluginError
@@ -28,16 +28,7 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "uniform_noise.py"
 TRAIN = ("train", "--jobs", "1", "-c")
 CONFIG = "train_size: 300\nepochs: 2\nmatrix: {variant: [none, uniform], seed: 0..1}\n"
 
-
-@pytest.fixture(autouse=True)
-def _tables_restored() -> Iterator[None]:
-    """As in a new process for each test."""
-    tables: list[dict[Any, Any]] = [VARIANTS, plugins._loaded]
-    before = [dict(table) for table in tables]
-    yield
-    for table, content in zip(tables, before, strict=True):
-        table.clear()
-        table.update(content)
+pytestmark = pytest.mark.usefixtures("no_plugins")
 
 
 def test_the_example_trains_equally_in_one_process_and_in_workers(command: Command, cli: InProcess) -> None:
@@ -53,6 +44,7 @@ def test_the_example_trains_equally_in_one_process_and_in_workers(command: Comma
         ]
     listed = command("compare", "my").stdout  # needs no plugin
     assert "uniform" in listed and "none" in listed
+    assert command("compare", "-c", config, "--plugin", str(EXAMPLE)).stdout == listed
 
 
 def test_the_registered_noise_is_used(cli: InProcess) -> None:

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from pydantic import Field, ValidationError
 
-from dropexp.config.schema import Config, allowed, digest
+from dropexp.config.digests import digest
+from dropexp.config.schema import Config, allowed
 from dropexp.config.study import load_config
 from dropexp.config.tasks import LINREG_KEYS
 from dropexp.config.variants import VARIANTS
@@ -47,6 +48,7 @@ def test_the_defaults_are_the_books() -> None:
         "l1": 0.0,
         "max_norm": None,
         "label_smoothing": 0.0,
+        "label_noise": 0.0,
         "lr_schedule": "constant",
         "early_stopping": None,
         "init": "normal",
@@ -114,6 +116,8 @@ WRONG: list[tuple[str, Any]] = [
     ("max_norm", 0),
     ("label_smoothing", 1),
     ("label_smoothing", -0.1),
+    ("label_noise", 1.01),
+    ("label_noise", -0.1),
     ("lr_schedule", "linear"),
     ("early_stopping", 0),
     ("early_stopping", 3),  # without validation rows
@@ -162,6 +166,7 @@ def test_wrong_values_are_rejected(key: str, value: Any) -> None:
         ("l1", 0),
         ("max_norm", 1e-9),
         ("label_smoothing", 0.999),
+        ("label_noise", 1),
         ("init_std", 0),
         ("train_size", 10),
         ("train_size", 60_000),
@@ -226,6 +231,7 @@ OTHER: dict[str, Any] = {
     "l1": 1e-5,
     "max_norm": 3.0,
     "label_smoothing": 0.1,
+    "label_noise": 0.2,
     "lr_schedule": "cosine",
     "early_stopping": 3,
     "init": "torch",

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from helpers.synthetic import real_data, write_synthetic
 
 from dropexp.data.cache import cache_dir
 from dropexp.data.download import find
-from dropexp.data.fashion_mnist import Data, load, split
+from dropexp.data.fashion_mnist import Data, load, noisy_labels, split
 from dropexp.errors import DataError
 
 IMAGES = "train-images-idx3-ubyte"
@@ -319,6 +320,39 @@ def test_sizes_that_exceed_the_rows_are_rejected(data: Data, train_size: int | N
     message = f"validation_size {validation_size} and train_size {train_size} do not fit the 600 training rows"
     with pytest.raises(ValueError, match=message):
         split(data, train_size, validation_size, seeded())
+
+
+# Label noise
+
+
+def test_the_probability_is_that_of_another_class_which_is_uniform() -> None:
+    y = torch.arange(10).repeat(6000)
+    noisy = noisy_labels(y, 0.3, seeded())
+    wrong = noisy != y
+    assert wrong.double().mean() == pytest.approx(0.3, abs=5 * math.sqrt(0.3 * 0.7 / len(y)))
+    steps = ((noisy - y) % 10)[wrong].bincount(minlength=10) / wrong.sum()
+    assert steps.tolist() == pytest.approx([0] + [1 / 9] * 9, abs=5 * math.sqrt(1 / 9 * 8 / 9 / int(wrong.sum())))
+    assert noisy.min() == 0 and noisy.max() == 9 and noisy.dtype == torch.int64
+
+
+def test_a_larger_probability_replaces_further_labels() -> None:
+    y = torch.arange(10).repeat(600)
+    none, some, more, every = (noisy_labels(y, p, seeded()) for p in (0.0, 0.1, 0.5, 1.0))
+    assert torch.equal(none, y) and bool((every != y).all())
+    for few, many in ((some, more), (more, every)):
+        replaced = few != y
+        assert torch.equal(few[replaced], many[replaced]) and bool((many != few).any())
+
+
+def test_label_noise_changes_neither_the_rows_nor_the_labels_of_those_held_out(data: Data) -> None:
+    noisy = noisy_labels(data.y_train, 0.5, seeded(9))
+    true, parts = split(data, 200, 100, seeded()), split(data, 200, 100, seeded(), noisy)
+    assert parts.y_val is not None and true.y_val is not None and parts.X_val is not None and true.X_val is not None
+    assert torch.equal(parts.X_train, true.X_train) and torch.equal(parts.X_val, true.X_val)
+    assert torch.equal(parts.y_val, true.y_val) and torch.equal(parts.y_test, data.y_test)
+    label_of = {image.numpy().tobytes(): label for image, label in zip(data.X_train, noisy, strict=True)}
+    assert [label_of[image.numpy().tobytes()] for image in parts.X_train] == parts.y_train.tolist()
+    assert torch.equal(split(data, None, 0, seeded(), noisy).y_train, noisy)
 
 
 def test_the_synthetic_set_can_be_learned(data: Data) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from dropexp.config.schema import Config
 from dropexp.nets import scratch, torch_nn
 from dropexp.nets.base import Network
-from dropexp.nets.schedules import LR_SCHEDULES, curriculum, early, late, random_rate
+from dropexp.nets.schedules import LR_SCHEDULES, curriculum, early, late, linear_decay, random_rate
 from dropexp.training import build
 from dropexp.training.loop import EpochRecord
 
@@ -71,6 +71,15 @@ def test_the_cosine_schedule_equals_torchs_cosine_annealing(epochs: int) -> None
 def test_early_dropout_ends_where_late_dropout_starts(fraction: float, progress: float, active: bool) -> None:
     assert early(fraction)(0.3, progress, generator()) == (0.3 if active else 0)
     assert late(fraction)(0.3, progress, generator()) == (0 if active else 0.3)
+
+
+@pytest.mark.parametrize("fraction", [0.25, 0.5, 1.0])
+def test_dropout_decays_linearly_to_zero_as_in_the_code_of_liu_et_al(fraction: float) -> None:
+    steps = 1000
+    theirs = torch.cat([torch.linspace(0.3, 0, round(fraction * steps)), torch.zeros(round((1 - fraction) * steps))])
+    ours = [linear_decay(fraction)(0.3, step / steps, generator()) for step in range(steps)]
+    assert ours == pytest.approx(theirs.tolist(), abs=1.001 * 0.3 / (fraction * steps))  # a step
+    assert linear_decay(0)(0.3, 0.0, generator()) == 0
 
 
 def test_a_fraction_of_0_or_1_gives_a_constant_schedule() -> None:
@@ -177,6 +186,7 @@ NETWORKS: list[dict[str, Any]] = [
         ({"drop_schedule": "late"}, [0.0] * 6 + [1.0] * 6),
         ({"drop_schedule": "early", "drop_epochs": 1}, [1.0] * 3 + [0.0] * 9),
         ({"drop_schedule": "late", "drop_epochs": 3}, [0.0] * 9 + [1.0] * 3),
+        ({"drop_schedule": "linear-decay"}, [max(0.0, 1 - 2 * t) for t in PROGRESS]),
         ({"drop_schedule": "curriculum"}, [1 - math.exp(-10 * t) for t in PROGRESS]),
     ],
     ids=str,
@@ -214,7 +224,7 @@ def test_the_column_lr_follows_the_schedule(name: str, expected: list[float]) ->
 
 
 @pytest.mark.parametrize("variant", NETWORKS[:4], ids=str)
-@pytest.mark.parametrize("drop_schedule", ["early", "late", "curriculum", "random"])
+@pytest.mark.parametrize("drop_schedule", ["early", "linear-decay", "late", "curriculum", "random"])
 def test_a_resumed_training_with_schedules_equals_an_uninterrupted_one(
     drop_schedule: str, variant: dict[str, Any]
 ) -> None:

@@ -99,22 +99,3 @@ def test_published_figures_are_shown_with_their_rounding_and_whether_ours_cover_
     assert table.title == "nn, n = 3: published figures (a book) and ours"
     assert [row[2] for row in table.rows] == ["0.7400 ± 0.0050", "0.5000 ± 0.0050"]
     assert [row[-1] for row in table.rows] == ["yes", "no"]
-
-
-def test_interactions_have_a_table_with_both_differences(tmp_path: Path) -> None:
-    for lr, accs in ((0.1, [0.81, 0.83]), (0.5, [0.85, 0.86])):
-        write_arm(tmp_path, "none", [0.80, 0.81], lr=lr)
-        write_arm(tmp_path, "nn", accs, lr=lr)
-    assert tables.interactions_table(compare(runs_dir=tmp_path)) is None
-    compared = compare(runs_dir=tmp_path, interaction=("variant", "lr"))
-    table = tables.interactions_table(compared)
-    assert table is not None and table in tables.comparison_tables(compared)
-    (row,) = table.rows
-    assert list(row[:5]) == [
-        "(nn,lr=0.5 − none,lr=0.5) − (nn,lr=0.1 − none,lr=0.1)",
-        "2",
-        "+0.0500",
-        "+0.0150",
-        "+0.0350",
-    ]
-    assert len(row) == len(table.headers)

@@ -20,7 +20,7 @@ CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 
 
 def recipe_of(comparison: Comparison) -> Recipe:
-    (recipe,) = recipes(compared_runs(comparison))
+    (recipe,) = recipes(comparison, compared_runs(comparison))
     return recipe
 
 

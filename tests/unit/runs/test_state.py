@@ -11,51 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import fake_runs
 from helpers.fake_runs import change, write_raw
 from helpers.processes import another_process, kill
+from helpers.states import COLUMNS, PLANNED, SCHEMA_1, content, info_of, lock
 
 from dropexp.config.schema import Config
 from dropexp.config.study import PlannedRun
 from dropexp.errors import NewerRun, OtherRun, RunError
 from dropexp.runs import state
-from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, FILES, RUN, RunFolder
+from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, FILES, PREDICTIONS, RUN, RunFolder
 from dropexp.runs.record import read_run
 from dropexp.runs.run_json import RunInfo
 from dropexp.runs.state import Outcome, status_of
 from dropexp.runs.status import Status
-from dropexp.runs.table import Columns, rows_of, to_csv
-
-SCHEMA_1 = Path(__file__).parents[2] / "schema-1"
-COLUMNS: Columns = {"train_loss": [0.5, 0.25], "test_loss": [0.5, 0.3], "lr": [0.1, 0.1], "seconds": [1.0, 1.0]}
-PLANNED = PlannedRun("study", None, "cell", Config.model_validate({"variant": "scratch", "lr": 0.25}))
-
-
-def info_of(status: str, columns: Columns) -> RunInfo:
-    return fake_runs.info_of(PLANNED, status, columns)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> RunFolder:
-    run = RunFolder(tmp_path / "study" / "cell-0123abcd")
-    run.path.mkdir(parents=True)
-    return run
-
-
-@pytest.fixture
-def done(folder: RunFolder) -> RunFolder:
-    """A run that was trained for two epochs."""
-    state.start(folder, info_of("running", {}), {})
-    for row in rows_of(COLUMNS):
-        folder.append_row(row)
-    state.save(folder, b"checkpoint", info_of("running", COLUMNS))
-    state.finish(folder, info_of("done", COLUMNS))
-    return folder
-
-
-def content(folder: RunFolder) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.path.iterdir() if path.name != ".lock"}
-
+from dropexp.runs.table import to_csv
 
 # How states are recognised
 
@@ -145,11 +114,6 @@ def test_a_run_of_a_later_version_is_none_of_these_states(done: RunFolder) -> No
 # Schema 1
 
 
-@pytest.fixture
-def old(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(SCHEMA_1 / "runs" / "schema-1", tmp_path / "schema-1"))
-
-
 def test_finished_runs_of_schema_1_are_finished(old: Path) -> None:
     found = {path.name.partition(",")[0]: RunFolder(path) for path in old.glob("arm=*")}
     assert {arm: str(status_of(run)) for arm, run in found.items()} == {
@@ -171,11 +135,6 @@ def test_a_finished_run_of_schema_1_with_another_table_is_corrupted(content: byt
 
 
 # Locking
-
-
-def lock(run: RunFolder, *, force: bool = False, planned: PlannedRun = PLANNED) -> Outcome | None:
-    with ExitStack() as locks:
-        return state.lock_unfinished(run, planned, locks, force)
 
 
 @pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
@@ -214,69 +173,6 @@ def test_a_disk_without_locks_is_named(folder: RunFolder, no_locks: None) -> Non
     outcome = lock(folder)
     assert outcome is not None and "is on a disk where locks do not work" in str(outcome.why)
     assert "--runs-dir" in str(outcome.why)
-
-
-# Derived files
-
-
-@pytest.mark.parametrize(
-    "edit", [lambda _: b"", lambda whole: whole[:-3], lambda whole: whole.replace(b"5", b"6"), None]
-)
-@pytest.mark.parametrize("name", [CONFIG, EPOCHS])
-def test_a_derived_file_of_a_finished_run_is_rewritten_when_edited_or_missing(
-    name: str, edit: Callable[[bytes], bytes] | None, done: RunFolder
-) -> None:
-    before = content(done)
-    for repair in (lambda: state.repair_finished(done), lambda: getattr(lock(done), "notes", None)):
-        (done.path / name).unlink() if edit is None else (done.path / name).write_bytes(edit(before[name]))
-        was = "missing" if edit is None else "edited"
-        assert repair() == [f"{done.path / name} was {was} and is rewritten from run.json"]
-        assert content(done) == before
-        assert repair() == []
-
-
-def test_a_derived_file_that_cannot_be_rewritten_is_named(done: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*arguments: object, **options: object) -> None:
-        raise OSError("no space left on device")
-
-    (done.path / EPOCHS).unlink()
-    monkeypatch.setattr(state, "write_whole", full)
-    assert state.repair_finished(done) == [f"{done.path} is not repaired: no space left on device"]
-    outcome = lock(done)
-    assert outcome is not None and outcome.status == "done"
-    assert outcome.notes == [f"{done.path} is not repaired: no space left on device"]
-
-
-def test_a_folder_in_place_of_a_derived_file_is_named_and_the_run_stays_finished(done: RunFolder) -> None:
-    (done.path / EPOCHS).unlink()
-    (done.path / EPOCHS).mkdir()
-    (note,) = state.repair_finished(done)
-    assert "is not repaired" in note and "epochs.csv" in note
-    outcome = lock(done)
-    assert outcome is not None and outcome.status == "done" and outcome.notes == [note]
-
-
-def test_a_locked_run_is_not_repaired(done: RunFolder) -> None:
-    (done.path / EPOCHS).unlink()
-    with done.lock():
-        assert state.repair_finished(done) == []
-    assert not (done.path / EPOCHS).exists()
-
-
-def test_the_config_of_a_finished_run_is_rewritten_with_its_own_keys(done: RunFolder) -> None:
-    change(done, config={"variant": "scratch", "seed": 0, "lr": 0.25, "key_of_another_time": [1, "x"]})
-    state.repair_finished(done)
-    expected = "name: study\nvariant: scratch\nseed: 0\nlr: 0.25\nkey_of_another_time:\n- 1\n- x\n"
-    assert (done.path / CONFIG).read_text() == expected
-
-
-def test_a_finished_run_of_schema_1_is_never_rewritten(old: Path) -> None:
-    run = RunFolder(next(old.glob("arm=images*")))
-    before = content(run)
-    assert state.repair_finished(run) == []
-    (run.path / CONFIG).write_text("")
-    assert len(state.repair_finished(run)) == 1
-    assert content(run) == before
 
 
 # Transitions
@@ -414,7 +310,7 @@ def test_a_result_on_a_full_disk_is_not_cleared(done: RunFolder, monkeypatch: py
     with pytest.raises(OSError):
         state.start(done, info_of("running", {}), {})
     assert status_of(done) == Status.DONE
-    assert set(content(done)) == {RUN, CONFIG, EPOCHS}
+    assert set(content(done)) == {RUN, CONFIG, EPOCHS, PREDICTIONS}
 
 
 def test_run_json_is_plain_json_with_the_table_and_the_schema(done: RunFolder) -> None:

@@ -8,7 +8,7 @@ import math
 import pandas as pd
 import pytest
 
-from dropexp.runs.table import Columns, add_row, from_csv, last_figures, num_epochs, rows_of, to_csv
+from dropexp.runs.table import Columns, add_row, best_epoch, from_csv, last_figures, num_epochs, rows_of, to_csv
 
 COLUMNS: Columns = {
     "train_loss": [0.1 + 0.2, math.inf, -math.inf],
@@ -79,3 +79,8 @@ def test_a_line_that_is_no_row_of_the_next_epoch_is_an_error(line: str) -> None:
 def test_bytes_that_are_no_text_are_an_error() -> None:
     with pytest.raises(ValueError):
         from_csv(b"epoch\n\xff\xfe\n")
+
+
+def test_the_best_epoch_is_the_first_with_the_highest_validation_accuracy() -> None:
+    assert best_epoch({"val_acc": [None, 0.5, 0.7, None, 0.7, 0.6]}) == 3
+    assert best_epoch({"val_acc": [None]}) is None and best_epoch({"test_acc": [0.5]}) is None

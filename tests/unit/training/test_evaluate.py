@@ -7,9 +7,11 @@ import io
 import itertools
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers.configs import TINY
@@ -21,14 +23,15 @@ from typer import BadParameter
 from dropexp.cli.evaluate import image_numbers, tables_of, to_json
 from dropexp.config.schema import Config
 from dropexp.config.study import PlannedRun
+from dropexp.config.tasks import CLASSES
 from dropexp.data.fashion_mnist import Data
 from dropexp.errors import ConfigError, EvaluationError, RunError
 from dropexp.files import add_checksum
 from dropexp.runs.folder import RunFolder
 from dropexp.runs.table import Row
 from dropexp.training import build, evaluate
-from dropexp.training.checkpoint import load_trained
 from dropexp.training.evaluate import Evaluation, rotated
+from dropexp.training.trained import load_trained
 
 
 def run_of(folder: Path, data: Data, epochs: int | None = None, **keys: Any) -> list[Row]:
@@ -85,7 +88,7 @@ def test_predictions_have_true_and_predicted_classes(tmp_path: Path, data: Data)
     run_of(tmp_path, data, epochs=None, lr=0.1)
     found = evaluated(tmp_path, data, 20, images=tuple(range(100)))
     clean = [answer for answer in found.answers if answer.rotation == 0]
-    assert [answer.label for answer in clean] == [evaluate.CLASSES[y] for y in data.y_test.tolist()]
+    assert [answer.label for answer in clean] == [CLASSES[y] for y in data.y_test.tolist()]
     correct = sum(answer.predicted == answer.label for answer in clean)
     assert correct / 100 == found.figures[0].mc_acc
     assert sum(answer.entropy for answer in clean) / 100 == pytest.approx(found.figures[0].mc_entropy)
@@ -100,10 +103,10 @@ def test_only_dropconnect_has_figures_of_moment_matching(tmp_path: Path, data: D
     figures = found["dropconnect-per-example"].figures[0]
     assert figures.moment_loss == pytest.approx(figures.mc_loss, rel=0.02)
     assert figures.moment_acc == pytest.approx(figures.mc_acc, abs=0.05)
-    table = tables_of(found["dropconnect-per-example"])[0]
+    table = tables_of(found["dropconnect-per-example"], [])[0]
     assert len(table.headers) == len(table.rows[0]) == 14 and "50 samples by moment matching" in table.legend
     assert found["dropconnect"].figures[0].moment_acc is None
-    assert len(tables_of(found["dropconnect"])[0].headers) == 10
+    assert len(tables_of(found["dropconnect"], [])[0].headers) == 10
 
 
 @pytest.mark.parametrize("keys", [{"variant": "none"}, {"drop_probs": [0.0, 0.0]}])
@@ -113,8 +116,8 @@ def test_a_network_without_noise_has_no_figures_of_stochastic_passes(
     run_of(tmp_path, data, **keys)
     found = evaluated(tmp_path, data)
     assert found.passes is None and found.figures[0].mc_acc is None
-    assert tables_of(found)[0].rows[0][-5:] == ["no noise"] * 5
-    assert json.loads(to_json(found))["figures"][0]["mutual_information"] is None
+    assert tables_of(found, [])[0].rows[0][-5:] == ["no noise"] * 5
+    assert json.loads(to_json(found, []))["figures"][0]["mutual_information"] is None
 
 
 def test_an_interrupted_run_is_evaluated_at_its_last_epoch_with_a_remark(tmp_path: Path, data: Data) -> None:
@@ -194,6 +197,16 @@ def test_an_unknown_variant_is_an_error_that_names_the_option_plugin(tmp_path: P
         load_trained(folder)
 
 
+def test_predictions_that_differ_from_those_of_the_training_are_counted(tmp_path: Path, data: Data) -> None:
+    run_of(tmp_path, data)
+    found = load_trained(RunFolder(tmp_path))
+    assert found.kept is not None
+    assert evaluate.evaluate(found, data, [30], 1, []).differing == 0
+    others = replace(found.kept, classes=(found.kept.classes + np.array([1] * 7 + [0] * 93, np.uint8)) % 10)
+    assert evaluate.evaluate(replace(found, kept=others), data, [30], 1, []).differing == 7
+    assert evaluate.evaluate(replace(found, kept=None), data, [], 1, []).differing is None
+
+
 def test_image_numbers_are_ranges_and_lists() -> None:
     assert image_numbers("0..3") == [0, 1, 2, 3]
     assert image_numbers("7, 2,10..11") == [7, 2, 10, 11]
@@ -215,12 +228,14 @@ def test_the_command_prints_tables_csv_and_json(cli: InProcess) -> None:
     cli("train", "-c", cli.write("tiny.yaml", TINY), "--jobs", "1", "-q")
     call = ["evaluate", "variant=scratch,seed=0", "--mc", "3", "--rotate", "30", "--rotate", "-60", "--images", "0..2"]
     table = cli(*call).stdout
-    for text in ("clean", "30°", "-60°", "MC", "mutual", "3 passes", "Ankle boot"):
+    for text in ("clean", "30°", "-60°", "MC", "mutual", "3 passes", "Ankle boot", "By class", "most often taken for"):
         assert text in table
     rows = list(csv.DictReader(io.StringIO(cli(*call, "--format", "csv").stdout)))
     content = json.loads(cli(*call, "--format", "json").stdout)
     assert [float(row["rotation"]) for row in rows] == [0, 30, -60]
     assert [float(row["mc_loss"]) for row in rows] == [figures["mc_loss"] for figures in content["figures"]]
+    assert sum(one["acc"] for one in content["classes"]) / 10 == pytest.approx(content["figures"][0]["acc"])
+    assert content["differing"] == 0
     assert len(content["answers"]) == 9 and content["passes"] == 3 and content["epoch"] == 1
     assert "no noise" in cli("evaluate", "tiny/variant=none,seed=0", "--format", "md").stdout
 

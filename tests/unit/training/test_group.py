@@ -78,6 +78,7 @@ SEEDS = [planned(seed=seed) for seed in range(3)]
         {},
         {"validation_size": 50, "train_size": 300, "momentum": 0.5, "sgd": "book", "lr": 20.0},
         {"lr_schedule": "cosine", "momentum": 0.5, "nesterov": True, "label_smoothing": 0.1},
+        {"validation_size": 50, "label_noise": 0.3, "eval_every": 2},
         {"lr_schedule": "step", "weight_decay": 0.01, "l1": 0.001, "max_norm": 1.0, "probes": ["weight_norms"]},
         {"optimizer": "adamw", "lr": 0.01, "weight_decay": 0.1, "lr_schedule": "cosine"},
     ],
@@ -85,7 +86,7 @@ SEEDS = [planned(seed=seed) for seed in range(3)]
 def test_without_noise_a_run_of_a_stack_equals_the_run_alone(keys: dict[str, Any], tmp_path: Path, data: Data) -> None:
     """It starts from the same parameters and sees the same batches; seeds, rates and variants differ in the stack."""
     none = {"drop_probs": [0.0, 0.0], **keys}
-    plain = {**keys, "l1": 0.0, "max_norm": None, "label_smoothing": 0.0}
+    plain = {**keys, "l1": 0.0, "max_norm": None, "label_smoothing": 0.0, "label_noise": 0.0}
     runs = [planned(**none), planned(seed=1, **none | {"lr": 0.3}), planned(variant="none", seed=2, **plain)]
     assert ends(train(runs, tmp_path / "stack", data)) == ["done"] * 3
     for index, run in enumerate(runs):
@@ -196,7 +197,7 @@ def test_a_run_that_was_killed_after_its_last_epoch_trains_no_further(
     tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = [planned(seed=seed, epochs=6, validation_size=50, lr=1e-9, early_stopping=2) for seed in range(2)]
-    monkeypatch.setattr(state, "finish", lambda folder, info: None)
+    monkeypatch.setattr(state, "finish", lambda *arguments: None)
     train(runs, tmp_path, data)
     monkeypatch.undo()
     assert [status_of(folder) for folder in folders(runs, tmp_path)] == ["interrupted"] * 2
@@ -322,6 +323,7 @@ def test_runs_of_equal_shape_stack_and_others_train_alone() -> None:
         *({"mask": mask} for mask in ("randn-2019", "per-batch")),
         *({"seed": 1}, {"lr": 2.0}, {"sgd": "book"}, {"init": "normal"}, {"init_std": 0.1, "init": "normal"}),
         *({"drop_probs": [0.1, 0.1]}, {"input_drop_prob": 0.2}, {"input_noise_std": 0.1}, {"label_smoothing": 0.1}),
+        {"label_noise": 0.1},
         *({"weight_decay": 0.1}, {"l1": 0.1}, {"max_norm": 2.0}),
         *({"drop_schedule": "curriculum"}, {"drop_schedule": "early", "drop_epochs": 2}),
     ]

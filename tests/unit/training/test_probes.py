@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -13,7 +14,8 @@ from helpers.training import train_run
 from helpers.weights import same, saved
 from torch import Tensor
 
-from dropexp.config.schema import PROBES, Config
+from dropexp.config.fields import PROBES
+from dropexp.config.schema import Config
 from dropexp.config.study import PlannedRun
 from dropexp.config.variants import VARIANTS
 from dropexp.data.fashion_mnist import Data
@@ -26,11 +28,12 @@ from dropexp.training.rng import stream
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
-ALL: list[Any] = ["weight_norms", "activations", "noise_at_test", "calibration", {"mc": 3}]
+ALL: list[Any] = ["weight_norms", "activations", "correlation", "noise_at_test", "calibration", {"mc": 3}]
 COLUMNS = [
     *("w1_norm", "w2_norm", "w3_norm"),
     *("h1_mean", "h1_var", "h1_zero", "h1_noisy_mean", "h1_noisy_var"),
     *("h2_mean", "h2_var", "h2_zero", "h2_noisy_mean", "h2_noisy_var"),
+    *("h1_corr", "h2_corr"),
     *("noisy_acc", "noisy_loss", "noisy_flips", "ece", "mc_acc", "mc_loss", "mc_ece"),
 ]
 
@@ -73,6 +76,27 @@ def test_activations_follow_from_the_parameters(data: Data) -> None:
         assert found[f"{name}_mean"] == pytest.approx(H.mean().item(), rel=1e-5)
         assert found[f"{name}_var"] == pytest.approx(H.var(correction=0).item(), rel=1e-5)
         assert found[f"{name}_zero"] == (H == 0).double().mean().item()
+
+
+@pytest.mark.parametrize("hidden", [[32, 16], [300, 2]])
+def test_correlations_are_those_of_numpy(hidden: list[int], data: Data) -> None:
+    network = built(variant="scratch", hidden=hidden)
+    found = measured("correlation", network, data)
+    assert list(found) == ["h1_corr", "h2_corr"]
+    for H, value in zip(network.hidden(data.X_test), found.values(), strict=True):
+        r = np.abs(np.corrcoef(H[:, H.std(dim=0) > 0].double().numpy(), rowvar=False))
+        assert value == pytest.approx(r[np.triu_indices(len(r), 1)].mean(), rel=1e-9)
+
+
+def test_a_unit_that_is_constant_is_in_no_pair() -> None:
+    x = torch.linspace(0, 1, 100, dtype=torch.float64)
+    zero, one = torch.zeros_like(x), torch.full_like(x, 0.1)  # whose mean is rounded
+    wave = torch.sin(40 * x)
+    pair = probes._mean_correlation(torch.stack([x, wave], dim=1))
+    assert 0 < pair < 1
+    assert probes._mean_correlation(torch.stack([zero, x, one, wave, zero], dim=1)) == pytest.approx(pair)
+    assert probes._mean_correlation(torch.stack([x, 3 - 2 * x, x + 1], dim=1)) == pytest.approx(1)
+    assert math.isnan(probes._mean_correlation(torch.stack([x, zero, one], dim=1)))
 
 
 @pytest.mark.parametrize("variant", ["nn", "scratch", "gaussian", "three-point"])

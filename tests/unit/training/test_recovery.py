@@ -51,6 +51,7 @@ from dropexp.runs.study_file import STUDY
 from dropexp.training import checkpoint
 from dropexp.training.events import Ended, Note
 from dropexp.training.train import train as library_train
+from dropexp.training.trained import load_trained
 
 pytestmark = pytest.mark.usefixtures("checkpoint_each_epoch")
 
@@ -113,7 +114,9 @@ def test_a_run_restarts_under_another_torch_with_a_message_and_keeps_its_files(
         f"{folder / 'checkpoint.pt'} is of another torch ({version} → another); the run restarts, 2 epochs are lost; "
         "kept as epochs.csv.before-1 and checkpoint.pt.before-1"
     )
-    kept = {name: content for name, content in content_of(folder).items() if name not in before}
+    files = content_of(folder)
+    assert files.pop("predictions.npz")  # the run is finished now
+    kept = {name: content for name, content in files.items() if name not in before}
     assert kept == {f"{name}.before-1": before[name] for name in ("epochs.csv", "checkpoint.pt")}
     for name in ("epochs.csv", "checkpoint.pt"):  # under the old version it would have resumed
         (folder / f"{name}.before-1").replace(folder / name)
@@ -229,7 +232,7 @@ def test_a_finished_run_stays_finished_if_its_checkpoint_is_corrupted(
     assert train(folder, data) == (DONE, [], 0)
     assert content_of(folder) == before
     with pytest.raises(RunError, match=r"checkpoint\.pt is corrupted .*--force"):
-        checkpoint.load_trained(RunFolder(folder))
+        load_trained(RunFolder(folder))
 
 
 @pytest.mark.parametrize("checkpoint_is", ["missing", "corrupted"])
@@ -268,7 +271,7 @@ def test_a_comparison_reads_run_json_alone(tmp_path: Path, data: Data) -> None:
     for seed in range(3):
         folder = tmp_path / "study" / f"seed={seed}-0000000{seed}"
         train(folder, data, planned(seed=seed))
-        for name in ("epochs.csv", "config.yaml", "checkpoint.pt", ".lock"):
+        for name in ("epochs.csv", "config.yaml", "predictions.npz", "checkpoint.pt", ".lock"):
             (folder / name).unlink()
     corrupted = tmp_path / "study" / "seed=1-00000001" / "run.json"
     assert list(compare("study", tmp_path).arms["n"]) == [3]

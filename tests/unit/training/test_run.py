@@ -261,7 +261,7 @@ def test_a_stack_that_is_forced_trains_again(tmp_path: Path, data: Data) -> None
 def test_an_interrupt_while_the_result_is_written_marks_the_run_as_interrupted(
     tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(folder: RunFolder, info: RunInfo) -> None:
+    def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -25,11 +25,11 @@ from dropexp.config.study import PlannedRun
 from dropexp.data.fashion_mnist import Data
 from dropexp.nets import matmul
 from dropexp.runs.folder import RunFolder
-from dropexp.training.checkpoint import load_trained
 from dropexp.training.evaluate import evaluate
 from dropexp.training.events import Epoch, Event
 from dropexp.training.jobs import Job, Plan
 from dropexp.training.torch_settings import HOOKS, top_saved_hooks
+from dropexp.training.trained import load_trained
 from dropexp.training.trainer import Trainer
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore")]
@@ -270,6 +270,6 @@ def test_the_library_trains_inside_an_autocast_as_the_command_does(cli: InProces
     with torch.autocast("cpu"):
         options: dict[str, Any] = {"data_dir": data_dir, "device": "cpu"}
         list(library_train(cli.folder / "tiny.yaml", runs_dir=cli.folder / "library", **options))
-    (one,), (other,) = (list((cli.folder / name).glob("tiny/*")) for name in ("runs", "library"))
+    (one,), (other,) = (list((cli.folder / name).glob("tiny/seed=*")) for name in ("runs", "library"))
     assert one.name == other.name
     assert table(one) == table(other) and same(saved(one), saved(other))

@@ -15,6 +15,7 @@ from dropexp import compare, load_config, load_runs, train
 from dropexp.config.study import Study
 from dropexp.errors import TrainingError, UnfinishedRun
 from dropexp.nets import matmul
+from dropexp.runs.table import Row
 
 TINY = "name: tiny\nhidden: [16, 16]\ntrain_size: 500\nepochs: 2\nmatrix: {variant: [none, nn], seed: 0..1}\n"
 
@@ -40,8 +41,31 @@ def test_train_yields_every_new_row_once(jobs: int, study: Study, tmp_path: Path
     assert list(comparison.differences["pairs"]) == [2]
 
 
+def test_predictions_that_are_lost_are_rewritten_from_the_checkpoint(
+    study: Study, tmp_path: Path, real_root: Path
+) -> None:
+    def train_all() -> list[Row]:
+        return list(train(study, runs_dir=tmp_path / "runs", data_dir=real_root, device="cpu"))
+
+    train_all()
+    paths = sorted(tmp_path.glob("runs/tiny/*/predictions.npz"))
+    before = [path.read_bytes() for path in paths]
+    assert len(paths) == 4 and max(map(len, before)) < 50_000
+    paths[0].unlink()
+    paths[1].write_bytes(before[0])
+    with pytest.warns(UserWarning, match=r"predictions\.npz was (missing|edited) and is rewritten from checkpoint\.pt"):
+        assert train_all() == []
+    assert [path.read_bytes() for path in paths] == before
+    paths[2].unlink()
+    paths[2].with_name("checkpoint.pt").unlink()
+    with pytest.warns(
+        UserWarning, match=r"predictions\.npz is missing and is not rewritten: .*checkpoint\.pt is missing"
+    ):
+        assert train_all() == []
+
+
 def test_a_failed_run_raises_after_the_others_are_trained(study: Study, tmp_path: Path, real_root: Path) -> None:
-    wild = load_config(tmp_path / "tiny.yaml", ["lr=1e30", "variant=none"], "0,1")
+    wild = load_config(tmp_path / "tiny.yaml", ["lr=1e30", "variant=none", "name=wild"], "0,1")
     with pytest.raises(RuntimeError, match="seed=0: diverged, the loss is not finite in epoch 1") as error:
         list(train(wild, runs_dir=tmp_path / "runs", data_dir=real_root, device="cpu"))
     assert isinstance(error.value, TrainingError)
@@ -59,7 +83,7 @@ def test_results_do_not_depend_on_the_number_of_threads(command: Command) -> Non
     studies = {"small": SMALL_BATCHES, "large": LARGE_BATCHES}
     if matmul.best_backend() != matmul.PLAIN:
         studies["narrow"] = NARROW  # otherwise MKL sums layers of 12 to 16 units differently on two threads
-    text = "train_size: 5000\nepochs: 1\nmatrix: {variant: [none, nn, scratch]}\n"
+    text = "train_size: 5000\nepochs: 1\nmatrix: {variant: [nn, scratch]}\n"
     configs = [command.write(f"{name}.yaml", text + keys) for name, keys in studies.items()]
     options = [option for config in configs for option in ("-c", config)]
     tables, weights = [], []
@@ -68,7 +92,7 @@ def test_results_do_not_depend_on_the_number_of_threads(command: Command) -> Non
         command("train", *options, "--jobs", "1", "--force", "-q")
         tables.append(command.tables())
         weights.append(saved_below(command.folder / "runs"))
-    assert len(tables[0]) == len(weights[0]) == 3 * len(studies)
+    assert len(tables[0]) == len(weights[0]) == 2 * len(studies)
     assert tables[0] == tables[1] and same(*weights)
 
 

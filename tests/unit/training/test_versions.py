@@ -17,8 +17,8 @@ from dropexp.config.study import PlannedRun, load_config
 from dropexp.data.fashion_mnist import Data
 from dropexp.files import add_checksum
 from dropexp.runs.folder import RunFolder
-from dropexp.training import checkpoint
 from dropexp.training.jobs import jobs_of
+from dropexp.training.trained import load_trained
 
 pytestmark = pytest.mark.usefixtures("checkpoint_each_epoch")
 
@@ -66,7 +66,7 @@ def test_finished_runs_of_schema_1_are_finished_and_evaluated(tmp_path: Path, da
         assert (ended.status, notes, epochs) == ("diverged" if arm == "diverges" else "done", [], 0)
     assert {arm: content_of(path) for arm, (_, path) in runs.items()} == before
     assert list(compare(runs_dir=tmp_path / "runs", where={"task": "fashion-mnist"}).arms["n"]) == [1]
-    found = checkpoint.load_trained(RunFolder(runs["images"][1]))
+    found = load_trained(RunFolder(runs["images"][1]))
     assert found.epoch == 3 and not found.remarks
 
 

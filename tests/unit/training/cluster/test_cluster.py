@@ -80,7 +80,7 @@ def test_two_nodes_give_the_tables_of_one_process(remote: Command, nodes: Nodes)
     assert same(saved_below(remote.folder / "runs"), saved_below(here.folder / "runs"))
     for number in nodes.training:  # with data that it was sent
         assert len(nodes.decoded(number)) == 1
-    for folder in remote.folder.glob("runs/small/*"):
+    for folder in remote.folder.glob("runs/small/variant=*"):
         assert {path.name for path in folder.iterdir()} == {*FILES, ".lock"}
         assert RunFolder(folder).read_info().provenance["threads"] == 1
     again = remote("train", "-c", config, "--plugin", str(EXAMPLE), "--ray", nodes.address)
@@ -161,12 +161,12 @@ def test_the_same_command_resumes_after_it_was_killed_and_interrupted(
     for stop in (signal.SIGKILL, signal.SIGINT):
         process = remote.start(*words)
         remote.wait_for_rows(remote.rows_so_far() + 1, process)
-        while not any(is_half_trained(folder) for folder in remote.folder.glob("runs/long/*")):
+        while not any(is_half_trained(folder) for folder in remote.folder.glob("runs/long/variant=*")):
             assert process.poll() is None
         process.send_signal(stop)
         _, stderr = process.communicate(timeout=180)
         assert process.returncode == (130 if stop == signal.SIGINT else -stop)
-        states = [str(status_of(RunFolder(folder))) for folder in remote.folder.glob("runs/long/*")]
+        states = [str(status_of(RunFolder(folder))) for folder in remote.folder.glob("runs/long/variant=*")]
         assert "interrupted" in states and set(states) <= {"interrupted", "new", "done"}
     assert "to resume: dropexp train" in stderr
     again = remote(*words)

@@ -17,7 +17,7 @@ from dropexp.config.schema import Config
 from dropexp.config.study import PlannedRun
 from dropexp.files import write_whole
 from dropexp.runs import state
-from dropexp.runs.folder import FILES, RunFolder
+from dropexp.runs.folder import FILES, PREDICTIONS, RunFolder
 from dropexp.runs.run_json import RunInfo
 from dropexp.runs.state import status_of
 from dropexp.runs.status import FINISHED, Status
@@ -26,6 +26,8 @@ from dropexp.training.cluster.driver import _Driver
 from dropexp.training.cluster.worker import Parcel, Shared, Update
 from dropexp.training.events import Ended, Event
 from dropexp.training.jobs import Plan
+
+OF_REGRESSION = [name for name in FILES if name != PREDICTIONS]
 
 
 def events_of(updates: Iterable[Update]) -> list[Event]:
@@ -110,7 +112,7 @@ def test_a_run_resumes_from_the_files_that_are_sent_and_those_it_cannot_use_come
     rows = train_run(run, half, None, torch.device("cpu"))
     next(rows), next(rows)
     rows.close()
-    files = {name: (half.path / name).read_bytes() for name in FILES}
+    files = {name: (half.path / name).read_bytes() for name in OF_REGRESSION}
     resumed = rows_of(events_of(worker.train(Shared(Plan(None)), [[Parcel(0, run, files)]], 0.0)))
     assert resumed[0]["epoch"] > 1 and resumed[-1]["epoch"] == 6
     corrupted = files | {"checkpoint.pt": b"corrupted"}
@@ -173,10 +175,10 @@ def test_what_arrives_from_a_node_is_written_in_an_order_that_lets_the_run_resum
         (folder.path / "run.json").touch()
     written: list[tuple[str, bytes]] = []
     monkeypatch.setattr(state, "write_whole", lambda path, content, sync: written.append((path.name, content)))
-    files = {name: (node.path / name).read_bytes() for name in reversed(FILES)}
+    files = {name: (node.path / name).read_bytes() for name in reversed(OF_REGRESSION)}
     state.receive(folder, files | {"epochs.csv.corrupted-1": b"kept"})
     header = [] if there else ["run.json"]
-    assert [name for name, _ in written] == ["epochs.csv.corrupted-1", *header, *FILES]
+    assert [name for name, _ in written] == ["epochs.csv.corrupted-1", *header, *OF_REGRESSION]
     if not there:
         begun = RunInfo.from_bytes(folder.path / "run.json", written[1][1])
         assert begun.status == "running" and begun.table is None

@@ -1,0 +1,151 @@
+"""The runs to compare: those of some names, or exactly those that configs ask for; and what is amiss with either.
+
+A study's folder can have runs that its config does not ask for: of an edited config, of `--set` and `--seeds`, or of
+another file of the same name. They make other labels and a larger family of comparisons.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dropexp.analysis.labels import labels_of
+from dropexp.config.study import Study, load_config
+from dropexp.errors import ComparisonError, NoRuns, RunError
+from dropexp.runs.folder import default_runs_dir
+from dropexp.runs.record import Run, read_runs
+from dropexp.runs.status import FINISHED, NO_RUN
+from dropexp.runs.study_file import Declared, read_study
+
+KINDS = ("cpu", "cuda", "mps")  # of devices
+MOST = 5  # arms or seeds that a note lists
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Runs, what the config files of their studies declare, and notes on runs and declarations that are missing."""
+
+    runs: list[Run]
+    declared: dict[str, list[Declared]]  # by study
+    notes: list[str]
+
+
+def select(
+    paths_or_names: str | Iterable[str], runs_dir: Path | str | None, study: Study | str | Path | Sequence[Study] | None
+) -> Selection:
+    """Return the runs with these names or paths, by default all; or those that `study` asks for: a config or several.
+
+    Raises `NoRuns` if there is none, `ComparisonError` if both are given.
+    """
+    if study is None:
+        runs = read_runs(paths_or_names, runs_dir)
+        return Selection(runs, *_declared_by(runs))
+    if paths_or_names:
+        raise ComparisonError("give names of runs or a config, not both")
+    one = load_config(study) if isinstance(study, str | Path) else study
+    return _asked_by([one] if isinstance(one, Study) else one, runs_dir)
+
+
+def _declared_by(runs: Iterable[Run]) -> tuple[dict[str, list[Declared]], list[str]]:
+    """Return what study.json has for the studies of the runs, and notes on files that cannot be read."""
+    declared: dict[str, list[Declared]] = {}
+    notes = []
+    for folder, run in {run.folder.path.parent: run for run in runs}.items():
+        try:
+            declared.setdefault(run.study, []).extend(read_study(run.folder))
+        except RunError as error:
+            notes.append(f"{folder.name}: published figures are not shown: {error}")
+    return declared, notes
+
+
+def _asked_by(studies: Sequence[Study], runs_dir: Path | str | None) -> Selection:
+    """Return the runs that the studies ask for, on every kind of device; the notes count those that are missing."""
+    root = default_runs_dir() if runs_dir is None else Path(runs_dir)
+    more = () if runs_dir is None else ("--runs-dir", str(runs_dir))
+    selected: dict[Path, Run] = {}
+    declared: dict[str, list[Declared]] = defaultdict(list)
+    notes = []
+    for study in studies:
+        found = _runs_of(study, root)
+        selected |= {run.folder.path: run for run in found}
+        declared[study.name].append(Declared.of(study, root / study.name))
+        if missing := _missing(study, found):
+            command = shlex.join(["dropexp", "train", *study.options, *more])
+            notes.append(f"{study.name}: {missing} are missing; `{command}` trains them")
+    if not selected:
+        raise NoRuns("\n".join(notes))
+    return Selection(list(selected.values()), dict(declared), notes)
+
+
+def _runs_of(study: Study, root: Path) -> list[Run]:
+    """Return the runs that a study asks for, and the folders that cannot be read and are named as one of them."""
+    try:
+        found = read_runs(str(root / study.name), root)
+    except NoRuns:
+        return []
+    seeds = _sets([study.seeds])
+    runs = [run for run in found if run.info is not None and run.seed in seeds.get(run.arm_digest, ())]
+    if unreadable := [run for run in found if run.info is None]:
+        names = {run.digest(kind) for run in study.runs for kind in KINDS}
+        runs += [run for run in unreadable if run.folder.path.name.rpartition("-")[2] in names]
+    return runs
+
+
+def _missing(study: Study, found: Sequence[Run]) -> str:
+    """Return how many runs are missing, "" if none is: on each kind of device that any run was trained on."""
+    asked = sum(map(len, study.seeds.values()))
+    unreadable = sum(run.info is None for run in found)
+    kinds = Counter(str(run.settings.get("device")) for run in found if run.status not in NO_RUN)
+    gaps = {kind: asked - count - unreadable for kind, count in sorted(kinds.items())}
+    if not kinds and unreadable < asked:
+        return f"{asked - unreadable} of {asked} runs"
+    on = {kind: f" on {kind}" if len(kinds) > 1 else "" for kind in kinds}
+    return " and ".join(f"{gap} of {asked} runs{on[kind]}" for kind, gap in gaps.items() if gap > 0)
+
+
+def notes_on_others(runs: Sequence[Run], declared: Mapping[str, Sequence[Declared]]) -> list[str]:
+    """Return a note per study that has runs which its config does not ask for, or the runs of several configs.
+
+    Nothing is noted of studies whose configs are not known.
+    """
+    labels = labels_of(runs)
+    notes = []
+    for study, files in declared.items():
+        counted = [run for run in runs if run.study == study and run.status in FINISHED]
+        if not counted or not files or any(file.seeds is None for file in files):
+            continue
+        folder = counted[0].folder.path.parent
+        paths = [shlex.quote(str(path)) for file in files if (path := file.path(folder))]
+        if len(paths) > 1:
+            notes.append(f"{study} has the runs of {' and '.join(paths)}; -c FILE compares those of one file")
+        asked = _sets(file.seeds or {} for file in files)
+        others = [run for run in counted if run.seed not in asked.get(run.arm_digest, ())]
+        if others:
+            arms = sorted({labels[study, run.key] for run in others if run.arm_digest not in asked})
+            seeds = sorted({run.seed or 0 for run in others if run.arm_digest in asked})
+            which = ", ".join([*_listed("arm", arms), *_listed("seed", seeds)])
+            what = f"{len(others)} of {len(counted)} runs are not asked for by {' or '.join(paths) or 'its config'}"
+            hint = "; `train --set name=NAME` keeps such runs apart" if arms else ""
+            option = f"-c {paths[0] if len(paths) == 1 else 'FILE'}"
+            notes.append(f"{study}: {what} ({which}); {option} in place of the name leaves them out{hint}")
+    return notes
+
+
+def _listed(what: str, names: Sequence[object]) -> list[str]:
+    """Return "arms a, b and 3 more", or nothing if there are none."""
+    if not names:
+        return []
+    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+    return [f"{what}{'s' if len(names) > 1 else ''} {', '.join(map(str, names[:MOST]))}{more}"]
+
+
+def _sets(seeds: Iterable[Mapping[str, Iterable[int]]]) -> dict[str, set[int]]:
+    """Return the seeds of each arm that any of these asks for."""
+    asked: dict[str, set[int]] = defaultdict(set)
+    for one in seeds:
+        for arm, own in one.items():
+            asked[arm].update(own)
+    return dict(asked)

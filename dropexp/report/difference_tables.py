@@ -1,0 +1,137 @@
+"""What is shown of the differences between arms: tables of them, of interactions, and of best validation epochs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dropexp.analysis import two_way
+from dropexp.analysis.comparison import Comparison
+from dropexp.analysis.frames import records
+from dropexp.report.cells import NOT_KEPT, figure_cell, interval_cell, is_missing, p_cell, spread_cell
+from dropexp.report.table import Table
+
+
+def differences_table(comparison: Comparison) -> Table | None:
+    """Return a row per arm with a baseline: the paired difference, its statistics and the verdict."""
+    if comparison.differences.empty:
+        return None
+    form = comparison.metric.unit.form
+    side = "higher" if comparison.metric.higher_is_better is None else "better"
+    of_images = is_classification(comparison) and comparison.metric.name in two_way.METRICS
+    rows = [
+        [
+            f"{row['arm']} - {row['baseline']}",
+            str(row["pairs"]),
+            figure_cell(row["difference"], f"+{form}"),
+            interval_cell(row["low"], row["high"], f"+{form}"),
+            *([_images_cell(row, f"+{form}")] if of_images else []),
+            p_cell(row["p_holm"]),
+            p_cell(row["p_equivalent_holm"]),
+            figure_cell(row["wins"], ".0%"),
+            figure_cell(row["detectable"], form),
+            row["verdict"],
+        ]
+        for row in records(comparison.differences)
+    ]
+    intervals = ["95 % interval", *(["over seeds\nand images"] if of_images else [])]
+    headers = ["arm - baseline", "pairs", "difference", *intervals, "p", "TOST\np", "win\nrate"]
+    headers += ["minimum\ndetectable\ndifference", "verdict"]
+    images = "over seeds and images: the same for new seeds and new test images. " if of_images else ""
+    return Table(
+        f"Differences: {comparison.what}",
+        headers,
+        rows,
+        fold=(0, len(headers) - 1),
+        left=(0, len(headers) - 1),
+        legend="difference: mean over pairs of runs with the same seed. interval: 95 % t-interval of one difference. "
+        f"{images}"
+        f"p: exact two-sided sign-flip test. TOST p: two one-sided t-tests against ±{comparison.margin:g}. "
+        "Both p are Holm-adjusted over these rows. "
+        f"win rate: pairs in which the arm is {side}; ties count half. "
+        "minimum detectable difference: with 80 % power, as many pairs show a true difference of this size, if it is "
+        "the margin.",
+    )
+
+
+def interactions_table(comparison: Comparison) -> Table | None:
+    """Return a row per interaction: the two differences, the difference between them, and the verdict."""
+    if comparison.interactions.empty:
+        return None
+    form = comparison.metric.unit.form
+    rows = [
+        [
+            f"({row['arm']}) − ({row['baseline']})",
+            str(row["pairs"]),
+            figure_cell(row["effect"], f"+{form}"),
+            figure_cell(row["baseline_effect"], f"+{form}"),
+            figure_cell(row["difference"], f"+{form}"),
+            interval_cell(row["low"], row["high"], f"+{form}"),
+            p_cell(row["p_holm"]),
+            p_cell(row["p_equivalent_holm"]),
+            figure_cell(row["detectable"], form),
+            row["verdict"],
+        ]
+        for row in records(comparison.interactions)
+    ]
+    headers = [
+        "interaction",
+        "seeds",
+        "first\ndifference",
+        "second\ndifference",
+        "first −\nsecond",
+        "95 % interval",
+        "p",
+    ]
+    return Table(
+        f"Interactions: {comparison.what}",
+        [*headers, "TOST\np", "minimum\ndetectable\ndifference", "verdict"],
+        rows,
+        fold=(0, 9),
+        left=(0, 9),
+        legend="first − second: the interaction, a difference of differences; mean over the seeds that all four arms "
+        "have. It is 0 if the effects of the two keys add up. The other columns are those of the differences, with the "
+        "p-values adjusted over these rows.",
+    )
+
+
+def _images_cell(row: dict[str, Any], form: str) -> str:
+    if row["pairs"] > 1 and not row["kept"]:
+        return NOT_KEPT
+    return interval_cell(row["images_low"], row["images_high"], form)
+
+
+def best_val_table(comparison: Comparison) -> Table | None:
+    """Return a row per arm at the last and at the best validation epoch; None without a validation split."""
+    if comparison.best_val.empty:
+        return None
+    metric, form = comparison.metric, comparison.metric.unit.form
+    rows = [
+        [
+            row["arm"],
+            str(row["n"]),
+            f"{row['earliest']} to {row['latest']}" if row["earliest"] < row["latest"] else str(row["latest"]),
+            *(spread_cell(row[at], row[f"{at}_sd"], form) for at in ("last", "best")),
+            *(_difference_cell(row, at, f"+{form}") for at in ("last", "best")),
+        ]
+        for row in records(comparison.best_val)
+    ]
+    headers = ["arm", "n", "best\nepochs", "last epoch", "best validation", "difference,\nlast epoch"]
+    chosen_by = "accuracy" if is_classification(comparison) else "loss"
+    return Table(
+        f"Last epoch and best validation epoch: {metric.title}",
+        [*headers, "difference,\nbest validation"],
+        rows,
+        legend=f"best validation: each run at the epoch of its best validation {chosen_by}. ±: sample SD over seeds. "
+        "difference: from the baseline, mean over pairs of runs and 95 % t-interval. "
+        "--at best-val judges the differences at the best validation epochs.",
+    )
+
+
+def _difference_cell(row: dict[str, Any], at: str, form: str) -> str:
+    mean, low, high = (row[f"{at}_{name}"] for name in ("difference", "low", "high"))
+    interval = "" if is_missing(low) else f" {interval_cell(low, high, form)}"
+    return f"{figure_cell(mean, form)}{interval}"
+
+
+def is_classification(comparison: Comparison) -> bool:
+    return "test_acc" in comparison.metrics

@@ -1,0 +1,269 @@
+"""The runs that a config asks for are compared exactly, and runs of other configs are noted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from helpers.comparisons import mentions
+from helpers.fake_runs import publish, write_arm
+from helpers.in_process import InProcess
+from helpers.studies import write_runs_of
+
+from dropexp import compare, load_config
+from dropexp.analysis.comparison import Comparison
+from dropexp.errors import ComparisonError, NoRuns
+from dropexp.report.html import page
+
+TEXT = "name: study\ntrain_size: 100\nmatrix: {variant: [none, nn], seed: 0..1}\n"
+FIGURES = "published: {source: a book, test_acc: [0.8]}\n"
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A config in the current folder, whose runs are in the folder `runs` there."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "study.yaml")
+    write_runs_of(Path("study.yaml"), Path("runs"))
+    return Path("study.yaml")
+
+
+def write(path: Path, text: str = TEXT) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def arms(comparison: Comparison) -> dict[str, int]:
+    return dict(zip(comparison.arms["arm"], comparison.arms["n"], strict=True))
+
+
+# Exactly the runs of a config
+
+
+def test_the_runs_that_a_config_asks_for_are_compared_whatever_else_is_in_its_folder(config: Path) -> None:
+    write_runs_of(config, Path("runs"), "0", "lr=0.1")
+    write_runs_of(config, Path("runs"), "7..8")
+    assert arms(compare()) == {"none,lr=0.1": 1, "none,lr=0.5": 4, "nn,lr=0.1": 1, "nn,lr=0.5": 4}
+    found = compare(study=config)
+    assert arms(found) == {"none": 2, "nn": 2}
+    assert not mentions(found.notes, "asked") and not mentions(found.notes, "missing")
+
+
+def test_settings_and_seeds_ask_for_other_runs(config: Path) -> None:
+    write_runs_of(config, Path("runs"), "0", "lr=0.1")
+    write_runs_of(config, Path("runs"), "7..8")
+    assert arms(compare(study=load_config(config, ["lr=0.1"], "0"))) == {"none": 1, "nn": 1}
+    assert arms(compare(study=load_config(config, seeds="0..1,7..8"))) == {"none": 4, "nn": 4}
+
+
+def test_several_configs_are_compared_together(config: Path) -> None:
+    other = write(Path("other.yaml"), "variant: scratch\ntrain_size: 100\n")
+    write_runs_of(other, Path("runs"))
+    write_runs_of(other, Path("runs"), "5")
+    found = compare(study=[load_config(config), load_config(other)])
+    assert arms(found) == {"other/scratch": 1, "study/none": 2, "study/nn": 2}
+
+
+def test_missing_runs_are_counted_with_the_command_that_trains_them(config: Path) -> None:
+    found = compare(study=load_config(config, seeds="0..4"))
+    assert arms(found) == {"none": 2, "nn": 2}
+    note = "study: 6 of 10 runs are missing; `dropexp train -c study.yaml --seeds 0..4` trains them"
+    assert found.notes[0] == note and json.loads(found.to_json())["notes"][0] == note
+    shutil.move("runs", "elsewhere")
+    found = compare(study=load_config(config, seeds="0..4"), runs_dir="elsewhere")
+    assert mentions(found.notes, "`dropexp train -c study.yaml --seeds 0..4 --runs-dir elsewhere`")
+
+
+def test_runs_on_every_kind_of_device_are_compared_and_counted(config: Path) -> None:
+    write_runs_of(config, Path("runs"), "1", device="cuda")
+    found = compare(study=config)
+    assert arms(found) == {f"{arm},device={kind}": n for arm in ("none", "nn") for kind, n in (("cpu", 2), ("cuda", 1))}
+    assert mentions(found.notes, "study: 2 of 4 runs on cuda are missing; ")
+    lines = write(Path("lines.yaml"), "task: linear-regression\nvariant: nn\nmatrix: {seed: 0..2}\n")
+    write_runs_of(lines, Path("runs"), "0", device="cuda")
+    assert mentions(compare(study=lines).notes, "lines: 2 of 3 runs are missing")
+
+
+def test_a_run_that_cannot_be_read_is_named_and_not_missing(config: Path) -> None:
+    write_runs_of(config, Path("runs"), "7")
+    for seed in (1, 7):
+        next(Path("runs").glob(f"study/variant=nn,seed={seed}-*/run.json")).write_bytes(b"{")
+    found = compare(study=config)
+    assert arms(found) == {"none": 2, "nn": 1}
+    assert mentions(found.notes, "left out", "seed=1-", "is corrupted")
+    assert not mentions(found.notes, "seed=7-") and not mentions(found.notes, "missing")
+
+
+@pytest.mark.parametrize("settings", [["lr=3"], ["name=other"]])
+def test_a_config_without_any_run_is_an_error_that_names_the_command(settings: list[str], config: Path) -> None:
+    study = load_config(config, settings)
+    command = f"`dropexp train -c study.yaml --set {settings[0]}` trains them"
+    with pytest.raises(NoRuns, match=f"^{study.name}: 4 of 4 runs are missing; {command}$"):
+        compare(study=study)
+
+
+def test_names_and_a_config_are_not_given_together(config: Path) -> None:
+    with pytest.raises(ComparisonError, match="not both"):
+        compare("study", study=config)
+
+
+# Runs that the config of a study does not ask for
+
+
+def test_runs_of_options_are_noted_in_a_comparison_by_name(config: Path) -> None:
+    write_runs_of(config, Path("runs"), "0", "lr=0.1")
+    note = (
+        "study: 2 of 6 runs are not asked for by study.yaml (arms nn,lr=0.1, none,lr=0.1); -c study.yaml in place of "
+        "the name leaves them out; `train --set name=NAME` keeps such runs apart"
+    )
+    found = compare("study")
+    assert note in found.notes and note in page(found)
+    assert not mentions(compare("study", where={"lr": 0.5}).notes, "asked for")
+
+
+def test_further_seeds_are_noted_in_a_comparison_by_name(config: Path) -> None:
+    write_runs_of(config, Path("runs"), "1..9")
+    assert mentions(
+        compare("study").notes,
+        "study: 16 of 20 runs are not asked for by study.yaml (seeds 2, 3, 4, 5, 6 and 3 more); -c study.yaml in place "
+        "of the name leaves them out",
+    )
+    assert not mentions(compare("study").notes, "name=NAME")
+
+
+def test_the_runs_of_an_edited_config_are_noted(config: Path) -> None:
+    assert not mentions(compare().notes, "asked for")
+    write(config, f"{TEXT}lr: 0.1\n")
+    write_runs_of(config, Path("runs"))
+    found = compare()
+    assert len(arms(found)) == 4
+    assert mentions(found.notes, "4 of 8 runs are not asked for by study.yaml (arms nn,lr=0.5, none,lr=0.5)")
+    assert arms(compare(study=config)) == {"none": 2, "nn": 2}
+
+
+def test_two_files_of_one_name_are_noted_and_each_is_compared_alone(tmp_path: Path, config: Path) -> None:
+    shutil.rmtree("runs")
+    text = "train_size: 100\nmatrix: {variant: [none, nn]}\n"
+    a = write(Path("a/config.yaml"), text + FIGURES)
+    b = write(Path("b/config.yaml"), f"{text}lr: 0.1\n")
+    for one in (a, b):
+        write_runs_of(one, Path("runs"))
+    found = compare("config")
+    assert mentions(
+        found.notes, "config has the runs of a/config.yaml and b/config.yaml; -c FILE compares those of one"
+    )
+    assert not mentions(found.notes, "asked for")
+    assert set(found.published["arm"]) == {"none,lr=0.5", "nn,lr=0.5"}
+    assert set(compare(study=a).published["arm"]) == {"none", "nn"}
+    assert arms(compare(study=b)) == {"none": 1, "nn": 1} and compare(study=b).published.empty
+
+
+@pytest.mark.parametrize("why", ["no study.json", "an earlier version"])
+def test_nothing_is_noted_of_a_study_whose_config_is_not_known(why: str, tmp_path: Path) -> None:
+    write_arm(tmp_path, "nn", [0.8, 0.9])
+    if why == "an earlier version":
+        publish(tmp_path, source="a book", test_acc=[0.8])
+    found = compare(runs_dir=tmp_path)
+    assert not mentions(found.notes, "asked for")
+    assert len(found.published) == (1 if why == "an earlier version" else 0)
+
+
+def test_a_config_that_is_gone_is_named_no_more(config: Path) -> None:
+    write_runs_of(config, Path("runs"), "5")
+    config.unlink()
+    assert mentions(compare().notes, "not asked for by its config (seed 5); -c FILE in place of the name")
+
+
+# Published figures
+
+
+def test_published_figures_belong_to_the_arms_that_their_file_asks_for(config: Path) -> None:
+    write(config, TEXT + FIGURES)
+    write_runs_of(config, Path("runs"), "0..9")
+    write_runs_of(config, Path("runs"), "0..1", "lr=0.1")
+    by_name = compare().published
+    assert set(by_name["arm"]) == {"none,lr=0.5", "nn,lr=0.5"} and set(by_name["n"]) == {10}
+    assert set(compare(study=config).published["n"]) == {2}
+    assert compare(study=load_config(config, ["lr=0.1"])).published.empty
+    assert "a book" in page(compare())
+
+
+def test_two_sources_of_the_same_runs_are_both_shown(tmp_path: Path, config: Path) -> None:
+    for name, source in (("a", "a book"), ("b", "a blog")):
+        file = write(Path(name) / "config.yaml", f"variant: nn\nepochs: 1\n{FIGURES.replace('a book', source)}")
+        write_runs_of(file, Path("runs"))
+        assert list(compare(study=file).published["source"]) == [source]
+    assert list(compare("config").published["source"]) == ["a book", "a blog"]
+
+
+# The commands
+
+
+def test_the_commands_compare_the_runs_of_a_config(cli: InProcess) -> None:
+    cli.write("study.yaml", TEXT)
+    for settings in ([], ["lr=0.1"]):
+        write_runs_of(cli.folder / "study.yaml", cli.folder / "runs", None, *settings)
+    require = ("--require", "nn.test_acc >= 0.5")
+    assert "nn" in cli("compare", "-c", "study.yaml", *require).stdout
+    unknown = cli("compare", "study", *require, code=2).stderr
+    assert unknown.endswith("nn,lr=0.1, nn,lr=0.5; -c FILE compares only the arms of a config\n")
+    options = ("-c", "study.yaml", "--set", "lr=0.1", "--seeds", "1..2")
+    done = cli("compare", *options, "--format", "csv")
+    assert [line.split(",")[0] for line in done.stdout.splitlines()] == ["arm", "none", "nn"]
+    missing = (
+        "note: study: 2 of 4 runs are missing; `dropexp train -c study.yaml --set lr=0.1 --seeds 1..2` trains them"
+    )
+    assert missing in done.stderr
+    assert missing.removeprefix("note: ") in cli("compare", *options, "--format", "md").stdout
+    cli("report", *options, "-o", "one.html")
+    assert "2 of 4 runs are missing" in (cli.folder / "one.html").read_text(encoding="utf-8")
+    cli("compare", "-c", "study.yaml", "--set", "lr=9", code=5)
+    cli("report", "-c", "study.yaml", "--set", "lr=9", code=5)
+
+
+@pytest.mark.parametrize("command", ["compare", "report"])
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (["study", "-c", "study.yaml"], "--config: give either names or --config"),
+        (["--set", "lr=1"], "--set: requires --config"),
+        (["study", "--seeds", "0"], "--seeds: requires --config"),
+        (["-c", "nowhere.yaml"], "nowhere.yaml: no such file"),
+        (["-c", "study.yaml", "--set", "lrr=1"], "--set lrr=1: unknown key 'lrr' (did you mean 'lr'?)"),
+    ],
+)
+def test_options_of_a_config_need_one(command: str, options: list[str], what: str, cli: InProcess) -> None:
+    cli.write("study.yaml", TEXT)
+    assert what in cli(command, *options, code=2).stderr
+
+
+def test_training_with_options_warns_that_the_runs_share_the_study(cli: InProcess) -> None:
+    lines = "task: linear-regression\nvariant: nn\nepochs: 1\n"
+    train: tuple[str, ...] = ("train", "-c", cli.write("lines.yaml", lines), "--jobs", "1")
+    note = (
+        "note: lines.yaml does not ask for 1 of these runs, because of --set lr=0.1, but they are in its study "
+        "'lines'; `--set name=NAME` makes them a study of their own\n"
+    )
+    assert cli(*train, "--set", "lr=0.1", "--dry-run").stderr == note
+    done = cli(*train, "--set", "lr=0.1")
+    assert done.stderr.startswith(note)
+    assert done.stderr.endswith("next: dropexp compare -c lines.yaml --set lr=0.1\n")
+    for options in (["--seeds", "3"], ["--set", "lr=0.5"], ["--set", "lr=0.1", "--set", "name=other"]):
+        done = cli(*train, *options)
+        assert "does not ask for" not in done.stderr
+        assert done.stderr.splitlines()[-1] == f"next: dropexp compare {'other' if len(options) == 4 else 'lines'}"
+
+
+def test_training_two_files_of_one_name_says_so(cli: InProcess) -> None:
+    for name, variant in (("a", "nn"), ("b", "scratch")):
+        (cli.folder / name).mkdir()
+        text = f"task: linear-regression\nvariant: {variant}\nepochs: 1\n"
+        config = cli.write(f"{name}/config.yaml", text)
+        stderr = cli("train", "-c", config, "--jobs", "1", "-q").stderr
+    assert stderr == (
+        "note: runs/config has the runs of a/config.yaml too; a line `name: …` in one of the files keeps their runs "
+        "apart\n"
+    )
