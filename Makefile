@@ -11,7 +11,9 @@ CLAIMS  := configs/does-dropout-help.yaml \
            configs/exercises/activations.yaml \
            configs/exercises/with-weight-decay.yaml \
            configs/exercises/other-noise.yaml \
-           configs/srivastava/figure-11-monte-carlo.yaml
+           configs/srivastava/figure-11-monte-carlo.yaml \
+           configs/claims/overfitting.yaml \
+           configs/claims/underfitting.yaml
 FINDINGS := configs/does-dropout-help.yaml configs/findings/recipes.yaml configs/best.yaml \
            $(filter-out %/l1.yaml %-sweep.yaml %-validation.yaml, $(wildcard configs/exercises/*.yaml)) \
            $(wildcard configs/srivastava/*.yaml)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from dropexp.claims import decay, empirical, equalities, moments, subnets
 from dropexp.claims.claim import Claim, Evidence
-from dropexp.claims.from_runs import check_study
+from dropexp.claims.from_runs import OVERFITTING, UNDERFITTING, check_study
 
 D2L = "Dive into Deep Learning"
 JMLR = "Srivastava et al., 2014"
+BOTH_SETTINGS, IN_BOTH = (OVERFITTING, UNDERFITTING), "also where the network overfits, and where it underfits"
 
 
 CLAIMS = [
@@ -54,8 +55,9 @@ CLAIMS = [
     ),
     Claim(
         "10", "monte-carlo", "The mean of 50 sampled networks does as well as weight scaling",
-        f"{JMLR}, figure 11", "paired by network, not worse by 0.3 points, nor by 0.01 nats",
-        studies={"figure-11-monte-carlo": empirical.monte_carlo},
+        f"{JMLR}, figure 11",
+        f"paired by network, not worse by 0.3 points, nor by 0.01 nats; {IN_BOTH}",
+        studies=dict.fromkeys(("figure-11-monte-carlo", *BOTH_SETTINGS), empirical.monte_carlo),
     ),
     Claim(
         "11", "smaller-weights", "Dropout makes weights smaller",
@@ -95,13 +97,14 @@ CLAIMS = [
     ),
     Claim(
         "17", "lower-at-input", "A lower drop probability near the input is better",
-        f"{D2L}, dropout", "(0.2, 0.5) against (0.5, 0.2), paired by seed",
-        studies={"exercise-1-drop-probs": empirical.lower_at_input},
+        f"{D2L}, dropout", f"(0.2, 0.5) against (0.5, 0.2), paired by seed; {IN_BOTH}",
+        studies=dict.fromkeys(("exercise-1-drop-probs", *BOTH_SETTINGS), empirical.lower_at_input),
     ),
     Claim(
         "18", "slower", "Training with dropout takes longer",
-        f"{JMLR}, section 11", "epochs to the accuracy of other seeds without it at epoch 10, paired by seed",
-        studies={"exercise-2-more-epochs": empirical.slower},
+        f"{JMLR}, section 11",
+        f"epochs to the accuracy of other seeds without it at epoch 10, and halfway, paired by seed; {IN_BOTH}",
+        studies=dict.fromkeys(("exercise-2-more-epochs", *BOTH_SETTINGS), empirical.slower),
     ),
     Claim(
         "19", "add-up", "Dropout and weight decay add up",

@@ -134,35 +134,41 @@ def lower_at_input(arms: Arms) -> Iterator[Finding]:
 
 
 def slower(arms: Arms) -> Iterator[Finding]:
-    """Epochs to a test accuracy, with dropout minus without: the mean at epoch 10 of the other seeds without dropout.
+    """Epochs to the test accuracy of the other seeds without dropout at epoch 10, and halfway: with minus without.
 
-    A seed's own accuracy would be biased: without dropout every run would reach it by epoch 10, even a lucky one. A
+    A seed's own accuracy would be biased: without dropout every run would reach it by that epoch, even a lucky one. A
     run that never reaches it counts as one epoch more than it has.
     """
-    what = f"epochs to the test accuracy of epoch {EARLY}"
     contrasts = []
     for arm, base in matched_pairs(arms, dropout, no_dropout):
-        tenth = figures(base, "test_acc", EARLY)
-        aim = (tenth.sum() - tenth) / (len(tenth) - 1)  # the mean of the other seeds
         longest = max(arm.max_epochs, base.max_epochs)
-        epochs, caveats = [], []
-        for side in (arm, base):
-            reached = first_epoch(side, "test_acc", aim).reindex(aim.index.intersection(side.seeds))
-            if never := int(reached.isna().sum()):
-                caveats.append(f"{never} of {len(reached)} runs of {side.label} did not reach it in {longest} epochs.")
-            epochs.append(reached.fillna(longest + 1))
-        pair = Pair(
-            arm=arm.label,
-            baseline=base.label,
-            differences=values(epochs[0] - epochs[1]),
-            what=what,
-            higher_is_better=None,
-            unit=NUMBER,
-            caveat=" ".join(caveats),
-            broken=broken_runs(arm, base),
-        )
-        contrasts.append(Contrast(f"{what} of {arm.label}", setting(arm), pair))
+        contrasts += [epochs_to_accuracy(arm, base, epoch) for epoch in sorted({EARLY, longest // 2 or EARLY})]
     return judge_contrasts(contrasts, "more", EPOCHS_MARGIN)
+
+
+def epochs_to_accuracy(arm: Arm, base: Arm, epoch: int) -> Contrast:
+    """Return the contrast of both arms in the epochs to the mean accuracy of the other seeds of `base` at an epoch."""
+    what = f"epochs to the test accuracy of epoch {epoch}"
+    reference = figures(base, "test_acc", epoch)
+    aim = (reference.sum() - reference) / (len(reference) - 1)
+    longest = max(arm.max_epochs, base.max_epochs)
+    epochs, caveats = [], []
+    for side in (arm, base):
+        reached = first_epoch(side, "test_acc", aim).reindex(aim.index.intersection(side.seeds))
+        if never := int(reached.isna().sum()):
+            caveats.append(f"{never} of {len(reached)} runs of {side.label} did not reach it in {longest} epochs.")
+        epochs.append(reached.fillna(longest + 1))
+    pair = Pair(
+        arm=arm.label,
+        baseline=base.label,
+        differences=values(epochs[0] - epochs[1]),
+        what=what,
+        higher_is_better=None,
+        unit=NUMBER,
+        caveat=" ".join(caveats),
+        broken=broken_runs(arm, base),
+    )
+    return Contrast(f"{what} of {arm.label}", setting(arm), pair)
 
 
 def additive(arms: Arms) -> Iterator[Finding]:

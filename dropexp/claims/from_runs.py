@@ -27,6 +27,7 @@ from dropexp.errors import NoRuns
 from dropexp.runs.metrics import MARGIN, NUMBER, metrics_of
 from dropexp.runs.record import Run, read_runs, text
 
+OVERFITTING, UNDERFITTING = "claims-overfitting", "claims-underfitting"  # studies of the same arms in two settings
 CONFIGS = {  # study: the config, and options, that train it
     "dropout": "configs/dropout.yaml --seeds 0..39",
     "does-dropout-help": "configs/does-dropout-help.yaml",
@@ -37,6 +38,8 @@ CONFIGS = {  # study: the config, and options, that train it
     "exercise-5-with-weight-decay": "configs/exercises/with-weight-decay.yaml",
     "exercise-7-other-noise": "configs/exercises/other-noise.yaml",
     "figure-11-monte-carlo": "configs/srivastava/figure-11-monte-carlo.yaml",
+    OVERFITTING: "configs/claims/overfitting.yaml",
+    UNDERFITTING: "configs/claims/underfitting.yaml",
 }
 
 BySeed: TypeAlias = "pd.Series[float]"  # a figure of each run; a difference is NaN where only one side has the seed

@@ -25,6 +25,11 @@ def verdicts(findings: Iterable[Finding]) -> dict[str, ClaimVerdict]:
     return {finding.subject: finding.verdict for finding in findings}
 
 
+def trained(evidence: Evidence) -> list[Finding]:
+    """Return the findings that rest on runs."""
+    return [finding for finding in evidence.findings if finding.verdict is not NOT_TRAINED]
+
+
 def check(name: str, runs_dir: Path) -> Evidence:
     """Check a claim on runs alone."""
     return catalogue.check(replace(BY_NAME[name], proof=None), runs_dir)

@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.claims import ACCS, FAILS, HOLDS, NOT_TRAINED, OPEN, check, shifted, verdicts
-from helpers.fake_runs import write_arm, write_run
+from helpers.claims import ACCS, FAILS, HOLDS, NOT_TRAINED, OPEN, check, shifted, trained, verdicts
+from helpers.fake_runs import change, write_arm, write_run
+from helpers.studies import write_runs_of
 
 from dropexp.claims.claim import ClaimVerdict
+from dropexp.runs.folder import RunFolder
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(("by", "verdict"), [(0.01, HOLDS), (-0.01, FAILS), (0.0, FAILS)])
@@ -22,6 +26,36 @@ def test_a_lower_drop_probability_near_the_input_is_judged_by_runs(
     write_arm(tmp_path, "scratch", shifted(by), drop_probs=[0.2, 0.5], name=study)
     write_arm(tmp_path, "scratch", ACCS, drop_probs=[0.5, 0.2], name=study)
     assert check("lower-at-input", tmp_path).verdict is verdict
+
+
+def test_claims_that_hold_where_a_network_underfits_and_fail_where_it_overfits_depend(tmp_path: Path) -> None:
+    for study, size, by in (("claims-overfitting", 1000, -0.01), ("claims-underfitting", None, 0.01)):
+        common: dict[str, Any] = {"name": study, "train_size": size}
+        write_arm(tmp_path, "scratch", shifted(by), arm="lower-first", drop_probs=[0.2, 0.5], **common)
+        write_arm(tmp_path, "scratch", ACCS, arm="higher-first", drop_probs=[0.5, 0.2], **common)
+        mc = {"mc_acc": 0.8, "mc_loss": 0.5 + by}
+        for seed in range(10):
+            write_run(tmp_path, "scratch", seed, 0.8, arm="mc", probes=[{"mc": 50}], probed=mc, **common)
+    evidence = check("lower-at-input", tmp_path)
+    assert evidence.summary == (
+        "depends: holds for test accuracy of lower-first (60,000 images × 2 epochs at p = 0.2-0.5); fails for test "
+        "accuracy of lower-first (1,000 images × 2 epochs at p = 0.2-0.5); not trained for study exercise-1-drop-probs"
+    )
+    assert [finding.study for finding in trained(evidence)] == ["claims-overfitting", "claims-underfitting"]
+    loss = {f.study: f.figures["mean"] for f in trained(check("monte-carlo", tmp_path)) if "loss" in f.subject}
+    assert loss.keys() == {"claims-overfitting", "claims-underfitting"}
+
+
+@pytest.mark.parametrize("name", ["monte-carlo", "lower-at-input", "slower"])
+def test_claims_that_depend_on_the_fit_are_checked_in_both_settings(name: str, tmp_path: Path) -> None:
+    write_runs_of(ROOT / "configs/claims/overfitting.yaml", tmp_path)
+    write_runs_of(ROOT / "configs/claims/underfitting.yaml", tmp_path)
+    for run in tmp_path.glob("*/arm=mc,*"):
+        folder = RunFolder(run)
+        table = folder.read_table() | {"mc_acc": [0.8] * 10, "mc_loss": [0.5] * 10}
+        change(folder, table=table)
+    found = {finding.study for finding in trained(check(name, tmp_path))}
+    assert found == {"claims-overfitting", "claims-underfitting"}
 
 
 def test_runs_of_other_arms_are_not_enough(tmp_path: Path) -> None:
@@ -96,10 +130,24 @@ def test_slower_counts_epochs_to_the_accuracy_of_epoch_ten(tmp_path: Path) -> No
         write_run(tmp_path, "none", seed, [0.70 + 0.01 * epoch for epoch in range(20)], name=study)
         slow = 2 if seed % 2 else 3
         write_run(tmp_path, "scratch", seed, [0.70 + 0.01 * max(0, epoch - slow) for epoch in range(20)], name=study)
-    (finding,) = check("slower", tmp_path).findings
+    (finding,) = trained(check("slower", tmp_path))
     assert finding.verdict is HOLDS
     assert finding.figures["mean"] == 2.5
     assert "epochs" in finding.evidence
+
+
+def test_slower_also_counts_epochs_to_the_accuracy_halfway(tmp_path: Path) -> None:
+    """Dropout that is slower at first can overtake."""
+    for seed in range(10):
+        write_run(tmp_path, "none", seed, curve(0.7, 0.8, 40), name="exercise-2-more-epochs")
+        write_run(tmp_path, "scratch", seed, [0.6] * 15 + [0.9] * 25, name="exercise-2-more-epochs")
+    found = {
+        finding.subject: (finding.figures["mean"], finding.verdict) for finding in trained(check("slower", tmp_path))
+    }
+    assert found == {
+        "epochs to the test accuracy of epoch 10 of scratch": (6, HOLDS),
+        "epochs to the test accuracy of epoch 20 of scratch": (-4, FAILS),
+    }
 
 
 def test_epochs_without_an_evaluation_do_not_decide_a_claim(tmp_path: Path) -> None:
@@ -118,7 +166,7 @@ def test_the_target_of_a_seed_is_the_mean_accuracy_of_the_others(tmp_path: Path)
         for variant in ("none", "scratch"):
             noisy = [0.70 + 0.01 * epoch + 0.02 * float(rng.normal()) for epoch in range(20)]
             write_run(tmp_path, variant, seed, noisy, name="exercise-2-more-epochs")
-    (finding,) = check("slower", tmp_path).findings
+    (finding,) = trained(check("slower", tmp_path))
     assert finding.verdict is OPEN
     assert abs(finding.figures["mean"]) < 1
 
@@ -127,7 +175,7 @@ def test_a_run_that_never_reaches_its_target_counts_as_one_epoch_more_than_it_ha
     for seed in range(8):
         write_run(tmp_path, "none", seed, curve(0.7, 0.8), name="exercise-2-more-epochs")
         write_run(tmp_path, "scratch", seed, curve(0.5, 0.6), name="exercise-2-more-epochs")
-    (finding,) = check("slower", tmp_path).findings
+    (finding,) = trained(check("slower", tmp_path))
     assert finding.figures["mean"] == 21 - 10
     assert finding.evidence.endswith("8 of 8 runs of scratch did not reach it in 20 epochs.")
 
@@ -135,7 +183,7 @@ def test_a_run_that_never_reaches_its_target_counts_as_one_epoch_more_than_it_ha
 def test_runs_with_too_few_epochs_are_not_trained(tmp_path: Path) -> None:
     write_arm(tmp_path, "none", ACCS, name="exercise-2-more-epochs")
     write_arm(tmp_path, "scratch", ACCS, name="exercise-2-more-epochs")
-    (finding,) = check("slower", tmp_path).findings
+    finding, *_ = check("slower", tmp_path).findings
     assert finding.verdict is NOT_TRAINED
     assert finding.evidence.startswith("none has 2 epochs, not 10; dropexp train -c configs/exercises/more")
 
@@ -222,7 +270,7 @@ def write_monte_carlo(runs_dir: Path, k: int, off: float, **more: Any) -> None:
 def test_monte_carlo_is_judged_at_fifty_passes_and_reports_others(tmp_path: Path) -> None:
     for k, off in ((1, 0.05), (50, 0.0005), (100, 0.0)):
         write_monte_carlo(tmp_path, k, off)
-    accuracy, loss = check("monte-carlo", tmp_path).findings
+    accuracy, loss = trained(check("monte-carlo", tmp_path))
     assert (accuracy.verdict, loss.verdict) == (HOLDS, HOLDS)
     assert "-0.07 points, 95 % interval" in accuracy.evidence
     assert "The mean difference is -7.25 points at k = 1, +0.00 points at k = 100." in accuracy.evidence
@@ -233,7 +281,7 @@ def test_settings_of_one_study_are_not_mixed(tmp_path: Path) -> None:
     write_monte_carlo(tmp_path, 1, 0.05)
     for size, off in ((1000, 0.05), (5000, -0.05)):
         write_monte_carlo(tmp_path, 50, off, train_size=size)
-    found = {(f.setting, f.subject): f.verdict for f in check("monte-carlo", tmp_path).findings}
+    found = {(f.setting, f.subject): f.verdict for f in trained(check("monte-carlo", tmp_path))}
     assert found == {
         (f"{images} images × 2 epochs at p = 0.2-0.5", f"test {figure} at k = 50"): verdict
         for images, verdict in (("1,000", FAILS), ("5,000", HOLDS))
