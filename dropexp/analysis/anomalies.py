@@ -2,7 +2,8 @@
 
     diverged         the loss is not finite
     chance level     the final accuracy is at most that of guessing; not defined for linear regression
-    exploding loss   in some epoch, a loss is ten times that of guessing; in linear regression, that of the first epoch
+    exploding loss   in some epoch, a loss is ten times that of guessing; in linear regression, ten times
+                     the first one
     still improving  the metric is best at the last epoch, and its mean over the last fifth of the epochs is better than
                      over the fifth before by more than the margin
 

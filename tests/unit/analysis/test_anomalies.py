@@ -61,11 +61,16 @@ def test_a_loss_ten_times_that_of_guessing_is_noted_with_its_epoch(tmp_path: Pat
     assert found == ["nn: seed 1 has an exploding loss (1.2e+08 in epoch 1)"]
 
 
-def test_a_loss_of_a_regression_explodes_relative_to_its_first_epoch(tmp_path: Path) -> None:
+def test_a_loss_of_a_regression_explodes_relative_to_its_first_evaluation(tmp_path: Path) -> None:
     write_regression(tmp_path, seed=0, test_loss=[50.0, 400.0, 10.0])
     write_regression(tmp_path, seed=1, test_loss=[50.0, 600.0, 10.0])
+    rare = write_regression(tmp_path, seed=2, test_loss=[1.0] * 4)  # evaluated every second epoch
+    change(rare, table=rare.read_table() | {"train_loss": [None, 25.0, None, 255.0]})
     found = [note for note in notes(tmp_path) if "exploding" in note]
-    assert found == ["scratch: seed 1 has an exploding loss (300 in epoch 2)"]
+    assert found == [
+        "scratch: seed 1 has an exploding loss (300 in epoch 2)",
+        "scratch: seed 2 has an exploding loss (255 in epoch 4)",
+    ]
 
 
 def test_runs_that_still_improve_by_more_than_the_margin_are_noted(tmp_path: Path) -> None:
