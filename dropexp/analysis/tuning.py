@@ -28,16 +28,18 @@ class ArmSearches:
     """The searches of one arm whose settings are tested, one per repeat."""
 
     arm: str  # the label
+    study: str
     records: Sequence[SearchRecord]
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """Frames with a row per selected setting, per trial, and per arm and number of trials; empty without searches."""
+    """Frames with a row per repeat's selection, per trial, and per arm and number of trials; empty without searches."""
 
     selected: pd.DataFrame
     trials: pd.DataFrame
     budget: pd.DataFrame
+    records: Mapping[str, Sequence[SearchRecord]]  # the searches, by study
 
 
 def current(runs: Iterable[Run], records: Mapping[str, Records]) -> Noted[list[Run]]:
@@ -67,6 +69,7 @@ def tuning_of(arms: Sequence[Arm], records: Mapping[str, Records]) -> Noted[Tuni
         selected=pd.DataFrame([row for one in known for row in _selected(one)]),
         trials=pd.DataFrame([row for one in known for row in _trials(one)]),
         budget=pd.DataFrame([row for one in known for row in budget_curve(one)]),
+        records=_by_study(known),
     )
     return Noted(frames, [note for one in known for note in [*_unequal(one, known), *_edges(one)]])
 
@@ -75,14 +78,21 @@ def _searches_of(arm: Arm, records: Records) -> ArmSearches:
     """Return the searches of the arm's tested runs."""
     tuning = arm.first.tuning
     if tuning is None or tuning.role != "tested":
-        return ArmSearches(arm.label, [])
+        return ArmSearches(arm.label, arm.study, [])
     device = str(arm.first.settings.get("device"))
     own = [
         one
         for one in records.values()
         if one.device == device and one.selected is not None and one.arm_digest == arm.first.arm_digest
     ]
-    return ArmSearches(arm.label, sorted(own, key=lambda one: one.repeat))
+    return ArmSearches(arm.label, arm.study, sorted(own, key=lambda one: one.repeat))
+
+
+def _by_study(searches: Sequence[ArmSearches]) -> dict[str, list[SearchRecord]]:
+    found: dict[str, list[SearchRecord]] = defaultdict(list)
+    for one in searches:
+        found[one.study] += one.records
+    return dict(found)
 
 
 def _selected(searches: ArmSearches) -> list[dict[str, Any]]:
