@@ -103,7 +103,12 @@ class Run:
     @property
     def identity(self) -> tuple[str, str, int | None]:
         """Equal for the folders of one run. The hash alone can be equal for two runs."""
-        return self.study, self.key if self.info else str(self.folder.path), self.seed
+        if self.info is None:
+            return self.study, str(self.folder.path), self.seed
+        same = self.key
+        if self.tuning:  # tested runs of one arm and seed can have settings of different selections
+            same = json.dumps(self.settings, sort_keys=True)
+        return self.study, same, self.seed
 
     @cached_property
     def figures(self) -> dict[str, float]:
