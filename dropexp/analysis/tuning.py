@@ -164,22 +164,22 @@ def _unequal(searches: ArmSearches, every: Sequence[ArmSearches]) -> list[str]:
 
 
 def _edges(searches: ArmSearches) -> list[str]:
-    """Return a note for each end of a range that selected values are near."""
-    notes = []
+    """Return a note if selected values are near an end of their range; an end of 0 is the limit of every key."""
+    near = []
     for key, written in searches.records[0].space.items():
         ((kind, ends),) = written.items()
         if kind not in RANGES:
             continue
         numbers = [value for one in searches.records for value in _numbers(one.best.values[key])]
         positions = [searches.records[0].dimension(key).position(value) for value in numbers]
-        for end, count in (
-            (ends[0], sum(position <= EDGE for position in positions)),
-            (ends[1], sum(position >= 1 - EDGE for position in positions)),
-        ):
-            if count and end != 0:  # the limit of every key
-                what = f"{count} of {len(numbers)} selected values of {key} are at the edge of its range, near {end}"
-                notes.append(f"{searches.arm}: {what}; a wider range may have better ones")
-    return notes
+        low, high = (sum(p <= EDGE for p in positions), sum(p >= 1 - EDGE for p in positions))
+        near += [
+            f"{key} ({count} of {len(numbers)} near {end})"
+            for end, count in zip(ends, (low, high), strict=True)
+            if count and end != 0
+        ]
+    what = f"selected values are near an end of their range, and a wider one may have better ones: {', '.join(near)}"
+    return [f"{searches.arm}: {what}"] if near else []
 
 
 def _numbers(value: Any) -> list[float]:
