@@ -134,10 +134,7 @@ class Run:
 
 
 def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) -> list[Run]:
-    """Return the runs with these names or paths, all below `runs_dir` if none is given.
-
-    A second folder of the same run has the status DUPLICATE. Raises `NoRuns` if there is none.
-    """
+    """Return the runs with these names or paths, all below `runs_dir` if none is given. Raises `NoRuns` without any."""
     root = Path(runs_dir) if runs_dir is not None else default_runs_dir()
     wanted = [paths_or_names] if isinstance(paths_or_names, str) else list(paths_or_names)
     try:
@@ -146,6 +143,11 @@ def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) 
         raise NoRuns(f"{error}; dropexp train -c FILE creates runs") from None
     if not found:
         raise NoRuns(f"no runs under {root}; dropexp train -c FILE creates some, --runs-dir names another folder")
+    return read_all(found)
+
+
+def read_all(found: Iterable[RunFolder]) -> list[Run]:
+    """Return the runs in these folders; a second folder of the same run has the status DUPLICATE."""
     runs: dict[tuple[str, str, int | None], Run] = {}
     duplicates: list[Run] = []
     for run in map(read_any, found):
