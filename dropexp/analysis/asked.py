@@ -9,16 +9,19 @@ from __future__ import annotations
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from dropexp.analysis.labels import labels_of
+from dropexp.analysis.tuning import current
 from dropexp.config.study import Study, load_config
 from dropexp.errors import ComparisonError, NoRuns, RunError
 from dropexp.runs.folder import default_runs_dir
 from dropexp.runs.record import Run, read_runs
+from dropexp.runs.searches import Records
 from dropexp.runs.status import FINISHED, NO_RUN
-from dropexp.runs.study_file import Declared, read_study
+from dropexp.runs.study_file import Declared, read_searches, read_study
 
 KINDS = ("cpu", "cuda", "mps")  # of devices
 MOST = 5  # arms or seeds that a note lists
@@ -26,10 +29,11 @@ MOST = 5  # arms or seeds that a note lists
 
 @dataclass(frozen=True)
 class Selection:
-    """Runs, what the config files of their studies declare, and notes on runs and declarations that are missing."""
+    """Runs without trials, what the config files of their studies declare, and notes on what is missing or left out."""
 
     runs: list[Run]
     declared: dict[str, list[Declared]]  # by study
+    records: dict[str, Records]  # the searches, by study
     notes: list[str]
 
 
@@ -42,11 +46,24 @@ def select(
     """
     if study is None:
         runs = read_runs(paths_or_names, runs_dir)
-        return Selection(runs, *_declared_by(runs))
+        return _selection(runs, *_declared_by(runs))
     if paths_or_names:
         raise ComparisonError("give names of runs or a config, not both")
     one = load_config(study) if isinstance(study, str | Path) else study
     return _asked_by([one] if isinstance(one, Study) else one, runs_dir)
+
+
+def _selection(runs: Sequence[Run], declared: dict[str, list[Declared]], notes: list[str]) -> Selection:
+    """Return the selection, without trials. Raises `NoRuns` if nothing but trials is left."""
+    records: dict[str, Records] = {}
+    for folder, run in {run.folder.path.parent: run for run in runs}.items():
+        with suppress(RunError):  # reported with the declarations
+            records[run.study] = {**records.get(run.study, {}), **read_searches(folder)}
+    kept = current(runs, records)
+    if not kept.value:
+        studies = ", ".join(sorted({run.study for run in runs}))
+        raise NoRuns(f"{studies}: there are only trials; `dropexp train -c FILE` tests the settings that they select")
+    return Selection(kept.value, declared, records, [*notes, *kept.notes])
 
 
 def _declared_by(runs: Iterable[Run]) -> tuple[dict[str, list[Declared]], list[str]]:
@@ -77,7 +94,7 @@ def _asked_by(studies: Sequence[Study], runs_dir: Path | str | None) -> Selectio
             notes.append(f"{study.name}: {missing} are missing; `{command}` trains them")
     if not selected:
         raise NoRuns("\n".join(notes))
-    return Selection(list(selected.values()), dict(declared), notes)
+    return _selection(list(selected.values()), dict(declared), notes)
 
 
 def _runs_of(study: Study, root: Path) -> list[Run]:

@@ -23,44 +23,16 @@ from dropexp.analysis.metric_choice import choose_metric, seeds_without, usual_m
 from dropexp.analysis.notes import Noted
 from dropexp.analysis.pilot import pilots_of
 from dropexp.analysis.published import PublishedRow, Source, published_rows, sources_of
+from dropexp.analysis.query import Query, check_margin, in_words, parse_epoch
+from dropexp.analysis.select_on import select_settings
+from dropexp.analysis.tuning import Tuning, tuning_of
 from dropexp.config.keep_probs import drop_probs_instead
 from dropexp.config.study import Study
-from dropexp.config.tasks import LINEAR_REGRESSION
 from dropexp.errors import ComparisonError, NoRuns
 from dropexp.runs.metrics import MARGIN, Metric, metrics_of
 from dropexp.runs.record import Run, keep
 from dropexp.runs.status import FINISHED
 from dropexp.runs.study_file import Declared
-
-AT = ("last", "best-val", "best-test")
-LEAST_MARGIN, LARGEST_MARGIN = 1e-6, 1e6
-
-
-@dataclass(frozen=True)
-class Query:
-    """What is requested; `compare` explains each field."""
-
-    baseline: str | None
-    by: str | None
-    metric: str | None
-    at: str
-    where: Mapping[str, Any]
-    likelihood: bool
-    margin: float
-    interaction: Sequence[str]
-
-    @property
-    def options(self) -> list[str]:
-        """The options of the same command, other than --by, --metric and --margin."""
-        options = []
-        if self.baseline is not None:
-            options.append(f"--baseline={self.baseline}")
-        if self.at != "last":
-            options.append(f"--at={self.at}")
-        options += [f"--filter={key}={json.dumps(value)}" for key, value in self.where.items()]
-        if self.likelihood:
-            options.append("--published")
-        return options
 
 
 @dataclass(frozen=True)
@@ -73,13 +45,14 @@ class Comparison:
     usual        the metric that is compared by default
     metrics      by name, every figure that runs of this task have, and what probes measured in any of these runs
     by, margin   the swept parameter, if any; differences within ±margin do not matter
-    options      further options of the same command: baseline, at, filter, published
+    options      further options of the same command: baseline, at, filter, published, select-on
     arms         a row per arm: `arm` (its label), `series` (the label without `by`), `study`, `by` (its value), `n`,
                  `diverged`, `mean` and `sd` of the metric over the seeds, the mean of every metric (`seconds`: the
                  median) over the runs that have it, and `curve`: the metric's mean by epoch, as far as all runs go
     differences  a `DifferenceRow` per arm that has a baseline
     interactions a `DifferenceRow` per interaction of two keys, with `effect` and `baseline_effect`; empty by default
     best_val     a row per arm with validation rows, at the last and the best validation epoch: see `best_val_frame`
+    tuning       the searches of arms with tested runs: selected settings, trials and the budget curve
     published    a `PublishedRow` per arm and printed figure
     fits         a `Fit` per arm; empty by default
     settings     a row per arm, a column per config key that differs between arms; None where a variant does not use it
@@ -101,6 +74,7 @@ class Comparison:
     differences: pd.DataFrame
     interactions: pd.DataFrame
     best_val: pd.DataFrame
+    tuning: Tuning
     published: pd.DataFrame
     fits: pd.DataFrame
     settings: pd.DataFrame
@@ -117,6 +91,10 @@ class Comparison:
         arms = self.arms.drop(columns="curve").merge(self.differences, on="arm", how="left")
         return arms.to_csv(index=False, lineterminator="\n")
 
+    def trials_csv(self) -> str:
+        """Return a row per trial of the searches behind the compared runs."""
+        return self.tuning.trials.to_csv(index=False, lineterminator="\n")
+
     def to_json(self) -> str:
         """Return everything but single runs, in full precision; unknown figures are null."""
         content = {
@@ -129,6 +107,9 @@ class Comparison:
             "differences": frames.json_records(self.differences),
             "interactions": frames.json_records(self.interactions),
             "best_val": frames.json_records(self.best_val),
+            "selected": frames.json_records(self.tuning.selected),
+            "budget": frames.json_records(self.tuning.budget),
+            "trials": frames.json_records(self.tuning.trials),
             "published": frames.json_records(self.published),
             "fits": frames.json_records(self.fits),
             "settings": frames.json_records(self.settings),
@@ -151,6 +132,7 @@ def compare(
     margin: float = MARGIN,
     study: Study | str | Path | Sequence[Study] | None = None,
     interaction: Sequence[str] = (),
+    select_on: str | None = None,
 ) -> Comparison:
     """Compare arms with the arm labelled `baseline`, or by default with their matching arm without dropout.
 
@@ -165,23 +147,21 @@ def compare(
     likelihood  whether to compute which arm a source's figures fit best
     margin      the least difference that matters: a fraction for accuracies and gaps, otherwise in the metric's unit
     study       in place of names: compares exactly the runs that this config, study or list of studies asks for
+    select_on   a validation metric: of each declared arm or variant, only the settings with its best mean are compared
     interaction two config keys: whether the effect of one depends on the other; `baseline` has the reference values
 
     Raises NoRuns if no run is done, ComparisonError for a baseline, metric, key or epoch that does not exist.
     """
-    if not LEAST_MARGIN <= margin <= LARGEST_MARGIN:
-        raise ComparisonError(
-            f"the margin is {margin}; it must be from {LEAST_MARGIN} to {LARGEST_MARGIN}, in the metric's unit"
-        )
     query = Query(
         baseline=baseline,
         by=by,
         metric=metric,
-        at=_parse_epoch(at),
+        at=parse_epoch(at),
         where=where or {},
         likelihood=likelihood,
-        margin=margin,
+        margin=check_margin(margin),
         interaction=interaction,
+        select_on=select_on,
     )
     selected = select(paths_or_names, runs_dir, study)
     runs = keep(selected.runs, query.where)
@@ -192,15 +172,19 @@ def compare(
 def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Comparison:
     task = task_of(runs)
     grouped = _group(runs, query)
-    arms = grouped.value
-    metrics = metrics_of(task, columns_of(arms))
+    metrics = metrics_of(task, columns_of(grouped.value))
+    chosen = Noted(grouped.value, [])
+    if query.select_on is not None:
+        chosen = select_settings(grouped.value, query.select_on, metrics)
+    arms = chosen.value
     metric = metrics[choose_metric(arms, metrics, query.metric)]
-    what = _what(metric, query.at, arms)
+    what = in_words(metric, query.at, arms)
     baselines = baselines_of(arms, query.baseline)
     pilots = pilots_of(selected.runs)
     differences = differences_of(arms, baselines.value, pilots, metric, what, query.margin)
     reference = next((arm for arm in arms if arm.label == query.baseline), None)
     interactions = interactions_of(arms, query.interaction, reference, pilots, metric, what, query.margin)
+    tuning = tuning_of(arms, selected.records)
     sources = sources_of(arms, selected.declared)
     fits = _fits(sources.value) if query.likelihood else Noted([], [])
     return Comparison(
@@ -215,6 +199,7 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
         differences=differences.value,
         interactions=interactions.value,
         best_val=best_val_frame(arms, baselines.value, metric.name, query.at),
+        tuning=tuning.value,
         published=frames.frame_of([row for one in sources.value for row in published_rows(one)], PublishedRow),
         fits=frames.frame_of([fit for one in fits.value for fit in one], Fit),
         settings=frames.settings_frame(arms),
@@ -225,6 +210,8 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
         notes=[
             *selected.notes,
             *grouped.notes,
+            *chosen.notes,
+            *tuning.notes,
             *_notes_on_figures(arms, metric, query.at),
             *notes_on_runs(arms, metric, query.margin, query.at),
             *baselines.notes,
@@ -234,12 +221,6 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
             *fits.notes,
         ],
     )
-
-
-def _parse_epoch(at: str | int) -> str:
-    if str(at) in AT or (str(at).isdecimal() and len(str(at)) < 20 and int(at) > 0):
-        return str(at)
-    raise ComparisonError(f"unknown epoch {at!r:.40}; allowed: {', '.join(AT)} or a number from 1")
 
 
 def _group(runs: Sequence[Run], query: Query) -> Noted[list[Arm]]:
@@ -258,21 +239,6 @@ def _group(runs: Sequence[Run], query: Query) -> Noted[list[Arm]]:
     if not grouped.value:
         raise ComparisonError("\n".join([f"no run has figures at {query.at}", *grouped.notes]))
     return grouped
-
-
-def _what(metric: Metric, at: str, arms: Sequence[Arm]) -> str:
-    if metric.name == "seconds":
-        return metric.title
-    chosen_by = "loss" if arms[0].first.task == LINEAR_REGRESSION else "accuracy"
-    if at == "best-val":
-        return f"{metric.title} at the epoch of best validation {chosen_by}"
-    if at == "best-test":
-        return f"{metric.title} at the epoch of best test {chosen_by} (optimistic)"
-    epochs = [{run.epoch for run in arm.runs.values()} for arm in arms]
-    if len(every := set().union(*epochs)) == 1:
-        (epoch,) = every
-        return f"{metric.title} after {epoch} epoch{'' if epoch == 1 else 's'}"
-    return f"{metric.title} at the last epoch" + (" of each run" if any(len(own) > 1 for own in epochs) else "")
 
 
 def _notes_on_figures(arms: Sequence[Arm], metric: Metric, at: str) -> list[str]:

@@ -57,18 +57,21 @@ def evaluate(
 
     numbers = image_numbers(images)
     import_torch()
+    from dropexp.analysis.asked import select
     from dropexp.analysis.classes import by_class
     from dropexp.report import evaluation_tables as tables
     from dropexp.runs.find import find_named
-    from dropexp.runs.record import read_all
     from dropexp.training.evaluate import evaluate as evaluate_run
     from dropexp.training.trained import load_trained
 
     load_plugins(plugin)
     folders = find_named(runs, runs_dir)
     if len(folders) > 1:
+        selected = select([str(folder.path) for folder in folders], runs_dir, None)  # no trials of a search
+        for note in selected.notes:
+            print_message(f"note: {note}")
         data = _load_data(data_dir, data_url)
-        arms = list(_evaluate_arms(read_all(folders), at, data, rotate or [], mc))
+        arms = list(_evaluate_arms(selected.runs, at, data, rotate or [], mc))
         print_tables(
             list(map(tables.arm_table, arms)),
             output,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
@@ -26,7 +26,7 @@ from dropexp.errors import printable
 from dropexp.runs.metrics import format_figure
 from dropexp.runs.table import Row
 from dropexp.training.events import Ended, Epoch, Event, Note
-from dropexp.training.jobs import Job
+from dropexp.training.train import Stage
 
 # What an epoch's line shows: title and format of each column.
 CLASSIFICATION = {
@@ -45,16 +45,16 @@ class Watcher(Protocol):
 
 
 @contextmanager
-def watching(jobs: Sequence[Job], quiet: bool) -> Iterator[Watcher]:
+def watching(stage: Stage, quiet: bool) -> Iterator[Watcher]:
     """Yield the watcher that suits stderr."""
-    if quiet or not jobs:
+    if quiet or not stage.unfinished:
         yield _Silent()
     elif on_terminal():
-        bars = _Bars(jobs)
+        bars = _Bars(stage)
         with _shown(bars.progress):
             yield bars
     else:
-        yield _Lines(jobs)
+        yield _Lines(stage)
 
 
 @contextmanager
@@ -90,8 +90,9 @@ class _Silent:
 class _Lines:
     """Print a line per epoch, and one for each run that did not end as "done"."""
 
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self.jobs = jobs
+    def __init__(self, stage: Stage) -> None:
+        self.jobs = stage.unfinished
+        self.what = "" if stage.title == "runs" else f"{stage.title.removesuffix('s')} "
         self.ended = 0
 
     def show(self, event: Event) -> None:
@@ -108,14 +109,14 @@ class _Lines:
                 self._print(self.ended, f"{run.name}/{run.cell}  {event.status}: {event.why}")
 
     def _print(self, number: int, line: str) -> None:
-        print_message(f"[{number}/{len(self.jobs)}] {line}")
+        print_message(f"[{self.what}{number}/{len(self.jobs)}] {line}")
 
 
 class _Bars:
     """Show a bar for each run in training, and one for all runs."""
 
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self.jobs = jobs
+    def __init__(self, stage: Stage) -> None:
+        self.jobs, self.title = stage.unfinished, stage.title
         self.progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
@@ -125,8 +126,8 @@ class _Bars:
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
-        total = sum(job.planned.config.epochs for job in jobs)
-        self.all_runs = self.progress.add_task("all runs, epochs", total=total, note=f"0 of {len(jobs)} runs done")
+        total = sum(job.planned.config.epochs for job in self.jobs)
+        self.all_runs = self.progress.add_task(f"all {self.title}, epochs", total=total, note=self._count(0))
         self.bars: dict[int, TaskID] = {}
         self.epochs: dict[int, int] = {}
         self.ended = 0
@@ -149,7 +150,10 @@ class _Bars:
                 with suppress(OSError):
                     self.progress.console.print(line, markup=False)
         done = sum(self.epochs.values())
-        self.progress.update(self.all_runs, completed=done, note=f"{self.ended} of {len(self.jobs)} runs done")
+        self.progress.update(self.all_runs, completed=done, note=self._count(self.ended))
+
+    def _count(self, ended: int) -> str:
+        return f"{ended} of {len(self.jobs)} {self.title} done"
 
 
 @contextmanager

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dropexp.cli.options import DataDir, DataUrl, Plugin, Quiet, RunsDir, find_or_download_data, load_plugins
 from dropexp.cli.output import print_message
+
+if TYPE_CHECKING:
+    from dropexp.training.jobs import Job, State
+    from dropexp.training.train import Stage, Training
 
 
 def train(
@@ -41,10 +47,8 @@ def train(
     """Train the unfinished runs of a study: finished runs are skipped, interrupted runs resume."""
     from dropexp.config.study import load_configs
     from dropexp.runs.folder import default_runs_dir
-    from dropexp.runs.status import FINISHED, Status
     from dropexp.training import device as devices
     from dropexp.training.cluster import connect
-    from dropexp.training.events import Ended, Note
     from dropexp.training.train import Training
 
     load_plugins(plugin)
@@ -53,38 +57,77 @@ def train(
         device = devices.resolve(device) if ray is None else connect.resolve(device)
         training = Training(studies, runs_dir or default_runs_dir(), device, force=force, on_ray=ray is not None)
         if dry_run:
-            for job in training.jobs:
-                state = job.state()
-                print(f"{state.status:<12} {job.folder.path}")
-                if state.why:
-                    print_message(state.why)
-            for note in [*training.notes, *training.restarts(data_dir)]:
-                print_message(f"note: {note}")
+            _list(training, data_dir)
             return
+        stages = []
+        with closing(training.stages()) as coming:
+            for stage in coming:
+                stages.append(stage)
+                find_data = partial(find_or_download_data, data_dir, data_url, quiet)
+                if not _train_stage(training, stage, find_data, jobs, quiet, keep_going):
+                    break
 
-        from dropexp.cli.progress import watching
-
-        events = training.start(lambda: find_or_download_data(data_dir, data_url, quiet), jobs)
-        trained = 0
-        with watching(training.unfinished, quiet) as watcher, closing(events):
-            for event in events:
-                watcher.show(event)
-                match event:
-                    case Note(text=text):
-                        print_message(f"note: {text}")
-                    case Ended(status=status):
-                        trained += status in FINISHED
-                        if status != Status.DONE and not keep_going:
-                            break
-
-    finished_before = len(training.jobs) - len(training.unfinished)
-    print_message(f"{len(training.jobs)} runs: {trained} trained now, {finished_before} before", quiet)
-    not_done = [(state, job) for job in training.jobs if (state := job.state()).status != Status.DONE]
+    for blocked in training.blocked:
+        print_message(f"note: {blocked}")
+    not_done = [(state, job) for stage in stages for job in stage.jobs if not _is_done(job, state := job.state())]
     for state, job in not_done:
         print_message(f"{state.status}: {state.why or job.folder.path}")
-    if not_done:
+    if not_done or any(not one.busy for one in training.blocked):
         raise typer.Exit(1)
     compared = list(dict.fromkeys(study.name for study in studies))
     if any(study.added for study in studies):  # the names would compare the runs of the files too
         compared = [word for study in studies for word in study.options[:2]] + list(studies[0].options[2:])
     print_message(f"next: dropexp compare {shlex.join(compared)}", quiet)
+
+
+def _list(training: Training, data_dir: Path | None) -> None:
+    """List the runs and their states; train nothing."""
+    for job in training.jobs:
+        state = job.state()
+        print(f"{state.status:<12} {job.folder.path}")
+        if state.why:
+            print_message(state.why)
+    if waiting := training.num_unselected:
+        print_message(f"note: {waiting} tested runs follow, each with the settings that its trials select")
+    for note in [*training.notes, *training.restarts(data_dir)]:
+        print_message(f"note: {note}")
+
+
+def _train_stage(
+    training: Training,
+    stage: Stage,
+    find_data: Callable[[], Path],
+    at_once: int | None,
+    quiet: bool,
+    keep_going: bool,
+) -> bool:
+    """Train the jobs of a stage. Return whether to go on: without `keep_going` a run that fails is the last one."""
+    from dropexp.cli.progress import watching
+    from dropexp.runs.status import FINISHED
+    from dropexp.training.events import Ended, Note
+
+    events = training.start(stage, find_data, at_once)
+    trained, go_on = 0, True
+    with watching(stage, quiet) as watcher, closing(events):
+        for event in events:
+            watcher.show(event)
+            match event:
+                case Note(text=text):
+                    print_message(f"note: {text}")
+                case Ended(job=index, status=status):
+                    trained += status in FINISHED
+                    if not (keep_going or stage.ended_well(index, status)):
+                        go_on = False
+                        break
+    finished_before = len(stage.jobs) - len(stage.unfinished)
+    print_message(f"{len(stage.jobs)} {stage.title}: {trained} trained now, {finished_before} before", quiet)
+    return go_on
+
+
+def _is_done(job: Job, state: State) -> bool:
+    """Return whether a run is done; or a trial has diverged, or trains in another process, which a note names."""
+    from dropexp.runs.status import Status
+
+    if job.is_trial:
+        return state.status in (Status.DONE, Status.DIVERGED, Status.RUNNING)
+    return state.status == Status.DONE

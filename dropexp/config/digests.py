@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+TUNED = "tuned"  # in place of a value that a search chose
 
 
 def canonical(settings: dict[str, Any]) -> str:
@@ -21,3 +23,8 @@ def digest(settings: dict[str, Any]) -> str:
 def arm_digest(settings: Mapping[str, Any]) -> str:
     """Return eight hexadecimal digits that runs share which differ only in their seed and their kind of device."""
     return digest({key: value for key, value in settings.items() if key not in ("seed", "device")})
+
+
+def searched(settings: Mapping[str, Any], arm: str | None, keys: Iterable[str]) -> dict[str, Any]:
+    """Return the settings with `TUNED` for the keys that a search draws, and the arm that it searches for."""
+    return {**settings, **dict.fromkeys(keys, TUNED), "arm": arm}

@@ -31,7 +31,7 @@ def parse_setting(text: str) -> Override:
     if not equals:
         raise ConfigError([Problem(option, "is not of the form key=value")])
     content = yaml.parse(value, option).content
-    if key in ("matrix", "arms", "published"):
+    if key in ("matrix", "arms", "tune", "published"):
         raise ConfigError([Problem(option, f"{key} can only be set in the file")])
     return Override(key, (whole_range(content) or content) if key == "seed" else content, option)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from typing import Any
 
+from pydantic import ValidationError
+
+from dropexp.config import names
 from dropexp.config.yaml import KeyPath
 from dropexp.errors import ConfigError, Problem
 
@@ -30,12 +33,15 @@ class Problems:
             self.found.append(Problem(self.where, f"only the first {MAX_PROBLEMS} problems are listed"))
             self.raise_if_any()
 
-    def add_conflict(self, keys: Iterable[str], arm: str | None, message: str) -> None:
-        """Add a problem between keys of an arm, at the option or else the innermost section that sets one of them."""
-        keys = list(keys)
-        paths: list[KeyPath] = [(key,) for key in keys if key in self.options]
-        paths += [(*section, key) for section in (("arms", arm or ""), ("matrix",), ()) for key in keys]
-        self.add(next((path for path in paths if path in self.lines or path[-1] in self.options), ()), message)
+    def add_conflicts(self, error: ValidationError, arm: str | None) -> None:
+        """Add each problem between keys of an arm, at the option or innermost section that sets one of them."""
+        for one in error.errors():
+            keys: list[str] = list(one["ctx"]["keys"])
+            paths: list[KeyPath] = [(key,) for key in keys if key in self.options]
+            sections: tuple[KeyPath, ...] = (("arms", arm or ""), ("matrix",), ("tune", "space"), ())
+            paths += [(*section, key) for section in sections for key in keys]
+            path = next((path for path in paths if path in self.lines or path[-1] in self.options), ())
+            self.add(path, one["msg"])
 
     def raise_if_any(self) -> None:
         """Raise `ConfigError` with all problems in the order of lines, options last, if there are any."""
@@ -48,9 +54,25 @@ class Problems:
 
     def _origin(self, path: KeyPath) -> str:
         """Return the option that set the key at `path`, or else its line, or that of the section around it."""
-        depth = {"arms": 2, "matrix": 1, "published": len(path)}.get(str(path[0]), 0) if path else 0
+        depth = {"arms": 2, "matrix": 1, "tune": 2, "published": len(path)}.get(str(path[0]), 0) if path else 0
         if len(path) > depth and path[depth] in self.options:
             return self.options[str(path[depth])]
         while path and path not in self.lines:
             path = path[:-1]
         return f"{self.where}:{self.lines.get(path, 1)}"
+
+
+def dotted(path: KeyPath) -> str:
+    """Return a path as in arms.wide.hidden[1]; parts that are no valid names are quoted, to keep it on one line."""
+    parts = (
+        f"[{part}]" if isinstance(part, int) else f".{part if names.is_name(part) else repr(part)}" for part in path
+    )
+    return "".join(parts).removeprefix(".")
+
+
+def shown(value: Any) -> str:
+    """Return a value of a config as a message shows it, on one line."""
+    if value is None:
+        return "nothing"
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

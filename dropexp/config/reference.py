@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+from dropexp.config.fields import COUNT
 from dropexp.config.published import Published
 from dropexp.config.schema import Config, allowed
 
@@ -36,14 +37,39 @@ STUDY_KEY_ROWS = (
         "a mapping from names to {key: value, …}",
         "Combinations that are not a full product. With a `matrix`, each arm is combined with each of its points.",
     ),
+    KeyRow(
+        "tune",
+        "null",
+        "a mapping with the keys below",
+        "A search for the settings of each arm: the same number of trials for all, selection on validation images, and "
+        "tested runs with other seeds (docs/tuning.md).",
+    ),
     KeyRow("published", "null", "a mapping with the keys below", "The figures of a source, to compare runs with."),
+)
+TUNE_KEY_ROWS = (
+    KeyRow("tune.trials", "", COUNT, "Trials of each search: quasi-random points of the space."),
+    KeyRow(
+        "tune.repeats",
+        "",
+        "a whole number, 1 to 1,000, or a range like 8..15",
+        "Independent searches for each arm, the pairs of the comparison. Trials of repeat r have seed r, and the run "
+        "that tests the selected settings has seed 1000 + r.",
+    ),
+    KeyRow(
+        "tune.space",
+        "",
+        "a mapping from keys to {uniform: [low, high]}, {log: [low, high]}, {each: [low, high]} or {choice: [values]}",
+        "Where the values are drawn from; `log` is uniform in the logarithm, `each` draws an entry per hidden layer. "
+        "An arm that has a key itself fixes it.",
+    ),
 )
 
 
 def key_rows() -> Iterator[KeyRow]:
-    """Yield a row for each key of a run, of a study, and of the section `published`."""
+    """Yield a row for each key of a run, of a study, and of the sections `tune` and `published`."""
     yield from _rows(Config)
     yield from STUDY_KEY_ROWS
+    yield from TUNE_KEY_ROWS
     yield from _rows(Published, "published.")
 
 

@@ -31,7 +31,7 @@ from dropexp.config.tasks import LINEAR_REGRESSION, NUM_TRAIN_IMAGES
 from dropexp.config.used import used_keys
 from dropexp.config.variants import VARIANTS
 
-STUDY_KEYS = ("name", "matrix", "arms", "published")  # the keys of a file beside those of its runs
+STUDY_KEYS = ("name", "matrix", "arms", "tune", "published")  # the keys of a file beside those of its runs
 
 
 class Config(BaseModel):

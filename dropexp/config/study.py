@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -13,39 +12,22 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dropexp.config.digests import arm_digest, canonical, digest
+from dropexp.config.digests import canonical
 from dropexp.config.file import ConfigFile, parse_config
 from dropexp.config.overrides import MAX_RUNS
+from dropexp.config.planned import PlannedRun, cell_of
 from dropexp.config.schema import Config
-from dropexp.config.variants import VARIANTS
+from dropexp.config.search import Search, searches_of
 from dropexp.errors import ConfigError, Problem
 
 MAX_CONFIG_BYTES = 500_000  # of a config; the shipped ones have up to 2,300
 
 
 @dataclass(frozen=True)
-class PlannedRun:
-    """One run of a study: its config, and `cell`, the readable part of its folder's name."""
-
-    name: str  # of the study
-    arm: str | None
-    cell: str
-    config: Config
-
-    def digest(self, device_kind: str) -> str:
-        """Return the hash in the folder's name."""
-        return digest(self.config.settings(device_kind))
-
-    @property
-    def arm_digest(self) -> str:
-        """The digest of what it shares with the runs of its arm."""
-        return arm_digest(self.config.settings("any"))
-
-
-@dataclass(frozen=True)
 class Study:
     """The runs of one config file, and its published figures.
 
+    With `searches`, `runs` are their trials; the runs that test the selected settings are known only after these.
     `options` are the words of a command that ask for these runs. `written` is the study without the command's --set and
     --seeds, if these replace keys and keep the name; None if it is the same, or the file alone is not valid.
     """
@@ -56,22 +38,25 @@ class Study:
     file: Path | None = None
     options: tuple[str, ...] = ()
     written: Study | None = None
+    searches: list[Search] = field(default_factory=list)
 
     @property
     def seeds(self) -> dict[str, list[int]]:
-        """The seeds of each arm, by the digest of its settings."""
+        """The seeds of the runs to compare, so of no trial, for each arm by the digest of its settings."""
         seeds: dict[str, list[int]] = {}
-        for run in self.runs:
+        for one in self.searches:
+            seeds.setdefault(one.arm_digest, []).append(one.seed)
+        for run in self.runs if not self.searches else ():
             seeds.setdefault(run.arm_digest, []).append(run.config.seed)
         return seeds
 
     @property
-    def added(self) -> list[PlannedRun]:
-        """The runs of arms that the file does not ask for as it is written, because of --set."""
+    def added(self) -> int:
+        """The number of runs to compare that the file does not ask for as it is written, because of --set."""
         if self.written is None:
-            return []
+            return 0
         asked = self.written.seeds
-        return [run for run in self.runs if run.arm_digest not in asked]
+        return sum(len(seeds) for arm, seeds in self.seeds.items() if arm not in asked)
 
 
 def load_config(path: str | Path, settings: Iterable[str] = (), seeds: str | None = None) -> Study:
@@ -93,14 +78,15 @@ def load_config(path: str | Path, settings: Iterable[str] = (), seeds: str | Non
 
 def _parse(text: str, path: Path, settings: Sequence[str] = (), seeds: str | None = None) -> Study:
     file = parse_config(text, str(path), path.stem, settings, seeds)
-    runs = _runs(file)
+    searches = _searches(file)
+    runs = trials_of(searches) if file.tune else _runs(file)
     file.problems.raise_if_any()
     options = ["-c", str(path)]
     for setting in settings:
         options += ["--set", setting]
     if seeds is not None:
         options += ["--seeds", seeds]
-    return Study(file.name, runs, file.published, path, tuple(options))
+    return Study(file.name, runs, file.published, path, tuple(options), searches=searches)
 
 
 def load_configs(paths: Iterable[Path], settings: Sequence[str] = (), seeds: str | None = None) -> list[Study]:
@@ -129,11 +115,25 @@ def _read(path: Path) -> str:
         raise ConfigError([Problem(str(path), f"cannot be read: {error}")]) from None
 
 
+def _searches(file: ConfigFile) -> list[Search]:
+    """Return a search for each arm, point of the matrix and repeat; none without the section `tune`."""
+    if file.tune is None or _too_many(file, len(file.tune.repeats) * (file.tune.trials + 1)):
+        return []
+    return searches_of(file, file.tune)
+
+
+def trials_of(searches: Iterable[Search]) -> list[PlannedRun]:
+    """Return the trials of searches, each run once."""
+    runs: dict[str, PlannedRun] = {}
+    for search in searches:
+        for trial in search.trials:
+            runs.setdefault(canonical(trial.config.settings("any")), trial)
+    return list(runs.values())
+
+
 def _runs(file: ConfigFile) -> list[PlannedRun]:
     """Return a run for each arm and each point of the matrix; runs that differ only in unused keys are one."""
-    count = len(file.arms) * math.prod(map(len, file.axes.values()))
-    if count > MAX_RUNS:
-        file.problems.add(("matrix",), f"{count} runs are too many; a config can have {MAX_RUNS}")
+    if _too_many(file, 1):
         return []
     runs: dict[str, PlannedRun] = {}
     owners: dict[str | None, set[str | None]] = {arm: set() for arm in file.arms}  # by arm: the arms of its runs
@@ -151,24 +151,24 @@ def _runs(file: ConfigFile) -> list[PlannedRun]:
     return list(runs.values())
 
 
+def _too_many(file: ConfigFile, each: int) -> bool:
+    """Return whether a config asks for too many runs, `each` for an arm at a point of the matrix; add the problem."""
+    count = len(file.arms) * math.prod(map(len, file.axes.values())) * each
+    if count > MAX_RUNS:
+        section = "tune" if file.tune else "matrix"
+        file.problems.add((section,), f"{count} runs are too many; a config can have {MAX_RUNS}")
+    return count > MAX_RUNS
+
+
 def _plan(file: ConfigFile, arm: str | None, keys: dict[str, Any], cell: dict[str, Any]) -> PlannedRun | None:
     """Return the run with these keys, or None and a problem in the file."""
-    if "variant" not in keys:
-        where = f"arm {arm!r}" if arm else "this file"
-        file.problems.add(("arms", arm) if arm else (), f"{where} has no variant; add one of {', '.join(VARIANTS)}")
+    if not file.has_variant(arm, keys):
         return None
     try:
         config = Config.model_validate(keys)
     except ValidationError as error:
-        for one in error.errors():
-            file.problems.add_conflict(one["ctx"]["keys"], arm, one["msg"])
+        file.problems.add_conflicts(error, arm)
         return None
     shown = {"arm": arm} if arm else {}
     shown |= {key: value for key, value in cell.items() if key in config.used() and key != "seed"}
-    return PlannedRun(file.name, arm, _cell(shown | {"seed": config.seed}), config)
-
-
-def _cell(keys: dict[str, Any]) -> str:
-    """Return the readable part of a folder's name: key=value, lists joined by '+', at most 120 safe characters."""
-    parts = (f"{key}={'+'.join(map(str, v)) if isinstance(v, list) else v}" for key, v in keys.items())
-    return re.sub(r"[^\w=,.+-]", "-", ",".join(parts))[:120]
+    return PlannedRun(file.name, arm, cell_of(shown | {"seed": config.seed}), config)

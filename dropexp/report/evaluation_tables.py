@@ -60,12 +60,11 @@ def arm_table(arm: ArmEvaluation) -> Table:
 
 
 class _Columns:
-    """The columns of figures of runs of one arm, which all have noise or none."""
+    """The columns of figures of runs of one arm."""
 
     def __init__(self, evaluations: Sequence[Evaluation]) -> None:
-        first = evaluations[0]
-        self.passes = first.passes
-        self.moments = first.figures[0].moment_acc is not None
+        self.passes = next((one.passes for one in evaluations if one.passes), None)
+        self.moments = any(one.figures[0].moment_acc is not None for one in evaluations)
         self.headers = [*NAMES, *(f"MC\n{name}" for name in NAMES), "mutual\ninformation"]
         if self.moments:
             self.headers += [f"moments\n{name}" for name in NAMES]

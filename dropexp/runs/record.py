@@ -11,8 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dropexp.config.digests import arm_digest
+from dropexp.config.digests import TUNED, arm_digest
 from dropexp.config.keep_probs import drop_probs_instead
+from dropexp.config.planned import Tuning, arm_settings
 from dropexp.config.schema import Config
 from dropexp.config.tasks import FASHION_MNIST
 from dropexp.config.used import used_keys
@@ -80,15 +81,24 @@ class Run:
         """The last epoch, or that of the last checkpoint; None for none."""
         return (self.info.epoch or None) if self.info else None
 
+    @property
+    def tuning(self) -> Tuning | None:
+        """Its part in a search."""
+        return self.info.tune if self.info else None
+
+    @cached_property
+    def _arm_settings(self) -> dict[str, Any]:
+        return arm_settings(self.settings, self.arm, self.tuning)
+
     @cached_property
     def key(self) -> str:
         """Equal for the runs of one arm."""
-        return json.dumps({name: value for name, value in self.settings.items() if name != "seed"}, sort_keys=True)
+        return json.dumps({name: value for name, value in self._arm_settings.items() if name != "seed"}, sort_keys=True)
 
     @cached_property
     def arm_digest(self) -> str:
         """Equal for the runs of one arm on any kind of device."""
-        return arm_digest(self.settings)
+        return arm_digest(self._arm_settings)
 
     @property
     def identity(self) -> tuple[str, str, int | None]:
@@ -115,7 +125,10 @@ class Run:
         return rows_of(self.columns())
 
     def setting(self, name: str) -> Any:
-        """Return the value of a config key or of "arm", in words for null; None if the run does not use the key."""
+        """Return the value of a config key or of "arm", in words for null; None if the run does not use the key.
+
+        The value of a key that a search chose is "tuned".
+        """
         return self._values.get(name)
 
     @cached_property
@@ -126,6 +139,8 @@ class Run:
         used = {key: config[key] for key in used_keys(config)}
         used |= {name: value for name, value in self.settings.items() if name not in config}  # the device, the plugin
         in_words = {name: words.get(name, "none") if value is None else value for name, value in used.items()}
+        if self.tuning and self.tuning.role == "tested":
+            in_words |= dict.fromkeys(self.tuning.keys, TUNED)
         return in_words | {"arm": self.base, "task": self.task}
 
     def describe(self) -> str:
@@ -134,7 +149,10 @@ class Run:
 
 
 def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) -> list[Run]:
-    """Return the runs with these names or paths, all below `runs_dir` if none is given. Raises `NoRuns` without any."""
+    """Return the runs with these names or paths, all below `runs_dir` if none is given.
+
+    A second folder of the same run has the status DUPLICATE. Raises `NoRuns` if there is none.
+    """
     root = Path(runs_dir) if runs_dir is not None else default_runs_dir()
     wanted = [paths_or_names] if isinstance(paths_or_names, str) else list(paths_or_names)
     try:
@@ -143,11 +161,6 @@ def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) 
         raise NoRuns(f"{error}; dropexp train -c FILE creates runs") from None
     if not found:
         raise NoRuns(f"no runs under {root}; dropexp train -c FILE creates some, --runs-dir names another folder")
-    return read_all(found)
-
-
-def read_all(found: Iterable[RunFolder]) -> list[Run]:
-    """Return the runs in these folders; a second folder of the same run has the status DUPLICATE."""
     runs: dict[tuple[str, str, int | None], Run] = {}
     duplicates: list[Run] = []
     for run in map(read_any, found):

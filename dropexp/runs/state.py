@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from dropexp.config.digests import digest
-from dropexp.config.study import PlannedRun
+from dropexp.config.planned import PlannedRun
 from dropexp.errors import CorruptedFile, MissingRun, OtherRun, RunError
 from dropexp.files import sha256, write_whole
 from dropexp.lock import Busy, not_written

@@ -1,4 +1,4 @@
-"""study.json, beside the runs of a study: what each of its config files asks for and declares.
+"""study.json, beside the runs of a study: what each of its config files asks for and declares, and its searches.
 
 Usually a study has one file. Two files of the same name are two entries, so that the published figures of one are not
 set beside the runs of the other. The entry of a file is replaced when the file is edited and trained again.
@@ -7,6 +7,7 @@ set beside the runs of the other. The entry of a file is replaced when the file 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +20,7 @@ from dropexp.files import decode_json, encode_json, write_whole
 from dropexp.lock import Busy, locked, not_written
 from dropexp.runs.folder import RunFolder, read_file, rename_corrupted
 from dropexp.runs.run_json import SCHEMA
+from dropexp.runs.searches import SearchRecord, merged
 
 STUDY = "study.json"
 
@@ -104,17 +106,55 @@ def _replace(path: Path, declared: Declared) -> list[str]:
     """Write the file, unless another process has while this one waited; return messages on what is lost."""
     notes: list[str] = []
     others: list[Declared] = []
+    searches: list[SearchRecord] = []
     try:
         if _is_written(path, declared):
             return []
-        others = _others(path, declared)
+        others, searches = _others(path, declared), [*read_searches(path.parent).values()]
         if any(one.seeds is None and one.published != declared.published for one in _read(path)):
             notes.append(f"{path} had other published figures, of an earlier version of dropexp; they are removed")
     except CorruptedFile as error:
         notes.append(rename_corrupted(error))
     entries = sorted([*others, declared], key=lambda one: one.file or "")
-    write_whole(path, encode_json({"schema": SCHEMA, "configs": [one.model_dump() for one in entries]}))
+    _write(path, entries, searches)
     return notes
+
+
+def _write(path: Path, entries: Sequence[Declared], searches: Sequence[SearchRecord]) -> None:
+    content: dict[str, Any] = {"schema": SCHEMA, "configs": [one.model_dump() for one in entries]}
+    if searches:
+        content["searches"] = [one.model_dump(mode="json") for one in searches]
+    write_whole(path, encode_json(content))
+
+
+def write_searches(folder: Path, records: Sequence[SearchRecord]) -> list[str]:
+    """Write what is known of searches into the study.json of a study's folder; return messages if it is not written."""
+    path = folder / STUDY
+    try:
+        with locked(folder, STUDY):
+            known = read_searches(folder)
+            if any(known.get((one.id, one.device)) != one for one in records):
+                _write(path, _read(path), merged(known, records))
+        return []
+    except (RunError, OSError) as error:
+        return [f"{path} is not written: {error}"]
+    except Busy:
+        return [f"{path} is not written: another process has locked its folder; the same command writes it later"]
+
+
+def read_searches(folder: Path) -> dict[tuple[str, str], SearchRecord]:
+    """Return what is recorded of a study's searches, by search and kind of device.
+
+    Raises `CorruptedFile`, `NewerRun` or another `RunError`.
+    """
+    path = folder / STUDY
+    content = read_file(path)
+    found = [] if content is None else decode_json(path, content, SCHEMA).get("searches", [])
+    try:
+        records = [SearchRecord.model_validate(one) for one in found]
+    except (ValidationError, TypeError) as error:
+        raise CorruptedFile(path, f"invalid: {type(error).__name__}") from None
+    return {(one.id, one.device): one for one in records}
 
 
 def _others(path: Path, declared: Declared) -> list[Declared]:

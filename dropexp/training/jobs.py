@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dropexp.config.digests import canonical
-from dropexp.config.study import PlannedRun, Study
+from dropexp.config.planned import PlannedRun
+from dropexp.config.study import Study
 from dropexp.config.tasks import FASHION_MNIST
 from dropexp.errors import OtherRun, RunError
 from dropexp.runs.find import by_hash
@@ -41,6 +42,11 @@ class Job:
             return State(status_of(self.folder, self.planned))
         except RunError as error:
             return State(Status.UNREADABLE, str(error))
+
+    @property
+    def is_trial(self) -> bool:
+        """Return whether the run is a trial of a search."""
+        return self.planned.tuning is not None and self.planned.tuning.role == "trial"
 
     @property
     def has_images(self) -> bool:

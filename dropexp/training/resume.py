@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from dropexp.config.study import PlannedRun
+from dropexp.config.planned import PlannedRun
 from dropexp.errors import CorruptedFile, RunError
 from dropexp.runs.folder import RunFolder, rename_corrupted
 from dropexp.runs.state import rename_corrupted_truth, rename_for_restart

@@ -214,6 +214,7 @@ class ActiveRun:
             hash=planned.digest(self.device.type),
             config=self.config.model_dump(),
             settings=self.config.settings(self.device.type),
+            tune=planned.tuning,
             epoch=num_epochs(columns),
             last={**last_figures(columns)},
             provenance=provenance() | here,

@@ -5,41 +5,40 @@ from __future__ import annotations
 import shlex
 import warnings
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from dropexp.config import plugins
+from dropexp.config.planned import PlannedRun
 from dropexp.config.study import Study, load_config
 from dropexp.data import download
 from dropexp.errors import DataError, RunError, TrainingError, UnfinishedRun
 from dropexp.interrupts import import_torch
 from dropexp.runs.folder import RunFolder, default_runs_dir
 from dropexp.runs.repair import repair_finished
+from dropexp.runs.searches import Records, SearchRecord, with_recorded
 from dropexp.runs.status import FINISHED, Status
-from dropexp.runs.study_file import write_study
+from dropexp.runs.study_file import read_searches, write_searches, write_study
 from dropexp.runs.table import Row
 from dropexp.training import device as devices
 from dropexp.training.events import Ended, Epoch, Event, Note
 from dropexp.training.execute import execute
 from dropexp.training.jobs import Job, Plan, jobs_of
 from dropexp.training.trainer import Trainer
+from dropexp.training.tuning import Blocked, Selected, by_settings, recorded_selection, select
 
 RESUMABLE = (Status.INTERRUPTED, Status.FAILED, Status.CORRUPTED)  # with a checkpoint
 
 
-class Training:
-    """The runs of some studies on a resolved device, and the training of those that are not finished.
+@dataclass
+class Stage:
+    """Jobs that train in any order, and how the command calls them: runs, trials, or tested runs."""
 
-    `force` trains finished runs again; `on_ray` trains on the connected Ray cluster.
-    """
-
-    def __init__(
-        self, studies: Sequence[Study], runs_dir: Path, device: str, *, force: bool = False, on_ray: bool = False
-    ) -> None:
-        self.studies, self.runs_dir = studies, runs_dir
-        self.device, self.force, self.on_ray = device, force, on_ray
-        self.jobs = jobs_of(studies, runs_dir, device)
+    title: str
+    jobs: list[Job]
+    force: bool  # whether finished runs are trained again
 
     @cached_property
     def unfinished(self) -> list[Job]:
@@ -52,13 +51,107 @@ class Training:
         unfinished = {id(job) for job in self.unfinished}
         return [job for job in self.jobs if id(job) not in unfinished]
 
+    def ended_well(self, index: int, status: Status) -> bool:
+        """Return whether an unfinished job ended as it should: done, or as a trial that diverged, which ranks last."""
+        return status == Status.DONE or (status == Status.DIVERGED and self.unfinished[index].is_trial)
+
+
+class Training:
+    """The runs of some studies on a resolved device, and the training of those that are not finished.
+
+    `force` trains finished runs again; `on_ray` trains on the connected Ray cluster.
+    """
+
+    def __init__(
+        self, studies: Sequence[Study], runs_dir: Path, device: str, *, force: bool = False, on_ray: bool = False
+    ) -> None:
+        self.runs_dir, self.device, self.force, self.on_ray = runs_dir, device, force, on_ray
+        self.kind = devices.kind(device)
+        self.records = {study.name: self._records_of(study) for study in studies}
+        self.studies = [with_recorded(study, self.records[study.name], self.kind) for study in studies]
+        self.searches = [search for study in self.studies for search in study.searches]
+        self.blocked: list[Blocked] = []  # searches without a selection, after the trials
+        self._selected = {} if force else self._recorded_selections()
+        trials_only = all(study.searches for study in self.studies)
+        self.first = Stage("trials" if trials_only else "runs", self._first_jobs(), force)
+
+    def _records_of(self, study: Study) -> Records:
+        if study.searches:
+            with suppress(RunError):  # `write_study` renames a corrupted file, or reports one that cannot be read
+                return read_searches(self.runs_dir / study.name)
+        return {}
+
+    def _recorded_selections(self) -> dict[str, Selected]:
+        """Return the selections that study.json has, by search: these trials need not be there any more."""
+        found = ((one.digest, recorded_selection(one, self.records[one.name], self.kind)) for one in self.searches)
+        return {digest: selected for digest, selected in found if selected is not None}
+
+    def _first_jobs(self) -> list[Job]:
+        """Return the jobs of runs and trials; of searches with a selection, the trials that are still there."""
+        jobs = jobs_of(self.studies, self.runs_dir, self.device)
+        return [job for job in jobs if not self._is_selected(job.planned) or job.state().status in FINISHED]
+
+    def _is_selected(self, planned: PlannedRun) -> bool:
+        return planned.tuning is not None and planned.tuning.search in self._selected
+
+    @property
+    def jobs(self) -> list[Job]:
+        """The jobs that are known: of the first stage, and the tested runs of searches with a selection."""
+        return [*self.first.jobs, *self._tested_jobs()]
+
+    @property
+    def num_unselected(self) -> int:
+        """The number of searches without a selection, each of which ends in a tested run."""
+        return len(self.searches) - len(self._selected)
+
+    def stages(self) -> Generator[Stage]:
+        """Yield what is to be trained; the second stage, of tested runs, is known when the first has been trained."""
+        yield self.first
+        if self.searches:
+            self._select()
+            yield Stage("tested runs", self._tested_jobs(), self.force)
+
+    def _select(self) -> None:
+        """Select a trial of each search that has no selection, and record it in study.json."""
+        jobs: dict[str, dict[str, Job]] = {}
+        for study in self.studies:
+            own = [job for job in self.first.jobs if job.planned.name == study.name]
+            jobs[study.name] = by_settings(own, self.kind)
+        found = [
+            select(search, jobs[search.name], self.kind)
+            for search in self.searches
+            if search.digest not in self._selected
+        ]
+        self.blocked = [one for one in found if isinstance(one, Blocked)]
+        self._selected |= {one.record.id: one for one in found if isinstance(one, Selected)}
+
+    def _tested_jobs(self) -> list[Job]:
+        tested: dict[str, list[PlannedRun]] = {}
+        for search in self.searches:
+            if search.digest in self._selected:
+                tested.setdefault(search.name, []).append(self._selected[search.digest].tested)
+        studies = [replace(study, runs=tested.get(study.name, [])) for study in self.studies if study.searches]
+        return jobs_of(studies, self.runs_dir, self.device)
+
+    def _record(self) -> list[str]:
+        """Write what is known of the searches into study.json; return messages."""
+        notes = []
+        for study in self.studies:
+            records = [
+                self._selected[one.digest].record if one.digest in self._selected else SearchRecord.of(one, self.kind)
+                for one in study.searches
+            ]
+            if records:
+                notes += write_searches(self.runs_dir / study.name, records)
+        return notes
+
     @property
     def notes(self) -> list[str]:
         """What to know before training: options that add arms to the study of a config."""
         notes = []
         for study in self.studies:
             if study.added:
-                what = f"{study.file} does not ask for {len(study.added)} of these runs"
+                what = f"{study.file} does not ask for {study.added} of these runs"
                 options = shlex.join(study.options[2:])
                 hint = "`--set name=NAME` makes them a study of their own"
                 notes.append(f"{what}, because of {options}, but they are in its study {study.name!r}; {hint}")
@@ -69,7 +162,7 @@ class Training:
 
         Without the data, which is searched in `data_dir` first, it leaves out runs that have images.
         """
-        left = [] if self.force or self.on_ray else self.unfinished
+        left = [] if self.force or self.on_ray else self.jobs
         left = [job for job in left if job.state().status in RESUMABLE]
         try:
             data_root = download.find(data_dir) if any(job.has_images for job in left) else None
@@ -85,23 +178,27 @@ class Training:
                 if restart:
                     yield restart
 
-    def start(self, find_data: Callable[[], Path], at_once: int | None = None) -> Generator[Event]:
-        """Prepare everything, and return the events: a run trains when the next event is requested.
+    def start(self, stage: Stage, find_data: Callable[[], Path], at_once: int | None = None) -> Generator[Event]:
+        """Prepare a stage, and return its events: a run trains when the next event is requested.
 
         `find_data` is called if a run needs images; `at_once` is how many runs train at a time, see `execute`. Raises
         `DataError` and what `execute` raises.
         """
-        data_root = find_data() if any(job.has_images for job in self.unfinished) else None
-        notes = [note for study in self.studies for note in write_study(self.runs_dir, study)]
-        notes += [note for job in self.finished for note in repair_finished(job.folder, _saved_predictions)]
-        files = plugins.files_of(job.planned.config.variant for job in self.unfinished)
+        data_root = find_data() if any(job.has_images for job in stage.unfinished) else None
+        notes = []
+        if stage is self.first:
+            notes = [*self.notes, *(note for study in self.studies for note in write_study(self.runs_dir, study))]
+        notes += self._record()
+        notes += [note for job in stage.finished for note in repair_finished(job.folder, _saved_predictions)]
+        files = plugins.files_of(job.planned.config.variant for job in stage.unfinished)
         plan = Plan(data_root, self.device, self.force, files, on_ray=self.on_ray)
-        return self._events([Note(None, note) for note in [*self.notes, *notes]], plan, at_once)
+        return _events(notes, stage.unfinished, plan, at_once)
 
-    def _events(self, notes: list[Note], plan: Plan, at_once: int | None) -> Generator[Event]:
-        yield from notes
-        if self.unfinished:
-            yield from execute(self.unfinished, plan, at_once)
+
+def _events(notes: Sequence[str], jobs: Sequence[Job], plan: Plan, at_once: int | None) -> Generator[Event]:
+    yield from [Note(None, note) for note in notes]
+    if jobs:
+        yield from execute(jobs, plan, at_once)
 
 
 def _saved_predictions(folder: RunFolder) -> bytes:
@@ -140,14 +237,17 @@ def train(
         return download.find(None if data_dir is None else Path(data_dir)) or download.fetch()
 
     not_done = []
-    with closing(training.start(find_data, jobs)) as events:
-        for event in events:
-            match event:
-                case Note(text=text):
-                    warnings.warn(text, stacklevel=2)
-                case Epoch(job=index, row=row):
-                    yield {"run": training.unfinished[index].planned.cell, **row}
-                case Ended(job=index, status=status, why=why) if status != Status.DONE:
-                    not_done.append(UnfinishedRun(training.unfinished[index].planned.cell, status, why))
+    for stage in training.stages():
+        with closing(training.start(stage, find_data, jobs)) as events:
+            for event in events:
+                match event:
+                    case Note(text=text):
+                        warnings.warn(text, stacklevel=2)
+                    case Epoch(job=index, row=row):
+                        yield {"run": stage.unfinished[index].planned.cell, **row}
+                    case Ended(job=index, status=status, why=why) if not stage.ended_well(index, status):
+                        not_done.append(UnfinishedRun(stage.unfinished[index].planned.cell, status, why))
+    for one in training.blocked:
+        warnings.warn(str(one), stacklevel=2)
     if not_done:
         raise TrainingError(not_done)

@@ -18,12 +18,13 @@ from helpers.command import DROPEXP, TIMEOUT, Command
 from helpers.fake_runs import write_arm
 
 from dropexp.cli.progress import watching
+from dropexp.config.planned import PlannedRun
 from dropexp.config.schema import Config
-from dropexp.config.study import PlannedRun
 from dropexp.runs.folder import RunFolder
 from dropexp.runs.status import Status
 from dropexp.training.events import Ended
 from dropexp.training.jobs import Job
+from dropexp.training.train import Stage
 
 FULL = Path("/dev/full")
 full = pytest.mark.skipif(not FULL.exists(), reason="only Linux has /dev/full, a device that is always full")
@@ -127,7 +128,7 @@ def test_a_training_outlives_a_terminal_that_does_not_hang_up(command: Command) 
 
 def test_messages_of_a_training_are_printable(capsys: pytest.CaptureFixture[str]) -> None:
     job = Job(PlannedRun("study", None, "seed=0", Config(variant="nn")), RunFolder(Path("run")))
-    with watching([job], quiet=False) as watcher:
+    with watching(Stage("runs", [job], force=False), quiet=False) as watcher:
         watcher.show(Ended(0, Status.FAILED, "a plugin raised \x1b[31m"))
     assert capsys.readouterr().err == "[1/1] study/seed=0  failed: a plugin raised \ufffd[31m\n"
 

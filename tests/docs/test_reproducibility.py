@@ -14,8 +14,8 @@ from helpers.in_process import InProcess
 from helpers.training import rows_of, train_run
 from helpers.weights import same, saved, saved_below
 
+from dropexp.config.planned import PlannedRun
 from dropexp.config.schema import Config
-from dropexp.config.study import PlannedRun
 from dropexp.data.fashion_mnist import Data
 from dropexp.runs.folder import RunFolder
 

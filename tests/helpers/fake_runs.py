@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dropexp.config.study import PlannedRun
+from dropexp.config.planned import PlannedRun
 from dropexp.files import encode_json, sha256
 from dropexp.runs.folder import EPOCHS, PREDICTIONS, RUN, RunFolder
 from dropexp.runs.predictions import Predictions, encode

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from helpers.training import end_of, notes_of, rows_of, train_run
 
+from dropexp.config.planned import PlannedRun
 from dropexp.config.schema import Config
-from dropexp.config.study import PlannedRun
 from dropexp.data.fashion_mnist import Data
 from dropexp.runs.folder import RunFolder
 from dropexp.runs.status import Status

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from helpers import fake_runs
 
+from dropexp.config.planned import PlannedRun
 from dropexp.config.schema import Config
-from dropexp.config.study import PlannedRun
 from dropexp.runs import state
 from dropexp.runs.folder import RunFolder
 from dropexp.runs.run_json import RunInfo

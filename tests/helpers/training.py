@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from dropexp.config.study import PlannedRun
+from dropexp.config.planned import PlannedRun
 from dropexp.data.fashion_mnist import Data
 from dropexp.nets import linreg
 from dropexp.nets.base import Network

@@ -17,8 +17,8 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+from dropexp.config.planned import PlannedRun
 from dropexp.config.plugins import load_plugin
-from dropexp.config.study import PlannedRun
 from dropexp.data import download
 from dropexp.errors import DataError, PluginError
 from dropexp.runs.folder import BEFORE, CHECKPOINT, CORRUPTED, FILES, RUN, RunFolder

@@ -156,7 +156,7 @@ def test_a_long_value_is_shortened() -> None:
 def test_an_unknown_key_similar_to_none_lists_the_keys(key: str) -> None:
     (problem,) = problems(f"variant: nn\n{key}: 1\n")
     assert problem.startswith(f"study.yaml:2: unknown key {key!r} (the keys are variant, task, seed, hidden, ")
-    assert problem.endswith("name, matrix, arms, published)")
+    assert problem.endswith("name, matrix, arms, tune, published)")
 
 
 def test_all_problems_are_reported_in_the_order_of_lines() -> None:

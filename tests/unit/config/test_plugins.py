@@ -14,9 +14,9 @@ from helpers.in_process import InProcess
 from dropexp import interrupts, load_plugin, register
 from dropexp.config import plugins
 from dropexp.config.digests import digest
+from dropexp.config.planned import PlannedRun
 from dropexp.config.plugins import files_of
 from dropexp.config.schema import Config
-from dropexp.config.study import PlannedRun
 from dropexp.config.variants import VARIANTS
 from dropexp.errors import PluginError
 from dropexp.nets.noise import Inverted

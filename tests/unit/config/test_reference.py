@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import yaml
 
+from dropexp.config import tune
 from dropexp.config.published import Published
 from dropexp.config.reference import key_rows
 from dropexp.config.schema import STUDY_KEYS, Config
@@ -11,7 +12,8 @@ from dropexp.config.schema import STUDY_KEYS, Config
 
 def test_every_key_of_a_config_file_has_one_documented_row() -> None:
     keys = [row.key for row in key_rows()]
-    assert keys == [*Config.model_fields, *STUDY_KEYS, *(f"published.{key}" for key in Published.model_fields)]
+    sections = [*(f"tune.{key}" for key in tune.KEYS), *(f"published.{key}" for key in Published.model_fields)]
+    assert keys == [*Config.model_fields, *STUDY_KEYS, *sections]
     assert all(row.allowed and row.doc.endswith(".") for row in key_rows())
 
 

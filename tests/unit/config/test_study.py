@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dropexp.config.study import PlannedRun, Study, load_config
+from dropexp.config.planned import PlannedRun
+from dropexp.config.study import Study, load_config
 from dropexp.config.variants import VARIANTS
 from dropexp.errors import ConfigError
 

@@ -14,8 +14,8 @@ from helpers.fake_runs import change, info_of, write_arm, write_run
 from dropexp.analysis.comparison import compare
 from dropexp.analysis.listing import load_runs
 from dropexp.cli.app import app
+from dropexp.config.planned import PlannedRun
 from dropexp.config.schema import Config
-from dropexp.config.study import PlannedRun
 from dropexp.runs.folder import RUN, RunFolder
 from dropexp.runs.prune import needless
 from dropexp.runs.record import Run

@@ -15,8 +15,8 @@ from helpers.fake_runs import change, write_raw
 from helpers.processes import another_process, kill
 from helpers.states import COLUMNS, PLANNED, SCHEMA_1, content, info_of, lock
 
+from dropexp.config.planned import PlannedRun
 from dropexp.config.schema import Config
-from dropexp.config.study import PlannedRun
 from dropexp.errors import NewerRun, OtherRun, RunError
 from dropexp.runs import state
 from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, FILES, PREDICTIONS, RUN, RunFolder

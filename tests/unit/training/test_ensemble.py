@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.configs import TINY
-from helpers.fake_runs import set_status, write_arm, write_regression
+from helpers.fake_runs import change, set_status, write_arm, write_regression
 from helpers.in_process import InProcess
 from helpers.training import train_run
 from torch import Tensor
 
+from dropexp.config.planned import PlannedRun, Tuning
 from dropexp.config.schema import Config
-from dropexp.config.study import PlannedRun
 from dropexp.data.fashion_mnist import Data
 from dropexp.runs.folder import RunFolder
 from dropexp.training.ensemble import ArmEvaluation, Ensemble, evaluate_arm
@@ -156,3 +156,10 @@ def test_runs_of_linear_regression_have_no_ensemble(cli: InProcess) -> None:
     for seed in (0, 1):
         write_regression(cli.folder / "runs", seed=seed)
     assert "linear-regression has no images" in cli("evaluate", "weight-decay", code=2).stderr
+
+
+def test_trials_of_a_search_are_left_out(cli: InProcess) -> None:
+    part = Tuning(role="trial", repeat=0, trial=0, search="0a1b2c3d", keys=["lr"])
+    for run in write_arm(cli.folder / "runs", "none", [0.8, 0.8], init="torch"):
+        change(run, tune=part)
+    assert "there are only trials" in cli("evaluate", "dropout", code=5).stderr

@@ -21,8 +21,8 @@ from helpers.training import rows_of, train_run
 from typer import BadParameter
 
 from dropexp.cli.evaluate import image_numbers
+from dropexp.config.planned import PlannedRun
 from dropexp.config.schema import Config
-from dropexp.config.study import PlannedRun
 from dropexp.config.tasks import CLASSES
 from dropexp.data.fashion_mnist import Data
 from dropexp.errors import ConfigError, EvaluationError, RunError

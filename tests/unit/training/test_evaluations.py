@@ -16,8 +16,8 @@ from torch import Tensor
 from unit.training.test_run import CPU
 
 from dropexp.config.fields import PROBES
+from dropexp.config.planned import PlannedRun
 from dropexp.config.schema import Config
-from dropexp.config.study import PlannedRun
 from dropexp.data.fashion_mnist import Data
 from dropexp.runs.folder import RunFolder
 from dropexp.training import checkpoint, probes, trainees

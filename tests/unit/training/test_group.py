@@ -18,9 +18,9 @@ from helpers.training import end_of, fit_network, rows_of, train_run, train_stac
 from torch import Tensor
 
 from dropexp.analysis.stats import tost_p
+from dropexp.config.planned import PlannedRun
 from dropexp.config.plugins import register
 from dropexp.config.schema import Config
-from dropexp.config.study import PlannedRun
 from dropexp.config.variants import VARIANTS
 from dropexp.data.fashion_mnist import Data
 from dropexp.nets.stacked import Stack

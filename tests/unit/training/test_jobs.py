@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from helpers.fake_runs import write_planned
 
+from dropexp.config.planned import PlannedRun
 from dropexp.config.schema import Config
-from dropexp.config.study import PlannedRun, Study
+from dropexp.config.study import Study
 from dropexp.runs.folder import RunFolder
 from dropexp.training.jobs import Job, jobs_of
 from dropexp.training.train import Training
@@ -20,7 +21,7 @@ def planned(name: str, cell: str, **keys: Any) -> PlannedRun:
 
 
 def unfinished(study: Study, runs_dir: Path) -> list[Job]:
-    return Training([study], runs_dir, "cpu").unfinished
+    return Training([study], runs_dir, "cpu").first.unfinished
 
 
 def test_a_run_that_two_configs_request_is_one_trial(tmp_path: Path) -> None:

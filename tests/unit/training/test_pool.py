@@ -15,8 +15,8 @@ from helpers.command import TIMEOUT, Command
 from helpers.fake_runs import write_run
 from helpers.workers import work
 
+from dropexp.config.planned import PlannedRun
 from dropexp.config.schema import Config
-from dropexp.config.study import PlannedRun
 from dropexp.runs.folder import RunFolder
 from dropexp.runs.record import read_runs
 from dropexp.runs.state import mark

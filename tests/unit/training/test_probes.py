@@ -15,8 +15,8 @@ from helpers.weights import same, saved
 from torch import Tensor
 
 from dropexp.config.fields import PROBES
+from dropexp.config.planned import PlannedRun
 from dropexp.config.schema import Config
-from dropexp.config.study import PlannedRun
 from dropexp.config.variants import VARIANTS
 from dropexp.data.fashion_mnist import Data
 from dropexp.nets.base import Network

@@ -15,8 +15,9 @@ from helpers.fake_runs import change
 from helpers.training import end_of, notes_of, rows_of, table, train_run, train_stack
 from helpers.weights import same, saved
 
+from dropexp.config.planned import PlannedRun
 from dropexp.config.schema import Config
-from dropexp.config.study import PlannedRun, load_config
+from dropexp.config.study import load_config
 from dropexp.data.fashion_mnist import Data
 from dropexp.nets import matmul
 from dropexp.runs import state

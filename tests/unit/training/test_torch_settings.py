@@ -20,8 +20,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dropexp import train as library_train
+from dropexp.config.planned import PlannedRun
 from dropexp.config.schema import Config
-from dropexp.config.study import PlannedRun
 from dropexp.data.fashion_mnist import Data
 from dropexp.nets import matmul
 from dropexp.runs.folder import RunFolder

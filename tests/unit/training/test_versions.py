@@ -13,7 +13,8 @@ from helpers.recovery import CORRUPTIONS, DONE, Corruption, a_copy, content_of, 
 from helpers.training import table
 
 from dropexp.analysis.comparison import compare
-from dropexp.config.study import PlannedRun, load_config
+from dropexp.config.planned import PlannedRun
+from dropexp.config.study import load_config
 from dropexp.data.fashion_mnist import Data
 from dropexp.files import add_checksum
 from dropexp.runs.folder import RunFolder

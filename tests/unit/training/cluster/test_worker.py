@@ -13,8 +13,8 @@ import pytest
 import torch
 from helpers.training import notes_of, rows_of, train_run
 
+from dropexp.config.planned import PlannedRun
 from dropexp.config.schema import Config
-from dropexp.config.study import PlannedRun
 from dropexp.files import write_whole
 from dropexp.runs import state
 from dropexp.runs.folder import FILES, PREDICTIONS, RunFolder

@@ -1,0 +1,44 @@
+"""Select the settings of each arm on validation rows: the rule for studies that list settings and have no search."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from dropexp.analysis.arms import Arm
+from dropexp.analysis.notes import Noted
+from dropexp.errors import ComparisonError
+from dropexp.runs.metrics import Metric
+
+
+def select_settings(arms: Sequence[Arm], name: str, metrics: Mapping[str, Metric]) -> Noted[list[Arm]]:
+    """Return of each declared arm, or variant, the settings with the best mean of a validation metric over the seeds.
+
+    Settings with a diverged run are not selected. The notes name what was selected among how many. Raises
+    ComparisonError for a metric that is not of validation rows, or that no run has.
+    """
+    known = [metric for metric in metrics if metric.startswith("val_")]
+    if name not in known:
+        allowed = f"the runs have {' and '.join(known)}" if known else "the runs have none; set validation_size"
+        raise ComparisonError(f"--select-on {name}: settings are selected on a validation metric; {allowed}")
+    groups: dict[tuple[str, str], list[Arm]] = defaultdict(list)
+    for arm in arms:
+        groups[arm.study, arm.first.base].append(arm)
+    selected, notes = [], []
+    for (study, base), candidates in groups.items():
+        measured = [arm for arm in candidates if arm.runs and not arm.diverged and np.isfinite(arm.figures(name)).all()]
+        if not measured:
+            notes.append(f"{study}: no settings of {base} are selected: none has {metrics[name].title} for every run")
+            continue
+        sign = 1 if metrics[name].higher_is_better else -1
+        best = max(measured, key=lambda arm: sign * float(arm.figures(name).mean()))
+        selected.append(best)
+        seeds = {len(arm.seeds) for arm in measured}
+        unequal = "; they have different numbers of seeds" if len(seeds) > 1 else ""
+        what = f"{best.label} is selected of {len(candidates)} settings of {base}"
+        notes.append(f"{study}: {what}, by mean {metrics[name].title}{unequal}")
+    if not selected:
+        raise ComparisonError("\n".join(notes))
+    return Noted(selected, notes)

@@ -1,0 +1,186 @@
+"""What is known of the searches behind tested runs: selected settings, trials, and the budget curve."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dropexp.analysis.arms import Arm
+from dropexp.analysis.notes import Noted
+from dropexp.config.space import RANGES
+from dropexp.runs.record import Run
+from dropexp.runs.searches import Records, SearchRecord
+
+EDGE = 0.05  # of a range: a selected value nearer to an end is at the edge
+RESAMPLES = 2000
+NUM_FIGURES = ("val_acc", "val_loss")
+
+
+@dataclass(frozen=True)
+class ArmSearches:
+    """The searches of one arm whose settings are tested, one per repeat."""
+
+    arm: str  # the label
+    study: str
+    records: Sequence[SearchRecord]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Frames with a row per repeat's selection, per trial, and per arm and number of trials; empty without searches."""
+
+    selected: pd.DataFrame
+    trials: pd.DataFrame
+    budget: pd.DataFrame
+    records: Mapping[str, Sequence[SearchRecord]]  # the searches, by study
+
+
+def current(runs: Iterable[Run], records: Mapping[str, Records]) -> Noted[list[Run]]:
+    """Return the runs without trials, and without tested runs of settings that study.json no longer selects."""
+    kept: list[Run] = []
+    stale: dict[str, int] = defaultdict(int)
+    for run in runs:
+        if run.tuning is None:
+            kept.append(run)
+        elif run.tuning.role == "tested":
+            record = records.get(run.study, {}).get((run.tuning.search, str(run.settings.get("device"))))
+            if record is None or record.selected in (None, run.tuning.trial):
+                kept.append(run)
+            else:
+                stale[run.study] += 1
+    notes = [
+        f"{study}: {count} tested runs are left out: study.json has another selection since"
+        for study, count in stale.items()
+    ]
+    return Noted(kept, notes)
+
+
+def tuning_of(arms: Sequence[Arm], records: Mapping[str, Records]) -> Noted[Tuning]:
+    """Return what is known of the arms' searches; the notes name selected values at the edge of their range."""
+    known = [found for arm in arms if (found := _searches_of(arm, records.get(arm.study, {}))).records]
+    frames = Tuning(
+        selected=pd.DataFrame([row for one in known for row in _selected(one)]),
+        trials=pd.DataFrame([row for one in known for row in _trials(one)]),
+        budget=pd.DataFrame([row for one in known for row in budget_curve(one)]),
+        records=_by_study(known),
+    )
+    return Noted(frames, [note for one in known for note in [*_unequal(one, known), *_edges(one)]])
+
+
+def _searches_of(arm: Arm, records: Records) -> ArmSearches:
+    """Return the searches of the arm's tested runs."""
+    tuning = arm.first.tuning
+    if tuning is None or tuning.role != "tested":
+        return ArmSearches(arm.label, arm.study, [])
+    device = str(arm.first.settings.get("device"))
+    own = [
+        one
+        for one in records.values()
+        if one.device == device and one.selected is not None and one.arm_digest == arm.first.arm_digest
+    ]
+    return ArmSearches(arm.label, arm.study, sorted(own, key=lambda one: one.repeat))
+
+
+def _by_study(searches: Sequence[ArmSearches]) -> dict[str, list[SearchRecord]]:
+    found: dict[str, list[SearchRecord]] = defaultdict(list)
+    for one in searches:
+        found[one.study] += one.records
+    return dict(found)
+
+
+def _selected(searches: ArmSearches) -> list[dict[str, Any]]:
+    return [
+        {
+            "arm": searches.arm,
+            "repeat": one.repeat,
+            "trial": one.selected,
+            "trials": len(one.trials),
+            **{name: getattr(one.best, name) for name in NUM_FIGURES},
+            **one.best.values,
+        }
+        for one in searches.records
+    ]
+
+
+def _trials(searches: ArmSearches) -> list[dict[str, Any]]:
+    return [
+        {
+            "arm": searches.arm,
+            "repeat": one.repeat,
+            "trial": index,
+            "selected": index == one.selected,
+            **{name: getattr(trial, name) for name in NUM_FIGURES},
+            **trial.values,
+        }
+        for one in searches.records
+        for index, trial in enumerate(one.trials)
+    ]
+
+
+def budget_curve(searches: ArmSearches) -> list[dict[str, Any]]:
+    """Return, for each number of trials n, the mean over the repeats of the best validation accuracy of the first n.
+
+    `low` and `high` are the ends of a 95 % percentile bootstrap over the repeats. The mean is unbiased for this search;
+    the estimators of Dodge et al. (2019) and Tang et al. (2020) assume independent draws, which Sobol points are not.
+    """
+    most = min(len(one.trials) for one in searches.records)
+    best = np.array([_best_so_far(one)[:most] for one in searches.records])  # shape (repeats, most)
+    low, high = _band(best)
+    return [
+        {"arm": searches.arm, "trials": n + 1, "mean": mean, "low": low[n], "high": high[n], "n": len(best)}
+        for n, mean in enumerate(best.mean(axis=0).tolist())
+    ]
+
+
+def _best_so_far(record: SearchRecord) -> NDArray[np.float64]:
+    """Return the best validation accuracy of the first 1, 2, … trials; a diverged trial counts as accuracy 0."""
+    figures = [0.0 if trial.val_acc is None else trial.val_acc for trial in record.trials]
+    return np.maximum.accumulate(np.array(figures, dtype=float))
+
+
+def _band(best: NDArray[np.float64]) -> tuple[list[float], list[float]]:
+    repeats, most = best.shape
+    if repeats < 2:
+        return [math.nan] * most, [math.nan] * most
+    chosen = np.random.default_rng(0).integers(repeats, size=(RESAMPLES, repeats))
+    low, high = np.quantile(best[chosen].mean(axis=1), [0.025, 0.975], axis=0)
+    return low.tolist(), high.tolist()
+
+
+def _unequal(searches: ArmSearches, every: Sequence[ArmSearches]) -> list[str]:
+    """Return a note if the arm has another budget than the first one."""
+    own, first = ({len(record.trials) for record in one.records} for one in (searches, every[0]))
+    if own == first:
+        return []
+    shown = " or ".join(map(str, sorted(own)))
+    return [f"{searches.arm} has {shown} trials per repeat, {every[0].arm} has {' or '.join(map(str, sorted(first)))}"]
+
+
+def _edges(searches: ArmSearches) -> list[str]:
+    """Return a note for each end of a range that selected values are near."""
+    notes = []
+    for key, written in searches.records[0].space.items():
+        ((kind, ends),) = written.items()
+        if kind not in RANGES:
+            continue
+        numbers = [value for one in searches.records for value in _numbers(one.best.values[key])]
+        positions = [searches.records[0].dimension(key).position(value) for value in numbers]
+        for end, count in (
+            (ends[0], sum(position <= EDGE for position in positions)),
+            (ends[1], sum(position >= 1 - EDGE for position in positions)),
+        ):
+            if count and end != 0:  # the limit of every key
+                what = f"{count} of {len(numbers)} selected values of {key} are at the edge of its range, near {end}"
+                notes.append(f"{searches.arm}: {what}; a wider range may have better ones")
+    return notes
+
+
+def _numbers(value: Any) -> list[float]:
+    return value if isinstance(value, list) else [value]

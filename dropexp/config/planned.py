@@ -1,0 +1,59 @@
+"""A run that a config asks for, and its part in a search for settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from dropexp.config.digests import arm_digest, digest, searched
+from dropexp.config.schema import Config
+
+
+class Tuning(BaseModel):
+    """The part of a run in a search, which run.json has under `tune`, outside the hash."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    role: Literal["trial", "tested"]
+    search: str  # the digest of the search
+    repeat: int
+    trial: int  # of a tested run: the trial whose settings it has
+    keys: list[str]  # whose values the search draws
+    selection: dict[str, float] | None = None  # of a tested run: the validation figures of that trial
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a study: its config, and `cell`, the readable part of its folder's name."""
+
+    name: str  # of the study
+    arm: str | None
+    cell: str
+    config: Config
+    tuning: Tuning | None = None
+
+    def digest(self, device_kind: str) -> str:
+        """Return the hash in the folder's name."""
+        return digest(self.config.settings(device_kind))
+
+    @property
+    def arm_digest(self) -> str:
+        """The digest of what it shares with the runs of its arm."""
+        return arm_digest(arm_settings(self.config.settings("any"), self.arm, self.tuning))
+
+
+def arm_settings(settings: Mapping[str, Any], arm: str | None, tuning: Tuning | None) -> dict[str, Any]:
+    """Return the settings that make a run one of its arm: those of a tested run are without what its search chose."""
+    if tuning is None or tuning.role == "trial":
+        return dict(settings)
+    return searched(settings, arm, tuning.keys)
+
+
+def cell_of(keys: Mapping[str, Any]) -> str:
+    """Return the readable part of a folder's name: key=value, lists joined by '+', at most 120 safe characters."""
+    parts = (f"{key}={'+'.join(map(str, v)) if isinstance(v, list) else v}" for key, v in keys.items())
+    return re.sub(r"[^\w=,.+-]", "-", ",".join(parts))[:120]

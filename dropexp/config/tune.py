@@ -1,0 +1,117 @@
+"""The section `tune` of a config: a search for the settings of each arm, with the same budget for all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dropexp.config.overrides import MAX_RUNS, whole_range
+from dropexp.config.problems import Problems, dotted, shown
+from dropexp.config.space import KINDS, RANGES, Dimension
+from dropexp.config.yaml import KeyPath
+
+KEYS = ("trials", "repeats", "space")
+MAX_REPEATS = 1000  # repeat r trains its trials with seed r, and its tested run with seed 1000 + r
+# keys that say what the arms are compared for, not how one is trained
+NOT_TUNED = {
+    *("variant", "task", "seed", "epochs", "train_size", "validation_size", "label_noise", "probes"),
+    *("eval_train", "eval_every", "eval_test"),
+}
+
+
+@dataclass(frozen=True)
+class Tune:
+    """What the section asks for."""
+
+    trials: int  # per arm and repeat
+    repeats: list[int]  # independent searches, the unit of comparison
+    space: dict[str, Dimension]
+
+
+class Checks(Protocol):
+    """The checks of a config file's keys; each adds the problem that it finds."""
+
+    problems: Problems
+
+    def is_known(self, key: str, value: Any, path: KeyPath) -> bool: ...
+
+    def is_valid(self, key: str, value: Any, path: KeyPath) -> bool: ...
+
+    def takes(self, key: str, value: Any) -> bool:
+        """Return the same as `is_valid`, and add nothing."""
+        ...
+
+
+def parse_tune(given: Any, fixed: Iterable[str], checks: Checks) -> Tune | None:
+    """Return the section, None if it is missing or invalid. Keys in `fixed`, which an option sets, are not searched."""
+    problems = checks.problems
+    if not isinstance(given, dict):
+        if given is not None:
+            problems.add(("tune",), f"tune = {shown(given)} is not a mapping with the keys {', '.join(KEYS)}")
+        return None
+    for key in given:
+        if key not in KEYS:
+            problems.add(("tune", key), f"unknown key {key!r}; the keys of tune are {', '.join(KEYS)}")
+    trials, repeats = given.get("trials"), _repeats(given.get("repeats"))
+    if type(trials) is not int or not 1 <= trials <= MAX_RUNS:
+        problems.add(("tune", "trials"), f"tune.trials = {shown(trials)} is not a whole number, 1 to {MAX_RUNS:,}")
+    if repeats is None:
+        what = f"a whole number, 1 to {MAX_REPEATS:,}, or a range within 0..{MAX_REPEATS - 1}"
+        problems.add(("tune", "repeats"), f"tune.repeats = {shown(given.get('repeats'))} is not {what}")
+    space = given.get("space")
+    if not isinstance(space, dict) or not space:
+        example = "lr: {log: [0.01, 0.5]}"
+        problems.add(("tune", "space"), f"tune.space = {shown(space)} is not a mapping of keys, such as {example}")
+        space = {}
+    dimensions = _dimensions({key: value for key, value in space.items() if key not in fixed}, checks)
+    if type(trials) is not int or repeats is None:
+        return None
+    return Tune(trials, repeats, dimensions)
+
+
+def _repeats(given: Any) -> list[int] | None:
+    """Return the repeats that a number of them, or a range like 8..15, asks for; None if it is neither."""
+    repeats = list(range(given)) if type(given) is int and 1 <= given <= MAX_REPEATS else whole_range(given)
+    return repeats if repeats and repeats[-1] < MAX_REPEATS else None
+
+
+def _dimensions(space: Mapping[str, Any], checks: Checks) -> dict[str, Dimension]:
+    found = {}
+    for key, given in space.items():
+        path: KeyPath = ("tune", "space", key)
+        if not checks.is_known(key, None, path):
+            continue
+        if key in NOT_TUNED:
+            checks.problems.add(path, f"{key!r} cannot be searched: it belongs to the question, not to the settings")
+        elif (dimension := _dimension(key, given, path, checks)) is not None:
+            found[key] = dimension
+    return found
+
+
+def _dimension(key: str, given: Any, path: KeyPath, checks: Checks) -> Dimension | None:
+    """Return the dimension, or None and a problem."""
+    kind, values = next(iter(given.items())) if isinstance(given, dict) and len(given) == 1 else (None, None)
+    if kind not in KINDS or not isinstance(values, list) or not values:
+        forms = "{uniform: [low, high]}, {log: [low, high]}, {each: [low, high]} or {choice: [values]}"
+        checks.problems.add(path, f"{dotted(path)} = {shown(given)} is not of the form {forms}")
+        return None
+    path = (*path, kind)
+    if kind in RANGES:
+        return _range(key, kind, values, path, checks)
+    valid = [checks.is_valid(key, value, (*path, index)) for index, value in enumerate(values)]
+    return Dimension(kind, tuple(values)) if all(valid) else None
+
+
+def _range(key: str, kind: str, ends: list[Any], path: KeyPath, checks: Checks) -> Dimension | None:
+    if len(ends) != 2 or not all(type(end) in (int, float) for end in ends) or not ends[0] < ends[1]:
+        checks.problems.add(path, f"{dotted(path)} = {shown(ends)} is not [low, high], two numbers with low < high")
+        return None
+    if kind == "log" and ends[0] <= 0:
+        what = f"starts at {shown(ends[0])}, which has no logarithm; use a low end above 0, or uniform"
+        checks.problems.add(path, f"{dotted(path)} {what}")
+        return None
+    in_list = kind == "each"
+    valid = [checks.is_valid(key, [end] if in_list else end, (*path, index)) for index, end in enumerate(ends)]
+    whole = all(type(end) is int for end in ends) and not checks.takes(key, [0.5] if in_list else 0.5)
+    return Dimension(kind, tuple(ends), whole) if all(valid) else None

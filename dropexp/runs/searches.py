@@ -1,0 +1,100 @@
+"""What study.json has of searches: their points, the validation figures of the trials, and which one is selected.
+
+The recorded points win over those that a later scipy would draw. With the figures, a comparison needs no trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dropexp.config.search import Search
+from dropexp.config.space import KINDS, Dimension
+from dropexp.config.study import Study, trials_of
+from dropexp.runs.run_json import Figure, Value
+
+
+class TrialRecord(BaseModel):
+    """One trial: its values, and its figures after the last epoch; None before it ends, or if it diverged."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    values: dict[str, Value]
+    val_acc: Figure | None = None
+    val_loss: Figure | None = None
+
+
+class SearchRecord(BaseModel):
+    """One search on one kind of device."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    id: str  # the digest of the search
+    arm_digest: str  # of what the tested runs of all repeats have in common
+    device: str
+    arm: str | None
+    cell: dict[str, Value]  # the arm's point in the matrix
+    fixed: dict[str, Value]  # the keys that are not searched
+    space: dict[str, dict[str, list[Value]]]
+    repeat: int
+    trials: list[TrialRecord] = Field(min_length=1)
+    selected: int | None = None  # the trial; None until all have ended
+
+    @classmethod
+    def of(cls, search: Search, device: str) -> Self:
+        """Return the record of a search that has not been trained."""
+        return cls(
+            id=search.digest,
+            arm_digest=search.arm_digest,
+            device=device,
+            arm=search.arm,
+            cell=dict(search.cell),
+            fixed=dict(search.fixed),
+            space={key: one.written for key, one in search.space.items()},
+            repeat=search.repeat,
+            trials=[TrialRecord(values=dict(point)) for point in search.points],
+        )
+
+    @property
+    def best(self) -> TrialRecord:
+        """The selected trial."""
+        return self.trials[self.selected or 0]
+
+    def dimension(self, key: str) -> Dimension:
+        """Return where the values of a key are drawn from."""
+        ((kind, values),) = self.space[key].items()
+        return Dimension(kind if kind in KINDS else "choice", tuple(values))
+
+    @property
+    def points(self) -> list[dict[str, Any]]:
+        return [trial.values for trial in self.trials]
+
+
+Records = Mapping[tuple[str, str], SearchRecord]  # by search and device
+
+
+def with_recorded(study: Study, records: Records, device: str) -> Study:
+    """Return the study with the points that are recorded, and drawn ones for further trials."""
+    if not study.searches:
+        return study
+    searches = [_with_recorded(search, records.get((search.digest, device))) for search in study.searches]
+    return replace(study, searches=searches, runs=trials_of(searches))
+
+
+def _with_recorded(search: Search, record: SearchRecord | None) -> Search:
+    if record is None:
+        return search
+    known = record.points[: len(search.points)]
+    recorded = replace(search, points=[*known, *search.points[len(known) :]])
+    try:
+        return recorded if recorded.trials else search
+    except ValidationError:  # of another version, whose rules were others
+        return search
+
+
+def merged(records: Records, new: Sequence[SearchRecord]) -> list[SearchRecord]:
+    """Return the records with the new ones in place of those of the same searches."""
+    return [*{**records, **{(one.id, one.device): one for one in new}}.values()]
