@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import atexit
 import errno
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -21,6 +23,13 @@ if TYPE_CHECKING:  # the process that distributes the tests runs none, and impor
 
 # A background job of a script ignores Ctrl-C, and so would every command that pytest starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+gc.set_threshold(50_000, 20, 100)  # as in the command: modules and collected tests are never garbage
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # what exists now is not examined by the garbage collections of the tests
+    atexit.register(gc.unfreeze)  # Triton reports what is never collected
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
