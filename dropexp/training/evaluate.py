@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.functional import rotate
 
 from dropexp.config.schema import Config
 from dropexp.config.tasks import CLASSES
@@ -172,5 +170,8 @@ def rotated(X: Tensor, degrees: float) -> Tensor:
     """Rotate the images X (n, 784) counter-clockwise around their centre, bilinearly, on a black background."""
     if degrees == 0:
         return X
+    from torchvision.transforms import InterpolationMode  # takes as long to import as torch
+    from torchvision.transforms.functional import rotate
+
     images: Tensor = rotate(X.view(-1, 1, SIDE, SIDE), degrees, InterpolationMode.BILINEAR, fill=[0.0])
     return images.flatten(1)
