@@ -96,5 +96,6 @@ def _with_recorded(search: Search, record: SearchRecord | None) -> Search:
 
 
 def merged(records: Records, new: Sequence[SearchRecord]) -> list[SearchRecord]:
-    """Return the records with the new ones in place of those of the same searches."""
-    return [*{**records, **{(one.id, one.device): one for one in new}}.values()]
+    """Return the records with the new ones in place of those of the same arms and repeats, also of an edited space."""
+    by_repeat = {(one.arm_digest, one.repeat, one.device): one for one in [*records.values(), *new]}
+    return [*by_repeat.values()]
