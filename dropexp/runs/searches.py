@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dropexp.config.search import Search
-from dropexp.config.space import KINDS, Dimension
+from dropexp.config.space import KINDS, RANGES, Dimension
 from dropexp.config.study import Study, trials_of
 from dropexp.runs.run_json import Figure, Value
 
@@ -57,6 +57,22 @@ class SearchRecord(BaseModel):
             repeat=search.repeat,
             trials=[TrialRecord(values=dict(point)) for point in search.points],
         )
+
+    @model_validator(mode="after")
+    def _check_selected(self) -> Self:
+        """Check that the selected trial exists, and that its values have positions in their ranges."""
+        if self.selected is not None and not 0 <= self.selected < len(self.trials):
+            raise ValueError(f"trial {self.selected} is selected of {len(self.trials)}")
+        try:
+            for key in self.space:
+                value: Any = self.best.values[key]
+                dimension = self.dimension(key)
+                for number in value if isinstance(value, list) else [value]:
+                    if dimension.kind in RANGES:
+                        dimension.position(number)
+        except (ArithmeticError, LookupError, TypeError) as error:
+            raise ValueError(f"a value is not in its range: {error}") from None
+        return self
 
     @property
     def best(self) -> TrialRecord:
