@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from dropexp.config import plugins
+from dropexp.config.digests import canonical
 from dropexp.config.planned import PlannedRun
 from dropexp.config.study import Study, load_config
 from dropexp.data import download
@@ -19,7 +20,7 @@ from dropexp.interrupts import import_torch
 from dropexp.runs.folder import RunFolder, default_runs_dir
 from dropexp.runs.repair import repair_finished
 from dropexp.runs.searches import Records, SearchRecord, with_recorded
-from dropexp.runs.status import FINISHED, Status
+from dropexp.runs.status import Status
 from dropexp.runs.study_file import read_searches, write_searches, write_study
 from dropexp.runs.table import Row
 from dropexp.training import device as devices
@@ -43,7 +44,7 @@ class Stage:
     @cached_property
     def unfinished(self) -> list[Job]:
         """The jobs that will train. Events name them by their index in this list."""
-        return [job for job in self.jobs if self.force or job.state().status not in FINISHED]
+        return [job for job in self.jobs if self.force or not job.is_finished]
 
     @property
     def finished(self) -> list[Job]:
@@ -89,10 +90,14 @@ class Training:
     def _first_jobs(self) -> list[Job]:
         """Return the jobs of runs and trials; of searches with a selection, the trials that are still there."""
         jobs = jobs_of(self.studies, self.runs_dir, self.device)
-        return [job for job in jobs if not self._is_selected(job.planned) or job.state().status in FINISHED]
+        if not self._selected:
+            return jobs
+        open_searches = [one for one in self.searches if one.digest not in self._selected]
+        needed = {self._key(trial) for one in open_searches for trial in one.trials}  # also those that arms share
+        return [job for job in jobs if not job.is_trial or self._key(job.planned) in needed or job.is_finished]
 
-    def _is_selected(self, planned: PlannedRun) -> bool:
-        return planned.tuning is not None and planned.tuning.search in self._selected
+    def _key(self, planned: PlannedRun) -> tuple[str, str]:
+        return planned.name, canonical(planned.config.settings(self.kind))
 
     @property
     def jobs(self) -> list[Job]:
