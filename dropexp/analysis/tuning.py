@@ -46,12 +46,19 @@ def current(runs: Iterable[Run], records: Mapping[str, Records]) -> Noted[list[R
     """Return the runs without trials, and without tested runs of settings that study.json no longer selects."""
     kept: list[Run] = []
     stale: dict[str, int] = defaultdict(int)
+    selections = {
+        (study, one.arm_digest, one.repeat, one.device): (one.id, one.selected)
+        for study, own in records.items()
+        for one in own.values()
+        if one.selected is not None
+    }
     for run in runs:
         if run.tuning is None:
             kept.append(run)
         elif run.tuning.role == "tested":
-            record = records.get(run.study, {}).get((run.tuning.search, str(run.settings.get("device"))))
-            if record is None or record.selected in (None, run.tuning.trial):
+            tested = run.tuning.search, run.tuning.trial
+            key = run.study, run.arm_digest, run.tuning.repeat, str(run.settings.get("device"))
+            if selections.get(key, tested) == tested:
                 kept.append(run)
             else:
                 stale[run.study] += 1

@@ -225,7 +225,9 @@ class _Parser:
         """Return the remedy for several values of a key that takes one, outside the matrix."""
         several = (isinstance(value, list) and value) or whole_range(value)
         takes_one = not allowed(Config, key, item=True)
-        return "; list several values in the matrix" if several and takes_one and path[0] != "matrix" else ""
+        return (
+            "; list several values in the matrix" if several and takes_one and path[0] not in ("matrix", "tune") else ""
+        )
 
     def _check_name(self, what: str, name: Any, path: KeyPath) -> None:
         if not names.is_name(name):

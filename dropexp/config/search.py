@@ -108,9 +108,11 @@ def searches_of(file: ConfigFile, tune: Tune) -> list[Search]:
 
 
 def _open_keys(tune: Tune, fixed: Mapping[str, Any]) -> dict[str, Dimension]:
-    """Return the dimensions of the keys that an arm uses and does not fix."""
+    """Return the dimensions of the keys that an arm does not fix, and uses with any value of the others."""
     defaults = {key: info.default for key, info in Config.model_fields.items()}
-    used = used_keys({**defaults, **{key: one.values[-1] for key, one in tune.space.items()}, **fixed})
+    last = {key: one.values[-1] for key, one in tune.space.items()}
+    values = [(key, value) for key, one in tune.space.items() for value in one.values]
+    used = {name for key, value in values for name in used_keys({**defaults, **last, key: value, **fixed})}
     return {key: one for key, one in tune.space.items() if key in used and key not in fixed}
 
 

@@ -43,6 +43,8 @@ class Dimension:
         low, high = self.values
         if self.kind == "log":
             number = math.exp(math.log(low) + u * (math.log(high) - math.log(low)))
+        elif self.whole:  # each number equally often, also the ends
+            number = min(math.floor(low + u * (high - low + 1)), high)
         else:
             number = low + u * (high - low)
         return round(number) if self.whole else min(max(float(f"{number:.{DIGITS}g}"), low), high)

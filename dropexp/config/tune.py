@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from dropexp.config.overrides import MAX_RUNS, whole_range
 from dropexp.config.problems import Problems, dotted, shown
+from dropexp.config.schema import Config, allowed
 from dropexp.config.space import KINDS, RANGES, Dimension
 from dropexp.config.yaml import KeyPath
 
@@ -112,6 +113,10 @@ def _range(key: str, kind: str, ends: list[Any], path: KeyPath, checks: Checks) 
         checks.problems.add(path, f"{dotted(path)} {what}")
         return None
     in_list = kind == "each"
+    if in_list != bool(allowed(Config, key, item=True)):
+        what = "has one value; use uniform, log or choice" if in_list else "has an entry per hidden layer; use each"
+        checks.problems.add(path, f"{dotted(path)}: {key} {what}")
+        return None
     valid = [checks.is_valid(key, [end] if in_list else end, (*path, index)) for index, end in enumerate(ends)]
     whole = all(type(end) is int for end in ends) and not checks.takes(key, [0.5] if in_list else 0.5)
     return Dimension(kind, tuple(ends), whole) if all(valid) else None

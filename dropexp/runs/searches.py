@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dropexp.config.digests import canonical
 from dropexp.config.search import Search
-from dropexp.config.space import KINDS, Dimension
+from dropexp.config.space import KINDS, RANGES, Dimension
 from dropexp.config.study import Study, trials_of
 from dropexp.runs.run_json import Figure, Value
 
@@ -61,6 +61,22 @@ class SearchRecord(BaseModel):
             selected=selected,
         )
 
+    @model_validator(mode="after")
+    def _check_selected(self) -> Self:
+        """Check that the selected trial exists, and that its values have positions in their ranges."""
+        if self.selected is not None and not 0 <= self.selected < len(self.trials):
+            raise ValueError(f"trial {self.selected} is selected of {len(self.trials)}")
+        try:
+            for key in self.space:
+                value: Any = self.best.values[key]
+                dimension = self.dimension(key)
+                for number in value if isinstance(value, list) else [value]:
+                    if dimension.kind in RANGES:
+                        dimension.position(number)
+        except (ArithmeticError, LookupError, TypeError) as error:
+            raise ValueError(f"a value is not in its range: {error}") from None
+        return self
+
     @property
     def best(self) -> TrialRecord:
         """The selected trial."""
@@ -105,5 +121,6 @@ def known_trials(search: Search, record: SearchRecord | None) -> list[TrialRecor
 
 
 def merged(records: Records, new: Sequence[SearchRecord]) -> list[SearchRecord]:
-    """Return the records with the new ones in place of those of the same searches."""
-    return [*{**records, **{(one.id, one.device): one for one in new}}.values()]
+    """Return the records with the new ones in place of those of the same arms and repeats, also of an edited space."""
+    by_repeat = {(one.arm_digest, one.repeat, one.device): one for one in [*records.values(), *new]}
+    return [*by_repeat.values()]

@@ -44,6 +44,10 @@ class Job:
             return State(Status.UNREADABLE, str(error))
 
     @property
+    def is_finished(self) -> bool:
+        return self.state().status in FINISHED
+
+    @property
     def is_trial(self) -> bool:
         """Return whether the run is a trial of a search."""
         return self.planned.tuning is not None and self.planned.tuning.role == "trial"

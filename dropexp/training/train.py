@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from dropexp.config import plugins
+from dropexp.config.digests import canonical
 from dropexp.config.planned import PlannedRun
 from dropexp.config.search import Search
 from dropexp.config.study import Study, load_config
@@ -20,7 +21,7 @@ from dropexp.interrupts import import_torch
 from dropexp.runs.folder import RunFolder, default_runs_dir
 from dropexp.runs.repair import repair_finished
 from dropexp.runs.searches import Records, SearchRecord, known_trials, with_recorded
-from dropexp.runs.status import FINISHED, Status
+from dropexp.runs.status import Status
 from dropexp.runs.study_file import read_searches, write_searches, write_study
 from dropexp.runs.table import Row
 from dropexp.training import device as devices
@@ -44,7 +45,7 @@ class Stage:
     @cached_property
     def unfinished(self) -> list[Job]:
         """The jobs that will train. Events name them by their index in this list."""
-        return [job for job in self.jobs if self.force or job.state().status not in FINISHED]
+        return [job for job in self.jobs if self.force or not job.is_finished]
 
     @property
     def finished(self) -> list[Job]:
@@ -91,11 +92,16 @@ class Training:
     def _first_jobs(self) -> list[Job]:
         """Return the jobs of runs and trials, without trials that study.json has the figures of and that are gone."""
         jobs = jobs_of(self.studies, self.runs_dir, self.device)
-        return [job for job in jobs if not self._is_known(job.planned) or job.state().status in FINISHED]
+        needed = {
+            self._key(trial)
+            for one in self.searches
+            for trial, known in zip(one.trials, self._known[one.digest], strict=True)
+            if known.status is None
+        }
+        return [job for job in jobs if not job.is_trial or self._key(job.planned) in needed or job.is_finished]
 
-    def _is_known(self, planned: PlannedRun) -> bool:
-        tuning = planned.tuning
-        return tuning is not None and self._known[tuning.search][tuning.trial].status is not None
+    def _key(self, planned: PlannedRun) -> tuple[str, str]:
+        return planned.name, canonical(planned.config.settings(self.kind))
 
     @property
     def jobs(self) -> list[Job]:
