@@ -45,8 +45,11 @@ test:     ## run the whole test suite
 test: .venv/installed-dev
 # Three test files run at once, since many tests wait for processes; a waiting thread yields its core.
 test: export OMP_WAIT_POLICY ?= passive
+# Bytecode is kept: otherwise every process compiles dropexp, and three of them all tests.
+test: export PYTHONDONTWRITEBYTECODE :=
+# Plugins of installed packages that no test needs here take seconds to import.
 test:
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -p no:hypothesispytest -p no:anyio
 
 test-browser: ## test the report in Chromium; as root on Debian and Ubuntu, install it first
 test-browser: .venv/installed-dev

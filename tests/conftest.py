@@ -1,29 +1,42 @@
 from __future__ import annotations
 
+import atexit
 import errno
+import gc
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import torch
 from helpers.command import Command
-from helpers.in_process import InProcess
 from helpers.synthetic import real_data, write_synthetic
 
 from dropexp.config import plugins
 from dropexp.config.variants import VARIANTS
-from dropexp.data.fashion_mnist import Data, load
+
+if TYPE_CHECKING:  # the process that distributes the tests runs none, and imports no torch
+    from helpers.in_process import InProcess
+
+    from dropexp.data.fashion_mnist import Data
 
 # A background job of a script ignores Ctrl-C, and so would every command that pytest starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+gc.set_threshold(50_000, 20, 100)  # as in the command: modules and collected tests are never garbage
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # what exists now is not examined by the garbage collections of the tests
+    atexit.register(gc.unfreeze)  # Triton reports what is never collected
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the longest files first, so that all processes of the suite end at about the same time."""
-    slow = ("test_cluster.py", "test_train_processes.py")
+    words = ["cluster", "train_processes", "train", "pool", "notebook"]
+    words += ["exit", "recovery", "charts", "torch_settings", "export"]
+    slow = [f"test_{word}.py" for word in words]
     items.sort(key=lambda item: slow.index(item.path.name) if item.path.name in slow else len(slow))
 
 
@@ -36,7 +49,10 @@ def real_root() -> Path:
 @pytest.fixture(scope="session")
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One cache for all commands of the suite, so that the real data is decoded once."""
-    return tmp_path_factory.mktemp("cache")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"  # of all processes of the suite
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -57,12 +73,16 @@ def command(tmp_path: Path, environment: dict[str, str]) -> Iterator[Command]:
 @pytest.fixture
 def cli(tmp_path: Path, environment: dict[str, str]) -> InProcess:
     """The command in this process, in an empty folder."""
+    from helpers.in_process import InProcess
+
     return InProcess(tmp_path, environment.copy())
 
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
     """A small data set that can be learned, in memory."""
+    from dropexp.data.fashion_mnist import load
+
     root = tmp_path_factory.mktemp("data")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(root / "cache"))
@@ -83,6 +103,8 @@ def no_plugins() -> Iterator[None]:
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Use one thread: small matrix products are slower with two."""
+    import torch
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

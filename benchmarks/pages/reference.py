@@ -42,7 +42,8 @@ def _usages(path: str, command: Any) -> Iterator[str]:
             yield from _usages(f"{path} {name}", member)
         return
     context = typer.Context(command)
-    pieces = [piece.strip("{}") for piece in command.collect_usage_pieces(context)]  # Typer writes a required RUN so
+    # Typer writes a required RUN in braces
+    pieces = [piece.replace("{", "").replace("}", "") for piece in command.collect_usage_pieces(context)]
     yield f"`{' '.join([path, *pieces])}`"
     yield command.help
     records = [param.get_help_record(context) for param in command.params if param.param_type_name == "option"]

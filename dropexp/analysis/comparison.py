@@ -91,6 +91,10 @@ class Comparison:
         arms = self.arms.drop(columns="curve").merge(self.differences, on="arm", how="left")
         return arms.to_csv(index=False, lineterminator="\n")
 
+    def trials_csv(self) -> str:
+        """Return a row per trial of the searches behind the compared runs."""
+        return self.tuning.trials.to_csv(index=False, lineterminator="\n")
+
     def to_json(self) -> str:
         """Return everything but single runs, in full precision; unknown figures are null."""
         content = {

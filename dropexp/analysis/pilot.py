@@ -1,4 +1,4 @@
-"""A study whose seeds are the pilot of a new one: other seeds, another name, judged alone."""
+"""A study whose seeds are the pilot of a new one: other seeds, or repeats of a search, another name, judged alone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from itertools import count
 from pathlib import Path
 
 from dropexp.config.names import is_name
+from dropexp.config.search import TESTED_SEED
+from dropexp.config.tune import MAX_REPEATS
 from dropexp.runs.find import seeds_of
 from dropexp.runs.record import Run
 
@@ -20,32 +22,39 @@ ROUND = 100  # the new study's first seed is a multiple of it
 
 @dataclass(frozen=True)
 class Pilot:
-    """The name of a new study that has no runs yet, and its first seed.
+    """The name of a new study that has no runs yet, and its first seed, or its first repeat of a search.
 
     No run of the pilot, or of an earlier new study of it, has this seed or a later one.
     """
 
     new_study: str
     first_seed: int
+    tuned: bool = False
 
-    def command(self, seeds: int) -> str:
-        """Return the command that trains the new study with so many seeds."""
-        last = self.first_seed + seeds - 1
+    def plan(self, pairs: int) -> str:
+        """Return the command that trains the new study with so many seeds; of a search, what to put into its config."""
+        last = self.first_seed + pairs - 1
+        if self.tuned:
+            if last >= MAX_REPEATS:
+                return f"there is no room for {pairs} more repeats below {MAX_REPEATS}"
+            section = f"tune: {{repeats: {self.first_seed}..{last}, …}}"
+            return f"train a copy of the config with `name: {self.new_study}` and `{section}`"
         options = ["--set", f"name={self.new_study}", "--seeds", f"{self.first_seed}..{last}"]
         return shlex.join(["dropexp", "train", "-c", "FILE", *options])
 
 
 def pilots_of(runs: Sequence[Run]) -> dict[str, Pilot]:
     """Return a pilot by study. Seeds in use are those of the runs, and those in the names of the folders beside."""
+    tuned = {run.study for run in runs if run.tuning is not None}
     used: dict[str, set[int]] = defaultdict(set)
     folders: dict[str, set[Path]] = defaultdict(set)
     for run in runs:
         used[run.study].add(run.seed or 0)
         folders[run.study].add(run.folder.path.parent)
-    return {study: _pilot(study, folders[study], seeds) for study, seeds in used.items()}
+    return {study: _pilot(study, folders[study], seeds, study in tuned) for study, seeds in used.items()}
 
 
-def _pilot(study: str, folders: set[Path], used: set[int]) -> Pilot:
+def _pilot(study: str, folders: set[Path], used: set[int], tuned: bool) -> Pilot:
     """Return the pilot of a study in these folders. A new study of `a-confirm` is `a-confirm-2`, as another of `a`."""
     first = re.sub(rf"-{CONFIRM}(-\d+)?\Z", "", study)
     taken = {*folders, *(folder.with_name(first) for folder in folders)}
@@ -55,6 +64,8 @@ def _pilot(study: str, folders: set[Path], used: set[int]) -> Pilot:
             break
         taken |= beside
     latest = max(used.union(*map(seeds_of, taken)))
+    if tuned:  # seeds of tested runs
+        return Pilot(name, latest - TESTED_SEED + 1, tuned)
     return Pilot(name, ROUND * (latest // ROUND + 1))
 
 

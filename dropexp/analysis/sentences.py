@@ -110,7 +110,7 @@ def _plan(verdict: Verdict) -> str:
     seeds = max(_rounded(needed), verdict.difference.pairs)
     if seeds * (verdict.family.size + 1) > MAX_RUNS:
         return ""
-    return f"{PLAN}: {pilot.command(seeds)}"
+    return f"{PLAN}: {pilot.plan(seeds)}"
 
 
 def _rounded(number: int) -> int:

@@ -28,16 +28,18 @@ class ArmSearches:
     """The searches of one arm whose settings are tested, one per repeat."""
 
     arm: str  # the label
+    study: str
     records: Sequence[SearchRecord]
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """Frames with a row per selected setting, per trial, and per arm and number of trials; empty without searches."""
+    """Frames with a row per repeat's selection, per trial, and per arm and number of trials; empty without searches."""
 
     selected: pd.DataFrame
     trials: pd.DataFrame
     budget: pd.DataFrame
+    records: Mapping[str, Sequence[SearchRecord]]  # the searches, by study
 
 
 def current(runs: Iterable[Run], records: Mapping[str, Records]) -> Noted[list[Run]]:
@@ -74,6 +76,7 @@ def tuning_of(arms: Sequence[Arm], records: Mapping[str, Records]) -> Noted[Tuni
         selected=pd.DataFrame([row for one in known for row in _selected(one)]),
         trials=pd.DataFrame([row for one in known for row in _trials(one)]),
         budget=pd.DataFrame([row for one in known for row in budget_curve(one)]),
+        records=_by_study(known),
     )
     return Noted(frames, [note for one in known for note in [*_unequal(one, known), *_edges(one)]])
 
@@ -82,14 +85,21 @@ def _searches_of(arm: Arm, records: Records) -> ArmSearches:
     """Return the searches of the arm's tested runs."""
     tuning = arm.first.tuning
     if tuning is None or tuning.role != "tested":
-        return ArmSearches(arm.label, [])
+        return ArmSearches(arm.label, arm.study, [])
     device = str(arm.first.settings.get("device"))
     own = [
         one
         for one in records.values()
         if one.device == device and one.selected is not None and one.arm_digest == arm.first.arm_digest
     ]
-    return ArmSearches(arm.label, sorted(own, key=lambda one: one.repeat))
+    return ArmSearches(arm.label, arm.study, sorted(own, key=lambda one: one.repeat))
+
+
+def _by_study(searches: Sequence[ArmSearches]) -> dict[str, list[SearchRecord]]:
+    found: dict[str, list[SearchRecord]] = defaultdict(list)
+    for one in searches:
+        found[one.study] += one.records
+    return dict(found)
 
 
 def _selected(searches: ArmSearches) -> list[dict[str, Any]]:
@@ -161,22 +171,22 @@ def _unequal(searches: ArmSearches, every: Sequence[ArmSearches]) -> list[str]:
 
 
 def _edges(searches: ArmSearches) -> list[str]:
-    """Return a note for each end of a range that selected values are near."""
-    notes = []
+    """Return a note if selected values are near an end of their range; an end of 0 is the limit of every key."""
+    near = []
     for key, written in searches.records[0].space.items():
         ((kind, ends),) = written.items()
         if kind not in RANGES:
             continue
         numbers = [value for one in searches.records for value in _numbers(one.best.values[key])]
         positions = [searches.records[0].dimension(key).position(value) for value in numbers]
-        for end, count in (
-            (ends[0], sum(position <= EDGE for position in positions)),
-            (ends[1], sum(position >= 1 - EDGE for position in positions)),
-        ):
-            if count and end != 0:  # the limit of every key
-                what = f"{count} of {len(numbers)} selected values of {key} are at the edge of its range, near {end}"
-                notes.append(f"{searches.arm}: {what}; a wider range may have better ones")
-    return notes
+        low, high = (sum(p <= EDGE for p in positions), sum(p >= 1 - EDGE for p in positions))
+        near += [
+            f"{key} ({count} of {len(numbers)} near {end})"
+            for end, count in zip(ends, (low, high), strict=True)
+            if count and end != 0
+        ]
+    what = f"selected values are near an end of their range, and a wider one may have better ones: {', '.join(near)}"
+    return [f"{searches.arm}: {what}"] if near else []
 
 
 def _numbers(value: Any) -> list[float]:

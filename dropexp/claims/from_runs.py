@@ -28,6 +28,7 @@ from dropexp.runs.metrics import MARGIN, NUMBER, metrics_of
 from dropexp.runs.record import Run, read_runs, text
 
 OVERFITTING, UNDERFITTING = "claims-overfitting", "claims-underfitting"  # studies of the same arms in two settings
+FITS = {OVERFITTING: "overfitting, ", UNDERFITTING: "underfitting, "}  # before the setting of a finding
 CONFIGS = {  # study: the config, and options, that train it
     "dropout": "configs/dropout.yaml --seeds 0..39",
     "does-dropout-help": "configs/does-dropout-help.yaml",
@@ -79,7 +80,8 @@ def check_study(
         findings = [Finding(f"study {study}", ClaimVerdict.NOT_TRAINED, training_command(study))]
     except NotTrained as error:
         findings = [Finding(f"study {study}", ClaimVerdict.NOT_TRAINED, f"{error}; {training_command(study)}")]
-    return Noted([replace(finding, study=study) for finding in findings], notes)
+    fit = FITS.get(study, "")
+    return Noted([replace(f, study=study, setting=f.setting and fit + f.setting) for f in findings], notes)
 
 
 def training_command(study: str) -> str:

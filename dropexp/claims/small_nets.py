@@ -67,3 +67,14 @@ def seeded_global_generator() -> Iterator[None]:
     """Seed torch's global generator, the only one that `nn.Dropout` can use, inside the block."""
     with as_default_generator(generator(4)):
         yield
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Use one thread inside the block: on a busy machine, threads wait longer for each other than small steps take."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -21,6 +21,7 @@ from dropexp.cli.options import (
     Published,
     RunsDir,
     Seeds,
+    SelectOn,
     Settings,
     load_asked,
     load_plugins,
@@ -42,9 +43,11 @@ def compare(
     metric: ComparedMetric = None,
     at: At = "last",
     filters: Filters = None,
+    select_on: SelectOn = None,
     published: Published = False,
     interaction: Interaction = None,
     margin: Margin = MARGIN,
+    trials: Annotated[bool, typer.Option("--trials", help="Print the trials of searches instead.")] = False,
     output: Annotated[Format, typer.Option("--format", help="The output format.")] = Format.table,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a chart too, as .png, .svg, .pdf or .html.")
@@ -56,7 +59,9 @@ def compare(
 ) -> None:
     """Compare the arms of a study: means and spreads over seeds, differences and verdicts, published figures."""
     from dropexp.analysis import comparison, requirement
+    from dropexp.errors import ComparisonError
     from dropexp.report.comparison_tables import comparison_tables
+    from dropexp.report.tuning_tables import trials_table
 
     if plot:
         from dropexp.report import charts
@@ -73,6 +78,7 @@ def compare(
         where=parse_filters(filters),
         likelihood=published,
         margin=margin,
+        select_on=select_on,
         study=load_asked(config, settings, seeds, names),
         interaction=[key.strip() for key in interaction.split(",")] if interaction is not None else (),
     )
@@ -80,10 +86,16 @@ def compare(
     if plot:
         charts.save(charts.overview(compared), plot)
         print_message(f"chart: {plot}")
+    tables, csv = comparison_tables(compared), compared.to_csv
+    if trials:
+        table = trials_table(compared)
+        if table is None:
+            raise ComparisonError("these runs have no trials: no study here has a section `tune`")
+        tables, csv = [table], compared.trials_csv
     print_tables(
-        comparison_tables(compared),
+        tables,
         output,
-        csv=compared.to_csv,
+        csv=csv,
         json=compared.to_json,
         findings=compared.findings,
         notes=compared.notes,

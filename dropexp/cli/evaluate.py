@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,12 +11,15 @@ import typer
 
 from dropexp.cli.options import DataDir, DataUrl, Plugin, RunsDir, find_or_download_data, load_plugins
 from dropexp.cli.output import Format, print_message, print_tables
-from dropexp.runs.metrics import format_figure
 
 if TYPE_CHECKING:
-    from dropexp.analysis.classes import ClassFigures
-    from dropexp.report.table import Table
+    from pathlib import Path
+
+    from dropexp.data.fashion_mnist import Data
+    from dropexp.runs.record import Run
+    from dropexp.training.ensemble import ArmEvaluation
     from dropexp.training.evaluate import Evaluation
+    from dropexp.training.trained import Trained
 
 
 class Weights(StrEnum):
@@ -30,7 +30,9 @@ class Weights(StrEnum):
 
 
 def evaluate(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or the name of a run.")],
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN|NAME", help="Run folders, names of runs, or names of studies.")
+    ],
     at: Annotated[Weights, typer.Option(help="The epoch: the last one, or that of best validation accuracy.")] = (
         Weights.last
     ),
@@ -40,7 +42,7 @@ def evaluate(
         typer.Option(metavar="DEG", help="Degrees by which to rotate the images too, counter-clockwise; repeatable."),
     ] = None,
     images: Annotated[
-        str, typer.Option(metavar="0..9", help="Test images to show one by one: a range or a list.")
+        str, typer.Option(metavar="0..9", help="Test images to show one by one, of a single run: a range or a list.")
     ] = "0..9",
     data_dir: DataDir = None,
     data_url: DataUrl = None,
@@ -50,34 +52,112 @@ def evaluate(
         Format.table
     ),
 ) -> None:
-    """Evaluate a trained network: accuracy, calibration and uncertainty, also with Monte-Carlo dropout."""
+    """Evaluate trained networks: accuracy, calibration, uncertainty; with Monte-Carlo dropout, and as ensembles."""
     from dropexp.interrupts import import_torch
 
     numbers = image_numbers(images)
     import_torch()
+    from dropexp.analysis.asked import select
     from dropexp.analysis.classes import by_class
-    from dropexp.data import fashion_mnist
-    from dropexp.runs.find import find_one
-    from dropexp.training import evaluate
+    from dropexp.report import evaluation_tables as tables
+    from dropexp.runs.find import find_named
+    from dropexp.training.evaluate import evaluate as evaluate_run
     from dropexp.training.trained import load_trained
 
     load_plugins(plugin)
-    network = load_trained(find_one(run, runs_dir), at.value)
-    for remark in network.remarks:
-        print_message(f"note: {remark}")
+    folders = find_named(runs, runs_dir)
+    if len(folders) > 1:
+        selected = select([str(folder.path) for folder in folders], runs_dir, None)  # no trials of a search
+        for note in selected.notes:
+            print_message(f"note: {note}")
+        data = _load_data(data_dir, data_url)
+        arms = list(_evaluate_arms(selected.runs, at, data, rotate or [], mc))
+        print_tables(
+            list(map(tables.arm_table, arms)),
+            output,
+            csv=lambda: tables.arms_to_csv(arms),
+            json=lambda: tables.arms_to_json(arms),
+        )
+        return
+    network = load_trained(folders[0], at.value)
+    _print_remarks(network)
     classes = by_class(network.kept) if network.kept else []
     if not classes:
         print_message(f"note: the predictions of {network.folder.path} after epoch {network.epoch} are not kept")
-    root = find_or_download_data(data_dir, data_url, False)
-    data = fashion_mnist.load(root)
+    data = _load_data(data_dir, data_url)
+    result = evaluate_run(network, data, rotate or [], mc, numbers)
+    _print_differing(result, data)
+    print_tables(
+        tables.tables_of(result, classes),
+        output,
+        csv=lambda: tables.to_csv(result),
+        json=lambda: tables.to_json(result, classes),
+    )
+
+
+def _evaluate_arms(
+    runs: Sequence[Run], at: Weights, data: Data, rotations: Sequence[float], mc: int
+) -> Iterator[ArmEvaluation]:
+    """Evaluate the runs arm by arm. Raises `RunError` if none of them has a network."""
+    from dropexp.analysis.labels import labels_of
+    from dropexp.errors import RunError
+    from dropexp.runs.record import natural
+    from dropexp.runs.status import NO_RUN
+    from dropexp.training.ensemble import evaluate_arm
+
+    labels = labels_of(runs)
+    by_label: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        if run.status in NO_RUN:
+            print_message(f"note: left out: {run.why}")
+        else:
+            by_label[labels[run.study, run.key]].append(run)
+    found = False
+    for label, members in sorted(by_label.items(), key=lambda arm: (arm[1][0].variant != "none", natural(arm[0]))):
+        networks = _load_each(sorted(members, key=lambda run: run.seed or 0), at)
+        arm = evaluate_arm(label, networks, data, rotations, mc)
+        for evaluation in arm.runs:
+            _print_differing(evaluation, data)
+        if arm.runs:
+            found = True
+            yield arm
+    if not found:
+        raise RunError("none of these runs has a network to evaluate")
+
+
+def _load_each(runs: Sequence[Run], at: Weights) -> Iterator[Trained]:
+    """Load the networks one after the other; notes name runs that have none."""
+    from dropexp.errors import RunError
+    from dropexp.training.trained import load_trained
+
+    for run in runs:
+        try:
+            network = load_trained(run.folder, at.value)
+        except RunError as error:
+            print_message(f"note: left out: {error}")
+            continue
+        _print_remarks(network)
+        yield network
+
+
+def _load_data(data_dir: Path | None, data_url: str | None) -> Data:
+    from dropexp.data import fashion_mnist
+
+    data = fashion_mnist.load(find_or_download_data(data_dir, data_url, False))
     for note in data.notes:
         print_message(f"note: {note}")
-    result = evaluate.evaluate(network, data, rotate or [], mc, numbers)
+    return data
+
+
+def _print_remarks(network: Trained) -> None:
+    for remark in network.remarks:
+        print_message(f"note: {remark}")
+
+
+def _print_differing(result: Evaluation, data: Data) -> None:
     if result.differing:
-        images = f"{result.differing} of {len(data.y_test):,} test images"
+        images = f"{result.differing} of {len(data.y_test):,} test images of {result.run}"
         print_message(f"note: {images} are predicted to be of another class than when the run was trained")
-    tables = tables_of(result, classes)
-    print_tables(tables, output, csv=lambda: to_csv(result), json=lambda: to_json(result, classes))
 
 
 def image_numbers(text: str) -> list[int]:
@@ -92,103 +172,3 @@ def image_numbers(text: str) -> list[int]:
             raise typer.BadParameter(what, param_hint="--images")
         numbers += interval
     return numbers
-
-
-def to_csv(evaluation: Evaluation) -> str:
-    """Format the figures, a row per rotation, in full precision; figures that do not apply are empty."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, asdict(evaluation.figures[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(map(asdict, evaluation.figures))
-    return text.getvalue()
-
-
-def to_json(evaluation: Evaluation, classes: Sequence[ClassFigures]) -> str:
-    """Format everything in full precision; figures that do not apply are null."""
-    content = {"schema": 1, **asdict(evaluation), "classes": [asdict(one) for one in classes]}
-    return json.dumps(content, indent=2, ensure_ascii=False)
-
-
-def tables_of(evaluation: Evaluation, classes: Sequence[ClassFigures]) -> list[Table]:
-    """Format the figures, those by class if the predictions are kept, then the single images."""
-    tables = [_figures_table(evaluation)]
-    if classes:
-        tables.append(_classes_table(evaluation.epoch, classes))
-    return tables + ([_images_table(evaluation)] if evaluation.answers else [])
-
-
-def _classes_table(epoch: int, classes: Sequence[ClassFigures]) -> Table:
-    from dropexp.report.table import Table
-
-    rows = [
-        [
-            one.label,
-            f"{one.images:,}",
-            *(format_figure(figure, ".4f") for figure in (one.acc, one.loss, one.confidence)),
-            f"{one.taken_for} {one.share:.1%}" if one.taken_for else "-",
-        ]
-        for one in classes
-    ]
-    return Table(
-        f"By class, as training predicted the test images after epoch {epoch}",
-        ["class", "images", "accuracy", "NLL", "confidence", "most often taken for"],
-        rows,
-        left=(0, 5),
-        legend="confidence: mean probability of the predicted class. "
-        "most often taken for: the most frequent wrong class, and its share of the images.",
-    )
-
-
-def _figures_table(evaluation: Evaluation) -> Table:
-    from dropexp.report.table import Table
-    from dropexp.training.predictive import BINS
-
-    mean = f"the mean over {evaluation.passes} stochastic passes" if evaluation.passes else "none: no noise to sample"
-    names = ["accuracy", "NLL", "ECE", "entropy"]
-    headers = ["images", *names, *(f"MC\n{name}" for name in names), "mutual\ninformation"]
-    moments = ""
-    if has_moments := evaluation.figures[0].moment_acc is not None:
-        headers += [f"moments\n{name}" for name in names]
-        moments = f"; moments: {evaluation.passes} samples by moment matching (Wan et al., 2013)"
-    rows = []
-    for row in evaluation.figures:
-        values = [row.acc, row.loss, row.ece, row.entropy, row.mc_acc, row.mc_loss, row.mc_ece, row.mc_entropy]
-        values.append(row.mutual_information)
-        if has_moments:
-            values += [row.moment_acc, row.moment_loss, row.moment_ece, row.moment_entropy]
-        rows.append([_rotation(row.rotation), *map(_cell, values)])
-    return Table(
-        f"{evaluation.run} after epoch {evaluation.epoch}: test images",
-        headers,
-        rows,
-        legend=f"accuracy, NLL, ECE, entropy: one pass in evaluation mode; MC: {mean}{moments}. NLL: mean negative "
-        f"log-likelihood, nats. ECE: expected calibration error, {BINS} bins. entropy: mean over images, nats; "
-        "mutual information: the part of it that is disagreement between passes. "
-        "Images are rotated counter-clockwise with bilinear interpolation and a black background.",
-    )
-
-
-def _images_table(evaluation: Evaluation) -> Table:
-    from dropexp.report.table import Table
-
-    by_image: dict[tuple[int, str], list[str]] = {}
-    for answer in evaluation.answers:
-        by_image.setdefault((answer.image, answer.label), []).append(f"{answer.predicted} {answer.entropy:.2f}")
-    source = f"the mean over {evaluation.passes} passes" if evaluation.passes else "one pass in evaluation mode"
-    rotations = [_rotation(row.rotation) for row in evaluation.figures]
-    return Table(
-        "Single test images",
-        ["image", "class", *rotations],
-        [[str(image), label, *cells] for (image, label), cells in by_image.items()],
-        fold=(),
-        left=range(1, 2 + len(rotations)),
-        legend=f"The class that {source} predicts, and the entropy of the prediction, nats.",
-    )
-
-
-def _rotation(degrees: float) -> str:
-    return f"{degrees:g}°" if degrees else "clean"
-
-
-def _cell(value: float | None) -> str:
-    return "no noise" if value is None else format_figure(value, ".4f")

@@ -75,6 +75,13 @@ Interaction = Annotated[
         help="Report too how far the effect of one config key depends on another: a difference of differences.",
     ),
 ]
+SelectOn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="val_acc|val_loss",
+        help="Compare only the settings of each arm that have the best mean of this validation metric.",
+    ),
+]
 
 
 def load_plugins(files: Sequence[Path] | None) -> None:

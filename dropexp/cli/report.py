@@ -20,6 +20,7 @@ from dropexp.cli.options import (
     Published,
     RunsDir,
     Seeds,
+    SelectOn,
     Settings,
     load_asked,
     load_plugins,
@@ -40,6 +41,7 @@ def report(
     metric: ComparedMetric = None,
     at: At = "last",
     filters: Filters = None,
+    select_on: SelectOn = None,
     published: Published = False,
     margin: Margin = MARGIN,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The file to write.")] = Path("report.html"),
@@ -59,6 +61,7 @@ def report(
         where=parse_filters(filters),
         likelihood=published,
         margin=margin,
+        select_on=select_on,
         study=load_asked(config, settings, seeds, names),
     )
     html.write(comparison, out)

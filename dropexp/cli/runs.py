@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dropexp.cli.options import Filters, Names, RunsDir, parse_filters
 from dropexp.cli.output import Format, print_frame, print_message
+
+if TYPE_CHECKING:
+    from dropexp.runs.prune import Removal
 
 
 def runs(
@@ -26,6 +29,9 @@ def runs(
         bool,
         typer.Option("--checkpoints", help="With --prune: list the checkpoints of finished runs, and nothing else."),
     ] = False,
+    trials: Annotated[
+        bool, typer.Option("--trials", help="With --prune: list the trials of finished searches, and nothing else.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --prune: remove what it lists.")] = False,
     output: Annotated[Format, typer.Option("--format", help="The output format.")] = Format.table,
 ) -> None:
@@ -34,31 +40,37 @@ def runs(
     from dropexp.report.listing_tables import runs_table
 
     if prune:
-        _prune(names or (), runs_dir, parse_filters(filters), checkpoints, yes, output)
+        if checkpoints and trials:
+            raise typer.BadParameter("give either --checkpoints or --trials", param_hint="--trials")
+        _prune(_planned(names or (), runs_dir, parse_filters(filters), checkpoints, trials), yes, output)
         return
-    if checkpoints or yes:
-        raise typer.BadParameter("requires --prune", param_hint="--checkpoints" if checkpoints else "--yes")
+    for option, given in (("--checkpoints", checkpoints), ("--trials", trials), ("--yes", yes)):
+        if given:
+            raise typer.BadParameter("requires --prune", param_hint=option)
     print_frame(load_runs(names or (), runs_dir, parse_filters(filters)), runs_table, output)
 
 
-def _prune(
-    names: Sequence[str],
-    runs_dir: Path | None,
-    wanted: dict[str, object],
-    checkpoints: bool,
-    yes: bool,
-    output: Format,
-) -> None:
-    from dropexp.report.listing_tables import file_size, removals_frame, removals_table
+def _planned(
+    names: Sequence[str], runs_dir: Path | None, wanted: dict[str, object], checkpoints: bool, trials: bool
+) -> list[Removal]:
+    """Return what can be removed; print notes on corrupted runs that are kept."""
     from dropexp.runs import prune
 
     if checkpoints:
-        planned = prune.checkpoints(names, runs_dir, wanted)
-    else:
-        found = prune.needless(names, runs_dir, wanted)
-        planned = found.removals
-        for note in found.notes:
-            print_message(f"note: {note}")
+        return prune.checkpoints(names, runs_dir, wanted)
+    if trials:
+        return prune.trials(names, runs_dir, wanted)
+    found = prune.needless(names, runs_dir, wanted)
+    for note in found.notes:
+        print_message(f"note: {note}")
+    return found.removals
+
+
+def _prune(planned: list[Removal], yes: bool, output: Format) -> None:
+    """List what can be removed, and remove it if `yes`."""
+    from dropexp.report.listing_tables import file_size, removals_frame, removals_table
+    from dropexp.runs import prune
+
     if planned or output in (Format.csv, Format.json):
         print_frame(removals_frame(planned), removals_table, output)
     if not planned:

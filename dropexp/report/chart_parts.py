@@ -101,11 +101,11 @@ class ValueAxis:
         return self.channel(name, type="quantitative", title=title, scale=scale, axis=axis)
 
 
-def epoch_axis(field: str, last: int) -> alt.X:
-    """Return the channel of epochs 1 to `last`, with a tick per epoch where they fit."""
+def count_axis(field: str, last: int, title: str = "epoch") -> alt.X:
+    """Return the channel of epochs, or of something else, 1 to `last`, with a tick for each where they fit."""
     scale = alt.Scale(domain=[1, last] if last > 1 else [0.5, 1.5], nice=False)
     ticks: dict[str, Any] = {"values": list(range(1, last + 1))} if last <= 12 else {"tickMinStep": 1}
-    return alt.X(field, type="quantitative", title="epoch", scale=scale, axis=alt.Axis(format="d", **ticks))
+    return alt.X(field, type="quantitative", title=title, scale=scale, axis=alt.Axis(format="d", **ticks))
 
 
 def row_axis(field: str, count: int) -> alt.Y:

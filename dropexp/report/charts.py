@@ -19,6 +19,7 @@ from altair.typing import ChartType
 from dropexp.analysis.comparison import Comparison
 from dropexp.errors import ChartError
 from dropexp.files import write_whole
+from dropexp.report.budget_chart import budget
 from dropexp.report.chart_data import (
     arm_means,
     difference_rows,
@@ -176,7 +177,7 @@ def sweep(comparison: Comparison) -> ChartType | None:
 
 def overview(comparison: Comparison) -> ChartType:
     """Draw every chart that the comparison has data for, one below the other."""
-    kinds = [learning_curves, arms, differences, sweep, usual_curves, gap, published]
+    kinds = [learning_curves, arms, differences, sweep, budget, usual_curves, gap, published]
     if comparison.metric.name == "gap":
         kinds.remove(gap)  # the learning curves show it
     charts = [chart for kind in kinds if (chart := kind(comparison)) is not None]

@@ -23,6 +23,7 @@ from dropexp.report.difference_tables import (
     is_classification,
 )
 from dropexp.report.table import Table
+from dropexp.report.tuning_tables import tuning_table
 from dropexp.runs.metrics import METRICS, REGRESSION, Metric
 from dropexp.runs.record import text
 
@@ -57,6 +58,7 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
         differences_table(comparison),
         interactions_table(comparison),
         best_val_table(comparison),
+        tuning_table(comparison),
         settings_table(comparison),
     )
     tables = [arms_table(comparison), *(table for table in optional if table)]

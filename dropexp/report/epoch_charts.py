@@ -15,8 +15,8 @@ from dropexp.report.chart_parts import (
     Looks,
     ValueAxis,
     click_selection,
+    count_axis,
     data_of,
-    epoch_axis,
     grid,
     highlight,
     line_ends,
@@ -60,7 +60,7 @@ def _by_epoch(comparison: Comparison, metric: Metric) -> ChartType:
     last_epoch = int(max(rows["epoch"], default=1))
     spread = np.linspace(-0.2, 0.2, len(rows) + 2)[1:-1]
     rows["x"] = rows["epoch"] + (spread if last_epoch == 1 else 0.0)  # points of a single epoch would coincide
-    x, looks = epoch_axis("x", last_epoch), looks_of(comparison.arms["series"])
+    x, looks = count_axis("x", last_epoch), looks_of(comparison.arms["series"])
 
     swept = swept_values(comparison)
     values = [value for value in dict.fromkeys(swept.values()) if value is not None]
@@ -132,7 +132,7 @@ def published(comparison: Comparison) -> ChartType | None:
             shown = own if len(own) == 1 else same_figure  # lines of several arms share a domain
             domain = domain_of(*(shown[column] for column in ("low", "high", "least", "most", "mean")))
             y = ValueAxis(alt.Y, scale_of(comparison.metrics[name]).title, domain)
-            panel = _published_panel(own, epoch_axis("epoch", last_epoch), y, looks)
+            panel = _published_panel(own, count_axis("epoch", last_epoch), y, looks)
             panels.append(panel.properties(title=arm if name == names[0] else ""))
 
     sources = ", ".join(dict.fromkeys(map(str, comparison.published["source"].dropna()))) or "the source"

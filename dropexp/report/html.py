@@ -19,6 +19,7 @@ from dropexp.analysis.comparison import Comparison
 from dropexp.errors import printable
 from dropexp.files import write_whole
 from dropexp.report import chart_parts, charts, epoch_charts
+from dropexp.report.budget_chart import budget
 from dropexp.report.class_tables import accuracies_table, confusion_table, confusions
 from dropexp.report.comparison_tables import (
     arms_table,
@@ -31,6 +32,7 @@ from dropexp.report.difference_tables import best_val_table, differences_table
 from dropexp.report.origin import compared_runs, origin_table, summary
 from dropexp.report.recipe import arm_configs, commands, recipes
 from dropexp.report.table import Table
+from dropexp.report.tuning_tables import selections_table, tuning_table
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,8 @@ def _sections(comparison: Comparison) -> list[Section]:
     )
     tables = differences_table(comparison), best_val_table(comparison)
     add("differences", "Differences", charts.differences(comparison), *tables)
+    tuning = tuning_table(comparison), selections_table(comparison)
+    add("tuning", "Search for the settings", budget(comparison), *tuning)
     add("usual", comparison.usual.title.capitalize(), epoch_charts.usual_curves(comparison))
     add("gap", "Generalisation gap", epoch_charts.gap(comparison))
     add("sweep", f"Effect of {comparison.by}", charts.sweep(comparison))

@@ -10,8 +10,10 @@ from typing import Any
 
 from dropexp.analysis.comparison import Comparison
 from dropexp.config.digests import arm_digest
+from dropexp.config.planned import arm_settings
 from dropexp.report.table import Table
 from dropexp.runs.folder import RunFolder
+from dropexp.runs.run_json import RunInfo
 
 UNKNOWN = "unknown"
 LABELS = {  # of the keys of a run's provenance
@@ -36,7 +38,8 @@ class ComparedRun:
     base: str  # the arm as the study's config declares it, or the variant
     study: str
     seed: int
-    config: dict[str, Any]  # without the seed
+    config: dict[str, Any]  # without the seed, and without what a search chose
+    tuned: bool  # whether a search chose settings
     device: str
     provenance: dict[str, Any]
     epoch: int  # that is compared
@@ -57,16 +60,22 @@ def compared_runs(comparison: Comparison) -> list[ComparedRun]:
                 base=info.arm or str(info.config["variant"]),
                 study=row["study"],
                 seed=row["seed"],
-                config={key: value for key, value in info.config.items() if key != "seed"},
+                config=_config(info),
+                tuned=info.tune is not None,
                 device=str(info.settings.get("device", "auto")),
                 provenance=info.provenance,
                 epoch=row["epoch"],
                 predictions_sha256=info.predictions_sha256,
                 folder=folder,
-                arm_digest=arm_digest(info.settings),
+                arm_digest=arm_digest(arm_settings(info.settings, info.arm, info.tune)),
             )
         )
     return runs
+
+
+def _config(info: RunInfo) -> dict[str, Any]:
+    chosen = {"seed", *(["eval_test", *info.tune.keys] if info.tune else [])}
+    return {key: value for key, value in info.config.items() if key not in chosen}
 
 
 def summary(comparison: Comparison, runs: Sequence[ComparedRun]) -> str:

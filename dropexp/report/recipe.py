@@ -13,6 +13,7 @@ from dropexp.config import yaml
 from dropexp.config.names import is_name
 from dropexp.report.origin import ComparedRun, seed_range
 from dropexp.runs.metrics import MARGIN
+from dropexp.runs.searches import SearchRecord
 from dropexp.runs.study_file import Declared
 
 
@@ -30,11 +31,16 @@ def recipes(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[Recipe]
     studies: dict[str, list[ComparedRun]] = {}
     for run in runs:
         studies.setdefault(run.study, []).append(run)
-    return [_recipe(study, own, comparison.declared.get(study, [])) for study, own in studies.items()]
+    return [
+        _recipe(study, own, comparison.declared.get(study, []), comparison.tuning.records.get(study, []))
+        for study, own in studies.items()
+    ]
 
 
-def _recipe(study: str, runs: Sequence[ComparedRun], declared: Sequence[Declared]) -> Recipe:
-    """Return the config, in which every arm has every seed: a run that an arm lacks is one more."""
+def _recipe(
+    study: str, runs: Sequence[ComparedRun], declared: Sequence[Declared], searches: Sequence[SearchRecord]
+) -> Recipe:
+    """Return the config, in which every arm has every seed, or search: a run that an arm lacks is one more."""
     names = _arm_names(study, runs)
     arms = {names[run.arm]: run.config for run in runs}
     configs = list(arms.values())
@@ -49,11 +55,22 @@ def _recipe(study: str, runs: Sequence[ComparedRun], declared: Sequence[Declared
         "arms": {
             name: {key: value for key, value in config.items() if key not in shared} for name, config in arms.items()
         },
-        "matrix": {"seed": seed_range(seeds)},
+        **({"tune": _tune(searches)} if runs[0].tuned else {"matrix": {"seed": seed_range(seeds)}}),
     }
     if published := _published(runs, names, declared):
         content["published"] = published
     return Recipe(f"{study}.yaml", yaml.dump(content), len(arms) * len(seeds) - len(runs))
+
+
+def _tune(searches: Sequence[SearchRecord]) -> dict[str, Any]:
+    """Return the section `tune` of these searches; an arm draws the same points from the same space."""
+    repeats = [search.repeat for search in searches]
+    space = {key: written for search in searches for key, written in search.space.items()}
+    return {
+        "trials": max(len(search.trials) for search in searches),
+        "repeats": f"{min(repeats)}..{max(repeats)}",
+        "space": space,
+    }
 
 
 def _arm_names(study: str, runs: Sequence[ComparedRun]) -> dict[str, str]:

@@ -38,24 +38,33 @@ def folders(paths_or_names: Iterable[str], runs_dir: Path) -> list[RunFolder]:
     return list(found.values())
 
 
-def find_one(run: str, runs_dir: Path | None = None) -> RunFolder:
-    """Return the run at this path, or of this name: [STUDY/]FOLDER, or its hash or the part before it alone.
+def find_named(names: Iterable[str], runs_dir: Path | None = None) -> list[RunFolder]:
+    """Return the runs of studies and folders of runs, and single runs, at a path or of a short name.
 
-    Raises `RunError` if there is none, `AmbiguousRun` if there are several.
+    Short names are [STUDY/]FOLDER, and the folder's hash or the part before it alone. Raises `RunError` for a name
+    without a run, `AmbiguousRun` for a short name of several.
     """
     root = runs_dir or default_runs_dir()
+    found: dict[Path, RunFolder] = {}
+    for name in names:
+        for folder in _find(name, root):
+            found.setdefault(folder.path.resolve(), folder)
+    return list(found.values())
+
+
+def _find(name: str, root: Path) -> list[RunFolder]:
     try:
-        found = folders([run], root)
+        return folders([name], root)
     except RunError as error:
         every = folders([], root)
-        found = [folder for folder in every if run in _names(folder.path)]
+        found = [folder for folder in every if name in _names(folder.path)]
         if not found:
             raise RunError(f"{error}; dropexp runs lists the runs of each name" if every else str(error)) from None
     if len(found) > 1:
         some = ", ".join(str(folder.path) for folder in found[:3])
         more = ", …" if len(found) > 3 else ""
-        raise AmbiguousRun(f"{run!r} names {len(found)} runs; name one of them: {some}{more}")
-    return found[0]
+        raise AmbiguousRun(f"{name!r} names {len(found)} runs; name one of them: {some}{more}")
+    return found
 
 
 def _names(path: Path) -> set[str]:

@@ -16,6 +16,7 @@ _OF_RUNS = {"name", "arm", "label", "seed", "status", "why", "path", "task", "va
 _OF_ARMS = {"series", "study", "by", "n", "diverged", "mean", "sd", "curve"}
 
 USUAL = ("test_acc", "val_acc", "test_loss", "val_loss")  # the first of these that was measured is compared by default
+CALIBRATION_BINS = 15  # of equal width, as in Guo et al. (2017)
 LARGE = 1e7  # figures from here on have four digits instead of decimals
 
 

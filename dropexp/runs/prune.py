@@ -1,4 +1,4 @@
-"""What `dropexp runs --prune` removes: runs without a result, second folders of a run, leftovers; or checkpoints.
+"""What `dropexp runs --prune` removes: runs without a result, second folders, leftovers; or checkpoints; or trials.
 
 Planning only reads. A removal locks the folder, and removes nothing if run.json has changed since. Only files of
 dropexp are removed, and none through a link.
@@ -22,7 +22,7 @@ from dropexp.runs.folder import BEFORE, CORRUPTED, FILES, RUN, RunFolder, defaul
 from dropexp.runs.record import Run, keep, read_any, read_runs
 from dropexp.runs.run_json import SCHEMA
 from dropexp.runs.status import FINISHED, NO_RUN, Status
-from dropexp.runs.study_file import STUDY
+from dropexp.runs.study_file import STUDY, read_searches
 
 LEFTOVER = "renamed because it was corrupted or the run restarted, or half-written"
 _RUN_FOLDER = re.compile(r".+-[0-9a-f]{8}")
@@ -41,7 +41,7 @@ _LEFTOVER, _STUDY_LEFTOVER = _leftovers_of(*FILES), _leftovers_of(STUDY)
 class Removal:
     """Files of a folder that can be removed, and the folder with them if nothing else is in it."""
 
-    state: str  # of the run, or "leftover", or "checkpoint"
+    state: str  # of the run, or "leftover", "checkpoint" or "trial"
     path: Path
     files: Sequence[Path]
     why: str
@@ -95,6 +95,31 @@ def checkpoints(
         for folder in finished
         if folder.checkpoint in _own_files(folder.path)
     ]
+
+
+def trials(
+    names: Sequence[str] = (), runs_dir: Path | None = None, where: Mapping[str, Any] | None = None
+) -> list[Removal]:
+    """Plan to remove the trials of searches whose selection and figures study.json has. Raises `NoRuns`."""
+    runs = keep(read_runs(names, runs_dir), where or {})
+    known = {folder: _selected(folder) for folder in {run.folder.path.parent for run in runs}}
+    why = "study.json has its figures and the selection; `train` does not train it again"
+    removals = []
+    for run in runs:
+        tuning, path = run.tuning, run.folder.path
+        if tuning is None or tuning.role != "trial" or run.status not in FINISHED or run.folder.is_locked():
+            continue
+        if (tuning.search, str(run.settings.get("device"))) in known[path.parent]:
+            removals.append(_removal("trial", path, _own_files(path), why, _digest(path)))
+    return removals
+
+
+def _selected(study: Path) -> set[tuple[str, str]]:
+    """Return the searches of a study that have a selection, with the kind of device."""
+    try:
+        return {key for key, record in read_searches(study).items() if record.selected is not None}
+    except RunError:
+        return set()
 
 
 def _removal_of(run: Run, first: Run | None) -> Removal | None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dropexp.config.digests import canonical
 from dropexp.config.search import Search
 from dropexp.config.space import KINDS, RANGES, Dimension
 from dropexp.config.study import Study, trials_of
@@ -18,11 +19,12 @@ from dropexp.runs.run_json import Figure, Value
 
 
 class TrialRecord(BaseModel):
-    """One trial: its values, and its figures after the last epoch; None before it ends, or if it diverged."""
+    """One trial: its values, how it ended, and its figures after the last epoch if it did not diverge."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     values: dict[str, Value]
+    status: Literal["done", "diverged"] | None = None  # None: it has not ended
     val_acc: Figure | None = None
     val_loss: Figure | None = None
 
@@ -44,8 +46,8 @@ class SearchRecord(BaseModel):
     selected: int | None = None  # the trial; None until all have ended
 
     @classmethod
-    def of(cls, search: Search, device: str) -> Self:
-        """Return the record of a search that has not been trained."""
+    def of(cls, search: Search, device: str, trials: Sequence[TrialRecord], selected: int | None = None) -> Self:
+        """Return the record of a search."""
         return cls(
             id=search.digest,
             arm_digest=search.arm_digest,
@@ -55,7 +57,8 @@ class SearchRecord(BaseModel):
             fixed=dict(search.fixed),
             space={key: one.written for key, one in search.space.items()},
             repeat=search.repeat,
-            trials=[TrialRecord(values=dict(point)) for point in search.points],
+            trials=list(trials),
+            selected=selected,
         )
 
     @model_validator(mode="after")
@@ -109,6 +112,12 @@ def _with_recorded(search: Search, record: SearchRecord | None) -> Search:
         return recorded if recorded.trials else search
     except ValidationError:  # of another version, whose rules were others
         return search
+
+
+def known_trials(search: Search, record: SearchRecord | None) -> list[TrialRecord]:
+    """Return a record per trial of a search, with the figures that are known."""
+    known = {} if record is None else {canonical(trial.values): trial for trial in record.trials}
+    return [known.get(canonical(dict(point))) or TrialRecord(values=dict(point)) for point in search.points]
 
 
 def merged(records: Records, new: Sequence[SearchRecord]) -> list[SearchRecord]:

@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.functional import rotate
 
 from dropexp.config.schema import Config
 from dropexp.config.tasks import CLASSES
@@ -77,6 +75,7 @@ class Evaluation:
     """
 
     run: str
+    seed: int
     epoch: int
     passes: int | None
     differing: int | None
@@ -84,41 +83,67 @@ class Evaluation:
     answers: list[Prediction]
 
 
-@own_settings()
+@dataclass(frozen=True)
+class Evaluated:
+    """An evaluation, and the predictions in evaluation mode that it rests on, per rotation."""
+
+    evaluation: Evaluation
+    clean: list[Predictive]
+
+
 def evaluate(trained: Trained, data: Data, rotations: Iterable[float], K: int, images: Sequence[int]) -> Evaluation:
     """Evaluate on the test images, unrotated and rotated by these degrees, with K stochastic passes of each.
 
     `images` are the indexes of the test images whose predictions are returned. Raises EvaluationError for an image
     that does not exist and for a rotation that is not finite.
     """
+    return evaluate_network(trained, data, rotations, K, images).evaluation
+
+
+@own_settings()
+def evaluate_network(
+    trained: Trained, data: Data, rotations: Iterable[float], K: int, images: Sequence[int]
+) -> Evaluated:
+    """Evaluate as `evaluate` does, and also return the predictions in evaluation mode."""
     config, network, X_test, y = trained.config, trained.network, data.X_test, data.y_test
-    degrees = list(dict.fromkeys([0.0, *rotations]))
+    degrees = all_rotations(rotations)
     _check(degrees, images, len(y))
     passes = K if has_noise(config) else None
-    figures, answers = [], []
+    figures, answers, predictions = [], [], []
     differing = None
     with matmul.using(matmul.best_backend()), torch.inference_mode():
         for rotation in degrees:
             X = rotated(X_test, rotation)
             generator = stream(config.seed, "evaluate")
             clean = predictive([eval_outputs(network, X, generator)])
-            row = RotationFigures(rotation, **_figures("", clean, y))
+            predictions.append(clean)
+            row = RotationFigures(rotation, **figures_of("", clean, y))
             if rotation == 0 and trained.kept is not None and len(trained.kept.classes) == len(y):
                 differing = int((clean.classes.numpy() != trained.kept.classes).sum())
             best = clean
             if passes:
                 best = predictive(noisy_outputs(network, X, generator) for _ in range(passes))
                 mutual_information = best.mutual_information.mean().item()
-                row = replace(row, **_figures("mc_", best, y), mutual_information=mutual_information)
+                row = replace(row, **figures_of("mc_", best, y), mutual_information=mutual_information)
             if passes and isinstance(network, DropConnectMLP):
-                row = replace(row, **_figures("moment_", predictive(network.moment_matching(X, passes, generator)), y))
+                row = replace(
+                    row, **figures_of("moment_", predictive(network.moment_matching(X, passes, generator)), y)
+                )
             figures.append(row)
             classes, entropies = best.classes.tolist(), best.entropy.tolist()
             answers += [Prediction(i, CLASSES[int(y[i])], rotation, CLASSES[classes[i]], entropies[i]) for i in images]
-    return Evaluation(str(trained.folder.path), trained.epoch, passes, differing, figures, answers)
+    run = str(trained.folder.path)
+    evaluation = Evaluation(run, config.seed, trained.epoch, passes, differing, figures, answers)
+    return Evaluated(evaluation, predictions)
 
 
-def _figures(prefix: str, mean: Predictive, y: Tensor) -> dict[str, float]:
+def all_rotations(rotations: Iterable[float]) -> list[float]:
+    """Return the rotations to evaluate, each once: first none, then these."""
+    return list(dict.fromkeys([0.0, *rotations]))
+
+
+def figures_of(prefix: str, mean: Predictive, y: Tensor) -> dict[str, float]:
+    """Return accuracy, loss, ece and mean entropy of a prediction, with a prefix to their names."""
     return {
         f"{prefix}acc": mean.accuracy(y),
         f"{prefix}loss": mean.loss(y),
@@ -145,5 +170,8 @@ def rotated(X: Tensor, degrees: float) -> Tensor:
     """Rotate the images X (n, 784) counter-clockwise around their centre, bilinearly, on a black background."""
     if degrees == 0:
         return X
+    from torchvision.transforms import InterpolationMode  # takes as long to import as torch
+    from torchvision.transforms.functional import rotate
+
     images: Tensor = rotate(X.view(-1, 1, SIDE, SIDE), degrees, InterpolationMode.BILINEAR, fill=[0.0])
     return images.flatten(1)

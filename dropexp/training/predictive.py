@@ -1,7 +1,8 @@
 """The predictive distribution of a network, from one pass or averaged over many, and its quality.
 
 Monte-Carlo dropout predicts with the mean probability over K stochastic passes (Gal and Ghahramani, 2016):
-p(c | x) = (1/K) Σ softmax(O_k)_c. A single pass, for example in evaluation mode, is the case K = 1.
+p(c | x) = (1/K) Σ softmax(O_k)_c. A single pass, for example in evaluation mode, is the case K = 1. An ensemble
+predicts with the same mean over the passes of several networks.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-BINS = 15  # of equal width, as in Guo et al. (2017)
+from dropexp.runs.metrics import CALIBRATION_BINS as BINS
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,31 @@ class Predictive:
         return (torch.bincount(bins, correct - confidence, BINS).abs().sum() / len(y)).item()
 
 
+class Average:
+    """The mean prediction over the passes added so far; it needs the memory of one."""
+
+    def __init__(self) -> None:
+        self.K = 0
+        self._log_sum, self._entropies = torch.tensor(-math.inf, dtype=torch.double), torch.zeros(())
+
+    def add(self, O: Tensor) -> None:
+        """Add a pass, given by its outputs O (n, num_classes); their log-probabilities do as well."""
+        log_p = log_softmax(O.cpu().double())
+        self._log_sum = torch.logaddexp(self._log_sum, log_p)  # in logs: a sum of p may be 0 where its log is needed
+        self._entropies = self._entropies + entropy(log_p)
+        self.K += 1
+
+    def predictive(self) -> Predictive:
+        """Return the mean; there must be at least one pass."""
+        return Predictive(self._log_sum - math.log(self.K), self._entropies / self.K)
+
+
 def predictive(passes: Iterable[Tensor]) -> Predictive:
     """Average over passes, each given by its outputs O (n, num_classes). There must be at least one."""
-    log_sum, entropies, K = torch.tensor(-math.inf, dtype=torch.double), torch.zeros(()), 0
+    average = Average()
     for O in passes:
-        log_p = log_softmax(O.cpu().double())
-        log_sum = torch.logaddexp(log_sum, log_p)  # in logs, because a sum of p may be 0 where its log is needed
-        entropies = entropies + entropy(log_p)
-        K += 1
-    return Predictive(log_sum - math.log(K), entropies / K)
+        average.add(O)
+    return average.predictive()
 
 
 def log_softmax(O: Tensor) -> Tensor:

@@ -13,13 +13,14 @@ from pathlib import Path
 from dropexp.config import plugins
 from dropexp.config.digests import canonical
 from dropexp.config.planned import PlannedRun
+from dropexp.config.search import Search
 from dropexp.config.study import Study, load_config
 from dropexp.data import download
 from dropexp.errors import DataError, RunError, TrainingError, UnfinishedRun
 from dropexp.interrupts import import_torch
 from dropexp.runs.folder import RunFolder, default_runs_dir
 from dropexp.runs.repair import repair_finished
-from dropexp.runs.searches import Records, SearchRecord, with_recorded
+from dropexp.runs.searches import Records, SearchRecord, known_trials, with_recorded
 from dropexp.runs.status import Status
 from dropexp.runs.study_file import read_searches, write_searches, write_study
 from dropexp.runs.table import Row
@@ -28,7 +29,7 @@ from dropexp.training.events import Ended, Epoch, Event, Note
 from dropexp.training.execute import execute
 from dropexp.training.jobs import Job, Plan, jobs_of
 from dropexp.training.trainer import Trainer
-from dropexp.training.tuning import Blocked, Selected, by_settings, recorded_selection, select
+from dropexp.training.tuning import Blocked, Selected, by_settings, select
 
 RESUMABLE = (Status.INTERRUPTED, Status.FAILED, Status.CORRUPTED)  # with a checkpoint
 
@@ -72,7 +73,9 @@ class Training:
         self.studies = [with_recorded(study, self.records[study.name], self.kind) for study in studies]
         self.searches = [search for study in self.studies for search in study.searches]
         self.blocked: list[Blocked] = []  # searches without a selection, after the trials
-        self._selected = {} if force else self._recorded_selections()
+        self._selected: dict[str, Selected] = {}  # by the search's digest
+        self._known = {one.digest: known_trials(one, self._record_of(one)) for one in self.searches}
+        self._select([one for one in self.searches if all(trial.status for trial in self._known[one.digest])], [])
         trials_only = all(study.searches for study in self.studies)
         self.first = Stage("trials" if trials_only else "runs", self._first_jobs(), force)
 
@@ -82,22 +85,25 @@ class Training:
                 return read_searches(self.runs_dir / study.name)
         return {}
 
-    def _recorded_selections(self) -> dict[str, Selected]:
-        """Return the selections that study.json has, by search: these trials need not be there any more."""
-        found = ((one.digest, recorded_selection(one, self.records[one.name], self.kind)) for one in self.searches)
-        return {digest: selected for digest, selected in found if selected is not None}
+    def _record_of(self, search: Search) -> SearchRecord | None:
+        """Return what study.json has of a search: trials that have ended need not be there any more."""
+        return None if self.force else self.records[search.name].get((search.digest, self.kind))
 
     def _first_jobs(self) -> list[Job]:
-        """Return the jobs of runs and trials; of searches with a selection, the trials that are still there."""
-        jobs = jobs_of(self.studies, self.runs_dir, self.device)
-        if not self._selected:
-            return jobs
-        open_searches = [one for one in self.searches if one.digest not in self._selected]
-        needed = {self._key(trial) for one in open_searches for trial in one.trials}  # also those that arms share
-        return [job for job in jobs if not job.is_trial or self._key(job.planned) in needed or job.is_finished]
-
-    def _key(self, planned: PlannedRun) -> tuple[str, str]:
-        return planned.name, canonical(planned.config.settings(self.kind))
+        """Return the jobs of runs and trials, without trials that study.json has the figures of and that are gone."""
+        needed = {  # by study and settings: arms can share trials, whose job is that of the first one
+            (one.name, canonical(planned.config.settings(self.kind)))
+            for one in self.searches
+            for planned, trial in zip(one.trials, self._known[one.digest], strict=True)
+            if trial.status is None
+        }
+        return [
+            job
+            for job in jobs_of(self.studies, self.runs_dir, self.device)
+            if not job.is_trial
+            or (job.planned.name, canonical(job.planned.config.settings(self.kind))) in needed
+            or job.is_finished
+        ]
 
     @property
     def jobs(self) -> list[Job]:
@@ -113,22 +119,16 @@ class Training:
         """Yield what is to be trained; the second stage, of tested runs, is known when the first has been trained."""
         yield self.first
         if self.searches:
-            self._select()
+            self._select(self.searches, self.first.jobs)
             yield Stage("tested runs", self._tested_jobs(), self.force)
 
-    def _select(self) -> None:
-        """Select a trial of each search that has no selection, and record it in study.json."""
-        jobs: dict[str, dict[str, Job]] = {}
-        for study in self.studies:
-            own = [job for job in self.first.jobs if job.planned.name == study.name]
-            jobs[study.name] = by_settings(own, self.kind)
-        found = [
-            select(search, jobs[search.name], self.kind)
-            for search in self.searches
-            if search.digest not in self._selected
-        ]
+    def _select(self, searches: Sequence[Search], jobs: Sequence[Job]) -> None:
+        """Select a trial of each of these searches."""
+        by_study = {study.name: [job for job in jobs if job.planned.name == study.name] for study in self.studies}
+        trials = {name: by_settings(own, self.kind) for name, own in by_study.items()}
+        found = [select(one, self._known[one.digest], trials[one.name], self.kind) for one in searches]
         self.blocked = [one for one in found if isinstance(one, Blocked)]
-        self._selected |= {one.record.id: one for one in found if isinstance(one, Selected)}
+        self._selected = {one.record.id: one for one in found if isinstance(one, Selected)}
 
     def _tested_jobs(self) -> list[Job]:
         tested: dict[str, list[PlannedRun]] = {}
@@ -143,7 +143,9 @@ class Training:
         notes = []
         for study in self.studies:
             records = [
-                self._selected[one.digest].record if one.digest in self._selected else SearchRecord.of(one, self.kind)
+                self._selected[one.digest].record
+                if one.digest in self._selected
+                else SearchRecord.of(one, self.kind, self._known[one.digest])
                 for one in study.searches
             ]
             if records:

@@ -29,7 +29,7 @@ At = Literal["last", "best-val"]
 
 @dataclass(frozen=True)
 class Trained:
-    """A run's network on the CPU as it was after `epoch` epochs, and remarks on it.
+    """A run's network on the CPU as it was after `epoch` epochs, and remarks on it; `done`: the run is finished.
 
     `kept` are the predictions that training kept of that epoch, None if there are none.
     """
@@ -40,6 +40,7 @@ class Trained:
     epoch: int
     kept: Predictions | None
     remarks: list[str]
+    done: bool
 
 
 @own_settings()
@@ -67,7 +68,8 @@ def load_trained(folder: RunFolder, at: At = "last") -> Trained:
     remarks = [*_progress(run, saved, config), *_noise(run, config)]
     if at == "last":
         remarks += _better_epoch(saved)
-    return Trained(folder, config, network, epoch, saved.kept.predictions.get(epoch), remarks)
+    done = run.status == Status.DONE
+    return Trained(folder, config, network, epoch, saved.kept.predictions.get(epoch), remarks, done)
 
 
 def _read(run: Run) -> Checkpoint:

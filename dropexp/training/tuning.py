@@ -14,7 +14,7 @@ from dropexp.config.planned import PlannedRun
 from dropexp.config.search import Search
 from dropexp.errors import RunError
 from dropexp.runs.record import number
-from dropexp.runs.searches import Records, SearchRecord, TrialRecord
+from dropexp.runs.searches import SearchRecord, TrialRecord
 from dropexp.runs.status import FINISHED, Status
 from dropexp.training.jobs import Job
 
@@ -42,39 +42,30 @@ class Blocked:
         return f"{self.search.name}: {where}: no settings are selected: {self.why}"
 
 
-def recorded_selection(search: Search, records: Records, device_kind: str) -> Selected | None:
-    """Return the selection that study.json has for a search with these trials, None without one."""
-    record = records.get((search.digest, device_kind))
-    if record is None or record.selected is None or record.points != [dict(point) for point in search.points]:
-        return None
-    return _selected(search, record, record.selected)
-
-
-def select(search: Search, jobs: Mapping[str, Job], device_kind: str) -> Selected | Blocked:
-    """Select a trial. `jobs` has the trials by their settings, see `by_settings`."""
+def select(
+    search: Search, known: Sequence[TrialRecord], jobs: Mapping[str, Job], device_kind: str
+) -> Selected | Blocked:
+    """Select a trial. Figures that are not `known` are read; `jobs` has the trials by settings, see `by_settings`."""
     trials = []
-    for point, planned in zip(search.points, search.trials, strict=True):
-        trial = _measured(dict(point), jobs[canonical(planned.config.settings(device_kind))])
-        if isinstance(trial, _Unfinished):
-            return Blocked(search, trial.why, trial.busy)
-        trials.append(trial)
-    record = SearchRecord.of(search, device_kind).model_copy(update={"trials": trials})
-    ranked = sorted(range(len(trials)), key=lambda index: (*_rank(trials[index]), index))
-    if trials[ranked[0]].val_acc is None:
+    for trial, planned in zip(known, search.trials, strict=True):
+        if trial.status is None:
+            measured = _measured(trial, jobs[canonical(planned.config.settings(device_kind))])
+            if isinstance(measured, _Unfinished):
+                return Blocked(search, measured.why, measured.busy)
+            trials.append(measured)
+        else:
+            trials.append(trial)
+    best = min(range(len(trials)), key=lambda index: (*_rank(trials[index]), index))
+    if trials[best].status != "done":
         return Blocked(search, "every trial diverged")
-    return _selected(search, record, ranked[0])
+    figures = {"val_acc": trials[best].val_acc, "val_loss": trials[best].val_loss}
+    selection = {name: value for name, value in figures.items() if value is not None}
+    return Selected(SearchRecord.of(search, device_kind, trials, best), search.tested(best, selection))
 
 
 def by_settings(jobs: Sequence[Job], device_kind: str) -> dict[str, Job]:
     """Return jobs by the settings of their runs."""
     return {canonical(job.planned.config.settings(device_kind)): job for job in jobs}
-
-
-def _selected(search: Search, record: SearchRecord, trial: int) -> Selected:
-    figures = record.trials[trial]
-    known = {"val_acc": figures.val_acc, "val_loss": figures.val_loss}
-    selection = {name: value for name, value in known.items() if value is not None}
-    return Selected(record.model_copy(update={"selected": trial}), search.tested(trial, selection))
 
 
 @dataclass(frozen=True)
@@ -83,7 +74,7 @@ class _Unfinished:
     busy: bool
 
 
-def _measured(values: dict[str, object], job: Job) -> TrialRecord | _Unfinished:
+def _measured(trial: TrialRecord, job: Job) -> TrialRecord | _Unfinished:
     """Return the figures of a finished trial after its last epoch, none if it diverged."""
     state = job.state()
     if state.status not in FINISHED:
@@ -94,8 +85,8 @@ def _measured(values: dict[str, object], job: Job) -> TrialRecord | _Unfinished:
         return _Unfinished(str(error), busy=False)
     val_acc, val_loss = (number(info.last.get(name)) for name in ("val_acc", "val_loss"))
     if info.status == Status.DIVERGED or not math.isfinite(val_acc):
-        return TrialRecord.model_validate({"values": values})
-    return TrialRecord.model_validate({"values": values, "val_acc": val_acc, "val_loss": val_loss})
+        return trial.model_copy(update={"status": "diverged"})
+    return trial.model_copy(update={"status": "done", "val_acc": val_acc, "val_loss": val_loss})
 
 
 def _rank(trial: TrialRecord) -> tuple[float, float]:

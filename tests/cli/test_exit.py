@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -11,7 +10,6 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from helpers.command import DROPEXP, TIMEOUT, Command
@@ -21,6 +19,7 @@ from dropexp.cli.progress import watching
 from dropexp.config.planned import PlannedRun
 from dropexp.config.schema import Config
 from dropexp.runs.folder import RunFolder
+from dropexp.runs.record import read_runs
 from dropexp.runs.status import Status
 from dropexp.training.events import Ended
 from dropexp.training.jobs import Job
@@ -96,10 +95,9 @@ REGRESSION = "task: linear-regression\nbatch_size: 1\nepochs: 3\n"
 WILD, SANE = "wild: {variant: nn, lr: 1.0e+30}", "sane: {variant: scratch, lr: 0.003}"
 
 
-def listed(command: Command) -> list[dict[str, Any]]:
-    """Return the runs of the command's folder."""
-    runs: list[dict[str, Any]] = json.loads(command("runs", "--format", "json").stdout)
-    return runs
+def listed(command: Command) -> list[tuple[str, int | None]]:
+    """Return the status and last epoch of each run in the command's folder."""
+    return [(str(run.status), run.epoch) for run in read_runs([], command.folder / "runs")]
 
 
 @pytest.mark.parametrize("line", ['"$@" 2>&-', '(sleep 1; exec "$@") 2>&1 | true'], ids=["closed", "without a reader"])
@@ -107,7 +105,7 @@ def test_a_training_without_a_reader_trains_to_its_end(line: str, command: Comma
     config = command.write("wd.yaml", f"{REGRESSION}arms: {{{SANE}}}\n")
     done = command.run("train", "-c", config, "--jobs", "1", prefix=["sh", "-c", line, "sh"])
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert [(run["status"], run["epoch"]) for run in listed(command)] == [("done", 3)]
+    assert listed(command) == [("done", 3)]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals")
@@ -123,7 +121,7 @@ def test_a_training_outlives_a_terminal_that_does_not_hang_up(command: Command) 
         pass
     os.close(ours)
     assert process.wait(TIMEOUT) == 1
-    assert sorted(run["status"] for run in listed(command)) == ["diverged", "done"]
+    assert sorted(status for status, _ in listed(command)) == ["diverged", "done"]
 
 
 def test_messages_of_a_training_are_printable(capsys: pytest.CaptureFixture[str]) -> None:

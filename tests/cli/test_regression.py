@@ -41,12 +41,12 @@ def test_a_regression_needs_no_data(cli: InProcess) -> None:
     assert len(cli.tables()) == 8
 
 
-def test_a_regression_trains_beside_a_study_of_images(command: Command) -> None:
-    images = command.write("images.yaml", "variant: none\ntrain_size: 100\nepochs: 1\n")
-    command("train", "-c", images, "-c", command.write("wd.yaml", CONFIG), "--jobs", "2", "-q")
-    for path in command.folder.glob("runs/*/*/epochs.csv"):
+def test_a_regression_trains_beside_a_study_of_images(cli: InProcess) -> None:
+    images = cli.write("images.yaml", "variant: none\ntrain_size: 100\nepochs: 1\n")
+    cli("train", "-c", images, "-c", cli.write("wd.yaml", CONFIG), "--jobs", "2", "-q")
+    for path in cli.folder.glob("runs/*/*/epochs.csv"):
         assert ("w_norm" in pd.read_csv(path)) == (path.parent.parent.name == "wd")
-    assert len(command.tables()) == 9
+    assert len(cli.tables()) == 9
 
 
 def test_an_interrupted_regression_resumes_to_the_same_tables(command: Command, cli: InProcess) -> None:

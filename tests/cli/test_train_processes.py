@@ -17,7 +17,7 @@ from helpers.weights import same, saved_below
 
 from dropexp.runs.record import read_runs
 
-LONG = "name: long\ntrain_size: 6000\nepochs: 8\nmatrix:\n  variant: [nn, scratch]\n  seed: 0..0\n"
+LONG = "name: long\nhidden: [64, 64]\ntrain_size: 6000\nepochs: 8\nmatrix:\n  variant: [nn, scratch]\n  seed: 0..0\n"
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,9 @@ def wait_until_gone(workers: list[int]) -> None:
 
 
 @pytest.mark.parametrize(("jobs", "rows"), [("1", 10), ("2", 3)])  # in the second run, and at the start of both
-def test_a_killed_study_resumes_to_the_same_tables(jobs: str, rows: int, command: Command, expected: InProcess) -> None:
+def test_a_killed_study_resumes_to_the_same_tables(
+    jobs: str, rows: int, command: Command, cli: InProcess, expected: InProcess
+) -> None:
     config = command.write("long.yaml", LONG)
     process = command.start("train", "-c", config, "--jobs", jobs)
     command.wait_for_rows(rows, process)
@@ -62,14 +64,14 @@ def test_a_killed_study_resumes_to_the_same_tables(jobs: str, rows: int, command
     process.kill()  # SIGKILL: no handler runs
     process.communicate()
     wait_until_gone(workers)
-    listed = {run["path"]: run for run in json.loads(command("runs", "--format", "json").stdout)}
-    prunable = json.loads(command("runs", "--prune", "--format", "json").stdout)
+    listed = {run["path"]: run for run in json.loads(cli("runs", "--format", "json").stdout)}
+    prunable = json.loads(cli("runs", "--prune", "--format", "json").stdout)
     for row in (row for row in prunable if row["state"] == "interrupted"):  # a run may not have started yet
         path = command.folder / row["path"] / "checkpoint.pt"
         saved = torch.load(path, weights_only=True)["epoch"] if path.exists() else None
         assert listed[row["path"]]["epoch"] == saved
         assert row["why"] == f"{saved or 0} of 8 epochs, from which training would resume"
-    command("train", "-c", config, "--jobs", jobs)
+    cli("train", "-c", config, "--jobs", jobs)
     assert_equal_results(command, expected)
 
 
@@ -107,6 +109,7 @@ def test_an_interrupt_while_workers_start_leaves_no_process(command: Command) ->
     process = command.start("train", "-c", command.write("long.yaml", LONG), "--jobs", "2")
     while not (workers := workers_of(process.pid)):
         assert process.poll() is None
+        time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to every process of the command
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -146,7 +149,7 @@ def test_runs_of_killed_workers_resume_in_half_as_many_workers(command: Command)
     assert all(len(table) == 9 for table in command.tables().values())
 
 
-def test_a_run_whose_worker_is_killed_twice_fails_and_the_others_train(command: Command) -> None:
+def test_a_run_whose_worker_is_killed_twice_fails_and_the_others_train(command: Command, cli: InProcess) -> None:
     config = command.write("long.yaml", LONG)
     process = command.start("train", "-c", config, "--jobs", "2")
     command.wait_for_rows(2, process)
@@ -162,7 +165,7 @@ def test_a_run_whose_worker_is_killed_twice_fails_and_the_others_train(command: 
     assert stderr.count("its worker process ended (SIGKILL); it resumes after the others") == 1
     assert "failed: its worker process ended (SIGKILL); the same command trains it again" in stderr
     assert statuses(command).count("done") == 1  # the other has failed, or is missing if it had no epoch yet
-    command("train", "-c", config)
+    cli("train", "-c", config, "--jobs", "1")
 
 
 # Two commands

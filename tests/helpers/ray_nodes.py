@@ -12,7 +12,12 @@ from typing import Any
 
 from ray.cluster_utils import Cluster
 
-NODE: dict[str, Any] = {"node_ip_address": "127.0.0.1", "object_store_memory": 100 * 2**20, "include_dashboard": False}
+NODE: dict[str, Any] = {
+    "node_ip_address": "127.0.0.1",
+    "object_store_memory": 100 * 2**20,
+    **dict.fromkeys(("include_dashboard", "include_log_monitor"), False),  # processes that no test needs
+    "no_monitor": True,
+}
 
 
 def main() -> None:

@@ -67,7 +67,7 @@ def test_the_printed_command_trains_the_new_study(tmp_path: Path) -> None:
 def test_the_name_of_the_new_study_is_valid_and_quoted(study: str, setting: str, tmp_path: Path) -> None:
     write_run(tmp_path, "nn", 7, name=study)
     (pilot,) = pilots_of(read_runs((), tmp_path)).values()
-    assert pilot.command(8) == f"dropexp train -c FILE --set {setting} --seeds 100..107"
+    assert pilot.plan(8) == f"dropexp train -c FILE --set {setting} --seeds 100..107"
 
 
 def test_arms_of_two_studies_have_no_command(tmp_path: Path) -> None:

@@ -166,27 +166,27 @@ def search(repeat: int, accs: list[float | None], lr: float = 0.1, space: Any = 
 
 
 def test_the_budget_curve_is_the_mean_of_the_best_accuracy_so_far() -> None:
-    curve = budget_curve(ArmSearches("none", [search(0, [0.5, 0.4, 0.8]), search(1, [0.3, 0.6, 0.6])]))
+    curve = budget_curve(ArmSearches("none", "tuned", [search(0, [0.5, 0.4, 0.8]), search(1, [0.3, 0.6, 0.6])]))
     assert [row["trials"] for row in curve] == [1, 2, 3]
     assert [row["mean"] for row in curve] == pytest.approx([0.4, 0.55, 0.7])
     assert {(row["arm"], row["n"]) for row in curve} == {("none", 2)}
 
 
 def test_the_band_of_the_budget_curve_covers_the_repeats() -> None:
-    two = budget_curve(ArmSearches("none", [search(0, [0.5, 0.8]), search(1, [0.3, 0.8])]))
+    two = budget_curve(ArmSearches("none", "tuned", [search(0, [0.5, 0.8]), search(1, [0.3, 0.8])]))
     assert (two[0]["low"], two[0]["high"]) == pytest.approx((0.3, 0.5))  # each in a quarter of the resamples
     assert (two[1]["low"], two[1]["high"]) == pytest.approx((0.8, 0.8))
-    (one,) = budget_curve(ArmSearches("none", [search(0, [0.5])]))
+    (one,) = budget_curve(ArmSearches("none", "tuned", [search(0, [0.5])]))
     assert np.isnan(one["low"]) and np.isnan(one["high"]) and one["mean"] == 0.5
 
 
 def test_a_diverged_trial_counts_as_accuracy_0_in_the_budget_curve() -> None:
-    curve = budget_curve(ArmSearches("none", [search(0, [None, 0.6]), search(1, [0.4, None])]))
+    curve = budget_curve(ArmSearches("none", "tuned", [search(0, [None, 0.6]), search(1, [0.4, None])]))
     assert [row["mean"] for row in curve] == pytest.approx([0.2, 0.5])
 
 
 def test_the_budget_curve_ends_at_the_least_number_of_trials_of_a_repeat() -> None:
-    curve = budget_curve(ArmSearches("none", [search(0, [0.5, 0.6]), search(1, [0.3])]))
+    curve = budget_curve(ArmSearches("none", "tuned", [search(0, [0.5, 0.6]), search(1, [0.3])]))
     assert [row["mean"] for row in curve] == pytest.approx([0.4])
 
 
@@ -218,8 +218,8 @@ def edges(shared: Path) -> Edges:
 
 @pytest.mark.parametrize(("lr", "near"), [(0.01, "0.01"), (0.012, "0.01"), (0.1, None), (0.9, "1.0"), (1.0, "1.0")])
 def test_a_selected_value_at_the_edge_of_its_range_is_noted(lr: float, near: str | None, edges: Edges) -> None:
-    what = f"units: 1 of 2 selected values of lr are at the edge of its range, near {near}; a wider range may have "
-    assert edges([lr, 0.2], LR) == ([] if near is None else [f"{what}better ones"])
+    what = "units: selected values are near an end of their range, and a wider one may have better ones"
+    assert edges([lr, 0.2], LR) == ([] if near is None else [f"{what}: lr (1 of 2 near {near})"])
 
 
 def test_a_value_near_0_and_a_choice_are_not_at_an_edge(edges: Edges) -> None:

@@ -28,22 +28,48 @@ def test_a_lower_drop_probability_near_the_input_is_judged_by_runs(
     assert check("lower-at-input", tmp_path).verdict is verdict
 
 
-def test_claims_that_hold_where_a_network_underfits_and_fail_where_it_overfits_depend(tmp_path: Path) -> None:
+def write_both_fits(runs_dir: Path) -> None:
+    """Write runs with which the claims 10, 17 and 18 hold in one of the two settings and fail in the other."""
     for study, size, by in (("claims-overfitting", 1000, -0.01), ("claims-underfitting", None, 0.01)):
         common: dict[str, Any] = {"name": study, "train_size": size}
-        write_arm(tmp_path, "scratch", shifted(by), arm="lower-first", drop_probs=[0.2, 0.5], **common)
-        write_arm(tmp_path, "scratch", ACCS, arm="higher-first", drop_probs=[0.5, 0.2], **common)
-        mc = {"mc_acc": 0.8, "mc_loss": 0.5 + by}
         for seed in range(10):
-            write_run(tmp_path, "scratch", seed, 0.8, arm="mc", probes=[{"mc": 50}], probed=mc, **common)
-    evidence = check("lower-at-input", tmp_path)
-    assert evidence.summary == (
-        "depends: holds for test accuracy of lower-first (60,000 images × 2 epochs at p = 0.2-0.5); fails for test "
-        "accuracy of lower-first (1,000 images × 2 epochs at p = 0.2-0.5); not trained for study exercise-1-drop-probs"
+            lead = 3 if by > 0 else -3  # epochs by which dropout is behind
+            for arm, p, more in (("lower-first", [0.2, 0.5], by), ("higher-first", [0.5, 0.2], 0.0)):
+                accs = [0.7 + 0.001 * (epoch - lead) for epoch in range(30)]
+                accs[-1] = 0.8 + 0.0001 * seed + more * (1 + 0.01 * seed)
+                write_run(runs_dir, "scratch", seed, accs, arm=arm, drop_probs=p, **common)
+            write_run(runs_dir, "none", seed, [0.7 + 0.001 * epoch for epoch in range(30)], arm="none", **common)
+            mc = {"mc_acc": 0.8, "mc_loss": 0.5 + by * (1 + 0.01 * seed)}
+            write_run(runs_dir, "scratch", seed, 0.8, arm="mc", probes=[{"mc": 50}], probed=mc, **common)
+
+
+@pytest.mark.parametrize(
+    ("name", "subject", "overfitting", "underfitting"),
+    [
+        ("monte-carlo", "test loss at k = 50", HOLDS, FAILS),
+        ("lower-at-input", "test accuracy of lower-first", FAILS, HOLDS),
+        ("slower", "epochs to the test accuracy of epoch 10 of lower-first", FAILS, HOLDS),
+        ("slower", "epochs to the test accuracy of epoch 15 of lower-first", FAILS, HOLDS),
+    ],
+)
+def test_a_claim_depends_if_it_holds_where_a_network_overfits_and_fails_where_it_underfits_or_conversely(
+    name: str, subject: str, overfitting: ClaimVerdict, underfitting: ClaimVerdict, tmp_path: Path
+) -> None:
+    write_both_fits(tmp_path)
+    evidence = check(name, tmp_path)
+    assert evidence.verdict is ClaimVerdict.DEPENDS
+    found = {f.setting.partition(",")[0]: f for f in trained(evidence) if f.subject == subject}
+    assert {fit: f.verdict for fit, f in found.items()} == {"overfitting": overfitting, "underfitting": underfitting}
+    assert {fit: f.study for fit, f in found.items()} == {fit: f"claims-{fit}" for fit in found}
+
+
+def test_the_verdict_names_the_setting_of_each_part(tmp_path: Path) -> None:
+    write_both_fits(tmp_path)
+    assert check("lower-at-input", tmp_path).summary == (
+        "depends: holds for test accuracy of lower-first (underfitting, 60,000 images × 30 epochs at p = 0.2-0.5); "
+        "fails for test accuracy of lower-first (overfitting, 1,000 images × 30 epochs at p = 0.2-0.5); "
+        "not trained for study exercise-1-drop-probs"
     )
-    assert [finding.study for finding in trained(evidence)] == ["claims-overfitting", "claims-underfitting"]
-    loss = {f.study: f.figures["mean"] for f in trained(check("monte-carlo", tmp_path)) if "loss" in f.subject}
-    assert loss.keys() == {"claims-overfitting", "claims-underfitting"}
 
 
 @pytest.mark.parametrize("name", ["monte-carlo", "lower-at-input", "slower"])

@@ -35,16 +35,16 @@ def test_the_example_trains_equally_in_one_process_and_in_workers(command: Comma
     config = command.write("my.yaml", CONFIG)
     cli(*TRAIN, config, "--plugin", str(EXAMPLE))
     alone = command.tables()
-    command("train", "-c", config, "--plugin", str(EXAMPLE), "--jobs", "2", "--runs-dir", "again/runs", "-q")
+    cli("train", "-c", config, "--plugin", str(EXAMPLE), "--jobs", "2", "--runs-dir", "again/runs", "-q")
     again = {path.parent.name: pd.read_csv(path) for path in command.folder.glob("again/runs/my/*/epochs.csv")}
     assert len(alone) == 4 and alone.keys() == again.keys()
     for name, table in again.items():
         assert [str(value) for value in table["test_loss"]] == [
             row[alone[name][0].index("test_loss")] for row in alone[name][1:]
         ]
-    listed = command("compare", "my").stdout  # needs no plugin
+    listed = command("compare", "my").stdout  # a process that loads no plugin
     assert "uniform" in listed and "none" in listed
-    assert command("compare", "-c", config, "--plugin", str(EXAMPLE)).stdout == listed
+    assert cli("compare", "-c", config, "--plugin", str(EXAMPLE)).stdout == listed
 
 
 def test_the_registered_noise_is_used(cli: InProcess) -> None:

@@ -146,8 +146,8 @@ def test_processes_that_decode_at_once_get_whole_data_without_torchvision(
     root: Path, checksums: dict[str, str]
 ) -> None:
     command = [sys.executable, "-c", LOAD, str(root), json.dumps(checksums)]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    assert [process.communicate(timeout=60)[0] for process in processes] == ["600 () False\n"] * 3
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.communicate(timeout=60)[0] for process in processes] == ["600 () False\n"] * 2
     assert sorted(file.name for file in cache_dir().iterdir()) == [".lock", cached_file().name]
 
 

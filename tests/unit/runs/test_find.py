@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dropexp.errors import AmbiguousRun, RunError
-from dropexp.runs.find import by_hash, find_one, folders, study_names
+from dropexp.runs.find import by_hash, find_named, folders, study_names
 from dropexp.runs.folder import RunFolder, default_runs_dir
 
 
@@ -101,16 +101,22 @@ def test_an_environment_variable_sets_the_folder_of_runs(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("name", ["cell", "0a1b2c3d", "cell-0a1b2c3d", "study/cell", "study/cell-0a1b2c3d", "study"])
 def test_a_run_has_several_names(name: str, tmp_path: Path) -> None:
     run = make_run(tmp_path / "study" / "cell-0a1b2c3d")
-    assert find_one(name, tmp_path) == run
+    assert find_named([name], tmp_path) == [run]
 
 
-def test_a_name_of_several_runs_or_of_none_is_an_error(tmp_path: Path) -> None:
+def test_a_short_name_of_several_runs_or_of_none_is_an_error(tmp_path: Path) -> None:
     for study in ("one", "two"):
         make_run(tmp_path / study / "cell-0a1b2c3d")
     with pytest.raises(AmbiguousRun, match="'cell' names 2 runs; name one of them"):
-        find_one("cell", tmp_path)
+        find_named(["cell"], tmp_path)
     with pytest.raises(RunError, match="dropexp runs lists the runs"):
-        find_one("elsewhere", tmp_path)
+        find_named(["elsewhere"], tmp_path)
+
+
+def test_studies_and_short_names_of_runs_are_found_together_and_each_run_once(tmp_path: Path) -> None:
+    one, two = (make_run(tmp_path / "one" / f"{cell}-0a1b2c3d") for cell in ("a", "b"))
+    other = make_run(tmp_path / "two" / "c-0a1b2c3d")
+    assert find_named(["two/c", "one", "one/b", str(one.path)], tmp_path) == [other, one, two]
 
 
 def test_the_same_run_named_twice_is_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,13 +20,14 @@ from helpers.in_process import InProcess
 from helpers.training import rows_of, train_run
 from typer import BadParameter
 
-from dropexp.cli.evaluate import image_numbers, tables_of, to_json
+from dropexp.cli.evaluate import image_numbers
 from dropexp.config.planned import PlannedRun
 from dropexp.config.schema import Config
 from dropexp.config.tasks import CLASSES
 from dropexp.data.fashion_mnist import Data
 from dropexp.errors import ConfigError, EvaluationError, RunError
 from dropexp.files import add_checksum
+from dropexp.report.evaluation_tables import tables_of, to_json
 from dropexp.runs.folder import RunFolder
 from dropexp.runs.table import Row
 from dropexp.training import build, evaluate

@@ -345,7 +345,7 @@ def test_a_checkpoint_with_any_field_removed_or_of_another_type_changes_no_figur
     task: str, variant: str, tmp_path: Path, data: Data
 ) -> None:
     """Except the figures and column names of its table, which only the checksum protects."""
-    run = planned(variant=variant, momentum=0.9, weight_decay=1e-4, epochs=2)
+    run = planned(variant=variant, momentum=0.9, weight_decay=1e-4, epochs=2, batch_size=300)
     if task == "linear-regression":
         config = {"task": task, "variant": variant, "weight_decay": 3, "epochs": 2}
         run = replace(run, config=Config.model_validate(config))

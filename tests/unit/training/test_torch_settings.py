@@ -25,7 +25,7 @@ from dropexp.config.schema import Config
 from dropexp.data.fashion_mnist import Data
 from dropexp.nets import matmul
 from dropexp.runs.folder import RunFolder
-from dropexp.training.evaluate import evaluate
+from dropexp.training.evaluate import Evaluation, evaluate
 from dropexp.training.events import Epoch, Event
 from dropexp.training.jobs import Job, Plan
 from dropexp.training.torch_settings import HOOKS, top_saved_hooks
@@ -132,7 +132,7 @@ KEYS: list[dict[str, Any]] = [
     {"variant": "dropconnect-per-example"},
     {"variant": "nn", "task": "linear-regression", "lr": 0.003, "batch_size": 5},
 ]
-IMAGES = {"hidden": [32, 24], "batch_size": 64, "init": "torch", "lr": 0.1}
+IMAGES = {"hidden": [32, 24], "batch_size": 200, "init": "torch", "lr": 0.1}
 
 
 def planned(index: int) -> PlannedRun:
@@ -250,14 +250,24 @@ def test_bfloat16_inside_an_autocast_uses_the_current_weights(tmp_path: Path, da
     assert table(tmp_path / "nested" / "run") == table(tmp_path / "ordinary" / "run")
 
 
+def evaluations(folder: Path, data: Data) -> list[Evaluation]:
+    return [evaluate(load_trained(RunFolder(folder / f"run-{i}")), data, [30], 2, [0]) for i in (0, 2)]
+
+
+@pytest.fixture(scope="module")
+def ordinary_evaluations(ordinary: Path, data: Data) -> list[Evaluation]:
+    """Return the figures under torch's own settings."""
+    return evaluations(ordinary, data)
+
+
 @pytest.mark.parametrize("setting", FOREIGN)
-def test_an_evaluation_under_a_foreign_setting_gives_the_same_figures(setting: str, ordinary: Path, data: Data) -> None:
+def test_an_evaluation_under_a_foreign_setting_gives_the_same_figures(
+    setting: str, ordinary: Path, ordinary_evaluations: list[Evaluation], data: Data
+) -> None:
     matmul._best_backend.cache_clear()
-    folders = [RunFolder(ordinary / f"run-{i}") for i in (0, 2)]
-    expected = [evaluate(load_trained(folder), data, [30], 2, [0]) for folder in folders]
     with FOREIGN[setting]():
         before = settings_now()
-        assert [evaluate(load_trained(folder), data, [30], 2, [0]) for folder in folders] == expected
+        assert evaluations(ordinary, data) == ordinary_evaluations
         assert settings_now() == before
 
 

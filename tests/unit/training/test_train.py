@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+import torch
 from helpers.command import Command
+from helpers.in_process import InProcess
 from helpers.weights import same, saved_below
 
 import dropexp
@@ -15,6 +18,7 @@ from dropexp import compare, load_config, load_runs, train
 from dropexp.config.study import Study
 from dropexp.errors import TrainingError, UnfinishedRun
 from dropexp.nets import matmul
+from dropexp.runs.folder import RunFolder
 from dropexp.runs.table import Row
 
 TINY = "name: tiny\nhidden: [16, 16]\ntrain_size: 500\nepochs: 2\nmatrix: {variant: [none, nn], seed: 0..1}\n"
@@ -27,10 +31,9 @@ def study(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -
     return load_config(tmp_path / "tiny.yaml")
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_train_yields_every_new_row_once(jobs: int, study: Study, tmp_path: Path, real_root: Path) -> None:
-    rows = list(train(study, runs_dir=tmp_path / "runs", data_dir=real_root, device="cpu", jobs=jobs))
-    assert sorted((row["run"], row["epoch"]) for row in rows) == [
+def assert_complete(rows: Iterable[tuple[str, int]], study: Study, tmp_path: Path, real_root: Path) -> None:
+    """Check the names of the rows that a training of the study yielded, and that it finished all runs."""
+    assert sorted(rows) == [
         (f"variant={variant},seed={seed}", epoch) for variant in ("nn", "none") for seed in (0, 1) for epoch in (1, 2)
     ]
     assert list(train(study, runs_dir=tmp_path / "runs", data_dir=real_root, device="cpu")) == []
@@ -39,6 +42,11 @@ def test_train_yields_every_new_row_once(jobs: int, study: Study, tmp_path: Path
     comparison = compare("tiny", runs_dir=tmp_path / "runs")
     assert list(comparison.arms["arm"]) == ["none", "nn"]
     assert list(comparison.differences["pairs"]) == [2]
+
+
+def test_train_yields_every_new_row_once(study: Study, tmp_path: Path, real_root: Path) -> None:
+    rows = list(train(study, runs_dir=tmp_path / "runs", data_dir=real_root, device="cpu", jobs=1))
+    assert_complete([(row["run"], row["epoch"]) for row in rows], study, tmp_path, real_root)
 
 
 def test_predictions_that_are_lost_are_rewritten_from_the_checkpoint(
@@ -79,27 +87,35 @@ LARGE_BATCHES = "hidden: [32, 32]\ninit: torch\nbatch_size: 4000\nlr: 1\n"  # on
 NARROW = LARGE_BATCHES.replace("32", "16")
 
 
-def test_results_do_not_depend_on_the_number_of_threads(command: Command) -> None:
+def test_results_do_not_depend_on_the_number_of_threads(cli: InProcess) -> None:
     studies = {"small": SMALL_BATCHES, "large": LARGE_BATCHES}
     if matmul.best_backend() != matmul.PLAIN:
         studies["narrow"] = NARROW  # otherwise MKL sums layers of 12 to 16 units differently on two threads
     text = "train_size: 5000\nepochs: 1\nmatrix: {variant: [nn, scratch]}\n"
-    configs = [command.write(f"{name}.yaml", text + keys) for name, keys in studies.items()]
+    configs = [cli.write(f"{name}.yaml", text + keys) for name, keys in studies.items()]
     options = [option for config in configs for option in ("-c", config)]
     tables, weights = [], []
-    for threads in ("1", "2"):
-        command.environment["OMP_NUM_THREADS"] = threads
-        command("train", *options, "--jobs", "1", "--force", "-q")
-        tables.append(command.tables())
-        weights.append(saved_below(command.folder / "runs"))
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            cli("train", *options, "--jobs", "1", "--force", "-q")
+            infos = [RunFolder(path.parent).read_info() for path in cli.folder.glob("runs/*/*/run.json")]
+            assert {info.provenance["threads"] for info in infos} == {threads}
+            tables.append(cli.tables())
+            weights.append(saved_below(cli.folder / "runs"))
+    finally:
+        torch.set_num_threads(before)
     assert len(tables[0]) == len(weights[0]) == 2 * len(studies)
     assert tables[0] == tables[1] and same(*weights)
 
 
 @pytest.mark.parametrize("piped", [False, True])
-def test_workers_run_under_a_script_without_a_main_guard_or_from_standard_input(piped: bool, command: Command) -> None:
-    command.write("tiny.yaml", TINY)
-    script = "from dropexp import train\nprint(len(list(train('tiny.yaml', device='cpu', jobs=2))))\n"
+def test_workers_run_under_a_script_without_a_main_guard_or_from_standard_input(
+    piped: bool, command: Command, study: Study, tmp_path: Path, real_root: Path
+) -> None:
+    script = "from dropexp import train\nfor row in train('tiny.yaml', device='cpu', jobs=2):\n"
+    script += "    print(row['run'], row['epoch'])\n\n"
     command.write("script.py", script)
     done = subprocess.run(
         [sys.executable] if piped else [sys.executable, "script.py"],
@@ -110,7 +126,8 @@ def test_workers_run_under_a_script_without_a_main_guard_or_from_standard_input(
         text=True,
         check=True,
     )
-    assert done.stdout == "8\n"
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert_complete([(run, int(epoch)) for run, epoch in rows], study, tmp_path, real_root)
     assert "Traceback" not in done.stderr
 
 

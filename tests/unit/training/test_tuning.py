@@ -18,7 +18,7 @@ from helpers.tuned import TUNED, tuned, write_outcome, write_tuned
 from dropexp import train
 from dropexp.lock import locked
 from dropexp.runs.folder import RunFolder
-from dropexp.runs.searches import SearchRecord
+from dropexp.runs.searches import SearchRecord, known_trials
 from dropexp.runs.study_file import read_searches
 from dropexp.training.jobs import Job
 from dropexp.training.train import Training
@@ -56,7 +56,7 @@ def trials(tmp_path: Path) -> Trials:
     training = Training([tuned(tmp_path)], tmp_path / "runs", "cpu")
     search = training.searches[0]
     jobs = by_settings(training.first.jobs, "cpu")
-    return Trials(training.first.jobs[:3], lambda: select(search, jobs, "cpu"))
+    return Trials(training.first.jobs[:3], lambda: select(search, known_trials(search, None), jobs, "cpu"))
 
 
 def test_the_highest_validation_accuracy_is_selected(trials: Trials) -> None:

@@ -6,28 +6,28 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import pytest
-from helpers.cluster import ROOT, Nodes
+from helpers.cluster import LOOPBACK, ROOT, Nodes
 from helpers.command import TIMEOUT, Command
 from helpers.in_process import InProcess
 from helpers.weights import same, saved_below
 
-from dropexp.data import download
 from dropexp.runs.folder import FILES, RunFolder
 from dropexp.runs.state import status_of
 
 EXAMPLE = ROOT / "examples" / "uniform_noise.py"
 
 SMALL = "train_size: 500\nhidden: [32, 32]\nepochs: 3\nmatrix: {variant: [none, nn, scratch, uniform], seed: [0, 1]}\n"
-DRAWN = "task: linear-regression\nlr: 0.003\nbatch_size: 5\nepochs: 20\nmatrix: {variant: [scratch, nn], seed: 0..3}\n"
+MANY = "task: linear-regression\nlr: 0.003\nbatch_size: 5\nepochs: 1\nmatrix: {variant: [scratch, nn], seed: 0..11}\n"
 EPOCHS = 100  # two seconds or more: a node or a command dies in the middle
 LONG = (
     "train_size: 500\nhidden: [8]\ndrop_probs: [0.5]\n"
@@ -50,6 +50,24 @@ class Deadly:
 
 register("deadly", Deadly)
 """
+FEW_FILES = """
+import resource, sys
+from dropexp.training.cluster import driver
+from dropexp.cli.main import main
+
+resource.getrlimit = lambda which: (16, 16)  # Ray itself needs more
+send, locked = driver._Driver._send_chunks, [0]
+
+def counted(self):
+    yield from send(self)
+    locked.append(len(self.locks))
+
+driver._Driver._send_chunks = counted
+try: main()
+finally: print(max(locked), "torch" in sys.modules)
+"""
+
+pytestmark = pytest.mark.usefixtures("no_plugins")
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +88,7 @@ def copy_with_a_change(folder: Path) -> Path:
 
 def test_two_nodes_give_the_tables_of_one_process(remote: Command, nodes: Nodes) -> None:
     config = remote.write("small.yaml", SMALL)
-    here = Command(remote.folder / "here", remote.environment)
+    here = InProcess(remote.folder / "here", remote.environment)
     here.folder.mkdir()
     here("train", "-c", str(remote.folder / config), "--plugin", str(EXAMPLE), "--jobs", "1", "-q")
     done = remote("train", "-c", config, "--plugin", str(EXAMPLE), "--ray", nodes.address)
@@ -83,8 +101,54 @@ def test_two_nodes_give_the_tables_of_one_process(remote: Command, nodes: Nodes)
     for folder in remote.folder.glob("runs/small/variant=*"):
         assert {path.name for path in folder.iterdir()} == {*FILES, ".lock"}
         assert RunFolder(folder).read_info().provenance["threads"] == 1
-    again = remote("train", "-c", config, "--plugin", str(EXAMPLE), "--ray", nodes.address)
+    again = InProcess(remote.folder, remote.environment)("train", "-c", config, "--plugin", str(EXAMPLE))
     assert "8 runs: 0 trained now, 8 before" in again.stderr
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Two commands on nodes of which most have another version: while one node has the command's, and then none."""
+
+    command: Command
+    with_one: subprocess.CompletedProcess[str]  # under a low limit of open files
+    tables: dict[str, list[list[str]]]  # after it
+    with_none: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def mixed(nodes: Nodes, tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Mixed:
+    folder = tmp_path_factory.mktemp("mixed")
+    command = Command(folder, environment | LOOPBACK | {"PYTHONPATH": str(copy_with_a_change(folder / "other"))})
+    other = nodes.start(folder / "other")
+    words = ("train", "-c", command.write("many.yaml", MANY), "--force", "--ray", nodes.address)
+    try:
+        with_one = subprocess.run(
+            [sys.executable, command.write("run.py", FEW_FILES), *words],
+            cwd=folder, env=command.environment, capture_output=True, text=True, check=True, timeout=TIMEOUT,
+        )  # fmt: skip
+    finally:
+        nodes.kill(other)
+    return Mixed(command, with_one, command.tables(), command(*words, code=2))
+
+
+def test_nodes_with_another_version_are_reported_and_left_out(mixed: Mixed) -> None:
+    lines = mixed.with_one.stderr.splitlines()
+    notes = [line for line in lines if "this node is left out" in line]
+    assert 1 <= len(notes) <= 2 and "24 runs: 24 trained now" in mixed.with_one.stderr
+    assert all(line in notes or line.startswith(("[", "24 runs:", "next:")) for line in lines)
+    versions = {word for word in notes[0].replace(")", " ").split() if re.fullmatch("[0-9a-f]{8}", word)}
+    assert "install the same" in notes[0] and str(ROOT) in notes[0] and len(versions) == 2
+
+
+def test_a_cluster_whose_nodes_all_have_another_version_is_an_error_and_clears_no_result(mixed: Mixed) -> None:
+    stderr = mixed.with_none.stderr
+    assert "no node of the cluster can train" in stderr and "install the same" in stderr
+    assert len(mixed.tables) == 24 and mixed.command.tables() == mixed.tables  # --force clears a run when it starts
+
+
+def test_the_driver_locks_few_runs_under_a_low_limit_of_open_files_and_imports_no_torch(mixed: Mixed) -> None:
+    locked, torch_imported = mixed.with_one.stdout.split()
+    assert 0 < int(locked) <= 8 + 2 and torch_imported == "False"
 
 
 def test_nodes_that_die_lose_nothing_and_the_command_waits_for_the_next_node(
@@ -105,14 +169,14 @@ def test_nodes_that_die_lose_nothing_and_the_command_waits_for_the_next_node(
     late.start()
     while len(remote.tables()) < 2:  # both nodes train
         assert process.poll() is None
+        time.sleep(0.05)
     nodes.kill(nodes.training[0])
     seen = list(lines_until("it resumes on another", process.stderr))
     assert "its worker or node ended" in seen[-1]
     nodes.kill(nodes.training[0])
     seen += lines_until("no node of the cluster", process.stderr)
     assert seen[-1].startswith("note: ") and "the same command after Ctrl-C" in seen[-1]
-    nodes.start()
-    nodes.start()
+    nodes.start()  # a second would take time, and the tests below need only one
     seen += process.communicate(timeout=TIMEOUT)[1].splitlines()
     late.cancel()
     assert process.returncode == 0 and "Traceback" not in "".join(seen), seen
@@ -135,7 +199,8 @@ def test_a_run_that_fails_on_the_nodes_or_in_its_folder_fails_alone(remote: Comm
     arms = "arms: {good: {variant: none}, pipe: {variant: none, lr: 0.2}, deadly: {variant: deadly}}"
     config = remote.write("deadly.yaml", f"name: deadly\ntrain_size: 500\nepochs: 2\n{arms}\n")
     words = ("train", "-c", config, "--plugin", remote.write("deadly.py", DEADLY))
-    _, pipe, _ = (line.split()[-1] for line in remote(*words, "--dry-run").stdout.splitlines()[:3])
+    here = InProcess(remote.folder, remote.environment)
+    _, pipe, _ = (line.split()[-1] for line in here(*words, "--dry-run").stdout.splitlines()[:3])
     (remote.folder / pipe).mkdir(parents=True)
     os.mkfifo(remote.folder / pipe / "checkpoint.pt")
     remote.environment["RAY_ADDRESS"] = nodes.address  # auto tries it first
@@ -163,6 +228,7 @@ def test_the_same_command_resumes_after_it_was_killed_and_interrupted(
         remote.wait_for_rows(remote.rows_so_far() + 1, process)
         while not any(is_half_trained(folder) for folder in remote.folder.glob("runs/long/variant=*")):
             assert process.poll() is None
+            time.sleep(0.02)
         process.send_signal(stop)
         _, stderr = process.communicate(timeout=180)
         assert process.returncode == (130 if stop == signal.SIGINT else -stop)
@@ -172,82 +238,3 @@ def test_the_same_command_resumes_after_it_was_killed_and_interrupted(
     again = remote(*words)
     assert len([line for line in again.stderr.splitlines() if "  epoch " in line]) < 4 * EPOCHS
     assert remote.tables() == expected
-
-
-def test_nodes_with_another_version_are_reported_and_left_out(remote: Command, nodes: Nodes, tmp_path: Path) -> None:
-    other = nodes.start(copy_with_a_change(tmp_path / "other"))
-    remote.environment["PYTHONPATH"] = str(tmp_path / "other")  # now most nodes differ from the command
-    words = ("train", "-c", remote.write("drawn.yaml", DRAWN), "--force", "--ray", nodes.address)
-    try:
-        done = remote(*words)
-    finally:
-        nodes.kill(other)
-    notes = [line for line in done.stderr.splitlines() if "this node is left out" in line]
-    assert 1 <= len(notes) <= 2 and "8 runs: 8 trained now" in done.stderr
-    versions = {word for word in notes[0].replace(")", " ").split() if re.fullmatch("[0-9a-f]{8}", word)}
-    assert "install the same" in notes[0] and str(ROOT) in notes[0] and len(versions) == 2
-    there = remote.tables()
-    done = remote(*words, code=2)
-    assert remote.tables() == there and len(there) == 8  # a result is cleared only when its run starts again
-    assert "no node of the cluster can train" in done.stderr and "install the same" in done.stderr
-
-
-def test_corrupted_data_on_this_machine_is_not_reported_as_a_problem_of_a_node(
-    remote: Command, nodes: Nodes, real_root: Path
-) -> None:
-    shutil.copytree(download.raw_dir(real_root), remote.folder / "data")
-    next((remote.folder / "data").glob("t10k-labels*")).write_bytes(b"damaged")
-    remote.environment["DROPEXP_DATA"] = str(remote.folder / "data")
-    done = remote(
-        "train", "-c", remote.write("small.yaml", SMALL.replace(", uniform", "")), "--ray", nodes.address, code=3
-    )
-    assert "These files are not those of Fashion-MNIST" in done.stderr and "t10k-labels" in done.stderr
-    assert "node" not in done.stderr
-
-
-def test_the_driver_locks_few_runs_under_a_low_limit_of_open_files_and_imports_no_torch(
-    remote: Command, nodes: Nodes
-) -> None:
-    config = remote.write("many.yaml", DRAWN.replace("0..3", "0..11").replace("epochs: 20", "epochs: 1"))
-    script = remote.write(
-        "run.py",
-        "import resource, sys\n"
-        "from dropexp.training.cluster import driver\n"
-        "from dropexp.cli.main import main\n"
-        "resource.getrlimit = lambda which: (16, 16)\n"  # Ray itself needs more
-        "send, locked = driver._Driver._send_chunks, [0]\n"
-        "def counted(self):\n"
-        "    yield from send(self)\n"
-        "    locked.append(len(self.locks))\n"
-        "driver._Driver._send_chunks = counted\n"
-        "try: main()\n"
-        "finally: print(max(locked), 'torch' in sys.modules)\n",
-    )
-    done = subprocess.run(
-        [sys.executable, script, "train", "-c", config, "--ray", nodes.address, "-q"],
-        cwd=remote.folder, env=remote.environment, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert not done.stderr and len(remote.tables()) == 24
-    locked, torch_imported = done.stdout.split()
-    assert 0 < int(locked) <= 8 + 2 and torch_imported == "False"
-
-
-def test_without_ray_the_command_prints_how_to_install_it(command: Command) -> None:
-    hidden = command.folder / "hidden"
-    hidden.mkdir()
-    (hidden / "ray.py").write_text("raise ImportError('No module named ray')\n")
-    command.environment["PYTHONPATH"] = f"{hidden}{os.pathsep}{ROOT}"
-    done = command("train", "-c", command.write("drawn.yaml", DRAWN), "--ray", "auto", code=2)
-    assert "pip install 'dropexp[ray]'" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("address", "why"), [("127.0.0.1:{port}", "no Ray cluster at"), ("ray://127.0.0.1:10001", "is not an address")]
-)
-def test_an_address_without_a_cluster_is_an_error(address: str, why: str, command: Command) -> None:
-    with socket.socket() as taken:  # a port without a listener
-        taken.bind(("127.0.0.1", 0))
-        address = address.format(port=taken.getsockname()[1])
-        done = command("train", "-c", command.write("drawn.yaml", DRAWN), "--ray", address, code=2)
-    assert why in done.stderr
-    assert not list(command.folder.glob("runs/*"))
