@@ -19,7 +19,8 @@ def select_settings(arms: Sequence[Arm], name: str, metrics: Mapping[str, Metric
     Settings with a diverged run are not selected. The notes name what was selected among how many. Raises
     ComparisonError for a metric that is not of validation rows, or that no run has.
     """
-    known = [metric for metric in metrics if metric.startswith("val_")]
+    of_validation = [metric for metric in metrics if metric.startswith("val_")]
+    known = [metric for metric in of_validation if any(np.isfinite(arm.figures(metric)).any() for arm in arms)]
     if name not in known:
         allowed = f"the runs have {' and '.join(known)}" if known else "the runs have none; set validation_size"
         raise ComparisonError(f"--select-on {name}: settings are selected on a validation metric; {allowed}")

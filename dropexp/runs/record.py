@@ -93,7 +93,7 @@ class Run:
     @cached_property
     def key(self) -> str:
         """Equal for the runs of one arm."""
-        return _without_seed(self._arm_settings)
+        return json.dumps({name: value for name, value in self._arm_settings.items() if name != "seed"}, sort_keys=True)
 
     @cached_property
     def arm_digest(self) -> str:
@@ -103,8 +103,12 @@ class Run:
     @property
     def identity(self) -> tuple[str, str, int | None]:
         """Equal for the folders of one run. The hash alone can be equal for two runs."""
-        own = _without_seed(self.settings) if self.info else str(self.folder.path)
-        return self.study, own, self.seed
+        if self.info is None:
+            return self.study, str(self.folder.path), self.seed
+        same = self.key
+        if self.tuning:  # tested runs of one arm and seed can have settings of different selections
+            same = json.dumps(self.settings, sort_keys=True)
+        return self.study, same, self.seed
 
     @cached_property
     def figures(self) -> dict[str, float]:
@@ -147,10 +151,6 @@ class Run:
     def describe(self) -> str:
         why = f" ({self.why})" if self.why else ""
         return f"seed {self.seed} {self.status}{why}"
-
-
-def _without_seed(settings: Mapping[str, Any]) -> str:
-    return json.dumps({name: value for name, value in settings.items() if name != "seed"}, sort_keys=True)
 
 
 def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) -> list[Run]:

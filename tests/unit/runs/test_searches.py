@@ -9,6 +9,7 @@ import pytest
 from helpers.fake_runs import declare
 from helpers.tuned import TUNED, tuned
 
+from dropexp.config.search import Search
 from dropexp.config.study import Study
 from dropexp.errors import CorruptedFile
 from dropexp.lock import locked
@@ -27,11 +28,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "runs" / "tuned"
 
 
+def record_of(search: Search, device: str = "cpu") -> SearchRecord:
+    return SearchRecord.of(search, device, known_trials(search, None))
+
+
 def records_of(study: Study, **changed: Any) -> list[SearchRecord]:
-    return [
-        SearchRecord.of(search, "cpu", known_trials(search, None)).model_copy(update=changed)
-        for search in study.searches
-    ]
+    return [record_of(search).model_copy(update=changed) for search in study.searches]
 
 
 def with_lr(record: SearchRecord, lr: float) -> SearchRecord:
@@ -46,7 +48,7 @@ def by_search(records: list[SearchRecord]) -> dict[tuple[str, str], SearchRecord
 
 def test_records_are_read_as_they_were_written(study: Study, folder: Path) -> None:
     records = records_of(study)
-    figures = TrialRecord(values=records[0].trials[0].values, val_acc=0.1 + 0.2, val_loss=float("inf"))
+    figures = TrialRecord(values=records[0].trials[0].values, status="done", val_acc=0.1 + 0.2, val_loss=float("inf"))
     records[0] = records[0].model_copy(update={"trials": [figures, *records[0].trials[1:]], "selected": 0})
     write_study(folder.parent, study)
     assert write_searches(folder, records) == []
@@ -72,6 +74,16 @@ def test_further_trials_are_drawn_and_fewer_leave_out_the_last_ones(study: Study
     assert len(more.points) == 5 and 0.25 not in [point["lr"] for point in more.points[3:]]
     fewer = with_recorded(tuned(tmp_path, TUNED.replace("trials: 3", "trials: 2")), records, "cpu").searches[0]
     assert [point["lr"] for point in fewer.points] == [0.25] * 2
+
+
+def test_the_figures_of_trials_are_known_by_their_values(study: Study, tmp_path: Path) -> None:
+    search = study.searches[0]
+    trials = [
+        TrialRecord(values=dict(point), status="done", val_acc=index / 10) for index, point in enumerate(search.points)
+    ]
+    more = tuned(tmp_path, TUNED.replace("trials: 3", "trials: 4")).searches[0]
+    known = known_trials(more, SearchRecord.of(search, "cpu", trials))
+    assert known == [*trials, TrialRecord(values=dict(more.points[3]))]
 
 
 def test_points_of_another_device_or_that_are_no_longer_allowed_are_not_used(study: Study) -> None:
@@ -122,9 +134,7 @@ def test_searches_of_other_arms_stay_and_an_edited_space_replaces_those_of_its_a
 def test_records_of_another_device_are_records_of_their_own(study: Study, folder: Path) -> None:
     write_study(folder.parent, study)
     for device in ("cpu", "cuda"):
-        write_searches(
-            folder, [SearchRecord.of(search, device, known_trials(search, None)) for search in study.searches]
-        )
+        write_searches(folder, [record_of(search, device) for search in study.searches])
     assert len(read_searches(folder)) == 8
 
 
