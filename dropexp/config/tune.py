@@ -45,7 +45,10 @@ class Checks(Protocol):
 
 
 def parse_tune(given: Any, fixed: Iterable[str], checks: Checks) -> Tune | None:
-    """Return the section, None if it is missing or invalid. Keys in `fixed`, which an option sets, are not searched."""
+    """Return the section, as far as it is valid; None if there is none.
+
+    Keys in `fixed`, which an option sets, are not searched.
+    """
     problems = checks.problems
     if not isinstance(given, dict):
         if given is not None:
@@ -66,9 +69,7 @@ def parse_tune(given: Any, fixed: Iterable[str], checks: Checks) -> Tune | None:
         problems.add(("tune", "space"), f"tune.space = {shown(space)} is not a mapping of keys, such as {example}")
         space = {}
     dimensions = _dimensions({key: value for key, value in space.items() if key not in fixed}, checks)
-    if type(trials) is not int or repeats is None:
-        return None
-    return Tune(trials, repeats, dimensions)
+    return Tune(trials if type(trials) is int else 1, repeats or [0], dimensions)
 
 
 def _repeats(given: Any) -> list[int] | None:
