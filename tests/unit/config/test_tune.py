@@ -299,7 +299,8 @@ def test_an_option_removes_a_conflict_with_the_space(load: Load, problems: Probl
 
 
 def test_several_problems_of_the_section_are_reported_together(problems: Problems) -> None:
-    found = problems(f"{HEAD}tune: {{trials: 0, repeats: x, space: {{lr: 3, momentum: {{uniform: [2, 1]}}}}}}\nseed: 1\n")
+    space = "{lr: 3, momentum: {uniform: [2, 1]}}"
+    found = problems(f"{HEAD}tune: {{trials: 0, repeats: x, space: {space}}}\nseed: 1\n")
     assert [line.split(" = ")[0] for line in found] == [
         "study.yaml:3: tune.trials",
         "study.yaml:3: tune.repeats",
