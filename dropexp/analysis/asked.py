@@ -10,11 +10,12 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dropexp.analysis.labels import labels_of
-from dropexp.analysis.tuning import current
+from dropexp.analysis.notes import Noted
+from dropexp.analysis.tested import current
 from dropexp.config.study import Study, load_config
 from dropexp.errors import ComparisonError, NoRuns, RunError
 from dropexp.runs.folder import default_runs_dir
@@ -45,16 +46,18 @@ def select(
     Raises `NoRuns` if there is none, `ComparisonError` if both are given.
     """
     if study is None:
-        runs = read_runs(paths_or_names, runs_dir)
-        return _selection(runs, *_declared_by(runs))
+        found = _current(paths_or_names, runs_dir)
+        declared = _declared_by(found.runs)
+        return replace(found, declared=declared.value, notes=[*declared.notes, *found.notes])
     if paths_or_names:
         raise ComparisonError("give names of runs or a config, not both")
     one = load_config(study) if isinstance(study, str | Path) else study
     return _asked_by([one] if isinstance(one, Study) else one, runs_dir)
 
 
-def _selection(runs: Sequence[Run], declared: dict[str, list[Declared]], notes: list[str]) -> Selection:
-    """Return the selection, without trials. Raises `NoRuns` if nothing but trials is left."""
+def _current(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) -> Selection:
+    """Return the runs with these names or paths, without trials. Raises `NoRuns` if there is none."""
+    runs = read_runs(paths_or_names, runs_dir)
     records: dict[str, Records] = {}
     for folder, run in {run.folder.path.parent: run for run in runs}.items():
         with suppress(RunError):  # reported with the declarations
@@ -63,11 +66,11 @@ def _selection(runs: Sequence[Run], declared: dict[str, list[Declared]], notes: 
     if not kept.value:
         studies = ", ".join(sorted({run.study for run in runs}))
         raise NoRuns(f"{studies}: there are only trials; `dropexp train -c FILE` tests the settings that they select")
-    return Selection(kept.value, declared, records, [*notes, *kept.notes])
+    return Selection(kept.value, {}, records, kept.notes)
 
 
-def _declared_by(runs: Iterable[Run]) -> tuple[dict[str, list[Declared]], list[str]]:
-    """Return what study.json has for the studies of the runs, and notes on files that cannot be read."""
+def _declared_by(runs: Iterable[Run]) -> Noted[dict[str, list[Declared]]]:
+    """Return what study.json has for the studies of the runs; the notes name files that cannot be read."""
     declared: dict[str, list[Declared]] = {}
     notes = []
     for folder, run in {run.folder.path.parent: run for run in runs}.items():
@@ -75,37 +78,40 @@ def _declared_by(runs: Iterable[Run]) -> tuple[dict[str, list[Declared]], list[s
             declared.setdefault(run.study, []).extend(read_study(run.folder))
         except RunError as error:
             notes.append(f"{folder.name}: published figures are not shown: {error}")
-    return declared, notes
+    return Noted(declared, notes)
 
 
 def _asked_by(studies: Sequence[Study], runs_dir: Path | str | None) -> Selection:
     """Return the runs that the studies ask for, on every kind of device; the notes count those that are missing."""
     root = default_runs_dir() if runs_dir is None else Path(runs_dir)
     more = () if runs_dir is None else ("--runs-dir", str(runs_dir))
-    selected: dict[Path, Run] = {}
+    selected: dict[tuple[Path, str], Run] = {}
     declared: dict[str, list[Declared]] = defaultdict(list)
-    notes = []
+    records: dict[str, Records] = {}
+    notes: list[str] = []
     for study in studies:
-        found = _runs_of(study, root)
-        selected |= {run.folder.path: run for run in found}
+        try:
+            present = _current(str(root / study.name), root)
+        except NoRuns as error:
+            present = Selection([], {}, {}, [str(error)] if (root / study.name).exists() else [])
+        found = _runs_of(study, present.runs)
+        selected |= {(run.folder.path, run.key if run.info else ""): run for run in found}
         declared[study.name].append(Declared.of(study, root / study.name))
+        records |= present.records
+        notes += present.notes
         if missing := _missing(study, found):
             command = shlex.join(["dropexp", "train", *study.options, *more])
             notes.append(f"{study.name}: {missing} are missing; `{command}` trains them")
     if not selected:
         raise NoRuns("\n".join(notes))
-    return _selection(list(selected.values()), dict(declared), notes)
+    return Selection(list(selected.values()), dict(declared), records, notes)
 
 
-def _runs_of(study: Study, root: Path) -> list[Run]:
+def _runs_of(study: Study, present: Sequence[Run]) -> list[Run]:
     """Return the runs that a study asks for, and the folders that cannot be read and are named as one of them."""
-    try:
-        found = read_runs(str(root / study.name), root)
-    except NoRuns:
-        return []
     seeds = _sets([study.seeds])
-    runs = [run for run in found if run.info is not None and run.seed in seeds.get(run.arm_digest, ())]
-    if unreadable := [run for run in found if run.info is None]:
+    runs = [run for run in present if run.info is not None and run.seed in seeds.get(run.arm_digest, ())]
+    if unreadable := [run for run in present if run.info is None]:
         names = {run.digest(kind) for run in study.runs for kind in KINDS}
         runs += [run for run in unreadable if run.folder.path.name.rpartition("-")[2] in names]
     return runs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from dropexp.analysis.arms import Arm
 from dropexp.analysis.notes import Noted
 from dropexp.config.space import RANGES
-from dropexp.runs.record import Run
 from dropexp.runs.searches import Records, SearchRecord
 
 EDGE = 0.05  # of a range: a selected value nearer to an end is at the edge
@@ -40,33 +39,6 @@ class Tuning:
     trials: pd.DataFrame
     budget: pd.DataFrame
     records: Mapping[str, Sequence[SearchRecord]]  # the searches, by study
-
-
-def current(runs: Iterable[Run], records: Mapping[str, Records]) -> Noted[list[Run]]:
-    """Return the runs without trials, and without tested runs of settings that study.json no longer selects."""
-    kept: list[Run] = []
-    stale: dict[str, int] = defaultdict(int)
-    selections = {
-        (study, one.arm_digest, one.repeat, one.device): (one.id, one.selected)
-        for study, own in records.items()
-        for one in own.values()
-        if one.selected is not None
-    }
-    for run in runs:
-        if run.tuning is None:
-            kept.append(run)
-        elif run.tuning.role == "tested":
-            tested = run.tuning.search, run.tuning.trial
-            key = run.study, run.arm_digest, run.tuning.repeat, str(run.settings.get("device"))
-            if selections.get(key, tested) == tested:
-                kept.append(run)
-            else:
-                stale[run.study] += 1
-    notes = [
-        f"{study}: {count} tested runs are left out: study.json has another selection since"
-        for study, count in stale.items()
-    ]
-    return Noted(kept, notes)
 
 
 def tuning_of(arms: Sequence[Arm], records: Mapping[str, Records]) -> Noted[Tuning]:

@@ -17,6 +17,7 @@ from dropexp.analysis.comparison import Comparison, compare
 from dropexp.analysis.tuning import ArmSearches, budget_curve, tuning_of
 from dropexp.config.planned import PlannedRun
 from dropexp.errors import NoRuns
+from dropexp.runs.folder import RunFolder
 from dropexp.runs.record import read_runs
 from dropexp.runs.searches import SearchRecord
 from dropexp.runs.study_file import read_searches
@@ -235,3 +236,32 @@ def test_arms_with_different_budgets_are_noted(folder: Path) -> None:
     assert mentions(comparison.notes, "units has 4 trials per repeat, none has 3")
     budget = comparison.tuning.budget
     assert [*budget["trials"]] == [1, 2, 3, 1, 2, 3, 4]
+
+
+SHARED = TUNED.replace("  units: {variant: scratch}", "  slow: {variant: none, lr: 0.1}").replace(
+    "    lr: {log: [0.005, 0.5]}\n    drop_probs: {each: [0.0, 0.8]}",
+    "    lr: {choice: [0.1, 0.2]}\n    momentum: {choice: [0.9]}",
+)
+
+
+def test_arms_that_select_the_same_settings_share_a_run_that_counts_for_both(tmp_path: Path) -> None:
+    write_tuned(tmp_path, SHARED, acc=lambda planned: 1 - planned.config.lr)  # lr 0.1 is better
+    assert len(list(tmp_path.glob("runs/tuned/*selected=*"))) == 2
+    for comparison in (
+        compare("tuned", tmp_path / "runs", "none"),
+        compare(study=tmp_path / "tuned.yaml", runs_dir=tmp_path / "runs", baseline="none"),
+    ):
+        assert {*comparison.arms["arm"]} == {"none", "slow"}
+        assert [*comparison.arms["n"]] == [2, 2]
+        assert mentions(comparison.notes, "share a tested run, seed 1001: they selected the same settings")
+        assert not mentions(comparison.notes, "missing")
+
+
+def test_a_config_counts_tested_runs_of_an_earlier_selection_as_missing(folder: Path) -> None:
+    (path,) = folder.glob("runs/tuned/arm=none,selected=1,seed=1001-*")
+    info = RunFolder(path).read_info()
+    assert info.tune is not None
+    earlier = info.model_copy(update={"tune": info.tune.model_copy(update={"trial": 0})})
+    RunFolder(path).write_info(earlier)
+    notes = compare(study=folder / "tuned.yaml", runs_dir=folder / "runs").notes
+    assert mentions(notes, "1 tested runs are left out") and mentions(notes, "1 of 4 runs are missing")
