@@ -9,7 +9,6 @@ from __future__ import annotations
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -59,14 +58,18 @@ def _current(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) -
     """Return the runs with these names or paths, without trials. Raises `NoRuns` if there is none."""
     runs = read_runs(paths_or_names, runs_dir)
     records: dict[str, Records] = {}
+    notes = []
     for folder, run in {run.folder.path.parent: run for run in runs}.items():
-        with suppress(RunError):  # reported with the declarations
+        try:
             records[run.study] = {**records.get(run.study, {}), **read_searches(folder)}
+        except RunError as error:
+            if any(run.tuning and run.folder.path.parent == folder for run in runs):
+                notes.append(f"{folder.name}: its searches are not known: {error}")
     kept = current(runs, records)
     if not kept.value:
         studies = ", ".join(sorted({run.study for run in runs}))
         raise NoRuns(f"{studies}: there are only trials; `dropexp train -c FILE` tests the settings that they select")
-    return Selection(kept.value, {}, records, kept.notes)
+    return Selection(kept.value, {}, records, [*notes, *kept.notes])
 
 
 def _declared_by(runs: Iterable[Run]) -> Noted[dict[str, list[Declared]]]:
@@ -94,7 +97,7 @@ def _asked_by(studies: Sequence[Study], runs_dir: Path | str | None) -> Selectio
             present = _current(str(root / study.name), root)
         except NoRuns as error:
             present = Selection([], {}, {}, [str(error)] if (root / study.name).exists() else [])
-        found = _runs_of(study, present.runs)
+        found = _runs_of(study, present.runs, present.records)
         selected |= {(run.folder.path, run.key if run.info else ""): run for run in found}
         declared[study.name].append(Declared.of(study, root / study.name))
         records |= present.records
@@ -107,14 +110,27 @@ def _asked_by(studies: Sequence[Study], runs_dir: Path | str | None) -> Selectio
     return Selection(list(selected.values()), dict(declared), records, notes)
 
 
-def _runs_of(study: Study, present: Sequence[Run]) -> list[Run]:
+def _runs_of(study: Study, present: Sequence[Run], records: Mapping[str, Records]) -> list[Run]:
     """Return the runs that a study asks for, and the folders that cannot be read and are named as one of them."""
     seeds = _sets([study.seeds])
-    runs = [run for run in present if run.info is not None and run.seed in seeds.get(run.arm_digest, ())]
+    trials = {search.digest: len(search.points) for search in study.searches}
+    runs = [
+        run
+        for run in present
+        if run.info is not None
+        and run.seed in seeds.get(run.arm_digest, ())
+        and (run.tuning is None or _num_trials(run, records) in (None, trials.get(run.tuning.search)))
+    ]
     if unreadable := [run for run in present if run.info is None]:
         names = {run.digest(kind) for run in study.runs for kind in KINDS}
         runs += [run for run in unreadable if run.folder.path.name.rpartition("-")[2] in names]
     return runs
+
+
+def _num_trials(run: Run, records: Mapping[str, Records]) -> int | None:
+    """Return how many trials the search of a tested run has; None if that is not known."""
+    record = records.get(run.study, {}).get((run.tuning.search if run.tuning else "", str(run.settings.get("device"))))
+    return record.num_trials if record else None
 
 
 def _missing(study: Study, found: Sequence[Run]) -> str:

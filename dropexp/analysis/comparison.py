@@ -25,7 +25,7 @@ from dropexp.analysis.pilot import pilots_of
 from dropexp.analysis.published import PublishedRow, Source, published_rows, sources_of
 from dropexp.analysis.query import Query, check_margin, in_words, parse_epoch
 from dropexp.analysis.select_on import select_settings
-from dropexp.analysis.tuning import Tuning, tuning_of
+from dropexp.analysis.tuning import SearchFrames, tuning_of
 from dropexp.config.keep_probs import drop_probs_instead
 from dropexp.config.study import Study
 from dropexp.errors import ComparisonError, NoRuns
@@ -74,7 +74,7 @@ class Comparison:
     differences: pd.DataFrame
     interactions: pd.DataFrame
     best_val: pd.DataFrame
-    tuning: Tuning
+    tuning: SearchFrames
     published: pd.DataFrame
     fits: pd.DataFrame
     settings: pd.DataFrame
@@ -175,7 +175,7 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
     metrics = metrics_of(task, columns_of(grouped.value))
     chosen = Noted(grouped.value, [])
     if query.select_on is not None:
-        chosen = select_settings(grouped.value, query.select_on, metrics)
+        chosen = select_settings(grouped.value, query.select_on, metrics, query.by)
     arms = chosen.value
     metric = metrics[choose_metric(arms, metrics, query.metric)]
     what = in_words(metric, query.at, arms)

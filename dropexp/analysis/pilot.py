@@ -64,8 +64,9 @@ def _pilot(study: str, folders: set[Path], used: set[int], tuned: bool) -> Pilot
             break
         taken |= beside
     latest = max(used.union(*map(seeds_of, taken)))
-    if tuned:  # seeds of tested runs
-        return Pilot(name, latest - TESTED_SEED + 1, tuned)
+    if tuned:  # repeat r has the seeds r and 1000 + r
+        seeds = used.union(*map(seeds_of, taken))
+        return Pilot(name, max(seed % TESTED_SEED for seed in seeds) + 1, tuned)
     return Pilot(name, ROUND * (latest // ROUND + 1))
 
 

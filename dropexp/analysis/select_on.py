@@ -9,13 +9,20 @@ import numpy as np
 
 from dropexp.analysis.arms import Arm
 from dropexp.analysis.notes import Noted
+from dropexp.config.tune import NOT_TUNED
 from dropexp.errors import ComparisonError
 from dropexp.runs.metrics import Metric
+from dropexp.runs.record import text
+
+QUESTION = sorted(NOT_TUNED - {"variant", "seed", "probes"})
 
 
-def select_settings(arms: Sequence[Arm], name: str, metrics: Mapping[str, Metric]) -> Noted[list[Arm]]:
+def select_settings(
+    arms: Sequence[Arm], name: str, metrics: Mapping[str, Metric], by: str | None = None
+) -> Noted[list[Arm]]:
     """Return of each declared arm, or variant, the settings with the best mean of a validation metric over the seeds.
 
+    Arms with different values of `by`, or of a key that is no setting to choose, such as `train_size`, do not compete.
     Settings with a diverged run are not selected. The notes name what was selected among how many. Raises
     ComparisonError for a metric that is not of validation rows, or that no run has.
     """
@@ -24,11 +31,12 @@ def select_settings(arms: Sequence[Arm], name: str, metrics: Mapping[str, Metric
     if name not in known:
         allowed = f"the runs have {' and '.join(known)}" if known else "the runs have none; set validation_size"
         raise ComparisonError(f"--select-on {name}: settings are selected on a validation metric; {allowed}")
-    groups: dict[tuple[str, str], list[Arm]] = defaultdict(list)
+    groups: dict[tuple[str, ...], list[Arm]] = defaultdict(list)
     for arm in arms:
-        groups[arm.study, arm.first.base].append(arm)
+        question = [text(arm.first.setting(key)) for key in (*QUESTION, *([by] if by else []))]
+        groups[(arm.study, arm.first.base, *question)].append(arm)
     selected, notes = [], []
-    for (study, base), candidates in groups.items():
+    for (study, base, *_), candidates in groups.items():
         measured = [arm for arm in candidates if arm.runs and not arm.diverged and np.isfinite(arm.figures(name)).all()]
         if not measured:
             notes.append(f"{study}: no settings of {base} are selected: none has {metrics[name].title} for every run")

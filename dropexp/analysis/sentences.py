@@ -13,7 +13,7 @@ from dropexp.analysis.verdicts import Verdict, VerdictWord
 from dropexp.config.overrides import MAX_RUNS
 from dropexp.runs.metrics import Unit, format_figure
 
-PLAN = "These seeds are a pilot: decide on the number of seeds first, and judge a new study of other seeds alone"
+PLAN = "These {0} are a pilot: decide on the number of {0} first, and judge a new study of other {0} alone"
 
 
 def sentence(verdict: Verdict) -> str:
@@ -73,33 +73,39 @@ def _doubts(verdict: Verdict) -> str:
     if pairs == 0:
         return f"{verdict.pair.absent}."
     if pairs == 1:
-        return f"{_estimate(verdict)} with one seed; n = 1, no spread can be estimated."
+        return f"{_estimate(verdict)} with one {_units(verdict).removesuffix('s')}; n = 1, no spread can be estimated."
     return f"{_estimate(verdict)}, {_significance(verdict)}. {_power(verdict)}"
 
 
 def _power(verdict: Verdict) -> str:
     """Return whether these seeds can show a difference, and how many show one of the margin with 80 % power."""
-    pairs, size = verdict.difference.pairs, verdict.family.size
+    pairs, size, units = verdict.difference.pairs, verdict.family.size, _units(verdict)
     least, shown = verdict.family.least_p(verdict.index, pairs), ""
     if least >= ALPHA:
         others = f" and {size} comparisons" if size > 1 else ""
         words = " and ".join(verdict.pair.directions)
-        shown = f"{words} cannot be reached with {pairs} seeds{others}: p is at least {least:.3g}. "
+        shown = f"{words} cannot be reached with {pairs} {units}{others}: p is at least {least:.3g}. "
     if size > MOST_COMPARISONS:
-        return f"{shown}How many seeds are needed is known for up to {MOST_COMPARISONS} comparisons only."
-    needed = f"{_seeds_needed(verdict.needed)} show a true difference of {_margin(verdict)}"
+        return f"{shown}How many {units} are needed is known for up to {MOST_COMPARISONS} comparisons only."
+    needed = f"{_pairs_needed(verdict.needed, units)} show a true difference of {_margin(verdict)}"
     if math.isnan(verdict.detectable):
         return f"{shown}With 80 % power, {needed}."
     unit = verdict.pair.unit
     least_shown = amount(verdict.detectable, unit, unit.difference_form)
-    return f"{shown}With 80 % power, {pairs} seeds show a true difference of {least_shown}; {needed}."
+    return f"{shown}With 80 % power, {pairs} {units} show a true difference of {least_shown}; {needed}."
 
 
-def _seeds_needed(needed: Needed) -> str:
+def _units(verdict: Verdict) -> str:
+    """Return what pairs are of: seeds, or repeats of a search."""
+    pilot = verdict.pair.pilot
+    return "repeats" if pilot is not None and pilot.tuned else "seeds"
+
+
+def _pairs_needed(needed: Needed, units: str) -> str:
     if needed.pairs is None:
-        return "more than 10⁹ seeds"
+        return f"more than 10⁹ {units}"
     low, high = (None if end is None else f"{_rounded(end):,}" for end in (needed.low, needed.high))
-    return f"about {_rounded(needed.pairs):,} seeds (95 % interval {low} to {high or 'more than 10⁹'})"
+    return f"about {_rounded(needed.pairs):,} {units} (95 % interval {low} to {high or 'more than 10⁹'})"
 
 
 def _plan(verdict: Verdict) -> str:
@@ -110,7 +116,7 @@ def _plan(verdict: Verdict) -> str:
     seeds = max(_rounded(needed), verdict.difference.pairs)
     if seeds * (verdict.family.size + 1) > MAX_RUNS:
         return ""
-    return f"{PLAN}: {pilot.plan(seeds)}"
+    return f"{PLAN.format(_units(verdict))}: {pilot.plan(seeds)}"
 
 
 def _rounded(number: int) -> int:

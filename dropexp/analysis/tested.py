@@ -1,8 +1,8 @@
-"""The runs to compare of a study with searches: the tested runs of the selections that study.json has."""
+"""The runs to compare of a study with searches: those that test the selections which study.json has."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from dropexp.analysis.notes import Noted
 from dropexp.config.digests import canonical
-from dropexp.config.planned import Tuning
+from dropexp.config.planned import SearchPart
 from dropexp.config.schema import Config
 from dropexp.config.search import TESTED_SEED
 from dropexp.runs.record import Run
@@ -18,72 +18,65 @@ from dropexp.runs.searches import Records, SearchRecord
 
 
 def current(runs: Iterable[Run], records: Mapping[str, Records]) -> Noted[list[Run]]:
-    """Return the runs without trials, and without tested runs of settings that study.json no longer selects.
+    """Return the runs without trials, and without tested runs of settings that study.json does not select.
 
-    A run that tests the selections of several arms is there once for each.
+    A run that tests the selections of several searches is there once for each. If study.json knows nothing of a run's
+    search, the run is kept as it is.
     """
     kept: list[Run] = []
-    stale: dict[str, int] = defaultdict(int)
-    selections = {
-        (study, one.arm_digest, one.repeat, one.device): (one.id, one.selected)
-        for study, own in records.items()
-        for one in own.values()
-        if one.selected is not None
-    }
+    tested: dict[tuple[str, str], Run] = {}  # by study and settings
     for run in runs:
         if run.tuning is None:
             kept.append(run)
-        elif run.tuning.role == "tested":
-            tested = run.tuning.search, run.tuning.trial
-            key = run.study, run.arm_digest, run.tuning.repeat, str(run.settings.get("device"))
-            if selections.get(key, tested) == tested:
-                kept.append(run)
-            else:
-                stale[run.study] += 1
-    shared = _shared(kept, records)
+        elif run.is_tested:
+            tested[run.study, canonical(run.settings)] = run
+    used: dict[tuple[str, str], list[str]] = defaultdict(list)  # the arms of each tested run
+    for study, searches in records.items() if tested else ():
+        for record in searches.values():
+            key = study, _settings(record)
+            if record.selected is not None and key in tested:
+                kept.append(_as_tested(tested[key], record))
+                used[key].append(str(record.arm))
+    stale: Counter[str] = Counter()
+    for key, run in tested.items():
+        if key not in used and run.tuning is not None:
+            known = (run.tuning.search, str(run.settings.get("device"))) in records.get(run.study, {})
+            stale[run.study] += known
+            kept += [] if known else [run]
     notes = [
-        f"{study}: {count} tested runs are left out: study.json has another selection since"
+        f"{study}: {count} tested runs are left out: study.json has another selection since, or none yet"
         for study, count in stale.items()
+        if count
     ]
     notes += [
-        f"{run.study}: {other.arm} and {run.arm} share a tested run, seed {run.seed}: they selected the same settings"
-        for run, other in shared
+        f"{study}: {' and '.join(dict.fromkeys(arms))} share a tested run, seed {tested[study, settings].seed}: "
+        "they selected the same settings"
+        for (study, settings), arms in used.items()
+        if len({*arms}) > 1
     ]
-    return Noted([*kept, *(run for run, _ in shared)], notes)
+    return Noted(kept, notes)
 
 
-def _shared(tested: Iterable[Run], records: Mapping[str, Records]) -> list[tuple[Run, Run]]:
-    """Return, for each selection without a run of its own, the run with its settings: as its own, and as it is."""
-    by_settings = {(run.study, canonical(run.settings)): run for run in tested if run.tuning}
-    own = {
-        (run.study, run.tuning.search, str(run.settings.get("device"))) for run in by_settings.values() if run.tuning
-    }
-    found = []
-    for study, searches in records.items() if by_settings else ():
-        for one in searches.values():
-            if one.selected is not None and (study, one.id, one.device) not in own:
-                run = by_settings.get((study, _settings(one)))
-                if run is not None and run.info is not None:
-                    tuning = _tuning(one)
-                    as_own = run.info.model_copy(update={"arm": one.arm, "tune": tuning})
-                    found.append((replace(run, info=as_own), run))
-    return found
+def _as_tested(run: Run, record: SearchRecord) -> Run:
+    """Return a run as the one that tests the selection of a search: its settings may have been selected before."""
+    part = SearchPart(
+        role="tested",
+        search=record.id,
+        arm=record.arm_digest,
+        repeat=record.repeat,
+        trial=record.selected or 0,
+        keys=list(record.space),
+    )
+    info = run.info and run.info.model_copy(update={"arm": record.arm, "tune": part})
+    return replace(run, info=info)
 
 
 def _settings(record: SearchRecord) -> str:
-    """Return the settings of the run that tests a selection; "" if they are of another version."""
+    """Return the settings of the run that tests a selection; "" without one, or if they are of another version."""
+    if record.selected is None:
+        return ""
     keys = {**record.fixed, **record.best.values, "seed": TESTED_SEED + record.repeat}
     try:
         return canonical(Config.model_validate(keys).settings(record.device))
     except ValidationError:
         return ""
-
-
-def _tuning(record: SearchRecord) -> Tuning:
-    return Tuning(
-        role="tested",
-        search=record.id,
-        repeat=record.repeat,
-        trial=record.selected or 0,
-        keys=list(record.space),
-    )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dropexp.analysis.arms import Arm
 from dropexp.analysis.notes import Noted
+from dropexp.config.search import TESTED_SEED
 from dropexp.config.space import RANGES
 from dropexp.runs.searches import Records, SearchRecord
 
@@ -32,7 +33,7 @@ class ArmSearches:
 
 
 @dataclass(frozen=True)
-class Tuning:
+class SearchFrames:
     """Frames with a row per repeat's selection, per trial, and per arm and number of trials; empty without searches."""
 
     selected: pd.DataFrame
@@ -41,10 +42,10 @@ class Tuning:
     records: Mapping[str, Sequence[SearchRecord]]  # the searches, by study
 
 
-def tuning_of(arms: Sequence[Arm], records: Mapping[str, Records]) -> Noted[Tuning]:
+def tuning_of(arms: Sequence[Arm], records: Mapping[str, Records]) -> Noted[SearchFrames]:
     """Return what is known of the arms' searches; the notes name selected values at the edge of their range."""
     known = [found for arm in arms if (found := _searches_of(arm, records.get(arm.study, {}))).records]
-    frames = Tuning(
+    frames = SearchFrames(
         selected=pd.DataFrame([row for one in known for row in _selected(one)]),
         trials=pd.DataFrame([row for one in known for row in _trials(one)]),
         budget=pd.DataFrame([row for one in known for row in budget_curve(one)]),
@@ -58,11 +59,14 @@ def _searches_of(arm: Arm, records: Records) -> ArmSearches:
     tuning = arm.first.tuning
     if tuning is None or tuning.role != "tested":
         return ArmSearches(arm.label, arm.study, [])
-    device = str(arm.first.settings.get("device"))
+    device, compared = str(arm.first.settings.get("device")), {*arm.seeds, *arm.diverged}
     own = [
         one
         for one in records.values()
-        if one.device == device and one.selected is not None and one.arm_digest == arm.first.arm_digest
+        if one.device == device
+        and one.selected is not None
+        and one.arm_digest == arm.first.arm_digest
+        and TESTED_SEED + one.repeat in compared
     ]
     return ArmSearches(arm.label, arm.study, sorted(own, key=lambda one: one.repeat))
 
@@ -80,7 +84,7 @@ def _selected(searches: ArmSearches) -> list[dict[str, Any]]:
             "arm": searches.arm,
             "repeat": one.repeat,
             "trial": one.selected,
-            "trials": len(one.trials),
+            "trials": one.num_trials,
             **{name: getattr(one.best, name) for name in NUM_FIGURES},
             **one.best.values,
         }
@@ -95,11 +99,12 @@ def _trials(searches: ArmSearches) -> list[dict[str, Any]]:
             "repeat": one.repeat,
             "trial": index,
             "selected": index == one.selected,
+            "status": trial.status,
             **{name: getattr(trial, name) for name in NUM_FIGURES},
             **trial.values,
         }
         for one in searches.records
-        for index, trial in enumerate(one.trials)
+        for index, trial in enumerate(one.trials[: one.num_trials])
     ]
 
 
@@ -109,7 +114,7 @@ def budget_curve(searches: ArmSearches) -> list[dict[str, Any]]:
     `low` and `high` are the ends of a 95 % percentile bootstrap over the repeats. The mean is unbiased for this search;
     the estimators of Dodge et al. (2019) and Tang et al. (2020) assume independent draws, which Sobol points are not.
     """
-    most = min(len(one.trials) for one in searches.records)
+    most = min(one.num_trials for one in searches.records)
     best = np.array([_best_so_far(one)[:most] for one in searches.records])  # shape (repeats, most)
     low, high = _band(best)
     return [
@@ -120,7 +125,7 @@ def budget_curve(searches: ArmSearches) -> list[dict[str, Any]]:
 
 def _best_so_far(record: SearchRecord) -> NDArray[np.float64]:
     """Return the best validation accuracy of the first 1, 2, … trials; a diverged trial counts as accuracy 0."""
-    figures = [0.0 if trial.val_acc is None else trial.val_acc for trial in record.trials]
+    figures = [0.0 if trial.val_acc is None else trial.val_acc for trial in record.trials[: record.num_trials]]
     return np.maximum.accumulate(np.array(figures, dtype=float))
 
 
@@ -135,7 +140,7 @@ def _band(best: NDArray[np.float64]) -> tuple[list[float], list[float]]:
 
 def _unequal(searches: ArmSearches, every: Sequence[ArmSearches]) -> list[str]:
     """Return a note if the arm has another budget than the first one."""
-    own, first = ({len(record.trials) for record in one.records} for one in (searches, every[0]))
+    own, first = ({record.num_trials for record in one.records} for one in (searches, every[0]))
     if own == first:
         return []
     shown = " or ".join(map(str, sorted(own)))
@@ -150,7 +155,9 @@ def _edges(searches: ArmSearches) -> list[str]:
         if kind not in RANGES:
             continue
         numbers = [value for one in searches.records for value in _numbers(one.best.values[key])]
-        positions = [searches.records[0].dimension(key).position(value) for value in numbers]
+        positions = [
+            one.dimension(key).position(value) for one in searches.records for value in _numbers(one.best.values[key])
+        ]
         low, high = (sum(p <= EDGE for p in positions), sum(p >= 1 - EDGE for p in positions))
         near += [
             f"{key} ({count} of {len(numbers)} near {end})"

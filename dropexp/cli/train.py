@@ -74,6 +74,8 @@ def train(
         print_message(f"{state.status}: {state.why or job.folder.path}")
     if not_done or any(not one.busy for one in training.blocked):
         raise typer.Exit(1)
+    if training.blocked:
+        return
     compared = list(dict.fromkeys(study.name for study in studies))
     if any(study.added for study in studies):  # the names would compare the runs of the files too
         compared = [word for study in studies for word in study.options[:2]] + list(studies[0].options[2:])

@@ -25,6 +25,6 @@ def arm_digest(settings: Mapping[str, Any]) -> str:
     return digest({key: value for key, value in settings.items() if key not in ("seed", "device")})
 
 
-def searched(settings: Mapping[str, Any], arm: str | None, keys: Iterable[str]) -> dict[str, Any]:
-    """Return the settings with `TUNED` for the keys that a search draws, and the arm that it searches for."""
-    return {**settings, **dict.fromkeys(keys, TUNED), "arm": arm}
+def searched(settings: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """Return the settings with `TUNED` for the keys that a search draws."""
+    return {**settings, **dict.fromkeys(keys, TUNED)}

@@ -9,17 +9,18 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from dropexp.config.digests import arm_digest, digest, searched
+from dropexp.config.digests import arm_digest, digest
 from dropexp.config.schema import Config
 
 
-class Tuning(BaseModel):
+class SearchPart(BaseModel):
     """The part of a run in a search, which run.json has under `tune`, outside the hash."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
     role: Literal["trial", "tested"]
     search: str  # the digest of the search
+    arm: str  # the digest that the searches of its arm share
     repeat: int
     trial: int  # of a tested run: the trial whose settings it has
     keys: list[str]  # whose values the search draws
@@ -34,7 +35,7 @@ class PlannedRun:
     arm: str | None
     cell: str
     config: Config
-    tuning: Tuning | None = None
+    tuning: SearchPart | None = None
 
     def digest(self, device_kind: str) -> str:
         """Return the hash in the folder's name."""
@@ -43,14 +44,9 @@ class PlannedRun:
     @property
     def arm_digest(self) -> str:
         """The digest of what it shares with the runs of its arm."""
-        return arm_digest(arm_settings(self.config.settings("any"), self.arm, self.tuning))
-
-
-def arm_settings(settings: Mapping[str, Any], arm: str | None, tuning: Tuning | None) -> dict[str, Any]:
-    """Return the settings that make a run one of its arm: those of a tested run are without what its search chose."""
-    if tuning is None or tuning.role == "trial":
-        return dict(settings)
-    return searched(settings, arm, tuning.keys)
+        if self.tuning is not None and self.tuning.role == "tested":
+            return self.tuning.arm
+        return arm_digest(self.config.settings("any"))
 
 
 def cell_of(keys: Mapping[str, Any]) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dropexp.config.digests import arm_digest, canonical, digest, searched
+from dropexp.config.digests import canonical, digest, searched
 from dropexp.config.file import ConfigFile
-from dropexp.config.planned import PlannedRun, Tuning, cell_of
+from dropexp.config.planned import PlannedRun, SearchPart, cell_of
 from dropexp.config.schema import Config
 from dropexp.config.space import Dimension, draw_points
 from dropexp.config.tasks import LINEAR_REGRESSION
@@ -59,10 +59,11 @@ class Search:
         tuning = self._tuning("tested", trial, selection)
         return PlannedRun(self.name, self.arm, self._cell("selected", trial), config, tuning)
 
-    def _tuning(self, role: Any, trial: int, selection: dict[str, float] | None = None) -> Tuning:
-        return Tuning(
+    def _tuning(self, role: Any, trial: int, selection: dict[str, float] | None = None) -> SearchPart:
+        return SearchPart(
             role=role,
             search=self.digest,
+            arm=self.arm_digest,
             repeat=self.repeat,
             trial=trial,
             keys=list(self.space),
@@ -74,15 +75,15 @@ class Search:
         seed = self.seed if role == "selected" else self.repeat
         return cell_of({**shown, **self.cell, role: trial, "seed": seed})
 
-    @property
+    @cached_property
     def arm_digest(self) -> str:
-        return arm_digest(self.settings)
+        """Eight hexadecimal digits that the repeats of one arm share: those of its settings and its space."""
+        return digest({"settings": self.settings, "space": {key: one.written for key, one in self.space.items()}})
 
     @cached_property
     def digest(self) -> str:
         """Eight hexadecimal digits that identify the search, whatever its number of trials."""
-        space = {key: one.written for key, one in self.space.items()}
-        return digest({"arm": self.arm_digest, "space": space, "repeat": self.repeat})
+        return digest({"arm": self.arm_digest, "repeat": self.repeat})
 
 
 def searches_of(file: ConfigFile, tune: Tune) -> list[Search]:
@@ -95,7 +96,7 @@ def searches_of(file: ConfigFile, tune: Tune) -> list[Search]:
             found = _valid_repeats(file, tune, arm, cell) if file.has_variant(arm, {**file.base, **own, **cell}) else []
             if not found:
                 continue
-            settings = canonical({**found[0].settings, "arm": None})
+            settings = canonical(dict(found[0].settings))
             if settings not in owners:
                 searches += found
                 owners[settings] = arm
@@ -120,10 +121,10 @@ def _repeats(file: ConfigFile, tune: Tune, arm: str | None, cell: dict[str, Any]
     """Return the searches of an arm at a point of the matrix. Raises pydantic's ValidationError."""
     fixed = {**file.base, **file.arms[arm], **cell}
     space = _open_keys(tune, fixed)
-    num_layers = len(fixed.get("hidden", Config.model_fields["hidden"].default))
+    num_layers = len(_hidden(fixed, space))
     example = {key: [one.values[0]] * num_layers if one.kind == "each" else one.values[0] for key, one in space.items()}
     settings = Config.model_validate({**fixed, **example}).settings("any")
-    stream = {"settings": searched(settings, None, space), "space": {key: one.written for key, one in space.items()}}
+    stream = {"settings": searched(settings, space), "space": {key: one.written for key, one in space.items()}}
     return [
         Search(
             name=file.name,
@@ -133,14 +134,34 @@ def _repeats(file: ConfigFile, tune: Tune, arm: str | None, cell: dict[str, Any]
             space=space,
             repeat=repeat,
             points=draw_points(space, num_layers, tune.trials, {**stream, "repeat": repeat}),
-            settings=searched(settings, arm, space),
+            settings=searched(settings, space),
         )
         for repeat in tune.repeats
     ]
 
 
+def _hidden(fixed: Mapping[str, Any], space: Mapping[str, Dimension]) -> Sequence[int]:
+    """Return the widths of an arm; of choices that all have the same number of layers, the first."""
+    default: Sequence[int] = Config.model_fields["hidden"].default
+    given: Sequence[int] = fixed.get("hidden", default)
+    if "hidden" in space:
+        given = space["hidden"].values[0] if space["hidden"].kind == "choice" else default
+    return given
+
+
+def _layers_differ(space: Mapping[str, Dimension]) -> bool:
+    """Return whether the number of layers is searched and another key has an entry for each of them."""
+    hidden = space.get("hidden")
+    several = hidden is not None and hidden.kind == "choice" and len({len(widths) for widths in hidden.values}) > 1
+    return several and any(one.kind == "each" for one in space.values())
+
+
 def _valid_repeats(file: ConfigFile, tune: Tune, arm: str | None, cell: dict[str, Any]) -> list[Search]:
     """Return the searches of an arm at a point of the matrix; none, and their problems, if a run of them cannot be."""
+    if _layers_differ(_open_keys(tune, {**file.base, **file.arms[arm], **cell})):
+        what = "has choices with several numbers of layers, and `each` draws an entry per layer; use one number"
+        file.problems.add(("tune", "space", "hidden"), f"tune.space.hidden {what}")
+        return []
     try:
         searches = _repeats(file, tune, arm, cell)
         configs = [one.tested(trial).config for one in searches for trial in range(len(one.trials))]

@@ -69,9 +69,10 @@ def draw_points(
 
     `stream` identifies the random stream; it has to be JSON.
     """
-    sizes = [num_layers if dimension.kind == "each" else 1 for dimension in space.values()]
     if not space:
         return [{}] * num_points
+    dimensions = dict(sorted(space.items()))  # the order in which a config lists them does not matter
+    sizes = [num_layers if dimension.kind == "each" else 1 for dimension in dimensions.values()]
     from scipy.stats import qmc
 
     seed = int.from_bytes(sha256(canonical(stream).encode()).digest()[:8], "big")
@@ -80,7 +81,6 @@ def draw_points(
     points = []
     for coordinates in cube:
         rest = iter(coordinates)
-        points.append(
-            {key: one.value([next(rest) for _ in range(n)]) for (key, one), n in zip(space.items(), sizes, strict=True)}
-        )
+        values = [one.value([next(rest) for _ in range(n)]) for one, n in zip(dimensions.values(), sizes, strict=True)]
+        points.append(dict(zip(dimensions, values, strict=True)))
     return points

@@ -10,7 +10,6 @@ from typing import Any
 
 from dropexp.analysis.comparison import Comparison
 from dropexp.config.digests import arm_digest
-from dropexp.config.planned import arm_settings
 from dropexp.report.table import Table
 from dropexp.runs.folder import RunFolder
 from dropexp.runs.run_json import RunInfo
@@ -67,7 +66,7 @@ def compared_runs(comparison: Comparison) -> list[ComparedRun]:
                 epoch=row["epoch"],
                 predictions_sha256=info.predictions_sha256,
                 folder=folder,
-                arm_digest=arm_digest(arm_settings(info.settings, info.arm, info.tune)),
+                arm_digest=info.tune.arm if info.tune else arm_digest(info.settings),
             )
         )
     return runs

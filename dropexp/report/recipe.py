@@ -46,7 +46,9 @@ def _recipe(
     configs = list(arms.values())
     keys = dict.fromkeys(key for config in configs for key in config)
     shared = {
-        key: configs[0].get(key) for key in keys if all(config.get(key) == configs[0].get(key) for config in configs)
+        key: configs[0][key]
+        for key in keys
+        if all(key in config and config[key] == configs[0].get(key) for config in configs)
     }
     seeds = {run.seed for run in runs}
     content = {
@@ -67,7 +69,7 @@ def _tune(searches: Sequence[SearchRecord]) -> dict[str, Any]:
     repeats = [search.repeat for search in searches]
     space = {key: written for search in searches for key, written in search.space.items()}
     return {
-        "trials": max(len(search.trials) for search in searches),
+        "trials": max(search.num_trials for search in searches),
         "repeats": f"{min(repeats)}..{max(repeats)}",
         "space": space,
     }

@@ -16,7 +16,16 @@ from dropexp.report.cells import ABSENT, figure_cell, is_missing
 from dropexp.report.table import Table
 from dropexp.runs.record import natural, text
 
-NAMES = ("arm", "repeat", "trial", "trials", "selected", "val_acc", "val_loss")  # the other columns are config keys
+NAMES = (
+    "arm",
+    "repeat",
+    "trial",
+    "trials",
+    "selected",
+    "status",
+    "val_acc",
+    "val_loss",
+)  # the other columns are config keys
 
 
 def tuning_table(comparison: Comparison) -> Table | None:
@@ -56,7 +65,7 @@ def selections_table(comparison: Comparison) -> Table | None:
 
 def trials_table(comparison: Comparison) -> Table | None:
     """Return a row per trial: its settings and validation figures; None without searches."""
-    return _table("Trials", comparison.tuning.trials, ["repeat", "trial", "selected"])
+    return _table("Trials", comparison.tuning.trials, ["repeat", "trial", "selected", "status"])
 
 
 def _table(title: str, frame: pd.DataFrame, names: Sequence[str]) -> Table | None:

@@ -102,24 +102,31 @@ def trials(
 ) -> list[Removal]:
     """Plan to remove the trials of searches whose selection and figures study.json has. Raises `NoRuns`."""
     runs = keep(read_runs(names, runs_dir), where or {})
-    known = {folder: _selected(folder) for folder in {run.folder.path.parent for run in runs}}
+    known = {folder: _known_trials(folder) for folder in {run.folder.path.parent for run in runs}}
     why = "study.json has its figures and the selection; `train` does not train it again"
     removals = []
     for run in runs:
         tuning, path = run.tuning, run.folder.path
         if tuning is None or tuning.role != "trial" or run.status not in FINISHED or run.folder.is_locked():
             continue
-        if (tuning.search, str(run.settings.get("device"))) in known[path.parent]:
+        if (tuning.search, str(run.settings.get("device")), tuning.trial) in known[path.parent]:
             removals.append(_removal("trial", path, _own_files(path), why, _digest(path)))
     return removals
 
 
-def _selected(study: Path) -> set[tuple[str, str]]:
-    """Return the searches of a study that have a selection, with the kind of device."""
+def _known_trials(study: Path) -> set[tuple[str, str, int]]:
+    """Return the trials of searches with a selection whose figures study.json has: search, kind of device, number."""
     try:
-        return {key for key, record in read_searches(study).items() if record.selected is not None}
+        searches = read_searches(study)
     except RunError:
         return set()
+    return {
+        (*key, index)
+        for key, record in searches.items()
+        if record.selected is not None
+        for index, trial in enumerate(record.trials)
+        if trial.status is not None
+    }
 
 
 def _removal_of(run: Run, first: Run | None) -> Removal | None:

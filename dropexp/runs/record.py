@@ -13,7 +13,7 @@ from typing import Any
 
 from dropexp.config.digests import TUNED, arm_digest
 from dropexp.config.keep_probs import drop_probs_instead
-from dropexp.config.planned import Tuning, arm_settings
+from dropexp.config.planned import SearchPart
 from dropexp.config.schema import Config
 from dropexp.config.tasks import FASHION_MNIST
 from dropexp.config.used import used_keys
@@ -82,23 +82,26 @@ class Run:
         return (self.info.epoch or None) if self.info else None
 
     @property
-    def tuning(self) -> Tuning | None:
+    def tuning(self) -> SearchPart | None:
         """Its part in a search."""
         return self.info.tune if self.info else None
 
-    @cached_property
-    def _arm_settings(self) -> dict[str, Any]:
-        return arm_settings(self.settings, self.arm, self.tuning)
+    @property
+    def is_tested(self) -> bool:
+        """Return whether the run tests the settings that a search selected."""
+        return self.tuning is not None and self.tuning.role == "tested"
 
     @cached_property
     def key(self) -> str:
         """Equal for the runs of one arm."""
-        return json.dumps({name: value for name, value in self._arm_settings.items() if name != "seed"}, sort_keys=True)
+        if self.tuning is not None and self.is_tested:
+            return json.dumps([self.tuning.arm, self.settings.get("device")])
+        return json.dumps({name: value for name, value in self.settings.items() if name != "seed"}, sort_keys=True)
 
     @cached_property
     def arm_digest(self) -> str:
         """Equal for the runs of one arm on any kind of device."""
-        return arm_digest(self._arm_settings)
+        return self.tuning.arm if self.tuning is not None and self.is_tested else arm_digest(self.settings)
 
     @property
     def identity(self) -> tuple[str, str, int | None]:
@@ -144,7 +147,7 @@ class Run:
         used = {key: config[key] for key in used_keys(config)}
         used |= {name: value for name, value in self.settings.items() if name not in config}  # the device, the plugin
         in_words = {name: words.get(name, "none") if value is None else value for name, value in used.items()}
-        if self.tuning and self.tuning.role == "tested":
+        if self.tuning and self.is_tested:
             in_words |= dict.fromkeys(self.tuning.keys, TUNED)
         return in_words | {"arm": self.base, "task": self.task}
 

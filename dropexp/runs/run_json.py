@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializ
 from typing_extensions import TypeAliasType
 
 from dropexp.config.names import is_name
-from dropexp.config.planned import Tuning
+from dropexp.config.planned import SearchPart
 from dropexp.errors import CorruptedFile
 from dropexp.files import decode_json, encode_json, has_json_checksum
 from dropexp.runs.status import FINISHED, WRITTEN, Status
@@ -81,7 +81,7 @@ class RunInfo(BaseModel):
     hash: str = Field(pattern="^[0-9a-f]{8}$")
     config: Annotated[dict[str, Value], AfterValidator(_check_config)]
     settings: dict[str, Value]  # what the hash covers
-    tune: Tuning | None = None  # its part in a search
+    tune: SearchPart | None = None  # its part in a search
     epoch: int = Field(default=0, ge=0)  # of the last checkpoint, or of the end
     last: dict[str, Figure | None] = {}  # the figures of that epoch
     provenance: Annotated[dict[str, Any], AfterValidator(_check_times)] = {}

@@ -43,6 +43,7 @@ class SearchRecord(BaseModel):
     space: dict[str, dict[str, list[Value]]]
     repeat: int
     trials: list[TrialRecord] = Field(min_length=1)
+    num_trials: int = Field(ge=1)  # that the config asked for last; further ones are of a larger search before
     selected: int | None = None  # the trial; None until all have ended
 
     @classmethod
@@ -58,14 +59,17 @@ class SearchRecord(BaseModel):
             space={key: one.written for key, one in search.space.items()},
             repeat=search.repeat,
             trials=list(trials),
+            num_trials=len(trials),
             selected=selected,
         )
 
     @model_validator(mode="after")
     def _check_selected(self) -> Self:
         """Check that the selected trial exists, and that its values have positions in their ranges."""
-        if self.selected is not None and not 0 <= self.selected < len(self.trials):
-            raise ValueError(f"trial {self.selected} is selected of {len(self.trials)}")
+        if self.num_trials > len(self.trials):
+            raise ValueError(f"{self.num_trials} trials are asked for and {len(self.trials)} recorded")
+        if self.selected is not None and not 0 <= self.selected < self.num_trials:
+            raise ValueError(f"trial {self.selected} is selected of {self.num_trials}")
         try:
             for key in self.space:
                 value: Any = self.best.values[key]
@@ -121,6 +125,18 @@ def known_trials(search: Search, record: SearchRecord | None) -> list[TrialRecor
 
 
 def merged(records: Records, new: Sequence[SearchRecord]) -> list[SearchRecord]:
-    """Return the records with the new ones in place of those of the same arms and repeats, also of an edited space."""
-    by_repeat = {(one.arm_digest, one.repeat, one.device): one for one in [*records.values(), *new]}
-    return [*by_repeat.values()]
+    """Return the records with the new ones: figures, trials and a selection that only the old ones have are kept."""
+    found = dict(records)
+    for one in new:
+        key = one.id, one.device
+        found[key] = _merged(records[key], one) if key in records else one
+    return [*found.values()]
+
+
+def _merged(old: SearchRecord, new: SearchRecord) -> SearchRecord:
+    known = {canonical(trial.values): trial for trial in old.trials if trial.status is not None}
+    trials = [trial if trial.status else known.get(canonical(trial.values), trial) for trial in new.trials]
+    selected = new.selected
+    if selected is None and old.selected is not None and old.selected < new.num_trials:
+        selected = old.selected  # until all new trials have ended
+    return new.model_copy(update={"trials": [*trials, *old.trials[len(trials) :]], "selected": selected})

@@ -96,6 +96,7 @@ def _is_written(path: Path, declared: Declared) -> bool:
     """Return whether nothing is to be written. Raises `RunError` if the file cannot be read, or `NewerRun`."""
     try:
         entries = _read(path)
+        read_searches(path.parent)
     except CorruptedFile:
         return False
     is_new = all(one.file != declared.file for one in entries)

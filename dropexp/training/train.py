@@ -54,8 +54,13 @@ class Stage:
         return [job for job in self.jobs if id(job) not in unfinished]
 
     def ended_well(self, index: int, status: Status) -> bool:
-        """Return whether an unfinished job ended as it should: done, or as a trial that diverged, which ranks last."""
-        return status == Status.DONE or (status == Status.DIVERGED and self.unfinished[index].is_trial)
+        """Return whether an unfinished job ended as it should.
+
+        A trial may also diverge, and then ranks last, or be trained by another process.
+        """
+        if self.unfinished[index].is_trial:
+            return status in (Status.DONE, Status.DIVERGED, Status.BUSY)
+        return status == Status.DONE
 
 
 class Training:
@@ -253,6 +258,9 @@ def train(
                     case Ended(job=index, status=status, why=why) if not stage.ended_well(index, status):
                         not_done.append(UnfinishedRun(stage.unfinished[index].planned.cell, status, why))
     for one in training.blocked:
-        warnings.warn(str(one), stacklevel=2)
+        if one.busy:
+            warnings.warn(str(one), stacklevel=2)
+        else:
+            not_done.append(UnfinishedRun(one.label, Status.FAILED, one.why))
     if not_done:
         raise TrainingError(not_done)

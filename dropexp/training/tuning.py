@@ -37,9 +37,13 @@ class Blocked:
     why: str
     busy: bool = False
 
+    @property
+    def label(self) -> str:
+        arm = f"arm {self.search.arm}, " if self.search.arm else ""
+        return f"{self.search.name}: {arm}repeat {self.search.repeat}"
+
     def __str__(self) -> str:
-        where = ", ".join([*([f"arm {self.search.arm}"] if self.search.arm else []), f"repeat {self.search.repeat}"])
-        return f"{self.search.name}: {where}: no settings are selected: {self.why}"
+        return f"{self.label}: no settings are selected: {self.why}"
 
 
 def select(

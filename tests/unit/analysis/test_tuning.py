@@ -17,10 +17,9 @@ from dropexp.analysis.comparison import Comparison, compare
 from dropexp.analysis.tuning import ArmSearches, budget_curve, tuning_of
 from dropexp.config.planned import PlannedRun
 from dropexp.errors import NoRuns
-from dropexp.runs.folder import RunFolder
 from dropexp.runs.record import read_runs
 from dropexp.runs.searches import SearchRecord
-from dropexp.runs.study_file import read_searches
+from dropexp.runs.study_file import read_searches, write_searches
 
 
 def figure(planned: PlannedRun) -> float:
@@ -109,10 +108,10 @@ def _best(planned: PlannedRun, trial: int) -> float:
     return 0.9 if planned.tuning and planned.tuning.trial == trial else 0.3
 
 
-def test_tested_runs_of_a_space_that_was_edited_are_left_out_with_a_note(folder: Path) -> None:
+def test_tested_runs_of_a_space_that_was_edited_are_no_runs_of_the_new_one(folder: Path) -> None:
     write_tuned(folder, TUNED.replace("[0.005, 0.5]", "[0.005, 0.6]"), lambda planned: _best(planned, 2))
-    comparison = compare("tuned", folder / "runs")
-    assert mentions(comparison.notes, "tuned: 4 tested runs are left out")
+    assert mentions(compare("tuned", folder / "runs").notes, "tuned: 4 of 8 runs are not asked for")
+    comparison = compare(study=folder / "tuned.yaml", runs_dir=folder / "runs")
     assert [*comparison.arms["n"]] == [2, 2] and [*comparison.arms["mean"]] == pytest.approx([0.9, 0.9])
 
 
@@ -162,7 +161,14 @@ def search(repeat: int, accs: list[float | None], lr: float = 0.1, space: Any = 
     trials = [{"values": {"lr": lr}, "val_acc": acc} for acc in accs]
     content: dict[str, Any] = {"id": "0", "arm_digest": "1", "device": "cpu", "arm": None, "cell": {}, "fixed": {}}
     return SearchRecord.model_validate(
-        {**content, "space": {"lr": space}, "repeat": repeat, "trials": trials, "selected": best}
+        {
+            **content,
+            "space": {"lr": space},
+            "repeat": repeat,
+            "trials": trials,
+            "num_trials": len(trials),
+            "selected": best,
+        }
     )
 
 
@@ -258,10 +264,8 @@ def test_arms_that_select_the_same_settings_share_a_run_that_counts_for_both(tmp
 
 
 def test_a_config_counts_tested_runs_of_an_earlier_selection_as_missing(folder: Path) -> None:
-    (path,) = folder.glob("runs/tuned/arm=none,selected=1,seed=1001-*")
-    info = RunFolder(path).read_info()
-    assert info.tune is not None
-    earlier = info.model_copy(update={"tune": info.tune.model_copy(update={"trial": 0})})
-    RunFolder(path).write_info(earlier)
+    study = folder / "runs" / "tuned"
+    one = next(one for one in read_searches(study).values() if (one.arm, one.repeat) == ("none", 1))
+    write_searches(study, [one.model_copy(update={"selected": 0})])
     notes = compare(study=folder / "tuned.yaml", runs_dir=folder / "runs").notes
     assert mentions(notes, "1 tested runs are left out") and mentions(notes, "1 of 4 runs are missing")

@@ -26,8 +26,8 @@ def drawn(num_points: int = 64, **stream: Any) -> list[dict[str, Any]]:
 def test_the_first_points_stay_as_they_are() -> None:
     """In any process. Others would be other runs; only a search that study.json has would keep its own."""
     assert drawn(2) == [
-        {"lr": 0.02489, "momentum": 0.0, "drop_probs": [0.2249, 0.4798], "input_drop_prob": 0.1951, "batch_size": 3},
-        {"lr": 0.07702, "momentum": 0.9, "drop_probs": [0.4598, 0.3221], "input_drop_prob": 0.3536, "batch_size": 4},
+        {"lr": 0.03015, "momentum": 0.0, "drop_probs": [0.3198, 0.2249], "input_drop_prob": 0.2999, "batch_size": 3},
+        {"lr": 0.1298, "momentum": 0.9, "drop_probs": [0.7901, 0.4598], "input_drop_prob": 0.2013, "batch_size": 4},
     ]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from helpers.fake_runs import change, publish, write_arm, write_regression, write_run
 from helpers.studies import write_realistic_study, write_runs_of
+from helpers.tuned import write_tuned
 
 from dropexp.analysis.comparison import Comparison, compare
 from dropexp.config import yaml
@@ -16,7 +17,8 @@ from dropexp.report.recipe import Recipe, arm_configs, commands, recipes
 from dropexp.runs.folder import RunFolder
 
 ROOT = Path(__file__).parents[3]
-CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+TUNED = ROOT / "configs" / "fair-tuning.yaml"
+CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path != TUNED)
 
 
 def recipe_of(comparison: Comparison) -> Recipe:
@@ -46,6 +48,14 @@ def assert_recipe_asks_for_the_same_runs(config: Path, folder: Path, seeds: str 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_the_recipe_of_a_shipped_config_asks_for_the_same_runs(config: Path, tmp_path: Path) -> None:
     assert_recipe_asks_for_the_same_runs(config, tmp_path, seeds="0..1")
+
+
+def test_the_recipe_of_a_study_with_searches_draws_the_same_points(tmp_path: Path) -> None:
+    write_tuned(tmp_path, TUNED.read_text(encoding="utf-8"))
+    recipe = recipe_of(compare("fair-tuning", tmp_path / "runs"))
+    (tmp_path / recipe.file).write_text(recipe.text, encoding="utf-8")
+    first, second = load_config(TUNED), load_config(tmp_path / recipe.file)
+    assert {one.digest: one.points for one in second.searches} == {one.digest: one.points for one in first.searches}
 
 
 @pytest.mark.parametrize(

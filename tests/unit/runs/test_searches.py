@@ -119,7 +119,7 @@ def test_the_entry_of_the_config_stays_when_searches_are_written(study: Study, f
     assert read_study(RunFolder(folder / "a-00000000")) == before
 
 
-def test_searches_of_other_arms_stay_and_an_edited_space_replaces_those_of_its_arm(
+def test_searches_of_an_edited_space_do_not_replace_the_earlier_ones(
     study: Study, folder: Path, tmp_path: Path
 ) -> None:
     write_study(folder.parent, study)
@@ -127,8 +127,25 @@ def test_searches_of_other_arms_stay_and_an_edited_space_replaces_those_of_its_a
     wider = tuned(tmp_path, TUNED.replace("0.8]", "0.9]"))  # which only the arm "units" searches
     write_searches(folder, records_of(wider)[2:])
     found = read_searches(folder)
-    assert sorted(digest for digest, _ in found) == sorted(search.digest for search in wider.searches)
+    expected = {search.digest for search in [*study.searches, *wider.searches]}
+    assert {digest for digest, _ in found} == expected and len(expected) == 6
     assert {one.arm for one in found.values()} == {"none", "units"}
+
+
+def test_what_is_known_of_trials_is_kept_when_a_search_is_trained_again(study: Study, folder: Path) -> None:
+    """By another process that read study.json before, with fewer trials, or with --force."""
+    write_study(folder.parent, study)
+    done = [
+        TrialRecord(values=dict(point), status="done", val_acc=0.5, val_loss=1.0) for point in study.searches[0].points
+    ]
+    write_searches(folder, [SearchRecord.of(study.searches[0], "cpu", done, 1)])
+    write_searches(folder, [record_of(study.searches[0])])
+    (known,) = read_searches(folder).values()
+    assert (known.trials, known.num_trials, known.selected) == (done, 3, 1)
+    fewer = SearchRecord.of(study.searches[0], "cpu", done[:1], 0)
+    write_searches(folder, [fewer])
+    (known,) = read_searches(folder).values()
+    assert (known.trials, known.num_trials, known.selected) == (done, 1, 0)
 
 
 def test_records_of_another_device_are_records_of_their_own(study: Study, folder: Path) -> None:

@@ -18,7 +18,7 @@ from helpers.in_process import InProcess
 from helpers.training import train_run
 from torch import Tensor
 
-from dropexp.config.planned import PlannedRun, Tuning
+from dropexp.config.planned import PlannedRun, SearchPart
 from dropexp.config.schema import Config
 from dropexp.data.fashion_mnist import Data
 from dropexp.runs.folder import RunFolder
@@ -159,7 +159,7 @@ def test_runs_of_linear_regression_have_no_ensemble(cli: InProcess) -> None:
 
 
 def test_trials_of_a_search_are_left_out(cli: InProcess) -> None:
-    part = Tuning(role="trial", repeat=0, trial=0, search="0a1b2c3d", keys=["lr"])
+    part = SearchPart(role="trial", repeat=0, trial=0, arm="00000000", search="0a1b2c3d", keys=["lr"])
     for run in write_arm(cli.folder / "runs", "none", [0.8, 0.8], init="torch"):
         change(run, tune=part)
     assert "there are only trials" in cli("evaluate", "dropout", code=5).stderr

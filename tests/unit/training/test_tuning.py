@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from helpers.processes import another_process, kill
 from helpers.tuned import TUNED, tuned, write_outcome, write_tuned
 
 from dropexp import train
+from dropexp.errors import TrainingError
 from dropexp.lock import locked
 from dropexp.runs.folder import RunFolder
 from dropexp.runs.searches import SearchRecord, known_trials
@@ -332,7 +334,8 @@ def test_a_diverged_trial_does_not_fail_the_command(own: Study) -> None:
     own.edit("[0.05, 0.5]", "[0.05, 1.0e+30]")
     printed = own.train("--fail-fast")
     assert "diverged: the loss is not finite" in printed and "tested runs: " in printed
-    assert all(record.best.values["lr"] == 0.05 for record in own.records())
+    edited = [record for record in own.records() if 1e30 in record.space["lr"]["choice"]]
+    assert edited and all(record.best.values["lr"] == 0.05 for record in edited)
 
 
 def test_repeats_whose_trials_all_diverged_fail_the_command_and_have_no_tested_run(own: Study) -> None:
@@ -364,13 +367,15 @@ def test_a_trial_that_another_process_trains_is_reported_and_does_not_fail_the_c
         assert "3 tested runs: 0 trained now, 3 before" in printed
 
 
-def test_from_a_notebook_a_study_trains_both_stages_and_warns_of_a_search_without_a_selection(own: Study) -> None:
+def test_from_a_notebook_a_study_trains_both_stages_and_a_search_without_a_selection_is_an_error(own: Study) -> None:
     own.edit("none: {variant: none}", "none: {variant: none, lr: 1.0e+30}")
     (own.folder / "study.json").unlink()
     own.remove("arm=units,selected=*")
     config, data_dir = own.cli.folder / "tuned.yaml", own.cli.environment["DROPEXP_DATA"]
-    with pytest.warns(UserWarning, match="arm none, repeat [01]: no settings are selected: every trial diverged"):
-        rows = list(train(config, runs_dir=own.folder.parent, data_dir=data_dir, device="cpu"))
+    rows: list[dict[str, Any]] = []
+    events = train(config, runs_dir=own.folder.parent, data_dir=data_dir, device="cpu")
+    with pytest.raises(TrainingError, match=r"arm none, repeat [01]: failed, every trial diverged"):
+        rows += iter(lambda: next(events), None)
     assert [(str(row["run"])[:18], row["epoch"]) for row in rows if "test_acc" in row] == [
         ("arm=units,selected", epoch) for _ in range(2) for epoch in (1, 2)
     ]
