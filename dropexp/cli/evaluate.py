@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from dropexp.training.trained import Trained
 
 
+IMAGES = "0..9"  # test images that are shown
+
+
 class Weights(StrEnum):
     """The epoch after which a network is evaluated."""
 
@@ -42,8 +45,13 @@ def evaluate(
         typer.Option(metavar="DEG", help="Degrees by which to rotate the images too, counter-clockwise; repeatable."),
     ] = None,
     images: Annotated[
-        str, typer.Option(metavar="0..9", help="Test images to show one by one, of a single run: a range or a list.")
-    ] = "0..9",
+        str | None,
+        typer.Option(
+            metavar="0..9",
+            help="Test images to show one by one, of a single run: a range or a list.",
+            show_default=IMAGES,
+        ),
+    ] = None,
     data_dir: DataDir = None,
     data_url: DataUrl = None,
     runs_dir: RunsDir = None,
@@ -55,7 +63,7 @@ def evaluate(
     """Evaluate trained networks: accuracy, calibration, uncertainty; with Monte-Carlo dropout, and as ensembles."""
     from dropexp.interrupts import import_torch
 
-    numbers = image_numbers(images)
+    numbers = image_numbers(images or IMAGES)
     import_torch()
     from dropexp.analysis.asked import select
     from dropexp.analysis.classes import by_class
@@ -67,6 +75,8 @@ def evaluate(
     load_plugins(plugin)
     folders = find_named(runs, runs_dir)
     if len(folders) > 1:
+        if images is not None:
+            raise typer.BadParameter("requires a single run", param_hint="--images")
         selected = select([str(folder.path) for folder in folders], runs_dir, None)  # no trials of a search
         for note in selected.notes:
             print_message(f"note: {note}")

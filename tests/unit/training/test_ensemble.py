@@ -163,3 +163,8 @@ def test_trials_of_a_search_are_left_out(cli: InProcess) -> None:
     for run in write_arm(cli.folder / "runs", "none", [0.8, 0.8], init="torch"):
         change(run, tune=part)
     assert "there are only trials" in cli("evaluate", "dropout", code=5).stderr
+
+
+def test_images_can_be_shown_of_a_single_run_only(cli: InProcess) -> None:
+    write_arm(cli.folder / "runs", "none", [0.8, 0.8], init="torch")
+    assert "requires a single run" in cli("evaluate", "dropout", "--images", "0", code=2).stderr
