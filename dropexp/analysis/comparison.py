@@ -95,6 +95,10 @@ class Comparison:
         """Return a row per trial of the searches behind the compared runs."""
         return self.tuning.trials.to_csv(index=False, lineterminator="\n")
 
+    def trials_json(self) -> str:
+        """Return the same rows; unknown figures are null."""
+        return json.dumps(frames.json_records(self.tuning.trials), indent=2, ensure_ascii=False, allow_nan=False)
+
     def to_json(self) -> str:
         """Return everything but single runs, in full precision; unknown figures are null."""
         content = {
@@ -109,7 +113,6 @@ class Comparison:
             "best_val": frames.json_records(self.best_val),
             "selected": frames.json_records(self.tuning.selected),
             "budget": frames.json_records(self.tuning.budget),
-            "trials": frames.json_records(self.tuning.trials),
             "published": frames.json_records(self.published),
             "fits": frames.json_records(self.fits),
             "settings": frames.json_records(self.settings),

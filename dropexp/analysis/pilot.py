@@ -31,12 +31,14 @@ class Pilot:
     first_seed: int
     tuned: bool = False
 
+    def has_room(self, pairs: int) -> bool:
+        """Return whether so many seeds, or repeats, exist."""
+        return not self.tuned or self.first_seed + pairs <= MAX_REPEATS
+
     def plan(self, pairs: int) -> str:
         """Return the command that trains the new study with so many seeds; of a search, what to put into its config."""
         last = self.first_seed + pairs - 1
         if self.tuned:
-            if last >= MAX_REPEATS:
-                return f"there is no room for {pairs} more repeats below {MAX_REPEATS}"
             section = f"tune: {{repeats: {self.first_seed}..{last}, …}}"
             return f"train a copy of the config with `name: {self.new_study}` and `{section}`"
         options = ["--set", f"name={self.new_study}", "--seeds", f"{self.first_seed}..{last}"]

@@ -114,7 +114,7 @@ def _plan(verdict: Verdict) -> str:
     if verdict.word is not VerdictWord.INCONCLUSIVE or pilot is None or needed is None:
         return ""
     seeds = max(_rounded(needed), verdict.difference.pairs)
-    if seeds * (verdict.family.size + 1) > MAX_RUNS:
+    if seeds * (verdict.family.size + 1) > MAX_RUNS or not pilot.has_room(seeds):
         return ""
     return f"{PLAN.format(_units(verdict))}: {pilot.plan(seeds)}"
 

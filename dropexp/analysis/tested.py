@@ -44,7 +44,7 @@ def current(runs: Iterable[Run], records: Mapping[str, Records]) -> Noted[list[R
             stale[run.study] += known
             kept += [] if known else [run]
     notes = [
-        f"{study}: {count} tested runs are left out: study.json has another selection since, or none yet"
+        f"{study}: tested runs that are left out: {count}, since study.json has another selection, or none yet"
         for study, count in stale.items()
         if count
     ]

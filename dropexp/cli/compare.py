@@ -86,20 +86,20 @@ def compare(
     if plot:
         charts.save(charts.overview(compared), plot)
         print_message(f"chart: {plot}")
-    tables, csv = comparison_tables(compared), compared.to_csv
     if trials:
         table = trials_table(compared)
         if table is None:
             raise ComparisonError("these runs have no trials: no study here has a section `tune`")
-        tables, csv = [table], compared.trials_csv
-    print_tables(
-        tables,
-        output,
-        csv=csv,
-        json=compared.to_json,
-        findings=compared.findings,
-        notes=compared.notes,
-    )
+        print_tables([table], output, csv=compared.trials_csv, json=compared.trials_json)
+    else:
+        print_tables(
+            comparison_tables(compared),
+            output,
+            csv=compared.to_csv,
+            json=compared.to_json,
+            findings=compared.findings,
+            notes=compared.notes,
+        )
     for failure in failures:
         print_message(f"requirement failed: {failure}")
     if failures:

@@ -146,7 +146,7 @@ def _load_each(runs: Sequence[Run], at: Weights) -> Iterator[Trained]:
         except RunError as error:
             print_message(f"note: left out: {error}")
             continue
-        _print_remarks(network)
+        _print_remarks(network, f"{network.folder.path.name}: ")
         yield network
 
 
@@ -159,9 +159,9 @@ def _load_data(data_dir: Path | None, data_url: str | None) -> Data:
     return data
 
 
-def _print_remarks(network: Trained) -> None:
+def _print_remarks(network: Trained, which: str = "") -> None:
     for remark in network.remarks:
-        print_message(f"note: {remark}")
+        print_message(f"note: {which}{remark}")
 
 
 def _print_differing(result: Evaluation, data: Data) -> None:

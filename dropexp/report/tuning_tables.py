@@ -34,6 +34,13 @@ def tuning_table(comparison: Comparison) -> Table | None:
     if frame.empty:
         return None
     keys = _keys(frame)
+    ranges = {
+        key
+        for records in comparison.tuning.records.values()
+        for one in records
+        for key in one.space
+        if one.dimension(key).kind != "choice"
+    }
     rows = []
     for arm, own in frame.groupby("arm", sort=False):
         trials = sorted(set(own["trials"]))
@@ -43,7 +50,7 @@ def tuning_table(comparison: Comparison) -> Table | None:
                 str(len(own)),
                 " or ".join(map(str, trials)),
                 figure_cell(own["val_acc"].mean(), ".4f"),
-                *(_summary([value for value in own[key] if not is_missing(value)]) for key in keys),
+                *(_summary([value for value in own[key] if not is_missing(value)], key in ranges) for key in keys),
             ]
         )
     return Table(
@@ -53,7 +60,7 @@ def tuning_table(comparison: Comparison) -> Table | None:
         fold=(0,),
         left=(0, *range(4, 4 + len(keys))),
         legend="the best trial of each repeat, by validation accuracy after the last epoch. "
-        "Numbers: median [lowest, highest] over the repeats; lists: the median of each entry. "
+        "Ranges: median [lowest, highest] over the repeats, or the median of each entry; choices: (repeats). "
         "validation accuracy: of the selected trials, which it favours; the tested runs have other seeds.",
     )
 
@@ -96,13 +103,13 @@ def _keys(frame: pd.DataFrame) -> list[str]:
     return [str(column) for column in frame.columns if column not in NAMES]
 
 
-def _summary(values: Sequence[Any]) -> str:
-    """Return what the repeats selected for a key: median and range of numbers, counts of anything else."""
+def _summary(values: Sequence[Any], of_range: bool) -> str:
+    """Return what the repeats selected for a key: median and range of a range's numbers, counts of choices."""
     if not values:
         return ABSENT
-    if all(isinstance(value, list) for value in values) and len({len(value) for value in values}) == 1:
+    if of_range and all(isinstance(value, list) for value in values) and len({len(value) for value in values}) == 1:
         return ", ".join(_median(entries) for entries in zip(*values, strict=True))
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values) and len({*values}) > 2:
+    if of_range and not any(isinstance(value, list) for value in values):
         return f"{_median(values)} [{min(values):.4g}, {max(values):.4g}]"
     counts = Counter(map(text, values))
     return ", ".join(f"{value} ({counts[value]})" for value in sorted(counts, key=natural))

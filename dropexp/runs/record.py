@@ -87,6 +87,10 @@ class Run:
         return self.info.tune if self.info else None
 
     @property
+    def is_trial(self) -> bool:
+        return self.tuning is not None and self.tuning.role == "trial"
+
+    @property
     def is_tested(self) -> bool:
         """Return whether the run tests the settings that a search selected."""
         return self.tuning is not None and self.tuning.role == "tested"

@@ -99,7 +99,7 @@ def test_tested_runs_of_an_earlier_selection_are_left_out_with_a_note(order: str
         for path in folder.glob("runs/tuned/*selected=4*"):
             path.rename(path.with_name(path.name.replace("arm=", "a-renamed-arm=")))
     comparison = compare("tuned", folder / "runs")
-    assert mentions(comparison.notes, "tuned: 4 tested runs are left out: study.json has another selection since")
+    assert mentions(comparison.notes, "tuned: tested runs that are left out: 4, since study.json has another selection")
     assert [*comparison.arms["n"]] == [2, 2] and [*comparison.arms["mean"]] == pytest.approx([0.9, 0.9])
     assert {*comparison.tuning.selected["trial"]} == {better} and {*comparison.tuning.selected["trials"]} == {5}
 
@@ -268,4 +268,4 @@ def test_a_config_counts_tested_runs_of_an_earlier_selection_as_missing(folder: 
     one = next(one for one in read_searches(study).values() if (one.arm, one.repeat) == ("none", 1))
     write_searches(study, [one.model_copy(update={"selected": 0})])
     notes = compare(study=folder / "tuned.yaml", runs_dir=folder / "runs").notes
-    assert mentions(notes, "1 tested runs are left out") and mentions(notes, "1 of 4 runs are missing")
+    assert mentions(notes, "tested runs that are left out: 1,") and mentions(notes, "1 of 4 runs are missing")
