@@ -307,7 +307,7 @@ def test_a_folder_that_cannot_be_created_fails_the_run_with_a_message(tmp_path: 
 def test_the_folder_of_another_run_is_left_unchanged(
     done: bool, force: bool, tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("config.study", "runs.state"):
+    for module in ("config.planned", "runs.state"):
         monkeypatch.setattr(f"dropexp.{module}.digest", lambda settings: "0123abcd")
     one, other = (planned(variant="none", seed=seed) for seed in (0, 1))
     rows = train_run(one, RunFolder(tmp_path), data, CPU)
