@@ -20,7 +20,7 @@ HOOKS = Path(__file__).parent / "hooks"
 CONFIG = "torture.yaml"
 TEXT = """\
 name: torture
-hidden: [32, 16]
+hidden: [32, 32]
 init: torch
 train_size: 500
 epochs: 4
