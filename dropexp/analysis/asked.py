@@ -19,7 +19,7 @@ from dropexp.config.study import Study, load_config
 from dropexp.errors import ComparisonError, NoRuns, RunError
 from dropexp.runs.folder import default_runs_dir
 from dropexp.runs.record import Run, read_runs
-from dropexp.runs.searches import Records
+from dropexp.runs.searches import Records, with_trials
 from dropexp.runs.status import FINISHED, NO_RUN
 from dropexp.runs.study_file import Declared, read_searches, read_study
 
@@ -54,14 +54,23 @@ def select(
     return _asked_by([one] if isinstance(one, Study) else one, runs_dir)
 
 
-def _current(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) -> Selection:
-    """Return the runs with these names or paths, without trials. Raises `NoRuns` if there is none."""
+def _current(
+    paths_or_names: str | Iterable[str], runs_dir: Path | str | None, num_trials: Mapping[str, int] | None = None
+) -> Selection:
+    """Return the runs with these names or paths, without trials. Raises `NoRuns` if there is none.
+
+    `num_trials` has the number of trials to select from, by search; by default the last one that was trained.
+    """
     runs = read_runs(paths_or_names, runs_dir)
     records: dict[str, Records] = {}
     notes = []
     for folder, run in {run.folder.path.parent: run for run in runs}.items():
         try:
-            records[run.study] = {**records.get(run.study, {}), **read_searches(folder)}
+            found = {
+                key: with_trials(one, num_trials[one.id]) if num_trials and one.id in num_trials else one
+                for key, one in read_searches(folder).items()
+            }
+            records[run.study] = {**records.get(run.study, {}), **found}
         except RunError as error:
             if any(run.tuning and run.folder.path.parent == folder for run in runs):
                 notes.append(f"{folder.name}: its searches are not known: {error}")
@@ -94,10 +103,11 @@ def _asked_by(studies: Sequence[Study], runs_dir: Path | str | None) -> Selectio
     notes: list[str] = []
     for study in studies:
         try:
-            present = _current(str(root / study.name), root)
+            num_trials = {search.digest: len(search.points) for search in study.searches}
+            present = _current(str(root / study.name), root, num_trials)
         except NoRuns as error:
             present = Selection([], {}, {}, [str(error)] if (root / study.name).exists() else [])
-        found = _runs_of(study, present.runs, present.records)
+        found = _runs_of(study, present.runs)
         selected |= {(run.folder.path, run.key if run.info else ""): run for run in found}
         declared[study.name].append(Declared.of(study, root / study.name))
         records |= present.records
@@ -110,27 +120,14 @@ def _asked_by(studies: Sequence[Study], runs_dir: Path | str | None) -> Selectio
     return Selection(list(selected.values()), dict(declared), records, notes)
 
 
-def _runs_of(study: Study, present: Sequence[Run], records: Mapping[str, Records]) -> list[Run]:
+def _runs_of(study: Study, present: Sequence[Run]) -> list[Run]:
     """Return the runs that a study asks for, and the folders that cannot be read and are named as one of them."""
     seeds = _sets([study.seeds])
-    trials = {search.digest: len(search.points) for search in study.searches}
-    runs = [
-        run
-        for run in present
-        if run.info is not None
-        and run.seed in seeds.get(run.arm_digest, ())
-        and (run.tuning is None or _num_trials(run, records) in (None, trials.get(run.tuning.search)))
-    ]
+    runs = [run for run in present if run.info is not None and run.seed in seeds.get(run.arm_digest, ())]
     if unreadable := [run for run in present if run.info is None]:
         names = {run.digest(kind) for run in study.runs for kind in KINDS}
         runs += [run for run in unreadable if run.folder.path.name.rpartition("-")[2] in names]
     return runs
-
-
-def _num_trials(run: Run, records: Mapping[str, Records]) -> int | None:
-    """Return how many trials the search of a tested run has; None if that is not known."""
-    record = records.get(run.study, {}).get((run.tuning.search if run.tuning else "", str(run.settings.get("device"))))
-    return record.num_trials if record else None
 
 
 def _missing(study: Study, found: Sequence[Run]) -> str:

@@ -5,6 +5,7 @@ The recorded points win over those that a later scipy would draw. With the figur
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Self
@@ -122,6 +123,29 @@ def known_trials(search: Search, record: SearchRecord | None) -> list[TrialRecor
     """Return a record per trial of a search, with the figures that are known."""
     known = {} if record is None else {canonical(trial.values): trial for trial in record.trials}
     return [known.get(canonical(dict(point))) or TrialRecord(values=dict(point)) for point in search.points]
+
+
+def selection(trials: Sequence[TrialRecord]) -> int | None:
+    """Return the trial with the highest validation accuracy; of equals that with the lowest loss, then the first.
+
+    None if one has not ended, or if all diverged.
+    """
+    done = [index for index, trial in enumerate(trials) if trial.status == "done"]
+    if not done or any(trial.status is None for trial in trials):
+        return None
+    return min(done, key=lambda index: (*_rank(trials[index]), index))
+
+
+def _rank(trial: TrialRecord) -> tuple[float, float]:
+    loss = math.inf if trial.val_loss is None or math.isnan(trial.val_loss) else trial.val_loss
+    return (math.inf if trial.val_acc is None else -trial.val_acc, loss)
+
+
+def with_trials(record: SearchRecord, num_trials: int) -> SearchRecord:
+    """Return the record of the same search with this number of trials; if one is missing, without a selection."""
+    known = record.trials[:num_trials]
+    selected = selection(known) if len(known) == num_trials else None
+    return record.model_copy(update={"num_trials": len(known), "selected": selected})
 
 
 def merged(records: Records, new: Sequence[SearchRecord]) -> list[SearchRecord]:

@@ -14,7 +14,7 @@ from dropexp.config.planned import PlannedRun
 from dropexp.config.search import Search
 from dropexp.errors import RunError
 from dropexp.runs.record import number
-from dropexp.runs.searches import SearchRecord, TrialRecord
+from dropexp.runs.searches import SearchRecord, TrialRecord, selection
 from dropexp.runs.status import FINISHED, Status
 from dropexp.training.jobs import Job
 
@@ -53,18 +53,18 @@ def select(
     trials = []
     for trial, planned in zip(known, search.trials, strict=True):
         if trial.status is None:
-            measured = _measured(trial, jobs[canonical(planned.config.settings(device_kind))])
-            if isinstance(measured, _Unfinished):
-                return Blocked(search, measured.why, measured.busy)
-            trials.append(measured)
+            found = _measured(trial, jobs[canonical(planned.config.settings(device_kind))])
+            if isinstance(found, _Unfinished):
+                return Blocked(search, found.why, found.busy)
+            trials.append(found)
         else:
             trials.append(trial)
-    best = min(range(len(trials)), key=lambda index: (*_rank(trials[index]), index))
-    if trials[best].status != "done":
+    best = selection(trials)
+    if best is None:
         return Blocked(search, "every trial diverged")
     figures = {"val_acc": trials[best].val_acc, "val_loss": trials[best].val_loss}
-    selection = {name: value for name, value in figures.items() if value is not None}
-    return Selected(SearchRecord.of(search, device_kind, trials, best), search.tested(best, selection))
+    measured = {name: value for name, value in figures.items() if value is not None}
+    return Selected(SearchRecord.of(search, device_kind, trials, best), search.tested(best, measured))
 
 
 def by_settings(jobs: Sequence[Job], device_kind: str) -> dict[str, Job]:
@@ -91,8 +91,3 @@ def _measured(trial: TrialRecord, job: Job) -> TrialRecord | _Unfinished:
     if info.status == Status.DIVERGED or not math.isfinite(val_acc):
         return trial.model_copy(update={"status": "diverged"})
     return trial.model_copy(update={"status": "done", "val_acc": val_acc, "val_loss": val_loss})
-
-
-def _rank(trial: TrialRecord) -> tuple[float, float]:
-    loss = math.inf if trial.val_loss is None or math.isnan(trial.val_loss) else trial.val_loss
-    return (math.inf if trial.val_acc is None else -trial.val_acc, loss)

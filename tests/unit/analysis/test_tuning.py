@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -266,6 +267,19 @@ def test_arms_that_select_the_same_settings_share_a_run_that_counts_for_both(tmp
 def test_a_config_counts_tested_runs_of_an_earlier_selection_as_missing(folder: Path) -> None:
     study = folder / "runs" / "tuned"
     one = next(one for one in read_searches(study).values() if (one.arm, one.repeat) == ("none", 1))
-    write_searches(study, [one.model_copy(update={"selected": 0})])
+    better = one.trials[0].model_copy(update={"val_acc": 0.99})
+    (study / "study.json").unlink()
+    write_searches(study, [one.model_copy(update={"trials": [better, *one.trials[1:]], "selected": 0})])
     notes = compare(study=folder / "tuned.yaml", runs_dir=folder / "runs").notes
     assert mentions(notes, "tested runs that are left out: 1,") and mentions(notes, "1 of 4 runs are missing")
+
+
+def test_a_config_with_fewer_trials_compares_its_own_selection(folder: Path) -> None:
+    before = compare(study=folder / "tuned.yaml", runs_dir=folder / "runs").to_json()
+    write_tuned(folder, TUNED.replace("trials: 3", "trials: 5"), lambda planned: _best(planned, 4))
+    (folder / "tuned.yaml").write_text(TUNED)
+    again = compare(study=folder / "tuned.yaml", runs_dir=folder / "runs")
+    assert again.tuning.selected.equals(compare(study=folder / "tuned.yaml", runs_dir=folder / "runs").tuning.selected)
+    assert {*again.tuning.selected["trial"]} == {1} and {*again.tuning.selected["trials"]} == {3}
+    assert json.loads(again.to_json())["arms"] == json.loads(before)["arms"]
+    assert not mentions(again.notes, "missing")
