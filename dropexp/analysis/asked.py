@@ -29,7 +29,7 @@ MOST = 5  # arms or seeds that a note lists
 
 @dataclass(frozen=True)
 class Selection:
-    """Runs without trials, what the config files of their studies declare, and notes on what is missing or left out."""
+    """The runs to compare, what the config files of their studies declare, and notes on missing and ignored runs."""
 
     runs: list[Run]
     declared: dict[str, list[Declared]]  # by study

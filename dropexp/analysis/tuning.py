@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +27,6 @@ class ArmSearches:
     """The searches of one arm whose settings are tested, one per repeat."""
 
     arm: str  # the label
-    study: str
     records: Sequence[SearchRecord]
 
 
@@ -39,7 +37,7 @@ class SearchFrames:
     selected: pd.DataFrame
     trials: pd.DataFrame
     budget: pd.DataFrame
-    records: Mapping[str, Sequence[SearchRecord]]  # the searches, by study
+    records: Mapping[str, Sequence[SearchRecord]]  # the searches, by the label of their arm
 
 
 def tuning_of(arms: Sequence[Arm], records: Mapping[str, Records]) -> Noted[SearchFrames]:
@@ -49,7 +47,7 @@ def tuning_of(arms: Sequence[Arm], records: Mapping[str, Records]) -> Noted[Sear
         selected=pd.DataFrame([row for one in known for row in _selected(one)]),
         trials=pd.DataFrame([row for one in known for row in _trials(one)]),
         budget=pd.DataFrame([row for one in known for row in budget_curve(one)]),
-        records=_by_study(known),
+        records={one.arm: one.records for one in known},
     )
     return Noted(frames, [note for one in known for note in [*_unequal(one, known), *_edges(one)]])
 
@@ -58,7 +56,7 @@ def _searches_of(arm: Arm, records: Records) -> ArmSearches:
     """Return the searches of the arm's tested runs."""
     tuning = arm.first.tuning
     if tuning is None or tuning.role != "tested":
-        return ArmSearches(arm.label, arm.study, [])
+        return ArmSearches(arm.label, [])
     device, compared = str(arm.first.settings.get("device")), {*arm.seeds, *arm.diverged}
     own = [
         one
@@ -68,14 +66,7 @@ def _searches_of(arm: Arm, records: Records) -> ArmSearches:
         and one.arm_digest == arm.first.arm_digest
         and TESTED_SEED + one.repeat in compared
     ]
-    return ArmSearches(arm.label, arm.study, sorted(own, key=lambda one: one.repeat))
-
-
-def _by_study(searches: Sequence[ArmSearches]) -> dict[str, list[SearchRecord]]:
-    found: dict[str, list[SearchRecord]] = defaultdict(list)
-    for one in searches:
-        found[one.study] += one.records
-    return dict(found)
+    return ArmSearches(arm.label, sorted(own, key=lambda one: one.repeat))
 
 
 def _selected(searches: ArmSearches) -> list[dict[str, Any]]:

@@ -15,7 +15,6 @@ from dropexp.cli.options import DataDir, DataUrl, Plugin, Quiet, RunsDir, find_o
 from dropexp.cli.output import print_message
 
 if TYPE_CHECKING:
-    from dropexp.training.jobs import Job, State
     from dropexp.training.train import Stage, Training
 
 
@@ -69,7 +68,9 @@ def train(
 
     for blocked in training.blocked:
         print_message(f"note: {blocked}")
-    not_done = [(state, job) for stage in stages for job in stage.jobs if not _is_done(job, state := job.state())]
+    not_done = [
+        (state, job) for stage in stages for job in stage.jobs if not job.ended_well((state := job.state()).status)
+    ]
     for state, job in not_done:
         print_message(f"{state.status}: {state.why or job.folder.path}")
     if not_done or any(not one.busy for one in training.blocked):
@@ -91,7 +92,7 @@ def _list(training: Training, data_dir: Path | None) -> None:
             print_message(state.why)
     if waiting := training.num_unselected:
         print_message(f"note: {waiting} tested runs follow, each with the settings that its trials select")
-    for note in [*training.notes, *training.restarts(data_dir)]:
+    for note in [*training.blocked, *training.notes, *training.restarts(data_dir)]:
         print_message(f"note: {note}")
 
 
@@ -118,18 +119,9 @@ def _train_stage(
                     print_message(f"note: {text}")
                 case Ended(job=index, status=status):
                     trained += status in FINISHED
-                    if not (keep_going or stage.ended_well(index, status)):
+                    if not (keep_going or stage.unfinished[index].ended_well(status)):
                         go_on = False
                         break
     finished_before = len(stage.jobs) - len(stage.unfinished)
     print_message(f"{len(stage.jobs)} {stage.title}: {trained} trained now, {finished_before} before", quiet)
     return go_on
-
-
-def _is_done(job: Job, state: State) -> bool:
-    """Return whether a run is done; or a trial has diverged, or trains in another process, which a note names."""
-    from dropexp.runs.status import Status
-
-    if job.is_trial:
-        return state.status in (Status.DONE, Status.DIVERGED, Status.RUNNING)
-    return state.status == Status.DONE

@@ -224,10 +224,8 @@ class _Parser:
     def _several_values(self, key: str, value: Any, path: KeyPath) -> str:
         """Return the remedy for several values of a key that takes one, outside the matrix."""
         several = (isinstance(value, list) and value) or whole_range(value)
-        takes_one = not allowed(Config, key, item=True)
-        return (
-            "; list several values in the matrix" if several and takes_one and path[0] not in ("matrix", "tune") else ""
-        )
+        takes_one = not allowed(Config, key, item=True) and path[0] not in ("matrix", "tune")
+        return "; list several values in the matrix" if several and takes_one else ""
 
     def _check_name(self, what: str, name: Any, path: KeyPath) -> None:
         if not names.is_name(name):

@@ -78,7 +78,7 @@ def page(comparison: Comparison) -> str:
         classes=accuracies_table(by_arm),
         confusions={arm: confusion_table(arm, matrix) for arm, matrix in by_arm.items() if matrix is not None},
         settings=settings_table(comparison),
-        configs=arm_configs(runs),
+        configs=arm_configs(comparison, runs),
         origin=origin_table(runs),
         recipes=recipes(comparison, runs),
         commands="\n".join(commands(comparison, runs)),

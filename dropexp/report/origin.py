@@ -12,7 +12,6 @@ from dropexp.analysis.comparison import Comparison
 from dropexp.config.digests import arm_digest
 from dropexp.report.table import Table
 from dropexp.runs.folder import RunFolder
-from dropexp.runs.run_json import RunInfo
 
 UNKNOWN = "unknown"
 LABELS = {  # of the keys of a run's provenance
@@ -37,8 +36,8 @@ class ComparedRun:
     base: str  # the arm as the study's config declares it, or the variant
     study: str
     seed: int
-    config: dict[str, Any]  # without the seed, and without what a search chose
-    tuned: bool  # whether a search chose settings
+    config: dict[str, Any]  # without the seed
+    tuned: bool  # whether a search chose some of it
     device: str
     provenance: dict[str, Any]
     epoch: int  # that is compared
@@ -59,7 +58,7 @@ def compared_runs(comparison: Comparison) -> list[ComparedRun]:
                 base=info.arm or str(info.config["variant"]),
                 study=row["study"],
                 seed=row["seed"],
-                config=_config(info),
+                config={key: value for key, value in info.config.items() if key != "seed"},
                 tuned=info.tune is not None,
                 device=str(info.settings.get("device", "auto")),
                 provenance=info.provenance,
@@ -70,11 +69,6 @@ def compared_runs(comparison: Comparison) -> list[ComparedRun]:
             )
         )
     return runs
-
-
-def _config(info: RunInfo) -> dict[str, Any]:
-    chosen = {"seed", *(["eval_test", *info.tune.keys] if info.tune else [])}
-    return {key: value for key, value in info.config.items() if key not in chosen}
 
 
 def summary(comparison: Comparison, runs: Sequence[ComparedRun]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from dropexp.runs.metrics import MARGIN
 from dropexp.runs.searches import SearchRecord
 from dropexp.runs.study_file import Declared
 
+Searches = Mapping[str, Sequence[SearchRecord]]  # by the label of their arm
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -27,22 +29,26 @@ class Recipe:
 
 
 def recipes(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[Recipe]:
-    """Return a config per study that asks for these runs with the labels that they have in the comparison."""
+    """Return a config per study that asks for these runs with the labels that they have in the comparison.
+
+    There is none for tested runs of searches that study.json does not have: which settings they test depends on these.
+    """
     studies: dict[str, list[ComparedRun]] = {}
     for run in runs:
         studies.setdefault(run.study, []).append(run)
+    searches = comparison.tuning.records
     return [
-        _recipe(study, own, comparison.declared.get(study, []), comparison.tuning.records.get(study, []))
+        _recipe(study, own, comparison.declared.get(study, []), searches)
         for study, own in studies.items()
+        if all(run.arm in searches for run in own if run.tuned)
     ]
 
 
-def _recipe(
-    study: str, runs: Sequence[ComparedRun], declared: Sequence[Declared], searches: Sequence[SearchRecord]
-) -> Recipe:
+def _recipe(study: str, runs: Sequence[ComparedRun], declared: Sequence[Declared], searches: Searches) -> Recipe:
     """Return the config, in which every arm has every seed, or search: a run that an arm lacks is one more."""
     names = _arm_names(study, runs)
-    arms = {names[run.arm]: run.config for run in runs}
+    arms = {names[run.arm]: _config(run, searches) for run in runs}
+    own = [search for arm in names for search in searches.get(arm, [])]
     configs = list(arms.values())
     keys = dict.fromkeys(key for config in configs for key in config)
     shared = {
@@ -57,11 +63,16 @@ def _recipe(
         "arms": {
             name: {key: value for key, value in config.items() if key not in shared} for name, config in arms.items()
         },
-        **({"tune": _tune(searches)} if runs[0].tuned else {"matrix": {"seed": seed_range(seeds)}}),
+        **({"tune": _tune(own)} if own else {"matrix": {"seed": seed_range(seeds)}}),
     }
     if published := _published(runs, names, declared):
         content["published"] = published
     return Recipe(f"{study}.yaml", yaml.dump(content), len(arms) * len(seeds) - len(runs))
+
+
+def _config(run: ComparedRun, searches: Searches) -> dict[str, Any]:
+    """Return the keys of a run's arm, without what a search chose."""
+    return searches[run.arm][0].fixed if run.arm in searches else run.config
 
 
 def _tune(searches: Sequence[SearchRecord]) -> dict[str, Any]:
@@ -124,6 +135,7 @@ def commands(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[str]:
     return [shlex.join(["dropexp", *line]) for line in lines]
 
 
-def arm_configs(runs: Sequence[ComparedRun]) -> dict[str, str]:
-    """Return each arm's config as YAML."""
-    return {run.arm: yaml.dump({"name": run.study, **run.config}) for run in runs}
+def arm_configs(comparison: Comparison, runs: Sequence[ComparedRun]) -> dict[str, str]:
+    """Return each arm's config as YAML, without what a search chose."""
+    searches = comparison.tuning.records
+    return {run.arm: yaml.dump({"name": run.study, **_config(run, searches)}) for run in runs}

@@ -16,16 +16,8 @@ from dropexp.report.cells import ABSENT, figure_cell, is_missing
 from dropexp.report.table import Table
 from dropexp.runs.record import natural, text
 
-NAMES = (
-    "arm",
-    "repeat",
-    "trial",
-    "trials",
-    "selected",
-    "status",
-    "val_acc",
-    "val_loss",
-)  # the other columns are config keys
+# The columns that are no config keys.
+NAMES = ("arm", "repeat", "trial", "trials", "selected", "status", "val_acc", "val_loss")
 
 
 def tuning_table(comparison: Comparison) -> Table | None:
@@ -36,8 +28,8 @@ def tuning_table(comparison: Comparison) -> Table | None:
     keys = _keys(frame)
     ranges = {
         key
-        for records in comparison.tuning.records.values()
-        for one in records
+        for searches in comparison.tuning.records.values()
+        for one in searches
         for key in one.space
         if one.dimension(key).kind != "choice"
     }

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dropexp.config.digests import TUNED, arm_digest
+from dropexp.config.digests import arm_digest, searched
 from dropexp.config.keep_probs import drop_probs_instead
 from dropexp.config.planned import SearchPart
 from dropexp.config.schema import Config
@@ -152,7 +152,7 @@ class Run:
         used |= {name: value for name, value in self.settings.items() if name not in config}  # the device, the plugin
         in_words = {name: words.get(name, "none") if value is None else value for name, value in used.items()}
         if self.tuning and self.is_tested:
-            in_words |= dict.fromkeys(self.tuning.keys, TUNED)
+            in_words = searched(in_words, self.tuning.keys)
         return in_words | {"arm": self.base, "task": self.task}
 
     def describe(self) -> str:

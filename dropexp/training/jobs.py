@@ -20,6 +20,8 @@ from dropexp.runs.state import status_of
 from dropexp.runs.status import FINISHED, Status
 from dropexp.training import device as devices
 
+IN_TRAINING = (Status.RUNNING, Status.BUSY)  # by another process
+
 
 @dataclass(frozen=True)
 class State:
@@ -51,6 +53,13 @@ class Job:
     def is_trial(self) -> bool:
         """Return whether the run is a trial of a search."""
         return self.planned.tuning is not None and self.planned.tuning.role == "trial"
+
+    def ended_well(self, status: Status) -> bool:
+        """Return whether this is how the run should end: done.
+
+        A trial may also diverge, and then ranks last, or be trained by another process.
+        """
+        return status == Status.DONE or (self.is_trial and status in (Status.DIVERGED, *IN_TRAINING))
 
     @property
     def has_images(self) -> bool:

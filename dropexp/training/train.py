@@ -53,15 +53,6 @@ class Stage:
         unfinished = {id(job) for job in self.unfinished}
         return [job for job in self.jobs if id(job) not in unfinished]
 
-    def ended_well(self, index: int, status: Status) -> bool:
-        """Return whether an unfinished job ended as it should.
-
-        A trial may also diverge, and then ranks last, or be trained by another process.
-        """
-        if self.unfinished[index].is_trial:
-            return status in (Status.DONE, Status.DIVERGED, Status.BUSY)
-        return status == Status.DONE
-
 
 class Training:
     """The runs of some studies on a resolved device, and the training of those that are not finished.
@@ -115,8 +106,8 @@ class Training:
 
     @property
     def num_unselected(self) -> int:
-        """The number of searches without a selection, each of which ends in a tested run."""
-        return len(self.searches) - len(self._selected)
+        """The number of searches whose trials are not known yet, each of which ends in a tested run."""
+        return len(self.searches) - len(self._selected) - len(self.blocked)
 
     def stages(self) -> Generator[Stage]:
         """Yield what is to be trained; the second stage, of tested runs, is known when the first has been trained."""
@@ -255,7 +246,7 @@ def train(
                         warnings.warn(text, stacklevel=2)
                     case Epoch(job=index, row=row):
                         yield {"run": stage.unfinished[index].planned.cell, **row}
-                    case Ended(job=index, status=status, why=why) if not stage.ended_well(index, status):
+                    case Ended(job=index, status=status, why=why) if not stage.unfinished[index].ended_well(status):
                         not_done.append(UnfinishedRun(stage.unfinished[index].planned.cell, status, why))
     for one in training.blocked:
         if one.busy:

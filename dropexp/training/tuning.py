@@ -16,9 +16,7 @@ from dropexp.errors import RunError
 from dropexp.runs.record import number
 from dropexp.runs.searches import SearchRecord, TrialRecord, selection
 from dropexp.runs.status import FINISHED, Status
-from dropexp.training.jobs import Job
-
-IN_TRAINING = (Status.RUNNING, Status.BUSY)
+from dropexp.training.jobs import IN_TRAINING, Job
 
 
 @dataclass(frozen=True)

@@ -10,24 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.in_process import InProcess
+from helpers.tuned import TUNED
 
-TUNED = """\
-name: tuned
-train_size: 100
-validation_size: 100
-hidden: [8, 4]
-epochs: 1
-init: torch
-arms:
-  none: {variant: none}
-  units: {variant: scratch}
-tune:
-  trials: 2
-  repeats: 2
-  space:
-    lr: {log: [0.05, 0.5]}
-    drop_probs: {each: [0.0, 0.8]}
-"""
+SMALL = (
+    TUNED.replace("epochs: 1\n", "epochs: 1\ninit: torch\n").replace("trials: 3", "trials: 2").replace("0.005", "0.05")
+)
 TRAIN = ("train", "-c", "tuned.yaml", "--jobs", "1", "--device", "cpu")
 
 
@@ -35,7 +22,7 @@ TRAIN = ("train", "-c", "tuned.yaml", "--jobs", "1", "--device", "cpu")
 def trained(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Iterator[InProcess]:
     """The command in a folder with a study that is trained, and what training it printed. Only read it."""
     cli = InProcess(tmp_path_factory.mktemp("tuned"), environment.copy())
-    cli.write("tuned.yaml", TUNED)
+    cli.write("tuned.yaml", SMALL)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     cli.write("printed.txt", cli(*TRAIN).stderr)
@@ -66,7 +53,7 @@ def test_progress_has_a_count_for_each_stage(trained: InProcess) -> None:
 
 
 def test_a_dry_run_lists_the_trials_and_counts_the_tested_runs_that_follow(cli: InProcess) -> None:
-    cli.write("tuned.yaml", TUNED)
+    cli.write("tuned.yaml", SMALL)
     listed = cli(*TRAIN, "--dry-run")
     lines = listed.stdout.splitlines()
     assert len(lines) == 8 and all(line.startswith("new ") and ",trial=" in line for line in lines)
@@ -143,7 +130,7 @@ def test_options_that_do_not_go_with_a_search_exit_with_2(
 
 
 def test_a_search_without_a_selection_exits_with_1_and_the_others_are_tested(own: InProcess) -> None:
-    own.write("tuned.yaml", TUNED.replace("none: {variant: none}", "none: {variant: none, lr: 1.0e+30}"))
+    own.write("tuned.yaml", SMALL.replace("none: {variant: none}", "none: {variant: none, lr: 1.0e+30}"))
     printed = own(*TRAIN, code=1).stderr
     assert "diverged: the loss is not finite in epoch 1" in printed
     assert "note: tuned: arm none, repeat 1: no settings are selected: every trial diverged" in printed

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from dropexp.config.file import ConfigFile, parse_config
+from dropexp.config.study import Study
 from dropexp.errors import ConfigError
+
+Load = Callable[..., Study]
+Problems = Callable[..., list[str]]
 
 TINY = """\
 name: tiny

@@ -31,6 +31,12 @@ tune:
     drop_probs: {each: [0.0, 0.8]}
 """
 
+# Both arms can select lr 0.1.
+SHARED = TUNED.replace("  units: {variant: scratch}", "  slow: {variant: none, lr: 0.1}").replace(
+    "    lr: {log: [0.005, 0.5]}\n    drop_probs: {each: [0.0, 0.8]}",
+    "    lr: {choice: [0.1, 0.2]}\n    momentum: {choice: [0.9]}",
+)
+
 Figure = Callable[[PlannedRun], float]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.comparisons import mentions, row_of
-from helpers.tuned import TUNED, write_tuned
+from helpers.tuned import SHARED, TUNED, write_tuned
 
 from dropexp.analysis.arms import group_arms
 from dropexp.analysis.comparison import Comparison, compare
@@ -174,27 +174,27 @@ def search(repeat: int, accs: list[float | None], lr: float = 0.1, space: Any = 
 
 
 def test_the_budget_curve_is_the_mean_of_the_best_accuracy_so_far() -> None:
-    curve = budget_curve(ArmSearches("none", "tuned", [search(0, [0.5, 0.4, 0.8]), search(1, [0.3, 0.6, 0.6])]))
+    curve = budget_curve(ArmSearches("none", [search(0, [0.5, 0.4, 0.8]), search(1, [0.3, 0.6, 0.6])]))
     assert [row["trials"] for row in curve] == [1, 2, 3]
     assert [row["mean"] for row in curve] == pytest.approx([0.4, 0.55, 0.7])
     assert {(row["arm"], row["n"]) for row in curve} == {("none", 2)}
 
 
 def test_the_band_of_the_budget_curve_covers_the_repeats() -> None:
-    two = budget_curve(ArmSearches("none", "tuned", [search(0, [0.5, 0.8]), search(1, [0.3, 0.8])]))
+    two = budget_curve(ArmSearches("none", [search(0, [0.5, 0.8]), search(1, [0.3, 0.8])]))
     assert (two[0]["low"], two[0]["high"]) == pytest.approx((0.3, 0.5))  # each in a quarter of the resamples
     assert (two[1]["low"], two[1]["high"]) == pytest.approx((0.8, 0.8))
-    (one,) = budget_curve(ArmSearches("none", "tuned", [search(0, [0.5])]))
+    (one,) = budget_curve(ArmSearches("none", [search(0, [0.5])]))
     assert np.isnan(one["low"]) and np.isnan(one["high"]) and one["mean"] == 0.5
 
 
 def test_a_diverged_trial_counts_as_accuracy_0_in_the_budget_curve() -> None:
-    curve = budget_curve(ArmSearches("none", "tuned", [search(0, [None, 0.6]), search(1, [0.4, None])]))
+    curve = budget_curve(ArmSearches("none", [search(0, [None, 0.6]), search(1, [0.4, None])]))
     assert [row["mean"] for row in curve] == pytest.approx([0.2, 0.5])
 
 
 def test_the_budget_curve_ends_at_the_least_number_of_trials_of_a_repeat() -> None:
-    curve = budget_curve(ArmSearches("none", "tuned", [search(0, [0.5, 0.6]), search(1, [0.3])]))
+    curve = budget_curve(ArmSearches("none", [search(0, [0.5, 0.6]), search(1, [0.3])]))
     assert [row["mean"] for row in curve] == pytest.approx([0.4])
 
 
@@ -243,12 +243,6 @@ def test_arms_with_different_budgets_are_noted(folder: Path) -> None:
     assert mentions(comparison.notes, "units has 4 trials per repeat, none has 3")
     budget = comparison.tuning.budget
     assert [*budget["trials"]] == [1, 2, 3, 1, 2, 3, 4]
-
-
-SHARED = TUNED.replace("  units: {variant: scratch}", "  slow: {variant: none, lr: 0.1}").replace(
-    "    lr: {log: [0.005, 0.5]}\n    drop_probs: {each: [0.0, 0.8]}",
-    "    lr: {choice: [0.1, 0.2]}\n    momentum: {choice: [0.9]}",
-)
 
 
 def test_arms_that_select_the_same_settings_share_a_run_that_counts_for_both(tmp_path: Path) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers.configs import Load, Problems
 
 from dropexp.config.planned import PlannedRun
 from dropexp.config.study import Study, load_config
@@ -14,31 +13,6 @@ from dropexp.config.variants import VARIANTS
 from dropexp.errors import ConfigError
 
 NAMES = ", ".join(VARIANTS)
-
-Load = Callable[..., Study]
-Problems = Callable[..., list[str]]
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Load:
-    def loaded(text: str, *settings: str, seeds: str | None = None) -> Study:
-        file = tmp_path / "study.yaml"
-        file.write_text(text, encoding="utf-8")
-        return load_config(file, settings, seeds)
-
-    return loaded
-
-
-@pytest.fixture
-def problems(load: Load, tmp_path: Path) -> Problems:
-    """The problems of a config, without the folder of the file."""
-
-    def found(text: str, *settings: str, seeds: str | None = None) -> list[str]:
-        with pytest.raises(ConfigError) as error:
-            load(text, *settings, seeds=seeds)
-        return str(error.value).replace(f"{tmp_path}{os.sep}", "").splitlines()
-
-    return found
 
 
 def cells(study: Study) -> list[str]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.configs import Load, Problems
 
 from dropexp.config.search import Search
-from dropexp.config.study import Study, load_config
-from dropexp.errors import ConfigError
+from dropexp.config.study import Study
 
 FAIR = """\
 name: fair-5000
@@ -36,35 +33,10 @@ tune:
 HEAD = "variant: scratch\nvalidation_size: 100\n"
 LR = "lr: {log: [0.1, 1]}"
 
-Load = Callable[..., Study]
-Problems = Callable[..., list[str]]
-
 
 def section(space: str = LR, trials: Any = 2, repeats: Any = 1) -> str:
     """Return the section tune; of a config that starts with HEAD, the space is in line 6."""
     return f"tune:\n  trials: {trials}\n  repeats: {repeats}\n  space: {{{space}}}\n"
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Load:
-    def loaded(text: str, *settings: str, seeds: str | None = None) -> Study:
-        file = tmp_path / "study.yaml"
-        file.write_text(text, encoding="utf-8")
-        return load_config(file, settings, seeds)
-
-    return loaded
-
-
-@pytest.fixture
-def problems(load: Load, tmp_path: Path) -> Problems:
-    """The problems of a config, without the folder of the file."""
-
-    def found(text: str, *settings: str, seeds: str | None = None) -> list[str]:
-        with pytest.raises(ConfigError) as error:
-            load(text, *settings, seeds=seeds)
-        return str(error.value).replace(f"{tmp_path}{os.sep}", "").splitlines()
-
-    return found
 
 
 def searches_of(study: Study, arm: str | None = None) -> list[Search]:

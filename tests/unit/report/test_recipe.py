@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from helpers.fake_runs import change, publish, write_arm, write_regression, write_run
 from helpers.studies import write_realistic_study, write_runs_of
-from helpers.tuned import write_tuned
+from helpers.tuned import SHARED, write_tuned
 
 from dropexp.analysis.comparison import Comparison, compare
 from dropexp.config import yaml
 from dropexp.config.study import load_config
+from dropexp.report.html import page
 from dropexp.report.origin import compared_runs
 from dropexp.report.recipe import Recipe, arm_configs, commands, recipes
 from dropexp.runs.folder import RunFolder
@@ -56,6 +57,22 @@ def test_the_recipe_of_a_study_with_searches_draws_the_same_points(tmp_path: Pat
     (tmp_path / recipe.file).write_text(recipe.text, encoding="utf-8")
     first, second = load_config(TUNED), load_config(tmp_path / recipe.file)
     assert {one.digest: one.points for one in second.searches} == {one.digest: one.points for one in first.searches}
+
+
+def test_arms_that_share_a_tested_run_have_their_own_keys_in_the_recipe(tmp_path: Path) -> None:
+    write_tuned(tmp_path, SHARED, acc=lambda planned: 1 - planned.config.lr)  # both select lr 0.1
+    recipe = recipe_of(compare("tuned", tmp_path / "runs", "none"))
+    (tmp_path / "again.yaml").write_text(recipe.text, encoding="utf-8")
+    first, second = (load_config(tmp_path / name) for name in ("tuned.yaml", "again.yaml"))
+    assert {one.digest for one in second.searches} == {one.digest for one in first.searches}
+
+
+def test_tested_runs_whose_searches_are_not_known_have_no_recipe(tmp_path: Path) -> None:
+    write_tuned(tmp_path)
+    (tmp_path / "runs" / "tuned" / "study.json").unlink()
+    comparison = compare("tuned", tmp_path / "runs")
+    assert recipes(comparison, compared_runs(comparison)) == []
+    assert "Arms" in page(comparison)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +141,8 @@ def test_the_commands_of_a_regression_need_no_metric(tmp_path: Path) -> None:
 def test_every_arm_has_its_whole_config_without_the_seed(tmp_path: Path) -> None:
     write_arm(tmp_path, "none", [0.8, 0.81])
     write_arm(tmp_path, "nn", [0.8, 0.81])
-    configs = arm_configs(compared_runs(compare((), tmp_path)))
+    comparison = compare((), tmp_path)
+    configs = arm_configs(comparison, compared_runs(comparison))
     assert list(configs) == ["none", "nn"]
     assert "name: dropout\nvariant: nn\n" in configs["nn"]
     assert "seed" not in configs["nn"]
