@@ -41,6 +41,9 @@ def train(
     ray: Annotated[
         str | None, typer.Option(metavar="auto|ADDRESS", help="Train on a Ray cluster; --jobs are on each GPU there.")
     ] = None,
+    log_every: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Without a terminal, print a line for every N-th epoch of a run.")
+    ] = 1,
     quiet: Quiet = False,
 ) -> None:
     """Train the unfinished runs of a study: finished runs are skipped, interrupted runs resume."""
@@ -63,7 +66,7 @@ def train(
             for stage in coming:
                 stages.append(stage)
                 find_data = partial(find_or_download_data, data_dir, data_url, quiet)
-                if not _train_stage(training, stage, find_data, jobs, quiet, keep_going):
+                if not _train_stage(training, stage, find_data, jobs, quiet, keep_going, log_every):
                     break
 
     for blocked in training.blocked:
@@ -103,6 +106,7 @@ def _train_stage(
     at_once: int | None,
     quiet: bool,
     keep_going: bool,
+    log_every: int,
 ) -> bool:
     """Train the jobs of a stage. Return whether to go on: without `keep_going` a run that fails is the last one."""
     from dropexp.cli.progress import watching
@@ -111,7 +115,7 @@ def _train_stage(
 
     events = training.start(stage, find_data, at_once)
     trained, go_on = 0, True
-    with watching(stage, quiet) as watcher, closing(events):
+    with watching(stage, quiet, log_every) as watcher, closing(events):
         for event in events:
             watcher.show(event)
             match event:
