@@ -45,6 +45,8 @@ def middle(name: str, width: int, head: int | None = None) -> str:
 
 def _start(name: str, width: int) -> str:
     """Return as many characters as fit into `width` columns."""
+    if name.isascii():
+        return name[:width]
     for end in range(min(len(name), max(width, 0)), 0, -1):
         if cell_len(name[:end]) <= width:
             return name[:end]
