@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dropexp.analysis.comparison import Comparison
+from dropexp.analysis.frames import records
 from dropexp.analysis.verdicts import VerdictWord
 from dropexp.errors import ComparisonError
 
@@ -67,8 +68,8 @@ def require(comparison: Comparison, requirement: str) -> str | None:
 
     Raises ComparisonError if it cannot be parsed, or names no arm, difference or figure.
     """
-    arms = {str(arm["arm"]): arm for arm in comparison.arms.to_dict("records")}
-    differences = {f"{row['arm']} - {row['baseline']}": row for row in comparison.differences.to_dict("records")}
+    arms = {str(arm["arm"]): arm for arm in records(comparison.arms)}
+    differences = {f"{row['arm']} - {row['baseline']}": row for row in records(comparison.differences)}
     wanted = _parse(requirement, f"{next(iter(arms))}.{comparison.usual.name} >= 0.83")
     if wanted.subject in arms:
         return _require_figure(wanted, arms[wanted.subject], comparison.metrics)
