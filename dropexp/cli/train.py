@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from contextlib import closing, nullcontext
 from functools import partial
@@ -13,9 +12,10 @@ import typer
 
 from dropexp.cli.github import print_failure
 from dropexp.cli.options import DataDir, DataUrl, Plugin, Quiet, RunsDir, find_or_download_data, load_plugins
-from dropexp.cli.output import print_message
+from dropexp.cli.output import command_line, print_message
 
 if TYPE_CHECKING:
+    from dropexp.training.jobs import Job
     from dropexp.training.train import Stage, Training
 
 
@@ -72,11 +72,13 @@ def train(
 
     for blocked in training.blocked:
         print_message(f"note: {blocked}")
-    not_done = [
-        (state, job) for stage in stages for job in stage.jobs if not job.ended_well((state := job.state()).status)
-    ]
-    for state, job in not_done:
-        print_failure(f"{state.status}: {state.why or job.folder.path}")
+    unfinished = [job for stage in stages for job in stage.jobs if not job.is_finished_well]
+    elsewhere = [job for job in unfinished if job.folder.is_locked()]
+    not_done = [job for job in unfinished if job not in elsewhere]
+    for job in not_done:
+        print_failure(_ending(job))
+    if elsewhere:
+        print_message(f"note: other processes train {len(elsewhere)} of these runs; `dropexp runs` lists their states")
     if not_done or any(not one.busy for one in training.blocked):
         raise typer.Exit(1)
     if training.blocked:
@@ -84,7 +86,18 @@ def train(
     compared = list(dict.fromkeys(study.name for study in studies))
     if any(study.added for study in studies):  # the names would compare the runs of the files too
         compared = [word for study in studies for word in study.options[:2]] + list(studies[0].options[2:])
-    print_message(f"next: dropexp compare {shlex.join(compared)}", quiet)
+    if runs_dir:
+        compared += ["--runs-dir", str(runs_dir)]
+    print_message(f"next: {command_line('compare', *compared)}", quiet)
+
+
+def _ending(job: Job) -> str:
+    """Return the state of a job that is not done, its folder, and the reason as far as it is known."""
+    from dropexp.runs.record import read_any
+
+    state, path = job.state(), str(job.folder.path)
+    why = state.why or read_any(job.folder).why or ""
+    return f"{state.status}: {why if path in why else f'{path}: {why}' if why else path}"
 
 
 def _list(training: Training, data_dir: Path | None) -> None:

@@ -19,6 +19,7 @@ from dropexp.data import download
 from dropexp.errors import DataError, RunError, TrainingError, UnfinishedRun
 from dropexp.interrupts import import_torch
 from dropexp.runs.folder import RunFolder, default_runs_dir
+from dropexp.runs.provenance import missing_commit
 from dropexp.runs.repair import repair_finished
 from dropexp.runs.searches import Records, SearchRecord, known_trials, with_recorded
 from dropexp.runs.status import Status
@@ -148,8 +149,9 @@ class Training:
 
     @property
     def notes(self) -> list[str]:
-        """What to know before training: options that add arms to the study of a config."""
-        notes = []
+        """What to know before training: a commit that cannot be recorded, options that add arms to a config's study."""
+        reason = missing_commit()
+        notes = [f"the commit of dropexp is not recorded with the runs: {reason}"] if reason else []
         for study in self.studies:
             if study.added:
                 what = f"{study.file} does not ask for {study.added} of these runs"
@@ -226,7 +228,7 @@ def train(
     torch in this process, such as autocast, change no figure; whenever a row is yielded they are as they were.
 
     Raises `ConfigError`, `DataError` or `DeviceError` before anything is trained, and `TrainingError` at the end, which
-    lists the runs that failed, diverged, or were busy: another process trains them.
+    lists the runs that failed or diverged. Runs that another process trains are left to it, with a warning.
     """
     study = study if isinstance(study, Study) else load_config(study)
     device = devices.resolve(device)
@@ -248,6 +250,8 @@ def train(
                         yield {"run": stage.unfinished[index].planned.cell, **row}
                     case Ended(job=index, status=status, why=why) if not stage.unfinished[index].ended_well(status):
                         not_done.append(UnfinishedRun(stage.unfinished[index].planned.cell, status, why))
+                    case Ended(job=index, status=Status.BUSY, why=why):
+                        warnings.warn(f"{stage.unfinished[index].planned.cell}: {why}", stacklevel=2)
     for one in training.blocked:
         if one.busy:
             warnings.warn(str(one), stacklevel=2)
