@@ -73,7 +73,7 @@ def test_finished_runs_of_schema_1_are_finished_and_evaluated(tmp_path: Path, da
         ended, notes, epochs = train(path, data, run)
         assert (ended.status, notes, epochs) == ("diverged" if arm == "diverges" else "done", [], 0)
     assert {arm: content_of(path) for arm, (_, path) in runs.items()} == before
-    assert list(compare(runs_dir=tmp_path / "runs", where={"task": "fashion-mnist"}).arms["n"]) == [1]
+    assert list(compare(runs_dir=tmp_path / "runs", filter={"task": "fashion-mnist"}).arms["n"]) == [1]
     found = load_trained(RunFolder(runs["images"][1]))
     assert found.epoch == 3 and not found.remarks
 
