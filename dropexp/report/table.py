@@ -23,9 +23,6 @@ class Table:
         """Return the table without these columns."""
         kept = [i for i, header in enumerate(self.headers) if header not in headers]
         new = {old: i for i, old in enumerate(kept)}
-        return replace(
-            self,
-            headers=[self.headers[i] for i in kept],
-            rows=[[row[i] for i in kept] for row in self.rows],
-            **{name: [new[i] for i in getattr(self, name) if i in new] for name in ("fold", "left", "paths")},
-        )
+        fold, left, paths = ([new[i] for i in own if i in new] for own in (self.fold, self.left, self.paths))
+        rows = [[row[i] for i in kept] for row in self.rows]
+        return replace(self, headers=[self.headers[i] for i in kept], rows=rows, fold=fold, left=left, paths=paths)

@@ -16,7 +16,6 @@ from dropexp.analysis.comparison import compare
 from dropexp.report import console
 from dropexp.report.table import Table
 
-
 MAIN = ("0.8200 ± 0.0200", "0.8400 ± 0.0300", "0.8000 ± 0.0100", "+0.0200", "[-0.0048, +0.0448]", "INCONCLUSIVE")
 SECONDARY = ("0.8700", "+0.0300", "0.4200", "1.00", "▁", "█", "100%")
 

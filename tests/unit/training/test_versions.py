@@ -106,8 +106,8 @@ def test_the_tables_of_schema_1_are_the_same_today_up_to_the_rounding_of_other_p
     tmp_path: Path, data: Data
 ) -> None:
     run, path = schema_1("runs", tmp_path / "runs")["lines"]
-    figures = [
+    then, now = (
         np.loadtxt(io.StringIO(text), delimiter=",", skiprows=1)
         for text in (table(path), table_trained_here(run, tmp_path, data))
-    ]
-    np.testing.assert_allclose(*figures, rtol=1e-5)
+    )
+    np.testing.assert_allclose(now, then, rtol=1e-5)
