@@ -81,11 +81,11 @@ def compare(
         by=by,
         metric=metric,
         at=at,
-        where=parse_filters(filters),
-        likelihood=published,
+        filter=parse_filters(filters),
+        published=published,
         margin=margin,
         select_on=select_on,
-        study=load_asked(config, settings, seeds, names),
+        config=load_asked(config, settings, seeds, names),
         interaction=[key.strip() for key in interaction.split(",")] if interaction is not None else (),
     )
     outcomes = {line: requirement.require(compared, line) for line in requirements or []}
