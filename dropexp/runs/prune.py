@@ -72,10 +72,12 @@ def needless(
         if not leftovers:
             raise
         return Pruning(leftovers, [])
-    chosen = {run.identity: run for run in keep(found, where or {}) if run.status not in NO_RUN}
+    kept = keep(found, where or {})
+    chosen = {run.identity: run for run in kept if run.status not in NO_RUN}
+    corrupted = [run.folder for run in kept if run.status == Status.CORRUPTED and set(where or {}) <= {"status"}]
     removals, notes = [], []
     for run in found:
-        if run.identity in chosen or (run.status == Status.CORRUPTED and not where):
+        if run.identity in chosen or run.folder in corrupted:
             removal = _removal_of(run, chosen.get(run.identity))
             if removal is not None and removal.state == Status.CORRUPTED and _has_epochs(run.folder):
                 notes.append(f"{run.folder.path} is kept, since training may resume it or keep its figures: {run.why}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import re
@@ -80,6 +81,10 @@ class Run:
     def epoch(self) -> int | None:
         """The last epoch, or that of the last checkpoint; None for none."""
         return (self.info.epoch or None) if self.info else None
+
+    def time(self, name: str) -> str | None:
+        """Return when its last training "began" or "ended", in ISO 8601 and UTC."""
+        return self.info.provenance.get(name) if self.info else None
 
     @property
     def tuning(self) -> SearchPart | None:
@@ -209,12 +214,16 @@ def read_run(folder: RunFolder) -> Run:
 def keep(runs: list[Run], wanted: Mapping[str, Any]) -> list[Run]:
     """Return the runs whose config keys have these values; a key that a variant does not use excludes none of its runs.
 
-    Folders that do not count as a run stay. Raises `NoRuns` if no run is left.
+    The key `status` is a state of a run, or a list of states. Without it, folders that do not count as a run stay.
+    Raises `NoRuns` if no run is left.
     """
+    if "status" in wanted:
+        runs = _with_status(runs, wanted["status"])
+        wanted = {key: value for key, value in wanted.items() if key != "status"}
     readable = [run for run in runs if run.status not in NO_RUN]
     if not wanted or not readable:
         return runs
-    known = sorted({"arm", *(name for run in readable for name in run.config)})
+    known = sorted({"arm", "status", *(name for run in readable for name in run.config)})
     for key, value in wanted.items():
         if key not in known:
             remedy = drop_probs_instead(key, value) or f"there are: {', '.join(known)}"
@@ -226,6 +235,17 @@ def keep(runs: list[Run], wanted: Mapping[str, Any]) -> list[Run]:
         values = "; ".join(f"{key} is {' or '.join(sorted(texts, key=natural))}" for key, texts in found.items())
         raise NoRuns(f"no run has {shown}; {values}")
     return [*kept, *(run for run in runs if run.status in NO_RUN)]
+
+
+def _with_status(runs: list[Run], wanted: Any) -> list[Run]:
+    words = [str(word) for word in (wanted if isinstance(wanted, list) else [wanted])]
+    if kept := [run for run in runs if run.status in words]:
+        return kept
+    if unknown := [word for word in words if word not in list(Status)]:
+        nearest = difflib.get_close_matches(unknown[0], [str(status) for status in Status], n=1)
+        remedy = f"did you mean {nearest[0]!r}?" if nearest else f"there are: {', '.join(Status)}"
+        raise NoRuns(f"no run has a status {unknown[0]!r}; {remedy}")
+    raise NoRuns(f"no run is {' or '.join(words)}; they are {' or '.join(sorted({run.status for run in runs}))}")
 
 
 def _is(value: Any, wanted: Any) -> bool:
