@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 MAX_WIDTH = 100
 TWO_COLUMNS = 72  # columns of the terminal; on a narrower one, what an option does is below its name
@@ -56,7 +56,7 @@ def epilog(command: str) -> str:
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in EXAMPLES[command])])
 
 
-class Formatter(typer.Context.formatter_class):  # type: ignore[misc]  # a class in an attribute
+class Formatter(typer.Context.formatter_class):  # type: ignore[misc, valid-type]  # a class in an attribute
     """Formats help in the width of the terminal, at most 100 columns."""
 
     def __init__(self, indent_increment: int = 2, width: int | None = None, max_width: int | None = None) -> None:
@@ -78,12 +78,6 @@ class HelpContext(typer.Context):
     """The context of a command whose help fits the terminal."""
 
     formatter_class = Formatter
-
-
-class Command(TyperCommand):
-    """A command whose help fits the terminal."""
-
-    context_class = HelpContext
 
 
 class Group(TyperGroup):

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dropexp.errors import AmbiguousRun, RunError
+from dropexp.files import expanded
 from dropexp.runs.folder import CHECKPOINT, EPOCHS, RUN, RunFolder, default_runs_dir
 
 
@@ -29,7 +30,7 @@ def folders(paths_or_names: Iterable[str], runs_dir: Path) -> list[RunFolder]:
         return [RunFolder(runs_dir / name) for name in _runs_below(runs_dir)]
     found: dict[Path, RunFolder] = {}
     for item in wanted:
-        roots = {path.resolve(): path for path in (runs_dir / item, Path(item)) if path.is_dir()}
+        roots = {path.resolve(): path for path in (runs_dir / item, expanded(item)) if path.is_dir()}
         here = {real / name: RunFolder(root / name) for real, root in roots.items() for name in _runs_below(root)}
         if not here:
             names = ", ".join(study_names(runs_dir)) or "nothing yet"

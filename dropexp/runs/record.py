@@ -19,6 +19,7 @@ from dropexp.config.schema import Config
 from dropexp.config.tasks import FASHION_MNIST
 from dropexp.config.used import used_keys
 from dropexp.errors import CorruptedFile, MissingRun, NoRuns, RunError
+from dropexp.files import expanded
 from dropexp.runs.find import folders
 from dropexp.runs.folder import RunFolder, default_runs_dir
 from dropexp.runs.metrics import metrics_of
@@ -170,7 +171,7 @@ def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) 
 
     A second folder of the same run has the status DUPLICATE. Raises `NoRuns` if there is none.
     """
-    root = Path(runs_dir) if runs_dir is not None else default_runs_dir()
+    root = expanded(runs_dir) if runs_dir is not None else default_runs_dir()
     wanted = [paths_or_names] if isinstance(paths_or_names, str) else list(paths_or_names)
     try:
         found = folders(wanted, root)

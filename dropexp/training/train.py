@@ -17,6 +17,7 @@ from dropexp.config.search import Search
 from dropexp.config.study import Study, load_config
 from dropexp.data import download
 from dropexp.errors import DataError, RunError, TrainingError, UnfinishedRun
+from dropexp.files import expanded
 from dropexp.interrupts import import_torch
 from dropexp.runs.folder import RunFolder, default_runs_dir
 from dropexp.runs.provenance import missing_commit
@@ -232,7 +233,7 @@ def train(
     """
     study = study if isinstance(study, Study) else load_config(study)
     device = devices.resolve(device)
-    training = Training([study], default_runs_dir() if runs_dir is None else Path(runs_dir), device, force=force)
+    training = Training([study], default_runs_dir() if runs_dir is None else expanded(runs_dir), device, force=force)
     if jobs is None and device == "cpu":
         jobs = 1
 
