@@ -35,7 +35,7 @@ from dropexp.runs.status import FINISHED
 from dropexp.runs.study_file import Declared
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Arms, their differences and everything else that `compare` computes.
 
@@ -83,6 +83,9 @@ class Comparison:
     declared: dict[str, list[Declared]]
     findings: list[str]
     notes: list[str]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {', '.join(self.arms['arm'])}: {self.what}>"
 
     def to_csv(self) -> str:
         """Return a row per interaction or, without any, per arm: joined with its difference, without the curve."""

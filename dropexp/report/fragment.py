@@ -1,0 +1,35 @@
+"""Tables as a piece of HTML, for a notebook's output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from dropexp.errors import printable
+from dropexp.report.table import Table
+
+
+def html(tables: Sequence[Table], remarks: Sequence[str] = ()) -> str:
+    """Return the tables with titles and legends, then the remarks as a list. The notebook's own styles apply."""
+    blocks = [_table(table) for table in tables]
+    if remarks:
+        blocks.append(f"<ul>{''.join(f'<li>{_text(remark)}</li>' for remark in remarks)}</ul>")
+    return "\n".join(blocks)
+
+
+def _table(table: Table) -> str:
+    header = "".join(_cell("th", i, text, table) for i, text in enumerate(table.headers))
+    rows = ("".join(_cell("td", i, text, table) for i, text in enumerate(row)) for row in table.rows)
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    caption = f"<p><strong>{_text(table.title)}</strong></p>" if table.title else ""
+    legend = f"<p><small>{_text(table.legend)}</small></p>" if table.legend else ""
+    return f"{caption}<table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table>{legend}"
+
+
+def _cell(tag: str, column: int, text: str, table: Table) -> str:
+    align = "left" if column in table.left else "right"
+    return f'<{tag} style="text-align: {align}">{_text(text)}</{tag}>'
+
+
+def _text(text: str) -> str:
+    return escape(printable(text)).replace("\n", " ")
