@@ -97,7 +97,7 @@ def compare(
             output,
             csv=compared.to_csv,
             json=compared.to_json,
-            findings=compared.findings,
+            headlines=compared.headlines,
             notes=compared.notes,
         )
     for failure in failures:
