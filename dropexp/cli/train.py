@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dropexp.cli.github import print_failure
 from dropexp.cli.options import DataDir, DataUrl, Plugin, Quiet, RunsDir, find_or_download_data, load_plugins
 from dropexp.cli.output import print_message
 
@@ -72,7 +73,7 @@ def train(
         (state, job) for stage in stages for job in stage.jobs if not job.ended_well((state := job.state()).status)
     ]
     for state, job in not_done:
-        print_message(f"{state.status}: {state.why or job.folder.path}")
+        print_failure(f"{state.status}: {state.why or job.folder.path}")
     if not_done or any(not one.busy for one in training.blocked):
         raise typer.Exit(1)
     if training.blocked:
