@@ -25,21 +25,16 @@ class ShownComparison(comparison.Comparison):
         """The tables that the command prints."""
         return comparison_tables(self)
 
-    @property
-    def remarks(self) -> list[str]:
-        """The verdicts in sentences, then the notes."""
-        return [*self.findings, *self.notes]
-
     def to_markdown(self) -> str:
-        """Return the tables, verdicts and notes in GitHub's Markdown."""
-        return markup.markdown(self.tables, self.remarks)
+        """Return the headlines, tables and notes in GitHub's Markdown."""
+        return markup.markdown(self.tables, self.headlines, self.notes)
 
     def to_latex(self) -> str:
         """Return the tables for the LaTeX package booktabs."""
-        return markup.latex(self.tables, self.remarks)
+        return markup.latex(self.tables, [*self.headlines, *self.notes])
 
     def _repr_html_(self) -> str:
-        return fragment.html(self.tables, self.remarks)
+        return fragment.html(self.tables, self.headlines, self.notes)
 
 
 def _shown(function: Callable[P, comparison.Comparison]) -> Callable[P, ShownComparison]:

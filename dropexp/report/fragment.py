@@ -9,11 +9,12 @@ from dropexp.errors import printable
 from dropexp.report.table import Table
 
 
-def html(tables: Sequence[Table], remarks: Sequence[str] = ()) -> str:
-    """Return the tables with titles and legends, then the remarks as a list. The notebook's own styles apply."""
-    blocks = [_table(table) for table in tables]
-    if remarks:
-        blocks.append(f"<ul>{''.join(f'<li>{_text(remark)}</li>' for remark in remarks)}</ul>")
+def html(tables: Sequence[Table], headlines: Sequence[str] = (), notes: Sequence[str] = ()) -> str:
+    """Return headlines, the tables with titles and legends, then the notes. The notebook's own styles apply."""
+    blocks = [f"<p>{_text(headline)}</p>" for headline in headlines]
+    blocks += [_table(table) for table in tables]
+    if notes:
+        blocks.append(f"<ul>{''.join(f'<li>{_text(note)}</li>' for note in notes)}</ul>")
     return "\n".join(blocks)
 
 
