@@ -7,7 +7,9 @@ import operator
 import re
 
 from dropexp.analysis.comparison import Comparison
+from dropexp.analysis.metric_choice import similar_metric
 from dropexp.errors import ComparisonError
+from dropexp.nearest import did_you_mean
 
 _OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
@@ -25,13 +27,14 @@ def require(comparison: Comparison, requirement: str) -> str | None:
     if parts is None:
         raise ComparisonError(
             f"{requirement!r} is not a requirement; write ARM.METRIC OP NUMBER, OP one of {' '.join(_OPERATORS)}, "
-            f"such as '{next(iter(arms))}.{comparison.usual.name} >= 0.83'"
+            f"such as '{next(iter(arms))}.{comparison.usual.name} >= 0.83', quoted: > and < redirect in a shell"
         )
     label, metric, sign, bound = parts.groups()
     for kind, name, allowed in (("arm", label, arms), ("metric", metric, comparison.metrics)):
         if name not in allowed:
             others = "; -c FILE compares only the arms of a config" if any(f"{name}," in one for one in allowed) else ""
-            what = f"unknown {kind} {name!r}; the {kind}s are: {', '.join(allowed)}{others}"
+            similar = similar_metric(name, allowed) if kind == "metric" else did_you_mean(name, allowed)
+            what = f"unknown {kind} {name!r}{similar}; the {kind}s are: {', '.join(allowed)}{others}"
             raise ComparisonError(f"{requirement!r}: {what}")
 
     arm, holds, limit = arms[label], _OPERATORS[sign], float(bound)

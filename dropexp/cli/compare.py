@@ -23,6 +23,7 @@ from dropexp.cli.options import (
     Seeds,
     SelectOn,
     Settings,
+    Sweeps,
     load_asked,
     load_plugins,
     parse_filters,
@@ -35,6 +36,7 @@ def compare(
     names: Names = None,
     config: Configs = None,
     settings: Settings = None,
+    sweeps: Sweeps = None,
     seeds: Seeds = None,
     plugin: Plugin = None,
     runs_dir: RunsDir = None,
@@ -79,7 +81,7 @@ def compare(
         likelihood=published,
         margin=margin,
         select_on=select_on,
-        study=load_asked(config, settings, seeds, names),
+        study=load_asked(config, settings, sweeps, seeds, names),
         interaction=[key.strip() for key in interaction.split(",")] if interaction is not None else (),
     )
     failures = [failure for line in requirements or [] if (failure := requirement.require(compared, line))]

@@ -22,6 +22,7 @@ from dropexp.cli.options import (
     Seeds,
     SelectOn,
     Settings,
+    Sweeps,
     load_asked,
     load_plugins,
     parse_filters,
@@ -33,6 +34,7 @@ def report(
     names: Names = None,
     config: Configs = None,
     settings: Settings = None,
+    sweeps: Sweeps = None,
     seeds: Seeds = None,
     plugin: Plugin = None,
     runs_dir: RunsDir = None,
@@ -62,7 +64,7 @@ def report(
         likelihood=published,
         margin=margin,
         select_on=select_on,
-        study=load_asked(config, settings, seeds, names),
+        study=load_asked(config, settings, sweeps, seeds, names),
     )
     html.write(comparison, out)
     print(out)
