@@ -58,7 +58,9 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def environment(real_root: Path, shared_cache: Path) -> dict[str, str]:
     """The environment of commands: the real data and the shared cache, without this machine's settings of dropexp."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("DROPEXP_", "XDG_", "CI"))}
+    kept = {
+        key: value for key, value in os.environ.items() if not key.startswith(("DROPEXP_", "XDG_", "CI", "GITHUB_"))
+    }
     return kept | {"DROPEXP_DATA": str(real_root.resolve()), "XDG_CACHE_HOME": str(shared_cache)}
 
 

@@ -130,10 +130,10 @@ def compare(
     by: str | None = None,
     metric: str | None = None,
     at: str | int = "last",
-    where: Mapping[str, Any] | None = None,
-    likelihood: bool = False,
+    filter: Mapping[str, Any] | None = None,  # noqa: A002, the name of the command's option
+    published: bool = False,
     margin: float = MARGIN,
-    study: Study | str | Path | Sequence[Study] | None = None,
+    config: Study | str | Path | Sequence[Study] | None = None,
     interaction: Sequence[str] = (),
     select_on: str | None = None,
 ) -> Comparison:
@@ -146,10 +146,10 @@ def compare(
     metric      a column of the runs' tables; by default the test accuracy, or the test loss without accuracies; without
                 test figures the same of the validation rows
     at          the epoch that is compared: "last", "best-val", "best-test" or a number
-    where       keeps runs whose config keys have these values
-    likelihood  whether to compute which arm a source's figures fit best
+    filter      keeps runs whose config keys have these values
+    published   whether to compute which arm a source's figures fit best
     margin      the least difference that matters: a fraction for accuracies and gaps, otherwise in the metric's unit
-    study       in place of names: compares exactly the runs that this config, study or list of studies asks for
+    config      in place of names: compares exactly the runs that this config, study or list of studies asks for
     select_on   a validation metric: of each declared arm or variant, only the settings with its best mean are compared
     interaction two config keys: whether the effect of one depends on the other; `baseline` has the reference values
 
@@ -160,15 +160,15 @@ def compare(
         by=by,
         metric=metric,
         at=parse_epoch(at),
-        where=where or {},
-        likelihood=likelihood,
+        filter=filter or {},
+        published=published,
         margin=check_margin(margin),
         interaction=interaction,
         select_on=select_on,
     )
-    selected = select(paths_or_names, runs_dir, study)
-    runs = keep(selected.runs, query.where)
-    notes = selected.notes if study is not None else [*selected.notes, *notes_on_others(runs, selected.declared)]
+    selected = select(paths_or_names, runs_dir, config)
+    runs = keep(selected.runs, query.filter)
+    notes = selected.notes if config is not None else [*selected.notes, *notes_on_others(runs, selected.declared)]
     return _compare_runs(runs, replace(selected, notes=notes), query)
 
 
@@ -189,7 +189,7 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
     interactions = interactions_of(arms, query.interaction, reference, pilots, metric, what, query.margin)
     tuning = tuning_of(arms, selected.records)
     sources = sources_of(arms, selected.declared)
-    fits = _fits(sources.value) if query.likelihood else Noted([], [])
+    fits = _fits(sources.value) if query.published else Noted([], [])
     return Comparison(
         metric=metric,
         usual=metrics[usual_metric(arms, metrics)],

@@ -25,8 +25,8 @@ class Query:
     by: str | None
     metric: str | None
     at: str
-    where: Mapping[str, Any]
-    likelihood: bool
+    filter: Mapping[str, Any]
+    published: bool
     margin: float
     interaction: Sequence[str]
     select_on: str | None
@@ -39,8 +39,8 @@ class Query:
             options.append(f"--baseline={self.baseline}")
         if self.at != "last":
             options.append(f"--at={self.at}")
-        options += [f"--filter={key}={json.dumps(value)}" for key, value in self.where.items()]
-        if self.likelihood:
+        options += [f"--filter={key}={json.dumps(value)}" for key, value in self.filter.items()]
+        if self.published:
             options.append("--published")
         if self.select_on is not None:
             options.append(f"--select-on={self.select_on}")

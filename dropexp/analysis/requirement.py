@@ -1,52 +1,157 @@
-"""Check a requirement such as "nn.test_acc >= 0.83" against a comparison."""
+"""Check a requirement on an arm, "nn.test_acc >= 0.83", or on a difference, "nn - none.low >= -0.01"."""
 
 from __future__ import annotations
 
 import math
 import operator
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from dropexp.analysis.comparison import Comparison
+from dropexp.analysis.frames import records
 from dropexp.analysis.metric_choice import similar_metric
+from dropexp.analysis.verdicts import VerdictWord
 from dropexp.errors import ComparisonError
 from dropexp.nearest import did_you_mean
 
-_OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+_EQUALITY = ("==", "!=")  # of verdicts; figures are rarely equal to a number
+_FIELDS = {  # of a difference, and the columns of `DifferenceRow`
+    "difference": "difference",
+    "low": "low",
+    "high": "high",
+    "images_low": "images_low",
+    "images_high": "images_high",
+    "p": "p_holm",
+    "verdict": "verdict",
+}
+_SIGN = re.compile("|".join(_OPERATORS))
+_NUMBER = re.compile(r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A requirement as it was typed, and its parts: `subject` is an arm or a difference, `name` one of its figures."""
+
+    text: str
+    subject: str
+    name: str
+    sign: str
+    bound: str
+
+    def fails(self, value: float, origin: str) -> str | None:
+        """Return why a figure does not meet the bound, or None if it does. `origin` says what the figure is."""
+        holds, limit = _OPERATORS[self.sign], float(self.bound)
+        title = f"{self.subject}.{self.name}"
+        if math.isnan(value):
+            return f"{title} is unknown: no run has this figure"
+        if holds(value, limit):
+            return None
+        shown = f"{value:.4f}"
+        if holds(float(shown), limit):  # rounding would contradict the sentence
+            shown = repr(value)
+        return f"{title} is {shown} ({origin}), not {self.sign} {self.bound}"
 
 
 def require(comparison: Comparison, requirement: str) -> str | None:
-    """Return None if `requirement`, such as "nn.test_acc >= 0.83", holds, or else a sentence on why it does not.
+    """Return None if `requirement` holds, or else a sentence on why it does not.
 
-    Raises ComparisonError if it cannot be parsed or names no arm or metric.
+    Figures of arms are means over their runs; figures of differences are those of `compare`: accuracies are fractions,
+    and p is adjusted by Holm. A figure of an arm with a diverged run meets no requirement.
+
+    Raises ComparisonError if it cannot be parsed, or names no arm, difference or figure.
     """
-    arms = {arm["arm"]: arm for arm in comparison.arms.to_dict("records")}
-    # A label may contain dots, so the metric is what follows the last one before the operator.
-    # No part of the pattern can match in several ways, so a text of any length is parsed in linear time.
-    number = r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?"
-    parts = re.fullmatch(rf"(.+)\.(\w+)\s*(>=|<=|>|<)\s*({number})", requirement.strip())
-    if parts is None:
-        raise ComparisonError(
-            f"{requirement!r} is not a requirement; write ARM.METRIC OP NUMBER, OP one of {' '.join(_OPERATORS)}, "
-            f"such as '{next(iter(arms))}.{comparison.usual.name} >= 0.83', quoted: > and < redirect in a shell"
-        )
-    label, metric, sign, bound = parts.groups()
-    for kind, name, allowed in (("arm", label, arms), ("metric", metric, comparison.metrics)):
-        if name not in allowed:
-            others = "; -c FILE compares only the arms of a config" if any(f"{name}," in one for one in allowed) else ""
-            similar = similar_metric(name, allowed) if kind == "metric" else did_you_mean(name, allowed)
-            what = f"unknown {kind} {name!r}{similar}; the {kind}s are: {', '.join(allowed)}{others}"
-            raise ComparisonError(f"{requirement!r}: {what}")
+    arms = {str(arm["arm"]): arm for arm in records(comparison.arms)}
+    differences = {f"{row['arm']} - {row['baseline']}": row for row in records(comparison.differences)}
+    wanted = _parse(requirement, f"{next(iter(arms))}.{comparison.usual.name} >= 0.83")
+    if wanted.subject in arms:
+        return _require_figure(wanted, arms[wanted.subject], comparison.metrics)
+    if wanted.subject in differences:
+        return _require_difference(wanted, differences[wanted.subject], arms)
+    raise ComparisonError(f"{requirement!r}: {_unknown_subject(wanted.subject, arms, differences)}")
 
-    arm, holds, limit = arms[label], _OPERATORS[sign], float(bound)
-    if arm["diverged"]:
-        return f"{label} meets no requirement: {arm['diverged']} of its runs diverged ({arm['n']} are done)"
-    value = arm[metric]
-    if holds(value, limit):
+
+def _parse(text: str, example: str) -> Requirement:
+    # A label may contain dots, commas and hyphens: the figure is what follows the last dot before the last operator.
+    signs = list(_SIGN.finditer(text))
+    left, bound = (text[: signs[-1].start()], text[signs[-1].end() :].strip()) if signs else (text, "")
+    subject, dot, name = left.rpartition(".")
+    wanted = Requirement(text, " ".join(subject.split()), name.strip(), signs[-1].group() if signs else "", bound)
+    is_equality = wanted.sign in _EQUALITY
+    if not (wanted.subject and name and dot) or is_equality != (wanted.name == "verdict"):
+        raise _not_a_requirement(text, example)
+    if wanted.name == "verdict":
+        if bound not in list(VerdictWord):
+            what = f"unknown verdict {bound!r}{did_you_mean(bound, VerdictWord)}"
+            raise ComparisonError(f"{text!r}: {what}; the verdicts are: {', '.join(VerdictWord)}")
+    elif not _NUMBER.fullmatch(bound):
+        raise _not_a_requirement(text, example)
+    return wanted
+
+
+def _not_a_requirement(text: str, example: str) -> ComparisonError:
+    order = " ".join(sign for sign in _OPERATORS if sign not in _EQUALITY)
+    return ComparisonError(
+        f"{text!r} is not a requirement; write ARM.METRIC OP NUMBER, OP one of {order}, such as {example!r}, "
+        "or 'ARM - BASELINE.FIGURE OP NUMBER', FIGURE one of "
+        f"{', '.join(name for name in _FIELDS if name != 'verdict')}, or 'ARM - BASELINE.verdict == BETTER'; in "
+        "quotes, since > and < redirect in a shell"
+    )
+
+
+def _require_figure(wanted: Requirement, arm: Mapping[str, Any], metrics: Mapping[str, object]) -> str | None:
+    if wanted.name not in metrics:
+        raise _unknown_figure(wanted, "metric", metrics)
+    if broken := _diverged(wanted.subject, arm):
+        return broken
+    kind = "median" if wanted.name == "seconds" else "mean"
+    return wanted.fails(arm[wanted.name], f"{kind} of {arm['n']}")
+
+
+def _require_difference(
+    wanted: Requirement, row: Mapping[str, Any], arms: Mapping[str, Mapping[str, Any]]
+) -> str | None:
+    if wanted.name not in _FIELDS:
+        raise _unknown_figure(wanted, "figure", _FIELDS)
+    if wanted.name == "verdict":  # which takes diverged runs into account
+        holds = _OPERATORS[wanted.sign](row["verdict"], wanted.bound)
+        return None if holds else f"{wanted.subject}.verdict is {row['verdict']}, not {wanted.sign} {wanted.bound}"
+    for side in (row["arm"], row["baseline"]):
+        if broken := _diverged(side, arms[side]):
+            return broken
+    return wanted.fails(row[_FIELDS[wanted.name]], f"{row['pairs']} pairs")
+
+
+def _diverged(label: str, arm: Mapping[str, Any]) -> str | None:
+    if not arm["diverged"]:
         return None
-    if math.isnan(value):
-        return f"{label}.{metric} is unknown: no run has this figure"
-    shown = f"{value:.4f}"
-    if holds(float(shown), limit):  # rounding would contradict the sentence
-        shown = repr(value)
-    kind = "median" if metric == "seconds" else "mean"
-    return f"{label}.{metric} is {shown} ({kind} of {arm['n']}), not {sign} {bound}"
+    return f"{label} meets no requirement: {arm['diverged']} of its runs diverged ({arm['n']} are done)"
+
+
+def _unknown_figure(wanted: Requirement, kind: str, known: Mapping[str, object]) -> ComparisonError:
+    similar = similar_metric(wanted.name, known)
+    what = f"unknown {kind} {wanted.name!r}{similar}; the {kind}s are: {', '.join(known)}"
+    return ComparisonError(f"{wanted.text!r}: {what}")
+
+
+def _unknown_subject(subject: str, arms: Mapping[str, object], differences: Mapping[str, Mapping[str, Any]]) -> str:
+    """Say that there is no such arm or difference, and which there are."""
+    sides = [(arm, base) for arm in arms for base in arms if subject == f"{arm} - {base}"]
+    if sides or " - " in subject:
+        remedy = f"; --baseline {sides[0][1]} compares with {sides[0][1]}" if sides else ""
+        similar = "" if remedy else did_you_mean(subject, differences)
+        listed = ", ".join(differences) or "none"
+        return f"unknown difference {subject!r}{similar}; the differences are: {listed}{remedy}"
+    others = (
+        "; -c FILE compares only the arms of a config" if any(arm.startswith(f"{subject},") for arm in arms) else ""
+    )
+    return f"unknown arm {subject!r}{did_you_mean(subject, arms)}; the arms are: {', '.join(arms)}{others}"

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dropexp.cli.github import add_to_summary, print_failure
 from dropexp.cli.options import (
     At,
     Baseline,
@@ -56,7 +57,12 @@ def compare(
     ] = None,
     requirements: Annotated[
         list[str] | None,
-        typer.Option("--require", metavar="'ARM.METRIC >= X'", help="Exit with 1 unless this holds; repeatable."),
+        typer.Option(
+            "--require",
+            metavar="'ARM.METRIC >= X'",
+            help="Exit with 1 unless this holds; repeatable. Also 'ARM - BASELINE.low >= X', with difference, low, "
+            "high or p, and 'ARM - BASELINE.verdict == BETTER'.",
+        ),
     ] = None,
 ) -> None:
     """Compare the arms of a study: means and spreads over seeds, differences and verdicts, published figures."""
@@ -77,14 +83,14 @@ def compare(
         by=by,
         metric=metric,
         at=at,
-        where=parse_filters(filters),
-        likelihood=published,
+        filter=parse_filters(filters),
+        published=published,
         margin=margin,
         select_on=select_on,
-        study=load_asked(config, settings, sweeps, seeds, names),
+        config=load_asked(config, settings, sweeps, seeds, names),
         interaction=[key.strip() for key in interaction.split(",")] if interaction is not None else (),
     )
-    failures = [failure for line in requirements or [] if (failure := requirement.require(compared, line))]
+    outcomes = {line: requirement.require(compared, line) for line in requirements or []}
     if plot:
         charts.save(charts.overview(compared), plot)
         print_message(f"chart: {plot}")
@@ -102,7 +108,9 @@ def compare(
             findings=compared.findings,
             notes=compared.notes,
         )
+    add_to_summary(compared, outcomes)
+    failures = [failure for failure in outcomes.values() if failure is not None]
     for failure in failures:
-        print_message(f"requirement failed: {failure}")
+        print_failure(f"requirement failed: {failure}")
     if failures:
         raise typer.Exit(1)

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from dropexp.cli.github import print_failure
 from dropexp.cli.output import discard_output, print_message, redirect_to_devnull
 from dropexp.errors import DropexpError
 
@@ -94,8 +95,11 @@ def _interrupt(signum: int, frame: object) -> None:
 
 
 def _exit(message: str, code: int) -> NoReturn:
-    for line in message.splitlines():
-        print_message(f"dropexp: {line}")
+    text = "\n".join(f"dropexp: {line}" for line in message.splitlines())
+    if code == INTERRUPTED:
+        print_message(text)
+    else:
+        print_failure(text)
     if code == INTERRUPTED and sys.stdout:  # a reader that neither reads nor exits would block the flush
         redirect_to_devnull(sys.stdout)
     discard_output()

@@ -60,11 +60,11 @@ def report(
         by=by,
         metric=metric,
         at=at,
-        where=parse_filters(filters),
-        likelihood=published,
+        filter=parse_filters(filters),
+        published=published,
         margin=margin,
         select_on=select_on,
-        study=load_asked(config, settings, sweeps, seeds, names),
+        config=load_asked(config, settings, sweeps, seeds, names),
     )
     html.write(comparison, out)
     print(out)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dropexp.cli.github import print_failure
 from dropexp.cli.options import (
     DataDir,
     DataUrl,
@@ -59,6 +60,9 @@ def train(
     ray: Annotated[
         str | None, typer.Option(metavar="auto|ADDRESS", help="Train on a Ray cluster; --jobs are on each GPU there.")
     ] = None,
+    log_every: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Without a terminal, print a line for every N-th epoch of a run.")
+    ] = 1,
     quiet: Quiet = False,
 ) -> None:
     """Train the unfinished runs of a study: finished runs are skipped, interrupted runs resume."""
@@ -86,7 +90,7 @@ def train(
             for stage in coming:
                 stages.append(stage)
                 find_data = partial(find_or_download_data, data_dir, data_url, quiet)
-                if not _train_stage(training, stage, find_data, jobs, quiet, keep_going):
+                if not _train_stage(training, stage, find_data, jobs, quiet, keep_going, log_every):
                     break
 
     for blocked in training.blocked:
@@ -95,7 +99,7 @@ def train(
         (state, job) for stage in stages for job in stage.jobs if not job.ended_well((state := job.state()).status)
     ]
     for state, job in not_done:
-        print_message(f"{state.status}: {state.why or job.folder.path}")
+        print_failure(f"{state.status}: {state.why or job.folder.path}")
     if not_done or any(not one.busy for one in training.blocked):
         raise typer.Exit(1)
     if training.blocked:
@@ -132,6 +136,7 @@ def _train_stage(
     at_once: int | None,
     quiet: bool,
     keep_going: bool,
+    log_every: int,
 ) -> bool:
     """Train the jobs of a stage. Return whether to go on: without `keep_going` a run that fails is the last one."""
     from dropexp.cli.progress import watching
@@ -140,7 +145,7 @@ def _train_stage(
 
     events = training.start(stage, find_data, at_once)
     trained, go_on = 0, True
-    with watching(stage, quiet) as watcher, closing(events):
+    with watching(stage, quiet, log_every) as watcher, closing(events):
         for event in events:
             watcher.show(event)
             match event:

@@ -94,8 +94,15 @@ def arms_table(comparison: Comparison) -> Table:
         ends = f"from {figure_cell(low, form)} ({BARS[0]}) to {figure_cell(high, form)} ({BARS[-1]})"
         legends.append(f"by epoch: mean {metric.title}, {ends}.")
     titles = ["arm", "n", metric.title, *others.values(), "s/epoch", "by epoch"]
-    left = (0, len(titles) - 1)
-    return Table(f"Arms: {comparison.what}", titles, rows, fold=(0, 1), left=left, legend=" ".join(legends))
+    return Table(
+        f"Arms: {comparison.what}",
+        titles,
+        rows,
+        fold=(0, 1),
+        left=(0, len(titles) - 1),
+        legend=" ".join(legends),
+        secondary=("s/epoch", "by epoch", *reversed(others.values())),
+    )
 
 
 def probes_table(comparison: Comparison) -> Table | None:
@@ -159,6 +166,7 @@ def _published_table(figures: list[dict[str, Any]], metrics: dict[str, Metric]) 
         ["figure", "epoch", "published", "ours", "95 % of\nsingle runs", "inside"],
         rows,
         left=(0, 5),
+        secondary=("95 % of\nsingle runs",),
         legend="published: ± its rounding. ours: mean ± sample SD over the seeds. "
         "running figures: measured during training, with dropout active. "
         "95 % of single runs: prediction interval for one run. "

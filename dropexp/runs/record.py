@@ -252,7 +252,7 @@ def number(value: Any) -> float:
 
 def text(value: Any) -> str:
     """Return a setting as labels show it: a list as 0.2-0.5, true, none."""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return "-".join(map(text, value))
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 

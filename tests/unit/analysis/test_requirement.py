@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers.fake_runs import write_run
+from helpers.fake_runs import write_arm, write_run
 
 from dropexp.analysis.comparison import Comparison, compare
 from dropexp.analysis.requirement import require
@@ -51,10 +51,70 @@ def test_an_unknown_figure_meets_no_requirement(compared: Comparison) -> None:
     assert require(compared, "none.val_acc >= 0") == ("none.val_acc is unknown: no run has this figure")
 
 
+@pytest.fixture(scope="module")
+def of_differences(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """none, and nn which is better by 1 to 3 points in eight pairs."""
+    runs_dir = tmp_path_factory.mktemp("differences")
+    write_arm(runs_dir, "none", [0.8 + 0.001 * seed for seed in range(8)])
+    write_arm(runs_dir, "nn", [0.82 + 0.001 * seed + 0.01 * (-1) ** seed for seed in range(8)])
+    return compare(runs_dir=runs_dir)
+
+
 @pytest.mark.parametrize(
     "requirement",
-    [" " * 50_000 + "x", "a." * 50_000, "nn.test_acc >= " + "1" * 50_000 + "x"],
-    ids=["blank", "dots", "1"],
+    [
+        "nn - none.difference > 0.019",
+        "nn  -  none.low >= -0.01",
+        "nn - none.high<0.03",
+        "nn - none.p < 0.05",
+        "nn - none.verdict == BETTER",
+        "nn - none.verdict != WORSE",
+    ],
+)
+def test_a_requirement_on_a_difference_that_holds_returns_none(of_differences: Comparison, requirement: str) -> None:
+    assert require(of_differences, requirement) is None
+
+
+@pytest.mark.parametrize(
+    ("requirement", "why"),
+    [
+        ("nn - none.low >= 0.02", "nn - none.low is 0.0111 (8 pairs), not >= 0.02"),
+        ("nn - none.p < 0.001", "nn - none.p is 0.0078 (8 pairs), not < 0.001"),
+        ("nn - none.images_low > 0", "nn - none.images_low is unknown: no run has this figure"),
+        ("nn - none.verdict == EQUIVALENT", "nn - none.verdict is BETTER, not == EQUIVALENT"),
+        ("nn - none.verdict != BETTER", "nn - none.verdict is BETTER, not != BETTER"),
+    ],
+)
+def test_a_requirement_on_a_difference_that_fails_says_why(
+    of_differences: Comparison, requirement: str, why: str
+) -> None:
+    assert require(of_differences, requirement) == why
+
+
+def test_p_is_adjusted_for_all_comparisons(tmp_path: Path) -> None:
+    for variant, gain in (("none", 0.0), ("nn", 0.01), ("scratch", 0.01)):
+        write_arm(tmp_path, variant, [0.8 + 0.001 * seed + gain for seed in range(8)])
+    compared = compare(runs_dir=tmp_path)
+    assert require(compared, "nn - none.p <= 0.008") == "nn - none.p is 0.0156 (8 pairs), not <= 0.008"
+
+
+def test_a_difference_with_a_diverged_run_meets_no_requirement_on_its_figures(compared: Comparison) -> None:
+    assert str(require(compared, "nn - none.low >= -1")).startswith("nn meets no requirement: 1 of its runs diverged")
+    assert require(compared, "nn - none.verdict == INCONCLUSIVE") is None
+
+
+def test_a_name_with_a_hyphen_between_spaces_is_an_arm(tmp_path: Path) -> None:
+    write_run(tmp_path, "nn", 0, 0.8, arm="wide - deep")
+    write_run(tmp_path, "none", 0, 0.7, arm="none")
+    compared = compare(runs_dir=tmp_path)
+    assert require(compared, "wide - deep.test_acc >= 0.8") is None
+    assert require(compared, "wide - deep - none.difference > 0.09") is None
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    [" " * 50_000 + "x", "a." * 50_000, "nn.test_acc >= " + "1" * 50_000 + "x", "<" * 50_000, "a - " * 20_000],
+    ids=["blank", "dots", "1", "operators", "minus"],
 )
 def test_a_long_requirement_is_parsed_quickly(compared: Comparison, requirement: str) -> None:
     began = time.process_time()
@@ -68,11 +128,18 @@ def test_a_long_requirement_is_parsed_quickly(compared: Comparison, requirement:
     [
         ("nn.test_acc", ">= <= > <"),
         ("nn.test_acc == 0.8", ">= <= > <"),
+        ("scratch - none.low == 0.1", ">= <= > <"),
+        ("scratch - none.verdict >= 0", "verdict == BETTER"),
+        ("scratch - none.verdict == GOOD", "BETTER, WORSE, HIGHER"),
+        ("scratch - none.test_acc >= 0", "difference, low, high, images_low, images_high, p, verdict"),
+        ("none - scratch.low >= 0", "scratch - none; --baseline scratch compares with scratch"),
+        ("dense - none.low >= 0", "nn - none, scratch - none"),
+        ("scratch-none.low >= 0", "none, nn, scratch"),
         ("nn.test_acc >= high", "ARM.METRIC OP NUMBER"),
         ("nn.test_acc >= .", "ARM.METRIC OP NUMBER"),
         ("nn.test_acc >= 83 %", "ARM.METRIC OP NUMBER"),
         ("test_acc >= 0.83", "ARM.METRIC OP NUMBER"),
-        ("__import__('os').getcwd() >= 0", "ARM.METRIC OP NUMBER"),
+        ("__import__('os').getcwd() >= 0", "unknown arm"),
         ("dense.test_acc >= 0.83", "none, nn, scratch"),
         ("nn.accuracy >= 0.83", ", ".join(METRICS)),
     ],

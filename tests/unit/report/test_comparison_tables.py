@@ -14,7 +14,7 @@ from dropexp.report.cells import CURVE_WIDTH
 def test_a_comparison_has_only_the_tables_that_it_has_data_for(study: Path, tmp_path: Path) -> None:
     titles = [table.title for table in tables.comparison_tables(compare(runs_dir=study))]
     assert titles == ["Arms: test accuracy after 2 epochs", "Differences: test accuracy after 2 epochs"]
-    one_arm = compare(runs_dir=study, where={"variant": "nn"})
+    one_arm = compare(runs_dir=study, filter={"variant": "nn"})
     assert [table.title for table in tables.comparison_tables(one_arm)] == ["Arms: test accuracy after 2 epochs"]
 
 

@@ -1,0 +1,53 @@
+"""GitHub Actions: failures as annotations, a comparison as the summary of a step.
+
+https://docs.github.com/actions/reference/workflow-commands-for-github-actions describes both.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from dropexp.cli.output import print_message
+from dropexp.errors import printable
+
+if TYPE_CHECKING:
+    from dropexp.analysis.comparison import Comparison
+
+MAX_SUMMARY = 1024 * 1024  # bytes of one step; GitHub shows nothing of a longer one
+
+
+def print_failure(text: str) -> None:
+    """Print a message of one or more lines to stderr, under GitHub Actions as an annotation of the run."""
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        for line in text.splitlines():
+            print_message(line)
+        return
+    escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    print_message(f"::error title=dropexp::{escaped}")
+
+
+def add_to_summary(comparison: Comparison, outcomes: Mapping[str, str | None]) -> None:
+    """Append a comparison and the outcomes of its requirements to the summary of a step of GitHub Actions, if any.
+
+    `outcomes` are by requirement: None if it holds, or else why it does not. A summary that cannot be written is noted.
+    """
+    if not (path := os.environ.get("GITHUB_STEP_SUMMARY")):
+        return
+    from dropexp.report import markup
+    from dropexp.report.comparison_tables import comparison_tables
+    from dropexp.report.table import Table
+
+    rows = [(line, "yes" if failure is None else "no", failure or "") for line, failure in outcomes.items()]
+    checked = [Table("Requirements", ("requirement", "holds", "why not"), rows, left=(0, 1, 2))] if rows else []
+    remarks = [*comparison.findings, *comparison.notes]
+    content = f"{printable(markup.markdown([*checked, *comparison_tables(comparison)], remarks))}\n\n".encode()
+    try:
+        with open(path, "ab") as file:
+            if file.tell() + len(content) > MAX_SUMMARY:
+                print_message(f"note: the step's summary has no room for this comparison ({len(content):,} bytes)")
+                return
+            file.write(content)
+    except OSError as error:
+        print_message(f"note: the step's summary cannot be written: {error}")

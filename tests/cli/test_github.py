@@ -1,0 +1,71 @@
+"""Under GitHub Actions failures are annotations, and a comparison is the summary of its step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers.in_process import InProcess
+
+HOLDS, FAILS = "none.test_acc >= 0.8", "nn,drop_probs=0.2-0.2 - none.verdict == BETTER"
+
+
+@pytest.fixture
+def github(study: InProcess, tmp_path: Path) -> InProcess:
+    """The command of `study` in a step of GitHub Actions, whose summary is `tmp_path`/summary.md."""
+    step = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}
+    return InProcess(study.folder, study.environment | step)
+
+
+def test_the_summary_has_requirements_tables_and_verdicts(github: InProcess, tmp_path: Path) -> None:
+    github("compare", "--require", HOLDS, "--require", FAILS, "--format", "csv", code=1)
+    summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert f"| {HOLDS} | yes |  |" in summary
+    assert f"| {FAILS} | no | nn,drop_probs=0.2-0.2 - none.verdict is WORSE, not == BETTER |" in summary
+    assert "**Differences" in summary and "nn,drop_probs=0.8-0.8 is WORSE than none" in summary
+
+
+def test_each_comparison_of_a_step_is_appended(github: InProcess, tmp_path: Path) -> None:
+    github("compare")
+    once = (tmp_path / "summary.md").read_bytes()
+    assert b"Requirements" not in once
+    github("compare")
+    assert (tmp_path / "summary.md").read_bytes() == once * 2
+
+
+def test_a_failed_requirement_is_an_annotation_on_stderr(github: InProcess) -> None:
+    done = github("compare", "--require", FAILS, code=1)
+    assert "::error title=dropexp::requirement failed: nn,drop_probs=0.2-0.2 - none.verdict is WORSE" in done.stderr
+    assert "::error" not in done.stdout
+
+
+def test_an_error_is_one_annotation_with_its_lines_and_percent_signs_escaped(github: InProcess, tmp_path: Path) -> None:
+    (tmp_path / "100%.yaml").write_text("variant: nm\nepoch: 1\n", encoding="utf-8")
+    (line,) = github("train", "-c", str(tmp_path / "100%.yaml"), code=2).stderr.splitlines()
+    assert line.startswith("::error title=dropexp::dropexp: ")
+    assert "100%25.yaml:1: " in line and "%0Adropexp: " in line
+
+
+def test_elsewhere_failures_are_plain_messages(study: InProcess) -> None:
+    done = study("compare", "--require", FAILS, code=1)
+    assert done.stderr.startswith("requirement failed: ")
+
+
+def test_a_summary_that_cannot_be_written_is_noted(github: InProcess, tmp_path: Path) -> None:
+    (tmp_path / "summary.md").mkdir()
+    done = github("compare")
+    assert "note: the step's summary cannot be written" in done.stderr
+
+
+def test_a_summary_without_room_is_left_as_it_is(github: InProcess, tmp_path: Path) -> None:
+    before = b"x" * (1 << 20)
+    (tmp_path / "summary.md").write_bytes(before)
+    assert "has no room for this comparison" in github("compare").stderr
+    assert (tmp_path / "summary.md").read_bytes() == before
+
+
+def test_a_diverged_run_is_an_annotation(cli: InProcess) -> None:
+    cli.write("t.yaml", "task: linear-regression\nvariant: scratch\nlr: 1.0e+30\n")
+    cli.environment["GITHUB_ACTIONS"] = "true"
+    done = cli("train", "-c", "t.yaml", "--device", "cpu", code=1)
+    assert "::error title=dropexp::diverged: " in done.stderr
