@@ -26,7 +26,7 @@ from dropexp.analysis.published import PublishedRow, Source, published_rows, sou
 from dropexp.analysis.query import Query, check_margin, in_words, parse_epoch
 from dropexp.analysis.select_on import select_settings
 from dropexp.analysis.tuning import SearchFrames, tuning_of
-from dropexp.config.keep_probs import drop_probs_instead
+from dropexp.config.elsewhere import similar_key
 from dropexp.config.study import Study
 from dropexp.errors import ComparisonError, NoRuns
 from dropexp.runs.metrics import MARGIN, Metric, metrics_of
@@ -241,8 +241,7 @@ def _group(runs: Sequence[Run], query: Query) -> Noted[list[Arm]]:
     """Return the arms. Raises NoRuns or ComparisonError if there is none, or no run has the key to order them by."""
     if query.by is not None and not any(query.by in run.config for run in runs):
         known = sorted({key for run in runs for key in run.config} - NOT_SETTINGS)
-        remedy = drop_probs_instead(query.by) or f"the keys are: {', '.join(known)}"
-        raise ComparisonError(f"no run has a key {query.by!r} to order arms by; {remedy}")
+        raise ComparisonError(f"no run has a key {query.by!r} to order arms by{similar_key(query.by, known)}")
     if query.by == "seed":
         raise ComparisonError("arms cannot be ordered by seed: an arm has a run for each seed")
     grouped = group_arms(runs, query.at, query.by)

@@ -22,6 +22,7 @@ from dropexp.cli.options import (
     Seeds,
     SelectOn,
     Settings,
+    Sweeps,
     load_asked,
     load_plugins,
     parse_filters,
@@ -33,6 +34,7 @@ def report(
     names: Names = None,
     config: Configs = None,
     settings: Settings = None,
+    sweeps: Sweeps = None,
     seeds: Seeds = None,
     plugin: Plugin = None,
     runs_dir: RunsDir = None,
@@ -65,7 +67,7 @@ def report(
         published=published,
         margin=margin,
         select_on=select_on,
-        config=load_asked(config, settings, seeds, names),
+        config=load_asked(config, settings, sweeps, seeds, names),
     )
     html.write(comparison, out)
     print(out)

@@ -176,7 +176,7 @@ def test_interactions_of_a_regression(tmp_path: Path) -> None:
     ("keys", "message"),
     [
         (("varient", "lr"), r"unknown key 'varient' of an interaction \(did you mean 'variant'\?\)"),
-        (("variant", "seed"), r"unknown key 'seed' of an interaction \(the keys are arm, batch_size"),
+        (("variant", "seed"), r"unknown key 'seed' of an interaction; the keys are: arm, batch_size"),
         (("variant",), "'variant': an interaction needs two different keys"),
         (("lr", "lr"), "'lr,lr': an interaction needs two different keys"),
         (("variant", "lr", "epochs"), "needs two different keys"),
