@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import pandas as pd
 from dropexp.analysis.frames import hashable
 from dropexp.analysis.labels import labels_of
 from dropexp.errors import ComparisonError
+from dropexp.nearest import did_you_mean
 from dropexp.runs.metrics import METRICS
 from dropexp.runs.record import Run, keep, natural, read_runs, text
 from dropexp.runs.status import Status
@@ -71,9 +71,8 @@ def _sorted(rows: list[dict[str, Any]], sort: str) -> list[dict[str, Any]]:
     key = sort.removeprefix("-")
     columns = list(dict.fromkeys(name for row in rows for name in row))
     if key not in columns:
-        nearest = difflib.get_close_matches(key, columns, n=1)
-        remedy = f"did you mean {nearest[0]!r}?" if nearest else f"there are: {', '.join(columns)}"
-        raise ComparisonError(f"no column {key!r} to sort by; {remedy}")
+        remedy = f"{did_you_mean(key, columns)}; there are: {', '.join(columns)}"
+        raise ComparisonError(f"no column {key!r} to sort by{remedy}")
     values = [row.get("label" if key == "arm" else key) for row in rows]  # labels are the arms that tables show
     known = [i for i, value in enumerate(values) if value is not None and value == value]
     ordered = sorted(known, key=lambda i: _rank(values[i]), reverse=sort != key)

@@ -24,6 +24,7 @@ from dropexp.cli.options import (
     Seeds,
     SelectOn,
     Settings,
+    Sweeps,
     load_asked,
     load_plugins,
     parse_filters,
@@ -36,6 +37,7 @@ def compare(
     names: Names = None,
     config: Configs = None,
     settings: Settings = None,
+    sweeps: Sweeps = None,
     seeds: Seeds = None,
     plugin: Plugin = None,
     runs_dir: RunsDir = None,
@@ -85,7 +87,7 @@ def compare(
         published=published,
         margin=margin,
         select_on=select_on,
-        config=load_asked(config, settings, seeds, names),
+        config=load_asked(config, settings, sweeps, seeds, names),
         interaction=[key.strip() for key in interaction.split(",")] if interaction is not None else (),
     )
     outcomes = {line: requirement.require(compared, line) for line in requirements or []}
@@ -103,7 +105,7 @@ def compare(
             output,
             csv=compared.to_csv,
             json=compared.to_json,
-            findings=compared.findings,
+            headlines=compared.headlines,
             notes=compared.notes,
         )
     add_to_summary(compared, outcomes)

@@ -22,6 +22,7 @@ from dropexp.cli.options import (
     Seeds,
     SelectOn,
     Settings,
+    Sweeps,
     load_asked,
     load_plugins,
     parse_filters,
@@ -33,6 +34,7 @@ def report(
     names: Names = None,
     config: Configs = None,
     settings: Settings = None,
+    sweeps: Sweeps = None,
     seeds: Seeds = None,
     plugin: Plugin = None,
     runs_dir: RunsDir = None,
@@ -44,12 +46,15 @@ def report(
     select_on: SelectOn = None,
     published: Published = False,
     margin: Margin = MARGIN,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The file to write.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The file to write, .html.")] = Path(
+        "report.html"
+    ),
 ) -> None:
     """Write an HTML page that needs no network: verdicts, charts, tables, configs and provenance."""
     from dropexp.analysis.comparison import compare
     from dropexp.report import html
 
+    html.check_suffix(out)
     load_plugins(plugin)
     comparison = compare(
         names or (),
@@ -62,7 +67,7 @@ def report(
         published=published,
         margin=margin,
         select_on=select_on,
-        config=load_asked(config, settings, seeds, names),
+        config=load_asked(config, settings, sweeps, seeds, names),
     )
     html.write(comparison, out)
     print(out)

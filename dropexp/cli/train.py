@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
@@ -11,19 +11,37 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dropexp.cli.github import print_failure
-from dropexp.cli.options import DataDir, DataUrl, Plugin, Quiet, RunsDir, find_or_download_data, load_plugins
+from dropexp.cli.options import (
+    DataDir,
+    DataUrl,
+    Plugin,
+    Quiet,
+    RunsDir,
+    Sweeps,
+    find_or_download_data,
+    load_plugins,
+)
 from dropexp.cli.output import command_line, print_message
 
 if TYPE_CHECKING:
+    from dropexp.config.study import Study
     from dropexp.training.jobs import Job
     from dropexp.training.train import Stage, Training
 
 
 def train(
-    config: Annotated[list[Path], typer.Option("--config", "-c", metavar="FILE", help="A config; may be repeated.")],
+    configs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="CONFIG", help="Files, shipped studies by name, or - for standard input."),
+    ] = None,
+    config: Annotated[
+        list[str] | None,
+        typer.Option("--config", "-c", metavar="CONFIG", help="The same as an argument; repeatable."),
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a key in every run.")
     ] = None,
+    sweeps: Sweeps = None,
     seeds: Annotated[str | None, typer.Option(metavar="0..9", help="Replace the seeds: a range or a list.")] = None,
     jobs: Annotated[
         int | None,
@@ -54,8 +72,13 @@ def train(
     from dropexp.training.cluster import connect
     from dropexp.training.train import Training
 
+    if not (given := [*(config or ()), *(configs or ())]):
+        raise typer.BadParameter(
+            "give a file, a study that `dropexp config list` lists, or - for standard input",
+            param_hint="CONFIG",
+        )
     load_plugins(plugin)
-    studies = load_configs(config, settings or [], seeds)
+    studies = load_configs(given, settings or (), seeds, sweeps or ())
     with nullcontext() if ray is None else connect.connected(ray):
         device = devices.resolve(device) if ray is None else connect.resolve(device)
         training = Training(studies, runs_dir or default_runs_dir(), device, force=force, on_ray=ray is not None)
@@ -83,12 +106,16 @@ def train(
         raise typer.Exit(1)
     if training.blocked:
         return
-    compared = list(dict.fromkeys(study.name for study in studies))
+    print_message(f"next: {command_line(*_next_words(studies, runs_dir, plugin))}", quiet)
+
+
+def _next_words(studies: Sequence[Study], runs_dir: Path | None, plugins: Sequence[Path] | None) -> list[str]:
+    """Return the arguments of the command that compares what was trained."""
+    words = list(dict.fromkeys(study.name for study in studies))
     if any(study.added for study in studies):  # the names would compare the runs of the files too
-        compared = [word for study in studies for word in study.options[:2]] + list(studies[0].options[2:])
-    if runs_dir:
-        compared += ["--runs-dir", str(runs_dir)]
-    print_message(f"next: {command_line('compare', *compared)}", quiet)
+        words = [word for study in studies for word in study.options[:2]] + list(studies[0].options[2:])
+        words += [word for file in plugins or () for word in ("--plugin", str(file))]
+    return ["compare", *words, *(("--runs-dir", str(runs_dir)) if runs_dir else ())]
 
 
 def _ending(job: Job) -> str:
