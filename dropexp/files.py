@@ -1,11 +1,13 @@
 """Files that are replaced atomically, and checksums that reveal whether a file was changed after it was written.
 
 The SHA-256 is at a fixed position and covers all other bytes. A JSON file has it in its first line,
-`{"sha256": "<64 hex digits>",`, any other file in its last line, `sha256 <64 hex digits>`.
+`{"sha256": "<64 hex digits>",`, any other file in its last line, `sha256 <64 hex digits>`. Line ends and a byte order
+mark of JSON do not count.
 """
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import os
@@ -73,6 +75,12 @@ def _replace(temporary: Path, path: Path) -> None:
     os.replace(temporary, path)
 
 
+def plain(text: bytes) -> bytes:
+    """Return a text without a byte order mark and with line feeds as line ends, which git and editors change."""
+    text = text.removeprefix(codecs.BOM_UTF8)
+    return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in text else text
+
+
 def sha256(content: bytes | memoryview) -> str:
     return hashlib.sha256(content).hexdigest()
 
@@ -109,6 +117,7 @@ def decode_json(path: Path, content: bytes, schema: int) -> dict[str, Any]:
 
     Raises `CorruptedFile`, also if it has no checksum, or `NewerRun` if its schema is later than the given one.
     """
+    content = plain(content)
     try:
         has_one = has_json_checksum(content)
         found = json.loads(content)
