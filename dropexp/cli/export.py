@@ -46,4 +46,6 @@ def export(
     for reason in exported.skipped:
         print_message(f"left out: {reason}")
     print_message(f"{exported.runs} runs exported")
+    for note in exported.notes:
+        print_message(f"note: {note}")
     print(exported.destination)

@@ -6,8 +6,8 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
 from itertools import accumulate
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dropexp.errors import ExportError, RunError
 from dropexp.files import write_whole
+from dropexp.runs.find import by_hash
 from dropexp.runs.folder import RUN
 from dropexp.runs.status import Status
 from dropexp.runs.table import Row
@@ -35,11 +36,12 @@ MLFLOW_STATUS = {
 
 @dataclass(frozen=True)
 class Exported:
-    """How many runs are exported, where to, and why others are not."""
+    """How many runs are exported, where to, why others are not, and notes on runs there that no longer exist here."""
 
     runs: int
     destination: str
     skipped: list[str]
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,26 @@ def to_tensorboard(runs: Iterable[Run], out: Path) -> Exported:
         for fields in _events(timed, data, hparams):
             writer.write(event.Event(**fields).SerializeToString(deterministic=True))
         _replace_or_append(out / timed.run.study / timed.run.folder.path.name / EVENTS, file.getvalue())
-    return Exported(len(found), str(out), skipped)
+    notes = []
+    for study, names in _existing(found).items():
+        there = sorted(path.parent.name for path in (out / study).glob(f"*/{EVENTS}"))
+        if gone := [name for name in there if name not in names]:
+            notes.append(f"{_no_longer(gone, str(out / study))}; delete their folders to remove them")
+    return Exported(len(found), str(out), skipped, notes)
+
+
+def _existing(runs: Iterable[TimedRun]) -> dict[str, set[str]]:
+    """Return the names of all folders of runs in the studies of these runs, by study."""
+    names: dict[str, set[str]] = {}
+    for study, folder in {(timed.run.study, timed.run.folder.path.parent) for timed in runs}:
+        found = (run.path.name for runs_of_hash in by_hash(folder).values() for run in runs_of_hash)
+        names.setdefault(study, set()).update(found)
+    return names
+
+
+def _no_longer(gone: Sequence[str], where: str) -> str:
+    some = ", ".join(gone[:3]) + (", …" if len(gone) > 3 else "")
+    return f"{len(gone)} runs in {where} no longer exist here: {some}"
 
 
 def _events(timed: TimedRun, data: Any, hparams: Any) -> list[dict[str, Any]]:
@@ -125,9 +146,25 @@ def to_mlflow(runs: Iterable[Run], uri: str = MLFLOW_URI) -> Exported:
         client = mlflow.MlflowClient(tracking_uri=uri)
         for timed in found:
             _log(client, mlflow.entities, timed)
+        notes = _gone_from_mlflow(client, found)
     except tuple(errors) as error:
         raise ExportError(f"MLflow at {uri}: {str(error).strip().splitlines()[0]}") from None
-    return Exported(len(found), uri, skipped)
+    return Exported(len(found), uri, skipped, notes)
+
+
+def _gone_from_mlflow(client: Any, runs: Iterable[TimedRun]) -> list[str]:
+    notes = []
+    for study, names in _existing(runs).items():
+        experiment, token, gone = client.get_experiment_by_name(study), None, []
+        while token != "":
+            page = client.search_runs([experiment.experiment_id], page_token=token)
+            exported = (run for run in page if "dropexp.hash" in run.data.tags)
+            gone += [run for run in exported if run.info.run_name not in names]
+            token = page.token or ""
+        if gone:
+            named = _no_longer([run.info.run_name for run in gone], f"MLflow's experiment {study!r}")
+            notes.append(f"{named}; `mlflow runs delete --run-id {gone[0].info.run_id}` removes the first")
+    return notes
 
 
 def _log(client: Any, entities: Any, timed: TimedRun) -> None:
