@@ -68,7 +68,7 @@ class UnfinishedRun:
 
 
 class TrainingError(DropexpError, RuntimeError):
-    """Runs that failed, diverged, or that another process trains, after the others were trained."""
+    """Runs that failed or diverged, after the others were trained."""
 
     def __init__(self, runs: list[UnfinishedRun]) -> None:
         self.runs = runs

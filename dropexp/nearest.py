@@ -28,7 +28,7 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return " (did you mean 'x'?)" with the nearest name, or nothing if none is similar."""
     found = nearest(name, names)
-    return "" if found is None else f" (did you mean {found!r}?)"
+    return "" if found is None else f" (did you mean {str(found)!r}?)"  # a plain text also for a word of an enum
 
 
 def letters(name: str) -> str:

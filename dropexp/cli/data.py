@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import typer
 
+from dropexp.cli.help import Command, Group, epilog
 from dropexp.cli.options import DataDir, DataUrl, Quiet, find_data
 
-app = typer.Typer(help="Download and verify Fashion-MNIST, or print its folder.", no_args_is_help=True)
+app = typer.Typer(
+    help="Download and verify Fashion-MNIST, or print its folder.",
+    cls=Group,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
 
 
-@app.command()
+@app.command(cls=Command, epilog=epilog("data fetch"))
 def fetch(data_url: DataUrl = None, quiet: Quiet = False) -> None:
     """Download the four files into the cache, unless it has them."""
     from dropexp.cli.progress import downloading
@@ -19,7 +25,7 @@ def fetch(data_url: DataUrl = None, quiet: Quiet = False) -> None:
         print(download.fetch(data_url, progress))
 
 
-@app.command()
+@app.command(cls=Command, epilog=epilog("data verify"))
 def verify(data_dir: DataDir = None) -> None:
     """Check every file against its known checksum."""
     from dropexp.data import download
@@ -29,7 +35,7 @@ def verify(data_dir: DataDir = None) -> None:
     print(f"{root}: all four files have Fashion-MNIST's checksums")
 
 
-@app.command()
+@app.command(cls=Command, epilog=epilog("data path"))
 def path(data_dir: DataDir = None) -> None:
     """Print the folder that the data is read from."""
     print(find_data(data_dir))

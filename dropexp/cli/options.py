@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dropexp.runs.metrics import METRICS
+
 if TYPE_CHECKING:
     from dropexp.config.study import Study
 
@@ -63,7 +65,7 @@ ComparedMetric = Annotated[
     str | None,
     typer.Option(
         metavar="METRIC",
-        help="What is compared: gap, or a column of epochs.csv.",
+        help=f"What is compared: {', '.join(METRICS)}, or the column of a probe.",
         show_default="test_acc, or test_loss in regression; without these val_acc or val_loss",
     ),
 ]

@@ -61,8 +61,8 @@ class RunFolder:
         with locked(self.path, *FILES):
             yield
 
-    def is_locked(self) -> bool:
-        """Return whether some process trains this run now."""
+    def is_locked(self) -> bool | None:
+        """Return whether some process trains this run now; None if this user cannot find out."""
         return is_locked(self.path)
 
     def read(self, name: str) -> bytes | None:

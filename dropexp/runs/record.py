@@ -83,6 +83,10 @@ class Run:
         """The last epoch, or that of the last checkpoint; None for none."""
         return (self.info.epoch or None) if self.info else None
 
+    def time(self, name: str) -> str | None:
+        """Return when its last training "began" or "ended", in ISO 8601 and UTC."""
+        return self.info.provenance.get(name) if self.info else None
+
     @property
     def tuning(self) -> SearchPart | None:
         """Its part in a search."""
@@ -211,12 +215,16 @@ def read_run(folder: RunFolder) -> Run:
 def keep(runs: list[Run], wanted: Mapping[str, Any]) -> list[Run]:
     """Return the runs whose config keys have these values; a key that a variant does not use excludes none of its runs.
 
-    Folders that do not count as a run stay. Raises `NoRuns` if no run is left.
+    The key `status` is a state of a run, or a list of states. Without it, folders that do not count as a run stay.
+    Raises `NoRuns` if no run is left.
     """
+    if "status" in wanted:
+        runs = _with_status(runs, wanted["status"])
+        wanted = {key: value for key, value in wanted.items() if key != "status"}
     readable = [run for run in runs if run.status not in NO_RUN]
     if not wanted or not readable:
         return runs
-    known = sorted({"arm", *(name for run in readable for name in run.config)})
+    known = sorted({"arm", "status", *(name for run in readable for name in run.config)})
     for key, value in wanted.items():
         if key not in known:
             raise NoRuns(f"no run has a key {key!r} to filter by{similar_key(key, known, value)}")
@@ -235,6 +243,16 @@ def keep(runs: list[Run], wanted: Mapping[str, Any]) -> list[Run]:
 def _similar(wanted: Any, texts: Collection[str]) -> str:
     """Return " (did you mean 'nn'?)" for a value that no run has, if it is not a number."""
     return did_you_mean(wanted, texts) if isinstance(wanted, str) and wanted not in texts else ""
+
+
+def _with_status(runs: list[Run], wanted: Any) -> list[Run]:
+    words = [str(word) for word in (wanted if isinstance(wanted, list) else [wanted])]
+    if kept := [run for run in runs if run.status in words]:
+        return kept
+    if unknown := [word for word in words if word not in list(Status)]:
+        remedy = did_you_mean(unknown[0], list(Status)) or f"; there are: {', '.join(Status)}"
+        raise NoRuns(f"no run has a status {unknown[0]!r}{remedy}")
+    raise NoRuns(f"no run is {' or '.join(words)}; they are {' or '.join(sorted({run.status for run in runs}))}")
 
 
 def _is(value: Any, wanted: Any) -> bool:
