@@ -71,7 +71,7 @@ def _sorted(rows: list[dict[str, Any]], sort: str) -> list[dict[str, Any]]:
     key = sort.removeprefix("-")
     columns = list(dict.fromkeys(name for row in rows for name in row))
     if key not in columns:
-        remedy = did_you_mean(key, columns) or f"; there are: {', '.join(columns)}"
+        remedy = f"{did_you_mean(key, columns)}; there are: {', '.join(columns)}"
         raise ComparisonError(f"no column {key!r} to sort by{remedy}")
     values = [row.get("label" if key == "arm" else key) for row in rows]  # labels are the arms that tables show
     known = [i for i, value in enumerate(values) if value is not None and value == value]

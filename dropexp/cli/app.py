@@ -7,10 +7,11 @@ import typer
 from dropexp.cli import data
 from dropexp.cli.bench import bench
 from dropexp.cli.claims import claims
+from dropexp.cli.command import Command
 from dropexp.cli.compare import compare
 from dropexp.cli.evaluate import evaluate
 from dropexp.cli.export import export
-from dropexp.cli.help import Command, Group, epilog
+from dropexp.cli.help import Group, epilog
 from dropexp.cli.report import report
 from dropexp.cli.runs import runs
 from dropexp.cli.train import train

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
-from dropexp.cli.help import Command, Group, epilog
+from dropexp.cli.command import Command
+from dropexp.cli.help import Group, epilog
 from dropexp.cli.options import DataDir, DataUrl, Quiet, find_data
 
 app = typer.Typer(
@@ -16,13 +20,21 @@ app = typer.Typer(
 
 
 @app.command(cls=Command, epilog=epilog("data fetch"))
-def fetch(data_url: DataUrl = None, quiet: Quiet = False) -> None:
-    """Download the four files into the cache, unless it has them."""
+def fetch(
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The folder to download to.", show_default="$DROPEXP_DATA or the cache"),
+    ] = None,
+    data_url: DataUrl = None,
+    quiet: Quiet = False,
+) -> None:
+    """Download the four files to where `train` looks for them, unless they are there."""
     from dropexp.cli.progress import downloading
     from dropexp.data import download
 
+    folder, _ = download.named_folder(data_dir)
     with downloading(quiet) as progress:
-        print(download.fetch(data_url, progress))
+        print(download.fetch(data_url, progress, folder=folder))
 
 
 @app.command(cls=Command, epilog=epilog("data verify"))

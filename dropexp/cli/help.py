@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 MAX_WIDTH = 100
 TWO_COLUMNS = 72  # columns of the terminal; on a narrower one, what an option does is below its name
@@ -78,12 +78,6 @@ class HelpContext(typer.Context):
     """The context of a command whose help fits the terminal."""
 
     formatter_class = Formatter
-
-
-class Command(TyperCommand):
-    """A command whose help fits the terminal."""
-
-    context_class = HelpContext
 
 
 class Group(TyperGroup):

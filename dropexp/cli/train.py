@@ -106,16 +106,16 @@ def train(
         raise typer.Exit(1)
     if training.blocked:
         return
-    print_message(f"next: {_next_command(studies, runs_dir, plugin)}", quiet)
+    print_message(f"next: {command_line(*_next_words(studies, runs_dir, plugin))}", quiet)
 
 
-def _next_command(studies: Sequence[Study], runs_dir: Path | None, plugins: Sequence[Path] | None) -> str:
-    """Return the command that compares what was trained."""
+def _next_words(studies: Sequence[Study], runs_dir: Path | None, plugins: Sequence[Path] | None) -> list[str]:
+    """Return the arguments of the command that compares what was trained."""
     words = list(dict.fromkeys(study.name for study in studies))
     if any(study.added for study in studies):  # the names would compare the runs of the files too
         words = [word for study in studies for word in study.options[:2]] + list(studies[0].options[2:])
         words += [word for file in plugins or () for word in ("--plugin", str(file))]
-    return command_line("compare", *words, *(("--runs-dir", str(runs_dir)) if runs_dir else ()))
+    return ["compare", *words, *(("--runs-dir", str(runs_dir)) if runs_dir else ())]
 
 
 def _ending(job: Job) -> str:

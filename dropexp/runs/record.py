@@ -19,6 +19,7 @@ from dropexp.config.tasks import FASHION_MNIST
 from dropexp.config.used import used_keys
 from dropexp.config.values import DEFAULT_WORDS
 from dropexp.errors import CorruptedFile, MissingRun, NoRuns, RunError
+from dropexp.files import expanded
 from dropexp.nearest import did_you_mean
 from dropexp.runs.find import folders
 from dropexp.runs.folder import RunFolder, default_runs_dir
@@ -171,7 +172,7 @@ def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) 
 
     A second folder of the same run has the status DUPLICATE. Raises `NoRuns` if there is none.
     """
-    root = Path(runs_dir) if runs_dir is not None else default_runs_dir()
+    root = expanded(runs_dir) if runs_dir is not None else default_runs_dir()
     wanted = [paths_or_names] if isinstance(paths_or_names, str) else list(paths_or_names)
     try:
         found = folders(wanted, root)
@@ -240,19 +241,19 @@ def keep(runs: list[Run], wanted: Mapping[str, Any]) -> list[Run]:
     return [*kept, *(run for run in runs if run.status in NO_RUN)]
 
 
-def _similar(wanted: Any, texts: Collection[str]) -> str:
-    """Return " (did you mean 'nn'?)" for a value that no run has, if it is not a number."""
-    return did_you_mean(wanted, texts) if isinstance(wanted, str) and wanted not in texts else ""
-
-
 def _with_status(runs: list[Run], wanted: Any) -> list[Run]:
     words = [str(word) for word in (wanted if isinstance(wanted, list) else [wanted])]
     if kept := [run for run in runs if run.status in words]:
         return kept
-    if unknown := [word for word in words if word not in list(Status)]:
-        remedy = did_you_mean(unknown[0], list(Status)) or f"; there are: {', '.join(Status)}"
-        raise NoRuns(f"no run has a status {unknown[0]!r}{remedy}")
+    states = [str(status) for status in Status]
+    if unknown := [word for word in words if word not in states]:
+        raise NoRuns(f"no status is {unknown[0]!r}{did_you_mean(unknown[0], states)}; there are: {', '.join(states)}")
     raise NoRuns(f"no run is {' or '.join(words)}; they are {' or '.join(sorted({run.status for run in runs}))}")
+
+
+def _similar(wanted: Any, texts: Collection[str]) -> str:
+    """Return " (did you mean 'nn'?)" for a value that no run has, if it is not a number."""
+    return did_you_mean(wanted, texts) if isinstance(wanted, str) and wanted not in texts else ""
 
 
 def _is(value: Any, wanted: Any) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from dropexp.config.study import Study, load_config
 from dropexp.data import download
 from dropexp.errors import TrainingError, UnfinishedRun
+from dropexp.files import expanded
 from dropexp.runs.folder import default_runs_dir
 from dropexp.runs.status import Status
 from dropexp.runs.table import Row
@@ -26,7 +27,7 @@ def prepare(
     Raises what `train` raises before it trains.
     """
     study = study if isinstance(study, Study) else load_config(study)
-    where = default_runs_dir() if runs_dir is None else Path(runs_dir)
+    where = default_runs_dir() if runs_dir is None else expanded(runs_dir)
     training = Training([study], where, devices.resolve(device), force=force)
 
     def find_data() -> Path:
