@@ -35,6 +35,10 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("dropexp")
     if name not in _MODULES:
         raise AttributeError(f"module 'dropexp' has no attribute {name!r}")
     from importlib import import_module

@@ -8,6 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dropexp.cli.completion import (
+    complete_configs,
+    complete_epochs,
+    complete_metrics,
+    complete_runs,
+    complete_settings,
+    complete_swept,
+)
+
 if TYPE_CHECKING:
     from dropexp.config.study import Study
 
@@ -27,7 +36,10 @@ RunsDir = Annotated[
     typer.Option("--runs-dir", metavar="DIR", help="The folder of runs.", show_default="$DROPEXP_RUNS or runs"),
 ]
 Names = Annotated[
-    list[str] | None, typer.Argument(metavar="RUN|NAME", help="Run folders or study names.", show_default="all")
+    list[str] | None,
+    typer.Argument(
+        metavar="RUN|NAME", help="Run folders or study names.", show_default="all", autocompletion=complete_runs
+    ),
 ]
 Configs = Annotated[
     list[str] | None,
@@ -35,23 +47,40 @@ Configs = Annotated[
         *("--config", "-c"),
         metavar="CONFIG",
         help="Exactly the runs that a config asks for: a file, a shipped study, or - for standard input; repeatable.",
+        autocompletion=complete_configs,
     ),
 ]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a key in every run of the config.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Replace a key in every run.", autocompletion=complete_settings),
 ]
 Sweeps = Annotated[
     list[str] | None,
-    typer.Option("--sweep", metavar="KEY=A,B", help="Replace a key by an axis of the matrix with these values."),
+    typer.Option(
+        "--sweep",
+        metavar="KEY=A,B",
+        help="Replace a key by an axis of the matrix with these values.",
+        autocompletion=complete_settings,
+    ),
 ]
 Seeds = Annotated[str | None, typer.Option(metavar="0..9", help="Replace the seeds of the config: a range or a list.")]
 Filters = Annotated[
     list[str] | None,
-    typer.Option("--filter", metavar="KEY=VALUE", help="Keep only runs with this value. Each key at most once."),
+    typer.Option(
+        "--filter",
+        autocompletion=complete_settings,
+        metavar="KEY=VALUE",
+        help="Keep only runs with this value. Each key at most once.",
+    ),
 ]
 
 By = Annotated[
-    str | None, typer.Option(metavar="KEY", help="A swept config key: order the arms by it, and chart its effect.")
+    str | None,
+    typer.Option(
+        metavar="KEY",
+        help="A swept config key: order the arms by it, and chart its effect.",
+        autocompletion=complete_swept,
+    ),
 ]
 Baseline = Annotated[
     str | None,
@@ -63,11 +92,17 @@ ComparedMetric = Annotated[
     str | None,
     typer.Option(
         metavar="METRIC",
+        autocompletion=complete_metrics,
         help="What is compared: gap, or a column of epochs.csv.",
         show_default="test_acc, or test_loss in regression; without these val_acc or val_loss",
     ),
 ]
-At = Annotated[str, typer.Option(metavar="last|best-val|best-test|EPOCH", help="The epoch to compare at.")]
+At = Annotated[
+    str,
+    typer.Option(
+        metavar="last|best-val|best-test|EPOCH", help="The epoch to compare at.", autocompletion=complete_epochs
+    ),
+]
 Published = Annotated[bool, typer.Option("--published", help="Report which arm the published figures fit best.")]
 Margin = Annotated[
     float,
