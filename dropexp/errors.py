@@ -88,7 +88,7 @@ class EvaluationError(DropexpError, ValueError):
 
 
 class ChartError(DropexpError, ValueError):
-    """A chart file with an unsupported ending. The message lists the supported ones."""
+    """A chart or report file with an unsupported ending. The message lists the supported ones."""
 
     exit_code = 2
 

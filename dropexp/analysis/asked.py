@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dropexp.analysis.labels import labels_of
@@ -35,6 +35,7 @@ class Selection:
     declared: dict[str, list[Declared]]  # by study
     records: dict[str, Records]  # the searches, by study
     notes: list[str]
+    words: dict[str, tuple[str, ...]] = field(default_factory=dict)  # that ask `dropexp train` for a study, if known
 
 
 def select(
@@ -47,7 +48,8 @@ def select(
     if study is None:
         found = _current(paths_or_names, runs_dir)
         declared = _declared_by(found.runs)
-        return replace(found, declared=declared.value, notes=[*declared.notes, *found.notes])
+        words = _words(found.runs, declared.value, runs_dir)
+        return replace(found, declared=declared.value, notes=[*declared.notes, *found.notes], words=words)
     if paths_or_names:
         raise ComparisonError("give names of runs or a config, not both")
     one = load_config(study) if isinstance(study, str | Path) else study
@@ -93,10 +95,28 @@ def _declared_by(runs: Iterable[Run]) -> Noted[dict[str, list[Declared]]]:
     return Noted(declared, notes)
 
 
+def _words(
+    runs: Iterable[Run], declared: Mapping[str, Sequence[Declared]], runs_dir: Path | str | None
+) -> dict[str, tuple[str, ...]]:
+    """Return the words that ask `dropexp train` for each study: its config, if it is the only one and still exists."""
+    files: dict[str, set[str]] = {}
+    for folder, run in {run.folder.path.parent: run for run in runs}.items():
+        paths = {str(path) for one in declared.get(run.study, ()) if (path := one.path(folder))}
+        files[run.study] = files.get(run.study, set()) | paths
+    return {
+        study: ("-c", next(iter(found)) if len(found) == 1 else "FILE", *_in(runs_dir))
+        for study, found in files.items()
+    }
+
+
+def _in(runs_dir: Path | str | None) -> tuple[str, ...]:
+    return () if runs_dir is None else ("--runs-dir", str(runs_dir))
+
+
 def _asked_by(studies: Sequence[Study], runs_dir: Path | str | None) -> Selection:
     """Return the runs that the studies ask for, on every kind of device; the notes count those that are missing."""
     root = default_runs_dir() if runs_dir is None else Path(runs_dir)
-    more = () if runs_dir is None else ("--runs-dir", str(runs_dir))
+    more = _in(runs_dir)
     selected: dict[tuple[Path, str], Run] = {}
     declared: dict[str, list[Declared]] = defaultdict(list)
     records: dict[str, Records] = {}
@@ -117,7 +137,18 @@ def _asked_by(studies: Sequence[Study], runs_dir: Path | str | None) -> Selectio
             notes.append(f"{study.name}: {missing} are missing; `{command}` trains them")
     if not selected:
         raise NoRuns("\n".join(notes))
-    return Selection(list(selected.values()), dict(declared), records, notes)
+    words = {study.name: (*_without_seeds(study.options), *more) for study in studies}
+    return Selection(list(selected.values()), dict(declared), records, notes, words)
+
+
+def _without_seeds(options: Sequence[str]) -> list[str]:
+    """Return a study's options without its seeds and another name, which a new study replaces."""
+    pairs = list(zip(options[::2], options[1::2], strict=True))
+    return [word for option, value in pairs for word in (option, value) if not _names_or_seeds(option, value)]
+
+
+def _names_or_seeds(option: str, value: str) -> bool:
+    return option == "--seeds" or (option == "--set" and value.partition("=")[0].strip() in ("name", "seed"))
 
 
 def _runs_of(study: Study, present: Sequence[Run]) -> list[Run]:

@@ -35,7 +35,7 @@ from dropexp.runs.status import FINISHED
 from dropexp.runs.study_file import Declared
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Arms, their differences and everything else that `compare` computes.
 
@@ -59,7 +59,8 @@ class Comparison:
     runs         a row per run that is done: arm, series, study, by, seed, path, epoch, every metric at that epoch
     curves       a row per such run and epoch, the same columns but the path
     declared     by study, what its config files ask for and declare
-    findings     the verdicts, in sentences
+    headlines    a sentence per question: its verdicts, and the command that decides what is open
+    findings     each verdict in a sentence, with its statistics
     notes        what was left out, and what the figures do not show, in sentences
     """
 
@@ -81,8 +82,12 @@ class Comparison:
     runs: pd.DataFrame
     curves: pd.DataFrame
     declared: dict[str, list[Declared]]
+    headlines: list[str]
     findings: list[str]
     notes: list[str]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {', '.join(self.arms['arm'])}: {self.what}>"
 
     def to_csv(self) -> str:
         """Return a row per interaction or, without any, per arm: joined with its difference, without the curve."""
@@ -116,6 +121,7 @@ class Comparison:
             "published": frames.json_records(self.published),
             "fits": frames.json_records(self.fits),
             "settings": frames.json_records(self.settings),
+            "headlines": self.headlines,
             "findings": self.findings,
             "notes": self.notes,
         }
@@ -183,7 +189,7 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
     metric = metrics[choose_metric(arms, metrics, query.metric)]
     what = in_words(metric, query.at, arms)
     baselines = baselines_of(arms, query.baseline)
-    pilots = pilots_of(selected.runs)
+    pilots = pilots_of(selected.runs, selected.words)
     differences = differences_of(arms, baselines.value, pilots, metric, what, query.margin)
     reference = next((arm for arm in arms if arm.label == query.baseline), None)
     interactions = interactions_of(arms, query.interaction, reference, pilots, metric, what, query.margin)
@@ -199,8 +205,8 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
         margin=query.margin,
         options=query.options,
         arms=frames.arms_frame(arms, metric.name, metrics, query.by),
-        differences=differences.value,
-        interactions=interactions.value,
+        differences=differences.value.frame,
+        interactions=interactions.value.frame,
         best_val=best_val_frame(arms, baselines.value, metric.name, query.at),
         tuning=tuning.value,
         published=frames.frame_of([row for one in sources.value for row in published_rows(one)], PublishedRow),
@@ -209,7 +215,12 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
         runs=frames.runs_frame(arms, metrics, query.by),
         curves=frames.curves_frame(arms, metrics, query.by),
         declared=selected.declared,
-        findings=[*differences.value["sentence"], *interactions.value["sentence"], *map(fit_sentence, fits.value)],
+        headlines=[*differences.value.headlines, *interactions.value.headlines, *map(fit_sentence, fits.value)],
+        findings=[
+            *differences.value.frame["sentence"],
+            *interactions.value.frame["sentence"],
+            *map(fit_sentence, fits.value),
+        ],
         notes=[
             *selected.notes,
             *grouped.notes,

@@ -13,6 +13,7 @@ from dropexp.analysis.anomalies import broken_runs
 from dropexp.analysis.arms import Arm
 from dropexp.analysis.baselines import differing_keys
 from dropexp.analysis.frames import frame_of
+from dropexp.analysis.headlines import headlines
 from dropexp.analysis.notes import Noted
 from dropexp.analysis.pilot import Pilot
 from dropexp.analysis.sentences import sentence
@@ -62,6 +63,14 @@ class DifferenceRow:
     sentence: str
 
 
+@dataclass(frozen=True)
+class Differences:
+    """A `DifferenceRow` per difference, and the headlines on them."""
+
+    frame: pd.DataFrame
+    headlines: list[str]
+
+
 def differences_of(
     arms: Sequence[Arm],
     baselines: Mapping[str, Arm],
@@ -69,17 +78,22 @@ def differences_of(
     metric: Metric,
     what: str,
     margin: float,
-) -> Noted[pd.DataFrame]:
-    """Return a `DifferenceRow` per arm that has a baseline; the notes name unpaired runs. `pilots` are by study."""
+) -> Noted[Differences]:
+    """Compare each arm that has a baseline with it; the notes name unpaired runs and unmatched settings.
+
+    `pilots` are by study.
+    """
     compared = [(arm, base) for arm in arms if (base := baselines.get(arm.label, arm)) is not arm]
     pairs = [
         replace(_pair(arm, base, metric, what), pilot=pilots[arm.study] if arm.study == base.study else None)
         for arm, base in compared
     ]
     widths = half_widths(compared, metric.name)
-    rows = [_row(verdict, half) for verdict, half in zip(judge(pairs, margin), widths.value, strict=True)]
+    verdicts = judge(pairs, margin)
+    rows = [_row(verdict, half) for verdict, half in zip(verdicts, widths.value, strict=True)]
     notes = [note for arm, base in compared for note in _unpaired(arm, base)]
-    return Noted(_frame(rows), [*notes, *_only_these_images(rows), *widths.notes])
+    notes += [pair.caveat for pair in pairs if pair.caveat]
+    return Noted(Differences(_frame(rows), headlines(verdicts)), [*notes, *_only_these_images(rows), *widths.notes])
 
 
 def frame_of_verdicts(verdicts: Sequence[Verdict]) -> pd.DataFrame:

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from dropexp.analysis.anomalies import broken_runs
 from dropexp.analysis.arms import Arm
-from dropexp.analysis.differences import frame_of_verdicts
+from dropexp.analysis.differences import Differences, frame_of_verdicts
+from dropexp.analysis.headlines import headlines
 from dropexp.analysis.notes import Noted
 from dropexp.analysis.pilot import Pilot
 from dropexp.analysis.sentences import amount
@@ -36,10 +36,11 @@ def interactions_of(
     metric: Metric,
     what: str,
     margin: float,
-) -> Noted[pd.DataFrame]:
-    """Return a `DifferenceRow` per square of arms, judged as one family; none without keys.
+) -> Noted[Differences]:
+    """Judge the interaction of each square of arms, as one family; none without keys.
 
-    `arm` and `baseline` are differences of arms, and two columns more have their means: `effect`, `baseline_effect`.
+    In the frame `arm` and `baseline` are differences of arms, and two columns more have their means: `effect`,
+    `baseline_effect`.
     The notes name arms and seeds that are left out. Raises ComparisonError for an unknown key, and without a square.
     """
     squares = squares_of(arms, check_keys(arms, keys), reference) if keys else Noted([], [])
@@ -47,12 +48,13 @@ def interactions_of(
         found = f"no interaction of {' and '.join(keys)}: no four arms differ only in these keys"
         raise ComparisonError("\n".join([found, *squares.notes]))
     pairs = [replace(interaction(square, metric, what), pilot=pilots[square.both.study]) for square in squares.value]
-    frame = frame_of_verdicts(judge(pairs, margin))
+    verdicts = judge(pairs, margin)
+    frame = frame_of_verdicts(verdicts)
     effects = [[mean(effect) for effect in effects_of(square, metric)] for square in squares.value]
     for i, name in enumerate(("effect", "baseline_effect")):
         frame.insert(3 + i, name, [effect[i] for effect in effects])
     unpaired = [note for square, pair in zip(squares.value, pairs, strict=True) for note in _unpaired(square, pair)]
-    return Noted(frame, [*squares.notes, *unpaired])
+    return Noted(Differences(frame, headlines(verdicts)), [*squares.notes, *unpaired])
 
 
 def interaction(square: Square, metric: Metric, what: str) -> Pair:

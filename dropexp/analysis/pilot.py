@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
@@ -30,6 +30,7 @@ class Pilot:
     new_study: str
     first_seed: int
     tuned: bool = False
+    words: tuple[str, ...] = ("-c", "FILE")  # that ask `dropexp train` for the pilot
 
     def has_room(self, pairs: int) -> bool:
         """Return whether so many seeds, or repeats, exist."""
@@ -42,18 +43,23 @@ class Pilot:
             section = f"tune: {{repeats: {self.first_seed}..{last}, …}}"
             return f"train a copy of the config with `name: {self.new_study}` and `{section}`"
         options = ["--set", f"name={self.new_study}", "--seeds", f"{self.first_seed}..{last}"]
-        return shlex.join(["dropexp", "train", "-c", "FILE", *options])
+        return shlex.join(["dropexp", "train", *self.words, *options])
 
 
-def pilots_of(runs: Sequence[Run]) -> dict[str, Pilot]:
-    """Return a pilot by study. Seeds in use are those of the runs, and those in the names of the folders beside."""
+def pilots_of(runs: Sequence[Run], words: Mapping[str, tuple[str, ...]] | None = None) -> dict[str, Pilot]:
+    """Return a pilot by study. Seeds in use are those of the runs, and those in the names of the folders beside.
+
+    `words` are those that ask `dropexp train` for a study.
+    """
     tuned = {run.study for run in runs if run.tuning is not None}
     used: dict[str, set[int]] = defaultdict(set)
     folders: dict[str, set[Path]] = defaultdict(set)
     for run in runs:
         used[run.study].add(run.seed or 0)
         folders[run.study].add(run.folder.path.parent)
-    return {study: _pilot(study, folders[study], seeds, study in tuned) for study, seeds in used.items()}
+    pilots = {study: _pilot(study, folders[study], seeds, study in tuned) for study, seeds in used.items()}
+    known = words or {}
+    return {study: replace(one, words=known.get(study, one.words)) for study, one in pilots.items()}
 
 
 def _pilot(study: str, folders: set[Path], used: set[int], tuned: bool) -> Pilot:

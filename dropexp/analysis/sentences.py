@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import count
 
 import numpy as np
@@ -43,6 +44,11 @@ def sentence(verdict: Verdict) -> str:
 def amount(value: float, unit: Unit, form: str = "") -> str:
     """Format a difference with its unit; by default signed, and as precise as the unit needs."""
     return f"{_number(value, unit, form)} {unit.differences}".rstrip()
+
+
+def interval(low: float, high: float, unit: Unit) -> str:
+    """Format the ends of an interval of differences."""
+    return f"[{_number(low, unit)}, {_number(high, unit)}]"
 
 
 def _number(value: float, unit: Unit, form: str = "") -> str:
@@ -104,8 +110,8 @@ def _units(verdict: Verdict) -> str:
 def _pairs_needed(needed: Needed, units: str) -> str:
     if needed.pairs is None:
         return f"more than 10⁹ {units}"
-    low, high = (None if end is None else f"{_rounded(end):,}" for end in (needed.low, needed.high))
-    return f"about {_rounded(needed.pairs):,} {units} (95 % interval {low} to {high or 'more than 10⁹'})"
+    low, high = (None if end is None else f"{rounded(end):,}" for end in (needed.low, needed.high))
+    return f"about {rounded(needed.pairs):,} {units} (95 % interval {low} to {high or 'more than 10⁹'})"
 
 
 def _plan(verdict: Verdict) -> str:
@@ -113,13 +119,19 @@ def _plan(verdict: Verdict) -> str:
     pilot, needed = verdict.pair.pilot, verdict.needed.pairs
     if verdict.word is not VerdictWord.INCONCLUSIVE or pilot is None or needed is None:
         return ""
-    seeds = max(_rounded(needed), verdict.difference.pairs)
-    if seeds * (verdict.family.size + 1) > MAX_RUNS or not pilot.has_room(seeds):
+    seeds = seeds_to_plan([verdict], needed)
+    if seeds is None or not pilot.has_room(seeds):
         return ""
     return f"{PLAN.format(_units(verdict))}: {pilot.plan(seeds)}"
 
 
-def _rounded(number: int) -> int:
+def seeds_to_plan(verdicts: Sequence[Verdict], needed: int) -> int | None:
+    """Return the seeds of a new study that needs so many, no fewer than the pilot had; None if a config cannot ask."""
+    seeds = max(rounded(needed), *(one.difference.pairs for one in verdicts))
+    return seeds if seeds * (verdicts[0].family.size + 1) <= MAX_RUNS else None
+
+
+def rounded(number: int) -> int:
     """Round a number of seeds up to two digits: the SD that it follows from is an estimate."""
     step = int(10 ** max(0, len(str(number)) - 2))
     return -(-number // step) * step
@@ -131,8 +143,7 @@ def _estimate(verdict: Verdict) -> str:
     mean = amount(difference.mean, unit)
     if math.isnan(difference.low):
         return mean
-    low, high = (_number(end, unit) for end in (difference.low, difference.high))
-    return f"{mean}, 95 % interval [{low}, {high}]"
+    return f"{mean}, 95 % interval {interval(difference.low, difference.high, unit)}"
 
 
 def _significance(verdict: Verdict) -> str:

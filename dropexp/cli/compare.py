@@ -105,7 +105,7 @@ def compare(
             output,
             csv=compared.to_csv,
             json=compared.to_json,
-            findings=compared.findings,
+            headlines=compared.headlines,
             notes=compared.notes,
         )
     add_to_summary(compared, outcomes)

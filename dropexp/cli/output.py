@@ -58,7 +58,7 @@ def print_tables(
     *,
     csv: Callable[[], str],
     json: Callable[[], str],
-    findings: Sequence[str] = (),
+    headlines: Sequence[str] = (),
     notes: Sequence[str] = (),
     heading: str = "",
 ) -> None:
@@ -71,17 +71,16 @@ def print_tables(
 
         from dropexp.report import console
 
-        console.show(tables, Console(), findings, notes)
+        console.show(tables, Console(), headlines, notes)
         return
 
     from dropexp.report import markup
 
-    remarks = [*findings, *notes]
     match output:
         case Format.md:
-            text = heading + markup.markdown(tables, remarks) + "\n"
+            text = heading + markup.markdown(tables, headlines, notes) + "\n"
         case Format.latex:
-            text = markup.latex(tables, remarks) + "\n"
+            text = markup.latex(tables, [*headlines, *notes]) + "\n"
         case Format.csv:
             text = csv()
         case Format.json:

@@ -1,4 +1,4 @@
-"""Progress on stderr: bars on a terminal, lines elsewhere, nothing with --quiet."""
+"""Progress on stderr: bars on a terminal or in a notebook, lines elsewhere, nothing with --quiet."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from dropexp.cli.bars import Bars
 from dropexp.cli.counts import Counts, clock_text
 from dropexp.cli.figures import figures
+from dropexp.cli.notebook_bar import NotebookBar, in_notebook
 from dropexp.cli.output import print_message
 from dropexp.data import download
 from dropexp.runs.table import Row
@@ -37,6 +38,8 @@ def watching(stage: Stage, quiet: bool, log_every: int = 1) -> Iterator[Watcher]
         bars = Bars(stage)
         with _shown(bars.live):
             yield bars
+    elif in_notebook():
+        yield NotebookBar(stage)
     else:
         yield _Lines(stage, log_every)
 

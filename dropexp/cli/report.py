@@ -46,12 +46,15 @@ def report(
     select_on: SelectOn = None,
     published: Published = False,
     margin: Margin = MARGIN,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The file to write.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The file to write, .html.")] = Path(
+        "report.html"
+    ),
 ) -> None:
     """Write an HTML page that needs no network: verdicts, charts, tables, configs and provenance."""
     from dropexp.analysis.comparison import compare
     from dropexp.report import html
 
+    html.check_suffix(out)
     load_plugins(plugin)
     comparison = compare(
         names or (),

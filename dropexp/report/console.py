@@ -19,27 +19,27 @@ MIN_FOLD = 12  # columns of the terminal; a longer word is folded to this width 
 MIN_PATH = 24  # columns of the terminal; a path is cut to this width at least
 MAX_FOLDED_ROWS = 1000  # folding takes a millisecond per row
 GAP = "  "  # between columns
-COMMAND = ": dropexp "  # between a finding and the command that it ends in
+COMMAND = ": dropexp "  # between a headline and the command that it ends in
 
 
-def show(tables: Iterable[Table], console: Console, findings: Sequence[str] = (), notes: Sequence[str] = ()) -> None:
-    """Print tables, each with its title and legend, then findings and notes."""
+def show(tables: Iterable[Table], console: Console, headlines: Sequence[str] = (), notes: Sequence[str] = ()) -> None:
+    """Print headlines, tables, each with its title and legend, then notes."""
     width = console.width if console.file.isatty() else None  # FORCE_COLOR makes no terminal of a pipe
+    for headline in headlines:
+        _show_headline(printable(headline), console, width)
+    if headlines:
+        console.print()
     for table in tables:
         _show_table(table, console, width)
-    for finding in findings:
-        _show_finding(printable(finding), console, width)
-    if findings and notes:
-        console.print()
     for note in notes:
         console.print(Text(printable(f"note: {note}")), soft_wrap=width is None)
 
 
-def _show_finding(finding: str, console: Console, width: int | None) -> None:
-    """Print a finding. On a terminal, the command that it may end in is a line of its own, and can be copied."""
-    sentence, start, command = finding.partition(COMMAND)
+def _show_headline(headline: str, console: Console, width: int | None) -> None:
+    """Print a headline. On a terminal, the command that it may end in is a line of its own, and can be copied."""
+    sentence, start, command = headline.partition(COMMAND)
     if width is None or not command:
-        console.print(Text(finding), soft_wrap=width is None)
+        console.print(Text(headline), soft_wrap=width is None)
     else:
         console.print(Text(f"{sentence}:"))
         console.print(Text(f"{start.removeprefix(': ')}{command}"), soft_wrap=True)

@@ -16,7 +16,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from dropexp.analysis.comparison import Comparison
-from dropexp.errors import printable
+from dropexp.errors import ChartError, printable
 from dropexp.files import write_whole
 from dropexp.report import chart_parts, charts, epoch_charts
 from dropexp.report.budget_chart import budget
@@ -33,6 +33,9 @@ from dropexp.report.origin import compared_runs, origin_table, summary
 from dropexp.report.recipe import arm_configs, commands, recipes
 from dropexp.report.table import Table
 from dropexp.report.tuning_tables import selections_table, tuning_table
+
+SUFFIXES = (".html", ".htm")
+STORY = ("learning", "arms", "differences", "sweep", "published")  # sections of the printed story; others are appendix
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,16 @@ class Section:
     tables: Sequence[Table]
 
 
+def check_suffix(path: Path) -> None:
+    """Raise ChartError for a path that does not name an HTML file: under another name no program would open it."""
+    if path.suffix.lower() not in SUFFIXES:
+        what = f"unknown kind of report {path.suffix!r}; allowed: {', '.join(SUFFIXES)}"
+        raise ChartError(f"{path}: {what}; a browser prints the page as PDF")
+
+
 def write(comparison: Comparison, path: Path) -> None:
-    """Write the page to `path` atomically, and create its folder."""
+    """Write the page to `path` atomically, and create its folder. Raises ChartError for another suffix than .html."""
+    check_suffix(path)
     content = page(comparison).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, content)
@@ -66,15 +77,16 @@ def write(comparison: Comparison, path: Path) -> None:
 def page(comparison: Comparison) -> str:
     """Return the page; the same runs give the same bytes."""
     runs = compared_runs(comparison)
-    sections = _sections(comparison)
-    figures = {section.figure.id: section.figure.spec for section in sections if section.figure}
+    story, details = _parts(_sections(comparison))
+    figures = {section.figure.id: section.figure.spec for section in [*story, *details] if section.figure}
     by_arm = confusions(runs)
     themes = {"light": chart_parts.theme(dark=False), "dark": chart_parts.theme(dark=True)}
     return _template().render(
         comparison=comparison,
         studies=", ".join(dict.fromkeys(comparison.arms["study"])),
         summary=summary(comparison, runs),
-        sections=sections,
+        story=story,
+        details=details,
         classes=accuracies_table(by_arm),
         confusions={arm: confusion_table(arm, matrix) for arm, matrix in by_arm.items() if matrix is not None},
         settings=settings_table(comparison),
@@ -84,6 +96,8 @@ def page(comparison: Comparison) -> str:
         commands="\n".join(commands(comparison, runs)),
         figures=_json_for_script({"charts": figures, "themes": themes}),
         vega=Markup(chart_parts.vega()),
+        style=Markup(_text("page.css")),
+        draw=Markup(_text("page.js")),
     )
 
 
@@ -92,7 +106,11 @@ def _template() -> Template:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, finalize=_printable
     )
     environment.filters["sha256"] = lambda text: b64encode(sha256(text.encode()).digest()).decode()
-    return environment.from_string(files("dropexp.report").joinpath("page.html.j2").read_text(encoding="utf-8"))
+    return environment.from_string(_text("page.html.j2"))
+
+
+def _text(name: str) -> str:
+    return files("dropexp.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _printable(value: Any) -> Any:
@@ -132,6 +150,11 @@ def _sections(comparison: Comparison) -> list[Section]:
     published = [*published_tables(comparison), *fit_tables(comparison)]
     add("published", "Published figures", epoch_charts.published(comparison), *published)
     return sections
+
+
+def _parts(sections: Sequence[Section]) -> tuple[list[Section], list[Section]]:
+    """Return the sections of the story, and those of the appendix."""
+    return [one for one in sections if one.id in STORY], [one for one in sections if one.id not in STORY]
 
 
 def _figure(name: str, chart: ChartType | None) -> PageChart | None:

@@ -54,10 +54,11 @@ LATEX = str.maketrans(
 )
 
 
-def markdown(tables: Sequence[Table], remarks: Sequence[str] = ()) -> str:
-    """Return the tables with titles and legends, then the remarks as a list, in GitHub's Markdown."""
-    blocks = [_markdown_table(table) for table in tables]
-    blocks += [f"- {_escape_markdown(remark)}" for remark in remarks]
+def markdown(tables: Sequence[Table], headlines: Sequence[str] = (), notes: Sequence[str] = ()) -> str:
+    """Return headlines, the tables with titles and legends, then the notes as a list, in GitHub's Markdown."""
+    blocks = [f"{_escape_markdown(headline)}\n" for headline in headlines]
+    blocks += [_markdown_table(table) for table in tables]
+    blocks += [f"- {_escape_markdown(note)}" for note in notes]
     return "\n".join(blocks).rstrip()
 
 

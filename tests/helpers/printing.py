@@ -22,5 +22,5 @@ def printed(comparison: Comparison, width: int | None = None) -> str:
     """Return the output to a pipe, or to a terminal of this width."""
     out = Terminal() if width else io.StringIO()
     terminal = Console(file=out, width=width, force_terminal=width is not None)
-    console.show(comparison_tables(comparison), terminal, comparison.findings, comparison.notes)
+    console.show(comparison_tables(comparison), terminal, comparison.headlines, comparison.notes)
     return out.getvalue()

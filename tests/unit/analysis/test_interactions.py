@@ -139,7 +139,7 @@ def test_an_open_interaction_names_the_study_that_decides_it(tmp_path: Path) -> 
         write_arm(tmp_path, "nn", shifted(0.001, wobble=size / 500), train_size=size)
     (row,) = interaction_of(tmp_path, "variant", "train_size").interactions.to_dict("records")
     assert row["verdict"] == "INCONCLUSIVE"
-    assert "dropexp train -c FILE --set name=dropout-confirm --seeds 100.." in row["sentence"]
+    assert f"dropexp train -c FILE --runs-dir {tmp_path} --set name=dropout-confirm --seeds 100.." in row["sentence"]
 
 
 def test_a_missing_cell_is_named_in_a_note_and_is_an_error_if_no_square_is_left(tmp_path: Path) -> None:

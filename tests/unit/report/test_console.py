@@ -84,17 +84,17 @@ def test_a_long_name_folds_on_a_terminal(tmp_path: Path) -> None:
         assert table.count("x") == 20
 
 
-def test_the_command_of_a_finding_is_one_line_at_any_width(tmp_path: Path) -> None:
+def test_the_command_of_a_headline_is_one_line_at_any_width(tmp_path: Path) -> None:
     write_arm(tmp_path, "none", [0.80, 0.82, 0.84, 0.83, 0.82])
     write_arm(tmp_path, "nn", [0.82, 0.81, 0.87, 0.83, 0.80])
     comparison = compare(runs_dir=tmp_path)
-    (finding,) = comparison.findings
-    sentence, command = finding.split(": dropexp ")
+    (headline,) = comparison.headlines
+    sentence, command = headline.split(": dropexp ")
     for width in (40, 80, 300):
         text = printed(comparison, width)
         assert f"dropexp {command}" in text.splitlines()
         assert f"{sentence}:" in " ".join(text.split())
-    assert finding in printed(comparison).splitlines()
+    assert headline in printed(comparison).splitlines()
 
 
 def test_a_name_with_rich_markup_stays_text(tmp_path: Path) -> None:
@@ -106,6 +106,6 @@ def test_control_characters_are_replaced_everywhere() -> None:
     evil = "a\x1b[2Jb"
     out = io.StringIO()
     table = Table(evil, ["arm"], [[evil]], legend=evil)
-    console.show([table], Console(file=out), findings=[evil], notes=[evil])
+    console.show([table], Console(file=out), headlines=[evil], notes=[evil])
     assert "\x1b" not in out.getvalue()
     assert out.getvalue().count("a\ufffd[2Jb") == 5

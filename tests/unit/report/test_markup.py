@@ -15,8 +15,10 @@ from dropexp.report.table import Table
 
 def test_markdown_has_a_header_and_a_row_per_arm(study: Path) -> None:
     comparison = compare(runs_dir=study)
-    text = markdown(comparison_tables(comparison), comparison.notes)
-    header, alignment, *rows = text.split("\n\n")[1].splitlines()
+    text = markdown(comparison_tables(comparison), comparison.headlines, comparison.notes)
+    headline, _, table, *_ = text.split("\n\n")
+    assert headline == comparison.headlines[0]
+    header, alignment, *rows = table.splitlines()
     assert header.startswith("| arm | n | test accuracy | train accuracy |")
     assert alignment.startswith("| --- | ---: |")
     assert [row.split(" | ")[0] for row in rows] == ["| none", "| nn", "| scratch"]

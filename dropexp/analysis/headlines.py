@@ -1,0 +1,124 @@
+"""A sentence per question: the verdicts on all differences of a study, and the command that decides what is open."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from dropexp.analysis.pilot import Pilot
+from dropexp.analysis.sentences import amount, interval, p_in_words, rounded, seeds_to_plan
+from dropexp.analysis.stats import ALPHA
+from dropexp.analysis.verdicts import Verdict, VerdictWord
+
+MOST_NAMED = 4  # differences that a headline names for each verdict
+AGAINST = {VerdictWord.EQUIVALENT: "to", VerdictWord.NEGLIGIBLE: "against", VerdictWord.INCONCLUSIVE: "against"}
+Titles = Mapping[str, str]  # what is shown in place of the names of arms
+
+
+def headlines(verdicts: Sequence[Verdict], titles: Titles | None = None) -> list[str]:
+    """Return a headline per study. Differences between arms of two studies share one, which has no command."""
+    questions: dict[Pilot | None, list[Verdict]] = {}
+    for verdict in verdicts:
+        questions.setdefault(verdict.pair.pilot, []).append(verdict)
+    return [
+        f"{_found(question, titles or {})} {_plan(question, pilot)}".rstrip() for pilot, question in questions.items()
+    ]
+
+
+def _found(verdicts: Sequence[Verdict], titles: Titles) -> str:
+    """Return the differences by verdict: "BETTER than none in …: nn (+1.20 points); INCONCLUSIVE: …"."""
+    by_word = {word: found for word in VerdictWord if (found := [one for one in verdicts if one.word is word])}
+    if [*by_word] == [VerdictWord.INCONCLUSIVE] and len(verdicts) > 1:
+        return _none_decided(verdicts, titles)
+    bases = {_titles(one, titles)[1] for one in verdicts}
+    shared = bases.pop() if len(bases) == 1 else None
+    groups: list[str] = []
+    for word, own in by_word.items():
+        question = "" if groups else f" in {own[0].pair.what} ({_seeds(verdicts)})"
+        groups.append(f"{word}{_against(own[0], shared)}{question}: {_listed(own, shared, titles)}")
+    return f"{'; '.join(groups)}."
+
+
+def _none_decided(verdicts: Sequence[Verdict], titles: Titles) -> str:
+    seeds, count, what = _seeds(verdicts), len(verdicts), verdicts[0].pair.what
+    text = f"INCONCLUSIVE: with {seeds} none of the {count} differences in {what} can be decided"
+    if all(one.family.least_p(one.index, one.difference.pairs) >= ALPHA for one in verdicts):
+        text = f"INCONCLUSIVE: {seeds} are too few to show any of the {count} differences in {what}"
+    known = [one for one in verdicts if one.difference.pairs and math.isfinite(one.difference.mean)]
+    if known:
+        largest = max(known, key=_size)
+        text += f" (largest: {' − '.join(_titles(largest, titles))}, {_amount(largest)})"
+    broken = list(dict.fromkeys(run for one in verdicts for run in one.pair.broken))
+    if len(broken) > MOST_NAMED:
+        broken[MOST_NAMED - 1 :] = [f"{len(broken) - MOST_NAMED + 1} more such notes"]
+    return "; ".join([text, *broken]) + "."
+
+
+def _against(verdict: Verdict, baseline: str | None) -> str:
+    """Return what follows the word: " than none", or " to none within ±0.3 points"."""
+    against = f" {AGAINST.get(verdict.word, 'than')} {baseline}" if baseline else ""
+    if verdict.word in (VerdictWord.EQUIVALENT, VerdictWord.NEGLIGIBLE):
+        against += f" within ±{amount(verdict.margin, verdict.pair.unit, 'g')}"
+    return against
+
+
+def _listed(verdicts: Sequence[Verdict], baseline: str | None, titles: Titles) -> str:
+    """Return differences, the largest first. `baseline` is the arm that all of the study are compared with."""
+    names = []
+    for one in sorted(verdicts, key=_size, reverse=True):
+        arm, base = _titles(one, titles)
+        names.append(f"{arm if baseline else f'{arm} − {base}'} ({_figures(one)})")
+    if len(names) > MOST_NAMED + 1:  # "1 more" is no shorter than a name
+        names[MOST_NAMED:] = [f"{len(names) - MOST_NAMED} more"]
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+
+
+def _figures(verdict: Verdict) -> str:
+    """Return the difference, of a single one with its interval and p, or why there is none."""
+    pairs = verdict.difference.pairs
+    if verdict.pair.broken or not pairs:
+        return "; ".join(verdict.pair.broken) or verdict.pair.absent
+    if pairs == 1:
+        return f"{_amount(verdict)}; no spread can be estimated from one pair"
+    if verdict.family.size > 1:
+        return _amount(verdict)
+    ends = interval(verdict.difference.low, verdict.difference.high, verdict.pair.unit)
+    is_equivalent = verdict.word is VerdictWord.EQUIVALENT
+    p = p_in_words(verdict.p_equivalent_holm if is_equivalent else verdict.p_holm)
+    return f"{_amount(verdict)}, 95 % interval {ends}, {'TOST ' if is_equivalent else ''}{p}"
+
+
+def _plan(verdicts: Sequence[Verdict], pilot: Pilot | None) -> str:
+    """Return how to decide what is open: a study of other seeds that is judged alone, and its command."""
+    open_ones = [one for one in verdicts if one.word is VerdictWord.INCONCLUSIVE]
+    needed = [one.needed.pairs for one in open_ones if one.needed.pairs is not None]
+    if pilot is None or not needed:
+        return ""
+    units, shown = "repeats" if pilot.tuned else "seeds", amount(open_ones[0].margin, open_ones[0].pair.unit, "g")
+    seeds = seeds_to_plan(open_ones, max(needed))
+    if seeds is None or not pilot.has_room(seeds):
+        return f"About {rounded(max(needed)):,} {units} show a true difference of {shown} with 80 % power."
+    study = f"a new study of {seeds:,} other {units}, judged alone"
+    return (
+        f"These {units} are a pilot; {study}, shows a true difference of {shown} with 80 % power: {pilot.plan(seeds)}"
+    )
+
+
+def _seeds(verdicts: Sequence[Verdict]) -> str:
+    """Return how many seeds the differences have: "8 seeds" or "7 to 8 seeds"."""
+    counts = sorted({one.difference.pairs for one in verdicts})
+    units = "repeat" if verdicts[0].pair.pilot and verdicts[0].pair.pilot.tuned else "seed"
+    return f"{' to '.join(map(str, counts[:: len(counts) - 1 or 1]))} {units}{'' if counts == [1] else 's'}"
+
+
+def _size(verdict: Verdict) -> float:
+    return abs(verdict.difference.mean) if verdict.difference.pairs else -1.0
+
+
+def _amount(verdict: Verdict) -> str:
+    return amount(verdict.difference.mean, verdict.pair.unit)
+
+
+def _titles(verdict: Verdict, titles: Titles) -> tuple[str, str]:
+    arm, baseline = verdict.pair.arm, verdict.pair.baseline
+    return titles.get(arm, arm), titles.get(baseline, baseline)

@@ -1,0 +1,100 @@
+"""A headline per question."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from helpers.fake_runs import write_arm
+from helpers.studies import write_runs_of
+from helpers.verdicts import MARGIN, SHAPE, pair
+
+from dropexp.analysis.comparison import compare
+from dropexp.analysis.headlines import headlines
+from dropexp.analysis.pilot import Pilot
+from dropexp.analysis.verdicts import judge
+
+PILOT = Pilot("dropout-confirm", 100)
+PLANNED = "These seeds are a pilot; a new study of {} other seeds, judged alone, shows a true difference of 0.3 points"
+
+
+def test_a_single_difference_has_its_statistics() -> None:
+    assert headlines(judge([pair(0.012 + 0.004 * SHAPE)], MARGIN)) == [
+        "BETTER than none in test accuracy after 5 epochs (10 seeds): nn (+1.20 points, 95 % interval [+0.98, +1.42], "
+        "p = 0.002)."
+    ]
+    assert headlines(judge([pair(0.002 * SHAPE)], MARGIN)) == [
+        "EQUIVALENT to none within ±0.3 points in test accuracy after 5 epochs (10 seeds): nn (+0.00 points, "
+        "95 % interval [-0.11, +0.11], TOST p < 0.001)."
+    ]
+
+
+def test_differences_are_grouped_by_verdict_with_the_command_that_decides_the_open_ones() -> None:
+    pairs = [pair(0.001 + 0.01 * SHAPE, "open"), pair(0.012 + 0.004 * SHAPE), pair(0.02 + 0.004 * SHAPE, "scratch")]
+    (text,) = headlines(judge([replace(one, pilot=PILOT) for one in pairs], MARGIN))
+    assert text.startswith(
+        "BETTER than none in test accuracy after 5 epochs (10 seeds): scratch (+2.00 points) and nn (+1.20 points); "
+        "INCONCLUSIVE against none: open (+0.10 points). These seeds are a pilot; a new study of 73 other seeds, "
+    )
+    assert text.endswith(": dropexp train -c FILE --set name=dropout-confirm --seeds 100..172")
+
+
+def test_many_open_differences_are_one_sentence() -> None:
+    pairs = [replace(pair(i / 1e4 + 0.01 * SHAPE, f"arm {i}"), pilot=PILOT) for i in range(12)]
+    (text,) = headlines(judge(pairs, MARGIN))
+    assert text.startswith(
+        "INCONCLUSIVE: with 10 seeds none of the 12 differences in test accuracy after 5 epochs can be decided "
+        f"(largest: arm 11 − none, +0.11 points). {PLANNED.format(96)} with 80 % power: dropexp train"
+    )
+    few = judge([pair(0.01 + 0.01 * SHAPE[:5], str(i)) for i in range(12)], MARGIN)
+    assert headlines(few)[0].startswith("INCONCLUSIVE: 5 seeds are too few to show any of the 12 differences in test")
+
+
+def test_a_headline_names_the_largest_differences_and_counts_the_others() -> None:
+    (text,) = headlines(judge([pair(0.01 * i + 0.004 * SHAPE, f"arm {i}") for i in range(1, 13)], MARGIN))
+    assert "arm 12 (+12.00 points), arm 11 (+11.00 points), arm 10" in text
+    assert text.endswith("arm 9 (+9.00 points) and 8 more.")
+
+
+def test_differences_without_a_common_baseline_name_both_arms() -> None:
+    second = replace(pair(0.012 + 0.004 * SHAPE, "b"), baseline="other")
+    (text,) = headlines(judge([pair(0.013 + 0.004 * SHAPE, "a"), second], MARGIN))
+    assert text.startswith("BETTER in test accuracy after 5 epochs (10 seeds): a − none (+1.30 points) and b − other")
+
+
+def test_runs_that_finished_badly_are_named() -> None:
+    pairs = [replace(pair(0.012 + 0.004 * SHAPE, str(i)), broken=[f"seed {i} of nn diverged"]) for i in range(7)]
+    (one,) = headlines(judge(pairs[:1], MARGIN))
+    assert one.startswith(
+        "INCONCLUSIVE against none in test accuracy after 5 epochs (10 seeds): 0 (seed 0 of nn diverged"
+    )
+    (many,) = headlines(judge(pairs, MARGIN))
+    assert many.endswith("seed 0 of nn diverged; seed 1 of nn diverged; seed 2 of nn diverged; 4 more such notes.")
+
+
+def test_fewer_than_two_pairs_say_so() -> None:
+    one, none = (headlines(judge([one], MARGIN))[0] for one in (pair([0.01]), pair([])))
+    assert one.endswith("(1 seed): nn (+1.00 points; no spread can be estimated from one pair).")
+    assert none.endswith("(0 seeds): nn (the arms have no seed in common).")
+
+
+def test_titles_replace_the_names_of_arms() -> None:
+    (text,) = headlines(judge([pair(0.012 + 0.004 * SHAPE)], MARGIN), {"nn": "nn.Dropout", "none": "no dropout"})
+    assert text.startswith("BETTER than no dropout in") and ": nn.Dropout (" in text
+
+
+def test_every_study_has_a_headline(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        write_arm(tmp_path, "none", [0.80, 0.84, 0.82], name=name)
+        write_arm(tmp_path, "nn", [0.81, 0.82, 0.85], name=name)
+    found = compare(runs_dir=tmp_path).headlines
+    assert [text.split("--set name=")[1].split()[0] for text in found] == ["first-confirm", "second-confirm"]
+
+
+def test_the_command_names_the_config_and_its_settings(tmp_path: Path) -> None:
+    config = tmp_path / "study.yaml"
+    config.write_text("matrix: {variant: [none, nn], seed: 0..2}\ntrain_size: 100\nepochs: 1\n")
+    write_runs_of(config, tmp_path / "runs", None, "lr=0.1")
+    write_arm(tmp_path / "runs", "nn", [0.7, 0.9], name="study", train_size=100)  # other accuracies: a spread
+    (text,) = compare("study", tmp_path / "runs").headlines or [""]
+    assert f"dropexp train -c {config} --runs-dir {tmp_path / 'runs'} --set name=study-confirm" in text
