@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,10 +17,29 @@ from dropexp.cli.completion import (
     complete_settings,
     complete_swept,
 )
+from dropexp.cli.output import Format
+from dropexp.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from dropexp.config.study import Study
 
+
+def one_of(words: type[StrEnum]) -> dict[str, Any]:
+    """Return the arguments of an option that takes one of these words; a wrong one gets the nearest."""
+
+    def parse(text: str) -> StrEnum:
+        if text not in set(words):
+            what = f"{text!r} is not one of {', '.join(words)}{did_you_mean(text, words)}"
+            raise typer.BadParameter(what)
+        return words(text)
+
+    def complete(incomplete: str) -> list[str]:
+        return [str(word) for word in words if word.startswith(incomplete)]
+
+    return {"parser": parse, "metavar": "|".join(words), "autocompletion": complete}
+
+
+Output = Annotated[Format, typer.Option("--format", help="The output format.", **one_of(Format))]
 DataDir = Annotated[
     Path | None,
     typer.Option(
