@@ -18,6 +18,7 @@ from dropexp.cli.options import (
     Interaction,
     Margin,
     Names,
+    Output,
     Plugin,
     Published,
     RunsDir,
@@ -51,7 +52,7 @@ def compare(
     interaction: Interaction = None,
     margin: Margin = MARGIN,
     trials: Annotated[bool, typer.Option("--trials", help="Print the trials of searches instead.")] = False,
-    output: Annotated[Format, typer.Option("--format", help="The output format.")] = Format.table,
+    output: Output = Format.table,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a chart too, as .png, .svg, .pdf or .html.")
     ] = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dropexp.cli.options import Names, RunsDir, parse_filters
+from dropexp.cli.options import Names, Output, RunsDir, parse_filters
 from dropexp.cli.output import Format, print_frame, print_message
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def runs(
         bool, typer.Option("--trials", help="With --prune: list the trials of finished searches, and nothing else.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --prune: remove what it lists.")] = False,
-    output: Annotated[Format, typer.Option("--format", help="The output format.")] = Format.table,
+    output: Output = Format.table,
 ) -> None:
     """List runs with status, arm, seed, last epoch, test accuracy, end and hash, or remove those without a result."""
     from dropexp.analysis.listing import load_runs

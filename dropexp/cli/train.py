@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dropexp.cli.completion import complete_configs
 from dropexp.cli.github import print_failure
 from dropexp.cli.options import (
     DataDir,
@@ -17,6 +18,7 @@ from dropexp.cli.options import (
     Plugin,
     Quiet,
     RunsDir,
+    Settings,
     Sweeps,
     find_or_download_data,
     load_plugins,
@@ -32,15 +34,22 @@ if TYPE_CHECKING:
 def train(
     configs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="CONFIG", help="Files, shipped studies by name, or - for standard input."),
+        typer.Argument(
+            metavar="CONFIG",
+            help="Files, shipped studies by name, or - for standard input.",
+            autocompletion=complete_configs,
+        ),
     ] = None,
     config: Annotated[
         list[str] | None,
-        typer.Option("--config", "-c", metavar="CONFIG", help="The same as an argument; repeatable."),
+        typer.Option(
+            *("--config", "-c"),
+            metavar="CONFIG",
+            help="The same as an argument; repeatable.",
+            autocompletion=complete_configs,
+        ),
     ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a key in every run.")
-    ] = None,
+    settings: Settings = None,
     sweeps: Sweeps = None,
     seeds: Annotated[str | None, typer.Option(metavar="0..9", help="Replace the seeds: a range or a list.")] = None,
     jobs: Annotated[
