@@ -26,7 +26,8 @@ from pathlib import Path
 import yaml
 
 from dropexp.errors import CorruptedFile, MissingRun, RunError
-from dropexp.files import expanded, plain, sha256, write_whole
+from dropexp.files import plain, sha256, write_whole
+from dropexp.home import expanded
 from dropexp.lock import is_locked, locked
 from dropexp.runs.run_json import RunInfo
 from dropexp.runs.table import Columns, Row, csv_header, csv_line, from_csv
