@@ -55,6 +55,8 @@ def runs(
     from dropexp.report.listing_tables import runs_table
 
     if prune:
+        if sort is not None:
+            raise typer.BadParameter("orders the listing; leave it out with --prune", param_hint="--sort")
         if checkpoints and trials:
             raise typer.BadParameter("give either --checkpoints or --trials", param_hint="--trials")
         _prune(_planned(names or (), runs_dir, parse_filters(filters), checkpoints, trials), yes, output)

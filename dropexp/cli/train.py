@@ -79,6 +79,7 @@ def train(
     """Train the unfinished runs of a study: finished runs are skipped, interrupted runs resume."""
     from dropexp.config.study import load_configs
     from dropexp.runs.folder import default_runs_dir
+    from dropexp.runs.provenance import missing_commit
     from dropexp.training import device as devices
     from dropexp.training.cluster import connect
     from dropexp.training.train import Training
@@ -96,6 +97,8 @@ def train(
         if dry_run:
             _list(training, data_dir)
             return
+        if training.first.unfinished and (reason := missing_commit()):
+            print_message(f"note: the commit of dropexp is not recorded with the runs: {reason}", quiet)
         stages = []
         with closing(training.stages()) as coming:
             for stage in coming:

@@ -90,6 +90,10 @@ def test_pruning_keeps_to_the_status_that_is_asked_for(three_runs: InProcess) ->
         assert len(json.loads(done.stdout)) == count
 
 
+def test_sorting_is_no_option_of_pruning(study: InProcess) -> None:
+    assert "Invalid value for --sort" in study("runs", "--prune", "--sort", "seed", code=2).stderr
+
+
 @pytest.mark.parametrize("option", ["--yes", "--checkpoints"])
 def test_options_of_pruning_require_prune(study: InProcess, option: str) -> None:
     assert f"Invalid value for {option}: requires --prune" in study("runs", option, code=2).stderr

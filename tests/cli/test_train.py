@@ -122,6 +122,16 @@ def test_a_run_that_another_process_trains_is_no_failure(cli: InProcess) -> None
     assert "next: dropexp compare lines" in stderr
 
 
+def test_one_note_has_the_reason_if_the_commit_cannot_be_recorded(
+    cli: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dropexp.runs.provenance.missing_commit", lambda: "git: detected dubious ownership")
+    config = cli.write("lines.yaml", "task: linear-regression\nvariant: nn\nepochs: 2\nmatrix: {seed: 0..1}\n")
+    for count in (1, 0):  # finished runs need no commit
+        stderr = cli("train", config, "--jobs", "1").stderr
+        assert stderr.count("is not recorded with the runs: git: detected dubious ownership") == count
+
+
 def test_the_next_command_works_as_printed(cli: InProcess) -> None:
     config = cli.write("lines.yaml", "name: lines\ntask: linear-regression\nvariant: nn\nepochs: 2\n")
     trained = cli("train", "-c", config, "--jobs", "1", "--runs-dir", "my runs")
