@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 from dropexp.analysis import comparison
 from dropexp.config.study import Study
@@ -49,7 +49,7 @@ compare = _shown(comparison.compare)
 
 
 def fit(
-    config: Study | str | Path,
+    config: Study | str | Path | Mapping[str, Any],
     *,
     runs_dir: str | Path | None = None,
     data_dir: str | Path | None = None,
