@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dropexp.cli.completion import complete_configs
+from dropexp.cli.export import Target
 from dropexp.cli.github import print_failure
 from dropexp.cli.options import (
     DataDir,
@@ -22,10 +23,12 @@ from dropexp.cli.options import (
     Sweeps,
     find_or_download_data,
     load_plugins,
+    one_of,
 )
 from dropexp.cli.output import command_line, print_message
 
 if TYPE_CHECKING:
+    from dropexp.cli.live_log import LiveLog
     from dropexp.config.study import Study
     from dropexp.training.jobs import Job
     from dropexp.training.train import Stage, Training
@@ -72,6 +75,12 @@ def train(
     log_every: Annotated[
         int, typer.Option(min=1, metavar="N", help="Without a terminal, print a line for every N-th epoch of a run.")
     ] = 1,
+    log_to: Annotated[
+        Target | None,
+        typer.Option(
+            "--log-to", help="Log the runs while they train, to where `dropexp export` exports them.", **one_of(Target)
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train the unfinished runs of a study: finished runs are skipped, interrupted runs resume."""
@@ -94,13 +103,16 @@ def train(
         if dry_run:
             _list(training, data_dir)
             return
+        log = _live_log(log_to)
         stages = []
         with closing(training.stages()) as coming:
             for stage in coming:
                 stages.append(stage)
                 find_data = partial(find_or_download_data, data_dir, data_url, quiet)
-                if not _train_stage(training, stage, find_data, jobs, quiet, keep_going, log_every):
+                if not _train_stage(training, stage, find_data, jobs, quiet, keep_going, log_every, log):
                     break
+        if log:
+            log.export([job for stage in stages for job in stage.jobs], report=True)
 
     for blocked in training.blocked:
         print_message(f"note: {blocked}")
@@ -116,6 +128,15 @@ def train(
     if training.blocked:
         return
     print_message(f"next: {command_line(*_next_words(studies, runs_dir, plugin))}", quiet)
+
+
+def _live_log(target: Target | None) -> LiveLog | None:
+    """Return what logs to `target`. Raises `ExportError` if that is not installed."""
+    if target is None:
+        return None
+    from dropexp.cli.live_log import LiveLog
+
+    return LiveLog(target)
 
 
 def _next_words(studies: Sequence[Study], runs_dir: Path | None, plugins: Sequence[Path] | None) -> list[str]:
@@ -157,6 +178,7 @@ def _train_stage(
     quiet: bool,
     keep_going: bool,
     log_every: int,
+    log: LiveLog | None,
 ) -> bool:
     """Train the jobs of a stage. Return whether to go on: without `keep_going` a run that fails is the last one."""
     from dropexp.cli.progress import watching
@@ -168,6 +190,8 @@ def _train_stage(
     with watching(stage, quiet, log_every) as watcher, closing(events):
         for event in events:
             watcher.show(event)
+            if log:
+                log.show(stage.unfinished, event)
             match event:
                 case Note(text=text):
                     print_message(f"note: {text}")
