@@ -18,7 +18,7 @@ from dropexp.analysis.notes import Noted
 from dropexp.analysis.tested import current
 from dropexp.config.study import Study, load_config
 from dropexp.errors import ComparisonError, NoRuns, RunError
-from dropexp.files import expanded
+from dropexp.home import expanded
 from dropexp.runs.folder import default_runs_dir
 from dropexp.runs.record import Run, read_runs
 from dropexp.runs.searches import Records, with_trials

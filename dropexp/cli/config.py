@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dropexp.cli.command import Command
 from dropexp.cli.completion import complete_configs, complete_keys
+from dropexp.cli.help import Group, epilog
 from dropexp.cli.options import Plugin, load_plugins
 from dropexp.cli.output import print_message
 
@@ -16,10 +18,15 @@ if TYPE_CHECKING:
     from dropexp.config.study import Study
     from dropexp.report.table import Table
 
-app = typer.Typer(help="List, print, check and write configs, and explain their keys.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, print, check and write configs, and explain their keys.",
+    cls=Group,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
 
 
-@app.command("list")
+@app.command("list", cls=Command, epilog=epilog("config list"))
 def list_() -> None:
     """List the studies that ship with dropexp, each with its question."""
     from dropexp.config.shipped import question, shipped
@@ -30,7 +37,7 @@ def list_() -> None:
     print_message("dropexp config show STUDY prints one, dropexp train STUDY trains it")
 
 
-@app.command()
+@app.command(cls=Command, epilog=epilog("config show"))
 def show(
     name: Annotated[str, typer.Argument(metavar="STUDY", help="A shipped study.", autocompletion=complete_configs)],
 ) -> None:
@@ -40,7 +47,7 @@ def show(
     print(read_config(name)[0], end="")
 
 
-@app.command()
+@app.command(cls=Command, epilog=epilog("config check"))
 def check(
     configs: Annotated[
         list[str],
@@ -60,7 +67,7 @@ def check(
         print(f"{word}: valid; {_counted(study)}")
 
 
-@app.command()
+@app.command(cls=Command, epilog=epilog("config keys"))
 def keys(
     names: Annotated[
         list[str] | None,
@@ -90,7 +97,7 @@ def keys(
         _explain(rows[name], first=i == 0)
 
 
-@app.command()
+@app.command(cls=Command, epilog=epilog("config schema"))
 def schema(plugin: Plugin = None) -> None:
     """Print the JSON Schema of a config, with which editors complete and check."""
     from dropexp.config.json_schema import json_schema_text
@@ -99,7 +106,7 @@ def schema(plugin: Plugin = None) -> None:
     print(json_schema_text(), end="")
 
 
-@app.command()
+@app.command(cls=Command, epilog=epilog("config init"))
 def init(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")] = Path("study.yaml"),
 ) -> None:

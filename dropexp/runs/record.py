@@ -19,7 +19,7 @@ from dropexp.config.tasks import FASHION_MNIST
 from dropexp.config.used import used_keys
 from dropexp.config.values import DEFAULT_WORDS
 from dropexp.errors import CorruptedFile, MissingRun, NoRuns, RunError
-from dropexp.files import expanded
+from dropexp.home import expanded
 from dropexp.nearest import did_you_mean
 from dropexp.runs.find import folders
 from dropexp.runs.folder import RunFolder, default_runs_dir

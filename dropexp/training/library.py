@@ -11,7 +11,7 @@ from typing import Any
 from dropexp.config.study import Study, load_config
 from dropexp.data import download
 from dropexp.errors import TrainingError, UnfinishedRun
-from dropexp.files import expanded
+from dropexp.home import expanded
 from dropexp.runs.folder import default_runs_dir
 from dropexp.runs.status import Status
 from dropexp.runs.table import Row

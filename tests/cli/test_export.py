@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from importlib import import_module
 
@@ -20,6 +21,12 @@ def test_runs_are_exported_and_those_left_out_are_named(target: str, out: str, o
     assert "32 runs exported" in done.stderr
     assert corrupted.path.name in done.stderr
     assert (own_study.folder / out.removeprefix("sqlite:///")).exists()
+    assert "no longer" not in done.stderr
+    gone = next(own_study.folder.glob("runs/dropout/variant=none,seed=7-*"))
+    shutil.rmtree(gone)
+    again = own_study("export", "dropout", "--to", target).stderr
+    (note,) = [line for line in again.splitlines() if line.startswith("note:")]
+    assert "1 runs in " in note and "no longer exist here: " in note and gone.name in note
 
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
