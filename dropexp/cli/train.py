@@ -22,7 +22,7 @@ from dropexp.cli.options import (
     Settings,
     Sweeps,
     find_or_download_data,
-    load_plugins,
+    load_studies,
 )
 from dropexp.cli.output import print_message
 
@@ -75,7 +75,6 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train the unfinished runs of a study: finished runs are skipped, interrupted runs resume."""
-    from dropexp.config.study import load_configs
     from dropexp.runs.folder import default_runs_dir
     from dropexp.training import device as devices
     from dropexp.training.cluster import connect
@@ -86,8 +85,7 @@ def train(
             "give a file, a study that `dropexp config list` lists, or - for standard input",
             param_hint="CONFIG",
         )
-    load_plugins(plugin)
-    studies = load_configs(given, settings or (), seeds, sweeps or ())
+    studies = load_studies(given, settings, sweeps, seeds, plugin)
     with nullcontext() if ray is None else connect.connected(ray):
         device = devices.resolve(device) if ray is None else connect.resolve(device)
         training = Training(studies, runs_dir or default_runs_dir(), device, force=force, on_ray=ray is not None)
@@ -113,15 +111,15 @@ def train(
         raise typer.Exit(1)
     if training.blocked:
         return
-    print_message(f"next: {shlex.join(_next_command(studies, runs_dir, plugin))}", quiet)
+    print_message(f"next: {shlex.join(_next_command(studies, runs_dir))}", quiet)
 
 
-def _next_command(studies: Sequence[Study], runs_dir: Path | None, plugins: Sequence[Path] | None) -> list[str]:
+def _next_command(studies: Sequence[Study], runs_dir: Path | None) -> list[str]:
     """Return the words of the command that compares what was trained."""
     words = list(dict.fromkeys(study.name for study in studies))
-    if any(study.added for study in studies):  # the names would compare the runs of the files too
+    from_files = all(study.file for study in studies)  # standard input is read once
+    if from_files and any(study.added for study in studies):  # the names would compare the runs of the files too
         words = [word for study in studies for word in study.options[:2]] + list(studies[0].options[2:])
-        words += [word for file in plugins or () for word in ("--plugin", str(file))]
     return ["dropexp", "compare", *words, *(("--runs-dir", str(runs_dir)) if runs_dir else ())]
 
 

@@ -397,7 +397,7 @@ def test_keys_for_anchors_have_no_meaning_and_can_be_merged() -> None:
     assert problems("variant: nn\narms: {a: {x-b: 1}}\n")[0].startswith("study.yaml:2: unknown key 'x-b'")
 
 
-@pytest.mark.parametrize("name", ["हिन्दी", "ไทย", "می\u200cخواهم", "Việt", "한국어"])
+@pytest.mark.parametrize("name", ["हिन्दी", "ไทย", "Việt", "한국어"])
 def test_names_have_letters_of_every_script(name: str) -> None:
     decomposed = unicodedata.normalize("NFD", name)
     assert parsed(f"variant: nn\nname: {decomposed}\n").name == unicodedata.normalize("NFC", name)
