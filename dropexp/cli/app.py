@@ -9,9 +9,11 @@ import typer
 from dropexp.cli import config, data
 from dropexp.cli.bench import bench
 from dropexp.cli.claims import claims
+from dropexp.cli.command import Command
 from dropexp.cli.compare import compare
 from dropexp.cli.evaluate import evaluate
 from dropexp.cli.export import export
+from dropexp.cli.help import Group, epilog
 from dropexp.cli.report import report
 from dropexp.cli.runs import runs
 from dropexp.cli.train import train
@@ -19,6 +21,8 @@ from dropexp.cli.train import train
 app = typer.Typer(
     help="Does dropout help, how much, and how sure are we? Trains the Fashion-MNIST dropout study of "
     "Dive into Deep Learning from YAML configs, and compares the runs.",
+    cls=Group,
+    rich_markup_mode=None,  # Rich reads [default: …] as markup, and cuts option names on a narrow terminal
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -48,4 +52,4 @@ def _options(
 app.add_typer(data.app, name="data")
 app.add_typer(config.app, name="config")
 for command in (train, compare, report, runs, export, evaluate, claims, bench):
-    app.command()(command)
+    app.command(cls=Command, epilog=epilog(command.__name__))(command)

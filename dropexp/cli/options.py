@@ -20,6 +20,7 @@ from dropexp.cli.completion import (
 )
 from dropexp.cli.output import Format
 from dropexp.nearest import did_you_mean
+from dropexp.runs.metrics import METRICS
 
 if TYPE_CHECKING:
     from dropexp.config.study import Study
@@ -113,8 +114,8 @@ ComparedMetric = Annotated[
     str | None,
     typer.Option(
         metavar="METRIC",
+        help=f"What is compared: {', '.join(METRICS)}, or the column of a probe.",
         autocompletion=complete_metrics,
-        help="What is compared: gap, or a column of epochs.csv.",
         show_default="test_acc, or test_loss in regression; without these val_acc or val_loss",
     ),
 ]

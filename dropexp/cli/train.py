@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
@@ -24,10 +23,11 @@ from dropexp.cli.options import (
     find_or_download_data,
     load_studies,
 )
-from dropexp.cli.output import print_message
+from dropexp.cli.output import command_line, print_message
 
 if TYPE_CHECKING:
     from dropexp.config.study import Study
+    from dropexp.training.jobs import Job
     from dropexp.training.train import Stage, Training
 
 
@@ -102,25 +102,36 @@ def train(
 
     for blocked in training.blocked:
         print_message(f"note: {blocked}")
-    not_done = [
-        (state, job) for stage in stages for job in stage.jobs if not job.ended_well((state := job.state()).status)
-    ]
-    for state, job in not_done:
-        print_failure(f"{state.status}: {state.why or job.folder.path}")
+    unfinished = [job for stage in stages for job in stage.jobs if not job.is_finished_well]
+    elsewhere = [job for job in unfinished if job.folder.is_locked()]
+    not_done = [job for job in unfinished if job not in elsewhere]
+    for job in not_done:
+        print_failure(_ending(job))
+    if elsewhere:
+        print_message(f"note: other processes train {len(elsewhere)} of these runs; `dropexp runs` lists their states")
     if not_done or any(not one.busy for one in training.blocked):
         raise typer.Exit(1)
     if training.blocked:
         return
-    print_message(f"next: {shlex.join(_next_command(studies, runs_dir))}", quiet)
+    print_message(f"next: {command_line(*_next_words(studies, runs_dir))}", quiet)
 
 
-def _next_command(studies: Sequence[Study], runs_dir: Path | None) -> list[str]:
-    """Return the words of the command that compares what was trained."""
+def _next_words(studies: Sequence[Study], runs_dir: Path | None) -> list[str]:
+    """Return the arguments of the command that compares what was trained."""
     words = list(dict.fromkeys(study.name for study in studies))
     from_files = all(study.file for study in studies)  # standard input is read once
     if from_files and any(study.added for study in studies):  # the names would compare the runs of the files too
         words = [word for study in studies for word in study.options[:2]] + list(studies[0].options[2:])
-    return ["dropexp", "compare", *words, *(("--runs-dir", str(runs_dir)) if runs_dir else ())]
+    return ["compare", *words, *(("--runs-dir", str(runs_dir)) if runs_dir else ())]
+
+
+def _ending(job: Job) -> str:
+    """Return the state of a job that is not done, its folder, and the reason as far as it is known."""
+    from dropexp.runs.record import read_any
+
+    state, path = job.state(), str(job.folder.path)
+    why = state.why or read_any(job.folder).why or ""
+    return f"{state.status}: {why if path in why else f'{path}: {why}' if why else path}"
 
 
 def _list(training: Training, data_dir: Path | None) -> None:
