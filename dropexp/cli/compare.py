@@ -27,7 +27,6 @@ from dropexp.cli.options import (
     Settings,
     Sweeps,
     load_asked,
-    load_plugins,
     parse_filters,
 )
 from dropexp.cli.output import Format, print_message, print_tables
@@ -76,7 +75,6 @@ def compare(
         from dropexp.report import charts
 
         charts.suffix_of(plot)
-    load_plugins(plugin)
     compared = comparison.compare(
         names or (),
         runs_dir,
@@ -88,7 +86,7 @@ def compare(
         published=published,
         margin=margin,
         select_on=select_on,
-        config=load_asked(config, settings, sweeps, seeds, names),
+        config=load_asked(config, settings, sweeps, seeds, plugin, names),
         interaction=[key.strip() for key in interaction.split(",")] if interaction is not None else (),
     )
     outcomes = {line: requirement.require(compared, line) for line in requirements or []}

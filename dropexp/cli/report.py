@@ -24,7 +24,6 @@ from dropexp.cli.options import (
     Settings,
     Sweeps,
     load_asked,
-    load_plugins,
     parse_filters,
 )
 from dropexp.runs.metrics import MARGIN
@@ -55,7 +54,6 @@ def report(
     from dropexp.report import html
 
     html.check_suffix(out)
-    load_plugins(plugin)
     comparison = compare(
         names or (),
         runs_dir,
@@ -67,7 +65,7 @@ def report(
         published=published,
         margin=margin,
         select_on=select_on,
-        config=load_asked(config, settings, sweeps, seeds, names),
+        config=load_asked(config, settings, sweeps, seeds, plugin, names),
     )
     html.write(comparison, out)
     print(out)

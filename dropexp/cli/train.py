@@ -22,7 +22,7 @@ from dropexp.cli.options import (
     Settings,
     Sweeps,
     find_or_download_data,
-    load_plugins,
+    load_studies,
     one_of,
 )
 from dropexp.cli.output import command_line, print_message
@@ -84,7 +84,6 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train the unfinished runs of a study: finished runs are skipped, interrupted runs resume."""
-    from dropexp.config.study import load_configs
     from dropexp.runs.folder import default_runs_dir
     from dropexp.training import device as devices
     from dropexp.training.cluster import connect
@@ -95,8 +94,7 @@ def train(
             "give a file, a study that `dropexp config list` lists, or - for standard input",
             param_hint="CONFIG",
         )
-    load_plugins(plugin)
-    studies = load_configs(given, settings or (), seeds, sweeps or ())
+    studies = load_studies(given, settings, sweeps, seeds, plugin)
     with nullcontext() if ray is None else connect.connected(ray):
         device = devices.resolve(device) if ray is None else connect.resolve(device)
         training = Training(studies, runs_dir or default_runs_dir(), device, force=force, on_ray=ray is not None)
@@ -127,7 +125,7 @@ def train(
         raise typer.Exit(1)
     if training.blocked:
         return
-    print_message(f"next: {command_line(*_next_words(studies, runs_dir, plugin))}", quiet)
+    print_message(f"next: {command_line(*_next_words(studies, runs_dir))}", quiet)
 
 
 def _live_log(target: Target | None) -> LiveLog | None:
@@ -139,12 +137,12 @@ def _live_log(target: Target | None) -> LiveLog | None:
     return LiveLog(target)
 
 
-def _next_words(studies: Sequence[Study], runs_dir: Path | None, plugins: Sequence[Path] | None) -> list[str]:
+def _next_words(studies: Sequence[Study], runs_dir: Path | None) -> list[str]:
     """Return the arguments of the command that compares what was trained."""
     words = list(dict.fromkeys(study.name for study in studies))
-    if any(study.added for study in studies):  # the names would compare the runs of the files too
+    from_files = all(study.file for study in studies)  # standard input is read once
+    if from_files and any(study.added for study in studies):  # the names would compare the runs of the files too
         words = [word for study in studies for word in study.options[:2]] + list(studies[0].options[2:])
-        words += [word for file in plugins or () for word in ("--plugin", str(file))]
     return ["compare", *words, *(("--runs-dir", str(runs_dir)) if runs_dir else ())]
 
 

@@ -6,7 +6,7 @@ from dropexp.config.json_schema import FILE
 from dropexp.config.names import is_name, normalised, safe
 
 _TEXT = """\
-# yaml-language-server: $schema={schema}
+# yaml-language-server: $schema=./{schema}
 #
 # Does dropout help? Change the question, and then the values that it is about.
 #
