@@ -9,8 +9,9 @@ import pandas as pd
 
 from dropexp.analysis.frames import records
 from dropexp.config.tasks import LINEAR_REGRESSION
-from dropexp.report.cells import ABSENT, figure_cell, is_missing
+from dropexp.report.cells import ABSENT, figure_cell, header, is_missing
 from dropexp.report.table import Table
+from dropexp.runs.metrics import METRICS
 
 if TYPE_CHECKING:
     from dropexp.runs.prune import Removal
@@ -42,12 +43,19 @@ def runs_table(frame: pd.DataFrame) -> Table:
         [
             run["status"],
             *(ABSENT if is_missing(run[key]) else str(run[key]) for key in ("label", "seed", "epoch")),
-            *(figure_cell(run[name]) for name in metrics),
+            *(figure_cell(run[name], METRICS[name].unit) for name in metrics),
             run["path"],
         ]
         for run in records(frame[["status", "label", "seed", "epoch", *metrics, "path"]])
     ]
-    headers = ["state", "arm", "seed", "epoch", *(FIGURES[name] for name in metrics), "path"]
+    headers = [
+        "state",
+        "arm",
+        "seed",
+        "epoch",
+        *(header(FIGURES[name], METRICS[name].unit) for name in metrics),
+        "path",
+    ]
     return Table("", headers, rows, left=(0, 1, len(headers) - 1))
 
 

@@ -21,8 +21,8 @@ def test_a_table_of_any_width_has_every_figure(study: Path, width: int | None) -
     publish(study, arm="nn", source="a book", loss=[0.002, 0.00125], loss_scale=256)
     text = printed(compare(runs_dir=study), width)
     for figure in (
-        *("0.8200 ± 0.0200", "0.8400 ± 0.0300", "0.8000 ± 0.0100"),
-        *("0.8700", "+0.0300", "0.4200", "1.00", "▁", "█", "+0.0200", "[-0.0048, +0.0448]", "0.3200"),
+        *("82.00 ± 2.00", "84.00 ± 3.00", "80.00 ± 1.00"),
+        *("87.00", "+3.00", "0.4200", "1.00", "▁", "█", "+2.00", "[-0.48, +4.48]", "0.3200"),
     ):
         assert figure in text
     assert "…" not in text

@@ -82,8 +82,8 @@ def found(comparison: Comparison) -> Page:
 
 def test_the_sections_are_in_order_below_one_heading(found: Page) -> None:
     ids = [own.get("id") for tag, own, _ in found.elements if tag == "h2"]
-    story = ["notes", "learning", "arms", "differences", "published"]
-    assert ids == [*story, "appendix", "gap", "configs", "origin", "reproduce"]
+    story = ["notes", "book", "arms", "differences", "published"]
+    assert ids == [*story, "appendix", "learning", "loss", "gap", "configs", "origin", "reproduce"]
     assert next(tag for tag, *_ in found.elements if re.fullmatch("h[1-3]", tag)) == "h1"
     assert len(found.texts("h1")) == len(found.texts("main")) == 1
     assert [own["lang"] for tag, own, _ in found.elements if tag == "html"] == ["en"]
@@ -202,7 +202,7 @@ def test_a_page_without_test_figures_has_those_of_validation_rows(tmp_path: Path
     write_realistic_study(tmp_path, seeds=2, eval_test=False)
     found = page_of(tmp_path)
     assert found.texts("h1") == ["Validation accuracy after 5 epochs"]
-    assert list(found.charts) == ["chart-learning", "chart-arms", "chart-differences"]
+    assert list(found.charts) == [f"chart-{name}" for name in ("book", "arms", "differences", "learning", "loss")]
     assert "dropexp compare dropout" in found.texts("pre")[-1].splitlines()  # no --metric: it is the default
     assert "test accuracy" not in found.texts("main")[0].replace("--require", "")
 
@@ -222,7 +222,9 @@ def test_probes_have_a_table_and_a_compared_probe_has_charts(tmp_path: Path) -> 
     assert {"h1_zero", "w1_norm"} <= set(plain.texts("th", scope="col"))
     assert "Test accuracy" not in plain.texts("h2")
     found = page_of(tmp_path, metric="h1_zero")
-    assert list(found.charts) == ["chart-learning", "chart-arms", "chart-differences", "chart-usual", "chart-gap"]
+    assert list(found.charts) == [
+        f"chart-{name}" for name in ("book", "arms", "differences", "learning", "loss", "usual", "gap")
+    ]
     assert "share of zeros in h1" in json.dumps(found.charts["chart-learning"])
     assert "Test accuracy" in found.texts("h2")
 
