@@ -142,7 +142,7 @@ PAPER = [
 def sizes() -> dict[int, Comparison]:
     """Return the comparison of every kind with the network without a regulariser, by number of training images."""
     study = "does-dropout-help"
-    return {size: compare(study, where={"train_size": size}, baseline=f"{size}-none") for size in SIZES}
+    return {size: compare(study, filter={"train_size": size}, baseline=f"{size}-none") for size in SIZES}
 
 
 def gains(by_size: dict[int, Comparison]) -> pd.DataFrame:
@@ -224,7 +224,7 @@ def questions_table(questions: list[Question]) -> str:
     rows = []
     for q in questions:
         study = load_config(ROOT / "configs" / f"{q.config}.yaml").name
-        found = compare(study, baseline=q.baseline, metric=q.metric, at=q.at, where=q.where)
+        found = compare(study, baseline=q.baseline, metric=q.metric, at=q.at, filter=q.where)
         link = f"[`{q.config}`](../configs/{q.config}.yaml)"
         rows.append([q.label, found.metric.title, *estimate(found, q.arm), link])
     return unaligned_table(["", "metric", "difference, 95 % interval", "verdict", "config"], rows)

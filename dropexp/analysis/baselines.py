@@ -9,6 +9,7 @@ from dropexp.analysis.arms import Arm
 from dropexp.analysis.notes import Noted
 from dropexp.config.tasks import FASHION_MNIST, LINEAR_REGRESSION
 from dropexp.errors import ComparisonError
+from dropexp.nearest import did_you_mean
 from dropexp.runs.record import Run, text
 from dropexp.runs.status import NO_RUN
 
@@ -43,7 +44,8 @@ def baselines_of(arms: Sequence[Arm], wanted: str | None) -> Noted[dict[str, Arm
     if wanted is not None:
         by_label = {arm.label: arm for arm in arms}
         if wanted not in by_label:
-            raise ComparisonError(f"unknown baseline {wanted!r}; the arms are: {', '.join(by_label)}")
+            similar = did_you_mean(wanted, by_label)
+            raise ComparisonError(f"unknown baseline {wanted!r}{similar}; the arms are: {', '.join(by_label)}")
         return Noted(dict.fromkeys(by_label, by_label[wanted]), [])
     studies: dict[str, list[Arm]] = defaultdict(list)
     for arm in arms:

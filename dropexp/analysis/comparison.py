@@ -26,7 +26,7 @@ from dropexp.analysis.published import PublishedRow, Source, published_rows, sou
 from dropexp.analysis.query import Query, check_margin, in_words, parse_epoch
 from dropexp.analysis.select_on import select_settings
 from dropexp.analysis.tuning import SearchFrames, tuning_of
-from dropexp.config.keep_probs import drop_probs_instead
+from dropexp.config.elsewhere import similar_key
 from dropexp.config.study import Study
 from dropexp.errors import ComparisonError, NoRuns
 from dropexp.runs.metrics import MARGIN, Metric, metrics_of
@@ -35,7 +35,7 @@ from dropexp.runs.status import FINISHED
 from dropexp.runs.study_file import Declared
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Arms, their differences and everything else that `compare` computes.
 
@@ -86,6 +86,9 @@ class Comparison:
     findings: list[str]
     notes: list[str]
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {', '.join(self.arms['arm'])}: {self.what}>"
+
     def to_csv(self) -> str:
         """Return a row per interaction or, without any, per arm: joined with its difference, without the curve."""
         if not self.interactions.empty:
@@ -133,10 +136,10 @@ def compare(
     by: str | None = None,
     metric: str | None = None,
     at: str | int = "last",
-    where: Mapping[str, Any] | None = None,
-    likelihood: bool = False,
+    filter: Mapping[str, Any] | None = None,  # noqa: A002, the name of the command's option
+    published: bool = False,
     margin: float = MARGIN,
-    study: Study | str | Path | Sequence[Study] | None = None,
+    config: Study | str | Path | Sequence[Study] | None = None,
     interaction: Sequence[str] = (),
     select_on: str | None = None,
 ) -> Comparison:
@@ -149,10 +152,10 @@ def compare(
     metric      a column of the runs' tables; by default the test accuracy, or the test loss without accuracies; without
                 test figures the same of the validation rows
     at          the epoch that is compared: "last", "best-val", "best-test" or a number
-    where       keeps runs whose config keys have these values
-    likelihood  whether to compute which arm a source's figures fit best
+    filter      keeps runs whose config keys have these values
+    published   whether to compute which arm a source's figures fit best
     margin      the least difference that matters: a fraction for accuracies and gaps, otherwise in the metric's unit
-    study       in place of names: compares exactly the runs that this config, study or list of studies asks for
+    config      in place of names: compares exactly the runs that this config, study or list of studies asks for
     select_on   a validation metric: of each declared arm or variant, only the settings with its best mean are compared
     interaction two config keys: whether the effect of one depends on the other; `baseline` has the reference values
 
@@ -163,15 +166,15 @@ def compare(
         by=by,
         metric=metric,
         at=parse_epoch(at),
-        where=where or {},
-        likelihood=likelihood,
+        filter=filter or {},
+        published=published,
         margin=check_margin(margin),
         interaction=interaction,
         select_on=select_on,
     )
-    selected = select(paths_or_names, runs_dir, study)
-    runs = keep(selected.runs, query.where)
-    notes = selected.notes if study is not None else [*selected.notes, *notes_on_others(runs, selected.declared)]
+    selected = select(paths_or_names, runs_dir, config)
+    runs = keep(selected.runs, query.filter)
+    notes = selected.notes if config is not None else [*selected.notes, *notes_on_others(runs, selected.declared)]
     return _compare_runs(runs, replace(selected, notes=notes), query)
 
 
@@ -192,7 +195,7 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
     interactions = interactions_of(arms, query.interaction, reference, pilots, metric, what, query.margin)
     tuning = tuning_of(arms, selected.records)
     sources = sources_of(arms, selected.declared)
-    fits = _fits(sources.value) if query.likelihood else Noted([], [])
+    fits = _fits(sources.value) if query.published else Noted([], [])
     return Comparison(
         metric=metric,
         usual=metrics[usual_metric(arms, metrics)],
@@ -238,8 +241,7 @@ def _group(runs: Sequence[Run], query: Query) -> Noted[list[Arm]]:
     """Return the arms. Raises NoRuns or ComparisonError if there is none, or no run has the key to order them by."""
     if query.by is not None and not any(query.by in run.config for run in runs):
         known = sorted({key for run in runs for key in run.config} - NOT_SETTINGS)
-        remedy = drop_probs_instead(query.by) or f"the keys are: {', '.join(known)}"
-        raise ComparisonError(f"no run has a key {query.by!r} to order arms by; {remedy}")
+        raise ComparisonError(f"no run has a key {query.by!r} to order arms by{similar_key(query.by, known)}")
     if query.by == "seed":
         raise ComparisonError("arms cannot be ordered by seed: an arm has a run for each seed")
     grouped = group_arms(runs, query.at, query.by)

@@ -33,13 +33,18 @@ def json_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
         return None
     return value
+
+
+def hashable(value: Any) -> Any:
+    """Return a tuple for a list of a config, so that `groupby` takes its column."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def arms_frame(arms: Sequence[Arm], metric: str, metrics: Iterable[str], by: str | None) -> pd.DataFrame:
@@ -102,6 +107,6 @@ def curves_frame(arms: Sequence[Arm], metrics: Iterable[str], by: str | None) ->
 def settings_frame(arms: Sequence[Arm]) -> pd.DataFrame:
     """Return a row per arm, a column per config key that differs between arms; None where an arm does not use it."""
     keys = sorted({key for arm in arms for key in arm.first.config} - NOT_SETTINGS)
-    values = {key: [arm.first.setting(key) for arm in arms] for key in keys}
+    values = {key: [hashable(arm.first.setting(key)) for arm in arms] for key in keys}
     differing = {k: v for k, v in values.items() if len({text(value) for value in v if value is not None}) > 1}
     return pd.DataFrame({"arm": [arm.label for arm in arms], **differing})

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from dropexp.analysis.frames import hashable
 from dropexp.analysis.labels import labels_of
 from dropexp.runs.metrics import METRICS
 from dropexp.runs.record import Run, keep, read_runs
@@ -20,15 +21,16 @@ PARTS = ("role", "repeat", "trial")  # of a run in a search
 def load_runs(
     paths_or_names: str | Iterable[str] = (),
     runs_dir: Path | str | None = None,
-    where: Mapping[str, Any] | None = None,
+    filter: Mapping[str, Any] | None = None,  # noqa: A002, the name of the command's option
 ) -> pd.DataFrame:
     """Return a row per run: name, arm, label, seed, status, its config keys and the figures of its last epoch.
 
     Runs of a search have `role` ("trial" or "tested"), `repeat` and `trial`, the number of the trial.
-    `where` keeps runs whose keys have these values. A second folder of the same run is left out. A folder that
+    Lists of a config are tuples, so that `groupby` takes these columns.
+    `filter` keeps runs whose keys have these values. A second folder of the same run is left out. A folder that
     cannot be read has status "corrupted" or "unreadable" and the reason in `why`. Raises NoRuns if there is no run.
     """
-    runs = [run for run in keep(read_runs(paths_or_names, runs_dir), where or {}) if run.status != Status.DUPLICATE]
+    runs = [run for run in keep(read_runs(paths_or_names, runs_dir), filter or {}) if run.status != Status.DUPLICATE]
     labels = labels_of([run for run in runs if not run.is_trial])
     tuned = any(run.tuning for run in runs)
     rows: list[dict[str, Any]] = [
@@ -45,7 +47,7 @@ def load_runs(
         for run in runs
     ]
     for row, run in zip(rows, runs, strict=True):
-        row |= {key: value for key, value in run.config.items() if key not in row}
+        row |= {key: hashable(value) for key, value in run.config.items() if key not in row}
         if tuned:
             row |= {name: getattr(run.tuning, name, None) for name in PARTS}
         row |= run.figures or dict.fromkeys(METRICS, math.nan)

@@ -9,6 +9,7 @@ import numpy as np
 
 from dropexp.analysis.arms import Arm
 from dropexp.errors import ComparisonError
+from dropexp.nearest import did_you_mean
 from dropexp.runs.metrics import USUAL, Metric
 
 SETTING_FOR = {  # what to set for a metric that is not always measured
@@ -26,7 +27,8 @@ def choose_metric(arms: Sequence[Arm], metrics: Mapping[str, Metric], wanted: st
     """Return the metric to compare. Raises ComparisonError if no run has it at the epoch that is compared."""
     name = wanted or usual_metric(arms, metrics)
     if name not in metrics:
-        raise ComparisonError(f"unknown metric {name!r}; the metrics are: {', '.join(measured_metrics(arms, metrics))}")
+        known = ", ".join(measured_metrics(arms, metrics))
+        raise ComparisonError(f"unknown metric {name!r}{similar_metric(name, metrics)}; the metrics are: {known}")
     if any(arm.runs for arm in arms) and all(len(seeds_without(name, arm)) == len(arm.runs) for arm in arms):
         what = f"no run has a {metrics[name].title}"
         if epochs := _epochs_with(name, arms):
@@ -36,6 +38,11 @@ def choose_metric(arms: Sequence[Arm], metrics: Mapping[str, Metric], wanted: st
             raise ComparisonError(f"{what} or validation figures; choose a metric: {others}")
         raise ComparisonError(what + (f"; set {SETTING_FOR[name]}" if name in SETTING_FOR else ""))
     return name
+
+
+def similar_metric(name: str, metrics: Iterable[str]) -> str:
+    """Return " (did you mean 'test_acc'?)" for a name like test_accuracy, or nothing if none is similar."""
+    return did_you_mean(name.lower().replace("accuracy", "acc").replace("validation", "val"), metrics)
 
 
 def _epochs_with(metric: str, arms: Sequence[Arm]) -> list[int]:

@@ -10,6 +10,7 @@ from typing import Any
 from dropexp.analysis.arms import Arm
 from dropexp.config.tasks import LINEAR_REGRESSION
 from dropexp.errors import ComparisonError
+from dropexp.nearest import did_you_mean
 from dropexp.runs.metrics import Metric
 
 AT = ("last", "best-val", "best-test")
@@ -24,8 +25,8 @@ class Query:
     by: str | None
     metric: str | None
     at: str
-    where: Mapping[str, Any]
-    likelihood: bool
+    filter: Mapping[str, Any]
+    published: bool
     margin: float
     interaction: Sequence[str]
     select_on: str | None
@@ -38,8 +39,8 @@ class Query:
             options.append(f"--baseline={self.baseline}")
         if self.at != "last":
             options.append(f"--at={self.at}")
-        options += [f"--filter={key}={json.dumps(value)}" for key, value in self.where.items()]
-        if self.likelihood:
+        options += [f"--filter={key}={json.dumps(value)}" for key, value in self.filter.items()]
+        if self.published:
             options.append("--published")
         if self.select_on is not None:
             options.append(f"--select-on={self.select_on}")
@@ -59,7 +60,8 @@ def parse_epoch(at: str | int) -> str:
     """Return the epoch to compare at. Raises ComparisonError for an unknown one."""
     if str(at) in AT or (str(at).isdecimal() and len(str(at)) < 20 and int(at) > 0):
         return str(at)
-    raise ComparisonError(f"unknown epoch {at!r:.40}; allowed: {', '.join(AT)} or a number from 1")
+    similar = did_you_mean(str(at), AT)
+    raise ComparisonError(f"unknown epoch {at!r:.40}{similar}; allowed: {', '.join(AT)} or a number from 1")
 
 
 def in_words(metric: Metric, at: str, arms: Sequence[Arm]) -> str:

@@ -11,8 +11,10 @@ from typing import Any
 
 from dropexp.analysis.comparison import Comparison
 from dropexp.analysis.frames import records
+from dropexp.analysis.metric_choice import similar_metric
 from dropexp.analysis.verdicts import VerdictWord
 from dropexp.errors import ComparisonError
+from dropexp.nearest import did_you_mean
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
@@ -89,7 +91,8 @@ def _parse(text: str, example: str) -> Requirement:
         raise _not_a_requirement(text, example)
     if wanted.name == "verdict":
         if bound not in list(VerdictWord):
-            raise ComparisonError(f"{text!r}: unknown verdict {bound!r}; the verdicts are: {', '.join(VerdictWord)}")
+            what = f"unknown verdict {bound!r}{did_you_mean(bound, VerdictWord)}"
+            raise ComparisonError(f"{text!r}: {what}; the verdicts are: {', '.join(VerdictWord)}")
     elif not _NUMBER.fullmatch(bound):
         raise _not_a_requirement(text, example)
     return wanted
@@ -100,7 +103,8 @@ def _not_a_requirement(text: str, example: str) -> ComparisonError:
     return ComparisonError(
         f"{text!r} is not a requirement; write ARM.METRIC OP NUMBER, OP one of {order}, such as {example!r}, "
         "or 'ARM - BASELINE.FIGURE OP NUMBER', FIGURE one of "
-        f"{', '.join(name for name in _FIELDS if name != 'verdict')}, or 'ARM - BASELINE.verdict == BETTER'"
+        f"{', '.join(name for name in _FIELDS if name != 'verdict')}, or 'ARM - BASELINE.verdict == BETTER'; in "
+        "quotes, since > and < redirect in a shell"
     )
 
 
@@ -134,7 +138,9 @@ def _diverged(label: str, arm: Mapping[str, Any]) -> str | None:
 
 
 def _unknown_figure(wanted: Requirement, kind: str, known: Mapping[str, object]) -> ComparisonError:
-    return ComparisonError(f"{wanted.text!r}: unknown {kind} {wanted.name!r}; the {kind}s are: {', '.join(known)}")
+    similar = similar_metric(wanted.name, known)
+    what = f"unknown {kind} {wanted.name!r}{similar}; the {kind}s are: {', '.join(known)}"
+    return ComparisonError(f"{wanted.text!r}: {what}")
 
 
 def _unknown_subject(subject: str, arms: Mapping[str, object], differences: Mapping[str, Mapping[str, Any]]) -> str:
@@ -142,8 +148,10 @@ def _unknown_subject(subject: str, arms: Mapping[str, object], differences: Mapp
     sides = [(arm, base) for arm in arms for base in arms if subject == f"{arm} - {base}"]
     if sides or " - " in subject:
         remedy = f"; --baseline {sides[0][1]} compares with {sides[0][1]}" if sides else ""
-        return f"unknown difference {subject!r}; the differences are: {', '.join(differences) or 'none'}{remedy}"
+        similar = "" if remedy else did_you_mean(subject, differences)
+        listed = ", ".join(differences) or "none"
+        return f"unknown difference {subject!r}{similar}; the differences are: {listed}{remedy}"
     others = (
         "; -c FILE compares only the arms of a config" if any(arm.startswith(f"{subject},") for arm in arms) else ""
     )
-    return f"unknown arm {subject!r}; the arms are: {', '.join(arms)}{others}"
+    return f"unknown arm {subject!r}{did_you_mean(subject, arms)}; the arms are: {', '.join(arms)}{others}"

@@ -11,6 +11,7 @@ from dropexp.analysis.arms import Arm
 from dropexp.analysis.notes import Noted
 from dropexp.config.tune import NOT_TUNED
 from dropexp.errors import ComparisonError
+from dropexp.nearest import did_you_mean
 from dropexp.runs.metrics import Metric
 from dropexp.runs.record import text
 
@@ -30,7 +31,8 @@ def select_settings(
     known = [metric for metric in of_validation if any(np.isfinite(arm.figures(metric)).any() for arm in arms)]
     if name not in known:
         allowed = f"the runs have {' and '.join(known)}" if known else "the runs have none; set validation_size"
-        raise ComparisonError(f"--select-on {name}: settings are selected on a validation metric; {allowed}")
+        similar = did_you_mean(name, known)
+        raise ComparisonError(f"--select-on {name}{similar}: settings are selected on a validation metric; {allowed}")
     groups: dict[tuple[str, ...], list[Arm]] = defaultdict(list)
     for arm in arms:
         question = [text(arm.first.setting(key)) for key in (*QUESTION, *([by] if by else []))]

@@ -7,7 +7,6 @@ first key: other         first                   both
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from itertools import product
 from dropexp.analysis.arms import Arm
 from dropexp.analysis.baselines import NOT_SETTINGS
 from dropexp.analysis.notes import Noted
+from dropexp.config.elsewhere import similar_key
 from dropexp.errors import ComparisonError
 from dropexp.runs.record import natural, text
 
@@ -48,9 +48,7 @@ def check_keys(arms: Sequence[Arm], keys: Sequence[str]) -> Keys:
     known = sorted({"arm"} | {key for arm in arms for key in arm.first.config} - NOT_SETTINGS)
     for key in keys:
         if key not in known:
-            nearest = difflib.get_close_matches(key, known, n=1)
-            remedy = f"(did you mean {nearest[0]!r}?)" if nearest else f"(the keys are {', '.join(known)})"
-            raise ComparisonError(f"unknown key {key!r} of an interaction {remedy}")
+            raise ComparisonError(f"unknown key {key!r} of an interaction{similar_key(key, known)}")
     return keys[0], keys[1]
 
 

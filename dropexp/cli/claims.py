@@ -26,10 +26,13 @@ def claims(
 
     import_torch()
     from dropexp.claims import catalogue, table
+    from dropexp.nearest import did_you_mean
 
     if unknown := catalogue.unknown_names(names or ()):
         known = ", ".join(f"{claim.number} {claim.name}" for claim in catalogue.CLAIMS)
-        raise typer.BadParameter(f"no such claim: {', '.join(unknown)}; by number or name: {known}", param_hint="NAME")
+        names_of_claims = [claim.name for claim in catalogue.CLAIMS]
+        which = ", ".join(f"{name}{did_you_mean(name, names_of_claims)}" for name in unknown)
+        raise typer.BadParameter(f"no such claim: {which}; by number or name: {known}", param_hint="NAME")
     selected = catalogue.select(names or (), quick)
     if not selected:
         raise typer.BadParameter("these claims need trained runs", param_hint="--quick")

@@ -41,8 +41,8 @@ def add_to_summary(comparison: Comparison, outcomes: Mapping[str, str | None]) -
 
     rows = [(line, "yes" if failure is None else "no", failure or "") for line, failure in outcomes.items()]
     checked = [Table("Requirements", ("requirement", "holds", "why not"), rows, left=(0, 1, 2))] if rows else []
-    remarks = [*comparison.findings, *comparison.notes]
-    content = f"{printable(markup.markdown([*checked, *comparison_tables(comparison)], remarks))}\n\n".encode()
+    tables = [*checked, *comparison_tables(comparison)]
+    content = f"{printable(markup.markdown(tables, comparison.headlines, comparison.notes))}\n\n".encode()
     try:
         with open(path, "ab") as file:
             if file.tell() + len(content) > MAX_SUMMARY:

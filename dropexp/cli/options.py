@@ -30,11 +30,19 @@ Names = Annotated[
     list[str] | None, typer.Argument(metavar="RUN|NAME", help="Run folders or study names.", show_default="all")
 ]
 Configs = Annotated[
-    list[Path] | None,
-    typer.Option("--config", "-c", metavar="FILE", help="Exactly the runs that this config asks for; repeatable."),
+    list[str] | None,
+    typer.Option(
+        *("--config", "-c"),
+        metavar="CONFIG",
+        help="Exactly the runs that a config asks for: a file, a shipped study, or - for standard input; repeatable.",
+    ),
 ]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a key in every run of the config.")
+]
+Sweeps = Annotated[
+    list[str] | None,
+    typer.Option("--sweep", metavar="KEY=A,B", help="Replace a key by an axis of the matrix with these values."),
 ]
 Seeds = Annotated[str | None, typer.Option(metavar="0..9", help="Replace the seeds of the config: a range or a list.")]
 Filters = Annotated[
@@ -93,18 +101,22 @@ def load_plugins(files: Sequence[Path] | None) -> None:
 
 
 def load_asked(
-    configs: Sequence[Path] | None, settings: Sequence[str] | None, seeds: str | None, names: Sequence[str] | None
+    configs: Sequence[str] | None,
+    settings: Sequence[str] | None,
+    sweeps: Sequence[str] | None,
+    seeds: str | None,
+    names: Sequence[str] | None,
 ) -> list[Study] | None:
-    """Return the studies of --config with --set and --seeds; None without --config."""
+    """Return the studies of --config with --set, --sweep and --seeds; None without --config."""
     if not configs:
-        if settings or seeds is not None:
-            raise typer.BadParameter("requires --config", param_hint="--set" if settings else "--seeds")
+        if given := "--set" if settings else "--sweep" if sweeps else "--seeds" if seeds is not None else None:
+            raise typer.BadParameter("requires --config", param_hint=given)
         return None
     if names:
         raise typer.BadParameter("give either names or --config", param_hint="--config")
     from dropexp.config.study import load_configs
 
-    return load_configs(configs, settings or [], seeds)
+    return load_configs(configs, settings or (), seeds, sweeps or ())
 
 
 def parse_filters(filters: Sequence[str] | None) -> dict[str, object]:

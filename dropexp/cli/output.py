@@ -98,6 +98,11 @@ def print_frame(frame: pd.DataFrame, table: Callable[[pd.DataFrame], Table], out
     print_tables(
         [table(frame)],
         output,
-        csv=lambda: frame.to_csv(index=False, lineterminator="\n"),
+        csv=lambda: frame.map(_as_in_yaml).to_csv(index=False, lineterminator="\n"),
         json=lambda: dumps(json_records(frame), indent=2, ensure_ascii=False, allow_nan=False),
     )
+
+
+def _as_in_yaml(value: object) -> object:
+    """Return a list in place of a tuple, whose text has parentheses."""
+    return list(value) if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""Progress on stderr: bars on a terminal, a line per epoch elsewhere, nothing with --quiet."""
+"""Progress on stderr: bars on a terminal or in a notebook, lines elsewhere, nothing with --quiet."""
 
 from __future__ import annotations
 
@@ -9,33 +9,18 @@ from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.live import Live
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from dropexp.cli.bars import Bars
+from dropexp.cli.counts import Counts, clock_text
+from dropexp.cli.figures import figures
+from dropexp.cli.notebook_bar import NotebookBar, in_notebook
 from dropexp.cli.output import print_message
 from dropexp.data import download
-from dropexp.errors import printable
-from dropexp.runs.metrics import format_figure
 from dropexp.runs.table import Row
-from dropexp.training.events import Ended, Epoch, Event, Note
+from dropexp.training.events import Ended, Epoch, Event
 from dropexp.training.train import Stage
-
-# What an epoch's line shows: title and format of each column.
-CLASSIFICATION = {
-    "train_loss": ("loss", ".4f"),
-    "train_acc": ("train", ".3f"),
-    "val_acc": ("val", ".3f"),
-    "test_acc": ("test", ".3f"),
-}
-REGRESSION = {"train_loss": ("loss", ".4g"), "val_loss": ("val", ".4g"), "test_loss": ("test", ".4g")}
 
 
 class Watcher(Protocol):
@@ -45,20 +30,22 @@ class Watcher(Protocol):
 
 
 @contextmanager
-def watching(stage: Stage, quiet: bool) -> Iterator[Watcher]:
-    """Yield the watcher that suits stderr."""
+def watching(stage: Stage, quiet: bool, log_every: int = 1) -> Iterator[Watcher]:
+    """Yield the watcher that suits stderr. Without a terminal it prints every `log_every`-th epoch of a run."""
     if quiet or not stage.unfinished:
         yield _Silent()
     elif on_terminal():
-        bars = _Bars(stage)
-        with _shown(bars.progress):
+        bars = Bars(stage)
+        with _shown(bars.live):
             yield bars
+    elif in_notebook():
+        yield NotebookBar(stage)
     else:
-        yield _Lines(stage)
+        yield _Lines(stage, log_every)
 
 
 @contextmanager
-def _shown(progress: Progress) -> Iterator[None]:
+def _shown(progress: Progress | Live) -> Iterator[None]:
     """Show bars; under nohup the command outlives its terminal."""
     with suppress(OSError):
         progress.start()
@@ -75,85 +62,44 @@ def on_terminal() -> bool:
     return terminal and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
 
 
-def figures(row: Row) -> str:
-    """Format an epoch's losses and accuracies, as far as they were measured."""
-    shown = CLASSIFICATION if "train_acc" in row else REGRESSION
-    known = ((title, row.get(name), form) for name, (title, form) in shown.items())
-    return "  ".join(f"{title} {format_figure(value, form)}" for title, value, form in known if value is not None)
-
-
 class _Silent:
     def show(self, event: Event) -> None:
         pass
 
 
 class _Lines:
-    """Print a line per epoch, and one for each run that did not end as "done"."""
+    """Print a line per epoch, or for every N-th epoch and the last, and one for each run that did not end as "done"."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.jobs = stage.unfinished
-        self.what = "" if stage.title == "runs" else f"{stage.title.removesuffix('s')} "
-        self.ended = 0
-
-    def show(self, event: Event) -> None:
-        if not isinstance(event, Epoch | Ended):
-            return
-        run = self.jobs[event.job].planned
-        if isinstance(event, Epoch):
-            row = event.row
-            what = f"epoch {row['epoch']}/{run.config.epochs}  {figures(row)}  {row['seconds']:.2f} s"
-            self._print(self.ended + 1, f"{run.name}/{run.cell}  {what}")
-        else:
-            self.ended += 1
-            if event.why:
-                self._print(self.ended, f"{run.name}/{run.cell}  {event.status}: {event.why}")
-
-    def _print(self, number: int, line: str) -> None:
-        print_message(f"[{self.what}{number}/{len(self.jobs)}] {line}")
-
-
-class _Bars:
-    """Show a bar for each run in training, and one for all runs."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.jobs, self.title = stage.unfinished, stage.title
-        self.progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )
-        total = sum(job.planned.config.epochs for job in self.jobs)
-        self.all_runs = self.progress.add_task(f"all {self.title}, epochs", total=total, note=self._count(0))
-        self.bars: dict[int, TaskID] = {}
-        self.epochs: dict[int, int] = {}
-        self.ended = 0
+    def __init__(self, stage: Stage, every: int) -> None:
+        self.counts, self.every = Counts(stage.unfinished), every
+        self.what = "" if stage.title == "runs" else f"{stage.title}: "
+        runs = [job.planned for job in stage.unfinished]
+        self.names = [f"{run.name}/{run.cell}" for run in runs]
+        self.unprinted: dict[int, Row] = {}  # the last row of a job
 
     def show(self, event: Event) -> None:
-        if isinstance(event, Note):
-            return
-        run = self.jobs[event.job].planned
-        if event.job not in self.bars:
-            self.bars[event.job] = self.progress.add_task(f"{run.name}/{run.cell}", total=run.config.epochs, note="")
+        self.counts.add(event)
         if isinstance(event, Epoch):
-            epoch = self.epochs[event.job] = event.row["epoch"]
-            self.progress.update(self.bars[event.job], completed=epoch, note=figures(event.row))
+            epoch = event.row["epoch"]
+            if epoch % self.every == 0 or epoch == self.counts.configs[event.job].epochs:
+                self.unprinted.pop(event.job, None)
+                self._print_epoch(event.job, event.row)
+            else:
+                self.unprinted[event.job] = event.row
         elif isinstance(event, Ended):
-            self.ended += 1
-            self.epochs[event.job] = run.config.epochs
-            self.progress.remove_task(self.bars.pop(event.job))
+            if row := self.unprinted.pop(event.job, None):  # it ended early
+                self._print_epoch(event.job, row)
             if event.why:
-                line = printable(f"{run.name}/{run.cell}: {event.status}: {event.why}")
-                with suppress(OSError):
-                    self.progress.console.print(line, markup=False)
-        done = sum(self.epochs.values())
-        self.progress.update(self.all_runs, completed=done, note=self._count(self.ended))
+                self._print(event.job, f"{event.status}: {event.why}")
 
-    def _count(self, ended: int) -> str:
-        return f"{ended} of {len(self.jobs)} {self.title} done"
+    def _print_epoch(self, job: int, row: Row) -> None:
+        epoch = f"epoch {row['epoch']}/{self.counts.configs[job].epochs}"
+        self._print(job, "  ".join([epoch, *figures(row), f"{row['seconds']:.2f} s"]))
+
+    def _print(self, job: int, what: str) -> None:
+        counts, left = self.counts, self.counts.left
+        estimate = f", {clock_text(left)} left" if left else ""
+        print_message(f"[{self.what}{counts.epochs_done}/{counts.epochs} epochs{estimate}] {self.names[job]}  {what}")
 
 
 @contextmanager

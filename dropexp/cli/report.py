@@ -22,6 +22,7 @@ from dropexp.cli.options import (
     Seeds,
     SelectOn,
     Settings,
+    Sweeps,
     load_asked,
     load_plugins,
     parse_filters,
@@ -33,6 +34,7 @@ def report(
     names: Names = None,
     config: Configs = None,
     settings: Settings = None,
+    sweeps: Sweeps = None,
     seeds: Seeds = None,
     plugin: Plugin = None,
     runs_dir: RunsDir = None,
@@ -61,11 +63,11 @@ def report(
         by=by,
         metric=metric,
         at=at,
-        where=parse_filters(filters),
-        likelihood=published,
+        filter=parse_filters(filters),
+        published=published,
         margin=margin,
         select_on=select_on,
-        study=load_asked(config, settings, seeds, names),
+        config=load_asked(config, settings, sweeps, seeds, names),
     )
     html.write(comparison, out)
     print(out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
@@ -12,18 +12,36 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dropexp.cli.github import print_failure
-from dropexp.cli.options import DataDir, DataUrl, Plugin, Quiet, RunsDir, find_or_download_data, load_plugins
+from dropexp.cli.options import (
+    DataDir,
+    DataUrl,
+    Plugin,
+    Quiet,
+    RunsDir,
+    Sweeps,
+    find_or_download_data,
+    load_plugins,
+)
 from dropexp.cli.output import print_message
 
 if TYPE_CHECKING:
+    from dropexp.config.study import Study
     from dropexp.training.train import Stage, Training
 
 
 def train(
-    config: Annotated[list[Path], typer.Option("--config", "-c", metavar="FILE", help="A config; may be repeated.")],
+    configs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="CONFIG", help="Files, shipped studies by name, or - for standard input."),
+    ] = None,
+    config: Annotated[
+        list[str] | None,
+        typer.Option("--config", "-c", metavar="CONFIG", help="The same as an argument; repeatable."),
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a key in every run.")
     ] = None,
+    sweeps: Sweeps = None,
     seeds: Annotated[str | None, typer.Option(metavar="0..9", help="Replace the seeds: a range or a list.")] = None,
     jobs: Annotated[
         int | None,
@@ -42,6 +60,9 @@ def train(
     ray: Annotated[
         str | None, typer.Option(metavar="auto|ADDRESS", help="Train on a Ray cluster; --jobs are on each GPU there.")
     ] = None,
+    log_every: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Without a terminal, print a line for every N-th epoch of a run.")
+    ] = 1,
     quiet: Quiet = False,
 ) -> None:
     """Train the unfinished runs of a study: finished runs are skipped, interrupted runs resume."""
@@ -51,8 +72,13 @@ def train(
     from dropexp.training.cluster import connect
     from dropexp.training.train import Training
 
+    if not (given := [*(config or ()), *(configs or ())]):
+        raise typer.BadParameter(
+            "give a file, a study that `dropexp config list` lists, or - for standard input",
+            param_hint="CONFIG",
+        )
     load_plugins(plugin)
-    studies = load_configs(config, settings or [], seeds)
+    studies = load_configs(given, settings or (), seeds, sweeps or ())
     with nullcontext() if ray is None else connect.connected(ray):
         device = devices.resolve(device) if ray is None else connect.resolve(device)
         training = Training(studies, runs_dir or default_runs_dir(), device, force=force, on_ray=ray is not None)
@@ -64,7 +90,7 @@ def train(
             for stage in coming:
                 stages.append(stage)
                 find_data = partial(find_or_download_data, data_dir, data_url, quiet)
-                if not _train_stage(training, stage, find_data, jobs, quiet, keep_going):
+                if not _train_stage(training, stage, find_data, jobs, quiet, keep_going, log_every):
                     break
 
     for blocked in training.blocked:
@@ -78,10 +104,16 @@ def train(
         raise typer.Exit(1)
     if training.blocked:
         return
-    compared = list(dict.fromkeys(study.name for study in studies))
+    print_message(f"next: {shlex.join(_next_command(studies, runs_dir, plugin))}", quiet)
+
+
+def _next_command(studies: Sequence[Study], runs_dir: Path | None, plugins: Sequence[Path] | None) -> list[str]:
+    """Return the words of the command that compares what was trained."""
+    words = list(dict.fromkeys(study.name for study in studies))
     if any(study.added for study in studies):  # the names would compare the runs of the files too
-        compared = [word for study in studies for word in study.options[:2]] + list(studies[0].options[2:])
-    print_message(f"next: dropexp compare {shlex.join(compared)}", quiet)
+        words = [word for study in studies for word in study.options[:2]] + list(studies[0].options[2:])
+        words += [word for file in plugins or () for word in ("--plugin", str(file))]
+    return ["dropexp", "compare", *words, *(("--runs-dir", str(runs_dir)) if runs_dir else ())]
 
 
 def _list(training: Training, data_dir: Path | None) -> None:
@@ -104,6 +136,7 @@ def _train_stage(
     at_once: int | None,
     quiet: bool,
     keep_going: bool,
+    log_every: int,
 ) -> bool:
     """Train the jobs of a stage. Return whether to go on: without `keep_going` a run that fails is the last one."""
     from dropexp.cli.progress import watching
@@ -112,7 +145,7 @@ def _train_stage(
 
     events = training.start(stage, find_data, at_once)
     trained, go_on = 0, True
-    with watching(stage, quiet) as watcher, closing(events):
+    with watching(stage, quiet, log_every) as watcher, closing(events):
         for event in events:
             watcher.show(event)
             match event:

@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, cast
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from dropexp.config import names, yaml
-from dropexp.config.keep_probs import drop_probs_instead
-from dropexp.config.overrides import MAX_RUNS, RANGE, Override, parse_seeds, parse_setting, whole_range
+from dropexp.config.checks import Checks
+from dropexp.config.overrides import Override, parse_seeds, parse_setting, parse_sweep, whole_range
 from dropexp.config.problems import Problems, dotted, shown
 from dropexp.config.published import Published
-from dropexp.config.schema import STUDY_KEYS, Config, allowed
+from dropexp.config.schema import Config, allowed
 from dropexp.config.tune import Tune, parse_tune
 from dropexp.config.variants import VARIANTS
 from dropexp.config.yaml import KeyPath
 from dropexp.errors import ConfigError, Problem
+from dropexp.nearest import did_you_mean
 
-_FIELDS: dict[str, TypeAdapter[Any]] = {
-    key: TypeAdapter(cast(Any, Annotated[info.annotation, info]), config=Config.model_config)
-    for key, info in Config.model_fields.items()
-}
+ANCHORS = "x-"  # keys at the top that begin with it have values for anchors, and no meaning of their own
+
+
+@dataclass(frozen=True)
+class Options:
+    """The texts of the options of a command that change a config: `--set`, `--sweep` and `--seeds`."""
+
+    settings: tuple[str, ...] = ()
+    sweeps: tuple[str, ...] = ()
+    seeds: str | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.settings or self.sweeps or self.seeds is not None)
+
+    @property
+    def words(self) -> list[str]:
+        """The options as words of a command."""
+        pairs = [("--set", text) for text in self.settings] + [("--sweep", text) for text in self.sweeps]
+        pairs += [] if self.seeds is None else [("--seeds", self.seeds)]
+        return [word for pair in pairs for word in pair]
+
+
+NO_OPTIONS = Options()
 
 
 @dataclass(frozen=True)
@@ -46,18 +65,16 @@ class ConfigFile:
         return "variant" in keys
 
 
-def parse_config(
-    text: str, where: str, stem: str, settings: Iterable[str] = (), seeds: str | None = None
-) -> ConfigFile:
-    """Parse a config file and apply the texts of `--set` and `--seeds`.
+def parse_config(text: str, where: str, stem: str | None, options: Options = NO_OPTIONS) -> ConfigFile:
+    """Parse a config file and apply the options of the command.
 
-    `where` names the file in errors; `stem` is the study's name if the file gives none. Raises `ConfigError` with all
-    problems.
+    `where` names the file in errors; `stem` is the study's name if the file gives none, None if it must give one.
+    Raises `ConfigError` with all problems.
     """
     document = yaml.parse(text, where)
     if not isinstance(document.content, dict):
         raise ConfigError([Problem(where, "a config is a mapping with a line 'key: value' for each key")])
-    return _Parser(Problems(where, document.lines)).parse(document.content, stem, settings, seeds)
+    return _Parser(Problems(where, document.lines)).parse(document.content, stem, options)
 
 
 class _Parser:
@@ -65,66 +82,92 @@ class _Parser:
 
     def __init__(self, problems: Problems) -> None:
         self.problems = problems
-        self.layers = len(Config.model_fields["hidden"].default)
+        self.checks = Checks(problems)
 
-    def parse(self, top: dict[str, Any], stem: str, settings: Iterable[str], seeds: str | None) -> ConfigFile:
+    def parse(self, given: dict[str, Any], stem: str | None, options: Options) -> ConfigFile:
+        top = {key: value for key, value in given.items() if not key.startswith(ANCHORS)}
         matrix, arms = (self._section(key, top.pop(key, None)) for key in ("matrix", "arms"))
         published, tune = top.pop("published", None), top.pop("tune", None)
         if isinstance(top.get("hidden"), list):
-            self.layers = len(top["hidden"])
-        top = {key: value for key, value in top.items() if key == "name" or self.is_known(key, value, (key,))}
+            self.checks.layers = len(top["hidden"])
+        top = {
+            key: self.checks.normal(key, value)
+            for key, value in top.items()
+            if key == "name" or self.checks.is_known(key, value, (key,))
+        }
         sections = [top, matrix, *(keys for keys in arms.values() if isinstance(keys, dict))]
-        overrides = list(self._overrides(settings, seeds))
+        overrides = list(self._overrides(options))
         for override in overrides:
             for section in sections:
                 section.pop(override.key, None)
-            several = override.key == "seed" and isinstance(override.value, list)
-            (matrix if several else top)[override.key] = override.value
-        name = top.pop("name", stem)
-        self._check_name("name", name, ("name",))
-        base = {key: value for key, value in top.items() if self.is_valid(key, value, (key,))}
+            (matrix if override.axis else top)[override.key] = override.value
+        name = self._name(top.pop("name", None), stem)
+        base = {key: value for key, value in top.items() if self.checks.is_valid(key, value, (key,))}
         axes = self._axes(matrix, top)
         parsed_arms = self._arms(arms, axes)
-        parsed_tune = parse_tune(tune, [override.key for override in overrides], self)
+        parsed_tune = parse_tune(tune, [override.key for override in overrides], self.checks)
         if parsed_tune:
             self._check_tuned(parsed_tune, top, axes, parsed_arms)
         parsed_published = self._published(published, [*arms] or axes.get("variant") or [base.get("variant")])
         self.problems.raise_if_any()
         return ConfigFile(name, base, axes, parsed_arms, parsed_published, parsed_tune, self.problems)
 
+    def _name(self, given: Any, stem: str | None) -> str:
+        """Return the study's name: the given one, or the stem of the file's name."""
+        if given is not None or ("name",) in self.problems.lines:
+            self._check_name("name", given, ("name",))
+            return str(given)
+        if stem is None:
+            self.problems.found.append(Problem(self.problems.where, "it has no name; add a line `name: …`"))
+            return ""
+        if not names.is_name(stem := names.normalised(stem)):
+            what = f"a study is named after its file, and {stem!r} cannot name a folder; add a line `name: …`, such as"
+            self.problems.found.append(Problem(self.problems.where, f"{what} `name: {names.safe(stem)}`"))
+        return stem
+
     def _section(self, key: str, value: Any) -> dict[str, Any]:
         if value is not None and (not isinstance(value, dict) or not value):
             self._add_not_a_mapping((key,), value)
         return value if isinstance(value, dict) else {}
 
-    def _overrides(self, settings: Iterable[str], seeds: str | None) -> Iterable[Override]:
-        for text in settings:
+    def _overrides(self, options: Options) -> Iterable[Override]:
+        where = self.problems.where
+        given = [(parse_setting, text) for text in options.settings] + [(self._sweep, text) for text in options.sweeps]
+        for parse, text in given:
             try:
-                override = parse_setting(text)
+                override = parse(text, where)
             except ConfigError as error:
                 self.problems.found += error.problems
                 continue
-            self.problems.options[override.key] = override.option  # also of an unknown key: its option is reported
-            if override.key == "name" or self.is_known(override.key, override.value, (override.key,)):
-                yield override
-        if seeds is not None:
-            override = parse_seeds(seeds)
+            key, value = override.key, override.value
+            self.problems.options[key] = override.option  # also of an unknown key: its option is reported
+            path: KeyPath = ("matrix", key) if override.axis else (key,)
+            if (key == "name" and not override.axis) or self.checks.is_known(key, value, path):
+                value = value if override.axis else self.checks.normal(key, value)
+                yield Override(key, value, override.option, override.axis)
+        if options.seeds is not None:
+            override = parse_seeds(options.seeds)
             self.problems.options["seed"] = override.option
             yield override
+
+    def _sweep(self, text: str, where: str) -> Override:
+        key = text.partition("=")[0].strip()
+        return parse_sweep(text, where, in_list=key in Config.model_fields and bool(allowed(Config, key, item=True)))
 
     def _axes(self, matrix: dict[str, Any], top: dict[str, Any]) -> dict[str, list[Any]]:
         axes: dict[str, list[Any]] = {}
         for key, given in matrix.items():
             path = ("matrix", key)
-            if not self.is_known(key, given, path):
+            if not self.checks.is_known(key, given, path):
                 continue
             if key in top:
                 self.problems.add(path, f"{key!r} is in the matrix and at the top; keep one")
             values = whole_range(given) or given
             if isinstance(values, list) and values:
-                axes[key] = [value for i, value in enumerate(values) if self.is_valid(key, value, (*path, i))]
+                values = [self.checks.normal(key, value) for value in values]
+                axes[key] = [value for i, value in enumerate(values) if self.checks.is_valid(key, value, (*path, i))]
             else:
-                what = f"{self._title(path)} = {shown(values)} is not a list of values, or a range like 0..4"
+                what = f"{self.checks.title(path)} = {shown(values)} is not a list of values, or a range like 0..4"
                 self.problems.add(path, what)
         return axes
 
@@ -132,15 +175,15 @@ class _Parser:
         arms: dict[str | None, dict[str, Any]] = {}
         for arm, keys in given.items():
             self._check_name("arm", arm, ("arms", arm))
+            own = arms[arm] = {}
             if not isinstance(keys, dict):
                 what = f"{dotted(('arms', arm))} = {shown(keys)} is not of the form {{key: value, …}}"
                 self.problems.add(("arms", arm), what)
                 continue
-            arms[arm] = {}
-            for key, value in keys.items():
-                path = ("arms", arm, key)
-                if self.is_known(key, value, path) and self.is_valid(key, value, path):
-                    arms[arm][key] = value
+            for key, given_value in keys.items():
+                path, value = ("arms", arm, key), self.checks.normal(key, given_value)
+                if self.checks.is_known(key, value, path) and self.checks.is_valid(key, value, path):
+                    own[key] = value
                     if key in axes:
                         self.problems.add(path, f"{key!r} is in the matrix and in arm {arm!r}; keep one")
         return arms or {None: {}}
@@ -156,19 +199,11 @@ class _Parser:
             ("eval_test", "tune sets it: no trial sees the test images, and every tested run does; remove it"),
         ):
             if key in given:
-                self.problems.add(given[key], f"{self._title(given[key])}: {why}")
+                self.problems.add(given[key], f"{self.checks.title(given[key])}: {why}")
         for key in tune.space:
             if key in top or key in axes:
                 where = "at the top" if key in top else "in the matrix"
                 self.problems.add(("tune", "space", key), f"{key!r} is in tune.space and {where}; keep one")
-
-    def takes(self, key: str, value: Any) -> bool:
-        """Return whether a key allows this value; a problem is not added."""
-        try:
-            _FIELDS[key].validate_python(value)
-        except ValidationError:
-            return False
-        return True
 
     def _published(self, value: Any, arms: list[Any]) -> dict[str, Any]:
         path: KeyPath = ("published",)
@@ -181,7 +216,8 @@ class _Parser:
             published = Published.model_validate(value)
         except ValidationError as error:
             for key in dict.fromkeys(str(one["loc"][0]) for one in error.errors()):
-                what = f"unknown key {key!r}; the keys of published are {', '.join(Published.model_fields)}"
+                similar = did_you_mean(key, Published.model_fields)
+                what = f"unknown key {key!r}{similar}; the keys of published are {', '.join(Published.model_fields)}"
                 if key in Published.model_fields:
                     what = f"published.{key} = {shown(value.get(key))} is not {allowed(Published, key)}"
                 self.problems.add((*path, key), what)
@@ -189,53 +225,17 @@ class _Parser:
         named = [("arm", arm) for arm in ([published.arm] if isinstance(published.arm, str) else published.arm or [])]
         for key, arm in [*named, *(("w_norm", arm) for arm in published.w_norm)]:
             if arm not in arms:
-                what = f"published.{key} = {arm!r} is not an arm of this config, which has {', '.join(map(str, arms))}"
+                similar, known = did_you_mean(arm, map(str, arms)), ", ".join(map(str, arms))
+                what = f"published.{key} = {arm!r} is not an arm of this config{similar}, which has {known}"
                 self.problems.add((*path, key), what)
         return published.model_dump(exclude_defaults=True)
 
-    def is_known(self, key: str, value: Any, path: KeyPath) -> bool:
-        if key in Config.model_fields:
-            return True
-        if remedy := drop_probs_instead(key, value, self.layers, several=path[0] == "matrix"):
-            self.problems.add(path, f"unknown key {key!r}; {remedy}")
-            return False
-        keys = [*Config.model_fields, *(STUDY_KEYS if len(path) == 1 else ())]
-        nearest = difflib.get_close_matches(key, keys, n=1)
-        remedy = f"(did you mean {nearest[0]!r}?)" if nearest else f"(the keys are {', '.join(keys)})"
-        self.problems.add(path, f"unknown key {key!r} {remedy}")
-        return False
-
-    def is_valid(self, key: str, value: Any, path: KeyPath) -> bool:
-        try:
-            _FIELDS[key].validate_python(value)
-        except ValidationError as error:
-            for one in error.errors():
-                index = [part for part in one["loc"] if isinstance(part, int)][:1]
-                title = self._title(path) + "".join(f"[{i}]" for i in index)
-                what = allowed(Config, key, item=bool(index)) or allowed(Config, key)
-                what += self._several_values(key, value, path)
-                if key == "seed" and key in self.problems.options:
-                    is_range = RANGE.match(str(one["input"]).strip())
-                    what = f"a range of 1 to {MAX_RUNS:,} seeds" if is_range else f"{what}, or a range like 0..4"
-                self.problems.add((*path, *index), f"{title} = {shown(one['input'])} is not {what}")
-            return False
-        return True
-
-    def _several_values(self, key: str, value: Any, path: KeyPath) -> str:
-        """Return the remedy for several values of a key that takes one, outside the matrix."""
-        several = (isinstance(value, list) and value) or whole_range(value)
-        takes_one = not allowed(Config, key, item=True) and path[0] not in ("matrix", "tune")
-        return "; list several values in the matrix" if several and takes_one else ""
-
     def _check_name(self, what: str, name: Any, path: KeyPath) -> None:
-        if not names.is_name(name):
+        if not isinstance(name, str):
+            self.problems.add(path, f"{what} = {shown(name)} is not text; write it in quotes")
+        elif not names.is_name(name):
             self.problems.add(path, f"{what} = {shown(name)} cannot name a folder; use {names.RULE}")
 
     def _add_not_a_mapping(self, path: KeyPath, value: Any) -> None:
         what = f"{dotted(path)} = {shown(value)} is not a mapping with a line 'key: …' for each key"
         self.problems.add(path, what)
-
-    def _title(self, path: KeyPath) -> str:
-        """Return how a message names the key at `path`: alone if an option set it, else with its sections."""
-        key = path[1] if path[0] == "matrix" else path[-1]
-        return str(key) if key in self.problems.options else dotted(path)

@@ -1,4 +1,4 @@
-"""Keys that options of the command set for every run: `--set key=value` and `--seeds 0..4,7`."""
+"""Keys that options of the command set: `--set key=value`, `--sweep key=a,b` and `--seeds 0..4,7`."""
 
 from __future__ import annotations
 
@@ -13,34 +13,51 @@ from dropexp.errors import ConfigError, Problem, quoted
 
 MAX_RUNS = 100_000
 RANGE = re.compile(r"(\d{1,18})\.\.(\d{1,18})\Z")
+SECTIONS = ("matrix", "arms", "tune", "published")
 
 
 @dataclass(frozen=True)
 class Override:
-    """A key, its value, and the option as it was typed."""
+    """A key, its value, and the option as it was typed. With `axis` the value is a list for the matrix."""
 
     key: str
     value: Any
     option: str
+    axis: bool = False
 
 
-def parse_setting(text: str) -> Override:
-    """Parse the text of a `--set`. Raises `ConfigError`."""
-    key, equals, value = text.partition("=")
-    key, option = key.strip(), f"--set {quoted(text)}"
-    if not equals:
-        raise ConfigError([Problem(option, "is not of the form key=value")])
-    content = yaml.parse(value, option).content
-    if key in ("matrix", "arms", "tune", "published"):
-        raise ConfigError([Problem(option, f"{key} can only be set in the file")])
-    return Override(key, (whole_range(content) or content) if key == "seed" else content, option)
+def parse_setting(text: str, where: str = "the config") -> Override:
+    """Parse the text of a `--set`; `where` names the config. Raises `ConfigError`."""
+    key, value, option = _split("--set", text, "value")
+    section, *below = key.split(".")
+    if section in SECTIONS:
+        raise ConfigError([Problem(option, f"{section} cannot be set by an option; {_edit(section, below, where)}")])
+    content = _parse(value, option)
+    content = (whole_range(content) or content) if key == "seed" else content
+    return Override(key, content, option, axis=key == "seed" and isinstance(content, list))
+
+
+def parse_sweep(text: str, where: str = "the config", *, in_list: bool = False) -> Override:
+    """Parse the text of a `--sweep`: values with commas between them, a YAML list of them, or a range.
+
+    `in_list` tells whether a value of the key is itself a list. Raises `ConfigError`.
+    """
+    key, value, option = _split("--sweep", text, "a,b")
+    if key.split(".")[0] in SECTIONS or key == "name":
+        raise ConfigError([Problem(option, f"{key} has no values to sweep; name a key of a run, such as lr=0.1,0.5")])
+    values = _parse(f"[{value}]", option)
+    if len(values) == 1:
+        (one,) = values
+        single = isinstance(one, list) and (not in_list or all(isinstance(item, list) for item in one))
+        values = whole_range(one) or (one if single else values)
+    return Override(key, values, option, axis=True)
 
 
 def parse_seeds(text: str) -> Override:
     """Parse the text of `--seeds`. Parts that are not seeds stay text, to be reported with the file's problems."""
     parts: Iterator[list[Any]] = (whole_range(part) or [_whole_number(part)] for part in text.split(","))
     seeds = list(itertools.islice(itertools.chain.from_iterable(parts), MAX_RUNS + 1))
-    return Override("seed", seeds, f"--seeds {quoted(text)}")
+    return Override("seed", seeds, f"--seeds {quoted(text)}", axis=True)
 
 
 def whole_range(value: Any) -> list[int] | None:
@@ -50,6 +67,39 @@ def whole_range(value: Any) -> list[int] | None:
         return None
     first, last = int(match[1]), int(match[2])
     return list(range(first, last + 1)) if last - first < MAX_RUNS else None
+
+
+def _split(option: str, text: str, form: str) -> tuple[str, str, str]:
+    """Return the key, the value, and the option as it was typed. Raises `ConfigError`."""
+    key, equals, value = text.partition("=")
+    typed = f"{option} {quoted(text)}"
+    if equals:
+        return key.strip().lstrip("+"), value, typed  # Hydra adds a key with +
+    word, colon, value = text.partition(":")
+    meant = f" (did you mean {word.strip()}={value.strip()}?)" if colon else ""
+    raise ConfigError([Problem(typed, f"is not of the form key={form}{meant}")])
+
+
+def _parse(value: str, option: str) -> Any:
+    """Parse a value as YAML. Raises `ConfigError`."""
+    try:
+        return yaml.parse(value, option).content
+    except ConfigError as error:
+        if any(value.count(left) != value.count(right) for left, right in ("[]", "{}")):
+            why = "; the shell splits a value at spaces: write it in quotes, such as 'hidden=[64, 64]'"
+            raise ConfigError([Problem(one.where, one.what + why) for one in error.problems]) from None
+        raise
+
+
+def _edit(section: str, below: list[str], where: str) -> str:
+    """Return what to do in place of setting a section, or a key of it."""
+    if section == "matrix":
+        key = below[0] if below else "KEY"
+        return "--seeds 0..9 replaces the seeds" if key == "seed" else f"--sweep {key}=a,b adds an axis"
+    if section == "arms" and len(below) > 1:
+        return f"--set {below[-1]}=… sets {below[-1]} for every arm, and {where} has the arms"
+    name = ".".join([section, *below])
+    return f"edit {name} in {where}, or in a copy of it with another `name`"
 
 
 def _whole_number(text: str) -> int | str:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from dropexp.config.digests import arm_digest, digest
+from dropexp.config.names import is_letter
 from dropexp.config.schema import Config
 
 
@@ -52,4 +53,4 @@ class PlannedRun:
 def cell_of(keys: Mapping[str, Any]) -> str:
     """Return the readable part of a folder's name: key=value, lists joined by '+', at most 120 safe characters."""
     parts = (f"{key}={'+'.join(map(str, v)) if isinstance(v, list) else v}" for key, v in keys.items())
-    return re.sub(r"[^\w=,.+-]", "-", ",".join(parts))[:120]
+    return re.sub(r"[^\w=,.+-]", lambda found: found[0] if is_letter(found[0]) else "-", ",".join(parts))[:120]

@@ -22,6 +22,7 @@ class Problems:
         self.lines = lines
         self.options: dict[str, str] = {}  # keys that an option set, and the option as it was typed
         self.found: list[Problem] = []
+        self.footer = ""  # follows the problems
 
     def add(self, path: KeyPath, message: str) -> None:
         """Add a problem with the value at `path`, once. Raises `ConfigError` with all when there are too many."""
@@ -46,7 +47,8 @@ class Problems:
     def raise_if_any(self) -> None:
         """Raise `ConfigError` with all problems in the order of lines, options last, if there are any."""
         if self.found:
-            raise ConfigError(sorted(self.found, key=self._line))
+            footer = [Problem(self.where, self.footer)] if self.footer else []
+            raise ConfigError([*sorted(self.found, key=self._line), *footer])
 
     def _line(self, problem: Problem) -> int:
         file, _, line = problem.where.rpartition(":")

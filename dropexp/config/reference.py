@@ -1,28 +1,51 @@
-"""The rows of the key table in docs/config.md, read from the schema."""
+"""The table of keys, read from the schema: of docs/config.md, `config keys` and the JSON Schema."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel
 
 from dropexp.config.fields import COUNT
 from dropexp.config.published import Published
 from dropexp.config.schema import Config, allowed
+from dropexp.config.values import NULLABLE, in_words
 
 
 @dataclass(frozen=True)
 class KeyRow:
-    """One key: its name, its default in YAML ("" without one), the values that it can have, and what it does."""
+    """One key: its name, its default in YAML ("" without one), the values that it can have, and what it does.
+
+    `section` is that of the book, "" if the key is not in it; `value` is the default itself, None without one.
+    """
 
     key: str
     default: str
     allowed: str
     doc: str
+    section: str = ""
+    value: Any = None
+
+    @property
+    def text(self) -> str:
+        """What it does and allows, as one text."""
+        section = f" Book: {self.section}." if self.section else ""
+        return f"{self.doc} Allowed: {self.allowed}.{section}"
 
 
+# Sections of Dive into Deep Learning, in the numbering of its PyTorch edition of 2019 (d2l-zh).
+SECTIONS = {
+    **dict.fromkeys(("variant", "drop_probs", "mask"), "3.13"),
+    **dict.fromkeys(("hidden", "lr", "epochs", "batch_size", "sgd", "init", "init_std", "init_bias"), "3.13.2"),
+    **dict.fromkeys(("weight_decay", "l1"), "3.12"),
+    **dict.fromkeys(("train_size", "validation_size", "early_stopping"), "3.11"),
+    "task": "3.5, 3.12",
+    "momentum": "7.4",
+    "optimizer": "7.8",
+}
 STUDY_KEY_ROWS = (
     KeyRow("name", "the file's stem", "a folder name", "Name of the study and of its folder in `runs/`."),
     KeyRow(
@@ -76,5 +99,10 @@ def key_rows() -> Iterator[KeyRow]:
 def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[KeyRow]:
     for key, info in model.model_fields.items():
         default = "" if info.is_required() else json.dumps(info.default).strip('"').removesuffix(".0")
+        section = SECTIONS.get(key, "") if model is Config else ""
+        if key in NULLABLE:
+            default = in_words(key, None)
         values, item = allowed(model, key), allowed(model, key, item=True)
-        yield KeyRow(prefix + key, default, f"{values}; each {item}" if item else values, info.description or "")
+        values = f"{values}; each {item}" if item else values
+        value = None if info.is_required() else info.default
+        yield KeyRow(prefix + key, default, values, info.description or "", section, value)

@@ -32,6 +32,21 @@ from dropexp.config.used import used_keys
 from dropexp.config.variants import VARIANTS
 
 STUDY_KEYS = ("name", "matrix", "arms", "tune", "published")  # the keys of a file beside those of its runs
+GROUPS: dict[str, tuple[str, ...]] = {
+    "dropout": (
+        *("variant", "drop_probs", "input_drop_prob", "input_noise_std", "placement", "drop_schedule", "drop_epochs"),
+        *("mask", "noise_at_eval"),
+    ),
+    "network": ("hidden", "init", "init_std", "init_bias", "output_relu", "fused", "precision"),
+    "training": (
+        *("epochs", "batch_size", "lr", "lr_schedule", "optimizer", "sgd", "momentum", "nesterov", "early_stopping"),
+        "seed",
+    ),
+    "regularisers": ("weight_decay", "l1", "max_norm", "label_smoothing"),
+    "data": ("task", "train_size", "validation_size", "label_noise"),
+    "evaluation": ("probes", "eval_train", "eval_every", "eval_test"),
+    "study": STUDY_KEYS,
+}
 
 
 class Config(BaseModel):
@@ -92,7 +107,7 @@ class Config(BaseModel):
         "constant",
     )
     drop_epochs: int | None = key_field(
-        "Epochs after which an `early`, `linear-decay` or `late` schedule switches; `null` is half of the epochs.",
+        "Epochs after which an `early`, `linear-decay` or `late` schedule switches; `half` is half of `epochs`.",
         "a whole number, 0 or more",
         None,
         ge=0,
@@ -216,7 +231,7 @@ class Config(BaseModel):
         True,
     )
     train_size: int | None = key_field(
-        "Training images, balanced over the classes; `null` is all.",
+        "Training images, balanced over the classes.",
         f"a whole number, 10 to {NUM_TRAIN_IMAGES}",
         None,
         ge=10,

@@ -13,14 +13,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from dropexp.config.digests import canonical
-from dropexp.config.file import ConfigFile, parse_config
+from dropexp.config.file import NO_OPTIONS, ConfigFile, Options, parse_config
 from dropexp.config.overrides import MAX_RUNS
 from dropexp.config.planned import PlannedRun, cell_of
 from dropexp.config.schema import Config
 from dropexp.config.search import Search, searches_of
-from dropexp.errors import ConfigError, Problem
-
-MAX_CONFIG_BYTES = 500_000  # of a config; the shipped ones have up to 2,300
+from dropexp.config.text import STDIN, read_config
+from dropexp.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,8 @@ class Study:
     """The runs of one config file, and its published figures.
 
     With `searches`, `runs` are their trials; the runs that test the selected settings are known only after these.
-    `options` are the words of a command that ask for these runs. `written` is the study without the command's --set and
-    --seeds, if these replace keys and keep the name; None if it is the same, or the file alone is not valid.
+    `options` are the words of a command that ask for these runs. `written` is the study without the command's --set,
+    --sweep and --seeds, if these replace keys and keep the name; None if it is the same, or the file alone is invalid.
     """
 
     name: str
@@ -52,67 +51,58 @@ class Study:
 
     @property
     def added(self) -> int:
-        """The number of runs to compare that the file does not ask for as it is written, because of --set."""
+        """The number of runs to compare that the file alone does not ask for, because of --set or --sweep."""
         if self.written is None:
             return 0
         asked = self.written.seeds
         return sum(len(seeds) for arm, seeds in self.seeds.items() if arm not in asked)
 
 
-def load_config(path: str | Path, settings: Iterable[str] = (), seeds: str | None = None) -> Study:
-    """Read a config file.
+def load_config(
+    path: str | Path, settings: Iterable[str] = (), seeds: str | None = None, sweeps: Iterable[str] = ()
+) -> Study:
+    """Read a config: a file, a study that ships with dropexp, by name, or standard input as "-".
 
-    `settings` are texts like `lr=0.1` that replace keys of every run, `seeds` is a text like `0..4`.
-    Raises `ConfigError` with all problems.
+    `settings` are texts like `lr=0.1` that replace keys of every run, `sweeps` texts like `lr=0.1,0.5` that replace
+    keys by axes of the matrix, `seeds` is a text like `0..4`. Raises `ConfigError` with all problems.
     """
-    path, settings = Path(path), list(settings)
-    text = _read(path)
-    study = _parse(text, path, settings, seeds)
-    if settings or seeds is not None:
+    options = Options(tuple(settings), tuple(sweeps), seeds)
+    text, source = read_config(str(path))
+    study = _parse(text, source, options)
+    study = replace(study, options=("-c", str(path), *options.words))
+    if options:
         with suppress(ConfigError):
-            written = _parse(text, path)
+            written = _parse(text, source)
             if written.name == study.name:
                 return replace(study, written=written)
     return study
 
 
-def _parse(text: str, path: Path, settings: Sequence[str] = (), seeds: str | None = None) -> Study:
-    file = parse_config(text, str(path), path.stem, settings, seeds)
+def _parse(text: str, source: Path | None, options: Options = NO_OPTIONS) -> Study:
+    where, stem = (STDIN, None) if source is None else (str(source), source.stem)
+    file = parse_config(text, where, stem, options)
     searches = _searches(file)
     runs = trials_of(searches) if file.tune else _runs(file)
     file.problems.raise_if_any()
-    options = ["-c", str(path)]
-    for setting in settings:
-        options += ["--set", setting]
-    if seeds is not None:
-        options += ["--seeds", seeds]
-    return Study(file.name, runs, file.published, path, tuple(options), searches=searches)
+    return Study(file.name, runs, file.published, source, searches=searches)
 
 
-def load_configs(paths: Iterable[Path], settings: Sequence[str] = (), seeds: str | None = None) -> list[Study]:
-    """Read several config files. Raises `ConfigError` with the problems of all."""
+def load_configs(
+    paths: Iterable[str | Path],
+    settings: Sequence[str] = (),
+    seeds: str | None = None,
+    sweeps: Sequence[str] = (),
+) -> list[Study]:
+    """Read several configs. Raises `ConfigError` with the problems of all."""
     studies, problems = [], []
     for path in paths:
         try:
-            studies.append(load_config(path, settings, seeds))
+            studies.append(load_config(path, settings, seeds, sweeps))
         except ConfigError as error:
             problems += error.problems
     if problems:
         raise ConfigError(problems)
     return studies
-
-
-def _read(path: Path) -> str:
-    try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_CONFIG_BYTES + 1)
-        if len(content) > MAX_CONFIG_BYTES:
-            raise ConfigError([Problem(str(path), f"more than {MAX_CONFIG_BYTES:,} bytes, too many for a config")])
-        return content.decode()
-    except FileNotFoundError:
-        raise ConfigError([Problem(str(path), "no such file")]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([Problem(str(path), f"cannot be read: {error}")]) from None
 
 
 def _searches(file: ConfigFile) -> list[Search]:

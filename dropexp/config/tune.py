@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+from dropexp.config.checks import Checks
 from dropexp.config.overrides import MAX_RUNS, whole_range
-from dropexp.config.problems import Problems, dotted, shown
+from dropexp.config.problems import dotted, shown
 from dropexp.config.schema import Config, allowed
 from dropexp.config.space import KINDS, RANGES, Dimension
-from dropexp.config.yaml import KeyPath
+from dropexp.config.values import whole
+from dropexp.config.yaml import KeyPath, dump_line
+from dropexp.nearest import did_you_mean, letters, nearest
 
 KEYS = ("trials", "repeats", "space")
 MAX_REPEATS = 1000  # repeat r trains its trials with seed r, and its tested run with seed 1000 + r
@@ -20,6 +23,19 @@ NOT_TUNED = {
     *("eval_train", "eval_every", "eval_test"),
 }
 
+# What Optuna, Ray Tune, Keras Tuner and W&B call these, without case and punctuation.
+_KEYS_ELSEWHERE = {
+    **dict.fromkeys(("ntrials", "numtrials", "maxtrials", "budget", "numsamples", "niter", "evaluations"), "trials"),
+    **dict.fromkeys(("seeds", "seed", "nrepeats", "numrepeats", "runs", "searches", "replicates"), "repeats"),
+    **dict.fromkeys(("searchspace", "parameters", "params", "config", "keys", "distributions", "grid"), "space"),
+}
+_KINDS_ELSEWHERE = {
+    **dict.fromkeys(("loguniform", "loguniformvalues", "log10", "logarithmic", "qloguniform", "reciprocal"), "log"),
+    **dict.fromkeys(("quniform", "int", "float", "randint", "range", "real", "integer", "linear"), "uniform"),
+    **dict.fromkeys(("categorical", "choices", "options", "values", "enum", "list", "gridsearch"), "choice"),
+}
+_LOW, _HIGH = ("min", "low", "minvalue", "lower", "start"), ("max", "high", "maxvalue", "upper", "end", "stop")
+
 
 @dataclass(frozen=True)
 class Tune:
@@ -28,20 +44,6 @@ class Tune:
     trials: int  # per arm and repeat
     repeats: list[int]  # independent searches, the unit of comparison
     space: dict[str, Dimension]
-
-
-class Checks(Protocol):
-    """The checks of a config file's keys; each adds the problem that it finds."""
-
-    problems: Problems
-
-    def is_known(self, key: str, value: Any, path: KeyPath) -> bool: ...
-
-    def is_valid(self, key: str, value: Any, path: KeyPath) -> bool: ...
-
-    def takes(self, key: str, value: Any) -> bool:
-        """Return the same as `is_valid`, and add nothing."""
-        ...
 
 
 def parse_tune(given: Any, fixed: Iterable[str], checks: Checks) -> Tune | None:
@@ -56,8 +58,9 @@ def parse_tune(given: Any, fixed: Iterable[str], checks: Checks) -> Tune | None:
         return None
     for key in given:
         if key not in KEYS:
-            problems.add(("tune", key), f"unknown key {key!r}; the keys of tune are {', '.join(KEYS)}")
-    trials, repeats = given.get("trials"), _repeats(given.get("repeats"))
+            instead = did_you_mean(_KEYS_ELSEWHERE.get(letters(str(key)), str(key)), KEYS)
+            problems.add(("tune", key), f"unknown key {key!r}{instead}; the keys of tune are {', '.join(KEYS)}")
+    trials, repeats = whole(given.get("trials")), _repeats(whole(given.get("repeats")))
     if type(trials) is not int or not 1 <= trials <= MAX_RUNS:
         problems.add(("tune", "trials"), f"tune.trials = {shown(trials)} is not a whole number, 1 to {MAX_RUNS:,}")
     if repeats is None:
@@ -96,13 +99,34 @@ def _dimension(key: str, given: Any, path: KeyPath, checks: Checks) -> Dimension
     kind, values = next(iter(given.items())) if isinstance(given, dict) and len(given) == 1 else (None, None)
     if kind not in KINDS or not isinstance(values, list) or not values:
         forms = "{uniform: [low, high]}, {log: [low, high]}, {each: [low, high]} or {choice: [values]}"
-        checks.problems.add(path, f"{dotted(path)} = {shown(given)} is not of the form {forms}")
+        meant = f" (did you mean {text}?)" if (text := _meant(given)) else ""
+        checks.problems.add(path, f"{dotted(path)} = {shown(given)} is not of the form {forms}{meant}")
         return None
     path = (*path, kind)
+    values = [checks.normal(key, value) for value in values]
     if kind in RANGES:
         return _range(key, kind, values, path, checks)
     valid = [checks.is_valid(key, value, (*path, index)) for index, value in enumerate(values)]
     return Dimension(kind, tuple(values)) if all(valid) else None
+
+
+def _meant(given: Any) -> str:
+    """Return the dimension that a value of another form, such as {loguniform: [0.1, 1]}, is for; "" if unknown."""
+    if isinstance(given, list) and given:
+        return dump_line({"choice": given})
+    if not isinstance(given, dict):
+        return ""
+    words = {letters(str(key)): value for key, value in given.items()}
+    kind = letters(str(words.get("distribution", "uniform")))
+    low, high = (next((words[name] for name in names if name in words), None) for names in (_LOW, _HIGH))
+    if low is not None and high is not None:
+        return dump_line({_KINDS_ELSEWHERE.get(kind, "uniform"): [low, high]})
+    if len(given) != 1:
+        return ""
+    (name, values) = next(iter(given.items()))
+    known = _KINDS_ELSEWHERE.get(letters(str(name))) or nearest(str(name), KINDS)
+    example = ["a", "b"] if known == "choice" else ["low", "high"]
+    return dump_line({known: values if isinstance(values, list) and values else example}) if known else ""
 
 
 def _range(key: str, kind: str, ends: list[Any], path: KeyPath, checks: Checks) -> Dimension | None:

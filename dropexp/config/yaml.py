@@ -1,17 +1,15 @@
-"""YAML 1.2 with the line of each value, on PyYAML.
-
-ruamel.yaml reads 0x1f, 1_000 and dates as values, stops at the first duplicate key, and makes this file no shorter.
-"""
+"""YAML 1.2 with the line of each value, and with merge keys."""
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 from yaml.reader import ReaderError
 
+from dropexp.config.yaml_loader import MERGE, Dumper, Loader
 from dropexp.errors import ConfigError, Problem
 
 KeyPath = tuple[str | int, ...]  # the keys and list indices that lead from the top to a value
@@ -25,26 +23,6 @@ _TAGS = {
 }
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads words and numbers as YAML 1.2 does. PyYAML follows 1.1: 1e-3 is text, no is false and 1:30 is 90."""
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes text that `_Loader` would read as something else."""
-
-
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", r"[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
-    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", list("-+.")),
-):
-    for _reader in (_Loader, _Dumper):
-        _reader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"({_pattern})\Z"), _first)
-
-
 @dataclass(frozen=True)
 class Document:
     """The content of a text, and the line of each key and list item."""
@@ -55,7 +33,12 @@ class Document:
 
 def dump(content: dict[str, Any]) -> str:
     """Return content as text that `parse` reads back, a list of numbers in one line."""
-    return yaml.dump(content, None, _Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
+    return yaml.dump(content, None, Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
+
+
+def dump_line(content: Any) -> str:
+    """Return content as a text in one line, for a message."""
+    return yaml.dump(content, None, Dumper, default_flow_style=True, allow_unicode=True, width=1000).strip()
 
 
 def parse(text: str, where: str) -> Document:
@@ -63,8 +46,9 @@ def parse(text: str, where: str) -> Document:
 
     Raises `ConfigError` if it is not YAML or too large, and for all keys that are duplicate or not text.
     """
+    text = unicodedata.normalize("NFC", text)  # the same letters are the same name
     try:
-        loader = _Loader(text)
+        loader = Loader(text)
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ConfigError([Problem(f"{where}:{line}", f"not YAML: character {text[error.position]!r}")]) from None
@@ -88,15 +72,15 @@ def parse(text: str, where: str) -> Document:
 class _Builder:
     """Builds Python values from nodes, and records their lines. PyYAML's own drops lines and earlier duplicate keys."""
 
-    def __init__(self, loader: _Loader, where: str) -> None:
+    def __init__(self, loader: Loader, where: str) -> None:
         self.loader, self.where = loader, where
         self.lines: dict[KeyPath, int] = {}
         self.problems: list[Problem] = []
+        self.count = 0  # of values, also of those that an alias repeats
 
     def value(self, node: yaml.Node, path: KeyPath) -> Any:
         """Build the value of a node. Raises `ConfigError` for a tag that a config cannot have."""
-        if len(self.lines) > MAX_VALUES:
-            raise ConfigError([Problem(self.where, f"more than {MAX_VALUES} values, too many for a config")])
+        self._count()
         self.lines.setdefault(path, _line(node))
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
@@ -115,24 +99,43 @@ class _Builder:
         return value
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+        self._count()
         content: dict[str, Any] = {}
+        lines: dict[str, int] = {}
+        merged: list[yaml.Node] = []  # the values of keys <<
         for key_node, value_node in node.value:
             origin = f"{self.where}:{_line(key_node)}"
             is_scalar = isinstance(key_node, yaml.ScalarNode)
+            if is_scalar and key_node.tag == MERGE:
+                merged += value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+                continue
             key = self._scalar(key_node) if is_scalar else None
             if not isinstance(key, str):
                 shown = repr(key_node.value) if is_scalar else "with several parts"
                 self.problems.append(Problem(origin, f"key {shown} is not text; quote it"))
             elif key in content:
-                first = self.lines[(*path, key)]
-                self.problems.append(Problem(origin, f"key {key!r} is given twice, first in line {first}"))
+                self.problems.append(Problem(origin, f"key {key!r} is given twice, first in line {lines[key]}"))
             else:
-                self.lines[(*path, key)] = _line(key_node)
+                lines[key] = _line(key_node)
+                self.lines.setdefault((*path, key), lines[key])  # a key that << adds has a line already if it is given
                 content[key] = self.value(value_node, (*path, key))
+        for one in merged:
+            content |= {key: value for key, value in self._merged(one, path).items() if key not in content}
         return content
 
+    def _merged(self, node: yaml.Node, path: KeyPath) -> dict[str, Any]:
+        """Return the keys that a key << adds; the keys of the mapping itself, and of earlier ones, come first."""
+        if not isinstance(node, yaml.MappingNode):
+            raise self._error(node, "<< merges the keys of a mapping, or of a list of them, such as <<: *anchor")
+        return self._mapping(node, path)
+
+    def _count(self) -> None:
+        self.count += 1
+        if self.count > MAX_VALUES:
+            raise ConfigError([Problem(self.where, f"more than {MAX_VALUES} values, too many for a config")])
+
     def _check_tag(self, node: yaml.Node) -> str:
-        tag: str = node.tag.rpartition(":")[2]
+        tag: str = "str" if node.tag == MERGE else node.tag.rpartition(":")[2]  # << as a value is text
         kind, allowed = _TAGS[type(node)]
         if tag not in allowed:  # !!timestamp, !!python/name:os.system
             raise self._error(node, f"a config has no {kind} of type {tag[:40]!r}; leave the tag out")

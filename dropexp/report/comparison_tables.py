@@ -94,10 +94,17 @@ def arms_table(comparison: Comparison) -> Table:
     if values:
         ends = f"from {figure_cell(low, unit)} ({BARS[0]}) to {figure_cell(high, unit)} ({BARS[-1]})"
         legends.append(f"by epoch: mean {metric.title}, {ends}.")
-    titles = ["arm", "n", header(metric.title, unit), *(header(columns[name], one) for name, one in units.items())]
-    titles += ["s/epoch", "by epoch"]
-    left = (0, len(titles) - 1)
-    return Table(f"Arms: {comparison.what}", titles, rows, fold=(0, 1), left=left, legend=" ".join(legends))
+    others = [header(columns[name], one) for name, one in units.items()]
+    titles = ["arm", "n", header("\n".join(metric.title.rsplit(" ", 1)), unit), *others, "s/epoch", "by epoch"]
+    return Table(
+        f"Arms: {comparison.what}",
+        titles,
+        rows,
+        fold=(0, 1),
+        left=(0, len(titles) - 1),
+        legend=" ".join(legends),
+        secondary=("s/epoch", "by epoch", *reversed(others)),
+    )
 
 
 def probes_table(comparison: Comparison) -> Table | None:
@@ -161,6 +168,7 @@ def _published_table(figures: list[dict[str, Any]], metrics: dict[str, Metric]) 
         ["figure", "epoch", "published", "ours", "95 % of\nsingle runs", "inside"],
         rows,
         left=(0, 5),
+        secondary=("95 % of\nsingle runs",),
         legend="published: ± its rounding. ours: mean ± sample SD over the seeds. "
         "running figures: measured during training, with dropout active. "
         "95 % of single runs: prediction interval for one run. "

@@ -32,6 +32,7 @@ def tables_of(evaluation: Evaluation, classes: Sequence[ClassFigures]) -> list[T
         ["images", *columns.headers],
         [[_rotation(row.rotation), *columns.cells(row)] for row in evaluation.figures],
         legend=columns.legend,
+        secondary=columns.secondary,
     )
     tables = [figures, *([_classes_table(evaluation.epoch, classes)] if classes else [])]
     return tables + ([_images_table(evaluation)] if evaluation.answers else [])
@@ -57,7 +58,8 @@ def arm_table(arm: ArmEvaluation) -> Table:
             "evaluation mode, and its mutual information is the disagreement between the networks."
         )
     headers = ["run", "epoch", "images", *columns.headers]
-    return Table(f"{arm.arm}: test images", headers, rows, left=(0, 2), legend=legend)
+    title = f"{arm.arm}: test images"
+    return Table(title, headers, rows, left=(0, 2), legend=legend, secondary=columns.secondary)
 
 
 class _Columns:
@@ -69,6 +71,13 @@ class _Columns:
         self.headers = [*NAMES, *(f"MC\n{name}" for name in NAMES), "mutual\ninformation"]
         if self.moments:
             self.headers += [f"moments\n{name}" for name in NAMES]
+
+    @property
+    def secondary(self) -> list[str]:
+        """The headers of columns that a narrow terminal leaves out: accuracies and NLLs are the last ones."""
+        kinds = ("moments\n", "MC\n", "")
+        first = [f"{kind}{name}" for name in ("entropy", "ECE") for kind in kinds]
+        return [*first, "mutual\ninformation", *(f"moments\n{name}" for name in ("NLL", "accuracy")), "MC\nNLL", "NLL"]
 
     def cells(self, row: RotationFigures, absent: str = NO_NOISE) -> list[str]:
         names = [*FIGURES, *(f"mc_{name}" for name in FIGURES), "mutual_information"]
@@ -106,6 +115,7 @@ def _classes_table(epoch: int, classes: Sequence[ClassFigures]) -> Table:
         ["class", "images", "accuracy, %", "NLL", "confidence, %", "most often taken for"],
         rows,
         left=(0, 5),
+        secondary=("confidence", "NLL", "images"),
         legend="confidence: mean probability of the predicted class. "
         "most often taken for: the most frequent wrong class, and its share of the images.",
     )

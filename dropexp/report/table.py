@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -16,3 +16,13 @@ class Table:
     fold: Sequence[int] = (0,)  # columns of words, which a narrow terminal folds; it never folds a figure
     left: Sequence[int] = (0,)  # columns aligned left; the others are aligned right
     legend: str = ""
+    paths: Sequence[int] = ()  # columns that a narrow terminal cuts in the middle
+    secondary: Sequence[str] = ()  # headers of columns that a narrow terminal leaves out, in this order
+
+    def without(self, headers: Collection[str]) -> Table:
+        """Return the table without these columns."""
+        kept = [i for i, header in enumerate(self.headers) if header not in headers]
+        new = {old: i for i, old in enumerate(kept)}
+        fold, left, paths = ([new[i] for i in own if i in new] for own in (self.fold, self.left, self.paths))
+        rows = [[row[i] for i in kept] for row in self.rows]
+        return replace(self, headers=[self.headers[i] for i in kept], rows=rows, fold=fold, left=left, paths=paths)

@@ -52,6 +52,7 @@ def tuning_table(comparison: Comparison) -> Table | None:
         rows,
         fold=(0,),
         left=(0, *range(4, 4 + len(keys))),
+        secondary=("trials\neach", "repeats"),
         legend="the best trial of each repeat, by validation accuracy after the last epoch. "
         "Ranges: median [lowest, highest] over the repeats, or the median of each entry; choices: (repeats). "
         "validation accuracy: of the selected trials, which it favours; the tested runs have other seeds.",
@@ -83,7 +84,7 @@ def _table(title: str, frame: pd.DataFrame, names: Sequence[str]) -> Table | Non
         for row in records(frame)
     ]
     headers = ["arm", *names, "validation\naccuracy, %", "validation\nloss", *keys]
-    return Table(title, headers, rows, fold=(0,), left=(0,))
+    return Table(title, headers, rows, fold=(0,), left=(0,), secondary=("validation\nloss", "status"))
 
 
 def _name_cell(value: Any) -> str:

@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from dropexp.config.names import normalised
 from dropexp.errors import AmbiguousRun, RunError
+from dropexp.nearest import did_you_mean
 from dropexp.runs.folder import CHECKPOINT, EPOCHS, RUN, RunFolder, default_runs_dir
 
 
@@ -29,11 +31,13 @@ def folders(paths_or_names: Iterable[str], runs_dir: Path) -> list[RunFolder]:
         return [RunFolder(runs_dir / name) for name in _runs_below(runs_dir)]
     found: dict[Path, RunFolder] = {}
     for item in wanted:
-        roots = {path.resolve(): path for path in (runs_dir / item, Path(item)) if path.is_dir()}
+        places = (runs_dir / item, runs_dir / normalised(item), Path(item))
+        roots = {path.resolve(): path for path in places if path.is_dir()}
         here = {real / name: RunFolder(root / name) for real, root in roots.items() for name in _runs_below(root)}
         if not here:
-            names = ", ".join(study_names(runs_dir)) or "nothing yet"
-            raise RunError(f"no runs at {item!r}: neither a name under {runs_dir} ({names}) nor a folder of runs")
+            names = study_names(runs_dir)
+            what = f"neither a name under {runs_dir} ({', '.join(names) or 'nothing yet'}) nor a folder of runs"
+            raise RunError(f"no runs at {item!r}{_similar(item, names, runs_dir)}: {what}")
         found |= here
     return list(found.values())
 
@@ -70,6 +74,16 @@ def _find(name: str, root: Path) -> list[RunFolder]:
 def _names(path: Path) -> set[str]:
     cell, _, digest = path.name.rpartition("-")
     return {path.name, cell, digest, f"{path.parent.name}/{cell}"}
+
+
+def _similar(item: str, studies: list[str], runs_dir: Path) -> str:
+    """Return " (did you mean 'dropout'?)" for a name like that of a study, or of a run in a study that exists."""
+    path = Path(item)
+    study = runs_dir / path.parent.name
+    if path.parent.name in studies:
+        cells = [f"{study.name}/{name.rpartition('-')[0]}" for name in _subfolders(study)]
+        return did_you_mean(f"{study.name}/{path.name}", cells)
+    return did_you_mean(path.name or item, studies)
 
 
 def seeds_of(study: Path) -> set[int]:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from dropexp.config.digests import arm_digest, searched
-from dropexp.config.keep_probs import drop_probs_instead
+from dropexp.config.elsewhere import similar_key
 from dropexp.config.planned import SearchPart
 from dropexp.config.schema import Config
 from dropexp.config.tasks import FASHION_MNIST
 from dropexp.config.used import used_keys
+from dropexp.config.values import DEFAULT_WORDS
 from dropexp.errors import CorruptedFile, MissingRun, NoRuns, RunError
+from dropexp.nearest import did_you_mean
 from dropexp.runs.find import folders
 from dropexp.runs.folder import RunFolder, default_runs_dir
 from dropexp.runs.metrics import metrics_of
@@ -145,9 +147,9 @@ class Run:
 
     @cached_property
     def _values(self) -> dict[str, Any]:
-        config, words = _DEFAULTS | self.config, {"drop_epochs": "half"}
-        if self.task == FASHION_MNIST:
-            words["train_size"] = "all"
+        config, words = _DEFAULTS | self.config, dict(DEFAULT_WORDS)
+        if self.task != FASHION_MNIST:
+            words["train_size"] = "none"
         used = {key: config[key] for key in used_keys(config)}
         used |= {name: value for name, value in self.settings.items() if name not in config}  # the device, the plugin
         in_words = {name: words.get(name, "none") if value is None else value for name, value in used.items()}
@@ -217,21 +219,30 @@ def keep(runs: list[Run], wanted: Mapping[str, Any]) -> list[Run]:
     known = sorted({"arm", *(name for run in readable for name in run.config)})
     for key, value in wanted.items():
         if key not in known:
-            remedy = drop_probs_instead(key, value) or f"there are: {', '.join(known)}"
-            raise NoRuns(f"no run has a key {key!r} to filter by; {remedy}")
+            raise NoRuns(f"no run has a key {key!r} to filter by{similar_key(key, known, value)}")
     kept = [run for run in readable if all(_is(run.setting(key), value) for key, value in wanted.items())]
     if not kept:
         shown = ", ".join(f"{key}={text(value)}" for key, value in wanted.items())
         found = {key: {text(run.setting(key)) for run in readable if run.setting(key) is not None} for key in wanted}
-        values = "; ".join(f"{key} is {' or '.join(sorted(texts, key=natural))}" for key, texts in found.items())
+        values = "; ".join(
+            f"{key} is {' or '.join(sorted(texts, key=natural))}{_similar(wanted[key], texts)}"
+            for key, texts in found.items()
+        )
         raise NoRuns(f"no run has {shown}; {values}")
     return [*kept, *(run for run in runs if run.status in NO_RUN)]
+
+
+def _similar(wanted: Any, texts: Collection[str]) -> str:
+    """Return " (did you mean 'nn'?)" for a value that no run has, if it is not a number."""
+    return did_you_mean(wanted, texts) if isinstance(wanted, str) and wanted not in texts else ""
 
 
 def _is(value: Any, wanted: Any) -> bool:
     """Return whether a setting is unused, or is wanted as itself or as names have it; 1 is 1.0 and is not true."""
     same = value == wanted and isinstance(value, bool) == isinstance(wanted, bool)
-    return value is None or same or ("none" if wanted is None else wanted) in (text(value), in_names(value))
+    if wanted is None:  # as a config has it; a run has a word in its place
+        return value in (None, "none", *DEFAULT_WORDS.values())
+    return value is None or same or bool({text(value), in_names(value)} & {str(wanted), str(wanted).lower()})
 
 
 def number(value: Any) -> float:

@@ -1,11 +1,10 @@
-"""From studies to finished runs: one pipeline for the command and for notebooks."""
+"""From studies to finished runs: one pipeline for the command and for programs."""
 
 from __future__ import annotations
 
 import shlex
-import warnings
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,18 +13,17 @@ from dropexp.config import plugins
 from dropexp.config.digests import canonical
 from dropexp.config.planned import PlannedRun
 from dropexp.config.search import Search
-from dropexp.config.study import Study, load_config
+from dropexp.config.study import Study
 from dropexp.data import download
-from dropexp.errors import DataError, RunError, TrainingError, UnfinishedRun
+from dropexp.errors import DataError, RunError
 from dropexp.interrupts import import_torch
-from dropexp.runs.folder import RunFolder, default_runs_dir
+from dropexp.runs.folder import RunFolder
 from dropexp.runs.repair import repair_finished
 from dropexp.runs.searches import Records, SearchRecord, known_trials, with_recorded
 from dropexp.runs.status import Status
 from dropexp.runs.study_file import read_searches, write_searches, write_study
-from dropexp.runs.table import Row
 from dropexp.training import device as devices
-from dropexp.training.events import Ended, Epoch, Event, Note
+from dropexp.training.events import Event, Note
 from dropexp.training.execute import execute
 from dropexp.training.jobs import Job, Plan, jobs_of
 from dropexp.training.trainer import Trainer
@@ -208,50 +206,3 @@ def _saved_predictions(folder: RunFolder) -> bytes:
     from dropexp.training.checkpoint import saved_predictions
 
     return saved_predictions(folder)
-
-
-def train(
-    study: Study | str | Path,
-    *,
-    runs_dir: str | Path | None = None,
-    data_dir: str | Path | None = None,
-    device: str = "auto",
-    jobs: int | None = None,
-    force: bool = False,
-) -> Generator[Row]:
-    """Train the unfinished runs of a study or a config file; yield each new row of a table, with the key `run`.
-
-    Finished runs yield nothing; `load_runs` returns them. By default one run trains at a time, on a CUDA device 32 side
-    by side; on a CPU more than one use worker processes. Notes, such as on corrupted files, are warnings. Settings of
-    torch in this process, such as autocast, change no figure; whenever a row is yielded they are as they were.
-
-    Raises `ConfigError`, `DataError` or `DeviceError` before anything is trained, and `TrainingError` at the end, which
-    lists the runs that failed, diverged, or were busy: another process trains them.
-    """
-    study = study if isinstance(study, Study) else load_config(study)
-    device = devices.resolve(device)
-    training = Training([study], default_runs_dir() if runs_dir is None else Path(runs_dir), device, force=force)
-    if jobs is None and device == "cpu":
-        jobs = 1
-
-    def find_data() -> Path:
-        return download.find(None if data_dir is None else Path(data_dir)) or download.fetch()
-
-    not_done = []
-    for stage in training.stages():
-        with closing(training.start(stage, find_data, jobs)) as events:
-            for event in events:
-                match event:
-                    case Note(text=text):
-                        warnings.warn(text, stacklevel=2)
-                    case Epoch(job=index, row=row):
-                        yield {"run": stage.unfinished[index].planned.cell, **row}
-                    case Ended(job=index, status=status, why=why) if not stage.unfinished[index].ended_well(status):
-                        not_done.append(UnfinishedRun(stage.unfinished[index].planned.cell, status, why))
-    for one in training.blocked:
-        if one.busy:
-            warnings.warn(str(one), stacklevel=2)
-        else:
-            not_done.append(UnfinishedRun(one.label, Status.FAILED, one.why))
-    if not_done:
-        raise TrainingError(not_done)

@@ -43,7 +43,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     accs = [0.74, 0.79, 0.82, 0.83, 0.84]
     publish(runs_dir, arm="nn", source="a book", train_acc=accs, test_acc=accs, loss=[0.9, 0.6, 0.5, 0.45, 0.42])
     out = tmp_path_factory.mktemp("out") / "report.html"
-    write(compare((), runs_dir, by="lr", likelihood=True), out)
+    write(compare((), runs_dir, by="lr", published=True), out)
     return out
 
 

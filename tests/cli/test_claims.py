@@ -24,6 +24,9 @@ def test_named_claims_are_shown_with_their_evidence(cli: InProcess) -> None:
 
 def test_unknown_claims_and_quick_without_a_proof_are_usage_errors(cli: InProcess) -> None:
     error = " ".join(cli("claims", "ga", code=2).stderr.replace("│", " ").split())
-    assert "Invalid value for NAME: no such claim: ga; by number or name: 1 expectation, 2 output" in error
+    assert (
+        "Invalid value for NAME: no such claim: ga (did you mean 'gap'?); by number or name: 1 expectation, 2 output"
+        in error
+    )
     error = " ".join(cli("claims", "gap", "16", "--quick", code=2).stderr.replace("│", " ").split())
     assert "Invalid value for --quick: these claims need trained runs" in error

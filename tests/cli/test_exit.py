@@ -117,7 +117,7 @@ def test_a_training_outlives_a_terminal_that_does_not_hang_up(command: Command) 
     command.environment |= {"TERM": "xterm"}
     process = command.launch(DROPEXP, "train", "-c", config, "--jobs", "1", stderr=theirs)
     os.close(theirs)
-    while b"all runs, epochs" not in os.read(ours, 1 << 16):
+    while b"/2 runs" not in os.read(ours, 1 << 16):
         pass
     os.close(ours)
     assert process.wait(TIMEOUT) == 1
@@ -128,7 +128,7 @@ def test_messages_of_a_training_are_printable(capsys: pytest.CaptureFixture[str]
     job = Job(PlannedRun("study", None, "seed=0", Config(variant="nn")), RunFolder(Path("run")))
     with watching(Stage("runs", [job], force=False), quiet=False) as watcher:
         watcher.show(Ended(0, Status.FAILED, "a plugin raised \x1b[31m"))
-    assert capsys.readouterr().err == "[1/1] study/seed=0  failed: a plugin raised \ufffd[31m\n"
+    assert capsys.readouterr().err == "[5/5 epochs] study/seed=0  failed: a plugin raised \ufffd[31m\n"
 
 
 @full

@@ -119,7 +119,10 @@ def test_an_option_fixes_a_key_for_all_arms_in_a_study_of_its_own(own: InProcess
     ("option", "problem"),
     [
         (("--seeds", "0..3"), "--seeds 0..3: seed: tune gives each repeat its own seeds; remove it"),
-        (("--set", "tune=3"), "--set tune=3: tune can only be set in the file"),
+        (
+            ("--set", "tune.trials=3"),
+            "--set tune.trials=3: tune cannot be set by an option; edit tune.trials in tuned.yaml",
+        ),
         (("--set", "validation_size=0"), "tuned.yaml:10: tune selects settings on validation images"),
     ],
 )

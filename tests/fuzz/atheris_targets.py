@@ -32,7 +32,7 @@ with atheris.instrument_imports(include=["dropexp", "yaml"]):
     from dropexp.analysis.comparison import compare
     from dropexp.analysis.requirement import require
     from dropexp.config import yaml
-    from dropexp.config.file import parse_config
+    from dropexp.config.file import Options, parse_config
     from dropexp.config.study import load_config
     from dropexp.data import download
     from dropexp.data.download import CHECKSUMS
@@ -62,7 +62,7 @@ def yaml_(content: bytes) -> None:
 def set_(content: bytes) -> None:
     text = content.decode("utf-8", "surrogateescape")
     with suppress(ConfigError):
-        parse_config("variant: nn", "x.yaml", "x", [text], text)
+        parse_config("variant: nn", "x.yaml", "x", Options((text,), (text,), text))
     with suppress(ConfigError):
         yaml.parse(text, "--filter")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dropexp.config.file import ConfigFile, parse_config
+from dropexp.config.file import ConfigFile, Options, parse_config
 from dropexp.config.study import Study
 from dropexp.errors import ConfigError
 
@@ -41,12 +41,12 @@ name: a/b
 """
 
 
-def parsed(text: str, *settings: str, seeds: str | None = None) -> ConfigFile:
-    return parse_config(text, "study.yaml", "study", settings, seeds)
+def parsed(text: str, *settings: str, seeds: str | None = None, sweeps: tuple[str, ...] = ()) -> ConfigFile:
+    return parse_config(text, "study.yaml", "study", Options(settings, sweeps, seeds))
 
 
-def problems(text: str, *settings: str, seeds: str | None = None) -> list[str]:
+def problems(text: str, *settings: str, seeds: str | None = None, sweeps: tuple[str, ...] = ()) -> list[str]:
     """Return the lines of the error that the text must raise."""
     with pytest.raises(ConfigError) as error:
-        parsed(text, *settings, seeds=seeds)
+        parsed(text, *settings, seeds=seeds, sweeps=sweeps)
     return str(error.value).splitlines()

@@ -11,9 +11,16 @@ from dropexp.report import console
 from dropexp.report.comparison_tables import comparison_tables
 
 
+class Terminal(io.StringIO):
+    """A terminal to write to."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def printed(comparison: Comparison, width: int | None = None) -> str:
     """Return the output to a pipe, or to a terminal of this width."""
-    out = io.StringIO()
+    out = Terminal() if width else io.StringIO()
     terminal = Console(file=out, width=width, force_terminal=width is not None)
     console.show(comparison_tables(comparison), terminal, comparison.headlines, comparison.notes)
     return out.getvalue()

@@ -16,8 +16,8 @@ MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-TOP = {"__init__", "__main__"}
-LEAVES = {"errors", "files", "lock", "interrupts"}  # any package may import these
+TOP = {"__init__", "__main__", "notebook"}
+LEAVES = {"errors", "files", "lock", "interrupts", "nearest"}  # any package may import these
 ARROWS = {  # package: the packages that it may import
     "config": set(),
     "data": set(),

@@ -128,11 +128,11 @@ def test_the_table_of_a_run_is_in_its_run_json(tmp_path: Path, table: str | None
 def test_a_run_of_schema_1_with_a_corrupted_table_is_left_out_and_noted(tmp_path: Path, table: str | None) -> None:
     shutil.copytree(SCHEMA_1, tmp_path, dirs_exist_ok=True)
     where = {"arm": "lines"}
-    assert list(compare(runs_dir=tmp_path, where=where).arms["n"]) == [1]
+    assert list(compare(runs_dir=tmp_path, filter=where).arms["n"]) == [1]
     path = next(tmp_path.glob("*/arm=lines*")) / EPOCHS
     path.unlink() if table is None else path.write_text(table)
     with pytest.raises(NoRuns, match=r"seed 0 left out: .*epochs\.csv is corrupted"):
-        compare(runs_dir=tmp_path, where=where)
+        compare(runs_dir=tmp_path, filter=where)
 
 
 INVALID: list[dict[str, Any]] = [
@@ -225,7 +225,7 @@ def test_load_runs_has_a_row_per_run_with_config_and_last_figures(shared_study: 
     assert len(runs) == 11
     row = runs[(runs["label"] == "nn") & (runs["seed"] == 1)].iloc[0]
     assert (row["name"], row["status"], row["epoch"], row["lr"]) == ("dropout", "done", 2, 0.5)
-    assert row["drop_probs"] == [0.2, 0.5]
+    assert row["drop_probs"] == (0.2, 0.5)  # a tuple: groupby takes no lists
     assert row["test_acc"] == pytest.approx(0.84)
     assert row["gap"] == pytest.approx(0.03)
 

@@ -47,7 +47,7 @@ def test_the_runs_that_a_config_asks_for_are_compared_whatever_else_is_in_its_fo
     write_runs_of(config, Path("runs"), "0", "lr=0.1")
     write_runs_of(config, Path("runs"), "7..8")
     assert arms(compare()) == {"none,lr=0.1": 1, "none,lr=0.5": 4, "nn,lr=0.1": 1, "nn,lr=0.5": 4}
-    found = compare(study=config)
+    found = compare(config=config)
     assert arms(found) == {"none": 2, "nn": 2}
     assert not mentions(found.notes, "asked") and not mentions(found.notes, "missing")
 
@@ -55,43 +55,43 @@ def test_the_runs_that_a_config_asks_for_are_compared_whatever_else_is_in_its_fo
 def test_settings_and_seeds_ask_for_other_runs(config: Path) -> None:
     write_runs_of(config, Path("runs"), "0", "lr=0.1")
     write_runs_of(config, Path("runs"), "7..8")
-    assert arms(compare(study=load_config(config, ["lr=0.1"], "0"))) == {"none": 1, "nn": 1}
-    assert arms(compare(study=load_config(config, seeds="0..1,7..8"))) == {"none": 4, "nn": 4}
+    assert arms(compare(config=load_config(config, ["lr=0.1"], "0"))) == {"none": 1, "nn": 1}
+    assert arms(compare(config=load_config(config, seeds="0..1,7..8"))) == {"none": 4, "nn": 4}
 
 
 def test_several_configs_are_compared_together(config: Path) -> None:
     other = write(Path("other.yaml"), "variant: scratch\ntrain_size: 100\n")
     write_runs_of(other, Path("runs"))
     write_runs_of(other, Path("runs"), "5")
-    found = compare(study=[load_config(config), load_config(other)])
+    found = compare(config=[load_config(config), load_config(other)])
     assert arms(found) == {"other/scratch": 1, "study/none": 2, "study/nn": 2}
 
 
 def test_missing_runs_are_counted_with_the_command_that_trains_them(config: Path) -> None:
-    found = compare(study=load_config(config, seeds="0..4"))
+    found = compare(config=load_config(config, seeds="0..4"))
     assert arms(found) == {"none": 2, "nn": 2}
     note = "study: 6 of 10 runs are missing; `dropexp train -c study.yaml --seeds 0..4` trains them"
     assert found.notes[0] == note and json.loads(found.to_json())["notes"][0] == note
     shutil.move("runs", "elsewhere")
-    found = compare(study=load_config(config, seeds="0..4"), runs_dir="elsewhere")
+    found = compare(config=load_config(config, seeds="0..4"), runs_dir="elsewhere")
     assert mentions(found.notes, "`dropexp train -c study.yaml --seeds 0..4 --runs-dir elsewhere`")
 
 
 def test_runs_on_every_kind_of_device_are_compared_and_counted(config: Path) -> None:
     write_runs_of(config, Path("runs"), "1", device="cuda")
-    found = compare(study=config)
+    found = compare(config=config)
     assert arms(found) == {f"{arm},device={kind}": n for arm in ("none", "nn") for kind, n in (("cpu", 2), ("cuda", 1))}
     assert mentions(found.notes, "study: 2 of 4 runs on cuda are missing; ")
     lines = write(Path("lines.yaml"), "task: linear-regression\nvariant: nn\nmatrix: {seed: 0..2}\n")
     write_runs_of(lines, Path("runs"), "0", device="cuda")
-    assert mentions(compare(study=lines).notes, "lines: 2 of 3 runs are missing")
+    assert mentions(compare(config=lines).notes, "lines: 2 of 3 runs are missing")
 
 
 def test_a_run_that_cannot_be_read_is_named_and_not_missing(config: Path) -> None:
     write_runs_of(config, Path("runs"), "7")
     for seed in (1, 7):
         next(Path("runs").glob(f"study/variant=nn,seed={seed}-*/run.json")).write_bytes(b"{")
-    found = compare(study=config)
+    found = compare(config=config)
     assert arms(found) == {"none": 2, "nn": 1}
     assert mentions(found.notes, "left out", "seed=1-", "is corrupted")
     assert not mentions(found.notes, "seed=7-") and not mentions(found.notes, "missing")
@@ -102,12 +102,12 @@ def test_a_config_without_any_run_is_an_error_that_names_the_command(settings: l
     study = load_config(config, settings)
     command = f"`dropexp train -c study.yaml --set {settings[0]}` trains them"
     with pytest.raises(NoRuns, match=f"^{study.name}: 4 of 4 runs are missing; {command}$"):
-        compare(study=study)
+        compare(config=study)
 
 
 def test_names_and_a_config_are_not_given_together(config: Path) -> None:
     with pytest.raises(ComparisonError, match="not both"):
-        compare("study", study=config)
+        compare("study", config=config)
 
 
 # Runs that the config of a study does not ask for
@@ -121,7 +121,7 @@ def test_runs_of_options_are_noted_in_a_comparison_by_name(config: Path) -> None
     )
     found = compare("study")
     assert note in found.notes and note in page(found)
-    assert not mentions(compare("study", where={"lr": 0.5}).notes, "asked for")
+    assert not mentions(compare("study", filter={"lr": 0.5}).notes, "asked for")
 
 
 def test_further_seeds_are_noted_in_a_comparison_by_name(config: Path) -> None:
@@ -141,7 +141,7 @@ def test_the_runs_of_an_edited_config_are_noted(config: Path) -> None:
     found = compare()
     assert len(arms(found)) == 4
     assert mentions(found.notes, "4 of 8 runs are not asked for by study.yaml (arms nn,lr=0.5, none,lr=0.5)")
-    assert arms(compare(study=config)) == {"none": 2, "nn": 2}
+    assert arms(compare(config=config)) == {"none": 2, "nn": 2}
 
 
 def test_two_files_of_one_name_are_noted_and_each_is_compared_alone(tmp_path: Path, config: Path) -> None:
@@ -157,8 +157,8 @@ def test_two_files_of_one_name_are_noted_and_each_is_compared_alone(tmp_path: Pa
     )
     assert not mentions(found.notes, "asked for")
     assert set(found.published["arm"]) == {"none,lr=0.5", "nn,lr=0.5"}
-    assert set(compare(study=a).published["arm"]) == {"none", "nn"}
-    assert arms(compare(study=b)) == {"none": 1, "nn": 1} and compare(study=b).published.empty
+    assert set(compare(config=a).published["arm"]) == {"none", "nn"}
+    assert arms(compare(config=b)) == {"none": 1, "nn": 1} and compare(config=b).published.empty
 
 
 @pytest.mark.parametrize("why", ["no study.json", "an earlier version"])
@@ -186,8 +186,8 @@ def test_published_figures_belong_to_the_arms_that_their_file_asks_for(config: P
     write_runs_of(config, Path("runs"), "0..1", "lr=0.1")
     by_name = compare().published
     assert set(by_name["arm"]) == {"none,lr=0.5", "nn,lr=0.5"} and set(by_name["n"]) == {10}
-    assert set(compare(study=config).published["n"]) == {2}
-    assert compare(study=load_config(config, ["lr=0.1"])).published.empty
+    assert set(compare(config=config).published["n"]) == {2}
+    assert compare(config=load_config(config, ["lr=0.1"])).published.empty
     assert "a book" in page(compare())
 
 
@@ -195,7 +195,7 @@ def test_two_sources_of_the_same_runs_are_both_shown(tmp_path: Path, config: Pat
     for name, source in (("a", "a book"), ("b", "a blog")):
         file = write(Path(name) / "config.yaml", f"variant: nn\nepochs: 1\n{FIGURES.replace('a book', source)}")
         write_runs_of(file, Path("runs"))
-        assert list(compare(study=file).published["source"]) == [source]
+        assert list(compare(config=file).published["source"]) == [source]
     assert list(compare("config").published["source"]) == ["a book", "a blog"]
 
 

@@ -158,8 +158,8 @@ def test_runs_of_two_tasks_are_not_compared(study: Path) -> None:
         compare(runs_dir=study)
     for part in ("fashion-mnist (dropout)", "linear-regression (weight-decay)", "--filter task=linear-regression"):
         assert part in str(error.value)
-    assert compare(runs_dir=study, where={"task": "linear-regression"}).metric.name == "test_loss"
-    assert compare(runs_dir=study, where={"task": "fashion-mnist"}).metric.name == "test_acc"  # the default task
+    assert compare(runs_dir=study, filter={"task": "linear-regression"}).metric.name == "test_loss"
+    assert compare(runs_dir=study, filter={"task": "fashion-mnist"}).metric.name == "test_acc"  # the default task
     assert compare("dropout", study).metric.name == "test_acc"
 
 

@@ -40,8 +40,8 @@ def test_without_finished_runs_the_error_names_the_unfinished_ones(tmp_path: Pat
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ({"metric": "accuracy"}, "unknown metric 'accuracy'; the metrics are: test_acc"),
-        ({"at": "best"}, "unknown epoch 'best'; allowed: last"),
+        ({"metric": "accuracy"}, r"unknown metric 'accuracy' \(did you mean 'test_acc'\?\); the metrics are: test_acc"),
+        ({"at": "best"}, r"unknown epoch 'best' \(did you mean 'best-val'\?\); allowed: last"),
         ({"at": 0}, "unknown epoch 0"),
         ({"by": "speed"}, "no run has a key 'speed'"),
         ({"by": "seed"}, "cannot be ordered by seed"),
@@ -149,19 +149,32 @@ def test_a_filter_keeps_runs_with_these_values(tmp_path: Path) -> None:
     write_arm(tmp_path, "none", [0.8, 0.8], lr=0.1)
     write_arm(tmp_path, "nn", [0.8, 0.8], lr=0.1)
     write_arm(tmp_path, "nn", [0.8, 0.8])
-    assert list(compare(runs_dir=tmp_path, where={"lr": 0.1}).arms["arm"]) == ["none", "nn"]
-    assert list(load_runs(runs_dir=tmp_path, where={"variant": "nn", "seed": 1})["lr"]) == [0.1, 0.5]
+    assert list(compare(runs_dir=tmp_path, filter={"lr": 0.1}).arms["arm"]) == ["none", "nn"]
+    assert list(load_runs(runs_dir=tmp_path, filter={"variant": "nn", "seed": 1})["lr"]) == [0.1, 0.5]
     with pytest.raises(NoRuns, match=r"no run has lr=1; lr is 0.1 or 0.5"):
-        compare(runs_dir=tmp_path, where={"lr": 1})
-    with pytest.raises(NoRuns, match="no run has a key 'rate' to filter by; there are: arm, batch_size"):
-        compare(runs_dir=tmp_path, where={"rate": 1})
+        compare(runs_dir=tmp_path, filter={"lr": 1})
+    with pytest.raises(NoRuns, match=r"no run has variant=nnn; variant is nn or none \(did you mean 'nn'\?\)"):
+        compare(runs_dir=tmp_path, filter={"variant": "nnn"})
+    with pytest.raises(NoRuns, match=r"no run has a key 'learning_rate' to filter by \(did you mean 'lr'\?\)"):
+        compare(runs_dir=tmp_path, filter={"learning_rate": 1})
+    with pytest.raises(NoRuns, match="no run has a key 'xyzzy' to filter by; the keys are: arm, batch_size"):
+        compare(runs_dir=tmp_path, filter={"xyzzy": 1})
+
+
+@pytest.mark.parametrize("word", [None, "all", "All"])
+def test_a_filter_takes_the_word_of_a_default(word: str | None, tmp_path: Path) -> None:
+    write_arm(tmp_path, "none", [0.8, 0.8], train_size=None)
+    write_arm(tmp_path, "none", [0.8, 0.8], train_size=1000)
+    (arm,) = compare(runs_dir=tmp_path, filter={"train_size": word}).arms["arm"]
+    assert compare(runs_dir=tmp_path, filter={"train_size": 1000}).arms["arm"].tolist() == [arm]
+    assert load_runs(runs_dir=tmp_path, filter={"train_size": word})["train_size"].isna().all()
 
 
 def test_a_filter_distinguishes_true_from_1_and_keeps_runs_that_do_not_use_the_key(shared_study: Path) -> None:
     with pytest.raises(NoRuns, match="no run has eval_train=1; eval_train is true"):
-        compare(runs_dir=shared_study, where={"eval_train": 1})
+        compare(runs_dir=shared_study, filter={"eval_train": 1})
     for value in ([0.2, 0.5], "0.2-0.5"):  # as YAML and as folder names have it
-        assert list(compare(runs_dir=shared_study, where={"drop_probs": value}).arms["arm"]) == [
+        assert list(compare(runs_dir=shared_study, filter={"drop_probs": value}).arms["arm"]) == [
             "none",
             "nn",
             "scratch",
@@ -190,7 +203,7 @@ def test_null_is_a_value_of_a_setting(tmp_path: Path) -> None:
     assert mentions(comparison.findings, "scratch also differs from none in max_norm (1.0, none).")
     assert mentions(comparison.findings, "nn also differs from none in early_stopping (5, none).")
     for wanted, arms in ((1.0, ["scratch"]), ("none", ["none", "nn"]), (None, ["none", "nn"])):
-        assert [*compare(runs_dir=tmp_path, where={"max_norm": wanted}).arms["arm"]] == arms
+        assert [*compare(runs_dir=tmp_path, filter={"max_norm": wanted}).arms["arm"]] == arms
 
 
 def test_drop_epochs_is_a_setting_only_of_schedules_that_end(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_a_missing_cell_is_named_in_a_note_and_is_an_error_if_no_square_is_left(
     compared = interaction_of(tmp_path, "variant", "train_size")
     assert "dropout: no finished run has variant=nn and train_size=20000" in compared.notes
     with pytest.raises(ComparisonError) as error:
-        interaction_of(tmp_path, "variant", "train_size", where={"variant": "none"})
+        interaction_of(tmp_path, "variant", "train_size", filter={"variant": "none"})
     assert str(error.value).splitlines() == [
         "no interaction of variant and train_size: no four arms differ only in these keys",
         "variant does not vary between arms that use variant and train_size",
@@ -176,7 +176,7 @@ def test_interactions_of_a_regression(tmp_path: Path) -> None:
     ("keys", "message"),
     [
         (("varient", "lr"), r"unknown key 'varient' of an interaction \(did you mean 'variant'\?\)"),
-        (("variant", "seed"), r"unknown key 'seed' of an interaction \(the keys are arm, batch_size"),
+        (("variant", "seed"), r"unknown key 'seed' of an interaction; the keys are: arm, batch_size"),
         (("variant",), "'variant': an interaction needs two different keys"),
         (("lr", "lr"), "'lr,lr': an interaction needs two different keys"),
         (("variant", "lr", "epochs"), "needs two different keys"),

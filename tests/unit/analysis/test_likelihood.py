@@ -43,7 +43,7 @@ def test_the_published_figures_are_assigned_to_the_arm_that_they_fit(tmp_path: P
     write_arm(tmp_path, "scratch", many(0.80, 0.01), arm="new")
     write_arm(tmp_path, "scratch", many(0.84, 0.01, seed=1), arm="old", mask="randn-2019")
     publish(tmp_path, test_acc=[0.74, 0.84])  # the fake runs' first epoch is 0.1 below their last
-    comparison = compare(runs_dir=tmp_path, likelihood=True)
+    comparison = compare(runs_dir=tmp_path, published=True)
     best, second = comparison.fits.to_dict("records")
     assert (best["arm"], second["arm"]) == ("old", "new")
     assert best["log_likelihood"] - second["log_likelihood"] == pytest.approx(12, abs=4)  # (4 SD)²/2 twice, t's tails
@@ -51,14 +51,14 @@ def test_the_published_figures_are_assigned_to_the_arm_that_they_fit(tmp_path: P
     assert best["right"] >= 19
     assert second["right"] >= 19
     assert mentions(comparison.findings, "fit old best")
-    assert f"{best['right']} of {best['given']}" in printed(compare(runs_dir=tmp_path, likelihood=True))
+    assert f"{best['right']} of {best['given']}" in printed(compare(runs_dir=tmp_path, published=True))
 
 
 def test_equal_arms_are_not_distinguished(tmp_path: Path) -> None:
     write_arm(tmp_path, "scratch", many(0.80, 0.01), arm="new")
     write_arm(tmp_path, "scratch", many(0.80, 0.01, seed=1), arm="old", mask="randn-2019")
     publish(tmp_path, test_acc=[0.7, 0.8])
-    fits = compare(runs_dir=tmp_path, likelihood=True).fits
+    fits = compare(runs_dir=tmp_path, published=True).fits
     assert abs(fits["log_likelihood"][0] - fits["log_likelihood"][1]) < 1
     assert fits["right"].sum() < 30  # of 40: no better than chance
 
@@ -68,17 +68,17 @@ def test_the_rounding_of_published_figures_limits_the_likelihood_ratio(tmp_path:
     write_arm(tmp_path, "scratch", many(0.7975, 0.001), arm="new")
     write_arm(tmp_path, "scratch", many(0.7925, 0.001, seed=1), arm="old", mask="randn-2019")
     publish(tmp_path, loss=[0.0024, 0.0016], loss_scale=256)
-    fits = compare(runs_dir=tmp_path, likelihood=True).fits
+    fits = compare(runs_dir=tmp_path, published=True).fits
     assert abs(fits["log_likelihood"][0] - fits["log_likelihood"][1]) < 0.2
 
 
 def test_a_likelihood_needs_twenty_runs_of_two_arms(study: Path) -> None:
     publish(study, test_acc=[0.75])
-    comparison = compare(runs_dir=study, likelihood=True)
+    comparison = compare(runs_dir=study, published=True)
     assert comparison.fits.empty
     assert mentions(comparison.notes, "needs 20 runs per arm; none has 3, nn has 3, scratch has 3")
     publish(study, arm="nn", test_acc=[0.75])
-    assert mentions(compare(runs_dir=study, likelihood=True).notes, "needs at least two arms")
+    assert mentions(compare(runs_dir=study, published=True).notes, "needs at least two arms")
 
 
 def test_no_likelihood_is_computed_by_default(study: Path) -> None:

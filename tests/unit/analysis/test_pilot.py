@@ -44,7 +44,7 @@ def test_a_new_study_that_was_renamed_or_stands_alone_is_no_pilot_of_itself(tmp_
 def test_runs_that_are_not_compared_have_used_their_seeds_too(tmp_path: Path) -> None:
     compared = write_arm(tmp_path, "none", [0.80, 0.81, 0.83]) + write_arm(tmp_path, "nn", [0.81, 0.80, 0.83])
     write_run(tmp_path, "nn", 321, lr=0.1)
-    filtered = compare(runs_dir=tmp_path, where={"lr": 0.5})
+    filtered = compare(runs_dir=tmp_path, filter={"lr": 0.5})
     named = compare([str(run.path) for run in compared])
     for comparison in (filtered, named):
         assert mentions(comparison.findings, "nn against none", "--seeds 400..")

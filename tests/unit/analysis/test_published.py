@@ -133,5 +133,5 @@ def test_corrupted_published_figures_are_left_out_and_noted(study: Path, publish
 
 
 def test_missing_published_figures_are_noted_only_when_requested(study: Path) -> None:
-    assert mentions(compare(runs_dir=study, likelihood=True).notes, "no study has published figures")
+    assert mentions(compare(runs_dir=study, published=True).notes, "no study has published figures")
     assert not mentions(compare(runs_dir=study).notes, "published")

@@ -100,12 +100,13 @@ def test_an_arm_without_figures_for_every_run_is_left_out_with_a_note(tmp_path: 
     )
 
 
-@pytest.mark.parametrize("metric", ["test_acc", "train_loss", "val", "odd"])
+@pytest.mark.parametrize("metric", ["test_acc", "xyzzy", "val", "odd"])
 def test_settings_are_selected_on_validation_metrics_alone(metric: str, study: Path) -> None:
-    what = f"--select-on {metric}: settings are selected on a validation metric; the runs have val_acc and val_loss"
+    similar = " (did you mean 'val_acc'?)" if metric == "val" else ""
+    why = "settings are selected on a validation metric; the runs have val_acc and val_loss"
     with pytest.raises(ComparisonError) as error:
         compare(runs_dir=study, select_on=metric)
-    assert str(error.value) == what
+    assert str(error.value) == f"--select-on {metric}{similar}: {why}"
 
 
 def test_runs_without_validation_rows_are_an_error(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_repeat_that_one_arm_lacks_is_no_pair(folder: Path) -> None:
     shutil.rmtree(path)
     comparison = compare("tuned", folder / "runs")
     assert row_of(comparison.differences, "units")["pairs"] == 1
-    by_config = compare(study=folder / "tuned.yaml", runs_dir=folder / "runs")
+    by_config = compare(config=folder / "tuned.yaml", runs_dir=folder / "runs")
     assert mentions(by_config.notes, "tuned: 1 of 4 runs are missing")
 
 
@@ -80,7 +80,7 @@ def test_a_comparison_needs_no_trials(compared: Comparison, folder: Path) -> Non
 
 
 def test_the_config_compares_the_same_runs_as_the_name(compared: Comparison, shared: Path) -> None:
-    by_config = compare(study=shared / "tuned.yaml", runs_dir=shared / "runs")
+    by_config = compare(config=shared / "tuned.yaml", runs_dir=shared / "runs")
     assert by_config.differences.equals(compared.differences)
     assert [*by_config.runs["path"]] == [*compared.runs["path"]]
 
@@ -112,7 +112,7 @@ def _best(planned: PlannedRun, trial: int) -> float:
 def test_tested_runs_of_a_space_that_was_edited_are_no_runs_of_the_new_one(folder: Path) -> None:
     write_tuned(folder, TUNED.replace("[0.005, 0.5]", "[0.005, 0.6]"), lambda planned: _best(planned, 2))
     assert mentions(compare("tuned", folder / "runs").notes, "tuned: 4 of 8 runs are not asked for")
-    comparison = compare(study=folder / "tuned.yaml", runs_dir=folder / "runs")
+    comparison = compare(config=folder / "tuned.yaml", runs_dir=folder / "runs")
     assert [*comparison.arms["n"]] == [2, 2] and [*comparison.arms["mean"]] == pytest.approx([0.9, 0.9])
 
 
@@ -250,7 +250,7 @@ def test_arms_that_select_the_same_settings_share_a_run_that_counts_for_both(tmp
     assert len(list(tmp_path.glob("runs/tuned/*selected=*"))) == 2
     for comparison in (
         compare("tuned", tmp_path / "runs", "none"),
-        compare(study=tmp_path / "tuned.yaml", runs_dir=tmp_path / "runs", baseline="none"),
+        compare(config=tmp_path / "tuned.yaml", runs_dir=tmp_path / "runs", baseline="none"),
     ):
         assert {*comparison.arms["arm"]} == {"none", "slow"}
         assert [*comparison.arms["n"]] == [2, 2]
@@ -264,16 +264,16 @@ def test_a_config_counts_tested_runs_of_an_earlier_selection_as_missing(folder: 
     better = one.trials[0].model_copy(update={"val_acc": 0.99})
     (study / "study.json").unlink()
     write_searches(study, [one.model_copy(update={"trials": [better, *one.trials[1:]], "selected": 0})])
-    notes = compare(study=folder / "tuned.yaml", runs_dir=folder / "runs").notes
+    notes = compare(config=folder / "tuned.yaml", runs_dir=folder / "runs").notes
     assert mentions(notes, "tested runs that are left out: 1,") and mentions(notes, "1 of 4 runs are missing")
 
 
 def test_a_config_with_fewer_trials_compares_its_own_selection(folder: Path) -> None:
-    before = compare(study=folder / "tuned.yaml", runs_dir=folder / "runs").to_json()
+    before = compare(config=folder / "tuned.yaml", runs_dir=folder / "runs").to_json()
     write_tuned(folder, TUNED.replace("trials: 3", "trials: 5"), lambda planned: _best(planned, 4))
     (folder / "tuned.yaml").write_text(TUNED)
-    again = compare(study=folder / "tuned.yaml", runs_dir=folder / "runs")
-    assert again.tuning.selected.equals(compare(study=folder / "tuned.yaml", runs_dir=folder / "runs").tuning.selected)
+    again = compare(config=folder / "tuned.yaml", runs_dir=folder / "runs")
+    assert again.tuning.selected.equals(compare(config=folder / "tuned.yaml", runs_dir=folder / "runs").tuning.selected)
     assert {*again.tuning.selected["trial"]} == {1} and {*again.tuning.selected["trials"]} == {3}
     assert json.loads(again.to_json())["arms"] == json.loads(before)["arms"]
     assert not mentions(again.notes, "missing")

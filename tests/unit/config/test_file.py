@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from helpers.configs import WRONG_IN_EVERY_SECTION, parsed, problems
 
 from dropexp.config.fields import PROBES
 from dropexp.config.names import RULE
+from dropexp.config.schema import STUDY_KEYS, Config
 from dropexp.config.variants import VARIANTS
 
 NAMES = ", ".join(VARIANTS)
@@ -50,21 +53,27 @@ def test_a_file_without_keys_is_reported(text: str) -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("variant: dropout", f"variant = 'dropout' is not one of {NAMES}"),
-        ("variant: no", f"variant = 'no' is not one of {NAMES}"),
-        ("variant: false", f"variant = false is not one of {NAMES}"),
+        ("variant: neither", f"variant = 'neither' is not one of {NAMES}"),
+        ("variant: 5", f"variant = 5 is not one of {NAMES}"),
         ("seed: true", "seed = true is not a whole number, 0 or more"),
         ("seed: -1", "seed = -1 is not a whole number, 0 or more"),
-        ("seed: 010", "seed = 10.0 is not a whole number, 0 or more"),
-        ("seed: 0x1f", "seed = '0x1f' is not a whole number, 0 or more"),
+        ("seed: 1_0", "seed = '1_0' is not a whole number, 0 or more"),
         ("seed: 3..1", "seed = '3..1' is not a whole number, 0 or more"),
-        ("hidden: 256", "hidden = 256 is not a list with the width of each hidden layer, such as [256, 256]"),
+        (
+            "hidden: 256",
+            "hidden = 256 is not a list with the width of each hidden layer, such as [256, 256]; "
+            "the same for each layer is [256, 256]",
+        ),
         ("hidden: 0..4", "hidden = '0..4' is not a list with the width of each hidden layer, such as [256, 256]"),
         ("hidden: []", "hidden = [] is not a list with the width of each hidden layer, such as [256, 256]"),
         ("hidden: [256, 0]", "hidden[1] = 0 is not a whole number, 1 or more"),
         ("hidden: [yes, 256]", "hidden[0] = 'yes' is not a whole number, 1 or more"),
         ("hidden: [true, 256]", "hidden[0] = true is not a whole number, 1 or more"),
-        ("drop_probs: 0.5", "drop_probs = 0.5 is not a list with the drop probability of each hidden layer"),
+        (
+            "drop_probs: 0.5",
+            "drop_probs = 0.5 is not a list with the drop probability of each hidden layer; the same for each layer is "
+            "[0.5, 0.5]",
+        ),
         ("drop_probs: [0.2, 1.5]", "drop_probs[1] = 1.5 is not a probability (0 ≤ p ≤ 1)"),
         ("drop_probs: [-0.1, 0.5]", "drop_probs[0] = -0.1 is not a probability (0 ≤ p ≤ 1)"),
         ("drop_probs: [.nan, 0.5]", "drop_probs[0] = nan is not a probability (0 ≤ p ≤ 1)"),
@@ -74,18 +83,19 @@ def test_a_file_without_keys_is_reported(text: str) -> None:
         ("lr: 1e400", "lr = inf is not a number greater than 0"),
         ("lr: '0.5'", "lr = '0.5' is not a number greater than 0"),
         ("lr:", "lr = nothing is not a number greater than 0"),
-        ("lr: {a: 1}", "lr = {'a': 1} is not a number greater than 0"),
-        ("epochs: 5.0", "epochs = 5.0 is not a whole number, 1 or more"),
+        ("lr: {a: 1}", "lr = {'a': 1} is not a number greater than 0; keys are not nested: write each at the top"),
+        ("epochs: 5.5", "epochs = 5.5 is not a whole number, 1 or more"),
+        ("epochs: 1e20", "epochs = 1e+20 is not a whole number, 1 or more"),
         ("epochs: 1:30", "epochs = '1:30' is not a whole number, 1 or more"),
         ("batch_size: 0", "batch_size = 0 is not a whole number, 1 or more"),
         ("sgd: adam", "sgd = 'adam' is not mean (w − lr·g) or book (w − lr·g/batch_size)"),
         ("momentum: 1", "momentum = 1 is not a number from 0 to under 1"),
         ("weight_decay: -1", "weight_decay = -1 is not a number, 0 or more"),
-        ("init: zeros", "init = 'zeros' is not normal or torch (the default of nn.Linear)"),
+        ("init: x", "init = 'x' is not normal or torch (the default of nn.Linear)"),
         ("init_std: x", "init_std = 'x' is not a number, 0 or more"),
         ("init_bias: ones", "init_bias = 'ones' is not one of zeros, normal, torch"),
-        ("mask: randn", "mask = 'randn' is not one of rand, randn-2019, per-batch"),
-        ("task: mnist", "task = 'mnist' is not fashion-mnist or linear-regression"),
+        ("mask: x", "mask = 'x' is not one of rand, randn-2019, per-batch"),
+        ("task: x", "task = 'x' is not fashion-mnist or linear-regression"),
         ("input_drop_prob: 2", "input_drop_prob = 2 is not a probability (0 ≤ p ≤ 1)"),
         ("input_noise_std: -1", "input_noise_std = -1 is not a number, 0 or more"),
         ("placement: around", "placement = 'around' is not after or before (the ReLU)"),
@@ -93,26 +103,27 @@ def test_a_file_without_keys_is_reported(text: str) -> None:
             "drop_schedule: x",
             "drop_schedule = 'x' is not one of constant, early, linear-decay, late, curriculum, random",
         ),
-        ("drop_epochs: -1", "drop_epochs = -1 is not a whole number, 0 or more"),
-        ("nesterov: 1", "nesterov = 1 is not true or false"),
+        ("drop_epochs: -1", "drop_epochs = -1 is not a whole number, 0 or more; its default is half"),
+        ("nesterov: 1", "nesterov = 1 is not true or false (did you mean true?)"),
         ("l1: -1", "l1 = -1 is not a number, 0 or more"),
-        ("max_norm: 0", "max_norm = 0 is not a number greater than 0"),
+        ("max_norm: 0", "max_norm = 0 is not a number greater than 0; its default is none"),
         ("label_smoothing: 1", "label_smoothing = 1 is not a number from 0 to under 1"),
         ("lr_schedule: linear", "lr_schedule = 'linear' is not one of constant, step, cosine"),
-        ("early_stopping: 0", "early_stopping = 0 is not a whole number of epochs, 1 or more"),
+        ("early_stopping: 0", "early_stopping = 0 is not a whole number of epochs, 1 or more; its default is none"),
         (
             "probes: calibration",
-            "probes = 'calibration' is not a list of probes, each once, such as [weight_norms, mc: 50]",
+            "probes = 'calibration' is not a list of probes, each once, such as [weight_norms, mc: 50]; write "
+            "[calibration]",
         ),
         ("probes: [calibration, mc]", f"probes[1] = 'mc' is not one of {', '.join(PROBES)}, {MC}"),
         ("probes: [mc: 0]", f"probes[0] = {{'mc': 0}} is not one of {', '.join(PROBES)}, {MC}"),
-        ("output_relu: 1", "output_relu = 1 is not true or false"),
+        ("output_relu: 2", "output_relu = 2 is not true or false"),
         ("noise_at_eval: x", "noise_at_eval = 'x' is not true or false"),
-        ("fused: 0", "fused = 0 is not true or false"),
-        ("fused: off", "fused = 'off' is not true or false"),
+        ("fused: 0", "fused = 0 is not true or false (did you mean false?)"),
+        ("fused: off", "fused = 'off' is not true or false (did you mean false?)"),
         ("eval_train: []", "eval_train = [] is not true or false"),
         ("train_size: 9", "train_size = 9 is not a whole number, 10 to 60000"),
-        ("train_size: 6e4", "train_size = 60000.0 is not a whole number, 10 to 60000"),
+        ("train_size: 7e4", "train_size = 70000.0 is not a whole number, 10 to 60000"),
         ("validation_size: 59991", "validation_size = 59991 is not a whole number, 0 to 59990"),
         ("epoch: 3", "unknown key 'epoch' (did you mean 'epochs'?)"),
         ("matrx: {}", "unknown key 'matrx' (did you mean 'matrix'?)"),
@@ -154,9 +165,17 @@ def test_a_long_value_is_shortened() -> None:
 
 @pytest.mark.parametrize("key", ["xyzzy", "on", "2020-01-01"])
 def test_an_unknown_key_similar_to_none_lists_the_keys(key: str) -> None:
-    (problem,) = problems(f"variant: nn\n{key}: 1\n")
-    assert problem.startswith(f"study.yaml:2: unknown key {key!r} (the keys are variant, task, seed, hidden, ")
-    assert problem.endswith("name, matrix, arms, tune, published)")
+    first, title, *groups = problems(f"variant: nn\n{key}: 1\n")
+    assert first == f"study.yaml:2: unknown key {key!r}, which is none of the keys listed below"
+    assert title == "study.yaml: the keys, which `dropexp config keys` explains:"
+    listed = ", ".join(line.split(": ")[-1].strip() for line in groups).replace(",,", ",")
+    assert {*listed.split(", ")} == {*Config.model_fields, *STUDY_KEYS}
+    assert all(len(line) <= 96 for line in groups)
+
+
+def test_the_keys_are_listed_once_for_all_unknown_ones() -> None:
+    found = problems("variant: nn\nxyzzy: 1\nplugh: 2\n")
+    assert [line.split(":")[0] for line in found].count("study.yaml") == 3
 
 
 def test_all_problems_are_reported_in_the_order_of_lines() -> None:
@@ -177,7 +196,7 @@ def test_all_problems_are_reported_in_the_order_of_lines() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["".join(f"key{i}: 1\n" for i in range(1000)), "variant: nn\nmatrix: {hidden: 0..99999}\n"]
+    "text", ["".join(f"epochs{i}: 1\n" for i in range(1000)), "variant: nn\nmatrix: {hidden: 0..99999}\n"]
 )
 def test_at_most_a_hundred_problems_are_listed(text: str) -> None:
     found = problems(text)
@@ -234,7 +253,7 @@ def test_an_empty_section_is_ignored(section: str) -> None:
 @pytest.mark.parametrize("key", ["name", "arms", "matrix", "published"])
 def test_a_matrix_has_only_keys_of_runs(key: str) -> None:
     (problem,) = problems(f"variant: nn\nmatrix:\n  {key}: [a, b]\n")
-    assert problem.startswith(f"study.yaml:3: unknown key {key!r} (")
+    assert problem == f"study.yaml:3: unknown key {key!r}; {key!r} is a key of the top of a file"
 
 
 def test_a_key_in_two_sections_is_reported() -> None:
@@ -258,7 +277,7 @@ LONGEST = ["x" * 100, "ü" * 50, "字" * 33]
 
 @pytest.mark.parametrize(
     "name",
-    ["a", "_a", "a1-scratch", "ünder", "a b", "1e", "a,b=c+d.e", "2020-01-01", "0x1f", "no", "console", *LONGEST],
+    ["a", "_a", "a1-scratch", "ünder", "a b", "1e", "a,b=c+d.e", "2020-01-01", "0x1g", "no", "console", *LONGEST],
 )
 def test_valid_names(name: str) -> None:
     assert parsed(f"name: {name}\n").name == name
@@ -316,7 +335,8 @@ def test_published_figures_are_parsed() -> None:
         ("w_norm: {x: 1.5}", "published.w_norm = 'x' is not an arm of this config, which has wide, narrow"),
         (
             "los: [1]",
-            "unknown key 'los'; the keys of published are arm, source, loss, loss_scale, train_acc, test_acc, w_norm",
+            "unknown key 'los' (did you mean 'loss'?); the keys of published are arm, source, loss, "
+            "loss_scale, train_acc, test_acc, w_norm",
         ),
     ],
 )
@@ -336,3 +356,55 @@ def test_published_must_be_a_mapping(value: str, shown: str) -> None:
 )
 def test_published_figures_can_name_every_arm_of_the_config(text: str) -> None:
     assert parsed(f"{text}published: {{arm: none}}\n").published == {"arm": "none"}
+
+
+# Words for defaults, numbers and anchors
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("max_norm: none", None),
+        ("max_norm: None", None),
+        ("train_size: all", None),
+        ("train_size: null", None),
+        ("early_stopping: none", None),
+        ("drop_epochs: half", None),
+        ("seed: 007", 7),
+        ("epochs: 1e1", 10),
+        ("epochs: 5.0", 5),
+        ("train_size: 6e4", 60_000),
+        ("hidden: [2.56e2, 64]", [256, 64]),
+        ("probes: [mc: 5e1]", [{"mc": 50}]),
+        ("lr: 1", 1),
+    ],
+)
+def test_default_words_and_whole_numbers_in_any_notation_are_accepted_everywhere(line: str, value: object) -> None:
+    key, _, text = line.partition(": ")
+    for parsed_value in (
+        parsed(f"variant: nn\n{line}\n").base[key],
+        parsed(f"variant: nn\nmatrix: {{{key}: [{text}]}}\n").axes[key][0],
+        parsed(f"arms: {{a: {{{line}}}}}\n").arms["a"][key],
+        parsed("variant: nn\n", f"{key}={text}").base[key],
+        parsed("variant: nn\n", sweeps=(f"{key}={text}",)).axes[key][0],
+    ):
+        assert repr(parsed_value) == repr(value)
+
+
+def test_keys_for_anchors_have_no_meaning_and_can_be_merged() -> None:
+    file = parsed("x-common: &common {lr: 0.1}\nx-any: [1, {}]\n<<: *common\narms: {a: {<<: *common, variant: nn}}\n")
+    assert (file.base, file.arms) == ({"lr": 0.1}, {"a": {"lr": 0.1, "variant": "nn"}})
+    assert problems("variant: nn\narms: {a: {x-b: 1}}\n")[0].startswith("study.yaml:2: unknown key 'x-b'")
+
+
+@pytest.mark.parametrize("name", ["हिन्दी", "ไทย", "می\u200cخواهم", "Việt", "한국어"])
+def test_names_have_letters_of_every_script(name: str) -> None:
+    decomposed = unicodedata.normalize("NFD", name)
+    assert parsed(f"variant: nn\nname: {decomposed}\n").name == unicodedata.normalize("NFC", name)
+    assert [*parsed(f"arms: {{{decomposed}: {{}}}}\n").arms] == [unicodedata.normalize("NFC", name)]
+
+
+@pytest.mark.parametrize("name", ["5", "010", "true", "[a]", "null"])
+def test_a_name_that_is_no_text_is_to_be_quoted(name: str) -> None:
+    (problem,) = problems(f"variant: nn\nname: {name}\n")
+    assert problem.endswith("is not text; write it in quotes")

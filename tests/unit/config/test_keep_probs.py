@@ -74,5 +74,5 @@ def test_a_value_that_is_no_probability_gets_the_rule_alone(value: str) -> None:
 
 @pytest.mark.parametrize("key", ["keep_going", "keepdim", "keep_checkpoints", "skip", "upkeep_costs"])
 def test_other_keys_with_keep_in_their_name_are_unknown_as_before(key: str) -> None:
-    (problem,) = problems(f"variant: nn\n{key}: 1\n")
+    problem, *_ = problems(f"variant: nn\n{key}: 1\n")
     assert "DROP" not in problem

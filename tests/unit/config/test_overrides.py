@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from helpers.configs import WRONG_IN_EVERY_SECTION, parsed, problems
 
@@ -21,17 +23,25 @@ def test_a_setting_replaces_a_wrong_value_of_the_file() -> None:
         ("lr", "is not of the form key=value"),
         ("lr=", "lr = nothing is not a number greater than 0"),
         ("lr=0", "lr = 0 is not a number greater than 0"),
-        ("lr=[1, 2]", "lr = [1, 2] is not a number greater than 0; list several values in the matrix"),
+        ("lr=[1, 2]", "lr = [1, 2] is not a number greater than 0; for several values use --sweep lr=1,2"),
         ("lrr=1", "unknown key 'lrr' (did you mean 'lr'?)"),
-        ("fused=no", "fused = 'no' is not true or false"),
+        ("fused=no", "fused = 'no' is not true or false (did you mean false?)"),
         ("hidden=[8, x]", "hidden[1] = 'x' is not a whole number, 1 or more"),
         ("momentum=1", "momentum = 1 is not a number from 0 to under 1"),
         ("seed=x", "seed = 'x' is not a whole number, 0 or more, or a range like 0..4"),
         ("seed=[1, x]", "seed = 'x' is not a whole number, 0 or more, or a range like 0..4"),
         ("seed=[]", "seed = [] is not a list of values, or a range like 0..4"),
-        ("matrix={}", "matrix can only be set in the file"),
-        ("arms=a", "arms can only be set in the file"),
-        ("published=1", "published can only be set in the file"),
+        ("matrix={}", "matrix cannot be set by an option; --sweep KEY=a,b adds an axis"),
+        ("matrix.lr=[1, 2]", "matrix cannot be set by an option; --sweep lr=a,b adds an axis"),
+        ("matrix.seed=0..4", "matrix cannot be set by an option; --seeds 0..9 replaces the seeds"),
+        ("lr=0.1,0.5", "lr = '0.1,0.5' is not a number greater than 0; for several values use --sweep lr=0.1,0.5"),
+        ("lr:0.1", "is not of the form key=value (did you mean lr=0.1?)"),
+        ("sgd.lr=0.1", "unknown key 'sgd.lr'; keys are not nested: it is 'lr' alone"),
+        ("arms=a", "arms cannot be set by an option; edit arms in study.yaml, or in a copy of it with another `name`"),
+        (
+            "tune.trials=4",
+            "tune cannot be set by an option; edit tune.trials in study.yaml, or in a copy of it with another `name`",
+        ),
     ],
 )
 def test_a_wrong_setting_is_reported_as_typed(setting: str, problem: str) -> None:
@@ -111,3 +121,50 @@ def test_problems_of_options_are_listed_last(comments: int) -> None:
         "--set momentun=1: unknown key 'momentun' (did you mean 'momentum'?)",
         "--seeds x: seed = 'x' is not a whole number, 0 or more, or a range like 0..4",
     }
+
+
+# Sweeps
+
+
+@pytest.mark.parametrize(
+    ("sweep", "key", "values"),
+    [
+        ("lr=0.1,0.5", "lr", [0.1, 0.5]),
+        ("lr = 0.1 , 0.5", "lr", [0.1, 0.5]),
+        ("lr=[0.1, 0.5]", "lr", [0.1, 0.5]),
+        ("lr=0.1", "lr", [0.1]),
+        ("epochs=2..4", "epochs", [2, 3, 4]),
+        ("epochs=1e1,20", "epochs", [10, 20]),
+        ("variant=none,nn", "variant", ["none", "nn"]),
+        ("hidden=[8, 8],[16, 16]", "hidden", [[8, 8], [16, 16]]),
+        ("hidden=[[8, 8], [16, 16]]", "hidden", [[8, 8], [16, 16]]),
+        ("hidden=[8, 8]", "hidden", [[8, 8]]),
+        ("train_size=1000,all", "train_size", [1000, None]),
+        ("probes=[mc: 5],[]", "probes", [[{"mc": 5}], []]),
+    ],
+)
+def test_a_sweep_replaces_a_key_by_an_axis(sweep: str, key: str, values: list[Any]) -> None:
+    text = f"{key}: &v null\nmatrix: {{{key}: [1]}}\narms: {{a: {{{key}: 1}}, b: {{momentum: 0.5}}}}\n"
+    file = parsed(text, sweeps=(sweep,))
+    assert (file.base, file.axes, file.arms) == ({}, {key: values}, {"a": {}, "b": {"momentum": 0.5}})
+
+
+@pytest.mark.parametrize(
+    ("sweep", "problem"),
+    [
+        ("lr", "is not of the form key=a,b"),
+        ("lr=", "lr = [] is not a list of values, or a range like 0..4"),
+        ("lr=0.1,x", "lr = 'x' is not a number greater than 0"),
+        ("lrr=1,2", "unknown key 'lrr' (did you mean 'lr'?)"),
+        ("name=a,b", "name has no values to sweep; name a key of a run, such as lr=0.1,0.5"),
+        ("matrix.lr=1,2", "matrix.lr has no values to sweep; name a key of a run, such as lr=0.1,0.5"),
+    ],
+)
+def test_a_wrong_sweep_is_reported_as_typed(sweep: str, problem: str) -> None:
+    assert problems("variant: nn\n", sweeps=(sweep,)) == [f"--sweep {sweep}: {problem}"]
+
+
+@pytest.mark.parametrize("setting", ["hidden=[8,", "hidden={"])
+def test_a_bracket_without_its_other_half_is_explained_by_the_shell(setting: str) -> None:
+    (problem,) = problems("variant: nn\n", setting)
+    assert problem.endswith("the shell splits a value at spaces: write it in quotes, such as 'hidden=[64, 64]'")

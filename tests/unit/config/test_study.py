@@ -44,11 +44,31 @@ def test_a_folder_is_rejected(tmp_path: Path) -> None:
         load_config(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00v", b"variant: nn\nname: \xe9\n", b"\x80\x04\x95\x00"])
-def test_a_binary_file_is_rejected(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "checkpoint.pt").write_bytes(content)
-    with pytest.raises(ConfigError, match=r"checkpoint\.pt: cannot be read"):
-        load_config(tmp_path / "checkpoint.pt")
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("variant: nn\n".encode("utf-16"), ": is UTF-16; save it as UTF-8"),
+        ("variant: nn\n".encode("utf-16-le"), ": is UTF-16; save it as UTF-8"),
+        ("variant: nn\n".encode("utf-16-be"), ": is UTF-16; save it as UTF-8"),
+        ("variant: nn\n".encode("utf-32"), ": is UTF-32; save it as UTF-8"),
+        (
+            "variant: nn\nname: é\n".encode("latin-1"),
+            ":2: has the byte 0xe9, which is not UTF-8; save the file as UTF-8",
+        ),
+        (b"\x80\x04\x95\x00", ":1: has the byte 0x80, which is not UTF-8; is it a config?"),
+        (b"variant: nn\nname: a\0\n", ":2: has a null character; is it a config?"),
+    ],
+)
+def test_a_file_that_is_not_utf_8_is_rejected_with_its_encoding(tmp_path: Path, content: bytes, problem: str) -> None:
+    (tmp_path / "study.yaml").write_bytes(content)
+    with pytest.raises(ConfigError) as error:
+        load_config(tmp_path / "study.yaml")
+    assert str(error.value) == f"{tmp_path / 'study.yaml'}{problem}"
+
+
+def test_a_byte_order_mark_of_utf_8_is_ignored(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_bytes(b"\xef\xbb\xbfvariant: nn\r\n")
+    assert load_config(tmp_path / "study.yaml").runs[0].config.variant == "nn"
 
 
 def test_a_file_that_is_too_long_is_not_read(tmp_path: Path) -> None:
@@ -62,11 +82,21 @@ def test_wrong_values_are_reported_before_conflicts_between_keys(problems: Probl
     assert problems("drop_probs: [0.5]\nlr: 0\n") == ["study.yaml:2: lr = 0 is not a number greater than 0"]
 
 
-def test_a_file_stem_that_is_no_valid_name_is_reported(tmp_path: Path) -> None:
-    (tmp_path / "-x.yaml").write_text("variant: nn\n")
-    with pytest.raises(ConfigError, match=r"name = '-x' cannot name a folder"):
-        load_config(tmp_path / "-x.yaml")
-    assert load_config(tmp_path / "-x.yaml", ["name=x"]).name == "x"
+@pytest.mark.parametrize(
+    ("stem", "instead"), [("-x", "x"), ("dropout (1)", "dropout-1"), ("Kopie von: a", "Kopie-von-a"), ("#", "study")]
+)
+def test_a_file_that_cannot_name_its_study_is_reported_with_a_line_that_does(
+    stem: str, instead: str, tmp_path: Path
+) -> None:
+    file = tmp_path / f"{stem}.yaml"
+    file.write_text("variant: nn\n")
+    with pytest.raises(ConfigError) as error:
+        load_config(file)
+    what = f"a study is named after its file, and {stem!r} cannot name a folder; add a line `name: …`, such as"
+    assert str(error.value) == f"{file}: {what} `name: {instead}`"
+    assert load_config(file, [f"name={instead}"]).name == instead
+    file.write_text(f"name: {instead}\nvariant: nn\n")
+    assert load_config(file).name == instead
 
 
 def test_a_study_has_the_published_figures(load: Load) -> None:

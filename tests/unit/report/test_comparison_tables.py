@@ -14,7 +14,7 @@ from dropexp.report.cells import CURVE_WIDTH
 def test_a_comparison_has_only_the_tables_that_it_has_data_for(study: Path, tmp_path: Path) -> None:
     titles = [table.title for table in tables.comparison_tables(compare(runs_dir=study))]
     assert titles == ["Arms: test accuracy after 2 epochs", "Differences: test accuracy after 2 epochs"]
-    one_arm = compare(runs_dir=study, where={"variant": "nn"})
+    one_arm = compare(runs_dir=study, filter={"variant": "nn"})
     assert [table.title for table in tables.comparison_tables(one_arm)] == ["Arms: test accuracy after 2 epochs"]
 
 
@@ -30,7 +30,7 @@ def test_arms_show_diverged_runs_and_no_sd_of_a_single_run(tmp_path: Path) -> No
 def test_arms_without_test_figures_have_no_columns_for_them(tmp_path: Path) -> None:
     write_arm(tmp_path, "none", [0.8, 0.81], eval_test=False)
     arms = tables.arms_table(compare(runs_dir=tmp_path))
-    assert list(arms.headers) == ["arm", "n", "validation accuracy, %", "train\naccuracy, %", "s/epoch", "by epoch"]
+    assert list(arms.headers) == ["arm", "n", "validation\naccuracy, %", "train\naccuracy, %", "s/epoch", "by epoch"]
     assert "gap" not in arms.legend and "test loss" not in arms.legend
 
 
@@ -86,11 +86,11 @@ def test_a_regression_has_the_columns_that_its_runs_have(tmp_path: Path) -> None
     write_decay(0.0)
     write_decay(4.0)
     arms = tables.arms_table(compare(runs_dir=tmp_path))
-    assert list(arms.headers) == ["arm", "n", "test loss", "train\nloss", "‖w‖", "s/epoch", "by epoch"]
+    assert list(arms.headers) == ["arm", "n", "test\nloss", "train\nloss", "‖w‖", "s/epoch", "by epoch"]
     assert list(arms.rows[0][2:5]) == ["1.03 ± 0.0216", "0.515", "10.15"]
     write_decay(1.0, validation=True)
     arms = tables.arms_table(compare(runs_dir=tmp_path, metric="w_norm"))
-    assert list(arms.headers)[2:6] == ["norm of w", "test\nloss", "validation\nloss", "train\nloss"]
+    assert list(arms.headers)[2:6] == ["norm of\nw", "test\nloss", "validation\nloss", "train\nloss"]
 
 
 def test_published_figures_are_shown_with_their_rounding_and_whether_ours_cover_them(study: Path) -> None:

@@ -4,31 +4,62 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from helpers.fake_runs import publish, write_arm, write_run
-from helpers.printing import printed
+from helpers.printing import Terminal, printed
 from rich.console import Console
 
 from dropexp.analysis.comparison import compare
 from dropexp.report import console
 from dropexp.report.table import Table
 
+MAIN = ("82.00 ± 2.00", "84.00 ± 3.00", "80.00 ± 1.00", "+2.00", "[-0.48, +4.48]", "INCONCLUSIVE")
+SECONDARY = ("87.00", "+3.00", "0.4200", "1.00", "▁", "█", "100%")
 
-@pytest.mark.parametrize("width", [None, 120, 80, 60, 20])
-def test_a_table_of_any_width_has_every_figure(study: Path, width: int | None) -> None:
+
+@pytest.mark.parametrize(("width", "figures"), [(None, SECONDARY), (120, SECONDARY), (80, SECONDARY[:-1]), (60, ())])
+def test_a_narrow_terminal_has_the_main_figures(study: Path, width: int | None, figures: tuple[str, ...]) -> None:
     publish(study, arm="nn", source="a book", loss=[0.002, 0.00125], loss_scale=256)
     text = printed(compare(runs_dir=study), width)
-    for figure in (
-        *("82.00 ± 2.00", "84.00 ± 3.00", "80.00 ± 1.00"),
-        *("87.00", "+3.00", "0.4200", "1.00", "▁", "█", "+2.00", "[-0.48, +4.48]", "0.3200"),
-    ):
+    for figure in (*MAIN, *figures):
         assert figure in text
     assert "…" not in text
-    if width and width > 30:
+    left_out = re.findall("A wider terminal also shows: (.*)", text)
+    assert len(left_out) == {None: 0, 120: 0, 80: 1, 60: 3}[width]
+    if width:
         lines = re.sub(r"\x1b\[\d*m", "", text).splitlines()
         assert max(len(line) for line in lines if not line.startswith("dropexp ")) <= width
+
+
+def test_a_terminal_too_narrow_for_a_table_has_each_cell_on_a_line(study: Path) -> None:
+    text = printed(compare(runs_dir=study), 20)
+    for figure in (*MAIN, *SECONDARY):
+        assert figure in text
+    assert "wider terminal" not in text
+
+
+PATHS = Table("", ["state", "path", "why"], [["done", f"runs/{'x' * 30}-{i}", ""] for i in range(9)], paths=(1,))
+
+
+@pytest.mark.parametrize("width", [31, 35, 49])
+def test_paths_are_cut_in_the_middle_and_stay_different(width: int) -> None:
+    out = Terminal()
+    console.show([replace(PATHS, secondary=("why",))], Console(file=out, width=width, color_system=None))
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert [line.split()[1][-2:] for line in lines if "runs/" in line] == [f"-{i}" for i in range(9)]
+    assert ("…" in out.getvalue()) == (width < 49)
+
+
+def test_force_color_does_not_make_a_terminal_of_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    out = io.StringIO()
+    console.show([PATHS], Console(file=out, width=30), notes=["word " * 20])
+    assert max(map(len, out.getvalue().splitlines())) > 100
+    assert out.getvalue().count(f"runs/{'x' * 30}-") == 9
 
 
 def test_a_pipe_gets_lines_of_natural_width_without_colour(study: Path) -> None:

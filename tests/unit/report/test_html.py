@@ -72,7 +72,7 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     write_realistic_study(runs_dir)
     write_arm(runs_dir, "nn", [0.8, 0.81], lr=0.1)
     publish(runs_dir, arm="nn,lr=0.5", source="a book", test_acc=[0.7, 0.8], loss=[0.9, 0.8])
-    return compare((), runs_dir, likelihood=True)
+    return compare((), runs_dir, published=True)
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +243,7 @@ def test_the_same_runs_give_the_same_bytes(comparison: Comparison, found: Page) 
     runs_dir = Path(comparison.runs["path"].iloc[0]).parents[1]
     script = (
         "import sys; from dropexp.analysis.comparison import compare; from dropexp.report.html import page\n"
-        "sys.stdout.buffer.write(page(compare((), sys.argv[1], likelihood=True)).encode())\n"
+        "sys.stdout.buffer.write(page(compare((), sys.argv[1], published=True)).encode())\n"
         "assert 'torch' not in sys.modules"
     )
     other = subprocess.run(

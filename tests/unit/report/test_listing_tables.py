@@ -44,7 +44,7 @@ def test_runs_without_test_figures_are_listed_with_those_of_their_validation_row
     assert list(listing.headers)[4:6] == ["test\naccuracy, %", "validation\naccuracy, %"]
     (row,) = [row for row in listing.rows if row[2] == "77"]
     assert list(row[4:6]) == ["-", "90.00"]
-    only = listing_tables.runs_table(load_runs(runs_dir=study, where={"eval_test": False, "seed": 77}))
+    only = listing_tables.runs_table(load_runs(runs_dir=study, filter={"eval_test": False, "seed": 77}))
     assert list(only.headers)[4:] == ["validation\naccuracy, %", "path"]
 
 

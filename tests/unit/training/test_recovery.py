@@ -50,7 +50,7 @@ from dropexp.runs.status import Status
 from dropexp.runs.study_file import STUDY
 from dropexp.training import checkpoint
 from dropexp.training.events import Ended, Note
-from dropexp.training.train import train as library_train
+from dropexp.training.library import train as library_train
 from dropexp.training.trained import load_trained
 
 pytestmark = pytest.mark.usefixtures("checkpoint_each_epoch")

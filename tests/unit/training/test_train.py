@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -131,8 +132,21 @@ def test_workers_run_under_a_script_without_a_main_guard_or_from_standard_input(
     assert "Traceback" not in done.stderr
 
 
-def test_the_package_exports_the_names_in_all() -> None:
+def test_the_package_has_the_names_in_all_and_lists_them() -> None:
     for name in dropexp.__all__:
-        assert callable(getattr(dropexp, name))
+        assert getattr(dropexp, name)
+    assert set(dropexp.__all__) <= set(dir(dropexp))
+    assert dropexp.__version__ == importlib.metadata.version("dropexp")
     with pytest.raises(AttributeError, match="nothing"):
         dropexp.nothing  # noqa: B018 - looking it up is the test
+
+
+def test_train_checks_its_arguments_when_it_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(dropexp.errors.ConfigError, match="no such file"):
+        train("no-such-file.yaml")
+    (tmp_path / "t.yaml").write_text("variant: nn\n", encoding="utf-8")
+    with pytest.raises(dropexp.errors.DeviceError):
+        train(tmp_path / "t.yaml", device="cuda:99")
+    with pytest.raises(dropexp.errors.DataError):
+        train(tmp_path / "t.yaml", device="cpu", data_dir=tmp_path, runs_dir=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()

@@ -73,7 +73,7 @@ def test_finished_runs_of_schema_1_are_finished_and_evaluated(tmp_path: Path, da
         ended, notes, epochs = train(path, data, run)
         assert (ended.status, notes, epochs) == ("diverged" if arm == "diverges" else "done", [], 0)
     assert {arm: content_of(path) for arm, (_, path) in runs.items()} == before
-    assert list(compare(runs_dir=tmp_path / "runs", where={"task": "fashion-mnist"}).arms["n"]) == [1]
+    assert list(compare(runs_dir=tmp_path / "runs", filter={"task": "fashion-mnist"}).arms["n"]) == [1]
     found = load_trained(RunFolder(runs["images"][1]))
     assert found.epoch == 3 and not found.remarks
 
@@ -106,8 +106,8 @@ def test_the_tables_of_schema_1_are_the_same_today_up_to_the_rounding_of_other_p
     tmp_path: Path, data: Data
 ) -> None:
     run, path = schema_1("runs", tmp_path / "runs")["lines"]
-    figures = [
+    then, now = (
         np.loadtxt(io.StringIO(text), delimiter=",", skiprows=1)
         for text in (table(path), table_trained_here(run, tmp_path, data))
-    ]
-    np.testing.assert_allclose(*figures, rtol=1e-5)
+    )
+    np.testing.assert_allclose(now, then, rtol=1e-5)

@@ -1,0 +1,52 @@
+"""Progress in a Jupyter notebook: one bar, which the notebook redraws in place."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from dropexp.cli.counts import Counts, clock_text
+from dropexp.training.events import Ended, Event
+from dropexp.training.train import Stage
+
+REDRAW_SECONDS = 0.2  # each redraw is a message to the browser
+
+
+def in_notebook() -> bool:
+    """Return whether a Jupyter kernel runs this process."""
+    ipython = sys.modules.get("IPython")  # where it is not loaded, there is no kernel
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
+class NotebookBar:
+    """A bar for all epochs of a stage, with counts, the elapsed time and an estimate of the time left."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.counts, self.title = Counts(stage.unfinished), stage.title
+        self.drawn = 0.0
+        self.handle = _display(self._content())
+
+    def show(self, event: Event) -> None:
+        self.counts.add(event)
+        now = time.monotonic()
+        if now - self.drawn > REDRAW_SECONDS or (
+            isinstance(event, Ended) and self.counts.runs_done == self.counts.runs
+        ):
+            self.drawn = now
+            self.handle.update(self._content(), raw=True)
+
+    def _content(self) -> dict[str, str]:
+        counts = self.counts
+        text = f"{counts.runs_done} of {counts.runs} {self.title}, {counts.epochs_done} of {counts.epochs} epochs"
+        text += f", {clock_text(counts.elapsed)} elapsed"
+        if counts.left:
+            text += f", {clock_text(counts.left)} left"
+        bar = f'<progress value="{counts.epochs_done}" max="{counts.epochs}"></progress>'
+        return {"text/plain": text, "text/html": f"{bar} {text}"}
+
+
+def _display(content: dict[str, str]) -> Any:
+    from IPython.display import display
+
+    return display(content, raw=True, display_id=True)  # type: ignore[no-untyped-call]

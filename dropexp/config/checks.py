@@ -1,0 +1,143 @@
+"""The checks of a key and its value, wherever a file or an option has them."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Annotated, Any, Literal, cast, get_args, get_origin
+
+from pydantic import TypeAdapter, ValidationError
+
+from dropexp.config.elsewhere import key_instead
+from dropexp.config.elsewhere_values import value_instead
+from dropexp.config.fields import PROBES
+from dropexp.config.overrides import MAX_RUNS, RANGE, whole_range
+from dropexp.config.problems import Problems, dotted, shown
+from dropexp.config.schema import GROUPS, STUDY_KEYS, Config, allowed
+from dropexp.config.values import in_words, normalised
+from dropexp.config.variants import VARIANTS
+from dropexp.config.yaml import KeyPath
+from dropexp.nearest import did_you_mean
+
+FIELDS: dict[str, TypeAdapter[Any]] = {
+    key: TypeAdapter(cast(Any, Annotated[info.annotation, info]), config=Config.model_config)
+    for key, info in Config.model_fields.items()
+}
+# words that mean a key's default, and values that mean one without a value
+_DEFAULTS = {"none", "null", "default", "auto", "off", "no", "false", "all", "full", "max", "half"}
+_NONE = {"0", "0.0", "-1", "inf", "false"}
+
+
+class Checks:
+    """Checks keys and values; each check adds the problem that it finds."""
+
+    def __init__(self, problems: Problems) -> None:
+        self.problems = problems
+        self.layers = len(Config.model_fields["hidden"].default)
+
+    def normal(self, key: str, value: Any) -> Any:
+        """Return a value as a run has it: null for the word "all" or "none" of a default, 10 for 1e1."""
+        return normalised(key, value, self.takes) if key in FIELDS else value
+
+    def takes(self, key: str, value: Any) -> bool:
+        """Return whether a key allows this value; a problem is not added."""
+        try:
+            FIELDS[key].validate_python(value)
+        except ValidationError:
+            return False
+        return True
+
+    def is_known(self, key: str, value: Any, path: KeyPath) -> bool:
+        """Return whether the key exists at `path`."""
+        if key in Config.model_fields:
+            return True
+        last = key.rpartition(".")[2]
+        nested = isinstance(value, dict) and len(path) == 1
+        keys = [*Config.model_fields, *(STUDY_KEYS if len(path) == 1 else ())]
+        if key in STUDY_KEYS:
+            remedy = f"; {key!r} is a key of the top of a file"
+        elif last != key and last in Config.model_fields:
+            remedy = f"; keys are not nested: it is {last!r} alone"
+        elif instead := key_instead(key, value, self.layers, several=path[0] == "matrix"):
+            remedy = instead
+        elif similar := did_you_mean(key, STUDY_KEYS if nested else keys):
+            remedy = similar
+        elif nested:
+            remedy = "; keys are not nested: write those in it at the top, or in arms"
+        else:
+            remedy = ", which is none of the keys listed below"
+            self.problems.footer = listed_keys()
+        self.problems.add(path, f"unknown key {key!r}{remedy}")
+        return False
+
+    def is_valid(self, key: str, value: Any, path: KeyPath) -> bool:
+        """Return whether the key allows the value."""
+        try:
+            FIELDS[key].validate_python(value)
+        except ValidationError as error:
+            for one in error.errors():
+                index = [part for part in one["loc"] if isinstance(part, int)][:1]
+                title = self.title(path) + "".join(f"[{i}]" for i in index)
+                what = allowed(Config, key, item=bool(index)) or allowed(Config, key)
+                if key == "seed" and key in self.problems.options:
+                    is_range = RANGE.match(str(one["input"]).strip())
+                    what = f"a range of 1 to {MAX_RUNS:,} seeds" if is_range else f"{what}, or a range like 0..4"
+                what += self._several_values(key, value, path) or self._meant(key, one["input"], bool(index))
+                self.problems.add((*path, *index), f"{title} = {shown(one['input'])} is not {what}")
+            return False
+        return True
+
+    def _several_values(self, key: str, value: Any, path: KeyPath) -> str:
+        """Return the remedy for several values of a key that takes one, outside the matrix."""
+        if path[0] in ("matrix", "tune"):
+            return ""
+        several = whole_range(value) or value
+        if isinstance(value, str) and "," in value:
+            several = [part.strip() for part in value.split(",")]
+        in_list = bool(allowed(Config, key, item=True))
+        if not (isinstance(several, list) and several) or (in_list and not all(isinstance(v, list) for v in several)):
+            return ""
+        if key not in self.problems.options:
+            return "; list several values in the matrix"
+        text = f"{key}={','.join(str(one).replace(' ', '') for one in several)}"
+        return f"; for several values use --sweep {text}" if len(text) < 60 else "; for several values use --sweep"
+
+    def _meant(self, key: str, value: Any, in_list: bool) -> str:
+        """Return what to write in place of a value, or of an entry of a list; "" if unknown."""
+        if (in_list or key != "probes") and (meant := value_instead(key, value, choices(key))):
+            return meant
+        if key == "probes" and not in_list:
+            return f"; write [{value}]" if value in PROBES else ""
+        for_each = [value] * self.layers
+        if not in_list and key in ("hidden", "drop_probs") and self.layers <= 10 and self.takes(key, for_each):
+            return f"; the same for each layer is {for_each}"
+        default = Config.model_fields[key].default
+        means_none = default is None and str(value).lower() in _NONE
+        if means_none or (isinstance(value, str) and value.lower() in _DEFAULTS and not choices(key)):
+            return f"; its default is {in_words(key, default)}"
+        return ""
+
+    def title(self, path: KeyPath) -> str:
+        """Return how a message names the key at `path`: alone if an option set it, else with its sections."""
+        key = path[1] if path[0] == "matrix" else path[-1]
+        return str(key) if key in self.problems.options else dotted(path)
+
+
+def choices(key: str) -> tuple[str, ...]:
+    """Return the words that a key takes; none if it takes numbers or lists."""
+    annotation = Config.model_fields[key].annotation
+    if key == "variant":
+        return tuple(VARIANTS)
+    if key == "probes":
+        return PROBES
+    if annotation is bool:
+        return "true", "false"
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def listed_keys() -> str:
+    """Return all keys of a file, a line or two per group."""
+    lines = [
+        textwrap.fill(f"{group}: {', '.join(keys)}", 96, initial_indent="  ", subsequent_indent="    ")
+        for group, keys in GROUPS.items()
+    ]
+    return "\n".join(["the keys, which `dropexp config keys` explains:", *lines])

@@ -1,0 +1,98 @@
+"""Configs by path or name: a file, or a study that ships with the program."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from dropexp.errors import ConfigError, Problem, quoted
+from dropexp.nearest import did_you_mean
+
+SUFFIXES = (".yaml", ".yml")
+
+
+def folder() -> Path:
+    """Return the folder of the shipped studies: inside an installed package, or beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    return next((found for found in (package / "configs", package.parent / "configs") if found.is_dir()), package)
+
+
+@cache
+def shipped() -> dict[str, Path]:
+    """Return the shipped studies by name: their paths without `.yaml`, such as book/scratch, in the order of the index.
+
+    The index is the README.md beside them; studies that it does not list come last.
+    """
+    root = folder()
+    found = {path.relative_to(root).with_suffix("").as_posix(): path for path in sorted(root.rglob("*.yaml"))}
+    index = ""
+    with suppress(OSError):
+        index = (root / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"\]\(([\w./-]+)\.yaml\)", index)
+    return {name: found[name] for name in dict.fromkeys([*listed, *found]) if name in found}
+
+
+def named(word: str) -> Path | None:
+    """Return the shipped study with this name; None if there is none.
+
+    It can be its path, with or without configs/ and .yaml, the name of its runs, or the end of its path if no other
+    study has the same.
+    """
+    name = word.replace("\\", "/").removeprefix("./").removeprefix("configs/").removesuffix(".yaml")
+    studies = shipped()
+    if name in studies:
+        return studies[name]
+    ends = [path for known, path in studies.items() if known.rpartition("/")[2] == name]
+    return study_names().get(name) or (ends[0] if len(ends) == 1 else None)
+
+
+@cache
+def study_names() -> dict[str, Path]:
+    """Return the shipped studies by the name of their runs, such as a1-scratch."""
+    names: dict[str, Path] = {}
+    for path in shipped().values():
+        found = re.search(r"^name: ([\w.-]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        names[found[1] if found else path.stem] = path
+    return names
+
+
+def question(path: Path) -> str:
+    """Return the question that a shipped study opens with."""
+    with path.open(encoding="utf-8") as file:
+        return file.readline().lstrip("# ").strip()
+
+
+def find(word: str) -> Path:
+    """Return the file with this path, also without `.yaml`, or else the shipped study with this name.
+
+    Raises `ConfigError` if there is neither.
+    """
+    with suppress(RuntimeError):  # no home folder
+        path = Path(word).expanduser()
+        files = [path, *(path.with_name(path.name + suffix) for suffix in SUFFIXES if path.name)]
+        if found := next((file for file in files if _is_there(file)), None) or named(word):
+            return found
+        if path.is_dir():
+            return path  # reading it says that it is a folder
+    raise ConfigError([Problem(quoted(word), _missing(word))])
+
+
+def _is_there(file: Path) -> bool:
+    """Return whether there is a file, or something other than a folder, at a path."""
+    try:
+        return file.exists() and not file.is_dir()
+    except (OSError, ValueError):  # a name that is too long, or has a null character
+        return False
+
+
+def _missing(word: str) -> str:
+    """Return what is wrong with a word that is neither a file nor a study."""
+    if "=" in word:
+        return f"no such file; to set a key, write --set {quoted(word)}"
+    here: list[str] = []
+    with suppress(OSError, ValueError):
+        here = [str(path) for path in Path(word).parent.iterdir() if path.suffix in SUFFIXES]
+    similar = did_you_mean(word, [*here, *shipped(), *study_names()])
+    return f"no such file, and no study that ships with dropexp{similar}; `dropexp config list` lists those"

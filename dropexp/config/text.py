@@ -1,0 +1,56 @@
+"""The text of a config: of a file, of a study that ships with dropexp, or of standard input."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from dropexp.config.shipped import find
+from dropexp.errors import ConfigError, Problem
+
+MAX_BYTES = 500_000  # the shipped configs have up to 2,300
+STDIN = "standard input"
+_MARKS = {  # byte order marks of encodings other than UTF-8, the longer ones first
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+
+
+def read_config(word: str) -> tuple[str, Path | None]:
+    """Return the text of a config, by path or name, and its file; None for that of standard input, which is "-".
+
+    Raises `ConfigError` if it cannot be read, is too long, or is not UTF-8.
+    """
+    if word == "-":
+        content = sys.stdin.buffer.read(MAX_BYTES + 1) if sys.stdin else b""
+        return _decoded(content, STDIN), None
+    path = find(word)
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError([Problem(str(path), f"cannot be read: {error}")]) from None
+    return _decoded(content, str(path)), path
+
+
+def _decoded(content: bytes, where: str) -> str:
+    if len(content) > MAX_BYTES:
+        raise ConfigError([Problem(where, f"more than {MAX_BYTES:,} bytes, too many for a config")])
+    try:
+        text = content.decode()
+        if "\0" not in text:
+            return text
+        line, why = text.count("\n", 0, text.index("\0")) + 1, "has a null character"
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        why = f"has the byte 0x{content[error.start]:02x}, which is not UTF-8"
+    encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None)
+    if encoding is None and content[:64].count(0) * 3 > len(content[:64]):
+        encoding = "UTF-16"  # without a mark: every second byte of ASCII is 0
+    if encoding:
+        raise ConfigError([Problem(where, f"is {encoding}; save it as UTF-8")])
+    binary = b"\0" in content[:1000] or sum(byte < 9 for byte in content[:1000]) > 2
+    what = "is it a config?" if binary else "save the file as UTF-8"
+    raise ConfigError([Problem(f"{where}:{line}", f"{why}; {what}")])

@@ -1,0 +1,76 @@
+"""What a notebook shows: a comparison as tables, and `fit`, which trains with a progress bar and compares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec
+
+from dropexp.analysis import comparison
+from dropexp.config.study import Study
+from dropexp.report import fragment, markup
+from dropexp.report.comparison_tables import comparison_tables
+from dropexp.report.table import Table
+
+P = ParamSpec("P")
+
+
+class ShownComparison(comparison.Comparison):
+    """A comparison that Jupyter shows as tables, and that can be put into a text."""
+
+    @property
+    def tables(self) -> list[Table]:
+        """The tables that the command prints."""
+        return comparison_tables(self)
+
+    def to_markdown(self) -> str:
+        """Return the headlines, tables and notes in GitHub's Markdown."""
+        return markup.markdown(self.tables, self.headlines, self.notes)
+
+    def to_latex(self) -> str:
+        """Return the tables for the LaTeX package booktabs."""
+        return markup.latex(self.tables, [*self.headlines, *self.notes])
+
+    def _repr_html_(self) -> str:
+        return fragment.html(self.tables, self.headlines, self.notes)
+
+
+def _shown(function: Callable[P, comparison.Comparison]) -> Callable[P, ShownComparison]:
+    @wraps(function)
+    def shown(*args: P.args, **kwargs: P.kwargs) -> ShownComparison:
+        return ShownComparison(**vars(function(*args, **kwargs)))
+
+    return shown
+
+
+compare = _shown(comparison.compare)
+
+
+def fit(
+    config: Study | str | Path,
+    *,
+    runs_dir: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    force: bool = False,
+    quiet: bool = False,
+) -> ShownComparison:
+    """Train the unfinished runs of a study with a progress bar, and compare the runs that it asks for.
+
+    The options are those of `train`; `quiet` shows no progress. Raises what `train` and `compare` raise.
+    """
+    from dropexp.cli.progress import Watcher, watching
+    from dropexp.training.library import prepare, train_stages
+
+    training, find_data = prepare(config, runs_dir, data_dir, device, force)
+    watchers: dict[int, Watcher] = {}
+    with ExitStack() as shown, closing(train_stages(training, find_data, jobs)) as events:
+        for stage, event in events:
+            if id(stage) not in watchers:
+                shown.close()  # the bar of the stage before
+                watchers[id(stage)] = shown.enter_context(watching(stage, quiet))
+            watchers[id(stage)].show(event)
+    return compare(runs_dir=runs_dir, config=config)

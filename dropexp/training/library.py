@@ -1,0 +1,92 @@
+"""Train in a program or a notebook: `from dropexp import train`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Generator
+from contextlib import closing
+from pathlib import Path
+
+from dropexp.config.study import Study, load_config
+from dropexp.data import download
+from dropexp.errors import TrainingError, UnfinishedRun
+from dropexp.runs.folder import default_runs_dir
+from dropexp.runs.status import Status
+from dropexp.runs.table import Row
+from dropexp.training import device as devices
+from dropexp.training.events import Ended, Epoch, Event, Note
+from dropexp.training.train import Stage, Training
+
+
+def prepare(
+    study: Study | str | Path, runs_dir: str | Path | None, data_dir: str | Path | None, device: str, force: bool
+) -> tuple[Training, Callable[[], Path]]:
+    """Return the training of a study or a config file, and what finds the data; nothing is written.
+
+    Raises what `train` raises before it trains.
+    """
+    study = study if isinstance(study, Study) else load_config(study)
+    where = default_runs_dir() if runs_dir is None else Path(runs_dir)
+    training = Training([study], where, devices.resolve(device), force=force)
+
+    def find_data() -> Path:
+        return download.find(None if data_dir is None else Path(data_dir)) or download.fetch()
+
+    if any(job.has_images for job in training.first.unfinished):
+        find_data()
+    return training, find_data
+
+
+def train(
+    study: Study | str | Path,
+    *,
+    runs_dir: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    force: bool = False,
+) -> Generator[Row]:
+    """Train the unfinished runs of a study or a config file; yield each new row of a table, with the key `run`.
+
+    Finished runs yield nothing; `load_runs` returns them. By default one run trains at a time, on a CUDA device 32 side
+    by side; on a CPU more than one use worker processes. Notes, such as on corrupted files, are warnings. Settings of
+    torch in this process, such as autocast, change no figure; whenever a row is yielded they are as they were.
+
+    A run trains when its rows are requested, but the call itself raises `ConfigError`, `DataError` or `DeviceError`.
+    The rows end in a `TrainingError` that lists the runs that failed, diverged, or were busy: another process trains
+    them.
+    """
+    return _rows(*prepare(study, runs_dir, data_dir, device, force), jobs)
+
+
+def _rows(training: Training, find_data: Callable[[], Path], jobs: int | None) -> Generator[Row]:
+    with closing(train_stages(training, find_data, jobs)) as events:
+        for stage, event in events:
+            if isinstance(event, Epoch):
+                yield {"run": stage.unfinished[event.job].planned.cell, **event.row}
+
+
+def train_stages(training: Training, find_data: Callable[[], Path], jobs: int | None) -> Generator[tuple[Stage, Event]]:
+    """Train in a program; yield each event with its stage. Notes are warnings.
+
+    `jobs` is the number of runs at a time, on a CPU 1 by default. Raises `TrainingError` at the end.
+    """
+    if jobs is None and training.device == "cpu":
+        jobs = 1
+    not_done = []
+    for stage in training.stages():
+        with closing(training.start(stage, find_data, jobs)) as events:
+            for event in events:
+                match event:
+                    case Note(text=text):
+                        warnings.warn(text, stacklevel=3)
+                    case Ended(job=index, status=status, why=why) if not stage.unfinished[index].ended_well(status):
+                        not_done.append(UnfinishedRun(stage.unfinished[index].planned.cell, status, why))
+                yield stage, event
+    for one in training.blocked:
+        if one.busy:
+            warnings.warn(str(one), stacklevel=3)
+        else:
+            not_done.append(UnfinishedRun(one.label, Status.FAILED, one.why))
+    if not_done:
+        raise TrainingError(not_done)

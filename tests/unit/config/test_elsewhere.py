@@ -1,0 +1,93 @@
+"""Keys and values as other libraries call them."""
+
+from __future__ import annotations
+
+import pytest
+from helpers.configs import problems
+
+from dropexp.config.elsewhere import _ROWS
+from dropexp.config.elsewhere_values import _VALUES
+from dropexp.config.schema import STUDY_KEYS, Config
+from dropexp.nearest import letters
+
+
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [
+        ("learning_rate: 0.1", " (did you mean 'lr'?)"),
+        ("LearningRate: 0.1", " (did you mean 'lr'?)"),
+        ("num_epochs: 3", " (did you mean 'epochs'?)"),
+        ("wd: 1e-4", " (did you mean 'weight_decay'?)"),
+        ("opt: adam", " (did you mean 'optimizer'?)"),
+        ("patience: 3", " (did you mean 'early_stopping'?); the patience, in epochs"),
+        (
+            "dropout: 0.5",
+            " (did you mean 'drop_probs'?); a list with the probability to DROP for each hidden layer: drop_probs = "
+            "[0.5, 0.5]",
+        ),
+        (
+            "dropout_rate: [0.2, 0.5]",
+            " (did you mean 'drop_probs'?); a list with the probability to DROP for each hidden layer",
+        ),
+        (
+            "num_hiddens: 128",
+            " (did you mean 'hidden'?); a list with the width of each hidden layer: hidden = [128, 128]",
+        ),
+        (
+            "validation_split: 0.1",
+            " (did you mean 'validation_size'?); a number of images, of 60,000: validation_size = 6000",
+        ),
+        (
+            "kernel_regularizer: 0.001",
+            " (did you mean 'weight_decay'?); λ of λ/2·‖w‖²; λ·‖w‖² without the ½, as in Keras, is twice as strong: "
+            "weight_decay = 0.002",
+        ),
+        ("activation: relu", ": the hidden layers have ReLU"),
+        ("device: cuda", ": it is an option of the command: --device"),
+        ("training: {lr: 0.1}", "; keys are not nested: write those in it at the top, or in arms"),
+        ("grid: {lr: [0.1]}", " (did you mean 'matrix'?); several values are a list in `matrix`, or --sweep on the "
+         "command line"),
+    ],
+)  # fmt: skip
+def test_a_key_of_another_library_gets_ours_with_its_value(line: str, remedy: str) -> None:
+    key = line.partition(":")[0]
+    assert problems(f"variant: nn\n{line}\n") == [f"study.yaml:2: unknown key {key!r}{remedy}"]
+
+
+def test_values_in_a_matrix_and_of_other_layers_are_converted() -> None:
+    (found,) = problems("variant: nn\nhidden: [8, 8, 8]\nmatrix: {dropout: [0.1, 0.2]}\n")
+    assert found.endswith(": drop_probs = [[0.1, 0.1, 0.1], [0.2, 0.2, 0.2]]")
+
+
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [
+        ("variant: droput", "; dropout is nn, which is nn.Dropout, or scratch"),
+        ("variant: dropconect", " (did you mean 'dropconnect'?)"),
+        ("variant: no", "; without dropout it is called none"),
+        ("variant: null", "; without dropout it is called none"),
+        ("optimizer: Adam", " (did you mean 'adam'?)"),
+        ("optimizer: nag", "; it is sgd with momentum: 0.9 and nesterov: true"),
+        ("lr_schedule: CosineAnnealingLR", "; it is called cosine"),
+        ("precision: fp16", "; it is bf16"),
+        ("init: kaiming_uniform", "; torch is nn.Linear's default, a uniform Kaiming rule"),
+        ("eval_test: no", " (did you mean false?)"),
+        ("weight_decay: none", "; its default is 0"),
+        ("train_size: full", "; its default is all"),
+        ("probes: [calibrated]", " (did you mean 'calibration'?)"),
+    ],
+)
+def test_a_value_of_another_library_gets_ours(line: str, remedy: str) -> None:
+    variant = "" if line.startswith("variant") else "variant: nn\n"
+    (found,) = problems(f"{variant}{line}\n")
+    assert found.endswith(remedy)
+
+
+def test_the_table_maps_to_keys_that_exist_and_from_names_that_do_not() -> None:
+    ours = {*Config.model_fields, *STUDY_KEYS}
+    names = [name for _, listed in _ROWS for name in listed.split()]
+    assert {here.key for here, _ in _ROWS} <= {*ours, ""}
+    assert not ours & set(names)
+    by_letters = {letters(name): here for here, listed in _ROWS for name in listed.split()}
+    assert all(by_letters[letters(name)] is here for here, listed in _ROWS for name in listed.split())
+    assert _VALUES.keys() <= ours
