@@ -94,7 +94,7 @@ def arms_table(comparison: Comparison) -> Table:
     if values:
         ends = f"from {figure_cell(low, unit)} ({BARS[0]}) to {figure_cell(high, unit)} ({BARS[-1]})"
         legends.append(f"by epoch: mean {metric.title}, {ends}.")
-    others = [header(columns[name], one) for name, one in units.items()]
+    others = [header(columns[name], one).replace("gap, ", "gap,\n") for name, one in units.items()]
     titles = ["arm", "n", header("\n".join(metric.title.rsplit(" ", 1)), unit), *others, "s/epoch", "by epoch"]
     return Table(
         f"Arms: {comparison.what}",
