@@ -63,6 +63,7 @@ def theme(dark: bool) -> dict[str, Any]:
             "titleFontWeight": "normal",
             "titlePadding": 8,
         },
+        "legend": {"labelColor": ink, "titleColor": ink, "labelFontSize": 12},
         "view": {"stroke": None},
         "text": {"color": ink, "fontSize": 12},
         "rule": {"color": ink},

@@ -35,10 +35,12 @@ from dropexp.report.kept import kept_of
 from dropexp.report.names import for_charts
 from dropexp.report.origin import compared_runs, origin_table, summary
 from dropexp.report.recipe import arm_configs, commands, recipes
+from dropexp.report.run_table import run_table
 from dropexp.report.table import Table
 from dropexp.report.tuning_tables import selections_table, tuning_table
 
 SUFFIXES = (".html", ".htm")
+MOST_NOTES = 5  # in the story
 STORY = ("book", "arms", "differences", "sweep", "published")  # sections of the printed story; others are appendix
 
 
@@ -88,8 +90,11 @@ def page(comparison: Comparison) -> str:
         comparison=comparison,
         studies=", ".join(dict.fromkeys(comparison.arms["study"])),
         summary=summary(comparison, runs),
+        notes=comparison.notes[:MOST_NOTES],
+        more_notes=comparison.notes[MOST_NOTES:],
         story=story,
         details=details,
+        runs=run_table(comparison),
         settings=settings_table(comparison),
         configs=arm_configs(comparison, runs),
         origin=origin_table(runs),
@@ -136,8 +141,8 @@ def _sections(comparison: Comparison) -> list[Section]:
             sections.append(Section(name, heading, _figure(name, chart), own))
 
     add("book", "Training")
-    add("arms", "Arms", arms_table(comparison), probes_table(comparison))
-    add("differences", "Differences", differences_table(comparison), best_val_table(comparison))
+    add("arms", "Arms", arms_table(named), probes_table(named))
+    add("differences", "Differences", differences_table(named), best_val_table(named))
     add("sweep", f"Effect of {comparison.by}")
     add("published", "Published figures", *published_tables(comparison), *fit_tables(comparison))
     add("learning", f"{comparison.metric.title.capitalize()} by epoch")
@@ -147,7 +152,7 @@ def _sections(comparison: Comparison) -> list[Section]:
         add("gap", "Generalisation gap")
     add("budget", "Search for the settings", tuning_table(comparison), selections_table(comparison))
     add("confusion", "Confusion matrices")
-    add("classes", "Classes", accuracies_table(kept_of(compared_runs(comparison))))
+    add("classes", "Classes", accuracies_table(kept_of(compared_runs(named))))
     add("reliability", "Reliability")
     return sections
 
