@@ -32,6 +32,10 @@ from dropexp.cli.options import (
 from dropexp.cli.output import Format, print_message, print_tables
 from dropexp.runs.metrics import MARGIN
 
+CHARTS = (
+    "book, learning, arms, differences, sweep, budget, usual, loss, gap, published, confusion, classes, reliability"
+)
+
 
 def compare(
     names: Names = None,
@@ -53,7 +57,21 @@ def compare(
     trials: Annotated[bool, typer.Option("--trials", help="Print the trials of searches instead.")] = False,
     output: Output = Format.table,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a chart too, as .png, .svg, .pdf or .html.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the charts too, as .png, .svg, .pdf or .html."),
+    ] = None,
+    chart: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help=f"Write only this chart, to NAME.svg or the file of --plot: {CHARTS}."),
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(min=50, max=5000, metavar="PIXELS", help="The width of --chart, without labels.")
+    ] = None,
+    height: Annotated[
+        int | None, typer.Option(min=50, max=5000, metavar="PIXELS", help="The height of --chart, without labels.")
+    ] = None,
+    title: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The title of --chart, in place of its own; '' for none.")
     ] = None,
     requirements: Annotated[
         list[str] | None,
@@ -71,9 +89,14 @@ def compare(
     from dropexp.report.comparison_tables import comparison_tables
     from dropexp.report.tuning_tables import trials_table
 
-    if plot:
-        from dropexp.report import charts
+    if chart is None and (width, height, title) != (None, None, None):
+        raise typer.BadParameter("requires --chart", param_hint="--width, --height, --title")
+    if plot or chart:
+        from dropexp.report import chart_parts, charts
 
+        if chart:
+            charts.check_kind(chart)
+        plot = plot or Path(f"{chart}.svg")
         charts.suffix_of(plot)
     compared = comparison.compare(
         names or (),
@@ -91,7 +114,9 @@ def compare(
     )
     outcomes = {line: requirement.require(compared, line) for line in requirements or []}
     if plot:
-        charts.save(charts.overview(compared), plot)
+        size = chart_parts.Size(width, height)
+        drawn = charts.single(compared, chart, size, title) if chart else charts.overview(compared)
+        charts.save(drawn, plot)
         print_message(f"chart: {plot}")
     if trials:
         table = trials_table(compared)

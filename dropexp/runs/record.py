@@ -257,11 +257,11 @@ def _similar(wanted: Any, texts: Collection[str]) -> str:
 
 
 def _is(value: Any, wanted: Any) -> bool:
-    """Return whether a setting is unused, or is wanted as itself or as its label; 1 is 1.0 and is not true."""
+    """Return whether a setting is unused, or is wanted as itself or as names have it; 1 is 1.0 and is not true."""
     same = value == wanted and isinstance(value, bool) == isinstance(wanted, bool)
     if wanted is None:  # as a config has it; a run has a word in its place
         return value in (None, "none", *DEFAULT_WORDS.values())
-    return value is None or same or text(value) in (wanted, str(wanted).lower())
+    return value is None or same or bool({text(value), in_names(value)} & {str(wanted), str(wanted).lower()})
 
 
 def number(value: Any) -> float:
@@ -270,10 +270,15 @@ def number(value: Any) -> float:
 
 
 def text(value: Any) -> str:
-    """Return a setting as labels show it: a list as 0.2-0.5, true, none."""
+    """Return a setting as a config has it, and labels show it: [0.2, 0.5], true, none."""
     if isinstance(value, list | tuple):
-        return "-".join(map(text, value))
+        return f"[{', '.join(map(text, value))}]"
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def in_names(value: Any) -> str:
+    """Return a setting as names of folders have it: a list as 0.2-0.5."""
+    return "-".join(map(text, value)) if isinstance(value, list | tuple) else text(value)
 
 
 def natural(label: str) -> list[str | float]:

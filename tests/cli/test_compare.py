@@ -25,7 +25,7 @@ matrix: {weight_decay: [0.0, 0.1], seed: 0..4}  # with five seeds no difference 
 
 def test_every_format_has_the_same_verdicts(study: InProcess) -> None:
     for form in ("table", "md", "latex"):
-        headline = "WORSE than none in test accuracy after 2 epochs (8 seeds): nn,drop_probs=0.8-0.8"
+        headline = "WORSE than none in test accuracy after 2 epochs (8 seeds): nn,drop_probs=[0.8, 0.8]"
         assert headline in study("compare", "--format", form).stdout
     content = json.loads(study("compare", "--format", "json").stdout)
     assert [row["verdict"] for row in content["differences"]] == ["WORSE"] * 3
@@ -73,7 +73,7 @@ def test_another_kind_of_chart_is_refused_before_runs_are_read(cli: InProcess) -
 def test_a_sweep_is_charted(study: InProcess) -> None:
     done = study("compare", "--by", "drop_probs", "--plot", "sweep.svg", "--format", "json")
     assert json.loads(done.stdout)["by"] == "drop_probs"
-    assert "0.8-0.8" in (study.folder / "sweep.svg").read_text(encoding="utf-8")
+    assert "drop_probs, each layer" in (study.folder / "sweep.svg").read_text(encoding="utf-8")
     assert "chart: sweep.svg" in done.stderr
 
 

@@ -9,7 +9,7 @@ def test_a_report_is_one_file(study: InProcess) -> None:
     assert study("report", "-o", "page.html").stdout == "page.html\n"
     page = (study.folder / "page.html").read_text(encoding="utf-8")
     assert page.lower().startswith("<!doctype html>")
-    assert "WORSE than none in test accuracy after 2 epochs (8 seeds): nn,drop_probs=0.8-0.8" in page
+    assert "WORSE than none in test accuracy after 2 epochs (8 seeds): nn,drop_probs=[0.8, 0.8]" in page
 
 
 def test_another_kind_of_file_is_refused_before_runs_are_read(cli: InProcess) -> None:

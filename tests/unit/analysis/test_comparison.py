@@ -174,7 +174,7 @@ def test_a_filter_takes_the_word_of_a_default(word: str | None, tmp_path: Path) 
 def test_a_filter_distinguishes_true_from_1_and_keeps_runs_that_do_not_use_the_key(shared_study: Path) -> None:
     with pytest.raises(NoRuns, match="no run has eval_train=1; eval_train is true"):
         compare(runs_dir=shared_study, filter={"eval_train": 1})
-    for value in ([0.2, 0.5], "0.2-0.5"):  # as YAML and as labels have it
+    for value in ([0.2, 0.5], "0.2-0.5"):  # as YAML and as folder names have it
         assert list(compare(runs_dir=shared_study, filter={"drop_probs": value}).arms["arm"]) == [
             "none",
             "nn",

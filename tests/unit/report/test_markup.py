@@ -19,11 +19,11 @@ def test_markdown_has_a_header_and_a_row_per_arm(study: Path) -> None:
     headline, _, table, *_ = text.split("\n\n")
     assert headline == comparison.headlines[0]
     header, alignment, *rows = table.splitlines()
-    assert header.startswith("| arm | n | test accuracy | train accuracy |")
+    assert header.startswith("| arm | n | test accuracy, % | train accuracy, % |")
     assert alignment.startswith("| --- | ---: |")
     assert [row.split(" | ")[0] for row in rows] == ["| none", "| nn", "| scratch"]
     assert len({line.count("|") for line in (header, alignment, *rows)}) == 1
-    assert "| 0.8400 ± 0.0300 |" in rows[1]
+    assert "| 84.00 ± 3.00 |" in rows[1]
     assert "- nn: seed 3 diverged" in text
 
 
@@ -38,8 +38,8 @@ def test_latex_has_booktabs_rows_and_no_bars(study: Path) -> None:
     comparison = compare(runs_dir=study)
     text = latex(comparison_tables(comparison), comparison.notes)
     assert text.count(r"\toprule") == text.count(r"\bottomrule") == 3
-    assert r"50\% \& more\_ & 1 & 0.8000" in text
-    assert r"0.8400 $\pm$ 0.0300" in text
+    assert r"50\% \& more\_ & 1 & 80.00" in text
+    assert r"84.00 $\pm$ 3.00" in text
     assert "% nn: seed 3 diverged" in text
     assert not set(text) & set(BARS)
 
