@@ -10,7 +10,7 @@ import typer
 
 from dropexp.cli.options import Names, RunsDir, one_of
 from dropexp.cli.output import print_message
-from dropexp.files import expanded
+from dropexp.home import expanded
 
 if TYPE_CHECKING:
     from dropexp.report.export import Exported
