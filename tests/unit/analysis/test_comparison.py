@@ -25,10 +25,10 @@ from dropexp.runs.metrics import METRICS
 
 
 def test_without_runs_the_error_names_the_command_that_trains_them(tmp_path: Path) -> None:
-    with pytest.raises(NoRuns, match="dropexp train -c"):
+    with pytest.raises(NoRuns, match="dropexp train CONFIG"):
         compare(runs_dir=tmp_path / "missing")
     write_run(tmp_path)
-    with pytest.raises(NoRuns, match=r"'typo'.*dropout.*dropexp train -c"):
+    with pytest.raises(NoRuns, match=r"'typo'.*dropout.*dropexp train CONFIG"):
         load_runs("typo", tmp_path)
 
 
