@@ -8,7 +8,8 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from dropexp.runs.provenance import cores, provenance, version_of
+from dropexp.runs.cores import cores
+from dropexp.runs.provenance import provenance, version_of
 
 PACKAGES = ("dropexp", "torch", "torchvision", "lightning", "keras", "jax", "jaxlib", "scikit-learn", "numpy")
 FLAGS = {"AVX2": "avx2", "AVX-512": "avx512f", "AVX-512 bf16": "avx512_bf16", "AMX": "amx_tile"}

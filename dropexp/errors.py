@@ -40,6 +40,12 @@ class ConfigError(DropexpError):
         super().__init__("\n".join(map(str, self.problems)))
 
 
+class PathError(DropexpError):
+    """A path that begins with ~ where no home folder is known."""
+
+    exit_code = 2
+
+
 class PluginError(DropexpError):
     """A plugin file that cannot be loaded or registers no noise."""
 
@@ -68,7 +74,7 @@ class UnfinishedRun:
 
 
 class TrainingError(DropexpError, RuntimeError):
-    """Runs that failed, diverged, or that another process trains, after the others were trained."""
+    """Runs that failed or diverged, after the others were trained."""
 
     def __init__(self, runs: list[UnfinishedRun]) -> None:
         self.runs = runs

@@ -16,13 +16,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from dropexp.errors import CorruptedFile, NewerRun
+from dropexp.errors import CorruptedFile, NewerRun, PathError
 
 DIGITS = 64  # of a SHA-256 in hexadecimal
 _JSON_START, _JSON_NEXT = b'{"sha256": "', b'",\n'
 _JSON_HEAD = len(_JSON_START) + DIGITS + len(_JSON_NEXT)
 _TAIL_START, _TAIL_END = b"\nsha256 ", b"\n"
 _OLD_JSON_START, _OLD_JSON_END = b',\n  "sha256": "', b'"\n}\n'  # JSON files of schema 1 end with the checksum
+
+
+def expanded(path: str | Path) -> Path:
+    """Return the path with `~` or `~user` at its beginning replaced. Raises `PathError` if there is no such folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise PathError(f"{path}: there is no home folder for ~; give the whole path") from None
 
 
 def write_whole(path: Path, content: bytes, *, sync: bool = True) -> None:

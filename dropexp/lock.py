@@ -45,17 +45,35 @@ def locked(folder: Path, *names: str) -> Iterator[None]:
         lock.release()
 
 
-def is_locked(folder: Path) -> bool:
-    """Return whether a process has locked the folder."""
-    if not (folder / LOCK).exists():
-        return False
+def is_locked(folder: Path) -> bool | None:
+    """Return whether a process has locked the folder; None if this user cannot find out."""
+    path = folder / LOCK
     try:
-        with FileLock(folder / LOCK, timeout=0):
+        path.stat()
+        with FileLock(path, timeout=0):
             return False
     except Timeout:
         return True
-    except OSError:  # a read-only folder, where no run trains
+    except FileNotFoundError:
         return False
+    except (OSError, NotImplementedError):  # such as the folder of another user
+        return _is_locked_for_reading(path)
+
+
+def _is_locked_for_reading(path: Path) -> bool | None:
+    """Return whether a lock file that cannot be written is locked."""
+    try:
+        import fcntl
+    except ImportError:  # on Windows
+        return None
+    try:
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
 
 
 def max_locks() -> int:

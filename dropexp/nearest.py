@@ -9,6 +9,7 @@ from itertools import islice
 
 MAX_NAMES = 5000  # that are compared; a folder can have more runs
 SIMILAR = 0.6  # the share of equal letters from which a name is suggested
+HALF = 0.5  # the same for a name of up to three letters, of which one can be wrong
 ALIKE = 0.8  # the share from which it is preferred to one that contains the letters
 
 
@@ -21,14 +22,15 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     if not wanted:
         return None
     longer = [one for one in known if len(wanted) > 2 and wanted in one]
-    close = difflib.get_close_matches(wanted, known, n=1, cutoff=ALIKE if longer else SIMILAR)
+    share = HALF if len(wanted) <= 3 else SIMILAR
+    close = difflib.get_close_matches(wanted, known, n=1, cutoff=ALIKE if longer else share)
     return next((known[one] for one in (*close, *longer)), None)
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return " (did you mean 'x'?)" with the nearest name, or nothing if none is similar."""
     found = nearest(name, names)
-    return "" if found is None else f" (did you mean {found!r}?)"
+    return "" if found is None else f" (did you mean {str(found)!r}?)"
 
 
 def letters(name: str) -> str:

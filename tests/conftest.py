@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from helpers.command import Command
+from helpers.command import DROPEXP, Command
 from helpers.synthetic import real_data, write_synthetic
 
 from dropexp.config import plugins
@@ -61,6 +61,7 @@ def environment(real_root: Path, shared_cache: Path) -> dict[str, str]:
     kept = {
         key: value for key, value in os.environ.items() if not key.startswith(("DROPEXP_", "XDG_", "CI", "GITHUB_"))
     }
+    kept["PATH"] = os.pathsep.join([str(DROPEXP.parent), kept.get("PATH", os.defpath)])  # as in an activated venv
     return kept | {"DROPEXP_DATA": str(real_root.resolve()), "XDG_CACHE_HOME": str(shared_cache)}
 
 

@@ -17,6 +17,7 @@ from dropexp.analysis.notes import Noted
 from dropexp.analysis.tested import current
 from dropexp.config.study import Study, load_config
 from dropexp.errors import ComparisonError, NoRuns, RunError
+from dropexp.files import expanded
 from dropexp.runs.folder import default_runs_dir
 from dropexp.runs.record import Run, read_runs
 from dropexp.runs.searches import Records, with_trials
@@ -115,7 +116,7 @@ def _in(runs_dir: Path | str | None) -> tuple[str, ...]:
 
 def _asked_by(studies: Sequence[Study], runs_dir: Path | str | None) -> Selection:
     """Return the runs that the studies ask for, on every kind of device; the notes count those that are missing."""
-    root = default_runs_dir() if runs_dir is None else Path(runs_dir)
+    root = default_runs_dir() if runs_dir is None else expanded(runs_dir)
     more = _in(runs_dir)
     selected: dict[tuple[Path, str], Run] = {}
     declared: dict[str, list[Declared]] = defaultdict(list)

@@ -11,8 +11,10 @@ import pandas as pd
 
 from dropexp.analysis.frames import hashable
 from dropexp.analysis.labels import labels_of
+from dropexp.errors import ComparisonError
+from dropexp.nearest import did_you_mean
 from dropexp.runs.metrics import METRICS
-from dropexp.runs.record import Run, keep, read_runs
+from dropexp.runs.record import Run, keep, natural, read_runs, text
 from dropexp.runs.status import Status
 
 PARTS = ("role", "repeat", "trial")  # of a run in a search
@@ -22,13 +24,18 @@ def load_runs(
     paths_or_names: str | Iterable[str] = (),
     runs_dir: Path | str | None = None,
     filter: Mapping[str, Any] | None = None,  # noqa: A002, the name of the command's option
+    sort: str | None = None,
 ) -> pd.DataFrame:
     """Return a row per run: name, arm, label, seed, status, its config keys and the figures of its last epoch.
 
     Runs of a search have `role` ("trial" or "tested"), `repeat` and `trial`, the number of the trial.
     Lists of a config are tuples, so that `groupby` takes these columns.
-    `filter` keeps runs whose keys have these values. A second folder of the same run is left out. A folder that
-    cannot be read has status "corrupted" or "unreadable" and the reason in `why`. Raises NoRuns if there is no run.
+    `began` and `ended` are the times of the last training, in ISO 8601 and UTC. A second folder of the same run is left
+    out. A folder that cannot be read has status "corrupted" or "unreadable" and the reason in `why`.
+
+    `filter` keeps runs whose keys, or whose `status`, have these values. `sort` is a column to sort by, descending if
+    a hyphen precedes its name; runs without a value come last. Raises NoRuns, and ComparisonError if there is no such
+    column.
     """
     runs = [run for run in keep(read_runs(paths_or_names, runs_dir), filter or {}) if run.status != Status.DUPLICATE]
     labels = labels_of([run for run in runs if not run.is_trial])
@@ -42,7 +49,10 @@ def load_runs(
             "status": run.status,
             "why": run.why,
             "path": str(run.folder.path),
+            "hash": run.hash,
             "epoch": run.epoch,
+            "began": run.time("began"),
+            "ended": run.time("ended"),
         }
         for run in runs
     ]
@@ -51,8 +61,28 @@ def load_runs(
         if tuned:
             row |= {name: getattr(run.tuning, name, None) for name in PARTS}
         row |= run.figures or dict.fromkeys(METRICS, math.nan)
+    if sort is not None:
+        rows = _sorted(rows, sort)
     whole = ["seed", "epoch", *(["repeat", "trial"] if tuned else [])]
     return pd.DataFrame(rows).astype(dict.fromkeys(whole, "Int64"))
+
+
+def _sorted(rows: list[dict[str, Any]], sort: str) -> list[dict[str, Any]]:
+    key = sort.removeprefix("-")
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    if key not in columns:
+        remedy = f"{did_you_mean(key, columns)}; there are: {', '.join(columns)}"
+        raise ComparisonError(f"no column {key!r} to sort by{remedy}")
+    values = [row.get("label" if key == "arm" else key) for row in rows]  # labels are the arms that tables show
+    known = [i for i, value in enumerate(values) if value is not None and value == value]
+    ordered = sorted(known, key=lambda i: _rank(values[i]), reverse=sort != key)
+    return [rows[i] for i in dict.fromkeys([*ordered, *range(len(rows))])]
+
+
+def _rank(value: Any) -> tuple[bool, Any]:
+    """Return a key that sorts numbers before texts, and in a text 2 before 10."""
+    is_number = isinstance(value, int | float)
+    return (False, value) if is_number else (True, natural(text(value)))
 
 
 def _part(run: Run) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dropexp.cli.options import RunsDir
+from dropexp.cli.options import Output, RunsDir
 from dropexp.cli.output import Format, print_message, print_tables
 
 
@@ -18,7 +18,7 @@ def claims(
         bool, typer.Option("--quick", help="Only those that computation can decide: seconds, without data.")
     ] = False,
     runs_dir: RunsDir = None,
-    output: Annotated[Format, typer.Option("--format", help="The output format.")] = Format.table,
+    output: Output = Format.table,
 ) -> None:
     """Check what textbooks claim about dropout, by computation and on trained runs."""
     from dropexp.interrupts import import_torch

@@ -18,6 +18,7 @@ from dropexp.cli.options import (
     Interaction,
     Margin,
     Names,
+    Output,
     Plugin,
     Published,
     RunsDir,
@@ -56,7 +57,7 @@ def compare(
     interaction: Interaction = None,
     margin: Margin = MARGIN,
     trials: Annotated[bool, typer.Option("--trials", help="Print the trials of searches instead.")] = False,
-    output: Annotated[Format, typer.Option("--format", help="The output format.")] = Format.table,
+    output: Output = Format.table,
     only: Annotated[
         str | None,
         typer.Option("--table", metavar="NAME", help=f"Print only this table, without sentences: {TABLES}."),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dropexp.cli.options import DataDir, DataUrl, Plugin, RunsDir, find_or_download_data, load_plugins
+from dropexp.cli.completion import complete_runs
+from dropexp.cli.options import DataDir, DataUrl, Plugin, RunsDir, find_or_download_data, load_plugins, one_of
 from dropexp.cli.output import Format, print_message, print_tables
 
 if TYPE_CHECKING:
@@ -34,11 +35,14 @@ class Weights(StrEnum):
 
 def evaluate(
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN|NAME", help="Run folders, names of runs, or names of studies.")
+        list[str],
+        typer.Argument(
+            metavar="RUN|NAME", help="Run folders, names of runs, or names of studies.", autocompletion=complete_runs
+        ),
     ],
-    at: Annotated[Weights, typer.Option(help="The epoch: the last one, or that of best validation accuracy.")] = (
-        Weights.last
-    ),
+    at: Annotated[
+        Weights, typer.Option(help="The epoch: the last one, or that of best validation accuracy.", **one_of(Weights))
+    ] = (Weights.last),
     mc: Annotated[int, typer.Option(min=1, metavar="K", help="Stochastic passes to average.")] = 50,
     rotate: Annotated[
         list[float] | None,
@@ -56,9 +60,9 @@ def evaluate(
     data_url: DataUrl = None,
     runs_dir: RunsDir = None,
     plugin: Plugin = None,
-    output: Annotated[Format, typer.Option("--format", help="The output format; csv omits single images.")] = (
-        Format.table
-    ),
+    output: Annotated[
+        Format, typer.Option("--format", help="The output format; csv omits single images.", **one_of(Format))
+    ] = (Format.table),
 ) -> None:
     """Evaluate trained networks: accuracy, calibration, uncertainty; with Monte-Carlo dropout, and as ensembles."""
     from dropexp.interrupts import import_torch

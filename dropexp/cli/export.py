@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dropexp.cli.options import Names, RunsDir
+from dropexp.cli.options import Names, RunsDir, one_of
 from dropexp.cli.output import print_message
 
 
@@ -20,7 +20,7 @@ class Target(StrEnum):
 
 
 def export(
-    to: Annotated[Target, typer.Option(help="The program to export to.")],
+    to: Annotated[Target, typer.Option(help="The program to export to.", **one_of(Target))],
     names: Names = None,
     runs_dir: RunsDir = None,
     out: Annotated[

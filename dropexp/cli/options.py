@@ -3,14 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from dropexp.cli.completion import (
+    complete_configs,
+    complete_epochs,
+    complete_metrics,
+    complete_runs,
+    complete_settings,
+    complete_swept,
+)
+from dropexp.cli.output import Format
+from dropexp.nearest import did_you_mean
+from dropexp.runs.metrics import METRICS
 
 if TYPE_CHECKING:
     from dropexp.config.study import Study
 
+
+def one_of(words: type[StrEnum]) -> dict[str, Any]:
+    """Return the arguments of an option that takes one of these words; a wrong one gets the nearest."""
+
+    def parse(text: str) -> StrEnum:
+        if text not in set(words):
+            what = f"{text!r} is not one of {', '.join(words)}{did_you_mean(text, words)}"
+            raise typer.BadParameter(what)
+        return words(text)
+
+    def complete(incomplete: str) -> list[str]:
+        return [str(word) for word in words if word.startswith(incomplete)]
+
+    return {"parser": parse, "metavar": "|".join(words), "autocompletion": complete}
+
+
+Output = Annotated[Format, typer.Option("--format", help="The output format.", **one_of(Format))]
 DataDir = Annotated[
     Path | None,
     typer.Option(
@@ -27,7 +57,10 @@ RunsDir = Annotated[
     typer.Option("--runs-dir", metavar="DIR", help="The folder of runs.", show_default="$DROPEXP_RUNS or runs"),
 ]
 Names = Annotated[
-    list[str] | None, typer.Argument(metavar="RUN|NAME", help="Run folders or study names.", show_default="all")
+    list[str] | None,
+    typer.Argument(
+        metavar="RUN|NAME", help="Run folders or study names.", show_default="all", autocompletion=complete_runs
+    ),
 ]
 Configs = Annotated[
     list[str] | None,
@@ -35,23 +68,40 @@ Configs = Annotated[
         *("--config", "-c"),
         metavar="CONFIG",
         help="Exactly the runs that a config asks for: a file, a shipped study, or - for standard input; repeatable.",
+        autocompletion=complete_configs,
     ),
 ]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a key in every run of the config.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Replace a key in every run.", autocompletion=complete_settings),
 ]
 Sweeps = Annotated[
     list[str] | None,
-    typer.Option("--sweep", metavar="KEY=A,B", help="Replace a key by an axis of the matrix with these values."),
+    typer.Option(
+        "--sweep",
+        metavar="KEY=A,B",
+        help="Replace a key by an axis of the matrix with these values.",
+        autocompletion=complete_settings,
+    ),
 ]
 Seeds = Annotated[str | None, typer.Option(metavar="0..9", help="Replace the seeds of the config: a range or a list.")]
 Filters = Annotated[
     list[str] | None,
-    typer.Option("--filter", metavar="KEY=VALUE", help="Keep only runs with this value. Each key at most once."),
+    typer.Option(
+        "--filter",
+        autocompletion=complete_settings,
+        metavar="KEY=VALUE",
+        help="Keep only runs with this value. Each key at most once.",
+    ),
 ]
 
 By = Annotated[
-    str | None, typer.Option(metavar="KEY", help="A swept config key: order the arms by it, and chart its effect.")
+    str | None,
+    typer.Option(
+        metavar="KEY",
+        help="A swept config key: order the arms by it, and chart its effect.",
+        autocompletion=complete_swept,
+    ),
 ]
 Baseline = Annotated[
     str | None,
@@ -63,11 +113,17 @@ ComparedMetric = Annotated[
     str | None,
     typer.Option(
         metavar="METRIC",
-        help="What is compared: gap, or a column of epochs.csv.",
+        help=f"What is compared: {', '.join(METRICS)}, or the column of a probe.",
+        autocompletion=complete_metrics,
         show_default="test_acc, or test_loss in regression; without these val_acc or val_loss",
     ),
 ]
-At = Annotated[str, typer.Option(metavar="last|best-val|best-test|EPOCH", help="The epoch to compare at.")]
+At = Annotated[
+    str,
+    typer.Option(
+        metavar="last|best-val|best-test|EPOCH", help="The epoch to compare at.", autocompletion=complete_epochs
+    ),
+]
 Published = Annotated[bool, typer.Option("--published", help="Report which arm the published figures fit best.")]
 Margin = Annotated[
     float,

@@ -17,7 +17,7 @@ from dropexp.cli.counts import Counts, clock_text
 from dropexp.cli.figures import figures
 from dropexp.cli.notebook_bar import NotebookBar, in_notebook
 from dropexp.cli.output import print_message
-from dropexp.data import download
+from dropexp.data.mirror import Progress as DownloadProgress
 from dropexp.runs.table import Row
 from dropexp.training.events import Ended, Epoch, Event
 from dropexp.training.train import Stage
@@ -103,7 +103,7 @@ class _Lines:
 
 
 @contextmanager
-def downloading(quiet: bool) -> Iterator[download.Progress | None]:
+def downloading(quiet: bool) -> Iterator[DownloadProgress | None]:
     """Yield a callback for `download.fetch` that shows a bar per file on a terminal, or prints a line per file."""
     if quiet:
         yield None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dropexp.cli.options import Filters, Names, RunsDir, parse_filters
+from dropexp.cli.options import Names, Output, RunsDir, parse_filters
 from dropexp.cli.output import Format, print_frame, print_message
 
 if TYPE_CHECKING:
@@ -18,7 +18,22 @@ if TYPE_CHECKING:
 def runs(
     names: Names = None,
     runs_dir: RunsDir = None,
-    filters: Filters = None,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            metavar="KEY=VALUE",
+            help="Keep only runs with this value of a config key, or this `status`. Each key at most once.",
+        ),
+    ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[-]COLUMN",
+            help="Sort by a column of csv, such as ended, test_acc or lr; with a hyphen descending.",
+            show_default="study and folder",
+        ),
+    ] = None,
     prune: Annotated[
         bool,
         typer.Option(
@@ -33,9 +48,9 @@ def runs(
         bool, typer.Option("--trials", help="With --prune: list the trials of finished searches, and nothing else.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --prune: remove what it lists.")] = False,
-    output: Annotated[Format, typer.Option("--format", help="The output format.")] = Format.table,
+    output: Output = Format.table,
 ) -> None:
-    """List runs with status, arm, seed, last epoch and test accuracy, or remove those without a result."""
+    """List runs with status, arm, seed, last epoch, test accuracy, end and hash, or remove those without a result."""
     from dropexp.analysis.listing import load_runs
     from dropexp.report.listing_tables import runs_table
 
@@ -47,7 +62,7 @@ def runs(
     for option, given in (("--checkpoints", checkpoints), ("--trials", trials), ("--yes", yes)):
         if given:
             raise typer.BadParameter("requires --prune", param_hint=option)
-    print_frame(load_runs(names or (), runs_dir, parse_filters(filters)), runs_table, output)
+    print_frame(load_runs(names or (), runs_dir, parse_filters(filters), sort), runs_table, output)
 
 
 def _planned(

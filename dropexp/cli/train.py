@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dropexp.cli.completion import complete_configs
 from dropexp.cli.github import print_failure
 from dropexp.cli.options import (
     DataDir,
@@ -18,29 +18,38 @@ from dropexp.cli.options import (
     Plugin,
     Quiet,
     RunsDir,
+    Settings,
     Sweeps,
     find_or_download_data,
     load_plugins,
 )
-from dropexp.cli.output import print_message
+from dropexp.cli.output import command_line, print_message
 
 if TYPE_CHECKING:
     from dropexp.config.study import Study
+    from dropexp.training.jobs import Job
     from dropexp.training.train import Stage, Training
 
 
 def train(
     configs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="CONFIG", help="Files, shipped studies by name, or - for standard input."),
+        typer.Argument(
+            metavar="CONFIG",
+            help="Files, shipped studies by name, or - for standard input.",
+            autocompletion=complete_configs,
+        ),
     ] = None,
     config: Annotated[
         list[str] | None,
-        typer.Option("--config", "-c", metavar="CONFIG", help="The same as an argument; repeatable."),
+        typer.Option(
+            *("--config", "-c"),
+            metavar="CONFIG",
+            help="The same as an argument; repeatable.",
+            autocompletion=complete_configs,
+        ),
     ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a key in every run.")
-    ] = None,
+    settings: Settings = None,
     sweeps: Sweeps = None,
     seeds: Annotated[str | None, typer.Option(metavar="0..9", help="Replace the seeds: a range or a list.")] = None,
     jobs: Annotated[
@@ -95,25 +104,36 @@ def train(
 
     for blocked in training.blocked:
         print_message(f"note: {blocked}")
-    not_done = [
-        (state, job) for stage in stages for job in stage.jobs if not job.ended_well((state := job.state()).status)
-    ]
-    for state, job in not_done:
-        print_failure(f"{state.status}: {state.why or job.folder.path}")
+    unfinished = [job for stage in stages for job in stage.jobs if not job.is_finished_well]
+    elsewhere = [job for job in unfinished if job.folder.is_locked()]
+    not_done = [job for job in unfinished if job not in elsewhere]
+    for job in not_done:
+        print_failure(_ending(job))
+    if elsewhere:
+        print_message(f"note: other processes train {len(elsewhere)} of these runs; `dropexp runs` lists their states")
     if not_done or any(not one.busy for one in training.blocked):
         raise typer.Exit(1)
     if training.blocked:
         return
-    print_message(f"next: {shlex.join(_next_command(studies, runs_dir, plugin))}", quiet)
+    print_message(f"next: {command_line(*_next_words(studies, runs_dir, plugin))}", quiet)
 
 
-def _next_command(studies: Sequence[Study], runs_dir: Path | None, plugins: Sequence[Path] | None) -> list[str]:
-    """Return the words of the command that compares what was trained."""
+def _next_words(studies: Sequence[Study], runs_dir: Path | None, plugins: Sequence[Path] | None) -> list[str]:
+    """Return the arguments of the command that compares what was trained."""
     words = list(dict.fromkeys(study.name for study in studies))
     if any(study.added for study in studies):  # the names would compare the runs of the files too
         words = [word for study in studies for word in study.options[:2]] + list(studies[0].options[2:])
         words += [word for file in plugins or () for word in ("--plugin", str(file))]
-    return ["dropexp", "compare", *words, *(("--runs-dir", str(runs_dir)) if runs_dir else ())]
+    return ["compare", *words, *(("--runs-dir", str(runs_dir)) if runs_dir else ())]
+
+
+def _ending(job: Job) -> str:
+    """Return the state of a job that is not done, its folder, and the reason as far as it is known."""
+    from dropexp.runs.record import read_any
+
+    state, path = job.state(), str(job.folder.path)
+    why = state.why or read_any(job.folder).why or ""
+    return f"{state.status}: {why if path in why else f'{path}: {why}' if why else path}"
 
 
 def _list(training: Training, data_dir: Path | None) -> None:

@@ -69,22 +69,13 @@ def find(word: str) -> Path:
 
     Raises `ConfigError` if there is neither.
     """
-    with suppress(RuntimeError):  # no home folder
+    with suppress(RuntimeError, OSError, ValueError):  # no home folder, a name that is too long, a null character
         path = Path(word).expanduser()
         files = [path, *(path.with_name(path.name + suffix) for suffix in SUFFIXES if path.name)]
-        if found := next((file for file in files if _is_there(file)), None) or named(word):
-            return found
-        if path.is_dir():
-            return path  # reading it says that it is a folder
+        found = next((file for file in files if file.exists() and not file.is_dir()), None) or named(word)
+        if found or path.is_dir():
+            return found or path  # reading a folder says that it is one
     raise ConfigError([Problem(quoted(word), _missing(word))])
-
-
-def _is_there(file: Path) -> bool:
-    """Return whether there is a file, or something other than a folder, at a path."""
-    try:
-        return file.exists() and not file.is_dir()
-    except (OSError, ValueError):  # a name that is too long, or has a null character
-        return False
 
 
 def _missing(word: str) -> str:

@@ -1,7 +1,4 @@
-"""The four files of Fashion-MNIST: find, verify and download them.
-
-The download is our own: pooch reads no file:// addresses, limits no sizes, and needs requests; it would save 15 lines.
-"""
+"""The four files of Fashion-MNIST: find, verify and download them."""
 
 from __future__ import annotations
 
@@ -11,15 +8,20 @@ import io
 import os
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import IO
 
 from dropexp.data.cache import cache_dir, cache_lock
+from dropexp.data.mirror import LARGEST, Progress, get
 from dropexp.errors import DataError
-from dropexp.files import replacing
+from dropexp.files import expanded, replacing
 
-URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+MIRRORS = (  # the first is torchvision's, the second that of the authors
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+)
 
 MD5 = {  # of each file as it is served: <name>.gz
     "train-images-idx3-ubyte": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
@@ -35,12 +37,7 @@ CHECKSUMS = {  # SHA-256 of each file's unpacked contents
     "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
 
-LARGEST = 47_040_016  # bytes in the largest file, unpacked
-
-Progress = Callable[[str, int, int], None]  # of one file: its name, bytes so far, bytes in all (0: unknown)
-
 _FOUR_FILES = ", ".join(f"{name}.gz" for name in CHECKSUMS)
-_PIECE = 1 << 16  # bytes per read
 
 
 def find(data_dir: Path | None = None) -> Path | None:
@@ -49,17 +46,25 @@ def find(data_dir: Path | None = None) -> Path | None:
     They may be packed (.gz) or not, in FashionMNIST/raw/, as torchvision expects them, or in the folder itself.
     Raises DataError if `data_dir` or $DROPEXP_DATA names a folder without them.
     """
-    for named, by in ((data_dir, "--data-dir"), (os.environ.get("DROPEXP_DATA"), "DROPEXP_DATA")):
-        if not named:
-            continue
-        if missing := _missing(raw := raw_dir(Path(named))):
-            raise DataError(
-                f"{by} names {named}, but {raw} lacks {', '.join(missing)} of Fashion-MNIST.\n"
-                f"Put the four files there ({_FOUR_FILES}; or unpacked), name another folder, or leave {by} out to "
-                "use ./data or the cache, or to download the files."
-            )
-        return Path(named)
-    return next((root for root in (Path("data"), cache_dir()) if not _missing(raw_dir(root))), None)
+    named, by = named_folder(data_dir)
+    if named is None:
+        return next((root for root in (Path("data"), cache_dir()) if not _missing(raw_dir(root))), None)
+    if missing := _missing(raw := raw_dir(named)):
+        raise DataError(
+            f"{by} names {named}, but {raw} lacks {', '.join(missing)} of Fashion-MNIST.\n"
+            f"`dropexp data fetch` downloads them there{' with --data-dir' if data_dir else ''}. Or put the four files "
+            f"there ({_FOUR_FILES}; or unpacked), name another folder, or leave {by} out to use ./data or the cache."
+        )
+    return named
+
+
+def named_folder(data_dir: Path | None = None) -> tuple[Path | None, str]:
+    """Return the folder that `data_dir` or else $DROPEXP_DATA names, and which of them does; None if neither does."""
+    if data_dir is not None:
+        return expanded(data_dir), "--data-dir"
+    if variable := os.environ.get("DROPEXP_DATA"):
+        return expanded(variable), "DROPEXP_DATA"
+    return None, ""
 
 
 def raw_dir(root: Path) -> Path:
@@ -98,33 +103,39 @@ def fetch(
     url: str | None = None,
     progress: Progress | None = None,
     *,
+    folder: Path | None = None,
     timeout: float = 20,
     md5: Mapping[str, str] = MD5,
     checksums: Mapping[str, str] = CHECKSUMS,
 ) -> Path:
-    """Download the files that the cache lacks and return the cache folder.
+    """Download the files that `folder` lacks, by default the cache, and return it.
 
-    Tries the mirror `url` (http, https or file) first, then URL, each until it sends nothing for `timeout` seconds.
-    A file appears in the cache only when it is complete and correct: `md5` is of the packed files, `checksums` of their
-    contents. Raises DataError with each mirror's failure if none has the files.
+    Tries the mirror `url` (http, https or file) first, then MIRRORS, each until it sends nothing for `timeout` seconds.
+    A file appears only when it is complete and correct: `md5` is of the packed files, `checksums` of their contents.
+    Raises DataError with each mirror's failure if none has the files, and if a complete `folder` has wrong ones.
     """
     if url is not None and not url.startswith(("http://", "https://", "file://")):
         raise DataError(f"--data-url {url!r} is not an address; it must begin with http://, https:// or file://.")
-    failures = []
-    with cache_lock():
-        for mirror in [URL] if url is None else [url, URL]:
+    if folder is not None and not _missing(raw_dir(folder)):
+        read(folder, checksums)  # wrong files there may be the user's own, and are not replaced
+        return folder
+    root, failures = folder or cache_dir(), []
+    with cache_lock() if folder is None else nullcontext():
+        for mirror in [url, *MIRRORS] if url is not None else MIRRORS:
             try:
-                return _fill_cache(partial(_download, mirror, md5, progress, timeout), checksums)
+                return _fill(root, partial(get, mirror, md5, progress, timeout), checksums)
             except DataError as failure:
                 failures.append(f"  {mirror}: {failure}\n")
             except OSError as error:
+                where = "in the cache" if folder is None else f"in {folder}"
                 raise DataError(
-                    f"Fashion-MNIST cannot be stored in the cache: {error}.\nName a writable folder by "
-                    "XDG_CACHE_HOME, or a folder with the data by --data-dir or DROPEXP_DATA."
+                    f"Fashion-MNIST cannot be stored {where}: {error}.\nName a writable folder by "
+                    f"{'XDG_CACHE_HOME, or a folder with the data by ' if folder is None else ''}--data-dir or "
+                    "DROPEXP_DATA."
                 ) from error
     raise DataError(
-        f"Fashion-MNIST is not in the cache and could not be downloaded:\n{''.join(failures)}"
-        "Do one of three things:\n"
+        f"Fashion-MNIST is not in {'the cache' if folder is None else folder} and could not be downloaded:\n"
+        f"{''.join(failures)}Do one of three things:\n"
         f"  put {_FOUR_FILES}\n  in a folder and name it by --data-dir DIR or DROPEXP_DATA=DIR;\n"
         "  name a mirror that has them by --data-url URL;\n"
         "  connect to the internet and run `dropexp data fetch`."
@@ -137,7 +148,7 @@ def store(packed: Mapping[str, bytes], checksums: Mapping[str, str] = CHECKSUMS)
     Raises DataError if one is wrong, OSError if the cache cannot be written.
     """
     with cache_lock():
-        return _fill_cache(lambda name: packed[name], checksums)
+        return _fill(cache_dir(), lambda name: packed[name], checksums)
 
 
 def read_packed(root: Path, checksums: Mapping[str, str] = CHECKSUMS) -> dict[str, bytes]:
@@ -150,9 +161,9 @@ def read_packed(root: Path, checksums: Mapping[str, str] = CHECKSUMS) -> dict[st
     }
 
 
-def _fill_cache(packed: Callable[[str], bytes], checksums: Mapping[str, str]) -> Path:
-    """Put the files that the cache lacks, or has wrong, into it."""
-    raw = cache_dir() / "FashionMNIST" / "raw"
+def _fill(root: Path, packed: Callable[[str], bytes], checksums: Mapping[str, str]) -> Path:
+    """Put the packed files that `root` lacks, or has wrong, into it."""
+    raw = root / "FashionMNIST" / "raw"
     raw.mkdir(parents=True, exist_ok=True)
     for name, sha256 in checksums.items():
         path = raw / f"{name}.gz"
@@ -166,35 +177,7 @@ def _fill_cache(packed: Callable[[str], bytes], checksums: Mapping[str, str]) ->
                 raise DataError(f"{path.name}: {fault}") from fault
             with replacing(path, sync=False) as file:
                 file.write(content)
-    return cache_dir()
-
-
-def _download(mirror: str, md5: Mapping[str, str], progress: Progress | None, timeout: float, name: str) -> bytes:
-    # Imported here: they take longer than all else that a command without a download needs.
-    import http.client
-    import urllib.error
-    import urllib.request
-
-    file, content = f"{name}.gz", bytearray()
-    try:
-        address = f"{mirror.rstrip('/')}/{file}"
-        with urllib.request.urlopen(address, timeout=timeout) as response:  # nosec B310 (`fetch` checks the scheme)
-            total = int(response.headers.get("Content-Length") or 0)
-            while len(content) <= LARGEST and (piece := response.read(_PIECE)):
-                content += piece
-                if progress:
-                    progress(file, len(content), total)
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        if isinstance(error, urllib.error.HTTPError):
-            error.close()  # else the connection stays open
-        cause = error.reason if type(error) is urllib.error.URLError else error
-        reason = f"no data for {timeout:g} s" if isinstance(cause, TimeoutError) else cause
-        raise DataError(f"{file}: {reason}") from error
-    if len(content) < total:
-        raise DataError(f"{file}: the connection was cut after {len(content):,} of {total:,} bytes")
-    if (found := hashlib.md5(content, usedforsecurity=False).hexdigest()) != md5[name]:
-        raise DataError(f"{file}: it is another file: its MD5 is {found}, not {md5[name]}")
-    return bytes(content)
+    return root
 
 
 def _missing(folder: Path) -> list[str]:

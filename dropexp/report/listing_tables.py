@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -25,7 +26,7 @@ FIGURES = {
 
 
 def runs_table(frame: pd.DataFrame) -> Table:
-    """Return a row per run of `load_runs`: state, arm, seed, last epoch, accuracy or loss, path.
+    """Return a row per run of `load_runs`: status, arm, seed, last epoch, accuracy or loss, end, hash, reason, path.
 
     Figures are those of the test set, and those of the validation rows if a run has no others.
     """
@@ -44,19 +45,27 @@ def runs_table(frame: pd.DataFrame) -> Table:
             run["status"],
             *(ABSENT if is_missing(run[key]) else str(run[key]) for key in ("label", "seed", "epoch")),
             *(figure_cell(run[name], METRICS[name].unit) for name in metrics),
-            run["path"],
+            _local_time(run["ended"]),
+            *(ABSENT if is_missing(run[key]) else str(run[key]) for key in ("hash", "why", "path")),
         ]
-        for run in records(frame[["status", "label", "seed", "epoch", *metrics, "path"]])
+        for run in records(frame[["status", "label", "seed", "epoch", *metrics, "ended", "hash", "why", "path"]])
     ]
-    headers = [
-        "state",
-        "arm",
-        "seed",
-        "epoch",
-        *(header(FIGURES[name], METRICS[name].unit) for name in metrics),
-        "path",
-    ]
-    return Table("", headers, rows, left=(0, 1, len(headers) - 1))
+    figures = [header(FIGURES[name], METRICS[name].unit) for name in metrics]
+    headers = ["status", "arm", "seed", "epoch", *figures, "ended", "hash", "why", "path"]
+    why, path = len(headers) - 2, len(headers) - 1
+    secondary = ("path", "ended", "why", "epoch")
+    table = Table("", headers, rows, fold=(1, why), left=(0, 1, why, path), paths=(path,), secondary=secondary)
+    return table if frame["why"].notna().any() else table.without(["why"])
+
+
+def _local_time(moment: str | None) -> str:
+    """Return the local time of a time in ISO 8601."""
+    if is_missing(moment):
+        return ABSENT
+    try:
+        return f"{datetime.fromisoformat(str(moment)).astimezone():%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError, OSError):  # edited
+        return ABSENT
 
 
 def removals_frame(removals: Iterable[Removal]) -> pd.DataFrame:
@@ -68,7 +77,7 @@ def removals_frame(removals: Iterable[Removal]) -> pd.DataFrame:
 def removals_table(frame: pd.DataFrame) -> Table:
     """Return the rows of `removals_frame` as text."""
     rows = [[row["state"], file_size(row["size"]), row["why"], row["path"]] for row in records(frame)]
-    return Table("", ["state", "size", "why", "path"], rows, fold=(2, 3), left=(0, 2, 3))
+    return Table("", ["state", "size", "why", "path"], rows, fold=(2,), left=(0, 2, 3), paths=(3,))
 
 
 def file_size(count: int) -> str:

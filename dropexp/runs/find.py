@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dropexp.config.names import normalised
 from dropexp.errors import AmbiguousRun, RunError
+from dropexp.files import expanded
 from dropexp.nearest import did_you_mean
 from dropexp.runs.folder import CHECKPOINT, EPOCHS, RUN, RunFolder, default_runs_dir
 
@@ -31,7 +32,7 @@ def folders(paths_or_names: Iterable[str], runs_dir: Path) -> list[RunFolder]:
         return [RunFolder(runs_dir / name) for name in _runs_below(runs_dir)]
     found: dict[Path, RunFolder] = {}
     for item in wanted:
-        places = (runs_dir / item, runs_dir / normalised(item), Path(item))
+        places = (runs_dir / item, runs_dir / normalised(item), expanded(item))
         roots = {path.resolve(): path for path in places if path.is_dir()}
         here = {real / name: RunFolder(root / name) for real, root in roots.items() for name in _runs_below(root)}
         if not here:

@@ -26,7 +26,7 @@ from pathlib import Path
 import yaml
 
 from dropexp.errors import CorruptedFile, MissingRun, RunError
-from dropexp.files import sha256, write_whole
+from dropexp.files import expanded, sha256, write_whole
 from dropexp.lock import is_locked, locked
 from dropexp.runs.run_json import RunInfo
 from dropexp.runs.table import Columns, Row, csv_header, csv_line, from_csv
@@ -40,7 +40,7 @@ CORRUPTED, BEFORE = ".corrupted-", ".before-"
 
 def default_runs_dir() -> Path:
     """Return `$DROPEXP_RUNS`, or else `runs` in the current folder."""
-    return Path(os.environ.get("DROPEXP_RUNS") or "runs")
+    return expanded(os.environ.get("DROPEXP_RUNS") or "runs")
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class RunFolder:
         with locked(self.path, *FILES):
             yield
 
-    def is_locked(self) -> bool:
-        """Return whether some process trains this run now."""
+    def is_locked(self) -> bool | None:
+        """Return whether some process trains this run now; None if this user cannot find out."""
         return is_locked(self.path)
 
     def read(self, name: str) -> bytes | None:

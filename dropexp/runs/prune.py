@@ -72,10 +72,12 @@ def needless(
         if not leftovers:
             raise
         return Pruning(leftovers, [])
-    chosen = {run.identity: run for run in keep(found, where or {}) if run.status not in NO_RUN}
+    kept = keep(found, where or {})
+    chosen = {run.identity: run for run in kept if run.status not in NO_RUN}
+    corrupted = [run.folder for run in kept if run.status == Status.CORRUPTED and set(where or {}) <= {"status"}]
     removals, notes = [], []
     for run in found:
-        if run.identity in chosen or (run.status == Status.CORRUPTED and not where):
+        if run.identity in chosen or run.folder in corrupted:
             removal = _removal_of(run, chosen.get(run.identity))
             if removal is not None and removal.state == Status.CORRUPTED and _has_epochs(run.folder):
                 notes.append(f"{run.folder.path} is kept, since training may resume it or keep its figures: {run.why}")
@@ -107,7 +109,12 @@ def trials(
     removals = []
     for run in runs:
         tuning, path = run.tuning, run.folder.path
-        if tuning is None or tuning.role != "trial" or run.status not in FINISHED or run.folder.is_locked():
+        if (
+            tuning is None
+            or tuning.role != "trial"
+            or run.status not in FINISHED
+            or run.folder.is_locked() is not False
+        ):
             continue
         if (tuning.search, str(run.settings.get("device")), tuning.trial) in known[path.parent]:
             removals.append(_removal("trial", path, _own_files(path), why, _digest(path)))
@@ -133,7 +140,7 @@ def _removal_of(run: Run, first: Run | None) -> Removal | None:
     """Return what can be removed of a run's folder; `first` is the run, or the one that it is a second folder of."""
     path, files = run.folder.path, _own_files(run.folder.path)
     known = _digest(path)  # before the folder is read again below: it may have changed since `run` was read
-    if not files or run.folder.is_locked():
+    if not files or run.folder.is_locked() is not False:
         return None
     if run.status in FINISHED:
         left = [file for file in files if _LEFTOVER.fullmatch(file.name)]
@@ -193,7 +200,7 @@ def _never_started(path: Path) -> bool:
     """Return whether a run's folder has nothing but a lock, which is free, and half-written files."""
     files = _own_files(path) if _RUN_FOLDER.fullmatch(path.name) else []
     started = any(file.name in FILES for file in files)
-    return bool(files) and files == _listed(path) and not started and not RunFolder(path).is_locked()
+    return bool(files) and files == _listed(path) and not started and RunFolder(path).is_locked() is False
 
 
 def remove(removal: Removal) -> str | None:

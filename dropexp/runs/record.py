@@ -19,6 +19,7 @@ from dropexp.config.tasks import FASHION_MNIST
 from dropexp.config.used import used_keys
 from dropexp.config.values import DEFAULT_WORDS
 from dropexp.errors import CorruptedFile, MissingRun, NoRuns, RunError
+from dropexp.files import expanded
 from dropexp.nearest import did_you_mean
 from dropexp.runs.find import folders
 from dropexp.runs.folder import RunFolder, default_runs_dir
@@ -82,6 +83,10 @@ class Run:
     def epoch(self) -> int | None:
         """The last epoch, or that of the last checkpoint; None for none."""
         return (self.info.epoch or None) if self.info else None
+
+    def time(self, name: str) -> str | None:
+        """Return when its last training "began" or "ended", in ISO 8601 and UTC."""
+        return self.info.provenance.get(name) if self.info else None
 
     @property
     def tuning(self) -> SearchPart | None:
@@ -167,7 +172,7 @@ def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) 
 
     A second folder of the same run has the status DUPLICATE. Raises `NoRuns` if there is none.
     """
-    root = Path(runs_dir) if runs_dir is not None else default_runs_dir()
+    root = expanded(runs_dir) if runs_dir is not None else default_runs_dir()
     wanted = [paths_or_names] if isinstance(paths_or_names, str) else list(paths_or_names)
     try:
         found = folders(wanted, root)
@@ -211,12 +216,16 @@ def read_run(folder: RunFolder) -> Run:
 def keep(runs: list[Run], wanted: Mapping[str, Any]) -> list[Run]:
     """Return the runs whose config keys have these values; a key that a variant does not use excludes none of its runs.
 
-    Folders that do not count as a run stay. Raises `NoRuns` if no run is left.
+    The key `status` is a state of a run, or a list of states. Without it, folders that do not count as a run stay.
+    Raises `NoRuns` if no run is left.
     """
+    if "status" in wanted:
+        runs = _with_status(runs, wanted["status"])
+        wanted = {key: value for key, value in wanted.items() if key != "status"}
     readable = [run for run in runs if run.status not in NO_RUN]
     if not wanted or not readable:
         return runs
-    known = sorted({"arm", *(name for run in readable for name in run.config)})
+    known = sorted({"arm", "status", *(name for run in readable for name in run.config)})
     for key, value in wanted.items():
         if key not in known:
             raise NoRuns(f"no run has a key {key!r} to filter by{similar_key(key, known, value)}")
@@ -230,6 +239,16 @@ def keep(runs: list[Run], wanted: Mapping[str, Any]) -> list[Run]:
         )
         raise NoRuns(f"no run has {shown}; {values}")
     return [*kept, *(run for run in runs if run.status in NO_RUN)]
+
+
+def _with_status(runs: list[Run], wanted: Any) -> list[Run]:
+    words = [str(word) for word in (wanted if isinstance(wanted, list) else [wanted])]
+    if kept := [run for run in runs if run.status in words]:
+        return kept
+    states = [str(status) for status in Status]
+    if unknown := [word for word in words if word not in states]:
+        raise NoRuns(f"no status is {unknown[0]!r}{did_you_mean(unknown[0], states)}; there are: {', '.join(states)}")
+    raise NoRuns(f"no run is {' or '.join(words)}; they are {' or '.join(sorted({run.status for run in runs}))}")
 
 
 def _similar(wanted: Any, texts: Collection[str]) -> str:

@@ -29,6 +29,7 @@ from dropexp.runs.folder import (
     rename,
     rename_corrupted,
 )
+from dropexp.runs.provenance import is_other_host, this_host
 from dropexp.runs.repair import repair
 from dropexp.runs.run_json import SCHEMA, RunInfo
 from dropexp.runs.status import Status
@@ -59,11 +60,23 @@ def status_of(folder: RunFolder, planned: PlannedRun | None = None) -> Status:
 
 
 def as_of_now(folder: RunFolder, info: RunInfo) -> RunInfo:
-    """Return run.json as it is now: a run whose process was killed is interrupted. Raises `RunError`."""
-    if info.status != Status.RUNNING or folder.is_locked():
+    """Return run.json as it is now: a run whose process was killed is interrupted. Raises `RunError`.
+
+    It is unknown whether a run is running if this user cannot see its lock, or if it was started on another machine,
+    since a lock on a shared disk may be seen only where it was made.
+    """
+    if info.status != Status.RUNNING or (locked := folder.is_locked()):
         return info
     info = folder.read_info()  # again: the run may have ended before the lock was tried
-    return info.model_copy(update={"status": Status.INTERRUPTED}) if info.status == Status.RUNNING else info
+    if info.status != Status.RUNNING:
+        return info
+    if locked is None:
+        change = {"status": Status.UNKNOWN, "why": "it may be running: this user cannot see its lock"}
+    elif is_other_host(host := info.provenance.get("host", {})):
+        change = {"status": Status.UNKNOWN, "why": f"it may be running on {host['name']}, where it was started"}
+    else:
+        change = {"status": Status.INTERRUPTED}
+    return info.model_copy(update=change)
 
 
 def _is_new(folder: RunFolder) -> bool:
@@ -107,6 +120,8 @@ def lock_unfinished(folder: RunFolder, planned: PlannedRun, locks: ExitStack, fo
     except RunError as error:  # a link, a run of a later version, another run, or one that cannot be read
         return Outcome(Status.FAILED, str(error))
     except OSError as error:
+        if folder.is_locked():
+            return Outcome(Status.BUSY, "another user is training it")
         return Outcome(Status.FAILED, f"its folder {not_written(error)}")
 
 
@@ -194,7 +209,8 @@ def stop(folder: RunFolder, status: Status, why: str | None = None, traceback: s
     """
     info = folder.read_info()
     if info.version == SCHEMA and (info.status == Status.RUNNING or (status == Status.FAILED and not info.finished)):
-        ended = {"status": status, "why": why, "traceback": traceback, "provenance": info.provenance | {"ended": now()}}
+        provenance = {key: value for key, value in info.provenance.items() if key != "host"} | {"ended": now()}
+        ended = {"status": status, "why": why, "traceback": traceback, "provenance": provenance}
         folder.write_info(info.model_copy(update=ended))
 
 
@@ -225,11 +241,14 @@ def receive(folder: RunFolder, files: Mapping[str, bytes | None]) -> None:
         write_whole(folder.path / name, files[name] or b"", sync=False)
     for name in [name for name in reversed(FILES) if name in files and files[name] is None]:
         (folder.path / name).unlink(missing_ok=True)
-    if (content := files.get(RUN)) and not (folder.path / RUN).exists():
-        begun = RunInfo.from_bytes(folder.path / RUN, content).model_copy(
-            update={"status": Status.RUNNING, "table": None}
-        )
-        write_whole(folder.path / RUN, begun.to_bytes(), sync=False)
+    if content := files.get(RUN):
+        info = RunInfo.from_bytes(folder.path / RUN, content)
+        if not (folder.path / RUN).exists():
+            begun = info.model_copy(update={"status": Status.RUNNING, "table": None})
+            write_whole(folder.path / RUN, begun.to_bytes(), sync=False)
+        if info.status == Status.RUNNING:  # this machine has locked it
+            here = info.model_copy(update={"provenance": info.provenance | {"host": this_host()}})
+            files = {**files, RUN: here.to_bytes()}
     for name in FILES:
         if (content := files.get(name)) is not None:
             write_whole(folder.path / name, content, sync=name in (CHECKPOINT, RUN))

@@ -6,10 +6,11 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """The state of a run, or of a folder that holds no run. `state.py` recognises and changes the first seven."""
+    """The state of a run, or of a folder that holds no run. `state.py` recognises the first eight, and changes them."""
 
     NEW = "new"  # nothing of it is on disk
     RUNNING = "running"  # a process has locked it
+    UNKNOWN = "unknown"  # it may be running, on another machine or where this user cannot see its lock
     INTERRUPTED = "interrupted"  # it can resume
     FAILED = "failed"  # an error ended it; the next training tries again
     DIVERGED = "diverged"  # its loss is not finite: a result, which is not trained again

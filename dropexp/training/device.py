@@ -8,6 +8,9 @@ import sys
 
 from dropexp.errors import DeviceError
 from dropexp.interrupts import import_torch
+from dropexp.nearest import did_you_mean
+
+_CUDA = ("gpu", "gpu:0", "nvidia", "rocm")  # other words for it
 
 
 def resolve(device: str) -> str:
@@ -19,7 +22,8 @@ def resolve(device: str) -> str:
     if device == "cpu" or (device == "auto" and not _has_cuda_driver()):
         return "cpu"
     if kind not in ("auto", "cuda", "mps") or (colon and (kind != "cuda" or not index.isdecimal())):
-        raise DeviceError(f"device {device!r} is none of auto, cpu, cuda, cuda:N, mps")
+        similar = " (did you mean 'cuda'?)" if device in _CUDA else did_you_mean(device, ("auto", "cpu", "cuda", "mps"))
+        raise DeviceError(f"device {device!r} is none of auto, cpu, cuda, cuda:N, mps{similar}")
     import_torch()
     import torch
 

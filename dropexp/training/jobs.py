@@ -54,12 +54,15 @@ class Job:
         """Return whether the run is a trial of a search."""
         return self.planned.tuning is not None and self.planned.tuning.role == "trial"
 
-    def ended_well(self, status: Status) -> bool:
-        """Return whether this is how the run should end: done.
+    @property
+    def is_finished_well(self) -> bool:
+        """Return whether the run is done; a trial may also diverge, and then ranks last."""
+        status = self.state().status
+        return status == Status.DONE or (self.is_trial and status == Status.DIVERGED)
 
-        A trial may also diverge, and then ranks last, or be trained by another process.
-        """
-        return status == Status.DONE or (self.is_trial and status in (Status.DIVERGED, *IN_TRAINING))
+    def ended_well(self, status: Status) -> bool:
+        """Return whether an end with this status is no failure; it is none if another process trains the run."""
+        return status in (Status.DONE, *IN_TRAINING) or (self.is_trial and status == Status.DIVERGED)
 
     @property
     def has_images(self) -> bool:

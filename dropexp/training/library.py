@@ -10,6 +10,7 @@ from pathlib import Path
 from dropexp.config.study import Study, load_config
 from dropexp.data import download
 from dropexp.errors import TrainingError, UnfinishedRun
+from dropexp.files import expanded
 from dropexp.runs.folder import default_runs_dir
 from dropexp.runs.status import Status
 from dropexp.runs.table import Row
@@ -26,7 +27,7 @@ def prepare(
     Raises what `train` raises before it trains.
     """
     study = study if isinstance(study, Study) else load_config(study)
-    where = default_runs_dir() if runs_dir is None else Path(runs_dir)
+    where = default_runs_dir() if runs_dir is None else expanded(runs_dir)
     training = Training([study], where, devices.resolve(device), force=force)
 
     def find_data() -> Path:
@@ -53,8 +54,8 @@ def train(
     torch in this process, such as autocast, change no figure; whenever a row is yielded they are as they were.
 
     A run trains when its rows are requested, but the call itself raises `ConfigError`, `DataError` or `DeviceError`.
-    The rows end in a `TrainingError` that lists the runs that failed, diverged, or were busy: another process trains
-    them.
+    The rows end in a `TrainingError` that lists the runs that failed or diverged. Runs that another process trains are
+    left to it, with a warning.
     """
     return _rows(*prepare(study, runs_dir, data_dir, device, force), jobs)
 
@@ -82,6 +83,8 @@ def train_stages(training: Training, find_data: Callable[[], Path], jobs: int | 
                         warnings.warn(text, stacklevel=3)
                     case Ended(job=index, status=status, why=why) if not stage.unfinished[index].ended_well(status):
                         not_done.append(UnfinishedRun(stage.unfinished[index].planned.cell, status, why))
+                    case Ended(job=index, status=Status.BUSY, why=why):
+                        warnings.warn(f"{stage.unfinished[index].planned.cell}: {why}", stacklevel=3)
                 yield stage, event
     for one in training.blocked:
         if one.busy:

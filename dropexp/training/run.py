@@ -16,7 +16,7 @@ from dropexp.errors import NewerRun, RunError
 from dropexp.nets import cuda_graph, matmul
 from dropexp.nets.base import Network
 from dropexp.runs import state
-from dropexp.runs.provenance import provenance
+from dropexp.runs.provenance import provenance, this_host
 from dropexp.runs.run_json import RunInfo
 from dropexp.runs.status import FINISHED, Status
 from dropexp.runs.table import Columns, add_row, best_epoch, last_figures, num_epochs
@@ -203,7 +203,7 @@ class ActiveRun:
             "stack": self.stack,
             "data": self.data.checksum if self.data else DRAWN,
             "began": self.began,
-            "ended": None if status == Status.RUNNING else state.now(),
+            **({"host": this_host(), "ended": None} if status == Status.RUNNING else {"ended": state.now()}),
         }
         return RunInfo(
             status=status,

@@ -18,6 +18,7 @@ from dropexp.data import download
 from dropexp.errors import DataError, RunError
 from dropexp.interrupts import import_torch
 from dropexp.runs.folder import RunFolder
+from dropexp.runs.provenance import missing_commit
 from dropexp.runs.repair import repair_finished
 from dropexp.runs.searches import Records, SearchRecord, known_trials, with_recorded
 from dropexp.runs.status import Status
@@ -146,8 +147,9 @@ class Training:
 
     @property
     def notes(self) -> list[str]:
-        """What to know before training: options that add arms to the study of a config."""
-        notes = []
+        """What to know before training: a commit that cannot be recorded, options that add arms to a config's study."""
+        reason = missing_commit()
+        notes = [f"the commit of dropexp is not recorded with the runs: {reason}"] if reason else []
         for study in self.studies:
             if study.added:
                 what = f"{study.file} does not ask for {study.added} of these runs"

@@ -95,6 +95,18 @@ def test_a_sweep_is_charted(study: InProcess) -> None:
         (["--by", "speed"], 2, "no run has a key 'speed'"),
         (["--margin", "0"], 2, "margin"),
         (["--format", "xml"], 2, "'xml' is not one of"),
+        (["--format", "jsno"], 2, "(did you mean 'json'?)"),
+        (["--metric", "tset_acc"], 2, "unknown metric 'tset_acc' (did you mean 'test_acc'?)"),
+        (["--by", "dropprobs"], 2, "(did you mean 'drop_probs'?)"),
+        (["--baseline", "nnoe"], 2, "unknown baseline 'nnoe' (did you mean 'none'?)"),
+        (["--at", "best_val"], 2, "(did you mean 'best-val'?)"),
+        (["--filter", "variant=dropout"], 5, "variant is nn or none"),
+        (["--filter", "learning_rate=0.5"], 5, "(did you mean 'lr'?)"),
+        (["--require", "none.test_accuracy >= 0.5"], 2, "(did you mean 'test_acc'?)"),
+        (["--require", "nnoe.test_acc >= 0.5"], 2, "(did you mean 'none'?)"),
+        (["--require", "none.test_acc"], 2, "in quotes, since > and < redirect in a shell"),
+        (["dropuot"], 5, "(did you mean 'dropout'?)"),
+        (["--sweep", "lr=1,2"], 2, "requires --config"),
     ],
 )
 def test_an_option_that_fits_no_run_or_is_invalid_is_an_error(

@@ -24,6 +24,15 @@ def test_without_data_and_network_the_message_names_the_options(cli: InProcess, 
     cli("data", "path", code=3)
 
 
+def test_data_is_downloaded_to_where_training_looks_for_it(cli: InProcess, real_root: Path, tmp_path: Path) -> None:
+    mirror = ("--data-url", (real_root / "FashionMNIST" / "raw").resolve().as_uri(), "-q")
+    cli.environment["DROPEXP_DATA"] = str(tmp_path / "variable")
+    assert "`dropexp data fetch` downloads them there" in cli("data", "path", code=3).stderr
+    for folder, option in (("variable", ()), ("option", ("--data-dir", str(tmp_path / "option")))):
+        assert cli("data", "fetch", *option, *mirror).stdout == f"{tmp_path / folder}\n"
+        assert cli("data", "path", *option).stdout == f"{tmp_path / folder}\n"
+
+
 def test_without_runs_the_exit_code_is_5(cli: InProcess) -> None:
     assert "dropexp train -c" in cli("compare", code=5).stderr
     assert "nothing" in cli("compare", "nothing", code=5).stderr

@@ -105,7 +105,7 @@ def test_durations_have_hours_only_if_needed() -> None:
 
 def drawn(width: int, bars: Bars) -> list[str]:
     out = io.StringIO()
-    Console(file=out, width=width, force_terminal=True, color_system=None).print(bars)
+    Console(file=out, width=width, height=25, force_terminal=True, color_system=None).print(bars)
     return out.getvalue().splitlines()
 
 

@@ -7,7 +7,7 @@ import io
 import json
 
 import pytest
-from helpers.fake_runs import write_run
+from helpers.fake_runs import change, write_run
 from helpers.in_process import InProcess
 
 
@@ -40,6 +40,54 @@ def test_csv_and_json_are_in_full_precision(cli: InProcess) -> None:
     assert row["clean_train_acc"] is row["patience"] is row["arm"] is None
     (row,) = csv.DictReader(io.StringIO(cli("runs", "--format", "csv").stdout))
     assert float(row["test_acc"]) == 0.1 + 0.2
+
+
+def listed(cli: InProcess, *options: str) -> list[tuple[str, str]]:
+    """Return variant and seed of every run."""
+    rows = csv.DictReader(io.StringIO(cli("runs", "--format", "csv", *options).stdout))
+    return [(row["variant"], row["seed"]) for row in rows]
+
+
+@pytest.fixture
+def three_runs(cli: InProcess) -> InProcess:
+    """Runs of none that failed at 10 and 9 o'clock, and of nn that is done."""
+    for seed, hour in ((2, 10), (10, 9)):
+        failed = write_run(cli.folder / "runs", "none", seed, status="failed", why="a plugin raised")
+        change(failed, provenance={"ended": f"2026-01-01T{hour:02}:00:00+00:00"})
+    write_run(cli.folder / "runs", "nn", 3, 0.9)
+    return cli
+
+
+def test_failed_runs_are_listed_with_the_newest_first(three_runs: InProcess) -> None:
+    options = ("--filter", "status=failed", "--sort")
+    assert listed(three_runs, *options, "-ended") == [("none", "2"), ("none", "10")]
+    assert listed(three_runs, *options, "ended") == [("none", "10"), ("none", "2")]
+    assert "a plugin raised" in three_runs("runs", *options, "-ended").stdout
+
+
+@pytest.mark.parametrize(
+    ("sort", "expected"),
+    [("seed", "2 3 10"), ("-seed", "10 3 2"), ("-test_acc", "3 10 2"), ("ended", "10 2 3"), ("arm", "3 10 2")],
+)
+def test_runs_are_sorted_by_a_column_and_those_without_a_value_come_last(
+    sort: str, expected: str, three_runs: InProcess
+) -> None:
+    assert " ".join(seed for _, seed in listed(three_runs, "--sort", sort)) == expected
+
+
+def test_states_and_columns_that_do_not_exist_are_answered_with_the_nearest(three_runs: InProcess) -> None:
+    assert "did you mean 'failed'?" in three_runs("runs", "--filter", "status=faild", code=5).stderr
+    assert "they are done or failed" in three_runs("runs", "--filter", "status=running", code=5).stderr
+    assert "did you mean 'test_acc'?" in three_runs("runs", "--sort", "tset_acc", code=2).stderr
+    assert len(listed(three_runs, "--filter", "status=[failed, done]")) == 3
+
+
+def test_pruning_keeps_to_the_status_that_is_asked_for(three_runs: InProcess) -> None:
+    (corrupted := three_runs.folder / "runs" / "dropout" / "variant=nn,seed=9-12345678").mkdir()
+    (corrupted / "run.json").write_text("{")
+    for status, count in (("failed", 2), ("corrupted", 1), ("done", 0)):
+        done = three_runs("runs", "--prune", "--filter", f"status={status}", "--format", "json")
+        assert len(json.loads(done.stdout)) == count
 
 
 @pytest.mark.parametrize("option", ["--yes", "--checkpoints"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ from helpers.command import Command
 from helpers.fake_runs import write_raw
 from helpers.in_process import InProcess
 
+from dropexp.lock import locked
 from dropexp.runs.folder import RunFolder
 
 TINY = """\
@@ -98,6 +100,33 @@ def test_a_diverged_run_fails_the_command_and_the_others_train(cli: InProcess) -
     assert arms["wild"]["diverged"] == 1 and arms["sane"]["n"] == 1
     again = cli("train", "-c", config, code=1).stderr
     assert "0 trained now" in again  # a diverged run is a result
+
+
+def test_a_quiet_training_prints_why_a_run_is_not_done(cli: InProcess) -> None:
+    lines = "task: linear-regression\nvariant: nn\nepochs: 2\nlr: 1.0e+30\n"
+    stderr = cli("train", "-q", "-c", cli.write("lines.yaml", lines), "--jobs", "1", code=1).stderr
+    (folder,) = cli.folder.glob("runs/lines/*/")
+    assert stderr == f"diverged: {folder.relative_to(cli.folder)}: the loss is not finite in epoch 1\n"
+
+
+def test_a_run_that_another_process_trains_is_no_failure(cli: InProcess) -> None:
+    config = cli.write("lines.yaml", "task: linear-regression\nvariant: nn\nepochs: 2\nmatrix: {seed: 0..2}\n")
+    train = ("train", "-c", config, "--jobs", "1", "--fail-fast")
+    first = cli.folder / cli(*train, "--dry-run").stdout.split()[1]
+    with locked(first):  # before it writes anything
+        stderr = cli(*train).stderr
+    assert "busy: another process is training it" in stderr
+    assert "3 runs: 2 trained now" in stderr
+    assert "note: other processes train 1 of these runs" in stderr
+    assert "next: dropexp compare lines" in stderr
+
+
+def test_the_next_command_works_as_printed(cli: InProcess) -> None:
+    config = cli.write("lines.yaml", "name: lines\ntask: linear-regression\nvariant: nn\nepochs: 2\n")
+    trained = cli("train", "-c", config, "--jobs", "1", "--runs-dir", "my runs")
+    program, *words = shlex.split(trained.stderr.splitlines()[-1].removeprefix("next: "))
+    assert program == "dropexp"
+    assert "nn" in cli(*words).stdout
 
 
 def test_with_fail_fast_nothing_trains_after_a_failed_run(cli: InProcess) -> None:

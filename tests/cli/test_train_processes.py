@@ -175,6 +175,7 @@ def test_two_commands_on_the_same_runs_do_not_train_one_run_twice(command: Comma
     config = command.write("long.yaml", LONG)
     both = [command.start("train", "-c", config, "--jobs", "1") for _ in range(2)]
     messages = "".join(process.communicate(timeout=120)[1] for process in both)
+    assert [process.returncode for process in both] == [0, 0]
     assert "another process is training it" in messages
     assert messages.count("  epoch ") == 2 * 8
     assert all(len(table) == 9 for table in command.tables().values())

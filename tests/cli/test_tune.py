@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,12 +41,13 @@ def own(trained: InProcess, tmp_path: Path) -> InProcess:
 def test_progress_has_a_count_for_each_stage(trained: InProcess) -> None:
     printed = (trained.folder / "printed.txt").read_text()
     lines = [line.split("  ")[0] for line in printed.splitlines() if line.startswith("[")]
-    assert lines[0] == "[trial 1/8] tuned/arm=none,trial=0,seed=0"
-    assert lines[7] == "[trial 8/8] tuned/arm=units,trial=1,seed=1"
-    assert lines[8].startswith("[tested run 1/4] tuned/arm=none,selected=") and lines[8].endswith("seed=1000")
-    assert len(lines) == 12 and lines[11].startswith("[tested run 4/4] ")
+    lines = [re.sub(", [0-9:]+ left", "", line) for line in lines]
+    assert lines[0] == "[trials: 1/8 epochs] tuned/arm=none,trial=0,seed=0"
+    assert lines[7] == "[trials: 8/8 epochs] tuned/arm=units,trial=1,seed=1"
+    assert lines[8].startswith("[tested runs: 1/4 epochs] tuned/arm=none,selected=") and lines[8].endswith("seed=1000")
+    assert len(lines) == 12 and lines[11].startswith("[tested runs: 4/4 epochs] ")
     trials, tested = (
-        line for line in printed.splitlines() if "epoch 1/1" in line and ("[trial 1" in line or "1/4" in line)
+        line for line in printed.splitlines() if "epoch 1/1" in line and ("[trials: 1/" in line or "1/4" in line)
     )
     assert "val 0." in trials and "test" not in trials.partition("seed")[2] and "test 0." in tested
     assert "8 trials: 8 trained now, 0 before" in printed and "4 tested runs: 4 trained now, 0 before" in printed

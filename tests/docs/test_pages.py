@@ -59,7 +59,7 @@ def commands() -> Iterator[tuple[str, str]]:
 
 def options_of(command: Any) -> set[str]:
     names = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
-    return names | {"--help"}
+    return names | {"-h", "--help"}
 
 
 @pytest.mark.parametrize(("path", "line"), list(commands()))

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dropexp.data import fashion_mnist
-from dropexp.data.download import CHECKSUMS, LARGEST
+from dropexp.data.download import CHECKSUMS
+from dropexp.data.mirror import LARGEST
 from dropexp.errors import DataError
 from fuzz.inputs import altered, as_json, changed, odd
 from fuzz.sandbox import sandbox, tried

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -52,6 +54,25 @@ def test_a_folder_that_was_never_locked_is_not_locked_and_the_check_writes_nothi
     assert not is_locked(tmp_path)
     assert names(tmp_path) == set()
     assert not is_locked(tmp_path / "absent")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no locks for readers")
+def test_the_lock_of_another_user_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with locked(tmp_path):
+        monkeypatch.setattr("dropexp.lock.FileLock", not_permitted)
+        assert is_locked(tmp_path) is True
+    assert is_locked(tmp_path) is False
+
+
+def test_a_lock_that_cannot_be_read_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with locked(tmp_path):
+        monkeypatch.setattr("dropexp.lock.FileLock", not_permitted)
+        monkeypatch.setattr("builtins.open", not_permitted)
+        assert is_locked(tmp_path) is None
+
+
+def not_permitted(*args: object, **options: object) -> None:
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def test_an_error_unlocks(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from dropexp.nearest import did_you_mean, nearest
         ("acc", ["seconds", "test_acc", "val_acc"], "test_acc"),
         ("xyzzy", ["lr", "epochs"], None),
         ("हिन्दि", ["हिन्दी"], "हिन्दी"),
+        ("nm", ["none", "nn"], "nn"),
+        ("f1", ["test_acc", "gap", "w1_norm"], None),
         ("", ["a"], None),
         ("---", ["a"], None),
         ("lr", [], None),

@@ -19,7 +19,8 @@ from helpers.synthetic import real_data, write_synthetic
 
 from dropexp.data import download
 from dropexp.data.cache import cache_dir
-from dropexp.data.download import CHECKSUMS, MD5, URL
+from dropexp.data.download import CHECKSUMS, MD5, MIRRORS
+from dropexp.data.mirror import LARGEST
 from dropexp.errors import DataError
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
@@ -34,7 +35,8 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.delenv("DROPEXP_DATA", raising=False)
-    monkeypatch.setattr(download, "URL", UNREACHABLE)
+    monkeypatch.setattr(download, "MIRRORS", (UNREACHABLE,))
+    monkeypatch.setattr("dropexp.data.mirror.PAUSE", 0.01)
 
 
 @pytest.fixture
@@ -50,14 +52,19 @@ def hashes(tmp_path: Path) -> dict[str, Any]:
 def mirror(raw: Path, fault: str = "none", before: Callable[[str], object] = lambda file: None) -> Iterator[str]:
     """Serve the files in `raw` and yield the address; `before` is called with the name of each requested file.
 
-    Faults: "404" has no file; "cut" and "stall" send half of the training images, "corrupt" flips a byte of them.
+    Faults: "404" has no file; "503" is busy at the first request; "cut" and "stall" send half of the training images,
+    "corrupt" flips a byte of them.
     """
-    finished = threading.Event()
+    finished, busy = threading.Event(), threading.Event()
 
     class Mirror(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path = raw / PurePosixPath(self.path).name
             before(path.name)
+            if fault == "503" and not busy.is_set():
+                busy.set()
+                self.send_error(503)
+                return
             if fault == "404" or not path.is_file():
                 self.send_error(404)
                 return
@@ -103,7 +110,7 @@ def unpack(root: Path) -> None:
 def test_url_and_md5_sums_equal_torchvisions() -> None:
     from torchvision.datasets import FashionMNIST
 
-    assert FashionMNIST.mirrors == [URL]
+    assert FashionMNIST.mirrors == [MIRRORS[0]]
     assert {f"{name}.gz": md5 for name, md5 in MD5.items()} == dict(FashionMNIST.resources)
     assert list(CHECKSUMS) == list(MD5)
 
@@ -132,6 +139,33 @@ def test_cache_is_in_the_platforms_folder_unless_xdg_cache_home_is_set(
 
 
 # Find
+
+
+@pytest.fixture
+def no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder for temporary files of a user without a home folder."""
+
+    def unknown(*args: object, **options: object) -> Path:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr("platformdirs.user_cache_path", unknown)
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    return tmp_path
+
+
+def test_without_a_home_folder_the_cache_is_temporary_and_private(no_home: Path) -> None:
+    folder = cache_dir()
+    assert folder.parent == no_home and folder == cache_dir()
+    if os.name != "nt":
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_a_temporary_cache_that_others_can_change_is_not_used(no_home: Path) -> None:
+    cache_dir().chmod(0o777)
+    with pytest.raises(DataError, match="set HOME or XDG_CACHE_HOME"):
+        cache_dir()
 
 
 def test_data_is_looked_for_in_option_variable_working_folder_and_cache(
@@ -197,7 +231,7 @@ def test_every_wrong_file_is_reported(tmp_path: Path) -> None:
         (gzip.compress(bytes(10_000))[:14] + b"\xff" * 20, "invalid|CRC|Error -3"),
         (b"<html>Not found</html>", "Not a gzipped file"),
         (b"", "SHA-256"),
-        (gzip.compress(bytes(download.LARGEST + 1)), "more than 47,040,016 bytes"),
+        (gzip.compress(bytes(LARGEST + 1)), "more than 47,040,016 bytes"),
     ],
     ids=["cut", "corrupted", "not gzip", "empty", "bomb"],
 )
@@ -288,9 +322,44 @@ def test_the_next_mirror_is_tried_after_a_failure(
 ) -> None:
     raw = tmp_path / "served" / "FashionMNIST" / "raw"
     with mirror(raw, fault) as bad, mirror(raw) as good:
-        monkeypatch.setattr(download, "URL", good)
+        monkeypatch.setattr(download, "MIRRORS", (good,))
         root = download.fetch(bad, timeout=0.3, **hashes)
     assert files_in(root) == files_in(tmp_path / "served")
+
+
+def test_a_mirror_that_is_busy_once_is_asked_again(tmp_path: Path, hashes: dict[str, Any]) -> None:
+    requests: list[str] = []
+    raw = tmp_path / "served" / "FashionMNIST" / "raw"
+    with mirror(raw, "503", requests.append) as url:
+        root = download.fetch(url, **hashes)
+    assert files_in(root) == files_in(tmp_path / "served")
+    assert len(requests) == 5 and requests[0] == requests[1]
+
+
+def test_without_an_address_the_second_mirror_is_tried(
+    tmp_path: Path, hashes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mirror(tmp_path / "served" / "FashionMNIST" / "raw") as good:
+        monkeypatch.setattr(download, "MIRRORS", (UNREACHABLE, good))
+        assert files_in(download.fetch(**hashes)) == files_in(tmp_path / "served")
+
+
+def test_files_are_downloaded_to_a_folder_that_lacks_some(tmp_path: Path, hashes: dict[str, Any]) -> None:
+    raw = tmp_path / "served" / "FashionMNIST" / "raw"
+    folder = tmp_path / "new" / "folder"
+    for _ in range(2):
+        assert download.fetch(raw.as_uri(), folder=folder, **hashes) == folder
+        assert files_in(folder) == files_in(tmp_path / "served")
+    assert download.find(folder) == folder
+    assert files_in(tmp_path / "cache") == {}
+
+
+def test_wrong_files_of_a_complete_folder_are_reported_and_kept(tmp_path: Path, hashes: dict[str, Any]) -> None:
+    raw = tmp_path / "served" / "FashionMNIST" / "raw"
+    (raw / f"{LABELS}.gz").write_bytes(gzip.compress(b"my own"))
+    with pytest.raises(DataError, match=LABELS):
+        download.fetch(UNREACHABLE, folder=tmp_path / "served", **hashes)
+    assert gzip.decompress((raw / f"{LABELS}.gz").read_bytes()) == b"my own"
 
 
 def test_other_contents_with_the_right_md5_are_rejected(tmp_path: Path, hashes: dict[str, Any]) -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from dropexp.runs.provenance import _git, cores, provenance
+from dropexp.runs import provenance as module
+from dropexp.runs.cores import cores
+from dropexp.runs.provenance import _commit_of, is_other_host, provenance, this_host
 
 
 def test_provenance_has_versions_machine_and_commit() -> None:
@@ -32,17 +34,42 @@ def test_provenance_does_not_import_torch() -> None:
     assert done.stdout == "False\n"
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux lets a process choose its processors")
-def test_only_processors_that_the_process_may_use_count() -> None:
-    program = (
-        "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
-        "from dropexp.runs.provenance import cores; print(cores())"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "1\n"
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
+def test_without_a_description_the_processor_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*args: object, **options: object) -> str:
+        raise FileNotFoundError("/proc/cpuinfo")
+
+    monkeypatch.setattr(Path, "read_text", refused)
+    assert module._processor() == "unknown"
 
 
-NO_COMMIT = {"commit": None, "dirty": None}
+HERE, OTHER = {"name": "here", "boot": "1"}, {"name": "there", "boot": "2"}
+
+
+@pytest.mark.parametrize(
+    ("host", "other"),
+    [
+        (HERE, False),
+        (OTHER, True),
+        ({"name": "container", "boot": "1"}, False),
+        ({"name": "here", "boot": "2"}, False),  # restarted since
+        ({"name": "there", "boot": ""}, True),
+        (None, False),  # of an earlier version
+        ("there", False),
+    ],
+)
+def test_a_machine_is_known_by_its_name_and_its_boot(
+    host: object, other: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "this_host", lambda: HERE)
+    assert is_other_host(host) is other
+
+
+def test_this_machine_is_not_another_one() -> None:
+    assert not is_other_host(this_host())
+
+
+NO_COMMIT = (None, None, None)
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -64,31 +91,44 @@ def checkout(tmp_path: Path) -> Path:
 
 def test_outside_a_checkout_there_is_no_commit(tmp_path: Path) -> None:
     (tmp_path / "__init__.py").write_text("")
-    assert _git(tmp_path) == NO_COMMIT
+    assert _commit_of(tmp_path) == NO_COMMIT
 
 
 def test_a_checkout_has_its_commit(checkout: Path) -> None:
-    assert _git(checkout / "package") == {"commit": git(checkout, "rev-parse", "HEAD"), "dirty": False}
+    assert _commit_of(checkout / "package") == (git(checkout, "rev-parse", "HEAD"), False, None)
 
 
 @pytest.mark.parametrize("name", ["__init__.py", "new.py"])
 def test_a_change_in_the_package_is_dirty(checkout: Path, name: str) -> None:
     (checkout / "package" / name).write_text("changed = True\n")
-    assert _git(checkout / "package")["dirty"] is True
+    assert _commit_of(checkout / "package")[1] is True
 
 
 def test_a_change_outside_the_package_is_not_dirty(checkout: Path) -> None:
     (checkout / "notes.txt").write_text("")
-    assert _git(checkout / "package")["dirty"] is False
+    assert _commit_of(checkout / "package")[1] is False
 
 
 def test_a_package_installed_inside_another_checkout_has_no_commit(checkout: Path) -> None:
     installed = checkout / ".venv" / "package"
     installed.mkdir(parents=True)
     (installed / "__init__.py").write_text("")
-    assert _git(installed) == NO_COMMIT
+    assert _commit_of(installed) == NO_COMMIT
 
 
-def test_without_git_there_is_no_commit(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_git_there_is_no_commit_and_the_reason_is_known(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(checkout))
-    assert _git(checkout / "package") == NO_COMMIT
+    commit, dirty, reason = _commit_of(checkout / "package")
+    assert (commit, dirty) == (None, None)
+    assert "git" in str(reason)
+
+
+def test_the_reason_of_git_that_refuses_a_checkout_is_known(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+    commit, dirty, reason = _commit_of(checkout / "package")
+    assert (commit, dirty) == (None, None)
+    assert str(reason).startswith("git: detected dubious ownership in repository at ")

@@ -20,6 +20,8 @@ from dropexp.config.schema import Config
 from dropexp.errors import NewerRun, OtherRun, RunError
 from dropexp.runs import state
 from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, FILES, PREDICTIONS, RUN, RunFolder
+from dropexp.runs.provenance import this_host
+from dropexp.runs.prune import needless
 from dropexp.runs.record import read_run
 from dropexp.runs.run_json import RunInfo
 from dropexp.runs.state import Outcome, status_of
@@ -62,6 +64,34 @@ def test_a_run_is_running_until_its_process_is_killed(folder: RunFolder) -> None
         assert status_of(folder) == Status.RUNNING
         kill(process)
     assert status_of(folder) == Status.INTERRUPTED
+
+
+ELSEWHERE = {"host": {"name": "another machine", "boot": "of its own"}}
+
+
+@pytest.mark.parametrize(
+    ("locked", "provenance", "expected", "why"),
+    [
+        (True, ELSEWHERE, Status.RUNNING, ""),
+        (None, {}, Status.UNKNOWN, "this user cannot see its lock"),
+        (False, ELSEWHERE, Status.UNKNOWN, "it may be running on another machine"),
+        (False, {"host": this_host()}, Status.INTERRUPTED, ""),
+        (False, {}, Status.INTERRUPTED, ""),
+    ],
+)
+def test_a_run_that_may_be_running_is_not_interrupted(
+    locked: bool | None,
+    provenance: dict[str, object],
+    expected: Status,
+    why: str,
+    folder: RunFolder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder.write_info(info_of("running", {}).model_copy(update={"provenance": provenance}))
+    monkeypatch.setattr(RunFolder, "is_locked", lambda folder: locked)
+    run = read_run(folder)
+    assert run.status == expected and why in (run.why or "")
+    assert needless(runs_dir=folder.path.parent.parent).removals == [] or expected == Status.INTERRUPTED
 
 
 def test_a_run_that_ends_while_it_is_read_has_ended(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

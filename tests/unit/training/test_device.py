@@ -43,7 +43,10 @@ def test_auto_is_the_cpu_if_the_driver_has_no_gpu(monkeypatch: pytest.MonkeyPatc
 def test_an_invalid_name_is_rejected_with_a_list_of_valid_ones(name: str) -> None:
     with pytest.raises(DeviceError) as error:
         resolve(name)
-    assert str(error.value) == f"device {name!r} is none of auto, cpu, cuda, cuda:N, mps"
+    similar = {"CPU": "cpu", "gpu": "cuda"}.get(name, name.partition(":")[0].partition(" ")[0])
+    known = similar in ("auto", "cpu", "cuda", "mps")
+    meant = f" (did you mean {similar!r}?)" if known else ""
+    assert str(error.value) == f"device {name!r} is none of auto, cpu, cuda, cuda:N, mps{meant}"
 
 
 @pytest.mark.parametrize("name", ["cuda:999", "cuda:99999999999999999999"])

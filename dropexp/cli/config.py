@@ -1,0 +1,167 @@
+"""`dropexp config list|show|check|keys|schema|init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dropexp.cli.completion import complete_configs, complete_keys
+from dropexp.cli.options import Plugin, load_plugins
+from dropexp.cli.output import print_message
+
+if TYPE_CHECKING:
+    from dropexp.config.reference import KeyRow
+    from dropexp.config.study import Study
+    from dropexp.report.table import Table
+
+app = typer.Typer(help="List, print, check and write configs, and explain their keys.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_() -> None:
+    """List the studies that ship with dropexp, each with its question."""
+    from dropexp.config.shipped import question, shipped
+    from dropexp.report.table import Table
+
+    rows = [[name, question(path)] for name, path in shipped().items()]
+    _print_table(Table("", ["study", "question"], rows, fold=(1,), left=(0, 1)))
+    print_message("dropexp config show STUDY prints one, dropexp train STUDY trains it")
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="STUDY", help="A shipped study.", autocompletion=complete_configs)],
+) -> None:
+    """Print a study that ships with dropexp, to copy and change."""
+    from dropexp.config.text import read_config
+
+    print(read_config(name)[0], end="")
+
+
+@app.command()
+def check(
+    configs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CONFIG",
+            help="Files, shipped studies by name, or - for standard input.",
+            autocompletion=complete_configs,
+        ),
+    ],
+    plugin: Plugin = None,
+) -> None:
+    """Check configs without training: report all problems, or count the runs."""
+    from dropexp.config.study import load_configs
+
+    load_plugins(plugin)
+    for word, study in zip(configs, load_configs(configs), strict=True):
+        print(f"{word}: valid; {_counted(study)}")
+
+
+@app.command()
+def keys(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY", help="Keys to explain.", show_default="all", autocompletion=complete_keys),
+    ] = None,
+    plugin: Plugin = None,
+) -> None:
+    """Explain the keys of a config: default, allowed values, meaning and section of the book."""
+    from dropexp.config.elsewhere import similar_key
+    from dropexp.config.reference import key_rows
+    from dropexp.config.schema import GROUPS
+    from dropexp.report.table import Table
+
+    load_plugins(plugin)
+    rows = {row.key: row for row in key_rows()}
+    if not names:
+        for group, members in GROUPS.items():
+            of_group = [row for key, row in rows.items() if key.partition(".")[0] in members]
+            cells = [[row.key, _default(row), row.allowed] for row in of_group]
+            _print_table(Table(group, ["key", "default", "allowed"], cells, fold=(2,), left=(0, 1, 2)))
+        print_message("dropexp config keys KEY explains one")
+        return
+    unknown = [f"{name!r}{similar_key(name, list(rows))}" for name in names if name not in rows]
+    if unknown:
+        raise typer.BadParameter(f"unknown key {', '.join(unknown)}", param_hint="KEY")
+    for i, name in enumerate(names):
+        _explain(rows[name], first=i == 0)
+
+
+@app.command()
+def schema(plugin: Plugin = None) -> None:
+    """Print the JSON Schema of a config, with which editors complete and check."""
+    from dropexp.config.json_schema import json_schema_text
+
+    load_plugins(plugin)
+    print(json_schema_text(), end="")
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")] = Path("study.yaml"),
+) -> None:
+    """Write a commented config to start from, and the schema that it points to; no file is overwritten."""
+    from dropexp.config.json_schema import FILE, json_schema_text
+    from dropexp.config.starter import starter
+    from dropexp.files import write_whole
+
+    file = file.expanduser()
+    if file.exists():
+        raise typer.BadParameter(f"{file} exists; name another file, or remove it", param_hint="FILE")
+    if not file.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {file.parent}", param_hint="FILE")
+    text = starter(file.name)
+    schema_file = file.parent / FILE
+    if not schema_file.exists():
+        write_whole(schema_file, json_schema_text().encode())
+    write_whole(file, text.encode())
+    print(file)
+    print_message(f"next: dropexp config check {file}, then dropexp train {file}")
+
+
+def _counted(study: Study) -> str:
+    """Return the number of runs and arms of a study in words."""
+    arms = len(study.seeds)
+    shape = f"{arms} arm{'s' if arms > 1 else ''}"
+    if study.searches:
+        tested = len(study.searches)
+        return f"{study.name} has {len(study.runs)} trials and {tested} tested runs: {shape}"
+    seeds = {len(own) for own in study.seeds.values()}
+    each = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else str(max(seeds))
+    runs = f"{len(study.runs)} run{'s' if len(study.runs) > 1 else ''}"
+    return f"{study.name} has {runs}: {shape}, {each} seed{'s' if max(seeds) > 1 else ''} each"
+
+
+def _default(row: KeyRow) -> str:
+    return (
+        row.default or "(required)"
+        if row.key in ("variant", "tune.trials", "tune.repeats", "tune.space")
+        else row.default
+    )
+
+
+def _explain(row: KeyRow, first: bool) -> None:
+    """Print a key with all that is known of it."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    lines = [("default", _default(row)), ("allowed", row.allowed), ("book", row.section and f"section {row.section}")]
+    if not first:
+        console.print()
+    console.print(Text(row.key, style="bold"))
+    console.print(Text(row.doc.replace("`", "")), soft_wrap=not console.is_terminal)
+    for title, text in lines:
+        if text:
+            console.print(Text(f"{title + ':':<9}{text}"), soft_wrap=not console.is_terminal)
+
+
+def _print_table(table: Table) -> None:
+    from rich.console import Console
+
+    from dropexp.report import console
+
+    console.show([table], Console())

@@ -1,0 +1,47 @@
+"""The commented config that `config init` writes."""
+
+from __future__ import annotations
+
+from dropexp.config.json_schema import FILE
+from dropexp.config.names import is_name, normalised, safe
+
+_TEXT = """\
+# yaml-language-server: $schema={schema}
+#
+# Does dropout help? Change the question, and then the values that it is about.
+#
+#   dropexp config check {file}    all problems, and the number of runs
+#   dropexp train {file}           trains what is not finished; can be stopped and started again
+#   dropexp compare {name}
+#
+# Only `variant` is required, here or in the matrix or in every arm. `dropexp config keys` lists all keys.
+{line:<28} # the folder in runs/
+
+train_size: 1000             # images; `all` is 60,000. Dropout helps most with few images.
+hidden: [256, 256]           # the width of each hidden layer
+drop_probs: [0.2, 0.5]       # for each of them, the probability to DROP a unit
+init: torch                  # initial weights as in nn.Linear
+lr: 0.1
+lr_schedule: cosine
+epochs: 20
+batch_size: 32
+
+matrix:                      # every combination is a run
+  variant: [none, nn]        # without dropout; nn.Dropout; `scratch` is dropout from scratch
+  seed: 0..7                 # inclusive; fewer than six seeds can show no difference
+
+# In place of a full product, arms with names:
+#
+# arms:
+#   none: {{variant: none}}
+#   little: {{variant: nn, drop_probs: [0.1, 0.2]}}
+#   much: {{variant: nn, drop_probs: [0.5, 0.8]}}
+"""
+
+
+def starter(file: str) -> str:
+    """Return the text for a file with this name, without its folder."""
+    stem = normalised(file.rpartition(".")[0] or file)
+    name = stem if is_name(stem) else safe(stem)
+    quoted = f"'{name}'" if not name[0].isalpha() or name.lower() in ("true", "false", "null") else name
+    return _TEXT.format(schema=FILE, file=file, name=name, line=f"name: {quoted}")
