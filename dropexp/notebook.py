@@ -12,6 +12,7 @@ from dropexp.analysis import comparison
 from dropexp.config.study import Study
 from dropexp.report import fragment, markup
 from dropexp.report.comparison_tables import comparison_tables
+from dropexp.report.latex import latex
 from dropexp.report.table import Table
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class ShownComparison(comparison.Comparison):
 
     def to_latex(self) -> str:
         """Return the tables for the LaTeX package booktabs."""
-        return markup.latex(self.tables, [*self.headlines, *self.notes])
+        return latex(self.tables, [*self.headlines, *self.notes])
 
     def _repr_html_(self) -> str:
         return fragment.html(self.tables, self.headlines, self.notes)

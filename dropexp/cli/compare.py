@@ -32,6 +32,7 @@ from dropexp.cli.options import (
 from dropexp.cli.output import Format, print_message, print_tables
 from dropexp.runs.metrics import MARGIN
 
+TABLES = "arms, probes, differences, interactions, best-val, selected, settings, published, fits"
 CHARTS = (
     "book, learning, arms, differences, sweep, budget, usual, loss, gap, published, confusion, classes, reliability"
 )
@@ -56,6 +57,10 @@ def compare(
     margin: Margin = MARGIN,
     trials: Annotated[bool, typer.Option("--trials", help="Print the trials of searches instead.")] = False,
     output: Output = Format.table,
+    only: Annotated[
+        str | None,
+        typer.Option("--table", metavar="NAME", help=f"Print only this table, without sentences: {TABLES}."),
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write the charts too, as .png, .svg, .pdf or .html."),
@@ -125,12 +130,12 @@ def compare(
         print_tables([table], output, csv=compared.trials_csv, json=compared.trials_json)
     else:
         print_tables(
-            comparison_tables(compared),
+            comparison_tables(compared, only),
             output,
             csv=compared.to_csv,
             json=compared.to_json,
-            headlines=compared.headlines,
-            notes=compared.notes,
+            headlines=[] if only else compared.headlines,
+            notes=[] if only else compared.notes,
         )
     add_to_summary(compared, outcomes)
     failures = [failure for failure in outcomes.values() if failure is not None]

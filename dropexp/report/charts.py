@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from altair.utils import schemapi
 from dropexp.analysis.comparison import Comparison
 from dropexp.errors import ChartError
 from dropexp.files import write_whole
+from dropexp.nearest import did_you_mean
 from dropexp.report import arm_charts, class_charts, epoch_charts
 from dropexp.report.book_chart import book
 from dropexp.report.budget_chart import budget
@@ -61,9 +61,7 @@ KINDS = {
 def check_kind(name: str) -> None:
     """Raise ChartError for a chart that does not exist, with the nearest name."""
     if name not in KINDS:
-        nearest = difflib.get_close_matches(name, KINDS, n=1)
-        hint = f"(did you mean {nearest[0]!r}?)" if nearest else "(there is none of this name)"
-        raise ChartError(f"unknown chart {name!r} {hint}; the charts are {', '.join(KINDS)}")
+        raise ChartError(f"unknown chart {name!r}{did_you_mean(name, KINDS)}; the charts are {', '.join(KINDS)}")
 
 
 @schemapi.debug_mode(False)  # to validate each part takes as long as to draw it; tests do

@@ -7,6 +7,8 @@ from typing import Any
 
 from dropexp.analysis.comparison import Comparison
 from dropexp.analysis.frames import records
+from dropexp.errors import ComparisonError
+from dropexp.nearest import did_you_mean
 from dropexp.report.cells import (
     ABSENT,
     BARS,
@@ -53,18 +55,29 @@ REGRESSION_LEGEND = {
 }
 
 
-def comparison_tables(comparison: Comparison) -> list[Table]:
-    """Return the tables that the comparison has data for, the arms first."""
-    optional = (
-        probes_table(comparison),
-        differences_table(comparison),
-        interactions_table(comparison),
-        best_val_table(comparison),
-        tuning_table(comparison),
-        settings_table(comparison),
-    )
-    tables = [arms_table(comparison), *(table for table in optional if table)]
-    return tables + published_tables(comparison) + fit_tables(comparison)
+def comparison_tables(comparison: Comparison, name: str | None = None) -> list[Table]:
+    """Return the tables that the comparison has data for, the arms first; or only those of this name.
+
+    Raises ComparisonError for an unknown name, and for a table that these runs have no data for.
+    """
+    found: dict[str, list[Table | None]] = {
+        "arms": [arms_table(comparison)],
+        "probes": [probes_table(comparison)],
+        "differences": [differences_table(comparison)],
+        "interactions": [interactions_table(comparison)],
+        "best-val": [best_val_table(comparison)],
+        "selected": [tuning_table(comparison)],
+        "settings": [settings_table(comparison)],
+        "published": [*published_tables(comparison)],
+        "fits": [*fit_tables(comparison)],
+    }
+    if name is not None and name not in found:
+        raise ComparisonError(f"unknown table {name!r}{did_you_mean(name, found)}; the tables are {', '.join(found)}")
+    shown = [table for key, tables in found.items() if name in (None, key) for table in tables if table]
+    if not shown:
+        has = ", ".join(key for key, tables in found.items() if any(tables))
+        raise ComparisonError(f"there is no table {name!r} of these runs; there are {has}")
+    return shown
 
 
 def arms_table(comparison: Comparison) -> Table:

@@ -50,8 +50,8 @@ def runs_table(frame: pd.DataFrame) -> Table:
         ]
         for run in records(frame[["status", "label", "seed", "epoch", *metrics, "ended", "hash", "why", "path"]])
     ]
-    titles = [header(FIGURES[name], METRICS[name].unit) for name in metrics]
-    headers = ["status", "arm", "seed", "epoch", *titles, "ended", "hash", "why", "path"]
+    figures = [header(FIGURES[name], METRICS[name].unit) for name in metrics]
+    headers = ["status", "arm", "seed", "epoch", *figures, "ended", "hash", "why", "path"]
     why, path = len(headers) - 2, len(headers) - 1
     secondary = ("path", "ended", "why", "epoch")
     table = Table("", headers, rows, fold=(1, why), left=(0, 1, why, path), paths=(path,), secondary=secondary)

@@ -10,7 +10,7 @@ from rich.cells import cell_len, set_cell_size
 
 from dropexp.errors import printable
 
-MOST = 36  # columns of a terminal that a name takes at most, unless it takes more to be told apart
+MOST = 36  # columns of a terminal that a name takes at most, unless it is longer to differ from the others
 _COMMA = re.compile(r",(?![^\[]*\])")  # not inside a list such as [0.2, 0.5]
 
 
