@@ -47,5 +47,5 @@ def starter(file: Path) -> str:
     """Return the text for a file at this path."""
     stem = normalised(file.stem)
     name = stem if is_name(stem) else safe(stem)
-    line = yaml.dump({"name": name}).strip()
+    line = yaml.dump_line({"name": name})[1:-1]  # in braces, which keep the name on one line
     return _TEXT.format(schema=FILE, file=quote(str(file)), name=quote(name), line=line)
