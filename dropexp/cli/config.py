@@ -120,7 +120,7 @@ def init(
         raise typer.BadParameter(f"{file} exists; name another file, or remove it", param_hint="FILE")
     if not file.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {file.parent}", param_hint="FILE")
-    text = starter(file.name)
+    text = starter(file)
     schema_file = file.parent / FILE
     if not schema_file.exists():
         write_whole(schema_file, json_schema_text().encode())
