@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from dropexp.cli.github import print_failure
-from dropexp.cli.output import command_line, discard_output, print_message, redirect_to_devnull
+from dropexp.cli.output import discard_output, next_command, print_message, redirect_to_devnull
 from dropexp.errors import DropexpError
 from dropexp.home import provide_home
 
@@ -88,7 +88,7 @@ def _interrupted(arguments: list[str]) -> str:
         return "interrupted"
     kept = "runs that --force has not reached are unchanged\n" if "--force" in arguments else ""
     resuming = [argument for argument in arguments if argument != "--force"]
-    return f"{kept}interrupted; to resume: {command_line(*resuming)}"
+    return f"{kept}interrupted; {next_command('to resume', resuming)}"
 
 
 def _interrupt(signum: int, frame: object) -> None:

@@ -48,7 +48,10 @@ DataDir = Annotated[
         metavar="DIR", help="A folder with FashionMNIST/raw.", show_default="$DROPEXP_DATA, ./data or the cache"
     ),
 ]
-DataUrl = Annotated[str | None, typer.Option(metavar="URL", help="A mirror to try first.")]
+DataUrl = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="A mirror to try first.", show_default="torchvision's mirror, then the authors'"),
+]
 Plugin = Annotated[
     list[Path] | None, typer.Option(metavar="FILE", help="A Python file with a noise of your own; repeatable.")
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
@@ -25,7 +27,7 @@ from dropexp.cli.options import (
     load_studies,
     one_of,
 )
-from dropexp.cli.output import command_line, print_message
+from dropexp.cli.output import next_command, print_message, shown_paths
 
 if TYPE_CHECKING:
     from dropexp.cli.live_log import LiveLog
@@ -125,7 +127,7 @@ def train(
         raise typer.Exit(1)
     if training.blocked:
         return
-    print_message(f"next: {command_line(*_next_words(studies, runs_dir))}", quiet)
+    print_message(next_command("next", _next_words(studies, runs_dir)), quiet)
 
 
 def _live_log(target: Target | None) -> LiveLog | None:
@@ -143,7 +145,8 @@ def _next_words(studies: Sequence[Study], runs_dir: Path | None) -> list[str]:
     from_files = all(study.file for study in studies)  # standard input is read once
     if from_files and any(study.added for study in studies):  # the names would compare the runs of the files too
         words = [word for study in studies for word in study.options[:2]] + list(studies[0].options[2:])
-    return ["compare", *words, *(("--runs-dir", str(runs_dir)) if runs_dir else ())]
+    where = runs_dir or os.environ.get("DROPEXP_RUNS")  # the variable may be set for this command only
+    return ["compare", *words, *(("--runs-dir", str(where)) if where else ())]
 
 
 def _ending(job: Job) -> str:
@@ -157,11 +160,15 @@ def _ending(job: Job) -> str:
 
 def _list(training: Training, data_dir: Path | None) -> None:
     """List the runs and their states; train nothing."""
-    for job in training.jobs:
-        state = job.state()
-        print(f"{state.status:<12} {job.folder.path}")
+    jobs = training.jobs
+    paths = shown_paths([str(job.folder.path) for job in jobs], indent=13)
+    states = [job.state() for job in jobs]
+    for state, path in zip(states, paths, strict=True):
+        print(f"{state.status:<12} {path}")
         if state.why:
             print_message(state.why)
+    counts = Counter(str(state.status) for state in states)
+    print_message(f"{len(jobs)} runs: {', '.join(f'{count} {status}' for status, count in counts.items())}")
     if waiting := training.num_unselected:
         print_message(f"note: {waiting} tested runs follow, each with the settings that its trials select")
     for note in [*training.blocked, *training.notes, *training.restarts(data_dir)]:
