@@ -34,6 +34,7 @@ from dropexp.report.difference_tables import best_val_table, differences_table
 from dropexp.report.kept import kept_of
 from dropexp.report.names import for_charts
 from dropexp.report.origin import compared_runs, origin_table, summary
+from dropexp.report.pictures import Arrays, galleries
 from dropexp.report.recipe import arm_configs, commands, recipes
 from dropexp.report.run_table import run_table
 from dropexp.report.table import Table
@@ -72,16 +73,16 @@ def check_suffix(path: Path) -> None:
         raise ChartError(f"{path}: {what}; a browser prints the page as PDF")
 
 
-def write(comparison: Comparison, path: Path) -> None:
+def write(comparison: Comparison, path: Path, arrays: Arrays | None = None) -> None:
     """Write the page to `path` atomically, and create its folder. Raises ChartError for another suffix than .html."""
     check_suffix(path)
-    content = page(comparison).encode()
+    content = page(comparison, arrays).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, content)
 
 
-def page(comparison: Comparison) -> str:
-    """Return the page; the same runs give the same bytes."""
+def page(comparison: Comparison, arrays: Arrays | None = None) -> str:
+    """Return the page, with pictures if there are arrays; the same runs and arrays give the same bytes."""
     runs = compared_runs(comparison)
     story, details = _parts(_sections(comparison))
     figures = {section.figure.id: section.figure.spec for section in [*story, *details] if section.figure}
@@ -94,6 +95,7 @@ def page(comparison: Comparison) -> str:
         more_notes=comparison.notes[MOST_NOTES:],
         story=story,
         details=details,
+        galleries=galleries(arrays, kept_of(runs)) if arrays else [],
         runs=run_table(comparison),
         settings=settings_table(comparison),
         configs=arm_configs(comparison, runs),
