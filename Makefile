@@ -32,7 +32,7 @@ MOVED   := $(foreach venv,.venv .venv-peers,$(shell test ! -e $(venv)/bin/pip ||
              head -n 3 $(venv)/bin/pip | grep -qF '$(CURDIR)/$(venv)/' || echo $(venv)))
 
 .DEFAULT_GOAL := help
-.PHONY: help study install test test-browser test-fuzz torture soak lint audit check train compare report bench bench-peers publish-bench docs claims findings clean
+.PHONY: help study install test test-browser test-latex test-fuzz torture soak lint audit check train compare report bench bench-peers publish-bench docs claims findings clean
 
 help:     ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -61,6 +61,14 @@ test-browser: .venv/installed-dev
 	{ test "$$(id -u)" = 0 && command -v apt-get && apt-get update -q && apt-get install -q --yes chromium; } || \
 	{ echo 'no browser found: put chromium, chromium-browser or google-chrome on the PATH' >&2; exit 1; }
 	$(BIN)/python -m pytest tests/browser
+
+test-latex: ## compile the tables of a comparison with pdflatex; as root on Debian and Ubuntu, install it first
+test-latex: .venv/installed-dev
+	@command -v pdflatex || \
+	{ test "$$(id -u)" = 0 && command -v apt-get && apt-get update -q && \
+	apt-get install -q --yes --no-install-recommends texlive-latex-base texlive-latex-recommended; } || \
+	{ echo 'put pdflatex on the PATH' >&2; exit 1; }
+	$(BIN)/python -m pytest tests/latex
 
 test-fuzz: ## test with a bounded number of generated inputs
 test-fuzz: .venv/installed-dev

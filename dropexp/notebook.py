@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from dropexp.analysis import comparison
 from dropexp.config.study import Study
 from dropexp.report import fragment, markup
 from dropexp.report.comparison_tables import comparison_tables
+from dropexp.report.latex import latex
 from dropexp.report.table import Table
+
+if TYPE_CHECKING:
+    from altair.typing import ChartType
 
 P = ParamSpec("P")
 
@@ -25,13 +29,22 @@ class ShownComparison(comparison.Comparison):
         """The tables that the command prints."""
         return comparison_tables(self)
 
+    def chart(
+        self, name: str, *, width: int | None = None, height: int | None = None, title: str | None = None
+    ) -> ChartType:
+        """Return an Altair chart: what `--chart NAME` of the command writes. Raises `ComparisonError`."""
+        from dropexp.report import charts
+        from dropexp.report.chart_parts import Size
+
+        return charts.single(self, name, Size(width, height), title)
+
     def to_markdown(self) -> str:
         """Return the headlines, tables and notes in GitHub's Markdown."""
         return markup.markdown(self.tables, self.headlines, self.notes)
 
     def to_latex(self) -> str:
         """Return the tables for the LaTeX package booktabs."""
-        return markup.latex(self.tables, [*self.headlines, *self.notes])
+        return latex(self.tables, [*self.headlines, *self.notes])
 
     def _repr_html_(self) -> str:
         return fragment.html(self.tables, self.headlines, self.notes)
@@ -49,7 +62,7 @@ compare = _shown(comparison.compare)
 
 
 def fit(
-    config: Study | str | Path,
+    config: Study | str | Path | Mapping[str, Any],
     *,
     runs_dir: str | Path | None = None,
     data_dir: str | Path | None = None,

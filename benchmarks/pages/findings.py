@@ -44,7 +44,7 @@ KINDS = ("dropout", "weight decay", "both")
 TITLE = "Gain over no regulariser, by number of training images"
 DARK_BACKGROUND = "#0d1117"  # GitHub's
 MOMENTUM = "srivastava/appendix-a-momentum"
-DROPS = ("scratch,drop_probs=0.2-0.5", "scratch,drop_probs=0.5-0.2")
+DROPS = ("scratch,drop_probs=[0.2, 0.5]", "scratch,drop_probs=[0.5, 0.2]")
 
 
 def both(setting: str) -> tuple[str, str]:
@@ -114,7 +114,7 @@ PAPER = [
         Question(
             f"Figure 10: dropout, {size:,} images",
             "srivastava/figure-10-training-set",
-            f"images-{size},drop_probs=0.5-0.5,input_drop_prob=0.2,variant=scratch",
+            f"images-{size},drop_probs=[0.5, 0.5],input_drop_prob=0.2,variant=scratch",
             f"images-{size},variant=none",
             where={"train_size": str(size)},
         )

@@ -47,7 +47,7 @@ def draw(results: dict[str, Any], folder: Path) -> None:
     chart = alt.layer(
         base.mark_rule(strokeWidth=2.5).encode(x(alt.X, "low"), alt.X2("high"), y, color),
         base.mark_point(filled=True, size=90, opacity=1).encode(x(alt.X, "median"), y, color),
-        *row_labels(base, "name", len(frame)),
+        *row_labels(base, "name", len(frame), WIDTH),
     ).properties(width=WIDTH, height=26 * len(frame))
     legend = f"dot: median, line: range of {len(rows[0]['epochs'])} rounds; right: speed relative to {BOOK}"
     figures = (frame["name"] + " " + frame["figures"]).tolist()

@@ -22,6 +22,8 @@ from dropexp.analysis.verdicts import Pair, Verdict, judge
 from dropexp.runs.metrics import Metric
 from dropexp.runs.record import text
 
+MOST_CAVEATS = 3
+
 
 @dataclass(frozen=True)
 class DifferenceRow:
@@ -92,7 +94,7 @@ def differences_of(
     verdicts = judge(pairs, margin)
     rows = [_row(verdict, half) for verdict, half in zip(verdicts, widths.value, strict=True)]
     notes = [note for arm, base in compared for note in _unpaired(arm, base)]
-    notes += [pair.caveat for pair in pairs if pair.caveat]
+    notes += _caveats(pairs)
     return Noted(Differences(_frame(rows), headlines(verdicts)), [*notes, *_only_these_images(rows), *widths.notes])
 
 
@@ -132,6 +134,14 @@ def _caveat(arm: Arm, base: Arm) -> str:
     keys = differing_keys(arm, base)
     values = (f"{key} ({text(arm.first.setting(key))}, {text(base.first.setting(key))})" for key in keys)
     return f"{arm.label} also differs from {base.label} in {', '.join(values)}." if keys else ""
+
+
+def _caveats(pairs: Sequence[Pair]) -> list[str]:
+    """Return the caveats of pairs; if there are many, that there are."""
+    caveats = [pair.caveat for pair in pairs if pair.caveat]
+    if len(caveats) <= MOST_CAVEATS:
+        return caveats
+    return [f"{len(caveats)} arms differ from their baselines in more than the dropout: see the settings that differ"]
 
 
 def _unpaired(arm: Arm, base: Arm) -> list[str]:

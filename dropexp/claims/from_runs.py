@@ -213,7 +213,7 @@ def setting(arm: Arm, epoch: int | None = None) -> str:
     """Describe how an arm is trained: images, epochs, drop probabilities."""
     run = arm.first
     lengths = {arm.min_epochs, arm.max_epochs} if arm.runs else {run.config["epochs"]}
-    epochs = text(sorted({epoch} if epoch else lengths))
+    epochs = "-".join(map(str, sorted({epoch} if epoch else lengths)))
     described = f"{arm.value('train_size'):,} images × {epochs} epochs"
     if run.setting("drop_probs") is not None:
         described += f" at p = {text(run.setting('drop_probs'))}"

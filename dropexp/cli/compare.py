@@ -27,11 +27,15 @@ from dropexp.cli.options import (
     Settings,
     Sweeps,
     load_asked,
-    load_plugins,
     parse_filters,
 )
 from dropexp.cli.output import Format, print_message, print_tables
 from dropexp.runs.metrics import MARGIN
+
+TABLES = "arms, probes, differences, interactions, best-val, selected, settings, published, fits"
+CHARTS = (
+    "book, learning, arms, differences, sweep, budget, usual, loss, gap, published, confusion, classes, reliability"
+)
 
 
 def compare(
@@ -53,8 +57,26 @@ def compare(
     margin: Margin = MARGIN,
     trials: Annotated[bool, typer.Option("--trials", help="Print the trials of searches instead.")] = False,
     output: Output = Format.table,
+    only: Annotated[
+        str | None,
+        typer.Option("--table", metavar="NAME", help=f"Print only this table, without sentences: {TABLES}."),
+    ] = None,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a chart too, as .png, .svg, .pdf or .html.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the charts too, as .png, .svg, .pdf or .html."),
+    ] = None,
+    chart: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help=f"Write only this chart, to NAME.svg or the file of --plot: {CHARTS}."),
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(min=50, max=5000, metavar="PIXELS", help="The width of --chart, without labels.")
+    ] = None,
+    height: Annotated[
+        int | None, typer.Option(min=50, max=5000, metavar="PIXELS", help="The height of --chart, without labels.")
+    ] = None,
+    title: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The title of --chart, in place of its own; '' for none.")
     ] = None,
     requirements: Annotated[
         list[str] | None,
@@ -72,11 +94,15 @@ def compare(
     from dropexp.report.comparison_tables import comparison_tables
     from dropexp.report.tuning_tables import trials_table
 
-    if plot:
-        from dropexp.report import charts
+    if chart is None and (width, height, title) != (None, None, None):
+        raise typer.BadParameter("requires --chart", param_hint="--width, --height, --title")
+    if plot or chart:
+        from dropexp.report import chart_parts, charts
 
+        if chart:
+            charts.check_kind(chart)
+        plot = plot or Path(f"{chart}.svg")
         charts.suffix_of(plot)
-    load_plugins(plugin)
     compared = comparison.compare(
         names or (),
         runs_dir,
@@ -88,12 +114,14 @@ def compare(
         published=published,
         margin=margin,
         select_on=select_on,
-        config=load_asked(config, settings, sweeps, seeds, names),
+        config=load_asked(config, settings, sweeps, seeds, plugin, names),
         interaction=[key.strip() for key in interaction.split(",")] if interaction is not None else (),
     )
     outcomes = {line: requirement.require(compared, line) for line in requirements or []}
     if plot:
-        charts.save(charts.overview(compared), plot)
+        size = chart_parts.Size(width, height)
+        drawn = charts.single(compared, chart, size, title) if chart else charts.overview(compared)
+        charts.save(drawn, plot)
         print_message(f"chart: {plot}")
     if trials:
         table = trials_table(compared)
@@ -102,12 +130,12 @@ def compare(
         print_tables([table], output, csv=compared.trials_csv, json=compared.trials_json)
     else:
         print_tables(
-            comparison_tables(compared),
+            comparison_tables(compared, only),
             output,
             csv=compared.to_csv,
             json=compared.to_json,
-            headlines=compared.headlines,
-            notes=compared.notes,
+            headlines=[] if only else compared.headlines,
+            notes=[] if only else compared.notes,
         )
     add_to_summary(compared, outcomes)
     failures = [failure for failure in outcomes.values() if failure is not None]

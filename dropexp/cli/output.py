@@ -104,13 +104,14 @@ def print_tables(
         console.show(tables, Console(), headlines, notes)
         return
 
-    from dropexp.report import markup
+    from dropexp.report.latex import latex
+    from dropexp.report.markup import markdown
 
     match output:
         case Format.md:
-            text = heading + markup.markdown(tables, headlines, notes) + "\n"
+            text = heading + markdown(tables, headlines, notes) + "\n"
         case Format.latex:
-            text = markup.latex(tables, [*headlines, *notes]) + "\n"
+            text = latex(tables, [*headlines, *notes]) + "\n"
         case Format.csv:
             text = csv()
         case Format.json:

@@ -13,6 +13,7 @@ from dropexp.cli.options import (
     By,
     ComparedMetric,
     Configs,
+    DataDir,
     Filters,
     Margin,
     Names,
@@ -24,7 +25,6 @@ from dropexp.cli.options import (
     Settings,
     Sweeps,
     load_asked,
-    load_plugins,
     parse_filters,
 )
 from dropexp.runs.metrics import MARGIN
@@ -46,16 +46,17 @@ def report(
     select_on: SelectOn = None,
     published: Published = False,
     margin: Margin = MARGIN,
+    data_dir: DataDir = None,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The file to write, .html.")] = Path(
         "report.html"
     ),
 ) -> None:
     """Write an HTML page that needs no network: verdicts, charts, tables, configs and provenance."""
     from dropexp.analysis.comparison import compare
+    from dropexp.cli.pictures import fetch_arrays
     from dropexp.report import html
 
     html.check_suffix(out)
-    load_plugins(plugin)
     comparison = compare(
         names or (),
         runs_dir,
@@ -67,7 +68,7 @@ def report(
         published=published,
         margin=margin,
         select_on=select_on,
-        config=load_asked(config, settings, sweeps, seeds, names),
+        config=load_asked(config, settings, sweeps, seeds, plugin, names),
     )
-    html.write(comparison, out)
+    html.write(comparison, out, fetch_arrays(comparison, data_dir))
     print(out)

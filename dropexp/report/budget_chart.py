@@ -9,8 +9,10 @@ from dropexp.analysis.comparison import Comparison
 from dropexp.analysis.frames import records
 from dropexp.report.chart_data import domain_of, scale_of, series_by_arm
 from dropexp.report.chart_parts import (
+    AUTO,
     LINE,
     WIDTH,
+    Size,
     ValueAxis,
     click_selection,
     count_axis,
@@ -25,18 +27,19 @@ from dropexp.report.chart_parts import (
 from dropexp.runs.metrics import METRICS, format_figure
 
 
-def budget(comparison: Comparison) -> ChartType | None:
+def budget(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
     """Draw the best validation accuracy of the first n trials, by n, a line per arm; None without searches."""
     rows = comparison.tuning.budget
     if rows.empty:
         return None
     rows = rows.rename(columns={"trials": "x"}).assign(series=rows["arm"].map(series_by_arm(comparison)))
     scale = scale_of(METRICS["val_acc"])
+    rows[["mean", "low", "high"]] *= scale.factor
     y = ValueAxis(alt.Y, f"best {scale.title}", domain_of(rows["mean"], rows["low"], rows["high"]))
     x = count_axis("x", int(rows["x"].max()), "trials")
     looks = looks_of(comparison.arms["series"])
     ends = line_ends(rows, by="arm")
-    size = (WIDTH, max(280, LINE * len(ends)))
+    plot = size.within(WIDTH, max(280, LINE * len(ends)))
     base = alt.Chart(data_of(rows)).encode(x, opacity=highlight(1))
     chart = alt.layer(
         base.mark_area().encode(y("low"), alt.Y2("high"), looks.color, opacity=highlight(0.15)),
@@ -44,8 +47,8 @@ def budget(comparison: Comparison) -> ChartType | None:
         base.mark_point(filled=True, size=30).encode(
             y("mean"), looks.color, looks.shape, tooltip=tooltips("arm", "x", "mean", "low", "high", "n")
         ),
-        *line_labels(ends, y, looks.color, size, x),
-    ).properties(width=size[0], height=size[1])
+        *line_labels(ends, y, looks.color, plot, x),
+    ).properties(width=plot[0], height=plot[1])
     figures = [
         f"{row['arm']} {format_figure(row['mean'], scale.form)} with {row['x']} trials"
         for row in records(rows.groupby("arm", sort=False).tail(1))

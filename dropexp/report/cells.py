@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from dropexp.runs.metrics import format_figure
+from dropexp.runs.metrics import Unit, format_figure
 
 ABSENT = "-"
 NOT_KEPT = "not kept"  # predictions: of a run that an earlier version trained, or of another epoch
@@ -21,24 +21,34 @@ def is_missing(value: Any) -> bool:
     return value is None or value is pd.NA or value != value
 
 
-def figure_cell(value: float, form: str = ".4f") -> str:
-    """Format a figure; it is `ABSENT` if it is unknown."""
+def number_cell(value: float, form: str = ".4f") -> str:
+    """Format a number without a unit; it is `ABSENT` if it is unknown."""
     return ABSENT if math.isnan(value) else format_figure(value, form)
+
+
+def figure_cell(value: float, unit: Unit, sign: str = "") -> str:
+    """Format a stored figure as people read it: accuracies in %, differences of them in percentage points."""
+    return ABSENT if math.isnan(value) else unit.show(value, sign)
+
+
+def header(title: str, unit: Unit) -> str:
+    """Return the header of a column of figures, with the unit if it is not that of csv."""
+    return f"{title}, {unit.figures}" if unit.factor != 1 else title
 
 
 def p_cell(value: float) -> str:
     """Format a p-value with four decimals."""
-    return figure_cell(value) if math.isnan(value) or value >= 0.0001 else "<.0001"
+    return number_cell(value) if math.isnan(value) or value >= 0.0001 else "<.0001"
 
 
-def spread_cell(mean: float, sd: float, form: str) -> str:
+def spread_cell(mean: float, sd: float, unit: Unit) -> str:
     """Format a mean and its SD, if that is known."""
-    return figure_cell(mean, form) if math.isnan(sd) else f"{format_figure(mean, form)} ± {format_figure(sd, form)}"
+    return figure_cell(mean, unit) if math.isnan(sd) else f"{unit.show(mean)} ± {unit.show(sd)}"
 
 
-def interval_cell(low: float, high: float, form: str) -> str:
+def interval_cell(low: float, high: float, unit: Unit, sign: str = "") -> str:
     """Format an interval; it is `ABSENT` if its ends are unknown."""
-    return ABSENT if math.isnan(low) else f"[{format_figure(low, form)}, {format_figure(high, form)}]"
+    return ABSENT if math.isnan(low) else f"[{unit.show(low, sign)}, {unit.show(high, sign)}]"
 
 
 def sparkline(curve: Sequence[float], low: float, high: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,19 +29,19 @@ class Scale:
 
 def scale_of(metric: Metric) -> Scale:
     """Return the scale of a metric's figures."""
-    if metric.name == "gap":
-        return Scale("train accuracy − test accuracy (points)", 100, ".2f")
-    return Scale(_with_unit(metric.title, metric.unit.figures), 1, metric.unit.form)
+    title = "train accuracy − test accuracy" if metric.name == "gap" else metric.title
+    return Scale(_with_unit(title, metric.unit.figures), metric.unit.factor, metric.unit.form)
 
 
 def difference_scale(metric: Metric) -> Scale:
-    """Return the scale of differences in a metric; those of accuracies are in points, hundredths of a fraction."""
+    """Return the scale of differences in a metric; those of accuracies are in percentage points."""
     unit = metric.unit
     title = _with_unit(metric.title, unit.differences or unit.figures)
     return Scale(f"difference in {title}", unit.factor, unit.difference_form)
 
 
 def _with_unit(title: str, unit: str) -> str:
+    unit = unit.replace("points", "percentage points")
     return f"{title} ({unit})" if unit else title
 
 
@@ -49,17 +50,49 @@ def series_by_arm(comparison: Comparison) -> dict[str, str]:
     return dict(zip(comparison.arms["arm"], comparison.arms["series"], strict=True))
 
 
-def swept_values(comparison: Comparison) -> dict[str, float | str | None]:
-    """Return each arm's value of the swept parameter, a number or a text; None for an arm that does not use it."""
+@dataclass(frozen=True)
+class Swept:
+    """The swept parameter of a comparison: the title of its axis, and each arm's value in text and on the axis.
 
-    def plain(value: Any) -> float | str | None:
-        if value is None or (isinstance(value, float) and math.isnan(value)):  # pandas turns None into NaN
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return text(value)
-        return int(value) if value == int(value) else value
+    Values on the axis are numbers, or the texts if they are no numbers; None for an arm without the parameter.
+    """
 
-    return dict(zip(comparison.arms["arm"], map(plain, comparison.arms["by"]), strict=True))
+    title: str
+    texts: dict[str, str | None]
+    values: dict[str, float | str | None]
+
+
+def swept(comparison: Comparison) -> Swept:
+    """Return the swept parameter; a list of which one entry varies, or whose entries are equal, is a number."""
+    arms = comparison.arms["arm"].tolist()
+    given = [None if isinstance(value, float) and math.isnan(value) else value for value in comparison.arms["by"]]
+    texts = [None if value is None else text(value) for value in given]
+    title, values = str(comparison.by), [_plain(value) for value in given]
+    lists = [value for value in given if isinstance(value, list | tuple)]
+    if lists and len(lists) == sum(value is not None for value in given):
+        suffix, numbers = _numbers(lists)
+        if numbers:
+            taken = iter(numbers)
+            title, values = title + suffix, [None if value is None else next(taken) for value in given]
+    return Swept(title, dict(zip(arms, texts, strict=True)), dict(zip(arms, values, strict=True)))
+
+
+def _plain(value: Any) -> float | str | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return text(value)
+    return int(value) if value == int(value) else value
+
+
+def _numbers(lists: Sequence[Sequence[Any]]) -> tuple[str, list[float]]:
+    """Return a number for each list and what it is, or no numbers if more than one entry varies."""
+    if len({len(one) for one in lists}) != 1 or not all(isinstance(x, int | float) for one in lists for x in one):
+        return "", []
+    if all(len(set(one)) == 1 for one in lists):
+        return ", each layer" if len(lists[0]) > 1 else "", [one[0] for one in lists]
+    varying = [i for i, entries in enumerate(zip(*lists, strict=True)) if len(set(entries)) > 1]
+    return (f", layer {varying[0] + 1}", [one[varying[0]] for one in lists]) if len(varying) == 1 else ("", [])
 
 
 def run_values(comparison: Comparison) -> pd.DataFrame:
@@ -140,6 +173,9 @@ def difference_rows(comparison: Comparison) -> pd.DataFrame:
 def coverage_rows(comparison: Comparison) -> pd.DataFrame:
     """Return a row per published figure with its rounding's ends, and whether our interval covers it."""
     rows = comparison.published.drop(columns="source")
+    factors = rows["figure"].map({name: scale_of(metric).factor for name, metric in comparison.metrics.items()})
+    for name in ("published", "rounding", "mean", "low", "high"):
+        rows[name] = rows[name].astype(float) * factors.astype(float)
     rows["series"] = rows["arm"].map(series_by_arm(comparison))
     rows["least"], rows["most"] = rows["published"] - rows["rounding"], rows["published"] + rows["rounding"]
     words = {True: "inside", False: "outside"}

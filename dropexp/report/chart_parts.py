@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import vl_convert
 from altair.typing import ChartType
+from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from dropexp.errors import printable
@@ -26,7 +27,7 @@ DASHES = [[1, 0], [8, 3], [2, 2], [8, 3, 2, 3], [14, 4]]  # 6, 7 and 5 share no 
 GREY = "#767676"  # the same contrast on white and on a dark page
 WIDTH, LINE = 460, 15  # pixels of a plot and between lines of text
 SELECTED = "selected"  # Vega's parameter for the series that was clicked
-NUMBERS = {"value", "mean", "sd", "low", "high", "difference", "p_holm", "published", "rounding"}
+NUMBERS = {"value", "mean", "sd", "low", "high", "difference", "p_holm", "published", "rounding", "share", "x"}
 
 
 @cache
@@ -62,6 +63,7 @@ def theme(dark: bool) -> dict[str, Any]:
             "titleFontWeight": "normal",
             "titlePadding": 8,
         },
+        "legend": {"labelColor": ink, "titleColor": ink, "labelFontSize": 12},
         "view": {"stroke": None},
         "text": {"color": ink, "fontSize": 12},
         "rule": {"color": ink},
@@ -101,10 +103,12 @@ class ValueAxis:
         return self.channel(name, type="quantitative", title=title, scale=scale, axis=axis)
 
 
-def count_axis(field: str, last: int, title: str = "epoch") -> alt.X:
+def count_axis(field: str, last: int, title: str = "epoch", *, few: bool = False) -> alt.X:
     """Return the channel of epochs, or of something else, 1 to `last`, with a tick for each where they fit."""
     scale = alt.Scale(domain=[1, last] if last > 1 else [0.5, 1.5], nice=False)
     ticks: dict[str, Any] = {"values": list(range(1, last + 1))} if last <= 12 else {"tickMinStep": 1}
+    if few:
+        ticks = {"values": sorted({1, last})}
     return alt.X(field, type="quantitative", title=title, scale=scale, axis=alt.Axis(format="d", **ticks))
 
 
@@ -112,6 +116,21 @@ def row_axis(field: str, count: int) -> alt.Y:
     """Return the channel of a vertical position in a chart of `count` rows, the first on top; it has no labels."""
     axis = alt.Axis(values=list(range(count + 1)), labels=False, ticks=False, domain=False)
     return alt.Y(field, type="quantitative", title=None, scale=alt.Scale(domain=[count, 0], nice=False), axis=axis)
+
+
+@dataclass(frozen=True)
+class Size:
+    """The width and the height of a plot in pixels, without its labels; None: as its content needs."""
+
+    width: int | None = None
+    height: int | None = None
+
+    def within(self, width: int, height: int) -> tuple[int, int]:
+        """Return the size, with these defaults."""
+        return self.width or width, self.height or height
+
+
+AUTO = Size()
 
 
 @dataclass(frozen=True)
@@ -123,24 +142,25 @@ class SweepAxis:
     labels: list[alt.Chart]  # layers that label values that are texts; numbers are labelled by the channel
 
 
-def sweep_axis(parameter: str, values: Sequence[float | str], height: int) -> SweepAxis:
-    """Return the axis for these values: linear or logarithmic for numbers, an index for texts."""
+def sweep_axis(title: str, values: Sequence[float | str], height: int) -> SweepAxis:
+    """Return the axis for these values: an index for texts; for numbers linear, logarithmic, or symlog with a zero."""
     is_text = any(isinstance(value, str) for value in values)
     numbers: list[Any] = [float(i) for i in range(len(values))] if is_text else [*values]
     number_of = dict(zip(values, numbers, strict=True))
-    log = not is_text and min(numbers) > 0 and max(numbers) > 20 * min(numbers)
-    positions = np.sort(np.log(numbers) if log else np.array(numbers, dtype=float))
+    kind, constant = ("linear", 1.0) if is_text else _kind_of_scale(title, numbers)
+    to, back = _transforms(kind, constant)
+    positions = np.sort([to(number) for number in numbers])
     step = float(np.diff(positions).min()) / 3 if len(positions) > 1 else 1 / 3
-    low, high = float(positions[0] - step), float(positions[-1] + step)
-    scale = alt.Scale(domain=[low, high], nice=False)
-    if log:
-        scale = alt.Scale(type="log", domain=[math.exp(low), math.exp(high)])
+    scale: dict[str, Any] = {"domain": [back(positions[0] - step), back(positions[-1] + step)], "nice": False}
+    if kind != "linear":
+        scale |= {"type": kind, **({"constant": constant} if kind == "symlog" else {})}
+        title += ", symmetric log" if kind == "symlog" else ", logarithmic"
     axis: dict[str, Any] = {"values": sorted(numbers)} if len(values) <= 10 or is_text else {}
     if is_text:
         axis |= {"labels": False, "titlePadding": 24}  # labels are marks: an axis would evaluate them as expressions
     else:
         axis["labelExpr"] = "'' + datum.value"  # by default Vega shows 64 as 6e+1
-    channel = alt.X("x", type="quantitative", title=parameter, scale=scale, axis=alt.Axis(**axis))
+    channel = alt.X("x", type="quantitative", title=title, scale=alt.Scale(**scale), axis=alt.Axis(**axis))
     frame = pd.DataFrame({"x": numbers, "name": map(text, values)})
     labels = (
         alt.Chart(data_of(frame))
@@ -149,10 +169,41 @@ def sweep_axis(parameter: str, values: Sequence[float | str], height: int) -> Sw
     )
 
     def position(value: Any, shift: float) -> float:
-        number: float = number_of[value]
-        return number * math.exp(shift * step) if log else number + shift * step
+        return back(to(number_of[value]) + shift * step)
 
     return SweepAxis(channel, position, [labels] if is_text else [])
+
+
+def _kind_of_scale(title: str, numbers: Sequence[float]) -> tuple[str, float]:
+    """Return "log" or "symlog" if the positive numbers are spaced more evenly in it, else "linear"; and its constant.
+
+    Probabilities are always linear.
+    """
+    positive = sorted({number for number in numbers if number > 0})
+    if min(numbers) < 0 or len(positive) < 2 or title.startswith("drop_probs"):
+        return "linear", 1.0
+    log = positive[-1] > 20 * positive[0] or (
+        len(positive) > 2 and _unevenness(np.log(positive)) < _unevenness(np.array(positive)) / 1.5
+    )
+    return ("symlog" if min(numbers) == 0 else "log") if log else "linear", positive[0]
+
+
+def _unevenness(positions: NDArray[np.float64]) -> float:
+    gaps = np.diff(positions)
+    return float(gaps.max() / gaps.min())
+
+
+def _transforms(kind: str, constant: float) -> tuple[Callable[[float], float], Callable[[float], float]]:
+    """Return the functions from a number to its position on the axis, and back."""
+    match kind:
+        case "log":
+            return math.log, math.exp
+        case "symlog":
+            return (
+                lambda x: math.copysign(math.log1p(abs(x) / constant), x),
+                lambda z: math.copysign(math.expm1(abs(z)) * constant, z),
+            )
+    return float, float
 
 
 def line_ends(rows: pd.DataFrame, by: str = "series") -> pd.DataFrame:
@@ -182,21 +233,21 @@ def line_labels(
         y("mean"), alt.Y2("label_y"), color, x=x, x2=alt.value(size[0] + 16)
     )
     # Without a tooltip a layer takes no clicks.
-    labels = base.mark_text(align="left", baseline="middle", limit=260, cursor="pointer").encode(
+    labels = base.mark_text(align="left", baseline="middle", limit=0, cursor="pointer").encode(
         y("label_y"), alt.Text("label", type="nominal"), x=alt.value(size[0] + 20), tooltip=tooltips("arm", "mean", "n")
     )
     return [joins, labels]
 
 
-def row_labels(base: alt.Chart, name: str, count: int) -> list[alt.Chart]:
-    """Return the labels left of the rows, from the field `name`, and right of them, from the field `figures`.
+def row_labels(base: alt.Chart, name: str, count: int, width: int) -> list[alt.Chart]:
+    """Return the labels left of rows of this width, from the field `name`, and right of them, from `figures`.
 
     They are marks, because an axis would evaluate them as expressions.
     """
-    left = base.mark_text(align="right", limit=360, cursor="pointer").encode(alt.Text(name, type="nominal"))
+    left = base.mark_text(align="right", limit=0, cursor="pointer").encode(alt.Text(name, type="nominal"))
     right = base.mark_text(align="left", cursor="pointer").encode(alt.Text("figures", type="nominal"))
     middle = row_axis("middle", count)
-    return [left.encode(middle, x=alt.value(-10)), right.encode(middle, x=alt.value(WIDTH + 10))]
+    return [left.encode(middle, x=alt.value(-10)), right.encode(middle, x=alt.value(width + 10))]
 
 
 @dataclass(frozen=True)

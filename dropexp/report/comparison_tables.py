@@ -7,12 +7,16 @@ from typing import Any
 
 from dropexp.analysis.comparison import Comparison
 from dropexp.analysis.frames import records
+from dropexp.errors import ComparisonError
+from dropexp.nearest import did_you_mean
 from dropexp.report.cells import (
     ABSENT,
     BARS,
     figure_cell,
+    header,
     interval_cell,
     is_missing,
+    number_cell,
     sparkline,
     spread_cell,
 )
@@ -51,38 +55,48 @@ REGRESSION_LEGEND = {
 }
 
 
-def comparison_tables(comparison: Comparison) -> list[Table]:
-    """Return the tables that the comparison has data for, the arms first."""
-    optional = (
-        probes_table(comparison),
-        differences_table(comparison),
-        interactions_table(comparison),
-        best_val_table(comparison),
-        tuning_table(comparison),
-        settings_table(comparison),
-    )
-    tables = [arms_table(comparison), *(table for table in optional if table)]
-    return tables + published_tables(comparison) + fit_tables(comparison)
+def comparison_tables(comparison: Comparison, name: str | None = None) -> list[Table]:
+    """Return the tables that the comparison has data for, the arms first; or only those of this name.
+
+    Raises ComparisonError for an unknown name, and for a table that these runs have no data for.
+    """
+    found: dict[str, list[Table | None]] = {
+        "arms": [arms_table(comparison)],
+        "probes": [probes_table(comparison)],
+        "differences": [differences_table(comparison)],
+        "interactions": [interactions_table(comparison)],
+        "best-val": [best_val_table(comparison)],
+        "selected": [tuning_table(comparison)],
+        "settings": [settings_table(comparison)],
+        "published": [*published_tables(comparison)],
+        "fits": [*fit_tables(comparison)],
+    }
+    if name is not None and name not in found:
+        raise ComparisonError(f"unknown table {name!r}{did_you_mean(name, found)}; the tables are {', '.join(found)}")
+    shown = [table for key, tables in found.items() if name in (None, key) for table in tables if table]
+    if not shown:
+        has = ", ".join(key for key, tables in found.items() if any(tables))
+        raise ComparisonError(f"there is no table {name!r} of these runs; there are {has}")
+    return shown
 
 
 def arms_table(comparison: Comparison) -> Table:
     """Return a row per arm: runs, figures over the seeds, and the compared metric by epoch as bars."""
-    metric, form = comparison.metric, comparison.metric.unit.form
+    metric, unit = comparison.metric, comparison.metric.unit
     columns, legend = REGRESSION_COLUMNS, REGRESSION_LEGEND
     if is_classification(comparison):
         columns, legend = CLASSIFICATION_COLUMNS, CLASSIFICATION_LEGEND
     known = comparison.arms.notna().any()
-    others = {name: header for name, header in columns.items() if known[name] and name != metric.name}
-    forms = {name: "+.4f" if name == "gap" else comparison.metrics[name].unit.form for name in others}
+    units = {name: comparison.metrics[name].unit for name in columns if known[name] and name != metric.name}
     values = [value for curve in comparison.arms["curve"] for value in curve if not math.isnan(value)]
     low, high = (min(values), max(values)) if values else (0.0, 0.0)
     rows = [
         [
             arm["arm"],
             f"{arm['n']}, {arm['diverged']} diverged" if arm["diverged"] else str(arm["n"]),
-            spread_cell(arm["mean"], arm["sd"], form),
-            *(figure_cell(arm[name], forms[name]) for name in others),
-            figure_cell(arm["seconds"], ".2f"),
+            spread_cell(arm["mean"], arm["sd"], unit),
+            *(figure_cell(arm[name], one, "+" if name == "gap" else "") for name, one in units.items()),
+            number_cell(arm["seconds"], ".2f"),
             sparkline(arm["curve"], low, high),
         ]
         for arm in records(comparison.arms)
@@ -91,9 +105,10 @@ def arms_table(comparison: Comparison) -> Table:
     legends += [text for name, text in legend.items() if known[name]]
     legends.append("s/epoch: median, training and test evaluation.")
     if values:
-        ends = f"from {figure_cell(low, form)} ({BARS[0]}) to {figure_cell(high, form)} ({BARS[-1]})"
+        ends = f"from {figure_cell(low, unit)} ({BARS[0]}) to {figure_cell(high, unit)} ({BARS[-1]})"
         legends.append(f"by epoch: mean {metric.title}, {ends}.")
-    titles = ["arm", "n", metric.title, *others.values(), "s/epoch", "by epoch"]
+    others = [header(columns[name], one).replace("gap, ", "gap,\n") for name, one in units.items()]
+    titles = ["arm", "n", header("\n".join(metric.title.rsplit(" ", 1)), unit), *others, "s/epoch", "by epoch"]
     return Table(
         f"Arms: {comparison.what}",
         titles,
@@ -101,7 +116,7 @@ def arms_table(comparison: Comparison) -> Table:
         fold=(0, 1),
         left=(0, len(titles) - 1),
         legend=" ".join(legends),
-        secondary=("s/epoch", "by epoch", *reversed(others.values())),
+        secondary=("s/epoch", "by epoch", *reversed(others)),
     )
 
 
@@ -113,13 +128,13 @@ def probes_table(comparison: Comparison) -> Table | None:
     if not probed:
         return None
     rows = [
-        [arm["arm"], *(figure_cell(arm[metric.name], metric.unit.form) for metric in probed)]
+        [arm["arm"], *(figure_cell(arm[metric.name], metric.unit) for metric in probed)]
         for arm in records(comparison.arms)
     ]
     titles = [f" {metric.name}: {metric.title}." for metric in probed if metric.title != metric.name]
     return Table(
         f"Probes{comparison.what.removeprefix(comparison.metric.title)}",
-        ["arm", *(metric.name for metric in probed)],
+        ["arm", *(header(metric.name, metric.unit) for metric in probed)],
         rows,
         legend=f"means over the seeds; --metric NAME compares one.{''.join(titles)}",
     )
@@ -148,14 +163,14 @@ def _published_table(figures: list[dict[str, Any]], metrics: dict[str, Metric]) 
     rows = []
     for figure in figures:
         metric = metrics[figure["figure"]]
-        form = metric.unit.form
+        unit = metric.unit
         rows.append(
             [
-                metric.title,
+                header(metric.title, unit),
                 str(figure["epoch"]),
-                f"{figure_cell(figure['published'], form)} ± {figure_cell(figure['rounding'], form)}",
-                spread_cell(figure["mean"], figure["sd"], form),
-                interval_cell(figure["low"], figure["high"], form),
+                f"{figure_cell(figure['published'], unit)} ± {figure_cell(figure['rounding'], unit)}",
+                spread_cell(figure["mean"], figure["sd"], unit),
+                interval_cell(figure["low"], figure["high"], unit),
                 ABSENT if is_missing(figure["inside"]) else "yes" if figure["inside"] else "no",
             ]
         )

@@ -7,28 +7,39 @@ from typing import Any
 from dropexp.analysis import two_way
 from dropexp.analysis.comparison import Comparison
 from dropexp.analysis.frames import records
-from dropexp.report.cells import NOT_KEPT, figure_cell, interval_cell, is_missing, p_cell, spread_cell
+from dropexp.analysis.sentences import amount
+from dropexp.report.cells import (
+    NOT_KEPT,
+    figure_cell,
+    header,
+    interval_cell,
+    is_missing,
+    number_cell,
+    p_cell,
+    spread_cell,
+)
 from dropexp.report.table import Table
+from dropexp.runs.metrics import Unit
 
 
 def differences_table(comparison: Comparison) -> Table | None:
     """Return a row per arm with a baseline: the paired difference, its statistics and the verdict."""
     if comparison.differences.empty:
         return None
-    form = comparison.metric.unit.form
+    unit = comparison.metric.unit
     side = "higher" if comparison.metric.higher_is_better is None else "better"
     of_images = is_classification(comparison) and comparison.metric.name in two_way.METRICS
     rows = [
         [
             f"{row['arm']} - {row['baseline']}",
             str(row["pairs"]),
-            figure_cell(row["difference"], f"+{form}"),
-            interval_cell(row["low"], row["high"], f"+{form}"),
-            *([_images_cell(row, f"+{form}")] if of_images else []),
+            figure_cell(row["difference"], unit, "+"),
+            interval_cell(row["low"], row["high"], unit, "+"),
+            *([_images_cell(row, unit)] if of_images else []),
             p_cell(row["p_holm"]),
             p_cell(row["p_equivalent_holm"]),
-            figure_cell(row["wins"], ".0%"),
-            figure_cell(row["detectable"], form),
+            number_cell(row["wins"], ".0%"),
+            figure_cell(row["detectable"], unit),
             row["verdict"],
         ]
         for row in records(comparison.differences)
@@ -36,6 +47,7 @@ def differences_table(comparison: Comparison) -> Table | None:
     intervals = ["95 % interval", *(["over seeds\nand images"] if of_images else [])]
     headers = ["arm - baseline", "pairs", "difference", *intervals, "p", "TOST\np", "win\nrate"]
     headers += ["minimum\ndetectable\ndifference", "verdict"]
+    margin = amount(comparison.margin, unit, "g")
     images = "over seeds and images: the same for new seeds and new test images. " if of_images else ""
     return Table(
         f"Differences: {comparison.what}",
@@ -44,9 +56,10 @@ def differences_table(comparison: Comparison) -> Table | None:
         fold=(0, len(headers) - 1),
         left=(0, len(headers) - 1),
         secondary=("win\nrate", "minimum\ndetectable\ndifference", *intervals[1:], "TOST\np", "p", "pairs"),
-        legend="difference: mean over pairs of runs with the same seed. interval: 95 % t-interval of one difference. "
+        legend=f"difference: mean over pairs of runs with the same seed{_in_points(unit)}. "
+        "interval: 95 % t-interval of one difference. "
         f"{images}"
-        f"p: exact two-sided sign-flip test. TOST p: two one-sided t-tests against ±{comparison.margin:g}. "
+        f"p: exact two-sided sign-flip test. TOST p: two one-sided t-tests against ±{margin}. "
         "Both p are Holm-adjusted over these rows. "
         f"win rate: pairs in which the arm is {side}; ties count half. "
         "minimum detectable difference: with 80 % power, as many pairs show a true difference of this size, if it is "
@@ -58,18 +71,18 @@ def interactions_table(comparison: Comparison) -> Table | None:
     """Return a row per interaction: the two differences, the difference between them, and the verdict."""
     if comparison.interactions.empty:
         return None
-    form = comparison.metric.unit.form
+    unit = comparison.metric.unit
     rows = [
         [
             f"({row['arm']}) − ({row['baseline']})",
             str(row["pairs"]),
-            figure_cell(row["effect"], f"+{form}"),
-            figure_cell(row["baseline_effect"], f"+{form}"),
-            figure_cell(row["difference"], f"+{form}"),
-            interval_cell(row["low"], row["high"], f"+{form}"),
+            figure_cell(row["effect"], unit, "+"),
+            figure_cell(row["baseline_effect"], unit, "+"),
+            figure_cell(row["difference"], unit, "+"),
+            interval_cell(row["low"], row["high"], unit, "+"),
             p_cell(row["p_holm"]),
             p_cell(row["p_equivalent_holm"]),
-            figure_cell(row["detectable"], form),
+            figure_cell(row["detectable"], unit),
             row["verdict"],
         ]
         for row in records(comparison.interactions)
@@ -103,31 +116,31 @@ def interactions_table(comparison: Comparison) -> Table | None:
     )
 
 
-def _images_cell(row: dict[str, Any], form: str) -> str:
+def _images_cell(row: dict[str, Any], unit: Unit) -> str:
     if row["pairs"] > 1 and not row["kept"]:
         return NOT_KEPT
-    return interval_cell(row["images_low"], row["images_high"], form)
+    return interval_cell(row["images_low"], row["images_high"], unit, "+")
 
 
 def best_val_table(comparison: Comparison) -> Table | None:
     """Return a row per arm at the last and at the best validation epoch; None without a validation split."""
     if comparison.best_val.empty:
         return None
-    metric, form = comparison.metric, comparison.metric.unit.form
+    metric, unit = comparison.metric, comparison.metric.unit
     rows = [
         [
             row["arm"],
             str(row["n"]),
             f"{row['earliest']} to {row['latest']}" if row["earliest"] < row["latest"] else str(row["latest"]),
-            *(spread_cell(row[at], row[f"{at}_sd"], form) for at in ("last", "best")),
-            *(_difference_cell(row, at, f"+{form}") for at in ("last", "best")),
+            *(spread_cell(row[at], row[f"{at}_sd"], unit) for at in ("last", "best")),
+            *(_difference_cell(row, at, unit) for at in ("last", "best")),
         ]
         for row in records(comparison.best_val)
     ]
     headers = ["arm", "n", "best\nepochs", "last epoch", "best validation", "difference,\nlast epoch"]
     chosen_by = "accuracy" if is_classification(comparison) else "loss"
     return Table(
-        f"Last epoch and best validation epoch: {metric.title}",
+        f"Last epoch and best validation epoch: {header(metric.title, unit)}",
         [*headers, "difference,\nbest validation"],
         rows,
         secondary=("difference,\nlast epoch", "best\nepochs", "last epoch", "n"),
@@ -137,10 +150,14 @@ def best_val_table(comparison: Comparison) -> Table | None:
     )
 
 
-def _difference_cell(row: dict[str, Any], at: str, form: str) -> str:
+def _difference_cell(row: dict[str, Any], at: str, unit: Unit) -> str:
     mean, low, high = (row[f"{at}_{name}"] for name in ("difference", "low", "high"))
-    interval = "" if is_missing(low) else f" {interval_cell(low, high, form)}"
-    return f"{figure_cell(mean, form)}{interval}"
+    interval = "" if is_missing(low) else f" {interval_cell(low, high, unit, '+')}"
+    return f"{figure_cell(mean, unit, '+')}{interval}"
+
+
+def _in_points(unit: Unit) -> str:
+    return ", in percentage points" if unit.factor != 1 else ""
 
 
 def is_classification(comparison: Comparison) -> bool:

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 from dropexp.analysis.classes import ClassFigures
 from dropexp.report.cells import ABSENT
 from dropexp.report.table import Table
-from dropexp.runs.metrics import CALIBRATION_BINS, format_figure
+from dropexp.runs.metrics import CALIBRATION_BINS, FRACTION, NATS
 
 if TYPE_CHECKING:  # it imports torch
     from dropexp.training.ensemble import ArmEvaluation
     from dropexp.training.evaluate import Evaluation, RotationFigures
 
 FIGURES = ("acc", "loss", "ece", "entropy")
-NAMES = ("accuracy", "NLL", "ECE", "entropy")
+NAMES = ("accuracy, %", "NLL", "ECE, %", "entropy")
+UNITS = {"acc": FRACTION, "ece": FRACTION, "loss": NATS, "entropy": NATS, "information": NATS}  # by the last word
 NO_NOISE = "no noise"
 
 
@@ -82,8 +83,8 @@ class _Columns:
         names = [*FIGURES, *(f"mc_{name}" for name in FIGURES), "mutual_information"]
         if self.moments:
             names += [f"moment_{name}" for name in FIGURES]
-        values = [getattr(row, name) for name in names]
-        return [absent if value is None else format_figure(value, ".4f") for value in values]
+        values = [(getattr(row, name), UNITS[name.rpartition("_")[2]]) for name in names]
+        return [absent if value is None else unit.show(value) for value, unit in values]
 
     @property
     def legend(self) -> str:
@@ -102,14 +103,16 @@ def _classes_table(epoch: int, classes: Sequence[ClassFigures]) -> Table:
         [
             one.label,
             f"{one.images:,}",
-            *(format_figure(figure, ".4f") for figure in (one.acc, one.loss, one.confidence)),
+            FRACTION.show(one.acc),
+            NATS.show(one.loss),
+            FRACTION.show(one.confidence),
             f"{one.taken_for} {one.share:.1%}" if one.taken_for else ABSENT,
         ]
         for one in classes
     ]
     return Table(
         f"By class, as training predicted the test images after epoch {epoch}",
-        ["class", "images", "accuracy", "NLL", "confidence", "most often taken for"],
+        ["class", "images", "accuracy, %", "NLL", "confidence, %", "most often taken for"],
         rows,
         left=(0, 5),
         secondary=("confidence", "NLL", "images"),

@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from altair.typing import ChartType
+from altair.utils import schemapi
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from dropexp.analysis.comparison import Comparison
 from dropexp.errors import ChartError, printable
 from dropexp.files import write_whole
-from dropexp.report import chart_parts, charts, epoch_charts
-from dropexp.report.budget_chart import budget
-from dropexp.report.class_tables import accuracies_table, confusion_table, confusions
+from dropexp.report import chart_parts
+from dropexp.report.chart_parts import AUTO
+from dropexp.report.charts import KINDS
+from dropexp.report.class_tables import accuracies_table
 from dropexp.report.comparison_tables import (
     arms_table,
     fit_tables,
@@ -29,13 +31,18 @@ from dropexp.report.comparison_tables import (
     settings_table,
 )
 from dropexp.report.difference_tables import best_val_table, differences_table
+from dropexp.report.kept import kept_of
+from dropexp.report.names import for_charts
 from dropexp.report.origin import compared_runs, origin_table, summary
+from dropexp.report.pictures import Arrays, galleries
 from dropexp.report.recipe import arm_configs, commands, recipes
+from dropexp.report.run_table import run_table
 from dropexp.report.table import Table
 from dropexp.report.tuning_tables import selections_table, tuning_table
 
 SUFFIXES = (".html", ".htm")
-STORY = ("learning", "arms", "differences", "sweep", "published")  # sections of the printed story; others are appendix
+MOST_NOTES = 5  # in the story
+STORY = ("book", "arms", "differences", "sweep", "published")  # sections of the printed story; others are appendix
 
 
 @dataclass(frozen=True)
@@ -66,29 +73,30 @@ def check_suffix(path: Path) -> None:
         raise ChartError(f"{path}: {what}; a browser prints the page as PDF")
 
 
-def write(comparison: Comparison, path: Path) -> None:
+def write(comparison: Comparison, path: Path, arrays: Arrays | None = None) -> None:
     """Write the page to `path` atomically, and create its folder. Raises ChartError for another suffix than .html."""
     check_suffix(path)
-    content = page(comparison).encode()
+    content = page(comparison, arrays).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, content)
 
 
-def page(comparison: Comparison) -> str:
-    """Return the page; the same runs give the same bytes."""
+def page(comparison: Comparison, arrays: Arrays | None = None) -> str:
+    """Return the page, with pictures if there are arrays; the same runs and arrays give the same bytes."""
     runs = compared_runs(comparison)
     story, details = _parts(_sections(comparison))
     figures = {section.figure.id: section.figure.spec for section in [*story, *details] if section.figure}
-    by_arm = confusions(runs)
     themes = {"light": chart_parts.theme(dark=False), "dark": chart_parts.theme(dark=True)}
     return _template().render(
         comparison=comparison,
         studies=", ".join(dict.fromkeys(comparison.arms["study"])),
         summary=summary(comparison, runs),
+        notes=comparison.notes[:MOST_NOTES],
+        more_notes=comparison.notes[MOST_NOTES:],
         story=story,
         details=details,
-        classes=accuracies_table(by_arm),
-        confusions={arm: confusion_table(arm, matrix) for arm, matrix in by_arm.items() if matrix is not None},
+        galleries=galleries(arrays, kept_of(runs)) if arrays else [],
+        runs=run_table(comparison),
         settings=settings_table(comparison),
         configs=arm_configs(comparison, runs),
         origin=origin_table(runs),
@@ -123,32 +131,31 @@ def _json_for_script(content: Any) -> Markup:
     return Markup(json.dumps(content, ensure_ascii=False).replace("<", "\\u003c"))
 
 
+@schemapi.debug_mode(False)  # to validate each part takes as long as to draw it; tests do
 def _sections(comparison: Comparison) -> list[Section]:
     """Return the sections that have a chart or a table."""
     sections = []
+    named = for_charts(comparison)
 
-    def add(name: str, heading: str, chart: ChartType | None, *shown: Table | None) -> None:
-        own = [table for table in shown if table]
+    def add(name: str, heading: str, *shown: Table | None) -> None:
+        chart, own = KINDS[name].draw(named, AUTO), [table for table in shown if table]
         if chart is not None or own:
             sections.append(Section(name, heading, _figure(name, chart), own))
 
-    add("learning", "Learning curves", epoch_charts.learning_curves(comparison))
-    add(
-        "arms",
-        "Arms",
-        charts.arms(comparison),
-        arms_table(comparison),
-        probes_table(comparison),
-    )
-    tables = differences_table(comparison), best_val_table(comparison)
-    add("differences", "Differences", charts.differences(comparison), *tables)
-    tuning = tuning_table(comparison), selections_table(comparison)
-    add("tuning", "Search for the settings", budget(comparison), *tuning)
-    add("usual", comparison.usual.title.capitalize(), epoch_charts.usual_curves(comparison))
-    add("gap", "Generalisation gap", epoch_charts.gap(comparison))
-    add("sweep", f"Effect of {comparison.by}", charts.sweep(comparison))
-    published = [*published_tables(comparison), *fit_tables(comparison)]
-    add("published", "Published figures", epoch_charts.published(comparison), *published)
+    add("book", "Training")
+    add("arms", "Arms", arms_table(named), probes_table(named))
+    add("differences", "Differences", differences_table(named), best_val_table(named))
+    add("sweep", f"Effect of {comparison.by}")
+    add("published", "Published figures", *published_tables(comparison), *fit_tables(comparison))
+    add("learning", f"{comparison.metric.title.capitalize()} by epoch")
+    add("loss", "Losses")
+    add("usual", comparison.usual.title.capitalize())
+    if comparison.metric.name != "gap":
+        add("gap", "Generalisation gap")
+    add("budget", "Search for the settings", tuning_table(comparison), selections_table(comparison))
+    add("confusion", "Confusion matrices")
+    add("classes", "Classes", accuracies_table(kept_of(compared_runs(named))))
+    add("reliability", "Reliability")
     return sections
 
 

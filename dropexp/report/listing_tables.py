@@ -10,8 +10,9 @@ import pandas as pd
 
 from dropexp.analysis.frames import records
 from dropexp.config.tasks import LINEAR_REGRESSION
-from dropexp.report.cells import ABSENT, figure_cell, is_missing
+from dropexp.report.cells import ABSENT, figure_cell, header, is_missing
 from dropexp.report.table import Table
+from dropexp.runs.metrics import METRICS
 
 if TYPE_CHECKING:
     from dropexp.runs.prune import Removal
@@ -43,13 +44,14 @@ def runs_table(frame: pd.DataFrame) -> Table:
         [
             run["status"],
             *(ABSENT if is_missing(run[key]) else str(run[key]) for key in ("label", "seed", "epoch")),
-            *(figure_cell(run[name]) for name in metrics),
+            *(figure_cell(run[name], METRICS[name].unit) for name in metrics),
             _local_time(run["ended"]),
             *(ABSENT if is_missing(run[key]) else str(run[key]) for key in ("hash", "why", "path")),
         ]
         for run in records(frame[["status", "label", "seed", "epoch", *metrics, "ended", "hash", "why", "path"]])
     ]
-    headers = ["status", "arm", "seed", "epoch", *(FIGURES[name] for name in metrics), "ended", "hash", "why", "path"]
+    figures = [header(FIGURES[name], METRICS[name].unit) for name in metrics]
+    headers = ["status", "arm", "seed", "epoch", *figures, "ended", "hash", "why", "path"]
     why, path = len(headers) - 2, len(headers) - 1
     secondary = ("path", "ended", "why", "epoch")
     table = Table("", headers, rows, fold=(1, why), left=(0, 1, why, path), paths=(path,), secondary=secondary)

@@ -1,6 +1,6 @@
-"""Format tables as Markdown and as LaTeX.
+"""Format tables as Markdown.
 
-tabulate does not escape `|` and breaks a row at a header's line break; pandas does not escape `±`.
+tabulate does not escape `|` and breaks a row at a header's line break.
 """
 
 from __future__ import annotations
@@ -8,50 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dropexp.report.table import Table
-
-LONG = 40  # characters; a column of words with a longer cell becomes a paragraph column in LaTeX
-LATEX = str.maketrans(
-    {
-        "&": r"\&",
-        "%": r"\%",
-        "$": r"\$",
-        "#": r"\#",
-        "_": r"\_",
-        "{": r"\{",
-        "}": r"\}",
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "|": r"\textbar{}",
-        "–": "--",
-        "…": r"\dots{}",
-        "\n": " ",
-    }
-    | {
-        character: f"${command}$"
-        for character, command in {
-            "±": r"\pm",
-            "×": r"\times",
-            "−": "-",
-            "·": r"\cdot",
-            "≥": r"\ge",
-            "≤": r"\le",
-            "≠": r"\ne",
-            "′": "'",
-            "²": "^2",
-            "ⁿ": "^n",
-            "‖": r"\|",
-            "←": r"\leftarrow",
-            "√": r"\surd",
-            "η": r"\eta",
-            "λ": r"\lambda",
-            "Λ": r"\Lambda",
-            "ξ": r"\xi",
-        }.items()
-    }
-)
 
 
 def markdown(tables: Sequence[Table], headlines: Sequence[str] = (), notes: Sequence[str] = ()) -> str:
@@ -73,44 +29,3 @@ def _markdown_table(table: Table) -> str:
 
 def _escape_markdown(cell: str) -> str:
     return cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
-
-
-def latex(tables: Sequence[Table], remarks: Sequence[str] = ()) -> str:
-    """Return the tables for the LaTeX package booktabs, without curves and legends; remarks become comments."""
-    blocks = [_latex_table(table) for table in tables]
-    blocks += ["% " + " ".join(remark.split()) for remark in remarks]
-    return "\n".join(blocks).rstrip()
-
-
-def _latex_table(table: Table) -> str:
-    shown = [i for i, header in enumerate(table.headers) if header != "by epoch"]
-    header, *rows = (
-        " & ".join(row[i].translate(LATEX) for i in shown) + r" \\" for row in (table.headers, *table.rows)
-    )
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{table.title.translate(LATEX)}}}",
-            rf"\begin{{tabular}}{{{_latex_columns(table, shown)}}}",
-            r"\toprule",
-            header,
-            r"\midrule",
-            *rows,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-            "",
-        ]
-    )
-
-
-def _latex_columns(table: Table, shown: Sequence[int]) -> str:
-    paragraphs = [i for i in shown if i in table.fold and any(len(row[i]) > LONG for row in table.rows)]
-    columns = ""
-    for i in shown:
-        if i in paragraphs:
-            columns += rf"p{{{0.8 / len(paragraphs):.2f}\linewidth}}"
-        else:
-            columns += "l" if i in table.left else "r"
-    return columns

@@ -1,4 +1,55 @@
 "use strict";
+// Let a table be sorted by a click on a header, or the keyboard, and filtered by words; without scripts it is as written.
+function makeSortable(region) {
+  const table = region.querySelector("table");
+  const rows = [...table.tBodies[0].rows];
+  const headers = [...table.tHead.rows[0].cells];
+  const label = document.createElement("label");
+  const input = document.createElement("input");
+  const status = document.createElement("span");
+  label.append("Filter runs: ", input);
+  input.type = "search";
+  input.placeholder = "words in any column";
+  status.setAttribute("role", "status");
+  const controls = document.createElement("p");
+  controls.className = "controls";
+  controls.append(label, " ", status);
+  region.before(controls);
+
+  const filter = () => {
+    const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const row of rows) {
+      const text = [...row.cells].map((cell) => cell.textContent.toLowerCase()).join(" ");
+      row.hidden = !words.every((word) => text.includes(word));
+    }
+    status.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} runs`;
+  };
+  const sortBy = (column, header) => {
+    const direction = header.ariaSort === "ascending" ? -1 : 1;
+    for (const other of headers) other.ariaSort = "none";
+    header.ariaSort = direction === 1 ? "ascending" : "descending";
+    const key = (row) => row.cells[column].textContent;
+    const numeric = rows.every((row) => key(row) === "-" || !Number.isNaN(Number(key(row))));
+    const compare = (a, b) => {
+      const [x, y] = [key(a), key(b)];
+      if (x === "-" || y === "-") return (x === "-") - (y === "-"); // unknown figures are last
+      return direction * (numeric ? Number(x) - Number(y) : x.localeCompare(y, "en", {numeric: true}));
+    };
+    table.tBodies[0].append(...rows.slice().sort(compare));
+  };
+  headers.forEach((header, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...header.childNodes);
+    header.append(button);
+    header.ariaSort = "none";
+    button.addEventListener("click", () => sortBy(column, header));
+  });
+  input.addEventListener("input", filter);
+  filter();
+}
+document.querySelectorAll(".sortable").forEach(makeSortable);
+
 const data = JSON.parse(document.getElementById("figures").textContent);
 const darkMode = matchMedia("(prefers-color-scheme: dark)");
 const printMode = matchMedia("print");

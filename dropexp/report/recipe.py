@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -90,9 +91,14 @@ def _arm_names(study: str, runs: Sequence[ComparedRun]) -> dict[str, str]:
     """Return each label as an arm's name in a config; a label that is not a valid name gets a number."""
     names = {}
     for i, label in enumerate(dict.fromkeys(run.arm for run in runs), 1):
-        name = label.removeprefix(f"{study}/")
+        name = re.sub(r"\[([^]]*)\]", _as_in_folders, label.removeprefix(f"{study}/"))
         names[label] = name if is_name(name) else f"arm-{i}"
     return names
+
+
+def _as_in_folders(found: re.Match[str]) -> str:
+    """Return a list as names have it, since they have no brackets: [0.2, 0.5] as 0.2-0.5."""
+    return found[1].replace(", ", "-")
 
 
 def _published(runs: Sequence[ComparedRun], names: dict[str, str], declared: Sequence[Declared]) -> dict[str, Any]:
@@ -128,11 +134,24 @@ def commands(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[str]:
         options.append(f"--metric={comparison.metric.name}")
     if comparison.margin != MARGIN:
         options.append(f"--margin={comparison.margin}")
-    options += comparison.options
+    names = {
+        label: name for study in dict.fromkeys(run.study for run in runs) for label, name in _of(runs, study).items()
+    }
+    options += [_renamed(option, names) for option in comparison.options]
     studies = dict.fromkeys(comparison.arms["study"])
     lines = [["train", *files, f"--device={device}"] for device, files in configs.items()]
     lines += [["compare", *studies, *options], ["report", *studies, *options]]
     return [shlex.join(["dropexp", *line]) for line in lines]
+
+
+def _of(runs: Sequence[ComparedRun], study: str) -> dict[str, str]:
+    return _arm_names(study, [run for run in runs if run.study == study])
+
+
+def _renamed(option: str, names: Mapping[str, str]) -> str:
+    """Return an option whose arm has the name that it has in the recipe."""
+    key, _, label = option.partition("=")
+    return f"{key}={names.get(label, label)}" if key == "--baseline" else option
 
 
 def arm_configs(comparison: Comparison, runs: Sequence[ComparedRun]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from dropexp.analysis.comparison import Comparison
 from dropexp.analysis.frames import records
 from dropexp.report.cells import ABSENT, figure_cell, is_missing
 from dropexp.report.table import Table
+from dropexp.runs.metrics import METRICS
 from dropexp.runs.record import natural, text
 
 # The columns that are no config keys.
@@ -41,13 +42,13 @@ def tuning_table(comparison: Comparison) -> Table | None:
                 str(arm),
                 str(len(own)),
                 " or ".join(map(str, trials)),
-                figure_cell(own["val_acc"].mean(), ".4f"),
+                figure_cell(own["val_acc"].mean(), METRICS["val_acc"].unit),
                 *(_summary([value for value in own[key] if not is_missing(value)], key in ranges) for key in keys),
             ]
         )
     return Table(
         "Selected settings",
-        ["arm", "repeats", "trials\neach", "validation\naccuracy", *keys],
+        ["arm", "repeats", "trials\neach", "validation\naccuracy, %", *keys],
         rows,
         fold=(0,),
         left=(0, *range(4, 4 + len(keys))),
@@ -76,13 +77,13 @@ def _table(title: str, frame: pd.DataFrame, names: Sequence[str]) -> Table | Non
         [
             row["arm"],
             *(_name_cell(row[name]) for name in names),
-            figure_cell(row["val_acc"], ".4f"),
-            figure_cell(row["val_loss"], ".4f"),
+            figure_cell(row["val_acc"], METRICS["val_acc"].unit),
+            figure_cell(row["val_loss"], METRICS["val_loss"].unit),
             *(ABSENT if is_missing(row[key]) else text(row[key]) for key in keys),
         ]
         for row in records(frame)
     ]
-    headers = ["arm", *names, "validation\naccuracy", "validation\nloss", *keys]
+    headers = ["arm", *names, "validation\naccuracy, %", "validation\nloss", *keys]
     return Table(title, headers, rows, fold=(0,), left=(0,), secondary=("validation\nloss", "status"))
 
 

@@ -22,16 +22,24 @@ LARGE = 1e7  # figures from here on have four digits instead of decimals
 
 @dataclass(frozen=True)
 class Unit:
-    """How figures and their differences are shown: the name of the unit, "" for none, and the format."""
+    """How figures and their differences are shown to people: the name of the unit, "" for none, and the format.
+
+    Tables as csv and json, config keys and options have figures as they are stored: accuracies as fractions.
+    """
 
     figures: str  # in the title of an axis
     form: str
     differences: str  # in a sentence
     difference_form: str
-    factor: int = 1  # from the unit of figures to that of differences
+    factor: int = 1  # from stored figures to those that are shown
+
+    def show(self, value: float, sign: str = "") -> str:
+        """Format a stored figure, or with a sign a difference, without the unit."""
+        return format_figure(value * self.factor, sign + self.form)
 
 
-FRACTION = Unit("fraction", ".4f", "points", ".2f", 100)
+FRACTION = Unit("%", ".2f", "points", ".2f", 100)
+POINTS = Unit("points", ".2f", "points", ".2f", 100)  # percentage points, of the gap
 NATS = Unit("cross entropy, nats", ".4f", "nats", ".4f")
 SECONDS = Unit("s", ".4f", "s", ".3f")
 SQUARES = Unit("½ · squared error", ".4g", "", ".4g")
@@ -66,7 +74,7 @@ METRICS = _by_name(
     Metric("clean_train_loss", "train loss", NATS, False),
     Metric("val_acc", "validation accuracy", FRACTION, True),
     Metric("val_loss", "validation loss", NATS, False),
-    Metric("gap", "gap", FRACTION, None),
+    Metric("gap", "gap", POINTS, None),
     Metric("seconds", "seconds per epoch", SECONDS, False),
 )
 REGRESSION = _by_name(

@@ -15,10 +15,11 @@ from dropexp.config.digests import arm_digest, searched
 from dropexp.config.elsewhere import similar_key
 from dropexp.config.planned import SearchPart
 from dropexp.config.schema import Config
+from dropexp.config.shipped import is_config
 from dropexp.config.tasks import FASHION_MNIST
 from dropexp.config.used import used_keys
 from dropexp.config.values import DEFAULT_WORDS
-from dropexp.errors import CorruptedFile, MissingRun, NoRuns, RunError
+from dropexp.errors import CorruptedFile, MissingRun, NoRuns, RunError, quoted
 from dropexp.home import expanded
 from dropexp.nearest import did_you_mean
 from dropexp.runs.find import folders
@@ -177,9 +178,11 @@ def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) 
     try:
         found = folders(wanted, root)
     except RunError as error:
-        raise NoRuns(f"{error}; dropexp train -c FILE creates runs") from None
+        config = next((quoted(item) for item in wanted if is_config(item)), None)
+        remedy = f"{config} is a config: `dropexp train {config}` creates its runs, -c {config} compares them"
+        raise NoRuns(f"{error}; {remedy if config else 'dropexp train CONFIG creates runs'}") from None
     if not found:
-        raise NoRuns(f"no runs under {root}; dropexp train -c FILE creates some, --runs-dir names another folder")
+        raise NoRuns(f"no runs under {root}; dropexp train CONFIG creates some, --runs-dir names another folder")
     runs: dict[tuple[str, str, int | None], Run] = {}
     duplicates: list[Run] = []
     for run in map(read_any, found):
@@ -257,11 +260,11 @@ def _similar(wanted: Any, texts: Collection[str]) -> str:
 
 
 def _is(value: Any, wanted: Any) -> bool:
-    """Return whether a setting is unused, or is wanted as itself or as its label; 1 is 1.0 and is not true."""
+    """Return whether a setting is unused, or is wanted as itself or as names have it; 1 is 1.0 and is not true."""
     same = value == wanted and isinstance(value, bool) == isinstance(wanted, bool)
     if wanted is None:  # as a config has it; a run has a word in its place
         return value in (None, "none", *DEFAULT_WORDS.values())
-    return value is None or same or text(value) in (wanted, str(wanted).lower())
+    return value is None or same or bool({text(value), in_names(value)} & {str(wanted), str(wanted).lower()})
 
 
 def number(value: Any) -> float:
@@ -270,10 +273,15 @@ def number(value: Any) -> float:
 
 
 def text(value: Any) -> str:
-    """Return a setting as labels show it: a list as 0.2-0.5, true, none."""
+    """Return a setting as a config has it, and labels show it: [0.2, 0.5], true, none."""
     if isinstance(value, list | tuple):
-        return "-".join(map(text, value))
+        return f"[{', '.join(map(text, value))}]"
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def in_names(value: Any) -> str:
+    """Return a setting as names of folders have it: a list as 0.2-0.5."""
+    return "-".join(map(text, value)) if isinstance(value, list | tuple) else text(value)
 
 
 def natural(label: str) -> list[str | float]:

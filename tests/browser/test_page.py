@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from helpers.fake_runs import publish, write_arm, write_run
+from helpers.fake_runs import publish, write_arm, write_predictions, write_run
 from helpers.studies import write_realistic_study
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from dropexp.analysis.comparison import compare
 from dropexp.report.html import write
+from dropexp.runs.folder import RunFolder
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDE: ViewportSize = {"width": 1280, "height": 900}
@@ -39,6 +40,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for lr in (0.1, 0.5):
         write_realistic_study(runs_dir, lr=lr)
     write_arm(runs_dir, "scratch", [0.8, 0.81, 0.805], arm=LONG, momentum=0.9)
+    for folder in runs_dir.glob("dropout/*"):
+        run = RunFolder(folder)
+        if (info := run.read_info()).status == "done":
+            write_predictions(run, info.epoch or 1, correct=0.8, images=500, seed=int(str(info.config["seed"])))
     write_run(runs_dir, "nn", 7, [0.1], status="diverged", why="the loss is not finite in epoch 1", lr=0.5)
     accs = [0.74, 0.79, 0.82, 0.83, 0.84]
     publish(runs_dir, arm="nn", source="a book", train_acc=accs, test_acc=accs, loss=[0.9, 0.6, 0.5, 0.45, 0.42])
@@ -81,7 +86,7 @@ def overflow(page: Page) -> int:
 def test_every_chart_is_drawn_within_its_figure(browser: Browser, report: Path) -> None:
     with opened(browser, report) as page:
         figures = page.locator("figure")
-        assert figures.count() == 6
+        assert figures.count() == 11
         for figure in figures.all():
             assert figure.locator("svg [class*='mark-'] path, svg [class*='mark-'] line").count() >= 3
             assert len(figure.locator("> .scroll > [role=img]").get_attribute("aria-label") or "") > 40
@@ -213,12 +218,11 @@ def test_print_is_complete_and_black_on_white(browser: Browser, report: Path) ->
         wait_for_charts(page)
         assert page.locator("body").evaluate("e => getComputedStyle(e).backgroundColor") == "rgb(255, 255, 255)"
         assert page.evaluate(CONTRAST) == []
-        assert page.locator("details:not([open])").count() == 0
+        assert all(not details.is_visible() for details in page.locator("details:not([open])").all())
         cut = "all => all.filter(e => getComputedStyle(e).overflowX !== 'visible').length"
         assert page.locator(".scroll").evaluate_all(cut) == 0
         page.emulate_media(media="screen")
         page.wait_for_timeout(1000)
-        assert page.locator("details[open]").count() == 0
         assert page.pdf().startswith(b"%PDF")
 
 
@@ -226,9 +230,9 @@ def test_without_scripts_charts_are_replaced_by_their_descriptions(browser: Brow
     with opened(browser, report, script=False) as page:
         assert page.locator(".chart svg").count() == 0
         descriptions = page.locator(".chart p")
-        assert descriptions.count() == 6
+        assert descriptions.count() == 11
         assert all(description.is_visible() for description in descriptions.all())
-        page.locator("summary").first.click()
+        page.locator("summary", has_text="Every setting").first.click()
         assert page.locator("details pre").first.is_visible()
 
 
@@ -245,3 +249,55 @@ def test_names_of_runs_never_become_markup(browser: Browser, tmp_path: Path) -> 
         page.locator("#chart-arms svg .mark-symbol path").first.hover()
         page.locator("#vg-tooltip-element.visible").wait_for()
         assert page.locator("#vg-tooltip-element img, #vg-tooltip-element script").count() == 0
+
+
+def column(page: Page, index: int) -> list[str]:
+    """Return the visible cells of a column of the table of runs."""
+    cells = page.locator(f".sortable tbody tr:not([hidden]) > :nth-child({index})")
+    texts: list[str] = cells.all_inner_texts()
+    return texts
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+def test_the_table_of_runs_is_sorted_with_the_keyboard(browser: Browser, report: Path, size: ViewportSize) -> None:
+    with opened(browser, report, size) as page:
+        header = page.locator(".sortable thead th").nth(3)
+        written = column(page, 4)
+        assert header.get_attribute("aria-sort") == "none" and header.inner_text().startswith("test accuracy, %")
+        header.locator("button").focus()
+        page.keyboard.press("Enter")
+        assert header.get_attribute("aria-sort") == "ascending"
+        assert column(page, 4) == sorted(written, key=float) != written
+        page.keyboard.press("Space")
+        assert header.get_attribute("aria-sort") == "descending"
+        assert column(page, 4) == sorted(written, key=float, reverse=True)
+        assert page.locator(".sortable [aria-sort=none]").count() == len(page.locator(".sortable thead th").all()) - 1
+        page.locator(".sortable thead button").first.click()
+        assert column(page, 1)[0] == LONG and header.get_attribute("aria-sort") == "none"
+        assert overflow(page) <= 0
+
+
+def test_the_table_of_runs_is_filtered_by_words_and_reports_how_many_are_left(browser: Browser, report: Path) -> None:
+    with opened(browser, report) as page:
+        count = page.locator("[role=status]")
+        every = len(column(page, 1))
+        assert count.inner_text() == f"{every} of {every} runs"
+        page.get_by_label("Filter runs").fill("LR=0.5 scratch")
+        assert set(column(page, 1)) == {"scratch,lr=0.5"}
+        assert count.inner_text() == f"5 of {every} runs"
+        page.locator(".sortable thead button").nth(1).click()
+        assert column(page, 2) == ["0", "1", "2", "3", "4"]
+        page.get_by_label("Filter runs").fill("no such run")
+        assert column(page, 1) == [] and count.inner_text() == f"0 of {every} runs"
+        page.emulate_media(media="print")
+        assert len(column(page, 1)) == 0 and page.locator(".sortable tbody tr").last.is_visible()
+        assert not page.locator(".controls").is_visible()
+
+
+def test_a_story_prints_on_four_pages_at_most(browser: Browser, tmp_path: Path) -> None:
+    write_realistic_study(tmp_path / "runs")
+    write(compare((), tmp_path / "runs"), tmp_path / "report.html")
+    with opened(browser, tmp_path / "report.html") as page:
+        page.locator(".appendix").evaluate("e => e.remove()")
+        pages = page.pdf(format="A4").count(b"/Type /Page\n")
+        assert 1 <= pages <= 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shlex
 from typing import Any
 
@@ -25,7 +26,7 @@ matrix: {weight_decay: [0.0, 0.1], seed: 0..4}  # with five seeds no difference 
 
 def test_every_format_has_the_same_verdicts(study: InProcess) -> None:
     for form in ("table", "md", "latex"):
-        headline = "WORSE than none in test accuracy after 2 epochs (8 seeds): nn,drop_probs=0.8-0.8"
+        headline = "WORSE than none in test accuracy after 2 epochs (8 seeds): nn,drop_probs=[0.8, 0.8]"
         assert headline in study("compare", "--format", form).stdout
     content = json.loads(study("compare", "--format", "json").stdout)
     assert [row["verdict"] for row in content["differences"]] == ["WORSE"] * 3
@@ -73,7 +74,7 @@ def test_another_kind_of_chart_is_refused_before_runs_are_read(cli: InProcess) -
 def test_a_sweep_is_charted(study: InProcess) -> None:
     done = study("compare", "--by", "drop_probs", "--plot", "sweep.svg", "--format", "json")
     assert json.loads(done.stdout)["by"] == "drop_probs"
-    assert "0.8-0.8" in (study.folder / "sweep.svg").read_text(encoding="utf-8")
+    assert "drop_probs, each layer" in (study.folder / "sweep.svg").read_text(encoding="utf-8")
     assert "chart: sweep.svg" in done.stderr
 
 
@@ -166,3 +167,41 @@ def test_the_printed_command_trains_a_new_study_of_other_seeds_which_is_judged_a
     folders = [path.name for path in cli.folder.glob("runs/decay-confirm/*seed=*")]
     assert sorted(name.split("seed=")[1][:3] for name in folders) == [str(100 + i // 2) for i in range(12)]
     assert "--set name=decay-confirm-2 --seeds 200..205" in cli("compare", "decay", "--margin", "0.1").stdout
+
+
+def test_one_table_is_printed_alone(study: InProcess) -> None:
+    printed = study("compare", "--table", "differences", "--format", "latex").stdout
+    assert printed.count(r"\begin{table}") == 1 and r"\caption{Differences: test accuracy" in printed
+    assert study("compare", "--table", "settings").stdout.startswith("Settings that differ")
+    wrong = study("compare", "--table", "diferences", code=2).stderr
+    assert wrong.startswith("dropexp: unknown table 'diferences' (did you mean 'differences'?); the tables are arms, ")
+    absent = study("compare", "--table", "published", code=2).stderr
+    assert absent == "dropexp: there is no table 'published' of these runs; there are arms, differences, settings\n"
+
+
+def test_one_chart_is_written_alone_in_its_size_and_with_its_title(study: InProcess) -> None:
+    sized = ("--width", "300", "--height", "200", "--title", "My title")
+    done = study("compare", "--by", "drop_probs", "--chart", "sweep", *sized, "--table", "arms")
+    assert done.stderr == "chart: sweep.svg\n"
+    svg = (study.folder / "sweep.svg").read_text(encoding="utf-8")
+    assert ">My title</text>" in svg and "mean and its 95 % interval" not in svg
+    assert 'd="M0,0h300v200h-300Z"' in svg
+    study("compare", "--chart", "loss", "--plot", "loss.png", "--title", "", "--format", "csv")
+    assert (study.folder / "loss.png").read_bytes().startswith(b"\x89PNG")
+    message = "dropexp: unknown chart 'swep' (did you mean 'sweep'?); the charts are book, learning, arms, "
+    assert study("compare", "--chart", "swep", code=2).stderr.startswith(message)
+    absent = study("compare", "--chart", "sweep", code=2).stderr
+    assert absent == "dropexp: there is no chart 'sweep' of these runs: it needs the option --by KEY\n"
+    assert "requires --chart" in study("compare", "--width", "300", code=2).stderr
+
+
+def test_the_help_lists_every_chart_and_table(study: InProcess) -> None:
+    from dropexp.analysis.comparison import compare
+    from dropexp.cli.compare import CHARTS, TABLES
+    from dropexp.errors import ComparisonError
+    from dropexp.report.charts import KINDS
+    from dropexp.report.comparison_tables import comparison_tables
+
+    assert CHARTS.split(", ") == list(KINDS)
+    with pytest.raises(ComparisonError, match=re.escape(f"the tables are {TABLES}")):
+        comparison_tables(compare((), study.folder / "runs"), "x")

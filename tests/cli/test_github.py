@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from helpers.in_process import InProcess
 
-HOLDS, FAILS = "none.test_acc >= 0.8", "nn,drop_probs=0.2-0.2 - none.verdict == BETTER"
+HOLDS, FAILS = "none.test_acc >= 0.8", "nn,drop_probs=[0.2, 0.2] - none.verdict == BETTER"
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def test_the_summary_has_requirements_tables_and_verdicts(github: InProcess, tmp
     github("compare", "--require", HOLDS, "--require", FAILS, "--format", "csv", code=1)
     summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
     assert f"| {HOLDS} | yes |  |" in summary
-    assert f"| {FAILS} | no | nn,drop_probs=0.2-0.2 - none.verdict is WORSE, not == BETTER |" in summary
+    assert f"| {FAILS} | no | nn,drop_probs=[0.2, 0.2] - none.verdict is WORSE, not == BETTER |" in summary
     assert "**Differences" in summary and "WORSE than none in test accuracy" in summary
 
 
@@ -35,7 +35,7 @@ def test_each_comparison_of_a_step_is_appended(github: InProcess, tmp_path: Path
 
 def test_a_failed_requirement_is_an_annotation_on_stderr(github: InProcess) -> None:
     done = github("compare", "--require", FAILS, code=1)
-    assert "::error title=dropexp::requirement failed: nn,drop_probs=0.2-0.2 - none.verdict is WORSE" in done.stderr
+    assert "::error title=dropexp::requirement failed: nn,drop_probs=[0.2, 0.2] - none.verdict is WORSE" in done.stderr
     assert "::error" not in done.stdout
 
 

@@ -63,6 +63,6 @@ def test_the_table_has_both_epochs_and_their_differences(tmp_path: Path) -> None
     table = best_val_table(compare("dropout", tmp_path))
     assert table is not None
     none, nn = table.rows
-    assert none == ["none", "3", "1", "0.7000 ± 0.0100", "0.8000 ± 0.0100", "-", "-"]
-    assert nn[:5] == ["nn", "3", "1", "0.8200 ± 0.0200", "0.8200 ± 0.0100"]
-    assert nn[5].startswith("+0.1200 [") and nn[6].startswith("+0.0200 [")
+    assert none == ["none", "3", "1", "70.00 ± 1.00", "80.00 ± 1.00", "-", "-"]
+    assert nn[:5] == ["nn", "3", "1", "82.00 ± 2.00", "82.00 ± 1.00"]
+    assert nn[5].startswith("+12.00 [") and nn[6].startswith("+2.00 [")

@@ -8,6 +8,7 @@ import json
 import math
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,10 @@ from dropexp.runs.metrics import METRICS
 
 
 def test_without_runs_the_error_names_the_command_that_trains_them(tmp_path: Path) -> None:
-    with pytest.raises(NoRuns, match="dropexp train -c"):
+    with pytest.raises(NoRuns, match="dropexp train CONFIG"):
         compare(runs_dir=tmp_path / "missing")
     write_run(tmp_path)
-    with pytest.raises(NoRuns, match=r"'typo'.*dropout.*dropexp train -c"):
+    with pytest.raises(NoRuns, match=r"'typo'.*dropout.*dropexp train CONFIG"):
         load_runs("typo", tmp_path)
 
 
@@ -173,7 +174,7 @@ def test_a_filter_takes_the_word_of_a_default(word: str | None, tmp_path: Path) 
 def test_a_filter_distinguishes_true_from_1_and_keeps_runs_that_do_not_use_the_key(shared_study: Path) -> None:
     with pytest.raises(NoRuns, match="no run has eval_train=1; eval_train is true"):
         compare(runs_dir=shared_study, filter={"eval_train": 1})
-    for value in ([0.2, 0.5], "0.2-0.5"):  # as YAML and as labels have it
+    for value in ([0.2, 0.5], "0.2-0.5"):  # as YAML and as folder names have it
         assert list(compare(runs_dir=shared_study, filter={"drop_probs": value}).arms["arm"]) == [
             "none",
             "nn",
@@ -270,3 +271,12 @@ def test_comparing_imports_neither_torch_nor_rich_nor_scipy_stats() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_names_are_found_however_their_letters_are_composed(tmp_path: Path) -> None:
+    for arm, lr in (("été", 0.1), ("hiver", 0.2)):
+        write_arm(tmp_path, "nn", [0.8, 0.81], name="année", arm=arm, lr=lr)
+    decomposed = unicodedata.normalize("NFD", "année")
+    found = compare(decomposed, tmp_path, unicodedata.normalize("NFD", "été"), filter={"variant": "nn"})
+    assert list(found.differences["baseline"]) == ["été"]
+    assert require(found, unicodedata.normalize("NFD", "été.test_acc >= 0.1")) is None

@@ -39,9 +39,9 @@ def test_a_label_has_each_key_that_differs(tmp_path: Path) -> None:
     write_run(tmp_path, "nn", drop_probs=[0.5, 0.5], lr=0.1)
     write_run(tmp_path, "nn", drop_probs=[0.5, 0.5], device="cuda", lr=0.1)
     assert labels(tmp_path) == [
-        "nn,device=cpu,drop_probs=0.2-0.5",
-        "nn,device=cpu,drop_probs=0.5-0.5",
-        "nn,device=cuda,drop_probs=0.5-0.5",
+        "nn,device=cpu,drop_probs=[0.2, 0.5]",
+        "nn,device=cpu,drop_probs=[0.5, 0.5]",
+        "nn,device=cuda,drop_probs=[0.5, 0.5]",
     ]
 
 
@@ -100,7 +100,7 @@ def test_arms_are_ordered_by_a_swept_parameter(tmp_path: Path) -> None:
         write_arm(tmp_path, "nn", [0.8, 0.8], drop_probs=p)
     write_arm(tmp_path, "none", [0.7, 0.7])
     arms = compare(runs_dir=tmp_path, by="drop_probs").arms
-    assert list(arms["arm"]) == ["none", "nn,drop_probs=0.2-0.2", "nn,drop_probs=0.5-0.5"]
+    assert list(arms["arm"]) == ["none", "nn,drop_probs=[0.2, 0.2]", "nn,drop_probs=[0.5, 0.5]"]
     assert list(arms["series"]) == ["none", "nn", "nn"]
     assert list(arms["by"]) == [None, [0.2, 0.2], [0.5, 0.5]]  # none does not use it
 
@@ -119,7 +119,7 @@ def test_a_key_that_does_not_vary_is_noted(tmp_path: Path) -> None:
     write_arm(tmp_path, "none", [0.8], **every)
     assert note("drop_probs") == ["drop_probs does not vary: no arm uses it"]
     write_arm(tmp_path, "nn", [0.8], **every)
-    for key, value in (("lr", "0.5"), ("drop_probs", "0.2-0.5"), ("train_size", "60000")):
+    for key, value in (("lr", "0.5"), ("drop_probs", "[0.2, 0.5]"), ("train_size", "60000")):
         assert note(key) == [f"{key} does not vary: it is {value} in every arm that uses it"]
     write_arm(tmp_path, "nn", [0.8], **every | {"lr": 0.1, "validation_size": 1000, "drop_probs": [0.2, 0.2]})
     assert note("lr") == note("drop_probs") == note("train_size") == []

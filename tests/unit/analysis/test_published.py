@@ -34,7 +34,7 @@ def test_a_published_figure_outside_the_interval_is_marked(study: Path) -> None:
     published = compare(runs_dir=study).published
     assert list(published["inside"]) == [True, False]
     lines = printed(compare(runs_dir=study)).splitlines()
-    verdicts = [line.split()[-1] for line in lines if line.startswith("test accuracy ")]
+    verdicts = [line.split()[-1] for line in lines if line.startswith("test accuracy, % ")]
     assert verdicts == ["yes", "no"]
 
 

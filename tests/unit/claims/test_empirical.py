@@ -66,8 +66,8 @@ def test_a_claim_depends_if_it_holds_where_a_network_overfits_and_fails_where_it
 def test_the_verdict_names_the_setting_of_each_part(tmp_path: Path) -> None:
     write_both_fits(tmp_path)
     assert check("lower-at-input", tmp_path).summary == (
-        "depends: holds for test accuracy of lower-first (underfitting, 60,000 images × 30 epochs at p = 0.2-0.5); "
-        "fails for test accuracy of lower-first (overfitting, 1,000 images × 30 epochs at p = 0.2-0.5); "
+        "depends: holds for test accuracy of lower-first (underfitting, 60,000 images × 30 epochs at p = [0.2, 0.5]); "
+        "fails for test accuracy of lower-first (overfitting, 1,000 images × 30 epochs at p = [0.2, 0.5]); "
         "not trained for study exercise-1-drop-probs"
     )
 
@@ -109,7 +109,7 @@ def test_unscaled_dropout_and_dropout_by_hand_are_compared_with_that_of_torch(tm
     write_arm(tmp_path, "scratch", shifted(0.0))
     (finding,) = check("stable", tmp_path).findings  # the SDs are within a quarter of each other
     assert (finding.verdict, finding.study) == (FAILS, "dropout")
-    assert finding.setting == "60,000 images × 2 epochs at p = 0.2-0.5"
+    assert finding.setting == "60,000 images × 2 epochs at p = [0.2, 0.5]"
     write_run(tmp_path, "nn", 10, status="diverged")
     (finding,) = check("stable", tmp_path).findings
     assert (finding.verdict, finding.evidence[-25:]) == (OPEN, "; seed 10 of nn diverged.")
@@ -131,8 +131,8 @@ def test_accuracy_depends_on_the_epoch_and_the_images(tmp_path: Path) -> None:
         write_run(tmp_path, "scratch", seed, curve(0.66, 0.82 + 0.0001 * seed), name="exercise-2-more-epochs")
     evidence = check("accuracy", tmp_path)
     assert evidence.summary == (
-        "depends: holds for test accuracy of scratch (60,000 images × 20 epochs at p = 0.2-0.5); "
-        "fails for test accuracy of scratch (60,000 images × 10 epochs at p = 0.2-0.5); "
+        "depends: holds for test accuracy of scratch (60,000 images × 20 epochs at p = [0.2, 0.5]); "
+        "fails for test accuracy of scratch (60,000 images × 10 epochs at p = [0.2, 0.5]); "
         "not trained for study does-dropout-help, study best"
     )
     for size, by in ((1000, 0.02), (50000, 0.0)):
@@ -142,11 +142,11 @@ def test_accuracy_depends_on_the_epoch_and_the_images(tmp_path: Path) -> None:
     write_arm(tmp_path, "scratch", shifted(0.02), name="best")
     found = {(f.study, f.setting): f.verdict for f in check("accuracy", tmp_path).findings}
     assert found == {
-        ("exercise-2-more-epochs", "60,000 images × 10 epochs at p = 0.2-0.5"): FAILS,
-        ("exercise-2-more-epochs", "60,000 images × 20 epochs at p = 0.2-0.5"): HOLDS,
-        ("does-dropout-help", "1,000 images × 2 epochs at p = 0.2-0.5"): HOLDS,
-        ("does-dropout-help", "50,000 images × 2 epochs at p = 0.2-0.5"): FAILS,
-        ("best", "60,000 images × 2 epochs at p = 0.2-0.5"): HOLDS,
+        ("exercise-2-more-epochs", "60,000 images × 10 epochs at p = [0.2, 0.5]"): FAILS,
+        ("exercise-2-more-epochs", "60,000 images × 20 epochs at p = [0.2, 0.5]"): HOLDS,
+        ("does-dropout-help", "1,000 images × 2 epochs at p = [0.2, 0.5]"): HOLDS,
+        ("does-dropout-help", "50,000 images × 2 epochs at p = [0.2, 0.5]"): FAILS,
+        ("best", "60,000 images × 2 epochs at p = [0.2, 0.5]"): HOLDS,
     }
 
 
@@ -309,7 +309,7 @@ def test_settings_of_one_study_are_not_mixed(tmp_path: Path) -> None:
         write_monte_carlo(tmp_path, 50, off, train_size=size)
     found = {(f.setting, f.subject): f.verdict for f in trained(check("monte-carlo", tmp_path))}
     assert found == {
-        (f"{images} images × 2 epochs at p = 0.2-0.5", f"test {figure} at k = 50"): verdict
+        (f"{images} images × 2 epochs at p = [0.2, 0.5]", f"test {figure} at k = 50"): verdict
         for images, verdict in (("1,000", FAILS), ("5,000", HOLDS))
         for figure in ("accuracy", "loss")
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 from helpers.claims import check as check_runs
@@ -12,7 +13,7 @@ from helpers.fake_runs import write_run
 
 from dropexp.claims import table
 from dropexp.claims.catalogue import CLAIMS, check, select
-from dropexp.report import markup
+from dropexp.report.latex import latex
 
 
 def test_tables_have_a_row_per_claim_and_per_finding(tmp_path: Path) -> None:
@@ -39,9 +40,9 @@ def test_csv_without_findings_has_its_header() -> None:
 
 def test_latex_has_a_command_for_every_symbol() -> None:
     checked = [check(claim, None) for claim in CLAIMS]
-    text = markup.latex([table.overview(checked), *table.details(checked)])
+    text = latex([table.overview(checked), *table.details(checked)])
     assert text.isascii()
-    assert r"\begin{tabular}{lp{0.40\linewidth}p{0.40\linewidth}}" in text
+    assert re.search(r"\\begin{tabular}{@{}lp{0\.\d\d\\linewidth}p{0\.\d\d\\linewidth}@{}}", text)
 
 
 def test_unknown_figures_are_null_in_json(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from dropexp.report.chart_data import (
     epoch_means,
     needs_log_axis,
     run_values,
-    swept_values,
+    swept,
 )
 
 
@@ -32,8 +32,8 @@ def test_epoch_means_have_the_mean_and_sd_over_the_seeds(two_arms: Comparison) -
     mean = sum(values) / 4
     sd = math.sqrt(sum((value - mean) ** 2 for value in values) / 3)
     assert last["n"] == 4
-    assert [last["mean"], last["sd"]] == pytest.approx([mean, sd])
-    assert [last["low"], last["high"]] == pytest.approx([mean - sd, mean + sd])
+    assert [last["mean"], last["sd"]] == pytest.approx([100 * mean, 100 * sd])
+    assert [last["low"], last["high"]] == pytest.approx([100 * (mean - sd), 100 * (mean + sd)])
 
 
 def test_epoch_means_end_with_the_shortest_run_of_an_arm(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_arms_without_figures_say_so(tmp_path: Path) -> None:
     comparison = compare((), tmp_path)
     none, nn = arm_means(comparison, run_values(comparison)).to_dict("records")
     assert nn["figures"] == "no figures, 2 diverged"
-    assert none["figures"] == "0.8000, n = 1"
+    assert none["figures"] == "80.00, n = 1"
     assert math.isnan(none["low"])
 
 
@@ -93,11 +93,11 @@ def test_published_figures_have_the_ends_of_their_rounding_and_whether_ours_cove
     [
         ("lr", "lr", [0.001, 0.001, 0.01, 0.01, 0.5, 0.5]),
         ("batch", "batch_size", [64, 128]),
-        ("drop", "drop_probs", [None, "0.2-0.5", "0.5-0.5"]),
+        ("drop", "drop_probs", [None, 0.2, 0.5]),
     ],
 )
 def test_swept_values_are_numbers_or_texts(sweeps: Path, study: str, by: str, values: list[object]) -> None:
-    assert list(swept_values(compare(study, sweeps, by=by)).values()) == values
+    assert list(swept(compare(study, sweeps, by=by)).values.values()) == values
 
 
 @pytest.mark.parametrize(("first", "needed"), [(20.1, True), (19.9, False)])

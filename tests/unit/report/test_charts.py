@@ -20,7 +20,7 @@ from helpers.studies import rising
 
 from dropexp.analysis.comparison import Comparison, compare
 from dropexp.errors import ChartError
-from dropexp.report import charts
+from dropexp.report import arm_charts, charts
 from dropexp.report.chart_parts import COLORS, LINE
 from dropexp.report.charts import SUFFIXES
 
@@ -38,15 +38,15 @@ def page_spec(page: ChartType) -> Spec:
 
 
 def test_arms_have_a_dot_per_seed_and_the_interval_of_the_mean(two_arms: Comparison) -> None:
-    spec = Spec(charts.arms(two_arms))
+    spec = Spec(arm_charts.arms(two_arms))
     dots = [row for row in spec.rows("point") if "seed" in row]
     assert len(dots) == 8
     assert len({row["row"] for row in dots if row["arm"] == "nn"}) == 4  # none hides another
     means = sorted(spec.rows("tick"), key=lambda row: row["middle"])
     assert [row["arm"] for row in means] == list(two_arms.arms["arm"])
     assert all(row["low"] < row["mean"] < row["high"] for row in means)
-    assert spec.titles("x") == {"test accuracy (fraction)"}
-    assert Spec(charts.arms(two_arms)).content == spec.content
+    assert spec.titles("x") == {"test accuracy (%)"}
+    assert Spec(arm_charts.arms(two_arms)).content == spec.content
 
 
 def test_losses_before_a_divergence_are_drawn_and_labelled_shortly(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_losses_before_a_divergence_are_drawn_and_labelled_shortly(tmp_path: Pat
         loss = [float(seed + 1) * 1e38, math.inf][seed == 2]
         change(run, table=run.read_table() | {"test_loss": [loss]})
     comparison = compare((), tmp_path, metric="test_loss")
-    spec = Spec(charts.arms(comparison))
+    spec = Spec(arm_charts.arms(comparison))
     assert "nn 1.5e+38 ± 7.071e+37, n = 2" in spec.description
     assert {channel["axis"].get("format") for channel in spec.channels("x") if "axis" in channel} == {".4~g"}
     assert "difference in test loss (nats)" in vl_convert.vegalite_to_svg(charts.overview(comparison).to_dict())
@@ -66,7 +66,7 @@ def test_losses_before_a_divergence_are_drawn_and_labelled_shortly(tmp_path: Pat
 def test_a_single_run_has_a_mean_without_an_interval(tmp_path: Path) -> None:
     write_run(tmp_path, "none", 0, [0.8])
     write_run(tmp_path, "nn", 0, [0.81])
-    spec = Spec(charts.arms(compare((), tmp_path)))
+    spec = Spec(arm_charts.arms(compare((), tmp_path)))
     assert {row["low"] for row in spec.rows("tick")} == {None}
     assert "n = 1" in spec.description
 
@@ -74,15 +74,15 @@ def test_a_single_run_has_a_mean_without_an_interval(tmp_path: Path) -> None:
 def test_a_chart_of_arms_grows_with_their_number(tmp_path: Path) -> None:
     for i in range(30):
         write_run(tmp_path, "nn", 0, 0.8, lr=round(0.1 + i / 100, 2))
-    assert Spec(charts.arms(compare((), tmp_path))).content["height"] > 30 * 3 * LINE
+    assert Spec(arm_charts.arms(compare((), tmp_path))).content["height"] > 30 * 3 * LINE
 
 
 def test_differences_have_the_margin_and_the_verdict(two_arms: Comparison) -> None:
-    spec = Spec(charts.differences(two_arms))
+    spec = Spec(arm_charts.differences(two_arms))
     name, verdict = spec.rows("text")  # the layers left and right of the rows
     assert name == verdict
     assert spec.rows("rect") == [{"low": -0.3, "high": 0.3, "zero": 0.0}]
-    assert spec.titles("x") == {"difference in test accuracy (points)"}
+    assert spec.titles("x") == {"difference in test accuracy (percentage points)"}
     assert two_arms.differences["verdict"].iloc[0] in spec.description
 
 
@@ -90,34 +90,38 @@ def test_differences_without_a_better_side_say_so(tmp_path: Path) -> None:
     for i, variant in enumerate(("none", "nn")):
         for seed in range(3):
             write_run(tmp_path, variant, seed, probed={"w1_norm": 12.0 + i + seed / 10})
-    spec = Spec(charts.differences(compare((), tmp_path, metric="w1_norm")))
+    spec = Spec(arm_charts.differences(compare((), tmp_path, metric="w1_norm")))
     assert spec.titles("x") == {"difference in norm of W1"}
     assert spec.subtitle.endswith("grey: within ±0.003; neither side is better")
 
 
 @pytest.mark.parametrize(
-    ("study", "by", "scale", "names"),
-    [("lr", "lr", "log", []), ("batch", "batch_size", None, []), ("drop", "drop_probs", None, ["0.2-0.5", "0.5-0.5"])],
+    ("study", "by", "title", "scale"),
+    [
+        ("lr", "lr", "lr, logarithmic", "log"),
+        ("batch", "batch_size", "batch_size", None),
+        ("drop", "drop_probs", "drop_probs, layer 1", None),
+    ],
 )
 def test_a_sweep_has_an_axis_that_fits_its_values(
-    sweeps: Path, study: str, by: str, scale: str | None, names: list[str]
+    sweeps: Path, study: str, by: str, title: str, scale: str | None
 ) -> None:
-    spec = Spec(charts.sweep(compare(study, sweeps, by=by)))
+    spec = Spec(arm_charts.sweep(compare(study, sweeps, by=by)))
     (x,) = {json.dumps(found) for found in spec.channels("x") if "title" in found}
-    assert (json.loads(x)["title"], json.loads(x)["scale"].get("type")) == (by, scale)
-    assert [row["name"] for row in spec.rows("text") if "name" in row] == names  # of texts only
+    assert (json.loads(x)["title"], json.loads(x)["scale"].get("type")) == (title, scale)
+    assert not [row for row in spec.rows("text") if "name" in row]  # labels of values that are texts
 
 
 def test_an_arm_without_the_swept_parameter_is_a_line_across(sweeps: Path) -> None:
-    spec = Spec(charts.sweep(compare("drop", sweeps, by="drop_probs")))
-    assert {row["parameter"] for row in spec.rows("line")} == {"0.2-0.5", "0.5-0.5"}
+    spec = Spec(arm_charts.sweep(compare("drop", sweeps, by="drop_probs")))
+    assert {row["parameter"] for row in spec.rows("line")} == {"[0.2, 0.5]", "[0.5, 0.5]"}
     assert "none (no drop_probs)" in {row.get("label") for row in spec.rows("text")}
 
 
 def test_nothing_is_drawn_without_data(sweeps: Path) -> None:
     plain = compare("batch", sweeps)
-    assert charts.differences(plain) is None
-    assert charts.sweep(plain) is None
+    assert arm_charts.differences(plain) is None
+    assert arm_charts.sweep(plain) is None
 
 
 def test_a_series_has_one_colour_shape_and_dash_in_all_charts(page_spec: Spec) -> None:
@@ -134,7 +138,7 @@ def test_a_click_selects_in_every_chart_of_the_overview(page_spec: Spec) -> None
     (selection,) = page_spec.content["params"]
     assert selection["select"] == {"type": "point", "fields": ["series"], "on": "click"}
     drawn = {layer["name"] for layer in page_spec.layers if "name" in layer}
-    assert len(drawn & set(selection["views"])) == 4  # curves, arms, differences, gap
+    assert len(drawn & set(selection["views"])) == 6  # curves, arms, differences, two of losses, gap
 
 
 def test_the_overview_of_a_small_study_is_small(page_spec: Spec) -> None:
@@ -157,7 +161,7 @@ def test_every_kind_of_file_is_written(page: ChartType, tmp_path: Path, suffix: 
         case ".svg":
             text = content.decode()
             assert text.startswith("<svg")
-            labels = ("none", "nn − none", "epoch", "test accuracy (fraction)")
+            labels = ("none", "nn − none", "epoch", "test accuracy (%)")
             assert all(f">{label}</text>" in text for label in labels)
         case ".html":
             assert not re.search(rb"<script[^>]*src|<link", content)

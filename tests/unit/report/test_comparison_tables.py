@@ -23,14 +23,14 @@ def test_arms_show_diverged_runs_and_no_sd_of_a_single_run(tmp_path: Path) -> No
     write_run(tmp_path, "none", 2, status="diverged", why="the loss is nan in epoch 2")
     write_run(tmp_path, "nn", 0, 0.9)
     none, nn = tables.arms_table(compare(runs_dir=tmp_path)).rows
-    assert list(none[:3]) == ["none", "2, 1 diverged", "0.8050 ± 0.0071"]
-    assert list(nn[:3]) == ["nn", "1", "0.9000"]
+    assert list(none[:3]) == ["none", "2, 1 diverged", "80.50 ± 0.71"]
+    assert list(nn[:3]) == ["nn", "1", "90.00"]
 
 
 def test_arms_without_test_figures_have_no_columns_for_them(tmp_path: Path) -> None:
     write_arm(tmp_path, "none", [0.8, 0.81], eval_test=False)
     arms = tables.arms_table(compare(runs_dir=tmp_path))
-    assert list(arms.headers) == ["arm", "n", "validation accuracy", "train\naccuracy", "s/epoch", "by epoch"]
+    assert list(arms.headers) == ["arm", "n", "validation\naccuracy, %", "train\naccuracy, %", "s/epoch", "by epoch"]
     assert "gap" not in arms.legend and "test loss" not in arms.legend
 
 
@@ -39,7 +39,7 @@ def test_curves_of_all_arms_share_a_scale(tmp_path: Path) -> None:
     write_run(tmp_path, "nn", test_acc=[0.4, 0.5, 0.58])
     arms = tables.arms_table(compare(runs_dir=tmp_path))
     assert [row[-1] for row in arms.rows] == ["▁▃█", "▃▄▅"]
-    assert "from 0.2000 (▁) to 0.9000 (█)" in arms.legend
+    assert "from 20.00 (▁) to 90.00 (█)" in arms.legend
 
 
 def test_a_long_curve_is_thinned_to_evenly_spaced_epochs_with_the_first_and_the_last(tmp_path: Path) -> None:
@@ -64,8 +64,8 @@ def test_probed_figures_have_a_table_of_their_own(tmp_path: Path) -> None:
             write_run(tmp_path, variant, seed, probed=figures)
     probes = tables.probes_table(compare(runs_dir=tmp_path))
     assert probes is not None
-    assert list(probes.headers) == ["arm", "h1_zero", "mc_acc", "ece", "odd"]
-    assert list(probes.rows[1]) == ["nn", "0.503", "0.8500", "0.0500", "1"]
+    assert list(probes.headers) == ["arm", "h1_zero", "mc_acc, %", "ece, %", "odd"]
+    assert list(probes.rows[1]) == ["nn", "0.503", "85.00", "5.00", "1"]
     assert "h1_zero: share of zeros in h1" in probes.legend
 
 
@@ -86,16 +86,16 @@ def test_a_regression_has_the_columns_that_its_runs_have(tmp_path: Path) -> None
     write_decay(0.0)
     write_decay(4.0)
     arms = tables.arms_table(compare(runs_dir=tmp_path))
-    assert list(arms.headers) == ["arm", "n", "test loss", "train\nloss", "‖w‖", "s/epoch", "by epoch"]
+    assert list(arms.headers) == ["arm", "n", "test\nloss", "train\nloss", "‖w‖", "s/epoch", "by epoch"]
     assert list(arms.rows[0][2:5]) == ["1.03 ± 0.0216", "0.515", "10.15"]
     write_decay(1.0, validation=True)
     arms = tables.arms_table(compare(runs_dir=tmp_path, metric="w_norm"))
-    assert list(arms.headers)[2:6] == ["norm of w", "test\nloss", "validation\nloss", "train\nloss"]
+    assert list(arms.headers)[2:6] == ["norm of\nw", "test\nloss", "validation\nloss", "train\nloss"]
 
 
 def test_published_figures_are_shown_with_their_rounding_and_whether_ours_cover_them(study: Path) -> None:
     publish(study, arm="nn", source="a book", test_acc=[0.74, 0.5])
     (table,) = tables.published_tables(compare(runs_dir=study))
     assert table.title == "nn, n = 3: published figures (a book) and ours"
-    assert [row[2] for row in table.rows] == ["0.7400 ± 0.0050", "0.5000 ± 0.0050"]
+    assert [row[2] for row in table.rows] == ["74.00 ± 0.50", "50.00 ± 0.50"]
     assert [row[-1] for row in table.rows] == ["yes", "no"]

@@ -16,8 +16,8 @@ from dropexp.analysis.comparison import compare
 from dropexp.report import console
 from dropexp.report.table import Table
 
-MAIN = ("0.8200 ± 0.0200", "0.8400 ± 0.0300", "0.8000 ± 0.0100", "+0.0200", "[-0.0048, +0.0448]", "INCONCLUSIVE")
-SECONDARY = ("0.8700", "+0.0300", "0.4200", "1.00", "▁", "█", "100%")
+MAIN = ("82.00 ± 2.00", "84.00 ± 3.00", "80.00 ± 1.00", "+2.00", "[-0.48, +4.48]", "INCONCLUSIVE")
+SECONDARY = ("87.00", "+3.00", "0.4200", "1.00", "▁", "█", "100%")
 
 
 @pytest.mark.parametrize(("width", "figures"), [(None, SECONDARY), (120, SECONDARY), (80, SECONDARY[:-1]), (60, ())])

@@ -23,9 +23,9 @@ def test_interactions_have_a_table_with_both_differences(tmp_path: Path) -> None
     assert list(row[:5]) == [
         "(nn,lr=0.5 − none,lr=0.5) − (nn,lr=0.1 − none,lr=0.1)",
         "2",
-        "+0.0500",
-        "+0.0150",
-        "+0.0350",
+        "+5.00",
+        "+1.50",
+        "+3.50",
     ]
     assert len(row) == len(table.headers)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from helpers.chart_specs import Spec
 from helpers.fake_runs import publish, write_arm, write_regression, write_run
 from helpers.studies import rising
@@ -17,16 +18,16 @@ def test_learning_curves_have_axes_a_legend_and_a_description(two_arms: Comparis
     spec = Spec(epoch_charts.learning_curves(two_arms))
     assert len(spec.rows("line")) == 10
     assert spec.titles("x") == {"epoch"}
-    assert spec.titles("y") == {"test accuracy (fraction)"}
+    assert spec.titles("y") == {"test accuracy (%)"}
     assert "± one standard deviation" in spec.subtitle
-    mean = two_arms.arms["mean"].iloc[0]
-    assert f"none {mean:.4f} at epoch 5" in spec.description
+    assert two_arms.arms["mean"].iloc[0] == pytest.approx(0.80925)
+    assert "none 80.93 at epoch 5" in spec.description
 
 
 def test_a_sweep_has_a_panel_per_value_and_arms_without_the_parameter_in_each(sweeps: Path) -> None:
     spec = Spec(epoch_charts.learning_curves(compare("drop", sweeps, by="drop_probs")))
     titles = [panel["title"] for panel in spec.content["concat"]]
-    assert titles == ["drop_probs = 0.2-0.5", "drop_probs = 0.5-0.5"]
+    assert titles == ["drop_probs = [0.2, 0.5]", "drop_probs = [0.5, 0.5]"]
     assert sorted(row["label"] for row in spec.rows("text")) == ["nn", "nn", "none", "none"]
     assert len({tuple(y["scale"]["domain"]) for y in spec.channels("y")}) == 1
 
@@ -83,13 +84,13 @@ def test_a_compared_probe_has_the_usual_metric_beside_it(two_arms: Comparison, t
     for variant in ("none", "nn"):
         write_run(tmp_path, variant, probed={"w1_norm": 12.0})
     spec = Spec(epoch_charts.usual_curves(compare((), tmp_path, metric="w1_norm")))
-    assert spec.titles("y") == {"test accuracy (fraction)"}
+    assert spec.titles("y") == {"test accuracy (%)"}
     assert epoch_charts.usual_curves(two_arms) is None
 
 
 def test_the_gap_is_drawn_in_points_with_a_line_at_zero(two_arms: Comparison) -> None:
     spec = Spec(epoch_charts.gap(two_arms))
-    assert spec.titles("y") == {"train accuracy − test accuracy (points)"}
+    assert spec.titles("y") == {"train accuracy − test accuracy (percentage points)"}
     assert {"zero": 0.0} in spec.rows("rule")
 
 
@@ -101,9 +102,9 @@ def test_a_gap_that_was_not_measured_is_not_drawn(tmp_path: Path) -> None:
 def test_published_figures_are_drawn_with_ours_and_those_outside_are_named(two_arms: Comparison) -> None:
     spec = Spec(epoch_charts.published(two_arms))
     assert len(spec.rows("point")) == 10
-    assert spec.titles("y") == {"running train accuracy (fraction)", "test accuracy (fraction)"}
+    assert spec.titles("y") == {"running train accuracy (%)", "test accuracy (%)"}
     assert "a book" in spec.description
-    assert "nn test_acc 0.7 at epoch 5 is outside" in spec.description
+    assert "nn test_acc 70 at epoch 5 is outside" in spec.description
 
 
 def test_without_published_figures_none_are_drawn(sweeps: Path) -> None:

@@ -82,8 +82,19 @@ def found(comparison: Comparison) -> Page:
 
 def test_the_sections_are_in_order_below_one_heading(found: Page) -> None:
     ids = [own.get("id") for tag, own, _ in found.elements if tag == "h2"]
-    story = ["notes", "learning", "arms", "differences", "published"]
-    assert ids == [*story, "appendix", "gap", "configs", "origin", "reproduce"]
+    story = ["notes", "book", "arms", "differences", "published"]
+    assert ids == [
+        *story,
+        "appendix",
+        "learning",
+        "loss",
+        "gap",
+        "more-notes",
+        "runs",
+        "configs",
+        "origin",
+        "reproduce",
+    ]
     assert next(tag for tag, *_ in found.elements if re.fullmatch("h[1-3]", tag)) == "h1"
     assert len(found.texts("h1")) == len(found.texts("main")) == 1
     assert [own["lang"] for tag, own, _ in found.elements if tag == "html"] == ["en"]
@@ -126,7 +137,7 @@ def test_names_are_escaped(tmp_path: Path) -> None:
 
 def test_the_page_loads_nothing_and_runs_only_its_own_scripts(found: Page) -> None:
     addresses = {own[key] for _, own, _ in found.elements for key in ("src", "href", "action", "data") if key in own}
-    assert addresses == {"data:,", "#content"}
+    assert addresses == {"data:,", "#content", "#more-notes"}
     policy = next(own["content"] for tag, own, _ in found.elements if own.get("http-equiv"))
     assert policy.startswith("default-src 'none'; ") and "connect-src 'none'" in policy and "eval" not in policy
     scripts = [text for text in found.texts("script") if "vegaEmbed" in text]
@@ -148,7 +159,7 @@ def test_every_chart_has_a_caption_and_a_description_in_words(found: Page) -> No
 
 def test_tables_have_captions_and_headers_with_a_scope(found: Page) -> None:
     captions = found.texts("caption")
-    assert len(found.texts("table")) == len(captions) == 5  # arms, differences, published, settings, origin
+    assert len(found.texts("table")) == len(captions) == 6  # arms, differences, published, runs, settings, origin
     assert all(own["scope"] in ("col", "row") for tag, own, _ in found.elements if tag == "th")
     assert {"none", "nn,lr=0.1", "scratch"} <= set(found.texts("th", scope="row"))
     regions = found.attributes(role="region")
@@ -202,7 +213,7 @@ def test_a_page_without_test_figures_has_those_of_validation_rows(tmp_path: Path
     write_realistic_study(tmp_path, seeds=2, eval_test=False)
     found = page_of(tmp_path)
     assert found.texts("h1") == ["Validation accuracy after 5 epochs"]
-    assert list(found.charts) == ["chart-learning", "chart-arms", "chart-differences"]
+    assert list(found.charts) == [f"chart-{name}" for name in ("book", "arms", "differences", "learning", "loss")]
     assert "dropexp compare dropout" in found.texts("pre")[-1].splitlines()  # no --metric: it is the default
     assert "test accuracy" not in found.texts("main")[0].replace("--require", "")
 
@@ -222,7 +233,9 @@ def test_probes_have_a_table_and_a_compared_probe_has_charts(tmp_path: Path) -> 
     assert {"h1_zero", "w1_norm"} <= set(plain.texts("th", scope="col"))
     assert "Test accuracy" not in plain.texts("h2")
     found = page_of(tmp_path, metric="h1_zero")
-    assert list(found.charts) == ["chart-learning", "chart-arms", "chart-differences", "chart-usual", "chart-gap"]
+    assert list(found.charts) == [
+        f"chart-{name}" for name in ("book", "arms", "differences", "learning", "loss", "usual", "gap")
+    ]
     assert "share of zeros in h1" in json.dumps(found.charts["chart-learning"])
     assert "Test accuracy" in found.texts("h2")
 
@@ -259,3 +272,19 @@ def test_the_page_is_written_atomically_into_a_new_folder(comparison: Comparison
     write(comparison, out)
     assert [path.name for path in out.parent.iterdir()] == ["report.html"]
     assert out.read_text(encoding="utf-8") == found.html
+
+
+def test_every_run_has_a_row_in_a_table_that_scripts_make_sortable(comparison: Comparison, found: Page) -> None:
+    (region,) = found.attributes(**{"class": "scroll sortable"})
+    assert region["aria-label"] == "Runs"
+    rows = found.html.split('aria-label="Runs"')[1].split("</table>")[0].count("<tr>")
+    assert rows == len(comparison.runs) + 1
+
+
+def test_many_notes_are_in_the_appendix(tmp_path: Path) -> None:
+    for i in range(9):
+        write_run(tmp_path, "none" if i == 0 else "nn", 0, status="diverged", why="the loss is nan", lr=0.1 + i)
+    found = page_of(tmp_path)
+    story, appendix = found.html.split('id="appendix"')
+    shown = [text for text in found.texts("li") if "diverged" in text and f"<li>{text}" in story]
+    assert 3 <= len(shown) <= 5 and 'href="#more-notes"' in story and 'id="more-notes"' in appendix

@@ -46,7 +46,7 @@ def test_a_run_without_an_epoch_is_listed(tmp_path: Path, status: str) -> None:
 def test_runs_of_two_tasks_are_listed_with_the_metric_of_each(study: Path) -> None:
     write_regression(study, test_loss=0.125)
     listing = listing_tables.runs_table(load_runs(runs_dir=study))
-    assert list(listing.headers)[:6] == ["status", "arm", "seed", "epoch", "test\naccuracy", "test\nloss"]
+    assert list(listing.headers)[:6] == ["status", "arm", "seed", "epoch", "test\naccuracy, %", "test\nloss"]
     (regression,) = [row for row in listing.rows if "weight-decay" in row[1]]
     assert list(regression[4:6]) == ["-", "0.1250"]
 
@@ -54,11 +54,11 @@ def test_runs_of_two_tasks_are_listed_with_the_metric_of_each(study: Path) -> No
 def test_runs_without_test_figures_are_listed_with_those_of_their_validation_rows(study: Path) -> None:
     write_run(study, "nn", 77, 0.9, eval_test=False)
     listing = listing_tables.runs_table(load_runs(runs_dir=study))
-    assert list(listing.headers)[4:6] == ["test\naccuracy", "validation\naccuracy"]
+    assert list(listing.headers)[4:6] == ["test\naccuracy, %", "validation\naccuracy, %"]
     (row,) = [row for row in listing.rows if row[2] == "77"]
-    assert list(row[4:6]) == ["-", "0.9000"]
+    assert list(row[4:6]) == ["-", "90.00"]
     only = listing_tables.runs_table(load_runs(runs_dir=study, filter={"eval_test": False, "seed": 77}))
-    assert list(only.headers)[4:] == ["validation\naccuracy", "ended", "hash", "path"]
+    assert list(only.headers)[4:] == ["validation\naccuracy, %", "ended", "hash", "path"]
 
 
 def test_a_listing_of_removals_has_the_size_in_a_unit_that_fits() -> None:

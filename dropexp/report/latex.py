@@ -1,0 +1,146 @@
+"""Format tables for LaTeX papers: booktabs, numbers in math mode, a label, and notes below."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from dropexp.report.cells import ABSENT
+from dropexp.report.table import Table
+
+WIDTH = 84  # characters of \footnotesize that fit the text of an article, with two for each gap between columns
+LONG = 40  # characters; a column of words with a longer cell becomes a paragraph column
+HEAD = r"""% \usepackage{booktabs} gives better rules; without it the tables have plain ones
+\providecommand{\toprule}{\hline}\providecommand{\midrule}{\hline}\providecommand{\bottomrule}{\hline}
+"""
+_NUMBERS = re.compile(r"[-+−<\[]*[\d.][\d.,e+\-−±<%\[\] ]*")  # figures, spreads, intervals and p-values
+_POWER = re.compile(r"(\d)e([+-]\d+)")
+_CURVES = re.compile(r" ?by epoch: .*?\)\.")  # in the legend: a sentence on curves
+_SYMBOLS = {
+    "±": r"\pm",
+    "×": r"\times",
+    "−": "-",
+    "·": r"\cdot",
+    "≥": r"\ge",
+    "≤": r"\le",
+    "≠": r"\ne",
+    "′": "'",
+    "²": "^2",
+    "ⁿ": "^n",
+    "‖": r"\|",
+    "←": r"\leftarrow",
+    "√": r"\surd",
+    "η": r"\eta",
+    "λ": r"\lambda",
+    "Λ": r"\Lambda",
+    "ξ": r"\xi",
+}
+TEXT = str.maketrans(
+    {
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "{": r"\{",
+        "}": r"\}",
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        "–": "--",
+        "…": r"\dots{}",
+        "\n": " ",
+    }
+    | {character: f"${command}$" for character, command in _SYMBOLS.items()}
+)
+MATH = str.maketrans({"±": r"\pm", "−": "-", "%": r"\%"})
+
+
+def latex(tables: Sequence[Table], remarks: Sequence[str] = ()) -> str:
+    """Return the tables, without curves, for the body of a paper; remarks become comments."""
+    blocks = [HEAD, *(_table(table) for table in tables)]
+    blocks += ["% " + " ".join(remark.split()) for remark in remarks]
+    return "\n".join(blocks).rstrip()
+
+
+def _table(table: Table) -> str:
+    shown, left_out = _columns(table)
+    headers = [table.headers[i].split("\n") for i in shown]
+    height = max(map(len, headers))
+    lines = zip(*([""] * (height - len(header)) + header for header in headers), strict=True)
+    rows = [[_cell(row[i], is_text=i in table.left) for i in shown] for row in table.rows]
+    notes = _text(_CURVES.sub("", table.legend))
+    label = re.sub(r"[^a-z0-9]+", "-", table.title.lower()).strip("-")
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_text(table.title)}}}",
+            rf"\label{{tab:{label}}}",
+            r"\footnotesize",
+            r"\setlength{\tabcolsep}{4pt}",
+            rf"\begin{{tabular}}{{@{{}}{_alignment(table, shown)}@{{}}}}",
+            r"\toprule",
+            *(" & ".join(map(_text, line)) + r" \\" for line in lines),
+            r"\midrule",
+            *(_row(row) for row in rows),
+            r"\bottomrule",
+            r"\end{tabular}",
+            *([rf"\par\smallskip\parbox{{\linewidth}}{{{notes}}}"] if notes else []),
+            r"\end{table}",
+            *([f"% left out, to fit the page: {', '.join(left_out)}"] if left_out else []),
+            "",
+        ]
+    )
+
+
+def _columns(table: Table) -> tuple[list[int], list[str]]:
+    """Return the columns that fit a page, and the names of secondary ones that do not; curves have no column."""
+    shown = [i for i, header in enumerate(table.headers) if header != "by epoch"]
+    left_out = []
+    for name in table.secondary:
+        if sum(_width(table, i) + 2 for i in shown) <= WIDTH:
+            break
+        if name in table.headers and (i := list(table.headers).index(name)) in shown:
+            shown.remove(i)
+            left_out.append(name.replace("\n", " "))
+    return shown, left_out
+
+
+def _width(table: Table, i: int) -> int:
+    cells = [*table.headers[i].split("\n"), *(row[i] for row in table.rows)]
+    return min(LONG, max(map(len, cells))) if i in table.fold else max(map(len, cells))
+
+
+def _alignment(table: Table, shown: Sequence[int]) -> str:
+    """Return the columns: paragraphs for long words, which share the width that the others leave."""
+    paragraphs = [i for i in shown if i in table.fold and any(len(row[i]) > LONG for row in table.rows)]
+    others = sum(_width(table, i) + 2 for i in shown if i not in paragraphs)
+    share = max(0.2, (WIDTH - others) / WIDTH / max(1, len(paragraphs)))
+    paragraph = rf"p{{{min(0.8, share):.2f}\linewidth}}"
+    return "".join(paragraph if i in paragraphs else "l" if i in table.left else "r" for i in shown)
+
+
+def _row(cells: Sequence[str]) -> str:
+    first = f"{{}}{cells[0]}" if cells[0][:1] in ("[", "*") else cells[0]  # otherwise an option of the last row's end
+    return " & ".join([first, *cells[1:]]) + r" \\"
+
+
+def _cell(cell: str, *, is_text: bool) -> str:
+    if cell == ABSENT:
+        return "--"
+    if is_text or not _NUMBERS.fullmatch(cell):
+        return _text(cell)
+    return f"${_POWER.sub(_power, cell).translate(MATH)}$"
+
+
+def _power(found: re.Match[str]) -> str:
+    return rf"{found[1]}\cdot10^{{{int(found[2])}}}"
+
+
+def _text(text: str) -> str:
+    """Escape words; a hyphen between spaces is a minus sign."""
+    return "-{}-".join(part.translate(TEXT) for part in text.split("--")).replace(" - ", " $-$ ")

@@ -1,0 +1,42 @@
+"""A comparison with other names of its arms, for people: the titles of its config, or short ones in charts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from dropexp.analysis.comparison import Comparison
+from dropexp.report.short_names import short_names
+
+FRAMES = ("arms", "differences", "best_val", "published", "fits", "settings", "runs", "curves")  # that name arms
+
+
+def for_charts(comparison: Comparison) -> Comparison:
+    """Return the comparison with short names, without what all arms share."""
+    return renamed(comparison, short_names(comparison.arms["arm"]), short_names(comparison.arms["series"]))
+
+
+def renamed(comparison: Comparison, arms: Mapping[str, str], series: Mapping[str, str]) -> Comparison:
+    """Return the comparison with other names of arms and series in all of its frames; its sentences stay."""
+
+    def of(frame: pd.DataFrame) -> pd.DataFrame:
+        names = {"arm": arms, "baseline": arms, "series": series}
+        return frame.assign(
+            **{
+                key: frame[key].map(lambda name, own=own: own.get(name, name))
+                for key, own in names.items()
+                if key in frame
+            }
+        )
+
+    frames: Any = {name: of(getattr(comparison, name)) for name in FRAMES}
+    tuning = replace(
+        comparison.tuning,
+        selected=of(comparison.tuning.selected),
+        budget=of(comparison.tuning.budget),
+        trials=of(comparison.tuning.trials),
+    )
+    return replace(comparison, tuning=tuning, **frames)

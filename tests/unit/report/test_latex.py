@@ -1,0 +1,58 @@
+"""Tables as LaTeX; `make test-latex` compiles them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from helpers.fake_runs import write_arm
+
+from dropexp.analysis.comparison import compare
+from dropexp.report.cells import BARS
+from dropexp.report.comparison_tables import comparison_tables
+from dropexp.report.latex import WIDTH, latex
+from dropexp.report.table import Table
+
+
+def test_latex_has_booktabs_labels_notes_and_numbers_in_math_mode(study: Path) -> None:
+    write_arm(study, "nn", [0.8], arm="50% & more_", lr=0.1)
+    comparison = compare(runs_dir=study)
+    text = latex(comparison_tables(comparison), comparison.notes)
+    assert text.count("\\toprule\n") == text.count("\\bottomrule\n") == 3
+    assert r"50\% \& more\_ & $1$ & $80.00$" in text
+    assert r"& $84.00 \pm 3.00$ & $87.00$ & $+3.00$ &" in text
+    assert r"nn $-$ none & $3$ & $+2.00$ & $[-0.48, +4.48]$ &" in text
+    assert r"\label{tab:arms-test-accuracy-after-2-epochs}" in text
+    assert r"\parbox{\linewidth}{n: runs, one per seed. $\pm$: sample SD" in text
+    assert "% nn: seed 3 diverged" in text
+    assert not set(text) & set(BARS)
+
+
+def test_unknown_figures_powers_and_words_are_no_numbers() -> None:
+    rows = [["a", "-", "1.5e+38", "not kept"], ["b", "<.0001", "[-1e-05, +2]", "2, 1 diverged"]]
+    text = latex([Table("", ["name", "p", "loss", "kept"], rows)])
+    assert r"a & -- & $1.5\cdot10^{38}$ & not kept \\" in text
+    assert r"b & $<.0001$ & $[-1\cdot10^{-5}, +2]$ & 2, 1 diverged \\" in text
+
+
+def test_a_row_that_begins_with_a_bracket_is_no_option_of_the_row_before() -> None:
+    text = latex([Table("", ["drop_probs"], [["[0.2, 0.5]"]])])
+    assert "\n{}[0.2, 0.5] \\\\\n" in text
+    assert r"\parbox" not in text
+
+
+def test_options_in_a_legend_keep_both_hyphens() -> None:
+    assert "{-{}-at best-val judges}" in latex([Table("", ["a"], [["b"]], legend="--at best-val judges")])
+
+
+def test_a_wide_table_leaves_out_its_secondary_columns() -> None:
+    headers = ["arm", *(f"column {i} of a wide table" for i in range(9))]
+    table = Table("Wide", headers, [["nn", *["0.1"] * 9]], secondary=headers[9:0:-1])
+    text = latex([table])
+    assert sum(len(header) + 2 for header in headers) > WIDTH
+    assert "% left out, to fit the page: column 8 of a wide table, column 7" in text
+    assert "column 0 of a wide table" in text.split("% left out")[0]
+
+
+def test_latex_breaks_the_lines_of_long_words_only() -> None:
+    table = Table("", ["name", "why", "n"], [["a", "word " * 10, "1"]], fold=(0, 1), left=(0, 1))
+    assert r"\begin{tabular}{@{}lp{0.80\linewidth}r@{}}" in latex([table])
