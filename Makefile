@@ -27,6 +27,10 @@ endif
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# The scripts of an environment have its full path: it is installed again in a checkout that was moved or copied.
+MOVED   := $(foreach venv,.venv .venv-peers,$(shell test ! -e $(venv)/bin/pip || \
+             head -n 3 $(venv)/bin/pip | grep -qF '$(CURDIR)/$(venv)/' || echo $(venv)))
+
 .DEFAULT_GOAL := help
 .PHONY: help study install test test-browser test-latex test-fuzz torture soak lint audit check train compare report bench bench-peers publish-bench docs claims findings clean
 
@@ -139,7 +143,12 @@ findings: .venv/installed
 clean:    ## remove environments and caches; runs and data stay
 	rm -rf .venv .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache
 
-.venv/installed: pyproject.toml constraints.txt
+.PHONY: moved
+moved:
+	@echo '$(MOVED) was installed for another folder: this checkout was moved or copied. It is installed again.' >&2
+
+.venv/installed: pyproject.toml constraints.txt $(if $(filter .venv,$(MOVED)),moved)
+	$(if $(filter .venv,$(MOVED)),rm -rf .venv)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	@touch $@
@@ -152,7 +161,9 @@ clean:    ## remove environments and caches; runs and data stay
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[fuzz]'
 	@touch $@
 
-.venv-peers/installed: pyproject.toml constraints.txt benchmarks/peers/requirements.txt
+.venv-peers/installed: pyproject.toml constraints.txt benchmarks/peers/requirements.txt \
+                       $(if $(filter .venv-peers,$(MOVED)),moved)
+	$(if $(filter .venv-peers,$(MOVED)),rm -rf .venv-peers)
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt \
 	--requirement benchmarks/peers/requirements.txt --editable .

@@ -1,11 +1,13 @@
 """Files that are replaced atomically, and checksums that reveal whether a file was changed after it was written.
 
 The SHA-256 is at a fixed position and covers all other bytes. A JSON file has it in its first line,
-`{"sha256": "<64 hex digits>",`, any other file in its last line, `sha256 <64 hex digits>`.
+`{"sha256": "<64 hex digits>",`, any other file in its last line, `sha256 <64 hex digits>`. Line ends and a byte order
+mark of JSON do not count.
 """
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import os
@@ -16,21 +18,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from dropexp.errors import CorruptedFile, NewerRun, PathError
+from dropexp.errors import CorruptedFile, NewerRun
 
 DIGITS = 64  # of a SHA-256 in hexadecimal
 _JSON_START, _JSON_NEXT = b'{"sha256": "', b'",\n'
 _JSON_HEAD = len(_JSON_START) + DIGITS + len(_JSON_NEXT)
 _TAIL_START, _TAIL_END = b"\nsha256 ", b"\n"
 _OLD_JSON_START, _OLD_JSON_END = b',\n  "sha256": "', b'"\n}\n'  # JSON files of schema 1 end with the checksum
-
-
-def expanded(path: str | Path) -> Path:
-    """Return the path with `~` or `~user` at its beginning replaced. Raises `PathError` if there is no such folder."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        raise PathError(f"{path}: there is no home folder for ~; give the whole path") from None
 
 
 def write_whole(path: Path, content: bytes, *, sync: bool = True) -> None:
@@ -73,6 +67,12 @@ def _replace(temporary: Path, path: Path) -> None:
     os.replace(temporary, path)
 
 
+def plain(text: bytes) -> bytes:
+    """Return a text without a byte order mark and with line feeds as line ends, which git and editors change."""
+    text = text.removeprefix(codecs.BOM_UTF8)
+    return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in text else text
+
+
 def sha256(content: bytes | memoryview) -> str:
     return hashlib.sha256(content).hexdigest()
 
@@ -109,6 +109,7 @@ def decode_json(path: Path, content: bytes, schema: int) -> dict[str, Any]:
 
     Raises `CorruptedFile`, also if it has no checksum, or `NewerRun` if its schema is later than the given one.
     """
+    content = plain(content)
     try:
         has_one = has_json_checksum(content)
         found = json.loads(content)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from dropexp.analysis import comparison
 from dropexp.config.study import Study
@@ -14,6 +14,9 @@ from dropexp.report import fragment, markup
 from dropexp.report.comparison_tables import comparison_tables
 from dropexp.report.latex import latex
 from dropexp.report.table import Table
+
+if TYPE_CHECKING:
+    from altair.typing import ChartType
 
 P = ParamSpec("P")
 
@@ -25,6 +28,15 @@ class ShownComparison(comparison.Comparison):
     def tables(self) -> list[Table]:
         """The tables that the command prints."""
         return comparison_tables(self)
+
+    def chart(
+        self, name: str, *, width: int | None = None, height: int | None = None, title: str | None = None
+    ) -> ChartType:
+        """Return an Altair chart: what `--chart NAME` of the command writes. Raises `ComparisonError`."""
+        from dropexp.report import charts
+        from dropexp.report.chart_parts import Size
+
+        return charts.single(self, name, Size(width, height), title)
 
     def to_markdown(self) -> str:
         """Return the headlines, tables and notes in GitHub's Markdown."""
@@ -50,7 +62,7 @@ compare = _shown(comparison.compare)
 
 
 def fit(
-    config: Study | str | Path,
+    config: Study | str | Path | Mapping[str, Any],
     *,
     runs_dir: str | Path | None = None,
     data_dir: str | Path | None = None,

@@ -11,13 +11,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from dropexp.analysis.labels import labels_of
 from dropexp.analysis.notes import Noted
 from dropexp.analysis.tested import current
 from dropexp.config.study import Study, load_config
 from dropexp.errors import ComparisonError, NoRuns, RunError
-from dropexp.files import expanded
+from dropexp.home import expanded
 from dropexp.runs.folder import default_runs_dir
 from dropexp.runs.record import Run, read_runs
 from dropexp.runs.searches import Records, with_trials
@@ -40,7 +41,9 @@ class Selection:
 
 
 def select(
-    paths_or_names: str | Iterable[str], runs_dir: Path | str | None, study: Study | str | Path | Sequence[Study] | None
+    paths_or_names: str | Iterable[str],
+    runs_dir: Path | str | None,
+    study: Study | str | Path | Mapping[str, Any] | Sequence[Study] | None,
 ) -> Selection:
     """Return the runs with these names or paths, by default all; or those that `study` asks for: a config or several.
 
@@ -53,7 +56,7 @@ def select(
         return replace(found, declared=declared.value, notes=[*declared.notes, *found.notes], words=words)
     if paths_or_names:
         raise ComparisonError("give names of runs or a config, not both")
-    one = load_config(study) if isinstance(study, str | Path) else study
+    one = load_config(study) if isinstance(study, str | Path | Mapping) else study
     return _asked_by([one] if isinstance(one, Study) else one, runs_dir)
 
 

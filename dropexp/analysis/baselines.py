@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from dropexp.analysis.arms import Arm
 from dropexp.analysis.notes import Noted
+from dropexp.config.names import normalised
 from dropexp.config.tasks import FASHION_MNIST, LINEAR_REGRESSION
 from dropexp.errors import ComparisonError
 from dropexp.nearest import did_you_mean
@@ -43,6 +44,7 @@ def baselines_of(arms: Sequence[Arm], wanted: str | None) -> Noted[dict[str, Arm
     """
     if wanted is not None:
         by_label = {arm.label: arm for arm in arms}
+        wanted = normalised(wanted)
         if wanted not in by_label:
             similar = did_you_mean(wanted, by_label)
             raise ComparisonError(f"unknown baseline {wanted!r}{similar}; the arms are: {', '.join(by_label)}")

@@ -143,7 +143,7 @@ def compare(
     filter: Mapping[str, Any] | None = None,  # noqa: A002, the name of the command's option
     published: bool = False,
     margin: float = MARGIN,
-    config: Study | str | Path | Sequence[Study] | None = None,
+    config: Study | str | Path | Mapping[str, Any] | Sequence[Study] | None = None,
     interaction: Sequence[str] = (),
     select_on: str | None = None,
 ) -> Comparison:

@@ -13,6 +13,7 @@ from dropexp.analysis.comparison import Comparison
 from dropexp.analysis.frames import records
 from dropexp.analysis.metric_choice import similar_metric
 from dropexp.analysis.verdicts import VerdictWord
+from dropexp.config.names import normalised
 from dropexp.errors import ComparisonError
 from dropexp.nearest import did_you_mean
 
@@ -85,7 +86,9 @@ def _parse(text: str, example: str) -> Requirement:
     signs = list(_SIGN.finditer(text))
     left, bound = (text[: signs[-1].start()], text[signs[-1].end() :].strip()) if signs else (text, "")
     subject, dot, name = left.rpartition(".")
-    wanted = Requirement(text, " ".join(subject.split()), name.strip(), signs[-1].group() if signs else "", bound)
+    wanted = Requirement(
+        text, " ".join(normalised(subject).split()), name.strip(), signs[-1].group() if signs else "", bound
+    )
     is_equality = wanted.sign in _EQUALITY
     if not (wanted.subject and name and dot) or is_equality != (wanted.name == "verdict"):
         raise _not_a_requirement(text, example)

@@ -9,7 +9,7 @@ from typing import Any
 from typer.core import TyperCommand
 
 from dropexp.cli.help import HelpContext
-from dropexp.files import expanded
+from dropexp.home import expanded
 
 
 class Command(TyperCommand):

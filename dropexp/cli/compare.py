@@ -27,7 +27,6 @@ from dropexp.cli.options import (
     Settings,
     Sweeps,
     load_asked,
-    load_plugins,
     parse_filters,
 )
 from dropexp.cli.output import Format, print_message, print_tables
@@ -104,7 +103,6 @@ def compare(
             charts.check_kind(chart)
         plot = plot or Path(f"{chart}.svg")
         charts.suffix_of(plot)
-    load_plugins(plugin)
     compared = comparison.compare(
         names or (),
         runs_dir,
@@ -116,7 +114,7 @@ def compare(
         published=published,
         margin=margin,
         select_on=select_on,
-        config=load_asked(config, settings, sweeps, seeds, names),
+        config=load_asked(config, settings, sweeps, seeds, plugin, names),
         interaction=[key.strip() for key in interaction.split(",")] if interaction is not None else (),
     )
     outcomes = {line: requirement.require(compared, line) for line in requirements or []}

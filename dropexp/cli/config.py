@@ -7,19 +7,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dropexp.cli.command import Command
 from dropexp.cli.completion import complete_configs, complete_keys
+from dropexp.cli.help import Group, epilog
 from dropexp.cli.options import Plugin, load_plugins
-from dropexp.cli.output import print_message
+from dropexp.cli.output import command_line, print_message
 
 if TYPE_CHECKING:
     from dropexp.config.reference import KeyRow
     from dropexp.config.study import Study
     from dropexp.report.table import Table
 
-app = typer.Typer(help="List, print, check and write configs, and explain their keys.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, print, check and write configs, and explain their keys.",
+    cls=Group,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
 
 
-@app.command("list")
+@app.command("list", cls=Command, epilog=epilog("config list"))
 def list_() -> None:
     """List the studies that ship with dropexp, each with its question."""
     from dropexp.config.shipped import question, shipped
@@ -27,10 +34,10 @@ def list_() -> None:
 
     rows = [[name, question(path)] for name, path in shipped().items()]
     _print_table(Table("", ["study", "question"], rows, fold=(1,), left=(0, 1)))
-    print_message("dropexp config show STUDY prints one, dropexp train STUDY trains it")
+    print_message("`dropexp config show STUDY` prints one, `dropexp train STUDY` trains it")
 
 
-@app.command()
+@app.command(cls=Command, epilog=epilog("config show"))
 def show(
     name: Annotated[str, typer.Argument(metavar="STUDY", help="A shipped study.", autocompletion=complete_configs)],
 ) -> None:
@@ -40,7 +47,7 @@ def show(
     print(read_config(name)[0], end="")
 
 
-@app.command()
+@app.command(cls=Command, epilog=epilog("config check"))
 def check(
     configs: Annotated[
         list[str],
@@ -60,7 +67,7 @@ def check(
         print(f"{word}: valid; {_counted(study)}")
 
 
-@app.command()
+@app.command(cls=Command, epilog=epilog("config keys"))
 def keys(
     names: Annotated[
         list[str] | None,
@@ -81,7 +88,7 @@ def keys(
             of_group = [row for key, row in rows.items() if key.partition(".")[0] in members]
             cells = [[row.key, _default(row), row.allowed] for row in of_group]
             _print_table(Table(group, ["key", "default", "allowed"], cells, fold=(2,), left=(0, 1, 2)))
-        print_message("dropexp config keys KEY explains one")
+        print_message("`dropexp config keys KEY` explains one")
         return
     unknown = [f"{name!r}{similar_key(name, list(rows))}" for name in names if name not in rows]
     if unknown:
@@ -90,7 +97,7 @@ def keys(
         _explain(rows[name], first=i == 0)
 
 
-@app.command()
+@app.command(cls=Command, epilog=epilog("config schema"))
 def schema(plugin: Plugin = None) -> None:
     """Print the JSON Schema of a config, with which editors complete and check."""
     from dropexp.config.json_schema import json_schema_text
@@ -99,7 +106,7 @@ def schema(plugin: Plugin = None) -> None:
     print(json_schema_text(), end="")
 
 
-@app.command()
+@app.command(cls=Command, epilog=epilog("config init"))
 def init(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")] = Path("study.yaml"),
 ) -> None:
@@ -113,13 +120,15 @@ def init(
         raise typer.BadParameter(f"{file} exists; name another file, or remove it", param_hint="FILE")
     if not file.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {file.parent}", param_hint="FILE")
-    text = starter(file.name)
+    text = starter(file)
     schema_file = file.parent / FILE
     if not schema_file.exists():
         write_whole(schema_file, json_schema_text().encode())
+    elif schema_file.read_bytes() != json_schema_text().encode():
+        print_message(f"note: {schema_file} differs; `dropexp config schema > {schema_file}` replaces it")
     write_whole(file, text.encode())
     print(file)
-    print_message(f"next: dropexp config check {file}, then dropexp train {file}")
+    print_message(f"next: {command_line('config', 'check', str(file))}")
 
 
 def _counted(study: Study) -> str:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dropexp.cli.options import Names, RunsDir, one_of
 from dropexp.cli.output import print_message
+from dropexp.home import expanded
+
+if TYPE_CHECKING:
+    from dropexp.report.export import Exported
+    from dropexp.runs.record import Run
 
 
 class Target(StrEnum):
@@ -30,20 +35,29 @@ def export(
             "--out",
             metavar="DIR|URI",
             help="Where to export to.",
-            show_default="tensorboard or sqlite:///mlflow.db",
+            show_default="tensorboard; $MLFLOW_TRACKING_URI or sqlite:///mlflow.db",
         ),
     ] = None,
 ) -> None:
     """Export runs to TensorBoard or MLflow; exporting a run again replaces it."""
-    from dropexp.report import export
     from dropexp.runs.record import read_runs
 
-    found = read_runs(names or (), runs_dir)
-    if to is Target.tensorboard:
-        exported = export.to_tensorboard(found, Path(out or "tensorboard"))
-    else:
-        exported = export.to_mlflow(found, out or export.MLFLOW_URI)
+    exported = export_to(to, read_runs(names or (), runs_dir), out)
     for reason in exported.skipped:
         print_message(f"left out: {reason}")
     print_message(f"{exported.runs} runs exported")
+    if gone := exported.gone:
+        some = ", ".join(gone[:3]) + (", …" if len(gone) > 3 else "")
+        print_message(f"note: {len(gone)} runs in {exported.destination} no longer exist here: {some}")
     print(exported.destination)
+
+
+def export_to(target: Target, runs: Iterable[Run], out: str | None = None, *, report: bool = True) -> Exported:
+    """Export runs to where the program looks by default, or to `out`. Raises `ExportError`."""
+    if target is Target.tensorboard:
+        from dropexp.report.tensorboard import to_tensorboard
+
+        return to_tensorboard(runs, expanded(out or "tensorboard"))
+    from dropexp.report.mlflow import default_uri, to_mlflow
+
+    return to_mlflow(runs, out or default_uri(), report=report)

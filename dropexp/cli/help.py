@@ -18,10 +18,10 @@ TWO_COLUMNS = 72  # columns of the terminal; on a narrower one, what an option d
 
 EXAMPLES = {
     "train": [
-        "dropexp train -c study.yaml",
-        "dropexp train -c study.yaml --set lr=0.1 --set name=slower --seeds 0..9",
-        "dropexp train -c study.yaml --dry-run",
-        "dropexp train -c study.yaml --jobs 4 --log-every 10",
+        "dropexp train dropout",
+        "dropexp train study.yaml --set lr=0.1 --set name=slower --seeds 0..9",
+        "dropexp train study.yaml --sweep lr=0.1,0.5 --dry-run",
+        "dropexp train study.yaml --jobs 4 --log-every 10",
     ],
     "compare": [
         "dropexp compare dropout",
@@ -45,6 +45,12 @@ EXAMPLES = {
     ],
     "claims": ["dropexp claims --quick", "dropexp claims monte-carlo", "dropexp claims --format md"],
     "bench": ["dropexp bench", "dropexp bench --rounds 10"],
+    "config list": ["dropexp config list"],
+    "config show": ["dropexp config show dropout", "dropexp config show dropout > my.yaml"],
+    "config check": ["dropexp config check my.yaml"],
+    "config keys": ["dropexp config keys", "dropexp config keys drop_probs lr"],
+    "config schema": ["dropexp config schema > dropexp.schema.json"],
+    "config init": ["dropexp config init my.yaml"],
     "data fetch": ["dropexp data fetch", "dropexp data fetch --data-url https://example.org/fashion-mnist"],
     "data verify": ["dropexp data verify", "dropexp data verify --data-dir ~/data"],
     "data path": ["dropexp data path"],

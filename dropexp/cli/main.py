@@ -17,8 +17,9 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from dropexp.cli.github import print_failure
-from dropexp.cli.output import command_line, discard_output, print_message, redirect_to_devnull
+from dropexp.cli.output import discard_output, next_command, print_message, redirect_to_devnull
 from dropexp.errors import DropexpError
+from dropexp.home import provide_home
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -28,6 +29,7 @@ def main() -> None:
     gc.set_threshold(50_000, 20, 100)  # saves 0.2 s while torch is imported: modules are never garbage
     atexit.register(_skip_final_collection)
     _reserve_standard_streams()
+    provide_home()
     with exit_codes():
         from dropexp.cli.app import app
 
@@ -86,7 +88,7 @@ def _interrupted(arguments: list[str]) -> str:
         return "interrupted"
     kept = "runs that --force has not reached are unchanged\n" if "--force" in arguments else ""
     resuming = [argument for argument in arguments if argument != "--force"]
-    return f"{kept}interrupted; to resume: {command_line(*resuming)}"
+    return f"{kept}interrupted; {next_command('to resume', resuming)}"
 
 
 def _interrupt(signum: int, frame: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,7 +48,10 @@ DataDir = Annotated[
         metavar="DIR", help="A folder with FashionMNIST/raw.", show_default="$DROPEXP_DATA, ./data or the cache"
     ),
 ]
-DataUrl = Annotated[str | None, typer.Option(metavar="URL", help="A mirror to try first.")]
+DataUrl = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="A mirror to try first.", show_default="torchvision's mirror, then the authors'"),
+]
 Plugin = Annotated[
     list[Path] | None, typer.Option(metavar="FILE", help="A Python file with a noise of your own; repeatable.")
 ]
@@ -156,23 +160,39 @@ def load_plugins(files: Sequence[Path] | None) -> None:
         load_plugin(file)
 
 
+def load_studies(
+    configs: Sequence[str],
+    settings: Sequence[str] | None,
+    sweeps: Sequence[str] | None,
+    seeds: str | None,
+    plugins: Sequence[Path] | None,
+) -> list[Study]:
+    """Load the files of --plugin, and return the studies of configs with --set, --sweep and --seeds."""
+    from dropexp.config.study import load_configs
+
+    load_plugins(plugins)
+    options = [word for file in plugins or () for word in ("--plugin", str(file))]
+    studies = load_configs(configs, settings or (), seeds, sweeps or ())
+    return [replace(study, options=(*study.options, *options)) for study in studies]
+
+
 def load_asked(
     configs: Sequence[str] | None,
     settings: Sequence[str] | None,
     sweeps: Sequence[str] | None,
     seeds: str | None,
+    plugins: Sequence[Path] | None,
     names: Sequence[str] | None,
 ) -> list[Study] | None:
-    """Return the studies of --config with --set, --sweep and --seeds; None without --config."""
+    """Load the files of --plugin, and return the studies of --config; None without --config."""
     if not configs:
+        load_plugins(plugins)
         if given := "--set" if settings else "--sweep" if sweeps else "--seeds" if seeds is not None else None:
             raise typer.BadParameter("requires --config", param_hint=given)
         return None
     if names:
         raise typer.BadParameter("give either names or --config", param_hint="--config")
-    from dropexp.config.study import load_configs
-
-    return load_configs(configs, settings or (), seeds, sweeps or ())
+    return load_studies(configs, settings, sweeps, seeds, plugins)
 
 
 def parse_filters(filters: Sequence[str] | None) -> dict[str, object]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from enum import StrEnum
 from json import dumps
 from pathlib import Path
-from shutil import which
+from shutil import get_terminal_size, which
 from typing import TYPE_CHECKING, TextIO
 
 from dropexp.errors import printable
@@ -50,6 +50,21 @@ def command_line(*arguments: str) -> str:
     else:
         words = [str(program)]
     return shlex.join([*words, *arguments])
+
+
+def next_command(title: str, arguments: Sequence[str]) -> str:
+    """Return the title, and the command with these arguments; they may ask for the standard input of this one."""
+    again = ", with the same standard input" if "-" in arguments else ""
+    return f"{title}{again}: {command_line(*arguments)}"
+
+
+def shown_paths(paths: Sequence[str], indent: int) -> Sequence[str]:
+    """Return paths as a terminal shows them in the rest of a line, cut in the middle; as they are in a pipe."""
+    if not sys.stdout.isatty():
+        return paths
+    from dropexp.report.shorten import distinct
+
+    return distinct(paths, max(get_terminal_size().columns - indent, 20))
 
 
 def discard_output() -> None:

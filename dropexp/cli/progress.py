@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from dropexp.cli.bars import Bars
+from dropexp.cli.bars import SHORT_BAR, Bars
 from dropexp.cli.counts import Counts, clock_text
 from dropexp.cli.figures import figures
 from dropexp.cli.notebook_bar import NotebookBar, in_notebook
@@ -108,7 +108,13 @@ def downloading(quiet: bool) -> Iterator[DownloadProgress | None]:
     if quiet:
         yield None
     elif on_terminal():
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(SHORT_BAR),
+            DownloadColumn(),
+            TimeRemainingColumn(compact=True),
+            TextColumn("left"),
+        )
         progress = Progress(*columns, console=Console(stderr=True))
         bars: dict[str, TaskID] = {}
 

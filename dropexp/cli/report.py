@@ -25,7 +25,6 @@ from dropexp.cli.options import (
     Settings,
     Sweeps,
     load_asked,
-    load_plugins,
     parse_filters,
 )
 from dropexp.runs.metrics import MARGIN
@@ -58,7 +57,6 @@ def report(
     from dropexp.report import html
 
     html.check_suffix(out)
-    load_plugins(plugin)
     comparison = compare(
         names or (),
         runs_dir,
@@ -70,7 +68,7 @@ def report(
         published=published,
         margin=margin,
         select_on=select_on,
-        config=load_asked(config, settings, sweeps, seeds, names),
+        config=load_asked(config, settings, sweeps, seeds, plugin, names),
     )
     html.write(comparison, out, fetch_arrays(comparison, data_dir))
     print(out)

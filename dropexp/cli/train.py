@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dropexp.cli.completion import complete_configs
+from dropexp.cli.export import Target
 from dropexp.cli.github import print_failure
 from dropexp.cli.options import (
     DataDir,
@@ -21,11 +24,13 @@ from dropexp.cli.options import (
     Settings,
     Sweeps,
     find_or_download_data,
-    load_plugins,
+    load_studies,
+    one_of,
 )
-from dropexp.cli.output import command_line, print_message
+from dropexp.cli.output import next_command, print_message, shown_paths
 
 if TYPE_CHECKING:
+    from dropexp.cli.live_log import LiveLog
     from dropexp.config.study import Study
     from dropexp.training.jobs import Job
     from dropexp.training.train import Stage, Training
@@ -72,10 +77,15 @@ def train(
     log_every: Annotated[
         int, typer.Option(min=1, metavar="N", help="Without a terminal, print a line for every N-th epoch of a run.")
     ] = 1,
+    log_to: Annotated[
+        Target | None,
+        typer.Option(
+            "--log-to", help="Log the runs while they train, to where `dropexp export` exports them.", **one_of(Target)
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train the unfinished runs of a study: finished runs are skipped, interrupted runs resume."""
-    from dropexp.config.study import load_configs
     from dropexp.runs.folder import default_runs_dir
     from dropexp.training import device as devices
     from dropexp.training.cluster import connect
@@ -86,21 +96,23 @@ def train(
             "give a file, a study that `dropexp config list` lists, or - for standard input",
             param_hint="CONFIG",
         )
-    load_plugins(plugin)
-    studies = load_configs(given, settings or (), seeds, sweeps or ())
+    studies = load_studies(given, settings, sweeps, seeds, plugin)
     with nullcontext() if ray is None else connect.connected(ray):
         device = devices.resolve(device) if ray is None else connect.resolve(device)
         training = Training(studies, runs_dir or default_runs_dir(), device, force=force, on_ray=ray is not None)
         if dry_run:
             _list(training, data_dir)
             return
+        log = _live_log(log_to)
         stages = []
         with closing(training.stages()) as coming:
             for stage in coming:
                 stages.append(stage)
                 find_data = partial(find_or_download_data, data_dir, data_url, quiet)
-                if not _train_stage(training, stage, find_data, jobs, quiet, keep_going, log_every):
+                if not _train_stage(training, stage, find_data, jobs, quiet, keep_going, log_every, log):
                     break
+        if log:
+            log.export([job for stage in stages for job in stage.jobs], report=True)
 
     for blocked in training.blocked:
         print_message(f"note: {blocked}")
@@ -115,16 +127,26 @@ def train(
         raise typer.Exit(1)
     if training.blocked:
         return
-    print_message(f"next: {command_line(*_next_words(studies, runs_dir, plugin))}", quiet)
+    print_message(next_command("next", _next_words(studies, runs_dir)), quiet)
 
 
-def _next_words(studies: Sequence[Study], runs_dir: Path | None, plugins: Sequence[Path] | None) -> list[str]:
+def _live_log(target: Target | None) -> LiveLog | None:
+    """Return what logs to `target`. Raises `ExportError` if that is not installed."""
+    if target is None:
+        return None
+    from dropexp.cli.live_log import LiveLog
+
+    return LiveLog(target)
+
+
+def _next_words(studies: Sequence[Study], runs_dir: Path | None) -> list[str]:
     """Return the arguments of the command that compares what was trained."""
     words = list(dict.fromkeys(study.name for study in studies))
-    if any(study.added for study in studies):  # the names would compare the runs of the files too
+    from_files = all(study.file for study in studies)  # standard input is read once
+    if from_files and any(study.added for study in studies):  # the names would compare the runs of the files too
         words = [word for study in studies for word in study.options[:2]] + list(studies[0].options[2:])
-        words += [word for file in plugins or () for word in ("--plugin", str(file))]
-    return ["compare", *words, *(("--runs-dir", str(runs_dir)) if runs_dir else ())]
+    where = runs_dir or os.environ.get("DROPEXP_RUNS")  # the variable may be set for this command only
+    return ["compare", *words, *(("--runs-dir", str(where)) if where else ())]
 
 
 def _ending(job: Job) -> str:
@@ -138,11 +160,15 @@ def _ending(job: Job) -> str:
 
 def _list(training: Training, data_dir: Path | None) -> None:
     """List the runs and their states; train nothing."""
-    for job in training.jobs:
-        state = job.state()
-        print(f"{state.status:<12} {job.folder.path}")
+    jobs = training.jobs
+    paths = shown_paths([str(job.folder.path) for job in jobs], indent=13)
+    states = [job.state() for job in jobs]
+    for state, path in zip(states, paths, strict=True):
+        print(f"{state.status:<12} {path}")
         if state.why:
             print_message(state.why)
+    counts = Counter(str(state.status) for state in states)
+    print_message(f"{len(jobs)} runs: {', '.join(f'{count} {status}' for status, count in counts.items())}")
     if waiting := training.num_unselected:
         print_message(f"note: {waiting} tested runs follow, each with the settings that its trials select")
     for note in [*training.blocked, *training.notes, *training.restarts(data_dir)]:
@@ -157,6 +183,7 @@ def _train_stage(
     quiet: bool,
     keep_going: bool,
     log_every: int,
+    log: LiveLog | None,
 ) -> bool:
     """Train the jobs of a stage. Return whether to go on: without `keep_going` a run that fails is the last one."""
     from dropexp.cli.progress import watching
@@ -168,6 +195,8 @@ def _train_stage(
     with watching(stage, quiet, log_every) as watcher, closing(events):
         for event in events:
             watcher.show(event)
+            if log:
+                log.show(stage.unfinished, event)
             match event:
                 case Note(text=text):
                     print_message(f"note: {text}")

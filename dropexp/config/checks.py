@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
@@ -10,10 +11,10 @@ from pydantic import TypeAdapter, ValidationError
 from dropexp.config.elsewhere import key_instead
 from dropexp.config.elsewhere_values import value_instead
 from dropexp.config.fields import PROBES
-from dropexp.config.overrides import MAX_RUNS, RANGE, whole_range
+from dropexp.config.overrides import MAX_RUNS, RANGE, range_instead, whole_range
 from dropexp.config.problems import Problems, dotted, shown
 from dropexp.config.schema import GROUPS, STUDY_KEYS, Config, allowed
-from dropexp.config.values import in_words, normalised
+from dropexp.config.values import in_words, normalised, whole
 from dropexp.config.variants import VARIANTS
 from dropexp.config.yaml import KeyPath
 from dropexp.nearest import did_you_mean
@@ -25,6 +26,7 @@ FIELDS: dict[str, TypeAdapter[Any]] = {
 # words that mean a key's default, and values that mean one without a value
 _DEFAULTS = {"none", "null", "default", "auto", "off", "no", "false", "all", "full", "max", "half"}
 _NONE = {"0", "0.0", "-1", "inf", "false"}
+ANCHORS = "x-"  # keys at the top that begin with it have values for anchors, and no meaning of their own
 
 
 class Checks:
@@ -62,7 +64,7 @@ class Checks:
         elif similar := did_you_mean(key, STUDY_KEYS if nested else keys):
             remedy = similar
         elif nested:
-            remedy = "; keys are not nested: write those in it at the top, or in arms"
+            remedy = f"; keys are not nested: write those in it at the top; a key for anchors begins with {ANCHORS}"
         else:
             remedy = ", which is none of the keys listed below"
             self.problems.footer = listed_keys()
@@ -81,6 +83,7 @@ class Checks:
                 if key == "seed" and key in self.problems.options:
                     is_range = RANGE.match(str(one["input"]).strip())
                     what = f"a range of 1 to {MAX_RUNS:,} seeds" if is_range else f"{what}, or a range like 0..4"
+                    what += "" if is_range else range_instead(one["input"])
                 what += self._several_values(key, value, path) or self._meant(key, one["input"], bool(index))
                 self.problems.add((*path, *index), f"{title} = {shown(one['input'])} is not {what}")
             return False
@@ -96,10 +99,12 @@ class Checks:
         in_list = bool(allowed(Config, key, item=True))
         if not (isinstance(several, list) and several) or (in_list and not all(isinstance(v, list) for v in several)):
             return ""
+        number = self._number_in(key, value)  # with a decimal comma
+        fix = "" if number is None else f"write {number}, or "
         if key not in self.problems.options:
-            return "; list several values in the matrix"
+            return f"; {fix}list several values in the matrix"
         text = f"{key}={','.join(str(one).replace(' ', '') for one in several)}"
-        return f"; for several values use --sweep {text}" if len(text) < 60 else "; for several values use --sweep"
+        return f"; {fix}for several values use --sweep{f' {text}' if len(text) < 60 else ''}"
 
     def _meant(self, key: str, value: Any, in_list: bool) -> str:
         """Return what to write in place of a value, or of an entry of a list; "" if unknown."""
@@ -107,6 +112,8 @@ class Checks:
             return meant
         if key == "probes" and not in_list:
             return f"; write [{value}]" if value in PROBES else ""
+        if (number := self._number_in(key, value)) is not None:
+            return f"; write {number}"
         for_each = [value] * self.layers
         if not in_list and key in ("hidden", "drop_probs") and self.layers <= 10 and self.takes(key, for_each):
             return f"; the same for each layer is {for_each}"
@@ -115,6 +122,17 @@ class Checks:
         if means_none or (isinstance(value, str) and value.lower() in _DEFAULTS and not choices(key)):
             return f"; its default is {in_words(key, default)}"
         return ""
+
+    def _number_in(self, key: str, value: Any) -> float | None:
+        """Return the number that a text like '0.5', 0,5, 1_000 or 50% is for, if the key allows it."""
+        if not isinstance(value, str) or not re.fullmatch(r"[-+]?[\d_.,]+(e[-+]?\d+)?%?", value.strip(), re.IGNORECASE):
+            return None
+        text = value.strip().rstrip("%").replace("_", "").replace(",", ".")
+        try:
+            number = float(text) / (100 if value.strip().endswith("%") else 1)
+        except ValueError:
+            return None
+        return next((one for one in (whole(number), number) if self.takes(key, one)), None)
 
     def title(self, path: KeyPath) -> str:
         """Return how a message names the key at `path`: alone if an option set it, else with its sections."""

@@ -51,7 +51,7 @@ _OPTION = "it is an option of the command: "
 _ROWS: list[tuple[_Here, str]] = [
     (_Here("lr"),
      "lrate learning_rate learn_rate learning_rate_init initial_learning_rate initial_lr init_lr base_lr max_lr lr0 "
-     "eta eta0 step_size stepsize alpha"),
+     "eta eta0"),
     (_Here("epochs"),
      "num_epochs n_epochs nb_epoch nb_epochs max_epochs max_epoch total_epochs train_epochs training_epochs "
      "num_train_epochs number_of_epochs max_iter n_iter passes"),
@@ -109,7 +109,7 @@ _ROWS: list[tuple[_Here, str]] = [
      "tuning search search_space space random_search hyperopt hpo tuner"),
     (_Here("label_smoothing"), "smoothing label_smooth smooth label_smoothing_factor ls"),
     (_Here("lr_schedule", "constant, step or cosine"),
-     "scheduler schedule lr_scheduler lr_sched learning_rate_schedule lr_decay lr_policy decay annealing "
+     "scheduler schedule lr_scheduler lr_sched learning_rate_schedule lr_decay lr_policy annealing "
      "lr_scheduler_type"),
     (_Here("max_norm"),
      "maxnorm max_norm_constraint kernel_constraint weight_constraint norm_constraint max_weight_norm max_value"),
@@ -130,6 +130,16 @@ _ROWS: list[tuple[_Here, str]] = [
      "mc mc_samples mc_dropout mc_passes num_mc mc_iterations"),
     (_Here("drop_schedule"), "dropout_schedule dropout_scheduler drop_scheduler"),
     (_Here("published"), "expected reference reported results paper"),
+    (_Here("", "a learning rate is lr, an L2 penalty is weight_decay"), "alpha"),
+    (_Here("", "a decay of the learning rate is lr_schedule, of the weights weight_decay"), "decay"),
+    (_Here("", "lr_schedule has no parameters: step is lr/10 after 1/2 and lr/100 after 3/4 of the epochs"),
+     "gamma milestones t_max step_size stepsize decay_steps decay_rate warmup warmup_steps warmup_epochs eta_min"),
+    (_Here("", "early_stopping watches validation accuracy, and `compare --at best-val` uses the best epoch"),
+     "monitor min_delta restore_best_weights save_best_only"),
+    (_Here("", "the network has 784 inputs and 10 outputs"),
+     "num_inputs num_outputs n_inputs n_outputs num_classes n_classes input_dim input_size output_dim output_size "
+     "input_shape in_features out_features"),
+    (_Here("", f"{_OPTION}--quiet"), "verbose verbosity quiet silent"),
     (_Here("", "the hidden layers have ReLU"), "activation activation_fn act nonlinearity hidden_act act_fn"),
     (_Here("", "the loss is the mean cross entropy"), "loss loss_fn criterion loss_function objective"),
     (_Here("", "adam and adamw have β₁ = 0.9, β₂ = 0.999 and ε = 1e-8"),

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from dropexp.config import names, yaml
-from dropexp.config.checks import Checks
-from dropexp.config.overrides import Override, parse_seeds, parse_setting, parse_sweep, whole_range
+from dropexp.config.checks import ANCHORS, Checks
+from dropexp.config.overrides import Override, parse_seeds, parse_setting, parse_sweep, range_instead, whole_range
 from dropexp.config.problems import Problems, dotted, shown
 from dropexp.config.published import Published
 from dropexp.config.schema import Config, allowed
@@ -19,8 +19,6 @@ from dropexp.config.variants import VARIANTS
 from dropexp.config.yaml import KeyPath
 from dropexp.errors import ConfigError, Problem
 from dropexp.nearest import did_you_mean
-
-ANCHORS = "x-"  # keys at the top that begin with it have values for anchors, and no meaning of their own
 
 
 @dataclass(frozen=True)
@@ -168,9 +166,13 @@ class _Parser:
             values = whole_range(given) or given
             if isinstance(values, list) and values:
                 values = [self.checks.normal(key, value) for value in values]
+                if isinstance(given, list) and (similar := range_instead(given)):
+                    self.problems.add(path, f"{self.checks.title(path)} = {shown(given)} is a range in a list{similar}")
+                    continue
                 axes[key] = [value for i, value in enumerate(values) if self.checks.is_valid(key, value, (*path, i))]
             else:
                 what = f"{self.checks.title(path)} = {shown(values)} is not a list of values, or a range like 0..4"
+                what += range_instead(values)
                 self.problems.add(path, what)
         return axes
 

@@ -10,9 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from dropexp.config.checks import FIELDS, choices
+from dropexp.config.checks import ANCHORS, FIELDS, choices
 from dropexp.config.fields import PROBES
-from dropexp.config.file import ANCHORS
 from dropexp.config.overrides import MAX_RUNS
 from dropexp.config.published import Published
 from dropexp.config.reference import key_rows
@@ -22,7 +21,7 @@ from dropexp.config.tune import MAX_REPEATS, NOT_TUNED
 from dropexp.config.values import DEFAULT_WORDS, NULLABLE
 
 FILE = "dropexp.schema.json"  # as `config init` writes it
-_RANGE = {"type": "string", "pattern": r"^\s*\d{1,18}\.\.\d{1,18}\s*$"}
+_RANGE = {"type": "string", "pattern": r"^\s*\d{1,18} *\.\. *\d{1,18}\s*$"}
 
 
 def json_schema() -> dict[str, Any]:

@@ -9,7 +9,6 @@ MAX_BYTES = 100
 RULE = f"letters, digits, '_', and between them ' +=,.-'; at most {MAX_BYTES} bytes, no Windows device (con, nul, …)"
 
 _DEVICE = re.compile(r"(?i:con|prn|aux|nul|(?:com|lpt)[\d¹²³]) *(?:\.|\Z)")  # Windows ignores the file's ending
-_JOINERS = "\u200c\u200d"  # between letters of Persian and of Indian scripts
 
 
 def normalised(name: str) -> str:
@@ -22,7 +21,7 @@ def is_name(value: object) -> bool:
     return (
         isinstance(value, str)
         and re.match(r"\w", value) is not None
-        and value[-1] not in f" .{_JOINERS}"
+        and value[-1] not in " ."
         and all(one in " +=,.-" or is_letter(one) for one in value)
         and len(value.encode(errors="replace")) <= MAX_BYTES
         and _DEVICE.match(value) is None
@@ -31,7 +30,7 @@ def is_name(value: object) -> bool:
 
 def is_letter(character: str) -> bool:
     """Return whether the character is a letter, a digit, '_', or part of a letter, such as a combining mark."""
-    return character.isalnum() or character == "_" or unicodedata.category(character)[0] == "M" or character in _JOINERS
+    return character.isalnum() or character == "_" or unicodedata.category(character)[0] == "M"
 
 
 def safe(text: str) -> str:

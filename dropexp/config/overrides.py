@@ -12,7 +12,7 @@ from dropexp.config import yaml
 from dropexp.errors import ConfigError, Problem, quoted
 
 MAX_RUNS = 100_000
-RANGE = re.compile(r"(\d{1,18})\.\.(\d{1,18})\Z")
+RANGE = re.compile(r"(\d{1,18}) *\.\. *(\d{1,18})\Z")
 SECTIONS = ("matrix", "arms", "tune", "published")
 
 
@@ -67,6 +67,21 @@ def whole_range(value: Any) -> list[int] | None:
         return None
     first, last = int(match[1]), int(match[2])
     return list(range(first, last + 1)) if last - first < MAX_RUNS else None
+
+
+def range_instead(value: Any) -> str:
+    """Return " (did you mean 0..4?)" for a range in another notation, such as 0-4, 0:5, range(5) or [0..4]."""
+    if isinstance(value, list) and len(value) == 1 and whole_range(value[0]):
+        return f" (did you mean {value[0]}, without brackets?)"
+    text = str(value).replace(" ", "")
+    if found := re.fullmatch(r"(\d{1,9})(?:\.{2,}|-|–|to|…)(\d{1,9})", text):
+        first, last = int(found[1]), int(found[2])
+    elif found := re.fullmatch(r"range\((?:(\d{1,9}),)?(\d{1,9})\)|(\d{1,9}):(\d{1,9})", text):  # without the last
+        first, last = int(found[1] or found[3] or 0), int(found[2] or found[4]) - 1
+    else:
+        return ""
+    meant = f"{first}..{last}"
+    return f" (did you mean {meant}?)" if whole_range(meant) and meant != text else ""
 
 
 def _split(option: str, text: str, form: str) -> tuple[str, str, str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from dropexp.config.variants import VARIANTS, Variant
 from dropexp.errors import PluginError
+from dropexp.files import plain
 from dropexp.interrupts import import_torch
 
 loading: list[str] = []  # the digests of the plugin files that run now, the innermost last
@@ -20,16 +21,17 @@ _loaded: dict[Path, str] = {}  # each loaded file and the digest of its text
 def load_plugin(file: str | Path, digest: str | None = None) -> None:
     """Run a file that adds at least one variant by `dropexp.register`.
 
-    The digest of its text, eight hexadecimal digits, becomes part of the hash of its runs. A file that is loaded
-    already is not run again unless it has changed; then its variants are replaced. If it fails, the table of variants
-    stays as it was. Raises `PluginError`, also if the text has another digest than the given one.
+    The digest of its text, whatever the line ends, has eight hexadecimal digits and becomes part of the hash of its
+    runs. A file that is loaded already is not run again unless it has changed; then its variants are replaced. If it
+    fails, the table of variants stays as it was. Raises `PluginError`, also if the text has another digest than the
+    given one.
     """
     try:
         file = Path(file).resolve()
         text = file.read_bytes()
     except (OSError, RuntimeError) as error:  # RuntimeError: a cycle of links
         raise PluginError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    found = hashlib.sha256(text).hexdigest()[:8]
+    found = hashlib.sha256(plain(text)).hexdigest()[:8]
     if digest not in (None, found):
         raise PluginError(f"{file} has changed since it was loaded; load it again, or restart the command")
     if _loaded.get(file) == found:

@@ -78,6 +78,14 @@ def find(word: str) -> Path:
     raise ConfigError([Problem(quoted(word), _missing(word))])
 
 
+def is_config(word: str) -> bool:
+    """Return whether there is a file or a shipped study with this name."""
+    try:
+        return not find(word).is_dir()
+    except ConfigError:
+        return False
+
+
 def _missing(word: str) -> str:
     """Return what is wrong with a word that is neither a file nor a study."""
     if "=" in word:

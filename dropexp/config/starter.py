@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from shlex import quote
+
+from dropexp.config import yaml
 from dropexp.config.json_schema import FILE
 from dropexp.config.names import is_name, normalised, safe
 
 _TEXT = """\
-# yaml-language-server: $schema={schema}
+# yaml-language-server: $schema=./{schema}
 #
 # Does dropout help? Change the question, and then the values that it is about.
 #
@@ -39,9 +43,9 @@ matrix:                      # every combination is a run
 """
 
 
-def starter(file: str) -> str:
-    """Return the text for a file with this name, without its folder."""
-    stem = normalised(file.rpartition(".")[0] or file)
+def starter(file: Path) -> str:
+    """Return the text for a file at this path."""
+    stem = normalised(file.stem)
     name = stem if is_name(stem) else safe(stem)
-    quoted = f"'{name}'" if not name[0].isalpha() or name.lower() in ("true", "false", "null") else name
-    return _TEXT.format(schema=FILE, file=file, name=name, line=f"name: {quoted}")
+    line = yaml.dump_line({"name": name})[1:-1]  # in braces, which keep the name on one line
+    return _TEXT.format(schema=FILE, file=quote(str(file)), name=quote(name), line=line)

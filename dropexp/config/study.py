@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from dropexp.config.overrides import MAX_RUNS
 from dropexp.config.planned import PlannedRun, cell_of
 from dropexp.config.schema import Config
 from dropexp.config.search import Search, searches_of
-from dropexp.config.text import STDIN, read_config
+from dropexp.config.text import KEYS, STDIN, read_config, text_of_keys
 from dropexp.errors import ConfigError
 
 
@@ -60,17 +60,22 @@ class Study:
 
 
 def load_config(
-    path: str | Path, settings: Iterable[str] = (), seeds: str | None = None, sweeps: Iterable[str] = ()
+    config: str | Path | Mapping[str, Any],
+    settings: Iterable[str] = (),
+    seeds: str | None = None,
+    sweeps: Iterable[str] = (),
 ) -> Study:
-    """Read a config: a file, a study that ships with dropexp, by name, or standard input as "-".
+    """Read a config: a file, a study that ships with dropexp, by name, standard input as "-", or keys, with a `name`.
 
     `settings` are texts like `lr=0.1` that replace keys of every run, `sweeps` texts like `lr=0.1,0.5` that replace
     keys by axes of the matrix, `seeds` is a text like `0..4`. Raises `ConfigError` with all problems.
     """
     options = Options(tuple(settings), tuple(sweeps), seeds)
-    text, source = read_config(str(path))
+    if isinstance(config, Mapping):
+        return replace(_parse(text_of_keys(config), None, options, where=KEYS), options=("-c", "FILE", *options.words))
+    text, source = read_config(str(config))
     study = _parse(text, source, options)
-    study = replace(study, options=("-c", str(path), *options.words))
+    study = replace(study, options=("-c", str(config), *options.words))
     if options:
         with suppress(ConfigError):
             written = _parse(text, source)
@@ -79,8 +84,8 @@ def load_config(
     return study
 
 
-def _parse(text: str, source: Path | None, options: Options = NO_OPTIONS) -> Study:
-    where, stem = (STDIN, None) if source is None else (str(source), source.stem)
+def _parse(text: str, source: Path | None, options: Options = NO_OPTIONS, where: str = STDIN) -> Study:
+    where, stem = (where, None) if source is None else (str(source), source.stem)
     file = parse_config(text, where, stem, options)
     searches = _searches(file)
     runs = trials_of(searches) if file.tune else _runs(file)

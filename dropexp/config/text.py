@@ -1,15 +1,21 @@
-"""The text of a config: of a file, of a study that ships with dropexp, or of standard input."""
+"""The text of a config: of a file, of a study that ships with dropexp, of standard input, or of keys in Python."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from yaml import YAMLError
+
+from dropexp.config import yaml
 from dropexp.config.shipped import find
 from dropexp.errors import ConfigError, Problem
 
 MAX_BYTES = 500_000  # the shipped configs have up to 2,300
 STDIN = "standard input"
+KEYS = "the config"
 _MARKS = {  # byte order marks of encodings other than UTF-8, the longer ones first
     b"\xff\xfe\0\0": "UTF-32",
     b"\0\0\xfe\xff": "UTF-32",
@@ -33,6 +39,16 @@ def read_config(word: str) -> tuple[str, Path | None]:
     except OSError as error:
         raise ConfigError([Problem(str(path), f"cannot be read: {error}")]) from None
     return _decoded(content, str(path)), path
+
+
+def text_of_keys(keys: Mapping[str, Any]) -> str:
+    """Return the text of a config with these keys. Raises `ConfigError` for values that YAML does not have."""
+    try:
+        return yaml.dump(dict(keys))
+    except YAMLError as error:
+        what, *value = error.args
+        shown = f"{what}: {value[0]!r}" if value else str(what)
+        raise ConfigError([Problem(KEYS, f"{shown}; use text, numbers, true, None, lists and dicts")]) from None
 
 
 def _decoded(content: bytes, where: str) -> str:

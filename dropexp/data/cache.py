@@ -6,14 +6,11 @@ Files in it are not synced to the disk, since each is read with a checksum.
 from __future__ import annotations
 
 import os
-import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dropexp.errors import DataError
-from dropexp.files import expanded
+from dropexp.home import expanded, temporary_home
 
 
 def cache_dir() -> Path:
@@ -28,22 +25,7 @@ def cache_dir() -> Path:
     try:
         return user_cache_path("dropexp", appauthor=False, opinion=False)
     except RuntimeError:
-        return _temporary()
-
-
-def _temporary() -> Path:
-    """Create a folder for temporary files that only this user can read and change."""
-    user = os.getuid() if hasattr(os, "getuid") else "user"
-    folder = Path(tempfile.gettempdir()) / f"dropexp-{user}"
-    remedy = "set HOME or XDG_CACHE_HOME to a folder of your own"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-    except OSError as error:
-        raise DataError(f"there is no home folder and no cache: {error}; {remedy}") from None
-    if os.name != "nt" and (not stat.S_ISDIR(found.st_mode) or found.st_uid != user or found.st_mode & 0o022):
-        raise DataError(f"there is no home folder, and {folder} belongs to another user; {remedy}")
-    return folder
+        return temporary_home()
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from typing import IO
 from dropexp.data.cache import cache_dir, cache_lock
 from dropexp.data.mirror import LARGEST, Progress, get
 from dropexp.errors import DataError
-from dropexp.files import expanded, replacing
+from dropexp.files import replacing
+from dropexp.home import expanded
 
 MIRRORS = (  # the first is torchvision's, the second that of the authors
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",

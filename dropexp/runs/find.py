@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dropexp.config.names import normalised
 from dropexp.errors import AmbiguousRun, RunError
-from dropexp.files import expanded
+from dropexp.home import expanded
 from dropexp.nearest import did_you_mean
 from dropexp.runs.folder import CHECKPOINT, EPOCHS, RUN, RunFolder, default_runs_dir
 

@@ -26,13 +26,15 @@ from pathlib import Path
 import yaml
 
 from dropexp.errors import CorruptedFile, MissingRun, RunError
-from dropexp.files import expanded, sha256, write_whole
+from dropexp.files import plain, sha256, write_whole
+from dropexp.home import expanded
 from dropexp.lock import is_locked, locked
 from dropexp.runs.run_json import RunInfo
 from dropexp.runs.table import Columns, Row, csv_header, csv_line, from_csv
 
 CONFIG, EPOCHS, RUN, CHECKPOINT = "config.yaml", "epochs.csv", "run.json", "checkpoint.pt"
 PREDICTIONS = "predictions.npz"
+TEXTS = (CONFIG, EPOCHS, RUN)
 FILES = (CONFIG, EPOCHS, PREDICTIONS, CHECKPOINT, RUN)  # if a copy in this order is cut short, the run can resume
 # With a number, added to the name of a file that is kept and no longer read: if it is corrupted, or of a restarted run.
 CORRUPTED, BEFORE = ".corrupted-", ".before-"
@@ -66,13 +68,17 @@ class RunFolder:
         return is_locked(self.path)
 
     def read(self, name: str) -> bytes | None:
-        """Return a file's bytes, None if there is no such file. Raises `RunError` if it cannot be read."""
-        return read_file(self.path / name)
+        """Return a file's bytes, None if there is no such file; of a text the `plain` ones.
+
+        Raises `RunError` if it cannot be read.
+        """
+        content = read_file(self.path / name)
+        return plain(content) if content is not None and name in TEXTS else content
 
     def read_info(self) -> RunInfo:
         """Return what run.json says. Raises `MissingRun`, `CorruptedFile`, `NewerRun` or another `RunError`."""
         path = self.path / RUN
-        content = read_file(path)
+        content = self.read(RUN)
         if content is None:
             raise MissingRun(path)
         return RunInfo.from_bytes(path, content)

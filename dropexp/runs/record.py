@@ -15,11 +15,12 @@ from dropexp.config.digests import arm_digest, searched
 from dropexp.config.elsewhere import similar_key
 from dropexp.config.planned import SearchPart
 from dropexp.config.schema import Config
+from dropexp.config.shipped import is_config
 from dropexp.config.tasks import FASHION_MNIST
 from dropexp.config.used import used_keys
 from dropexp.config.values import DEFAULT_WORDS
-from dropexp.errors import CorruptedFile, MissingRun, NoRuns, RunError
-from dropexp.files import expanded
+from dropexp.errors import CorruptedFile, MissingRun, NoRuns, RunError, quoted
+from dropexp.home import expanded
 from dropexp.nearest import did_you_mean
 from dropexp.runs.find import folders
 from dropexp.runs.folder import RunFolder, default_runs_dir
@@ -177,9 +178,11 @@ def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) 
     try:
         found = folders(wanted, root)
     except RunError as error:
-        raise NoRuns(f"{error}; dropexp train -c FILE creates runs") from None
+        config = next((quoted(item) for item in wanted if is_config(item)), None)
+        remedy = f"{config} is a config: `dropexp train {config}` creates its runs, -c {config} compares them"
+        raise NoRuns(f"{error}; {remedy if config else 'dropexp train CONFIG creates runs'}") from None
     if not found:
-        raise NoRuns(f"no runs under {root}; dropexp train -c FILE creates some, --runs-dir names another folder")
+        raise NoRuns(f"no runs under {root}; dropexp train CONFIG creates some, --runs-dir names another folder")
     runs: dict[tuple[str, str, int | None], Run] = {}
     duplicates: list[Run] = []
     for run in map(read_any, found):

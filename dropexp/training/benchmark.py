@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing.connection import Connection
@@ -190,10 +191,11 @@ def _measure_peak(root: Path, result: Connection) -> None:
     import resource
 
     def peak() -> float:
-        if sys.platform == "linux":  # ru_maxrss would include the process that forked this one
+        with suppress(OSError, StopIteration):  # ru_maxrss would include the process that forked this one
             lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
             return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # macOS counts bytes
+        unit = 1024 if sys.platform == "linux" else 1  # macOS counts bytes
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
     backend = matmul.best_backend()  # loads both of torch's matrix libraries
     before = peak()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from dropexp.config.study import Study, load_config
 from dropexp.data import download
 from dropexp.errors import TrainingError, UnfinishedRun
-from dropexp.files import expanded
+from dropexp.home import expanded
 from dropexp.runs.folder import default_runs_dir
 from dropexp.runs.status import Status
 from dropexp.runs.table import Row
@@ -20,13 +21,17 @@ from dropexp.training.train import Stage, Training
 
 
 def prepare(
-    study: Study | str | Path, runs_dir: str | Path | None, data_dir: str | Path | None, device: str, force: bool
+    config: Study | str | Path | Mapping[str, Any],
+    runs_dir: str | Path | None,
+    data_dir: str | Path | None,
+    device: str,
+    force: bool,
 ) -> tuple[Training, Callable[[], Path]]:
-    """Return the training of a study or a config file, and what finds the data; nothing is written.
+    """Return the training of a study or a config, and what finds the data; nothing is written.
 
     Raises what `train` raises before it trains.
     """
-    study = study if isinstance(study, Study) else load_config(study)
+    study = config if isinstance(config, Study) else load_config(config)
     where = default_runs_dir() if runs_dir is None else expanded(runs_dir)
     training = Training([study], where, devices.resolve(device), force=force)
 
@@ -39,7 +44,7 @@ def prepare(
 
 
 def train(
-    study: Study | str | Path,
+    config: Study | str | Path | Mapping[str, Any],
     *,
     runs_dir: str | Path | None = None,
     data_dir: str | Path | None = None,
@@ -47,7 +52,7 @@ def train(
     jobs: int | None = None,
     force: bool = False,
 ) -> Generator[Row]:
-    """Train the unfinished runs of a study or a config file; yield each new row of a table, with the key `run`.
+    """Train the unfinished runs of a study or a config; yield each new row of a table, with the key `run`.
 
     Finished runs yield nothing; `load_runs` returns them. By default one run trains at a time, on a CUDA device 32 side
     by side; on a CPU more than one use worker processes. Notes, such as on corrupted files, are warnings. Settings of
@@ -57,7 +62,7 @@ def train(
     The rows end in a `TrainingError` that lists the runs that failed or diverged. Runs that another process trains are
     left to it, with a warning.
     """
-    return _rows(*prepare(study, runs_dir, data_dir, device, force), jobs)
+    return _rows(*prepare(config, runs_dir, data_dir, device, force), jobs)
 
 
 def _rows(training: Training, find_data: Callable[[], Path], jobs: int | None) -> Generator[Row]:

@@ -152,7 +152,7 @@ class Training:
         notes = [f"the commit of dropexp is not recorded with the runs: {reason}"] if reason else []
         for study in self.studies:
             if study.added:
-                what = f"{study.file} does not ask for {study.added} of these runs"
+                what = f"{study.file or 'standard input'} does not ask for {study.added} of these runs"
                 options = shlex.join(study.options[2:])
                 hint = "`--set name=NAME` makes them a study of their own"
                 notes.append(f"{what}, because of {options}, but they are in its study {study.name!r}; {hint}")

@@ -97,6 +97,15 @@ def test_configs_are_arguments_options_and_names(cli: InProcess) -> None:
     assert "give a file, a study that `dropexp config list` lists, or - for standard input" in stderr
 
 
+def test_a_config_among_names_of_runs_is_explained(cli: InProcess) -> None:
+    cli.write("mine.yaml", TINY)
+    for name in ("mine.yaml", "mine", "dropout"):
+        stderr = cli("compare", name, code=5).stderr
+        remedy = f"{name} is a config: `dropexp train {name}` creates its runs, -c {name} compares them"
+        assert stderr.endswith(f"nor a folder of runs; {remedy}\n")
+    assert cli("compare", "xyzzy", code=5).stderr.endswith("dropexp train CONFIG creates runs\n")
+
+
 def test_the_printed_command_compares_what_was_trained_where_it_is(cli: InProcess) -> None:
     cli.write("wd.yaml", "task: linear-regression\nvariant: nn\nepochs: 2\nmatrix: {seed: 0..1}\n")
     train = ("train", "wd.yaml", "--jobs", "1", "--runs-dir", "other runs")

@@ -34,6 +34,6 @@ def test_data_is_downloaded_to_where_training_looks_for_it(cli: InProcess, real_
 
 
 def test_without_runs_the_exit_code_is_5(cli: InProcess) -> None:
-    assert "dropexp train -c" in cli("compare", code=5).stderr
+    assert "dropexp train CONFIG" in cli("compare", code=5).stderr
     assert "nothing" in cli("compare", "nothing", code=5).stderr
     cli("runs", code=5)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+from importlib import import_module
+
 import pytest
 from helpers.fake_runs import write_run
 from helpers.in_process import InProcess
@@ -17,3 +21,36 @@ def test_runs_are_exported_and_those_left_out_are_named(target: str, out: str, o
     assert "32 runs exported" in done.stderr
     assert corrupted.path.name in done.stderr
     assert (own_study.folder / out.removeprefix("sqlite:///")).exists()
+    assert "no longer" not in done.stderr
+    gone = next(own_study.folder.glob("runs/dropout/variant=none,seed=7-*"))
+    shutil.rmtree(gone)
+    again = own_study("export", "dropout", "--to", target).stderr
+    (note,) = [line for line in again.splitlines() if line.startswith("note:")]
+    assert "1 runs in " in note and "no longer exist here: " in note and gone.name in note
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+@pytest.mark.parametrize("target", ["tensorboard", "mlflow"])
+def test_a_training_is_logged_to_its_last_epoch(target: str, cli: InProcess) -> None:
+    cli.write("t.yaml", "task: linear-regression\nvariant: scratch\nepochs: 3\n")
+    cli("train", "t.yaml", "--device", "cpu", "--jobs", "1", "--log-to", target)
+    if target == "tensorboard":
+        (folder,) = cli.folder.glob("tensorboard/t/*")
+        reader = import_module("tensorboard.backend.event_processing.event_accumulator")
+        steps = [event.step for event in reader.EventAccumulator(str(folder)).Reload().Scalars("test_loss")]
+    else:
+        client = import_module("mlflow").MlflowClient(tracking_uri=f"sqlite:///{cli.folder / 'mlflow.db'}")
+        runs = client.search_runs([client.get_experiment_by_name("t").experiment_id], "tags.`dropexp.status` = 'done'")
+        steps = sorted(metric.step for metric in client.get_metric_history(runs[0].info.run_id, "test_loss"))
+        assert list(cli.folder.glob("mlartifacts/t/*/artifacts/report.html"))
+    assert steps == [1, 2, 3]
+
+
+def test_a_tracker_that_is_not_installed_is_an_error_before_anything_trains(
+    cli: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    cli.write("t.yaml", "task: linear-regression\nvariant: scratch\n")
+    done = cli("train", "t.yaml", "--device", "cpu", "--log-to", "mlflow", code=1)
+    assert "pip install 'dropexp[mlflow]'" in done.stderr
+    assert not list(cli.folder.glob("runs/*/*"))

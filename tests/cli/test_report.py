@@ -26,7 +26,7 @@ def test_a_report_accepts_the_options_of_compare(study: InProcess) -> None:
 
 
 def test_a_report_without_runs_names_the_command_that_trains_them(cli: InProcess) -> None:
-    assert "dropexp train -c FILE creates some" in cli("report", code=5).stderr
+    assert "dropexp train CONFIG creates some" in cli("report", code=5).stderr
     assert not (cli.folder / "report.html").exists()
 
 

@@ -63,6 +63,7 @@ def test_a_dry_run_trains_nothing(cli: InProcess) -> None:
     config = cli.write("tiny.yaml", TINY)
     listed = cli("train", "-c", config, "--dry-run", "--seeds", "5..6").stdout.splitlines()
     assert len(listed) == 6 and all(line.startswith("new ") for line in listed)
+    assert "6 runs: 6 new" in cli("train", "-c", config, "--dry-run").stderr
     assert "seed=5" in listed[0]
     assert not (cli.folder / "runs").exists()
 

@@ -45,9 +45,9 @@ class Result:
     err: str
 
     def every_problem_names(self, *sources: str) -> bool:
-        """Return whether each line of stderr begins with one of these files or options."""
+        """Return whether each line of stderr begins with one of these files or options, or is part of a list below."""
         lines = [line.removeprefix("dropexp: ") for line in self.err.splitlines()]
-        return bool(lines) and all(line.startswith(sources) for line in lines)
+        return bool(lines) and lines[0].startswith(sources) and all(line.startswith((*sources, "  ")) for line in lines)
 
 
 class Sandbox:

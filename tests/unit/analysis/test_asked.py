@@ -247,7 +247,7 @@ def test_training_with_options_warns_that_the_runs_share_the_study(cli: InProces
         "note: lines.yaml does not ask for 1 of these runs, because of --set lr=0.1, but they are in its study "
         "'lines'; `--set name=NAME` makes them a study of their own\n"
     )
-    assert cli(*train, "--set", "lr=0.1", "--dry-run").stderr == note
+    assert cli(*train, "--set", "lr=0.1", "--dry-run").stderr == f"1 runs: 1 new\n{note}"
     done = cli(*train, "--set", "lr=0.1")
     assert done.stderr.startswith(note)
     assert done.stderr.endswith("next: dropexp compare -c lines.yaml --set lr=0.1\n")

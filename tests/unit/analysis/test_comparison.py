@@ -8,6 +8,7 @@ import json
 import math
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,10 @@ from dropexp.runs.metrics import METRICS
 
 
 def test_without_runs_the_error_names_the_command_that_trains_them(tmp_path: Path) -> None:
-    with pytest.raises(NoRuns, match="dropexp train -c"):
+    with pytest.raises(NoRuns, match="dropexp train CONFIG"):
         compare(runs_dir=tmp_path / "missing")
     write_run(tmp_path)
-    with pytest.raises(NoRuns, match=r"'typo'.*dropout.*dropexp train -c"):
+    with pytest.raises(NoRuns, match=r"'typo'.*dropout.*dropexp train CONFIG"):
         load_runs("typo", tmp_path)
 
 
@@ -270,3 +271,12 @@ def test_comparing_imports_neither_torch_nor_rich_nor_scipy_stats() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_names_are_found_however_their_letters_are_composed(tmp_path: Path) -> None:
+    for arm, lr in (("été", 0.1), ("hiver", 0.2)):
+        write_arm(tmp_path, "nn", [0.8, 0.81], name="année", arm=arm, lr=lr)
+    decomposed = unicodedata.normalize("NFD", "année")
+    found = compare(decomposed, tmp_path, unicodedata.normalize("NFD", "été"), filter={"variant": "nn"})
+    assert list(found.differences["baseline"]) == ["été"]
+    assert require(found, unicodedata.normalize("NFD", "été.test_acc >= 0.1")) is None

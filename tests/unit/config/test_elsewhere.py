@@ -44,7 +44,7 @@ from dropexp.nearest import letters
         ),
         ("activation: relu", ": the hidden layers have ReLU"),
         ("device: cuda", ": it is an option of the command: --device"),
-        ("training: {lr: 0.1}", "; keys are not nested: write those in it at the top, or in arms"),
+        ("training: {lr: 1}", "; keys are not nested: write those in it at the top; a key for anchors begins with x-"),
         ("grid: {lr: [0.1]}", " (did you mean 'matrix'?); several values are a list in `matrix`, or --sweep on the "
          "command line"),
     ],

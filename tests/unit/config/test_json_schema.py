@@ -49,8 +49,8 @@ def test_every_key_has_its_meaning_default_and_section() -> None:
 
 @pytest.mark.parametrize("file", ["study.yaml", "my study (2).yml", "1.yaml", "no.yaml", "-", "हिन्दी.yaml"])
 def test_the_starter_file_is_valid_under_any_name(file: str) -> None:
-    text = starter(file)
-    assert text.startswith("# yaml-language-server: $schema=dropexp.schema.json\n")
+    text = starter(Path(file))
+    assert text.startswith("# yaml-language-server: $schema=./dropexp.schema.json\n")
     assert not rejects(text)
     assert parsed(text).axes.keys() == {"variant", "seed"}
 

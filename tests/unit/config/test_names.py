@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dropexp.config.names import MAX_BYTES, is_name
+from dropexp.config.names import MAX_BYTES, is_name, safe
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,9 @@ def test_a_name_has_at_most_a_hundred_bytes(letter: str) -> None:
 @pytest.mark.parametrize("value", [None, 5, True, ["a"], {"a": 1}])
 def test_a_name_is_text(value: object) -> None:
     assert not is_name(value)
+
+
+@pytest.mark.parametrize("name", ["a\u200db", "a\u200bb", "\u0301a", "a\u202eb", "😀"])
+def test_a_name_has_no_invisible_characters(name: str) -> None:
+    assert not is_name(name)
+    assert is_name(safe(name))

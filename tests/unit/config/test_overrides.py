@@ -82,7 +82,7 @@ def test_seeds_are_ranges_and_lists(text: str, seeds: str, expected: list[int]) 
     assert "seed" not in {*file.base, *(key for keys in file.arms.values() for key in keys)}
 
 
-INVALID_SEEDS = ["x", "", "-1", "1.5", "true", "0-2", "9" * 30, "9" * 5000]
+INVALID_SEEDS = ["x", "", "-1", "1.5", "true", "9" * 30, "9" * 5000]
 
 
 @pytest.mark.parametrize("seeds", INVALID_SEEDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,16 @@ def test_the_example_trains_equally_in_one_process_and_in_workers(command: Comma
     listed = command("compare", "my").stdout  # a process that loads no plugin
     assert "uniform" in listed and "none" in listed
     assert cli("compare", "-c", config, "--plugin", str(EXAMPLE)).stdout == listed
+
+
+@pytest.mark.parametrize(("start", "ends"), [(b"", b"\r\n"), (codecs.BOM_UTF8, b"\n"), (codecs.BOM_UTF8, b"\r\n")])
+def test_line_ends_and_a_byte_order_mark_do_not_make_another_plugin(start: bytes, ends: bytes, tmp_path: Path) -> None:
+    load_plugin(EXAMPLE)
+    digest = VARIANTS["uniform"].plugin
+    (copy := tmp_path / "copy.py").write_bytes(start + EXAMPLE.read_bytes().replace(b"\n", ends))
+    VARIANTS.pop("uniform")
+    load_plugin(copy)
+    assert VARIANTS["uniform"].plugin == digest
 
 
 def test_the_registered_noise_is_used(cli: InProcess) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from dropexp.config import shipped as module
 from dropexp.config.shipped import find, folder, question, shipped, study_names
 from dropexp.config.study import load_config
 from dropexp.errors import ConfigError
@@ -18,6 +21,15 @@ def test_the_shipped_studies_are_those_of_the_index_in_its_order() -> None:
     assert {path.resolve() for path in shipped().values()} == {*(ROOT / "configs").rglob("*.yaml")}
     assert list(shipped())[:2] == ["dropout", "does-dropout-help"]
     assert all("?" in question(path) for path in shipped().values())
+
+
+def test_a_wheel_has_the_configs_where_they_are_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    ((source, target),) = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"].items()
+    shutil.copytree(ROOT / source, tmp_path / target)
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "dropexp/config/shipped.py"))
+    assert folder() == tmp_path / "dropexp/configs"
+    assert (folder() / "README.md").exists() and (folder() / "book/scratch.yaml").exists()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ import pytest
 from helpers.fake_runs import change, epoch_row, write_run
 
 from dropexp.errors import ExportError
-from dropexp.report.export import EVENTS, Exported, to_mlflow, to_tensorboard
+from dropexp.report.export import Exported
+from dropexp.report.mlflow import to_mlflow
+from dropexp.report.tensorboard import EVENTS, to_tensorboard
 from dropexp.runs.folder import EPOCHS, RUN, RunFolder
 from dropexp.runs.record import read_runs
 from dropexp.runs.table import Columns, Row, add_row, rows_of
@@ -95,9 +97,9 @@ def test_tensorboard_reads_back_every_column_by_epoch(tmp_path: Path, runs_dir: 
     change(run, provenance={"began": BEGAN})
     other = write_run(runs_dir, "none", name="another")
     out = tmp_path / "out"
-    assert export_events(out, runs_dir) == Exported(2, str(out), [])
+    assert export_events(out, runs_dir) == Exported(2, str(out), [], [])
     events = reader(out / "dropout" / run.path.name)
-    assert set(events.Tags()["scalars"]) == COLUMNS
+    assert set(events.Tags()["scalars"]) == COLUMNS | {"gap"}
     for name in COLUMNS:
         scalars = events.Scalars(name)
         assert [event.step for event in scalars] == [1, 2, 3]
@@ -189,7 +191,7 @@ def test_runs_without_epochs_are_skipped_and_named(tmp_path: Path, mixed: list[A
 def test_exporting_to_tensorboard_loads_neither_torch_nor_tensorflow(tmp_path: Path, runs_dir: Path) -> None:
     write_run(runs_dir)
     script = (
-        "import sys; from pathlib import Path; from dropexp.report import export\n"
+        "import sys; from pathlib import Path; from dropexp.report import tensorboard as export\n"
         "from dropexp.runs.record import read_runs\n"
         "def heavy(*names): return [name for name in names if name in sys.modules]\n"
         "print(heavy('torch', 'tensorflow', 'tensorboard', 'mlflow'))\n"
@@ -239,11 +241,11 @@ def test_mlflow_reads_back_the_config_and_every_column_exactly(tmp_path: Path, r
     run = write_run(runs_dir, "nn", 3, [0.1, 0.7, 1 / 3], seconds=[2.0, 3.0, 4.0], train_size=None)
     change(run, provenance={"began": BEGAN})
     other = write_run(runs_dir, "none", name="another", arm="wide")
-    assert to_mlflow(read_runs((), runs_dir), database(tmp_path)) == Exported(2, database(tmp_path), [])
+    assert to_mlflow(read_runs((), runs_dir), database(tmp_path)) == Exported(2, database(tmp_path), [], [])
     (ours,) = logged(client).values()
     info = run.read_info()
     assert ours.info.run_name == run.path.name
-    assert set(ours.data.metrics) == COLUMNS
+    assert set(ours.data.metrics) == COLUMNS | {"gap"}
     for name in COLUMNS:
         assert history(client, ours, name) == [(row["epoch"], row[name]) for row in table_of(run)]
     assert (ours.info.start_time, ours.info.end_time) == (1000 * BEGAN_AT, 1000 * (BEGAN_AT + 9))
@@ -251,7 +253,7 @@ def test_mlflow_reads_back_the_config_and_every_column_exactly(tmp_path: Path, r
     assert ours.data.params == params
     assert params["train_size"] == "null"
     tags = {key: value for key, value in ours.data.tags.items() if key.startswith("dropexp.")}
-    del tags["dropexp.content"]
+    del tags["dropexp.content"], tags["dropexp.epochs"]
     assert tags == {
         "dropexp.hash": info.hash,
         "dropexp.arm": "nn",
@@ -259,6 +261,43 @@ def test_mlflow_reads_back_the_config_and_every_column_exactly(tmp_path: Path, r
         "dropexp.study": "dropout",
     }
     assert logged(client, "another")[other.path.name].data.tags["dropexp.arm"] == "wide"
+
+
+def test_mlflow_has_the_config_the_commit_and_the_report(tmp_path: Path, runs_dir: Path, client: Any) -> None:
+    run = write_run(runs_dir, "nn", 3)
+    change(run, provenance={"began": BEGAN, "commit": "abc123"})
+    to_mlflow(read_runs((), runs_dir), database(tmp_path), report=True)
+    before = logged(client)
+    assert before[run.path.name].data.tags["mlflow.source.git.commit"] == "abc123"
+    artifacts = tmp_path / "mlartifacts" / "dropout"
+    assert "seed: 3" in (artifacts / before[run.path.name].info.run_id / "artifacts" / "config.yaml").read_text()
+    page = artifacts / before["report"].info.run_id / "artifacts" / "report.html"
+    assert "<title>" in page.read_text(encoding="utf-8")
+    to_mlflow(read_runs((), runs_dir), database(tmp_path), report=True)
+    assert {name: one.info.run_id for name, one in logged(client).items()} == {
+        name: one.info.run_id for name, one in before.items()
+    }
+
+
+def test_a_run_that_resumes_continues_its_curve_in_mlflow(tmp_path: Path, runs_dir: Path, client: Any) -> None:
+    write_run(runs_dir, "nn", status="interrupted", test_acc=[0.5, 0.6])
+    to_mlflow(read_runs((), runs_dir), database(tmp_path))
+    (before,) = logged(client).values()
+    write_run(runs_dir, "nn", test_acc=[0.5, 0.6, 0.7])
+    to_mlflow(read_runs((), runs_dir), database(tmp_path))
+    (after,) = logged(client).values()
+    assert (after.info.run_id, after.info.status) == (before.info.run_id, "FINISHED")
+    assert history(client, after) == [(1, 0.5), (2, 0.6), (3, 0.7)]
+
+
+def test_exported_runs_that_are_gone_are_named(tmp_path: Path, runs_dir: Path, client: Any) -> None:
+    kept, removed = write_run(runs_dir, "nn"), write_run(runs_dir, "none")
+    export_events(tmp_path / "out", runs_dir)
+    to_mlflow(read_runs((), runs_dir), database(tmp_path))
+    shutil.rmtree(removed.path)
+    assert export_events(tmp_path / "out", runs_dir).gone == [str(tmp_path / "out" / "dropout" / removed.path.name)]
+    assert to_mlflow(read_runs((), runs_dir), database(tmp_path)).gone == [removed.path.name]
+    assert {kept.path.name, removed.path.name} == set(logged(client))
 
 
 def test_mlflow_has_the_status_of_each_run(tmp_path: Path, runs_dir: Path, client: Any) -> None:
@@ -338,7 +377,7 @@ def test_an_unusable_destination_is_named(tmp_path: Path, runs_dir: Path, destin
 def test_exporting_to_mlflow_loads_no_torch_and_sends_no_telemetry(tmp_path: Path, runs_dir: Path) -> None:
     write_run(runs_dir)
     script = (
-        "import sys, socket; from dropexp.report import export; from dropexp.runs.record import read_runs\n"
+        "import sys, socket; from dropexp.report import mlflow as export; from dropexp.runs.record import read_runs\n"
         "addresses = []\n"
         "socket.getaddrinfo = lambda *where, **more: addresses.append(where)\n"
         "socket.socket.connect = lambda self, where: addresses.append(where)\n"
@@ -347,7 +386,7 @@ def test_exporting_to_mlflow_loads_no_torch_and_sends_no_telemetry(tmp_path: Pat
         "print(get_telemetry_client(), addresses, [name for name in ('torch', 'tensorflow') if name in sys.modules])"
     )
     assert printed_by(script, runs_dir, database(tmp_path)).splitlines() == ["1", "None [] []"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow.db", "runs"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mlartifacts", "mlflow.db", "runs"]
 
 
 # extras

@@ -1,0 +1,42 @@
+"""Commands that are printed to be copied, and paths on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from helpers.command import DROPEXP
+
+from dropexp.cli.output import command_line, next_command, shown_paths
+
+
+@pytest.mark.parametrize(
+    ("program", "path", "expected"),
+    [
+        ("dropexp", "", "dropexp compare 'my study'"),
+        (str(DROPEXP), str(DROPEXP.parent), "dropexp compare 'my study'"),
+        (str(DROPEXP), "", f"{DROPEXP} compare 'my study'"),
+        (str(Path("dropexp", "__main__.py")), "", f"{sys.executable} -m dropexp compare 'my study'"),
+    ],
+)
+def test_a_printed_command_starts_the_program_that_printed_it(
+    program: str, path: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [program, "train"])
+    monkeypatch.setenv("PATH", path)
+    assert command_line("compare", "my study") == expected
+
+
+def test_a_command_that_reads_standard_input_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["dropexp"])
+    assert next_command("next", ["compare", "-c", "-"]) == "next, with the same standard input: dropexp compare -c -"
+
+
+def test_paths_are_cut_only_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [f"runs/study/{'x' * 60}-{i}" for i in range(3)]
+    assert shown_paths(paths, 13) == paths
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    assert [len(path) for path in shown_paths(paths, 13)] == [47] * 3
+    assert len(set(shown_paths(paths, 13))) == 3
