@@ -17,6 +17,7 @@ from dropexp.analysis.asked import Selection, notes_on_others, select
 from dropexp.analysis.baselines import NOT_SETTINGS, baselines_of, task_of
 from dropexp.analysis.best_val import best_val_frame
 from dropexp.analysis.differences import differences_of
+from dropexp.analysis.headlines import headlines
 from dropexp.analysis.interactions import interactions_of
 from dropexp.analysis.likelihood import Fit, fit_arms, fit_sentence
 from dropexp.analysis.metric_choice import choose_metric, seeds_without, usual_metric
@@ -25,6 +26,7 @@ from dropexp.analysis.pilot import pilots_of
 from dropexp.analysis.published import PublishedRow, Source, published_rows, sources_of
 from dropexp.analysis.query import Query, check_margin, in_words, parse_epoch
 from dropexp.analysis.select_on import select_settings
+from dropexp.analysis.titles import titles_of
 from dropexp.analysis.tuning import SearchFrames, tuning_of
 from dropexp.config.elsewhere import similar_key
 from dropexp.config.study import Study
@@ -59,6 +61,7 @@ class Comparison:
     runs         a row per run that is done: arm, series, study, by, seed, path, epoch, every metric at that epoch
     curves       a row per such run and epoch, the same columns but the path
     declared     by study, what its config files ask for and declare
+    titles       what people see in place of the name of an arm, or of a series: the labels of the config
     headlines    a sentence per question: its verdicts, and the command that decides what is open
     findings     each verdict in a sentence, with its statistics
     notes        what was left out, and what the figures do not show, in sentences
@@ -82,6 +85,7 @@ class Comparison:
     runs: pd.DataFrame
     curves: pd.DataFrame
     declared: dict[str, list[Declared]]
+    titles: dict[str, str]
     headlines: list[str]
     findings: list[str]
     notes: list[str]
@@ -196,6 +200,7 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
     tuning = tuning_of(arms, selected.records)
     sources = sources_of(arms, selected.declared)
     fits = _fits(sources.value) if query.published else Noted([], [])
+    titles = titles_of(arms, selected.declared)
     return Comparison(
         metric=metric,
         usual=metrics[usual_metric(arms, metrics)],
@@ -215,7 +220,12 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
         runs=frames.runs_frame(arms, metrics, query.by),
         curves=frames.curves_frame(arms, metrics, query.by),
         declared=selected.declared,
-        headlines=[*differences.value.headlines, *interactions.value.headlines, *map(fit_sentence, fits.value)],
+        titles=titles,
+        headlines=[
+            *headlines(differences.value.verdicts, titles),
+            *headlines(interactions.value.verdicts),
+            *map(fit_sentence, fits.value),
+        ],
         findings=[
             *differences.value.frame["sentence"],
             *interactions.value.frame["sentence"],

@@ -13,7 +13,6 @@ from dropexp.analysis.anomalies import broken_runs
 from dropexp.analysis.arms import Arm
 from dropexp.analysis.baselines import differing_keys
 from dropexp.analysis.frames import frame_of
-from dropexp.analysis.headlines import headlines
 from dropexp.analysis.notes import Noted
 from dropexp.analysis.pilot import Pilot
 from dropexp.analysis.sentences import sentence
@@ -67,10 +66,10 @@ class DifferenceRow:
 
 @dataclass(frozen=True)
 class Differences:
-    """A `DifferenceRow` per difference, and the headlines on them."""
+    """A `DifferenceRow` per difference, and the verdicts on them."""
 
     frame: pd.DataFrame
-    headlines: list[str]
+    verdicts: list[Verdict]
 
 
 def differences_of(
@@ -95,7 +94,7 @@ def differences_of(
     rows = [_row(verdict, half) for verdict, half in zip(verdicts, widths.value, strict=True)]
     notes = [note for arm, base in compared for note in _unpaired(arm, base)]
     notes += _caveats(pairs)
-    return Noted(Differences(_frame(rows), headlines(verdicts)), [*notes, *_only_these_images(rows), *widths.notes])
+    return Noted(Differences(_frame(rows), verdicts), [*notes, *_only_these_images(rows), *widths.notes])
 
 
 def frame_of_verdicts(verdicts: Sequence[Verdict]) -> pd.DataFrame:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from dropexp.analysis.anomalies import broken_runs
 from dropexp.analysis.arms import Arm
 from dropexp.analysis.differences import Differences, frame_of_verdicts
-from dropexp.analysis.headlines import headlines
 from dropexp.analysis.notes import Noted
 from dropexp.analysis.pilot import Pilot
 from dropexp.analysis.sentences import amount
@@ -54,7 +53,7 @@ def interactions_of(
     for i, name in enumerate(("effect", "baseline_effect")):
         frame.insert(3 + i, name, [effect[i] for effect in effects])
     unpaired = [note for square, pair in zip(squares.value, pairs, strict=True) for note in _unpaired(square, pair)]
-    return Noted(Differences(frame, headlines(verdicts)), [*squares.notes, *unpaired])
+    return Noted(Differences(frame, verdicts), [*squares.notes, *unpaired])
 
 
 def interaction(square: Square, metric: Metric, what: str) -> Pair:

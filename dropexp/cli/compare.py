@@ -121,8 +121,10 @@ def compare(
     if plot:
         size = chart_parts.Size(width, height)
         drawn = charts.single(compared, chart, size, title) if chart else charts.overview(compared)
-        charts.save(drawn, plot)
+        note = charts.save(drawn, plot)
         print_message(f"chart: {plot}")
+        if note:
+            print_message(f"note: {note}")
     if trials:
         table = trials_table(compared)
         if table is None:

@@ -41,6 +41,7 @@ class Options:
 
 
 NO_OPTIONS = Options()
+MAX_LABEL = 200  # characters
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class ConfigFile:
     axes: dict[str, list[Any]]  # the matrix: the values of each key
     arms: dict[str | None, dict[str, Any]]  # the keys of each arm; {None: {}} without arms
     published: dict[str, Any]
+    labels: dict[str, str]  # what people see in place of the names of arms
     tune: Tune | None
     problems: Problems  # to which conflicts between keys can be added
 
@@ -85,7 +87,7 @@ class _Parser:
     def parse(self, given: dict[str, Any], stem: str | None, options: Options) -> ConfigFile:
         top = {key: value for key, value in given.items() if not key.startswith(ANCHORS)}
         matrix, arms = (self._section(key, top.pop(key, None)) for key in ("matrix", "arms"))
-        published, tune = top.pop("published", None), top.pop("tune", None)
+        published, tune, labels = (top.pop(key, None) for key in ("published", "tune", "labels"))
         if isinstance(top.get("hidden"), list):
             self.checks.layers = len(top["hidden"])
         top = {
@@ -106,9 +108,10 @@ class _Parser:
         parsed_tune = parse_tune(tune, [override.key for override in overrides], self.checks)
         if parsed_tune:
             self._check_tuned(parsed_tune, top, axes, parsed_arms)
-        parsed_published = self._published(published, [*arms] or axes.get("variant") or [base.get("variant")])
+        named = [*arms] or axes.get("variant") or [base.get("variant")]
+        parsed_published, parsed_labels = self._published(published, named), self._labels(labels, named)
         self.problems.raise_if_any()
-        return ConfigFile(name, base, axes, parsed_arms, parsed_published, parsed_tune, self.problems)
+        return ConfigFile(name, base, axes, parsed_arms, parsed_published, parsed_labels, parsed_tune, self.problems)
 
     def _name(self, given: Any, stem: str | None) -> str:
         """Return the study's name: the given one, or the stem of the file's name."""
@@ -206,6 +209,22 @@ class _Parser:
             if key in top or key in axes:
                 where = "at the top" if key in top else "in the matrix"
                 self.problems.add(("tune", "space", key), f"{key!r} is in tune.space and {where}; keep one")
+
+    def _labels(self, value: Any, arms: list[Any]) -> dict[str, str]:
+        labels = self._section("labels", value)
+        for arm, label in labels.items():
+            path: KeyPath = ("labels", arm)
+            taken = [own for other, own in labels.items() if other != arm] + [one for one in arms if one not in labels]
+            if arm not in arms:
+                similar, known = did_you_mean(str(arm), map(str, arms)), ", ".join(map(str, arms))
+                self.problems.add(path, f"labels.{arm} is no arm of this config{similar}, which has {known}")
+            elif not isinstance(label, str) or not label.strip() or len(label) > MAX_LABEL:
+                self.problems.add(path, f"labels.{arm} = {shown(label)} is not a text of 1 to {MAX_LABEL} characters")
+            elif label in taken:
+                self.problems.add(
+                    path, f"labels.{arm} = {shown(label)} is what another arm is called; use another text"
+                )
+        return labels
 
     def _published(self, value: Any, arms: list[Any]) -> dict[str, Any]:
         path: KeyPath = ("published",)

@@ -57,6 +57,7 @@ def json_schema() -> dict[str, Any]:
             nullable=True,
             required=["trials", "repeats", "space"],
         ),
+        "labels": {"type": ["object", "null"], "additionalProperties": {"type": "string", "minLength": 1}},
         "published": _mapping(
             {key: documented(f"published.{key}", _published(key)) for key in Published.model_fields}, nullable=True
         ),

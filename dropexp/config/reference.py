@@ -61,6 +61,12 @@ STUDY_KEY_ROWS = (
         "Combinations that are not a full product. With a `matrix`, each arm is combined with each of its points.",
     ),
     KeyRow(
+        "labels",
+        "null",
+        "a mapping from arms or variants to texts",
+        "What charts, tables and the report call the arms; options still take the names.",
+    ),
+    KeyRow(
         "tune",
         "null",
         "a mapping with the keys below",

@@ -31,7 +31,7 @@ from dropexp.config.tasks import LINEAR_REGRESSION, NUM_TRAIN_IMAGES
 from dropexp.config.used import used_keys
 from dropexp.config.variants import VARIANTS
 
-STUDY_KEYS = ("name", "matrix", "arms", "tune", "published")  # the keys of a file beside those of its runs
+STUDY_KEYS = ("name", "matrix", "arms", "labels", "tune", "published")  # the keys of a file beside those of its runs
 GROUPS: dict[str, tuple[str, ...]] = {
     "dropout": (
         *("variant", "drop_probs", "input_drop_prob", "input_noise_std", "placement", "drop_schedule", "drop_epochs"),

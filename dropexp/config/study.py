@@ -34,6 +34,7 @@ class Study:
     name: str
     runs: list[PlannedRun]
     published: dict[str, Any] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
     file: Path | None = None
     options: tuple[str, ...] = ()
     written: Study | None = None
@@ -89,7 +90,7 @@ def _parse(text: str, source: Path | None, options: Options = NO_OPTIONS, where:
     searches = _searches(file)
     runs = trials_of(searches) if file.tune else _runs(file)
     file.problems.raise_if_any()
-    return Study(file.name, runs, file.published, source, searches=searches)
+    return Study(file.name, runs, file.published, file.labels, source, searches=searches)
 
 
 def load_configs(

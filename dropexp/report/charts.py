@@ -20,6 +20,7 @@ from dropexp.report import arm_charts, class_charts, epoch_charts
 from dropexp.report.book_chart import book
 from dropexp.report.budget_chart import budget
 from dropexp.report.chart_parts import AUTO, Size, grid, theme, vega
+from dropexp.report.glyphs import note_on_glyphs
 from dropexp.report.names import for_charts
 
 SUFFIXES = (".png", ".svg", ".pdf", ".html")
@@ -92,10 +93,10 @@ def overview(comparison: Comparison) -> ChartType:
     return page.properties(title=title, description=" ".join(str(chart.description) for chart in charts))
 
 
-def save(chart: ChartType, path: Path) -> None:
+def save(chart: ChartType, path: Path) -> str | None:
     """Write a picture or, as .html, a page that needs no network, and create its folder.
 
-    Raises ChartError for another suffix.
+    Return a note if no font has some of its characters. Raises ChartError for another suffix.
     """
     suffix = suffix_of(path)
     spec, config = chart.to_dict(), theme(dark=False) | {"background": "white"}
@@ -111,6 +112,7 @@ def save(chart: ChartType, path: Path) -> None:
         content = (_PAGE % {"script": vega(), "figures": figures}).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, content)
+    return note_on_glyphs(spec, path)
 
 
 def suffix_of(path: Path) -> str:

@@ -26,6 +26,7 @@ from dropexp.report.difference_tables import (
     interactions_table,
     is_classification,
 )
+from dropexp.report.names import titled
 from dropexp.report.table import Table
 from dropexp.report.tuning_tables import tuning_table
 from dropexp.runs.metrics import METRICS, REGRESSION, Metric
@@ -60,6 +61,7 @@ def comparison_tables(comparison: Comparison, name: str | None = None) -> list[T
 
     Raises ComparisonError for an unknown name, and for a table that these runs have no data for.
     """
+    comparison = titled(comparison)
     found: dict[str, list[Table | None]] = {
         "arms": [arms_table(comparison)],
         "probes": [probes_table(comparison)],

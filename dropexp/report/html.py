@@ -32,7 +32,7 @@ from dropexp.report.comparison_tables import (
 )
 from dropexp.report.difference_tables import best_val_table, differences_table
 from dropexp.report.kept import kept_of
-from dropexp.report.names import for_charts
+from dropexp.report.names import for_charts, titled
 from dropexp.report.origin import compared_runs, origin_table, summary
 from dropexp.report.pictures import Arrays, galleries
 from dropexp.report.recipe import arm_configs, commands, recipes
@@ -96,8 +96,8 @@ def page(comparison: Comparison, arrays: Arrays | None = None) -> str:
         story=story,
         details=details,
         galleries=galleries(arrays, kept_of(runs)) if arrays else [],
-        runs=run_table(comparison),
-        settings=settings_table(comparison),
+        runs=run_table(titled(comparison)),
+        settings=settings_table(titled(comparison)),
         configs=arm_configs(comparison, runs),
         origin=origin_table(runs),
         recipes=recipes(comparison, runs),

@@ -11,12 +11,22 @@ import pandas as pd
 from dropexp.analysis.comparison import Comparison
 from dropexp.report.short_names import short_names
 
-FRAMES = ("arms", "differences", "best_val", "published", "fits", "settings", "runs", "curves")  # that name arms
+FRAMES = ("arms", "differences", "best_val", "published", "fits", "runs", "curves")  # that name arms
 
 
 def for_charts(comparison: Comparison) -> Comparison:
-    """Return the comparison with short names, without what all arms share."""
-    return renamed(comparison, short_names(comparison.arms["arm"]), short_names(comparison.arms["series"]))
+    """Return the comparison with short titles, without what all arms share."""
+    named = titled(comparison)
+    return renamed(named, short_names(named.arms["arm"]), short_names(named.arms["series"]))
+
+
+def titled(comparison: Comparison) -> Comparison:
+    """Return the comparison with the titles of its arms; the settings have both."""
+    if not comparison.titles:
+        return comparison
+    settings = comparison.settings.copy()
+    settings.insert(1, "label", settings["arm"].map(lambda name: comparison.titles.get(name, name)))
+    return replace(renamed(comparison, comparison.titles, comparison.titles), settings=settings, titles={})
 
 
 def renamed(comparison: Comparison, arms: Mapping[str, str], series: Mapping[str, str]) -> Comparison:

@@ -33,13 +33,14 @@ class Declared(BaseModel):
     file: str | None  # relative to the study's folder; None: unknown
     seeds: dict[str, list[int]] | None  # of each arm, by the digest of its settings; None: unknown
     published: dict[str, Any] = {}
+    labels: dict[str, str] = {}  # what people see in place of the names of arms
 
     @classmethod
     def of(cls, study: Study, folder: Path) -> Self:
         """Return what a study's file declares, without the options of a command that keep the study's name."""
         written = study.written or study
         file = None if study.file is None else _relative(study.file, folder)
-        return cls(file=file, seeds=written.seeds, published=written.published)
+        return cls(file=file, seeds=written.seeds, published=written.published, labels=written.labels)
 
     def asks_for(self, arm: str) -> bool:
         """Return whether the file asks for the arm with this digest, with whatever seeds; also if that is not known."""
@@ -49,6 +50,8 @@ class Declared(BaseModel):
         """Return whether this file asks for all runs of the other, and declares all that it declares."""
         seeds = self.seeds
         if seeds is None or other.seeds is None or other.published not in ({}, self.published):
+            return False
+        if other.labels not in ({}, self.labels):
             return False
         return all(arm in seeds and {*own} <= {*seeds[arm]} for arm, own in other.seeds.items())
 
@@ -122,10 +125,15 @@ def _replace(path: Path, declared: Declared) -> list[str]:
 
 
 def _write(path: Path, entries: Sequence[Declared], searches: Sequence[SearchRecord]) -> None:
-    content: dict[str, Any] = {"schema": SCHEMA, "configs": [one.model_dump() for one in entries]}
+    content: dict[str, Any] = {"schema": SCHEMA, "configs": [_content(one) for one in entries]}
     if searches:
         content["searches"] = [one.model_dump(mode="json") for one in searches]
     write_whole(path, encode_json(content))
+
+
+def _content(declared: Declared) -> dict[str, Any]:
+    """Return an entry; without labels it is as earlier versions write it."""
+    return declared.model_dump(exclude=None if declared.labels else {"labels"})
 
 
 def write_searches(folder: Path, records: Sequence[SearchRecord]) -> list[str]:

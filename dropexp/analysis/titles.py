@@ -1,0 +1,25 @@
+"""What people see in place of the names of arms: the labels of their config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from dropexp.analysis.arms import Arm
+from dropexp.runs.study_file import Declared
+
+
+def titles_of(arms: Sequence[Arm], declared: Mapping[str, Sequence[Declared]]) -> dict[str, str]:
+    """Return titles by the label of an arm, and by its series; none for arms without a label in their config.
+
+    Of several configs that ask for an arm, the first that has labels counts. Titles that would not differ are left out.
+    """
+    titles: dict[str, str] = {}
+    for arm in arms:
+        files = [one for one in declared.get(arm.study, ()) if one.labels and one.asks_for(arm.first.arm_digest)]
+        title = files[0].labels.get(arm.first.base) if files else None
+        for label in (arm.label, arm.series):
+            start, found, rest = label.partition(arm.first.base)
+            if title and found and start in ("", f"{arm.study}/"):
+                titles[label] = f"{start}{title}{rest}"
+    shown = [titles.get(arm.label, arm.label) for arm in arms]
+    return titles if len(set(shown)) == len(shown) else {}
