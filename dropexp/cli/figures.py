@@ -8,9 +8,9 @@ from dropexp.runs.table import Row
 # Title and format of each column; the least important ones come first, and are left out first.
 CLASSIFICATION = {
     "train_loss": ("loss", ".4f"),
-    "train_acc": ("train", ".3f"),
-    "val_acc": ("val", ".3f"),
-    "test_acc": ("test", ".3f"),
+    "train_acc": ("train", ".1%"),
+    "val_acc": ("val", ".1%"),
+    "test_acc": ("test", ".1%"),
 }
 REGRESSION = {"train_loss": ("loss", ".4g"), "val_loss": ("val", ".4g"), "test_loss": ("test", ".4g")}
 

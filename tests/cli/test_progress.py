@@ -29,10 +29,10 @@ IMAGES: Row = {"train_loss": 0.51234, "train_acc": 0.8123, "val_acc": 0.8345, "t
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        (IMAGES, "loss 0.5123  train 0.812  val 0.835  test 0.825"),
-        (IMAGES | {"val_acc": None, "test_acc": None}, "loss 0.5123  train 0.812"),
-        ({"train_loss": 0.5, "train_acc": 0.8}, "loss 0.5000  train 0.800"),
-        ({"train_loss": 2e30, "train_acc": 0.1}, "loss 2e+30  train 0.100"),
+        (IMAGES, "loss 0.5123  train 81.2%  val 83.5%  test 82.5%"),
+        (IMAGES | {"val_acc": None, "test_acc": None}, "loss 0.5123  train 81.2%"),
+        ({"train_loss": 0.5, "train_acc": 0.8}, "loss 0.5000  train 80.0%"),
+        ({"train_loss": 2e30, "train_acc": 0.1}, "loss 2e+30  train 10.0%"),
         ({"train_loss": 0.0123456, "test_loss": 1.5, "w_norm": 3.0}, "loss 0.01235  test 1.5"),
         ({"train_loss": None, "test_loss": None, "w_norm": 3.0}, ""),
     ],
@@ -120,7 +120,7 @@ def test_bars_counts_and_labelled_times_fit_into_every_width(width: int) -> None
     for part in ("0/3 runs", "4/12 epochs", "elapsed", "left", "epoch 1/4", "epoch 3/4", "seed=0", "seed=1"):
         assert part in text
     assert all("━" in line for line in lines if "epoch" in line)
-    assert ("loss 0.5123" in text, "test 0.825" in text) == (width >= 120, width >= 60)
+    assert ("loss 0.5123" in text, "test 82.5%" in text) == (width >= 120, width >= 60)
 
 
 def test_a_terminal_of_few_lines_says_how_many_more_runs_train() -> None:
