@@ -11,6 +11,8 @@ from typer.core import TyperCommand
 from dropexp.cli.help import HelpContext
 from dropexp.home import expanded
 
+_PATHS = re.compile("FILE|DIR|CONFIG|RUN|STUDY")  # in the metavar of what can be a path
+
 
 class Command(TyperCommand):
     """A command whose help fits the terminal. `~` at the beginning of a path is a home folder, also in quotes."""
@@ -18,7 +20,8 @@ class Command(TyperCommand):
     context_class = HelpContext
 
     def invoke(self, ctx: Any) -> Any:
-        ctx.params = {name: _with_home(value) for name, value in ctx.params.items()}
+        paths = {param.name for param in ctx.command.params if _PATHS.search(str(param.metavar))}
+        ctx.params = {name: _with_home(value) if name in paths else value for name, value in ctx.params.items()}
         return super().invoke(ctx)
 
 

@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from dropexp.config.schema import Config
-from dropexp.config.tasks import FASHION_MNIST
+from dropexp.config.tasks import FASHION_MNIST, NUM_TRAIN_IMAGES
 from dropexp.training.events import Ended, Epoch, Event
 from dropexp.training.jobs import Job
 
-ALL_ROWS = 60_000  # training images of Fashion-MNIST
 EVALUATION = 5_000  # training images that take about as long as evaluating the test images
 
 
@@ -62,7 +61,7 @@ def _work(config: Config) -> float:
     """Return the cost of an epoch, in training images."""
     if config.task != FASHION_MNIST:
         return float(config.train_size or 1)
-    return float((config.train_size or ALL_ROWS - config.validation_size) + EVALUATION)
+    return float((config.train_size or NUM_TRAIN_IMAGES - config.validation_size) + EVALUATION)
 
 
 def clock_text(seconds: float) -> str:

@@ -39,7 +39,7 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Export runs to TensorBoard or MLflow; exporting a run again replaces it."""
+    """Export runs to TensorBoard or MLflow; exporting a run again updates it."""
     from dropexp.runs.record import read_runs
 
     exported = export_to(to, read_runs(names or (), runs_dir), out)

@@ -42,8 +42,9 @@ def exit_codes() -> Iterator[None]:
     for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(getattr(signal, name), _interrupt)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a pipe on Windows or a C locale cannot encode ± and bars
-        sys.stdout.reconfigure(errors="replace")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal or a C locale may be unable to encode ± and bars
+        is_file = not sys.stdout.isatty()  # such as of `config show`: on Windows it would not be UTF-8
+        sys.stdout.reconfigure(encoding="utf-8" if is_file else None, errors="replace")
     try:
         try:
             yield

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from dropexp.cli.counts import Counts, clock_text
+from dropexp.cli.output import print_message
 from dropexp.training.events import Ended, Event
 from dropexp.training.train import Stage
 
@@ -29,6 +30,8 @@ class NotebookBar:
 
     def show(self, event: Event) -> None:
         self.counts.add(event)
+        if isinstance(event, Ended) and event.why:
+            print_message(f"{event.status}: {event.why}")
         now = time.monotonic()
         if now - self.drawn > REDRAW_SECONDS or (
             isinstance(event, Ended) and self.counts.runs_done == self.counts.runs

@@ -188,13 +188,13 @@ def _train_stage(
     log_every: int,
     log: LiveLog | None,
 ) -> bool:
-    """Train the jobs of a stage. Return whether to go on: without `keep_going` a run that fails is the last one."""
+    """Train the jobs of a stage. Return whether to train what follows: without `keep_going`, not after a failure."""
     from dropexp.cli.progress import watching
     from dropexp.runs.status import FINISHED
     from dropexp.training.events import Ended, Note
 
     events = training.start(stage, find_data, at_once)
-    trained, go_on = 0, True
+    trained, succeeded = 0, True
     with watching(stage, quiet, log_every) as watcher, closing(events):
         for event in events:
             watcher.show(event)
@@ -206,8 +206,8 @@ def _train_stage(
                 case Ended(job=index, status=status):
                     trained += status in FINISHED
                     if not (keep_going or stage.unfinished[index].ended_well(status)):
-                        go_on = False
+                        succeeded = False
                         break
     finished_before = len(stage.jobs) - len(stage.unfinished)
     print_message(f"{len(stage.jobs)} {stage.title}: {trained} trained now, {finished_before} before", quiet)
-    return go_on
+    return succeeded

@@ -8,10 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from dropexp.config import names
-from dropexp.config.yaml import KeyPath
+from dropexp.config.yaml import MAX_PROBLEMS, KeyPath
 from dropexp.errors import ConfigError, Problem
-
-MAX_PROBLEMS = 100
 
 
 class Problems:

@@ -14,6 +14,7 @@ from dropexp.errors import ConfigError, Problem
 
 KeyPath = tuple[str | int, ...]  # the keys and list indices that lead from the top to a value
 
+MAX_PROBLEMS = 100  # that are listed
 MAX_VALUES = 100_000  # far more than a config has; a few nested aliases make billions
 
 _TAGS = {
@@ -65,8 +66,15 @@ def parse(text: str, where: str) -> Document:
     finally:
         loader.dispose()
     if builder.problems:
-        raise ConfigError(builder.problems)
+        raise ConfigError(first_of(builder.problems, where))
     return Document(content, builder.lines)
+
+
+def first_of(problems: list[Problem], where: str) -> list[Problem]:
+    """Return the problems, of many only the first and one that says so."""
+    if len(problems) <= MAX_PROBLEMS:
+        return problems
+    return [*problems[:MAX_PROBLEMS], Problem(where, f"only the first {MAX_PROBLEMS} problems are listed")]
 
 
 class _Builder:

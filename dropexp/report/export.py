@@ -70,10 +70,11 @@ def _timed(run: Run) -> TimedRun:
     rows = run.rows()
     if not rows:
         raise RunError(f"{run.folder.path} has no epoch yet")
-    began = run.info.provenance.get("began")
+    provenance = run.info.provenance
+    began = provenance.get("first_began") or provenance.get("began")  # exported times must not move when a run resumes
     start = datetime.fromisoformat(began).timestamp() if began else (run.folder.path / RUN).stat().st_mtime
     times = list(accumulate((row.get("seconds") or 0.0 for row in rows), initial=start))
-    return TimedRun(run, rows, times, yaml.dump(run.config), str(run.info.provenance.get("commit") or ""))
+    return TimedRun(run, rows, times, yaml.dump(run.config), str(provenance.get("commit") or ""))
 
 
 def figures(row: Row) -> dict[str, float]:

@@ -38,9 +38,9 @@ def default_uri() -> str:
 def to_mlflow(runs: Iterable[Run], uri: str, *, report: bool = False) -> Exported:
     """Log each run to the experiment named as its study: the config as params, the table and the gap as metrics.
 
-    The commit is a tag, config.yaml an artifact; with `report`, the report of each study is one of a run "report". A
-    run that grew since it was exported continues there; one that was trained again is deleted there and logged again.
-    Raises `ExportError`.
+    The commit is a tag, config.yaml an artifact. With `report`, the report of each study is one of a run "report", and
+    runs that are gone are returned. A run that grew since it was exported continues there; one that was trained again
+    is deleted there and logged again. Raises `ExportError`.
     """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # before the import, which starts it
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # by default it logs every table that it creates
@@ -57,7 +57,7 @@ def to_mlflow(runs: Iterable[Run], uri: str, *, report: bool = False) -> Exporte
         studies = sorted({timed.run.folder.path.parent for timed in found})
         for study in studies if report else ():
             tracker.log_report(study)
-        gone = [run for study in studies for run in tracker.gone(study)]
+        gone = [run for study in studies if report for run in tracker.gone(study)]
     except tuple(errors) as error:
         raise ExportError(f"MLflow at {uri}: {str(error).strip().splitlines()[0]}") from None
     return Exported(len(found), uri, skipped, gone)
@@ -138,11 +138,11 @@ class _Tracker:
         """Return the id of the experiment; artifacts of a new one are beside the database."""
         if found := self.client.get_experiment_by_name(name):
             return str(found.experiment_id)
-        place = None
+        location = None
         if self.uri.startswith(SQLITE):
             folder = Path(self.uri.removeprefix(SQLITE)).parent
-            place = (folder / "mlartifacts" / name).as_uri()
-        return str(self.client.create_experiment(name, artifact_location=place))
+            location = (folder / "mlartifacts" / name).as_uri()
+        return str(self.client.create_experiment(name, artifact_location=location))
 
 
 def _digest(timed: TimedRun, epochs: int) -> str:

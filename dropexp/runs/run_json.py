@@ -47,8 +47,8 @@ def _check_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_times(provenance: dict[str, Any]) -> dict[str, Any]:
-    if not all(isinstance(provenance.get(time), str | None) for time in ("began", "ended")):
-        raise ValueError("began or ended is not a text")
+    if not all(isinstance(provenance.get(time), str | None) for time in ("first_began", "began", "ended")):
+        raise ValueError("first_began, began or ended is not a text")
     return provenance
 
 

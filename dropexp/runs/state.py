@@ -244,8 +244,8 @@ def receive(folder: RunFolder, files: Mapping[str, bytes | None]) -> None:
     if content := files.get(RUN):
         info = RunInfo.from_bytes(folder.path / RUN, content)
         if not (folder.path / RUN).exists():
-            begun = info.model_copy(update={"status": Status.RUNNING, "table": None})
-            write_whole(folder.path / RUN, begun.to_bytes(), sync=False)
+            running = info.model_copy(update={"status": Status.RUNNING, "table": None})
+            write_whole(folder.path / RUN, running.to_bytes(), sync=False)
         if info.status == Status.RUNNING:  # this machine has locked it
             here = info.model_copy(update={"provenance": info.provenance | {"host": this_host()}})
             files = {**files, RUN: here.to_bytes()}

@@ -27,7 +27,7 @@ def prepare(
     device: str,
     force: bool,
 ) -> tuple[Training, Callable[[], Path]]:
-    """Return the training of a study or a config, and what finds the data; nothing is written.
+    """Return the training of a study or a config, and what finds the data; no run is written.
 
     Raises what `train` raises before it trains.
     """

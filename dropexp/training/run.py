@@ -58,7 +58,7 @@ class ActiveRun:
         self.stacked = stacked
         self.stack = 1  # runs that train together
         self.force = force  # until the old result is replaced
-        self.began = state.now()
+        self.began = self.first_began = state.now()
         self.ended = False
         self.names = columns_of(self.config)
         self.columns: Columns = {}  # the table so far
@@ -71,6 +71,10 @@ class ActiveRun:
             return []
         resumed = resume(self.folder, self.planned, self.identity, fresh, self._is_complete)
         self.training_state, self.columns = resumed.state, resumed.columns
+        if self.done:
+            with suppress(RunError):
+                before = self.folder.read_info().provenance
+                self.first_began = before.get("first_began") or before.get("began") or self.began
         return resumed.notes
 
     def would_restart(self) -> Restart | None:
@@ -203,6 +207,7 @@ class ActiveRun:
             "stack": self.stack,
             "data": self.data.checksum if self.data else DRAWN,
             "began": self.began,
+            "first_began": self.first_began,  # of a run that resumed, when its first epoch began
             **({"host": this_host(), "ended": None} if status == Status.RUNNING else {"ended": state.now()}),
         }
         return RunInfo(

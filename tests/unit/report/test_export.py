@@ -290,14 +290,26 @@ def test_a_run_that_resumes_continues_its_curve_in_mlflow(tmp_path: Path, runs_d
     assert history(client, after) == [(1, 0.5), (2, 0.6), (3, 0.7)]
 
 
+def test_the_times_of_logged_epochs_do_not_move_when_a_run_resumes(tmp_path: Path, runs_dir: Path) -> None:
+    run = write_run(runs_dir, "nn", test_acc=[0.5, 0.6])
+    change(run, provenance={"began": BEGAN})
+    export_events(tmp_path, runs_dir)
+    file = tmp_path / "dropout" / run.path.name / EVENTS
+    before = file.read_bytes()
+    grow(run, 0.7)
+    change(run, provenance={"first_began": BEGAN, "began": "2026-02-02T00:00:00+00:00"})
+    export_events(tmp_path, runs_dir)
+    assert file.read_bytes().startswith(before) and file.stat().st_size > len(before)
+
+
 def test_exported_runs_that_are_gone_are_named(tmp_path: Path, runs_dir: Path, client: Any) -> None:
     kept, removed = write_run(runs_dir, "nn"), write_run(runs_dir, "none")
     export_events(tmp_path / "out", runs_dir)
     to_mlflow(read_runs((), runs_dir), database(tmp_path))
     shutil.rmtree(removed.path)
     assert export_events(tmp_path / "out", runs_dir).gone == [str(tmp_path / "out" / "dropout" / removed.path.name)]
-    assert to_mlflow(read_runs((), runs_dir), database(tmp_path)).gone == [removed.path.name]
-    assert {kept.path.name, removed.path.name} == set(logged(client))
+    assert to_mlflow(read_runs((), runs_dir), database(tmp_path), report=True).gone == [removed.path.name]
+    assert {kept.path.name, removed.path.name, "report"} == set(logged(client))
 
 
 def test_mlflow_has_the_status_of_each_run(tmp_path: Path, runs_dir: Path, client: Any) -> None:
