@@ -444,3 +444,11 @@ def test_a_dry_run_says_which_runs_would_restart_and_writes_nothing(
     checkpoint.write_bytes(b"x")
     stderr = cli("train", "-c", config, "--device", "cpu", "--dry-run").stderr
     assert "checkpoint.pt is corrupted (" in stderr and stderr.endswith("; the run restarts, 2 epochs are lost\n")
+
+
+def test_a_resumed_run_keeps_the_time_of_its_first_epoch(tmp_path: Path, data: Data) -> None:
+    folder = interrupt(tmp_path / "run", data, 1)
+    began = RunFolder(folder).read_info().provenance["began"]
+    for _ in range(2):
+        train(folder, data)
+        assert RunFolder(folder).read_info().provenance["first_began"] == began
