@@ -354,7 +354,7 @@ def test_exporting_to_mlflow_again_logs_only_what_changed(tmp_path: Path, runs_d
 
 def test_an_export_to_mlflow_that_was_killed_is_repeated(tmp_path: Path, runs_dir: Path, client: Any) -> None:
     run = write_run(runs_dir)
-    study = client.create_experiment("dropout")
+    study = client.create_experiment("dropout", artifact_location=(tmp_path / "artifacts").as_uri())
     client.create_run(study, run_name=run.path.name, tags={"dropexp.hash": run.read_info().hash})
     to_mlflow(read_runs((), runs_dir), database(tmp_path))
     assert [epoch for epoch, _ in history(client, logged(client)[run.path.name])] == [1, 2]
