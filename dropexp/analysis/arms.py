@@ -67,9 +67,12 @@ class Arm:
         return np.array(curves).reshape(len(curves), self.min_epochs).T
 
 
-def group_arms(runs: Sequence[Run], at: str = "last", by: str | None = None) -> Noted[list[Arm]]:
-    """Return the arms that have a finished run, ordered by their value of the key `by`, variant none first.
+def group_arms(
+    runs: Sequence[Run], at: str = "last", by: str | None = None, order: Sequence[str] = ()
+) -> Noted[list[Arm]]:
+    """Return the arms that have a finished run, ordered by their value of the key `by`, then as in their configs.
 
+    Variant none is first. `order` has the digests of the settings of arms in the order of the configs, as far as known.
     `at` is the epoch that is compared: a number, "last", "best-val" or "best-test" (highest validation or test
     accuracy, or lowest loss if the task has no accuracy). The notes name runs without figures.
     """
@@ -92,8 +95,11 @@ def group_arms(runs: Sequence[Run], at: str = "last", by: str | None = None) -> 
         same = f"it is {next(iter(values.values()))} in every arm that uses it" if values else "no arm uses it"
         notes.append(f"{by} does not vary: {same}")
 
+    position = {digest: i for i, digest in enumerate(dict.fromkeys(order))}
+
     def rank(arm: Arm) -> tuple[Any, ...]:
-        return arm.study, natural(values.get(arm.label, "")), arm.first.variant != "none", natural(arm.label)
+        by_value, in_config = natural(values.get(arm.label, "")), position.get(arm.first.arm_digest, len(position))
+        return arm.study, by_value, arm.first.variant != "none", in_config, natural(arm.label)
 
     return Noted(sorted(arms, key=rank), notes)
 

@@ -184,7 +184,8 @@ def compare(
 
 def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Comparison:
     task = task_of(runs)
-    grouped = _group(runs, query)
+    order = [digest for entries in selected.declared.values() for one in entries for digest in one.seeds or ()]
+    grouped = _group(runs, query, order)
     metrics = metrics_of(task, columns_of(grouped.value))
     chosen = Noted(grouped.value, [])
     if query.select_on is not None:
@@ -247,14 +248,14 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
     )
 
 
-def _group(runs: Sequence[Run], query: Query) -> Noted[list[Arm]]:
+def _group(runs: Sequence[Run], query: Query, order: Sequence[str]) -> Noted[list[Arm]]:
     """Return the arms. Raises NoRuns or ComparisonError if there is none, or no run has the key to order them by."""
     if query.by is not None and not any(query.by in run.config for run in runs):
         known = sorted({key for run in runs for key in run.config} - NOT_SETTINGS)
         raise ComparisonError(f"no run has a key {query.by!r} to order arms by{similar_key(query.by, known)}")
     if query.by == "seed":
         raise ComparisonError("arms cannot be ordered by seed: an arm has a run for each seed")
-    grouped = group_arms(runs, query.at, query.by)
+    grouped = group_arms(runs, query.at, query.by, order)
     if not any(run.status in FINISHED for run in runs) or (not grouped.value and query.at == "last"):
         raise NoRuns(
             "\n".join(["no run is finished; `dropexp train -c FILE` resumes interrupted runs", *grouped.notes])

@@ -39,6 +39,8 @@ def main() -> None:
 @contextmanager
 def exit_codes() -> Iterator[None]:
     """Turn every exception into a message and an exit code; DROPEXP_DEBUG shows the traceback instead."""
+    if os.environ.get("COLUMNS", "").strip() == "0":  # the width is unknown; Rich would print nothing
+        del os.environ["COLUMNS"]
     for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(getattr(signal, name), _interrupt)

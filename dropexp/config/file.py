@@ -141,6 +141,9 @@ class _Parser:
                 self.problems.found += error.problems
                 continue
             key, value = override.key, override.value
+            if key in self.problems.options:
+                self._add_given_twice(override)
+                continue
             self.problems.options[key] = override.option  # also of an unknown key: its option is reported
             path: KeyPath = ("matrix", key) if override.axis else (key,)
             if (key == "name" and not override.axis) or self.checks.is_known(key, value, path):
@@ -148,8 +151,15 @@ class _Parser:
                 yield Override(key, value, override.option, override.axis)
         if options.seeds is not None:
             override = parse_seeds(options.seeds)
+            if "seed" in self.problems.options:
+                self._add_given_twice(override)
+                return
             self.problems.options["seed"] = override.option
             yield override
+
+    def _add_given_twice(self, override: Override) -> None:
+        first = self.problems.options[override.key]
+        self.problems.found.append(Problem(override.option, f"{override.key!r} is given twice, first by {first}"))
 
     def _sweep(self, text: str, where: str) -> Override:
         key = text.partition("=")[0].strip()

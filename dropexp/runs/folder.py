@@ -45,6 +45,18 @@ def default_runs_dir() -> Path:
     return expanded(os.environ.get("DROPEXP_RUNS") or "runs")
 
 
+def make_runs_dir(path: Path) -> None:
+    """Create the folder of runs unless it exists. Raises `OSError` with a message if runs cannot be written to it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(f"{path} is a file, and runs need a folder; --runs-dir names another one") from None
+    except OSError as error:
+        raise OSError(f"{path} cannot be created: {error.strerror}; --runs-dir names another folder") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise PermissionError(f"{path} cannot be written to by this user; --runs-dir names another folder")
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """One run's folder; it need not exist yet."""

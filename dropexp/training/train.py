@@ -17,7 +17,7 @@ from dropexp.config.study import Study
 from dropexp.data import download
 from dropexp.errors import DataError, RunError
 from dropexp.interrupts import import_torch
-from dropexp.runs.folder import RunFolder
+from dropexp.runs.folder import RunFolder, make_runs_dir
 from dropexp.runs.repair import repair_finished
 from dropexp.runs.searches import Records, SearchRecord, known_trials, with_recorded
 from dropexp.runs.status import Status
@@ -181,8 +181,10 @@ class Training:
         """Prepare a stage, and return its events: a run trains when the next event is requested.
 
         `find_data` is called if a run needs images; `at_once` is how many runs train at a time, see `execute`. Raises
-        `DataError` and what `execute` raises.
+        `DataError`, `OSError` if runs cannot be written, and what `execute` raises.
         """
+        if stage.unfinished:
+            make_runs_dir(self.runs_dir)
         data_root = find_data() if any(job.has_images for job in stage.unfinished) else None
         notes = []
         if stage is self.first:

@@ -205,3 +205,17 @@ def test_the_help_lists_every_chart_and_table(study: InProcess) -> None:
     assert CHARTS.split(", ") == list(KINDS)
     with pytest.raises(ComparisonError, match=re.escape(f"the tables are {TABLES}")):
         comparison_tables(compare((), study.folder / "runs"), "x")
+
+
+def test_arms_are_in_the_order_of_the_config(cli: InProcess) -> None:
+    arms = "{zeta: {weight_decay: 0.1}, alpha: {weight_decay: 0.2}, mid: {weight_decay: 0}}"
+    cli.write("t.yaml", f"task: linear-regression\nvariant: scratch\nepochs: 1\narms: {arms}\n")
+    cli("train", "t.yaml", "--device", "cpu", "--jobs", "1")
+    for asked in (("t",), ("-c", "t.yaml")):
+        table = cli("compare", *asked, "--format", "csv").stdout
+        assert [line.split(",")[0] for line in table.splitlines()[1:]] == ["zeta", "alpha", "mid"]
+
+
+def test_an_unknown_width_of_the_terminal_hides_nothing(study: InProcess) -> None:
+    wide = InProcess(study.folder, study.environment | {"COLUMNS": "0"})
+    assert wide("compare").stdout == study("compare").stdout != ""

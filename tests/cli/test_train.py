@@ -173,3 +173,23 @@ def test_the_study_learns_the_real_data(variant: str, cli: InProcess) -> None:
     epochs = pd.read_csv(next(cli.folder.glob("runs/real/*/epochs.csv")))
     assert epochs["test_acc"].iloc[-1] >= 0.75
     assert epochs["train_loss"].is_monotonic_decreasing
+
+
+@pytest.mark.parametrize(
+    ("runs_dir", "message"),
+    [
+        ("t.yaml", "t.yaml is a file, and runs need a folder; --runs-dir names another one"),
+        ("t.yaml/runs", "t.yaml/runs cannot be created: Not a directory"),
+        ("/proc/runs", "/proc/runs cannot be created: No such file or directory"),
+    ],
+)
+def test_a_folder_that_cannot_have_runs_is_one_message(runs_dir: str, message: str, cli: InProcess) -> None:
+    cli.write("t.yaml", "task: linear-regression\nvariant: scratch\nmatrix: {seed: 0..3}\n")
+    done = cli("train", "t.yaml", "--device", "cpu", "--runs-dir", runs_dir, code=1)
+    assert len(done.stderr.splitlines()) == 1 and message in done.stderr
+
+
+@pytest.mark.parametrize("twice", ["--set lr=0.1 --set lr=0.2", "--set seed=1 --seeds 2", "--set lr=1 --sweep lr=1,2"])
+def test_a_key_that_options_give_twice_is_an_error(twice: str, cli: InProcess) -> None:
+    cli.write("t.yaml", "task: linear-regression\nvariant: scratch\n")
+    assert "is given twice, first by --set" in cli("train", "t.yaml", "--dry-run", *twice.split(), code=2).stderr
