@@ -209,7 +209,7 @@ def test_the_commands_compare_the_runs_of_a_config(cli: InProcess) -> None:
     require = ("--require", "nn.test_acc >= 0.5")
     assert "nn" in cli("compare", "-c", "study.yaml", *require).stdout
     unknown = cli("compare", "study", *require, code=2).stderr
-    assert unknown.endswith("nn,lr=0.1, nn,lr=0.5; -c FILE compares only the arms of a config\n")
+    assert unknown.endswith("nn,lr=0.5, nn,lr=0.1; -c FILE compares only the arms of a config\n")
     options = ("-c", "study.yaml", "--set", "lr=0.1", "--seeds", "1..2")
     done = cli("compare", *options, "--format", "csv")
     assert [line.split(",")[0] for line in done.stdout.splitlines()] == ["arm", "none", "nn"]
