@@ -36,6 +36,16 @@ def test_labels_replace_names_for_people_and_not_in_csv_and_json(tmp_path: Path)
     assert '<th scope="row">nn.Dropout,lr=0.1</th>' in html and '"nn.Dropout,lr=0.1"' in html
 
 
+def test_labels_replace_arms_and_not_the_study_of_the_same_name(tmp_path: Path) -> None:
+    for name in ("dropout", "other"):
+        config = tmp_path / f"{name}.yaml"
+        config.write_text("arms: {dropout: {variant: nn}}\nmatrix: {seed: 0..1}\nlabels: {dropout: ours}\n", "utf-8")
+        write_runs_of(config, tmp_path / "runs")
+    assert compare("dropout", tmp_path / "runs").titles == {"dropout": "ours"}
+    titles = compare(["dropout", "other"], tmp_path / "runs").titles
+    assert titles == {"dropout/dropout": "dropout/ours", "other/dropout": "other/ours"}
+
+
 def test_a_study_without_labels_is_as_before(tmp_path: Path) -> None:
     comparison = compared(tmp_path, STUDY.split("labels")[0])
     assert comparison.titles == {}
