@@ -30,10 +30,16 @@ _SYMBOLS = {
     "‖": r"\|",
     "←": r"\leftarrow",
     "√": r"\surd",
-    "η": r"\eta",
-    "λ": r"\lambda",
-    "Λ": r"\Lambda",
-    "ξ": r"\xi",
+    "→": r"\rightarrow",
+    "∞": r"\infty",
+} | {
+    letter: f"\\{name}"
+    for letters, names in (
+        ("αβγδεζηθικλμνξ", "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi"),
+        ("πρςστυφχψω", "pi rho varsigma sigma tau upsilon varphi chi psi omega"),
+        ("ΓΔΘΛΞΠΣΥΦΨΩ", "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"),
+    )
+    for letter, name in zip(letters, names.split(), strict=True)
 }
 TEXT = str.maketrans(
     {

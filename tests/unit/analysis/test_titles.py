@@ -56,7 +56,11 @@ def test_a_study_without_labels_is_as_before(tmp_path: Path) -> None:
     ("labels", "message"),
     [
         ("{nnn: x}", "labels.nnn is no arm of this config (did you mean 'nn'?), which has none, nn"),
-        ("{nn: 3}", "labels.nn = 3 is not a text of 1 to 200 characters"),
+        ("{nn: 3}", "labels.nn = 3 is not a line of 1 to 200 printable characters"),
+        ('{nn: "a\\nb"}', "is not a line of 1 to 200 printable characters"),
+        ('{nn: "a\\rb"}', "is not a line of 1 to 200 printable characters"),
+        ('{nn: "a\\e[31mb"}', "is not a line of 1 to 200 printable characters"),
+        ("{nn: ' '}", "is not a line of 1 to 200 printable characters"),
         ("{nn: same, none: same}", "is what another arm is called"),
         ("{nn: none}", "labels.nn = 'none' is what another arm is called; use another text"),
         ("[nn]", "labels = "),

@@ -40,6 +40,11 @@ def test_a_row_that_begins_with_a_bracket_is_no_option_of_the_row_before() -> No
     assert r"\parbox" not in text
 
 
+def test_greek_letters_are_in_math_mode() -> None:
+    text = latex([Table("", ["arm"], [["α = 0.5, Σν"]])])
+    assert r"$\alpha$ = 0.5, $\Sigma$$\nu$ \\" in text
+
+
 def test_options_in_a_legend_keep_both_hyphens() -> None:
     assert "{-{}-at best-val judges}" in latex([Table("", ["a"], [["b"]], legend="--at best-val judges")])
 
