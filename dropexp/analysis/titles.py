@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from dropexp.analysis.arms import Arm
 from dropexp.runs.study_file import Declared
@@ -23,3 +24,8 @@ def titles_of(arms: Sequence[Arm], declared: Mapping[str, Sequence[Declared]]) -
                 titles[label] = f"{study}{title}{label.removeprefix(named)}"
     shown = [titles.get(arm.label, arm.label) for arm in arms]
     return titles if len(set(shown)) == len(shown) else {}
+
+
+def named(arms: Iterable[Arm], titles: Mapping[str, str]) -> list[Arm]:
+    """Return the arms labelled with their titles, for sentences about them."""
+    return [replace(arm, label=titles.get(arm.label, arm.label)) for arm in arms]
