@@ -26,7 +26,7 @@ from dropexp.analysis.pilot import pilots_of
 from dropexp.analysis.published import PublishedRow, Source, published_rows, sources_of
 from dropexp.analysis.query import Query, check_margin, in_words, parse_epoch
 from dropexp.analysis.select_on import select_settings
-from dropexp.analysis.titles import titles_of
+from dropexp.analysis.titles import named, titles_of
 from dropexp.analysis.tuning import SearchFrames, tuning_of
 from dropexp.config.elsewhere import similar_key
 from dropexp.config.study import Study
@@ -195,13 +195,17 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
     what = in_words(metric, query.at, arms)
     baselines = baselines_of(arms, query.baseline)
     pilots = pilots_of(selected.runs, selected.words)
-    differences = differences_of(arms, baselines.value, pilots, metric, what, query.margin)
+    titles = titles_of(arms, selected.declared)
+    differences = differences_of(arms, baselines.value, pilots, metric, what, query.margin, titles)
     reference = next((arm for arm in arms if arm.label == query.baseline), None)
     interactions = interactions_of(arms, query.interaction, reference, pilots, metric, what, query.margin)
     tuning = tuning_of(arms, selected.records)
     sources = sources_of(arms, selected.declared)
-    fits = _fits(sources.value) if query.published else Noted([], [])
-    titles = titles_of(arms, selected.declared)
+    fits_by_source = _fits(sources.value) if query.published else Noted([], [])
+    shown = named(arms, titles)
+    fit_sentences = [
+        fit_sentence([replace(fit, arm=titles.get(fit.arm, fit.arm)) for fit in fits]) for fits in fits_by_source.value
+    ]
     return Comparison(
         metric=metric,
         usual=metrics[usual_metric(arms, metrics)],
@@ -216,7 +220,7 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
         best_val=best_val_frame(arms, baselines.value, metric.name, query.at),
         tuning=tuning.value,
         published=frames.frame_of([row for one in sources.value for row in published_rows(one)], PublishedRow),
-        fits=frames.frame_of([fit for one in fits.value for fit in one], Fit),
+        fits=frames.frame_of([fit for one in fits_by_source.value for fit in one], Fit),
         settings=frames.settings_frame(arms),
         runs=frames.runs_frame(arms, metrics, query.by),
         curves=frames.curves_frame(arms, metrics, query.by),
@@ -225,25 +229,25 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
         headlines=[
             *headlines(differences.value.verdicts, titles),
             *headlines(interactions.value.verdicts),
-            *map(fit_sentence, fits.value),
+            *fit_sentences,
         ],
         findings=[
             *differences.value.frame["sentence"],
             *interactions.value.frame["sentence"],
-            *map(fit_sentence, fits.value),
+            *fit_sentences,
         ],
         notes=[
             *selected.notes,
-            *grouped.notes,
+            *_with_titles(grouped.notes, titles),
             *chosen.notes,
             *tuning.notes,
-            *_notes_on_figures(arms, metric, query.at),
-            *notes_on_runs(arms, metric, query.margin, query.at),
+            *_notes_on_figures(shown, metric, query.at),
+            *notes_on_runs(shown, metric, query.margin, query.at),
             *baselines.notes,
             *differences.notes,
             *interactions.notes,
             *sources.notes,
-            *fits.notes,
+            *fits_by_source.notes,
         ],
     )
 
@@ -263,6 +267,12 @@ def _group(runs: Sequence[Run], query: Query, order: Sequence[str]) -> Noted[lis
     if not grouped.value:
         raise ComparisonError("\n".join([f"no run has figures at {query.at}", *grouped.notes]))
     return grouped
+
+
+def _with_titles(notes: Iterable[str], titles: Mapping[str, str]) -> list[str]:
+    """Return notes that begin with the label of an arm with its title instead; no label has a colon."""
+    parts = [note.partition(": ") for note in notes]
+    return [f"{titles.get(label, label)}{colon}{rest}" for label, colon, rest in parts]
 
 
 def _notes_on_figures(arms: Sequence[Arm], metric: Metric, at: str) -> list[str]:

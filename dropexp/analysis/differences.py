@@ -16,6 +16,7 @@ from dropexp.analysis.frames import frame_of
 from dropexp.analysis.notes import Noted
 from dropexp.analysis.pilot import Pilot
 from dropexp.analysis.sentences import sentence
+from dropexp.analysis.titles import named
 from dropexp.analysis.two_way import half_widths
 from dropexp.analysis.verdicts import Pair, Verdict, judge
 from dropexp.runs.metrics import Metric
@@ -79,27 +80,28 @@ def differences_of(
     metric: Metric,
     what: str,
     margin: float,
+    titles: Mapping[str, str],
 ) -> Noted[Differences]:
     """Compare each arm that has a baseline with it; the notes name unpaired runs and unmatched settings.
 
-    `pilots` are by study.
+    `pilots` are by study, and `titles` by label: what sentences call the arms.
     """
     compared = [(arm, base) for arm in arms if (base := baselines.get(arm.label, arm)) is not arm]
     pairs = [
-        replace(_pair(arm, base, metric, what), pilot=pilots[arm.study] if arm.study == base.study else None)
+        replace(_pair(arm, base, metric, what, titles), pilot=pilots[arm.study] if arm.study == base.study else None)
         for arm, base in compared
     ]
     widths = half_widths(compared, metric.name)
     verdicts = judge(pairs, margin)
-    rows = [_row(verdict, half) for verdict, half in zip(verdicts, widths.value, strict=True)]
-    notes = [note for arm, base in compared for note in _unpaired(arm, base)]
+    rows = [_row(verdict, half, titles) for verdict, half in zip(verdicts, widths.value, strict=True)]
+    notes = [note for sides in compared for note in _unpaired(*named(sides, titles))]
     notes += _caveats(pairs)
-    return Noted(Differences(_frame(rows), verdicts), [*notes, *_only_these_images(rows), *widths.notes])
+    return Noted(Differences(_frame(rows), verdicts), [*notes, *_only_these_images(rows, titles), *widths.notes])
 
 
 def frame_of_verdicts(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     """Return a `DifferenceRow` per verdict, without the columns of the interval over seeds and images."""
-    frame = _frame([_row(verdict, None) for verdict in verdicts])
+    frame = _frame([_row(verdict, None, {}) for verdict in verdicts])
     return frame.drop(columns=["kept", "images_low", "images_high"])
 
 
@@ -108,12 +110,13 @@ def _frame(rows: Sequence[DifferenceRow]) -> pd.DataFrame:
     return frame.astype({name: "Int64" for name in frame.columns if name.startswith("pairs")})
 
 
-def _pair(arm: Arm, base: Arm, metric: Metric, what: str) -> Pair:
+def _pair(arm: Arm, base: Arm, metric: Metric, what: str, titles: Mapping[str, str]) -> Pair:
+    shown = named((arm, base), titles)
     common = [seed for seed in arm.seeds if seed in base.runs]
     ours, theirs = (np.array([side.runs[seed].figure(metric.name) for seed in common]) for side in (arm, base))
     known = np.isfinite(ours) & np.isfinite(theirs)
     absent = f"no pair of runs has a {metric.title}" if common else "the arms have no seed in common"
-    if missing := [side.label for side in (arm, base) if not side.seeds]:
+    if missing := [side.label for side in shown if not side.seeds]:
         absent = f"no run of {' and '.join(missing)} is done"
     return Pair(
         arm=arm.label,
@@ -122,9 +125,9 @@ def _pair(arm: Arm, base: Arm, metric: Metric, what: str) -> Pair:
         what=what,
         higher_is_better=metric.higher_is_better,
         unit=metric.unit,
-        caveat=_caveat(arm, base),
+        caveat=_caveat(*shown),
         absent=absent,
-        broken=broken_runs(arm, base),
+        broken=broken_runs(*shown),
     )
 
 
@@ -151,17 +154,17 @@ def _unpaired(arm: Arm, base: Arm) -> list[str]:
     return notes
 
 
-def _only_these_images(rows: Sequence[DifferenceRow]) -> list[str]:
+def _only_these_images(rows: Sequence[DifferenceRow], titles: Mapping[str, str]) -> list[str]:
     """Name the differences that new test images may not show, although new seeds would."""
     return [
-        f"{row.arm} - {row.baseline}: the interval over seeds excludes 0, but not the one over seeds and test images: "
-        "other test images may show no difference"
+        f"{' - '.join(titles.get(name, name) for name in (row.arm, row.baseline))}: the interval over seeds excludes "
+        "0, but not the one over seeds and test images: other test images may show no difference"
         for row in rows
         if row.low * row.high > 0 and row.images_low * row.images_high <= 0
     ]
 
 
-def _row(verdict: Verdict, half: float | None) -> DifferenceRow:
+def _row(verdict: Verdict, half: float | None, titles: Mapping[str, str]) -> DifferenceRow:
     """`half` is half the width of the interval over seeds and test images, None if no predictions are kept."""
     mean = verdict.difference.mean
     return DifferenceRow(
@@ -184,5 +187,5 @@ def _row(verdict: Verdict, half: float | None) -> DifferenceRow:
         pairs_needed_low=verdict.needed.low,
         pairs_needed_high=verdict.needed.high,
         verdict=str(verdict.word),
-        sentence=sentence(verdict),
+        sentence=sentence(verdict, titles),
     )

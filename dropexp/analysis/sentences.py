@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 
 import numpy as np
@@ -17,25 +17,26 @@ from dropexp.runs.metrics import Unit, format_figure
 PLAN = "These {0} are a pilot: decide on the number of {0} first, and judge a new study of other {0} alone"
 
 
-def sentence(verdict: Verdict) -> str:
+def sentence(verdict: Verdict, titles: Mapping[str, str] | None = None) -> str:
     """Return the verdict with its figures, the pair's caveat and, if open, the command of a study to decide it."""
     pair = verdict.pair
+    arm, baseline = ((titles or {}).get(name, name) for name in (pair.arm, pair.baseline))
     if verdict.word is VerdictWord.EQUIVALENT:
         text = (
-            f"{pair.arm} and {pair.baseline} are EQUIVALENT WITHIN ±{_margin(verdict)} in {pair.what}: "
+            f"{arm} and {baseline} are EQUIVALENT WITHIN ±{_margin(verdict)} in {pair.what}: "
             f"{_estimate(verdict)}, {_equivalence(verdict)}, {verdict.difference.pairs} pairs."
         )
     elif verdict.word is VerdictWord.INCONCLUSIVE:
-        text = f"{pair.arm} against {pair.baseline} in {pair.what} is INCONCLUSIVE: {_doubts(verdict)}"
+        text = f"{arm} against {baseline} in {pair.what} is INCONCLUSIVE: {_doubts(verdict)}"
     elif verdict.word is VerdictWord.NEGLIGIBLE:
         text = (
-            f"{pair.arm} is {pair.direction.lower()} than {pair.baseline} in {pair.what}, by a NEGLIGIBLE amount "
+            f"{arm} is {pair.direction.lower()} than {baseline} in {pair.what}, by a NEGLIGIBLE amount "
             f"within ±{_margin(verdict)}: {_estimate(verdict)}, {_significance(verdict)}, {_equivalence(verdict)}, "
             f"{_agreement(verdict)}."
         )
     else:
         text = (
-            f"{pair.arm} is {verdict.word} than {pair.baseline} in {pair.what}: "
+            f"{arm} is {verdict.word} than {baseline} in {pair.what}: "
             f"{_estimate(verdict)}, {_significance(verdict)}, {_agreement(verdict)}."
         )
     return " ".join(part for part in (text, pair.caveat, _plan(verdict)) if part)

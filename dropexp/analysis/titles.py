@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from dropexp.analysis.arms import Arm
 from dropexp.runs.study_file import Declared
@@ -18,8 +19,13 @@ def titles_of(arms: Sequence[Arm], declared: Mapping[str, Sequence[Declared]]) -
         files = [one for one in declared.get(arm.study, ()) if one.labels and one.asks_for(arm.first.arm_digest)]
         title = files[0].labels.get(arm.first.base) if files else None
         for label in (arm.label, arm.series):
-            start, found, rest = label.partition(arm.first.base)
-            if title and found and start in ("", f"{arm.study}/"):
-                titles[label] = f"{start}{title}{rest}"
+            study = f"{arm.study}/" if label.startswith(f"{arm.study}/") else ""
+            if title and label.startswith(named := f"{study}{arm.first.base}"):
+                titles[label] = f"{study}{title}{label.removeprefix(named)}"
     shown = [titles.get(arm.label, arm.label) for arm in arms]
     return titles if len(set(shown)) == len(shown) else {}
+
+
+def named(arms: Iterable[Arm], titles: Mapping[str, str]) -> list[Arm]:
+    """Return the arms labelled with their titles, for sentences about them."""
+    return [replace(arm, label=titles.get(arm.label, arm.label)) for arm in arms]

@@ -41,7 +41,7 @@ class Options:
 
 
 NO_OPTIONS = Options()
-MAX_LABEL = 200  # characters
+MAX_LABEL = 200  # characters, of one line that a terminal, a browser and LaTeX can show
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,10 @@ def parse_config(text: str, where: str, stem: str | None, options: Options = NO_
     if not isinstance(document.content, dict):
         raise ConfigError([Problem(where, "a config is a mapping with a line 'key: value' for each key")])
     return _Parser(Problems(where, document.lines)).parse(document.content, stem, options)
+
+
+def _is_label(value: Any) -> bool:
+    return isinstance(value, str) and value.isprintable() and bool(value.strip()) and len(value) <= MAX_LABEL
 
 
 class _Parser:
@@ -228,8 +232,9 @@ class _Parser:
             if arm not in arms:
                 similar, known = did_you_mean(str(arm), map(str, arms)), ", ".join(map(str, arms))
                 self.problems.add(path, f"labels.{arm} is no arm of this config{similar}, which has {known}")
-            elif not isinstance(label, str) or not label.strip() or len(label) > MAX_LABEL:
-                self.problems.add(path, f"labels.{arm} = {shown(label)} is not a text of 1 to {MAX_LABEL} characters")
+            elif not _is_label(label):
+                what = f"is not a line of 1 to {MAX_LABEL} printable characters"
+                self.problems.add(path, f"labels.{arm} = {shown(label)} {what}")
             elif label in taken:
                 self.problems.add(
                     path, f"labels.{arm} = {shown(label)} is what another arm is called; use another text"

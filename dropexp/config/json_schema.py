@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from dropexp.config.checks import ANCHORS, FIELDS, choices
 from dropexp.config.fields import PROBES
+from dropexp.config.file import MAX_LABEL
 from dropexp.config.overrides import MAX_RUNS
 from dropexp.config.published import Published
 from dropexp.config.reference import key_rows
@@ -21,6 +22,12 @@ from dropexp.config.tune import MAX_REPEATS, NOT_TUNED
 from dropexp.config.values import DEFAULT_WORDS, NULLABLE
 
 FILE = "dropexp.schema.json"  # as `config init` writes it
+_LABEL = {
+    "type": "string",
+    "pattern": r"\S",
+    "maxLength": MAX_LABEL,
+    "not": {"pattern": r"[\u0000-\u001f\u007f-\u009f\u2028\u2029]"},
+}
 _RANGE = {"type": "string", "pattern": r"^\s*\d{1,18} *\.\. *\d{1,18}\s*$"}
 
 
@@ -57,7 +64,7 @@ def json_schema() -> dict[str, Any]:
             nullable=True,
             required=["trials", "repeats", "space"],
         ),
-        "labels": {"type": ["object", "null"], "additionalProperties": {"type": "string", "minLength": 1}},
+        "labels": {"type": ["object", "null"], "additionalProperties": _LABEL},
         "published": _mapping(
             {key: documented(f"published.{key}", _published(key)) for key in Published.model_fields}, nullable=True
         ),

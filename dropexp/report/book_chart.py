@@ -11,7 +11,7 @@ from altair.typing import ChartType
 from dropexp.analysis.comparison import Comparison
 from dropexp.report.chart_data import epoch_means, scale_of
 from dropexp.report.chart_parts import AUTO, COLORS, DASHES, WIDTH, Size, count_axis, data_of, grid, titled, tooltips
-from dropexp.report.short_names import short_names
+from dropexp.report.shorten import short_names
 
 CURVES = {"train_loss": "train loss", "train_acc": "train accuracy", "test_acc": "test accuracy"}
 LARGEST = 2.4  # of the axis: the loss of guessing among ten classes is 2.3

@@ -33,7 +33,7 @@ from dropexp.report.chart_parts import (
 from dropexp.report.class_tables import mean_confusion
 from dropexp.report.kept import Kept, kept_of
 from dropexp.report.origin import compared_runs
-from dropexp.report.short_names import short_names
+from dropexp.report.shorten import short_names
 
 CELL = 24  # pixels of a cell of a confusion matrix
 MOST = 6  # confusion matrices that are drawn

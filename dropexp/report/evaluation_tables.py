@@ -75,9 +75,11 @@ class _Columns:
     @property
     def secondary(self) -> list[str]:
         """The headers of columns that a narrow terminal leaves out: accuracies and NLLs are the last ones."""
-        kinds = ("moments\n", "MC\n", "")
-        first = [f"{kind}{name}" for name in ("entropy", "ECE") for kind in kinds]
-        return [*first, "mutual\ninformation", *(f"moments\n{name}" for name in ("NLL", "accuracy")), "MC\nNLL", "NLL"]
+        kinds = ("moments\n", "MC\n", "") if self.moments else ("MC\n", "")
+        accuracy, nll, ece, entropy = NAMES
+        first = [f"{kind}{name}" for name in (entropy, ece) for kind in kinds]
+        moments = [f"moments\n{name}" for name in (nll, accuracy)] if self.moments else []
+        return [*first, "mutual\ninformation", *moments, f"MC\n{nll}", nll]
 
     def cells(self, row: RotationFigures, absent: str = NO_NOISE) -> list[str]:
         names = [*FIGURES, *(f"mc_{name}" for name in FIGURES), "mutual_information"]
@@ -115,7 +117,7 @@ def _classes_table(epoch: int, classes: Sequence[ClassFigures]) -> Table:
         ["class", "images", "accuracy, %", "NLL", "confidence, %", "most often taken for"],
         rows,
         left=(0, 5),
-        secondary=("confidence", "NLL", "images"),
+        secondary=("confidence, %", "NLL", "images"),
         legend="confidence: mean probability of the predicted class. "
         "most often taken for: the most frequent wrong class, and its share of the images.",
     )

@@ -95,7 +95,7 @@ def page(comparison: Comparison, arrays: Arrays | None = None) -> str:
         more_notes=comparison.notes[MOST_NOTES:],
         story=story,
         details=details,
-        galleries=galleries(arrays, kept_of(runs)) if arrays else [],
+        galleries=galleries(arrays, kept_of(runs), comparison.titles) if arrays else [],
         runs=run_table(titled(comparison)),
         settings=settings_table(titled(comparison)),
         configs=arm_configs(comparison, runs),
@@ -135,7 +135,7 @@ def _json_for_script(content: Any) -> Markup:
 def _sections(comparison: Comparison) -> list[Section]:
     """Return the sections that have a chart or a table."""
     sections = []
-    named = for_charts(comparison)
+    named, whole = for_charts(comparison), titled(comparison)
 
     def add(name: str, heading: str, *shown: Table | None) -> None:
         chart, own = KINDS[name].draw(named, AUTO), [table for table in shown if table]
@@ -146,13 +146,13 @@ def _sections(comparison: Comparison) -> list[Section]:
     add("arms", "Arms", arms_table(named), probes_table(named))
     add("differences", "Differences", differences_table(named), best_val_table(named))
     add("sweep", f"Effect of {comparison.by}")
-    add("published", "Published figures", *published_tables(comparison), *fit_tables(comparison))
+    add("published", "Published figures", *published_tables(whole), *fit_tables(whole))
     add("learning", f"{comparison.metric.title.capitalize()} by epoch")
     add("loss", "Losses")
     add("usual", comparison.usual.title.capitalize())
     if comparison.metric.name != "gap":
         add("gap", "Generalisation gap")
-    add("budget", "Search for the settings", tuning_table(comparison), selections_table(comparison))
+    add("budget", "Search for the settings", tuning_table(whole), selections_table(whole))
     add("confusion", "Confusion matrices")
     add("classes", "Classes", accuracies_table(kept_of(compared_runs(named))))
     add("reliability", "Reliability")

@@ -15,6 +15,7 @@ HEAD = r"""% \usepackage{booktabs} gives better rules; without it the tables hav
 """
 _NUMBERS = re.compile(r"[-+−<\[]*[\d.][\d.,e+\-−±<%\[\] ]*")  # figures, spreads, intervals and p-values
 _POWER = re.compile(r"(\d)e([+-]\d+)")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")  # TeX spaces a comma in math as in a list
 _CURVES = re.compile(r" ?by epoch: .*?\)\.")  # in the legend: a sentence on curves
 _SYMBOLS = {
     "±": r"\pm",
@@ -30,10 +31,16 @@ _SYMBOLS = {
     "‖": r"\|",
     "←": r"\leftarrow",
     "√": r"\surd",
-    "η": r"\eta",
-    "λ": r"\lambda",
-    "Λ": r"\Lambda",
-    "ξ": r"\xi",
+    "→": r"\rightarrow",
+    "∞": r"\infty",
+} | {
+    letter: f"\\{name}"
+    for letters, names in (
+        ("αβγδεζηθικλμνξ", "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi"),
+        ("πρςστυφχψω", "pi rho varsigma sigma tau upsilon varphi chi psi omega"),
+        ("ΓΔΘΛΞΠΣΥΦΨΩ", "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"),
+    )
+    for letter, name in zip(letters, names.split(), strict=True)
 }
 TEXT = str.maketrans(
     {
@@ -78,8 +85,7 @@ def _table(table: Table) -> str:
         [
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{_text(table.title)}}}",
-            rf"\label{{tab:{label}}}",
+            *([rf"\caption{{{_text(table.title)}}}", rf"\label{{tab:{label}}}"] if table.title else []),
             r"\footnotesize",
             r"\setlength{\tabcolsep}{4pt}",
             rf"\begin{{tabular}}{{@{{}}{_alignment(table, shown)}@{{}}}}",
@@ -134,7 +140,7 @@ def _cell(cell: str, *, is_text: bool) -> str:
         return "--"
     if is_text or not _NUMBERS.fullmatch(cell):
         return _text(cell)
-    return f"${_POWER.sub(_power, cell).translate(MATH)}$"
+    return f"${_THOUSANDS.sub('{,}', _POWER.sub(_power, cell)).translate(MATH)}$"
 
 
 def _power(found: re.Match[str]) -> str:

@@ -5,9 +5,14 @@ tabulate does not escape `|` and breaks a row at a header's line break.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from dropexp.report.table import Table
+
+# No more than what can be markup: figures and names such as drop_probs=[0.2, 0.5] stay readable as text.
+_MARKUP = re.compile(r"[\\|*`~$]|](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])|^#")
+_ENTITY = re.compile(r"&(?=#?\w+;)")
 
 
 def markdown(tables: Sequence[Table], headlines: Sequence[str] = (), notes: Sequence[str] = ()) -> str:
@@ -24,8 +29,9 @@ def _markdown_table(table: Table) -> str:
     grid = "\n".join("| " + " | ".join(map(_escape_markdown, row)) + " |" for row in rows)
     if not table.title:
         return grid
-    return f"**{_escape_markdown(table.title)}**\n\n{grid}\n\n{table.legend}\n"
+    return f"**{_escape_markdown(table.title)}**\n\n{grid}\n\n{_escape_markdown(table.legend)}\n"
 
 
 def _escape_markdown(cell: str) -> str:
-    return cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    line = " ".join(re.split(r"[\r\n]+", cell)).lstrip()
+    return _MARKUP.sub(r"\\\g<0>", _ENTITY.sub("&amp;", line)).replace("<", "&lt;")

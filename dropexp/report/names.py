@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from dropexp.analysis.comparison import Comparison
-from dropexp.report.short_names import short_names
+from dropexp.report.shorten import short_names
 
 FRAMES = ("arms", "differences", "best_val", "published", "fits", "runs", "curves")  # that name arms
 

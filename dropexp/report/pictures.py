@@ -53,16 +53,20 @@ class Gallery:
     rows: Sequence[tuple[str, Sequence[Picture]]]
 
 
-def galleries(arrays: Arrays, kept: Kept) -> list[Gallery]:
-    """Return the galleries that there are arrays for."""
+def galleries(arrays: Arrays, kept: Kept, titles: Mapping[str, str] | None = None) -> list[Gallery]:
+    """Return the galleries that there are arrays for, in which arms have their titles."""
+    shown = titles or {}
     found = []
     if arrays.images is not None and arrays.labels is not None:
         found.append(_samples(arrays.images, arrays.labels))
-        if rows := [(arm, _mistakes(arrays.images, own)) for arm, own in list(kept.items())[:ARMS] if own]:
+        if rows := [
+            (shown.get(arm, arm), _mistakes(arrays.images, own)) for arm, own in list(kept.items())[:ARMS] if own
+        ]:
             legend = "the test images on which the runs of an arm are most confident of a wrong class, mean over seeds"
             found.append(Gallery("mistakes", "Confident mistakes", legend, rows))
     if weights := list(arrays.weights.items())[:ARMS]:
-        pictures = [(f"{arm}, seed {arrays.seeds[arm]}", [_weights(arm, W)]) for arm, W in weights]
+        named = [(shown.get(arm, arm), arrays.seeds[arm], W) for arm, W in weights]
+        pictures = [(f"{arm}, seed {seed}", [_weights(arm, W)]) for arm, seed, W in named]
         legend = f"the {UNITS} units with the largest weights; grey: 0, white: positive, black: negative"
         found.append(Gallery("weights", "First-layer weights", legend, pictures))
     return found

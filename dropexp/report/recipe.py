@@ -155,6 +155,6 @@ def _renamed(option: str, names: Mapping[str, str]) -> str:
 
 
 def arm_configs(comparison: Comparison, runs: Sequence[ComparedRun]) -> dict[str, str]:
-    """Return each arm's config as YAML, without what a search chose."""
-    searches = comparison.tuning.records
-    return {run.arm: yaml.dump({"name": run.study, **_config(run, searches)}) for run in runs}
+    """Return each arm's config as YAML by the arm's title, without what a search chose."""
+    searches, titles = comparison.tuning.records, comparison.titles
+    return {titles.get(run.arm, run.arm): yaml.dump({"name": run.study, **_config(run, searches)}) for run in runs}

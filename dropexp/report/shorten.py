@@ -1,37 +1,53 @@
-"""Shorten names to a width of the terminal, so that different names stay different."""
+"""Shorten names of arms, runs and paths to a width, so that different names stay different."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from rich.cells import cell_len
 
+from dropexp.errors import printable
+
 ELLIPSIS = "…"
+MOST = 36  # columns of a terminal that the name of an arm takes in a chart
+_PART = re.compile(r"(?:\[[^\]]*\]|[^,/])+[,/]?")  # a list such as [0.2, 0.5] is within a part
+
+
+def short_names(names: Iterable[str], most: int = MOST) -> dict[str, str]:
+    """Return names of arms as charts show them: without the parts that all have, in at most so many columns."""
+    full = list(dict.fromkeys(names))
+    return dict(zip(full, distinct(without_shared([*map(printable, full)]), most), strict=True))
 
 
 def without_shared(names: Sequence[str]) -> list[str]:
     """Return the names without the parts that all of them have; parts end at commas and slashes.
 
-    Names are returned as they are if nothing would be left of one.
+    Names are returned as they are if nothing would be left of one, or different names would be equal.
     """
-    split = [re.findall(r"[^,/]+[,/]?", name) for name in names]
-    counts = Counter(part.rstrip(",/") for parts in split for part in {part.rstrip(",/"): part for part in parts})
+    split = [_PART.findall(name) for name in names]
+    counts = Counter(part for parts in split for part in {part.rstrip(",/") for part in parts})
     shared = {part for part, count in counts.items() if count == len(names)}
     own = ["".join(part for part in parts if part.rstrip(",/") not in shared).rstrip(",/") for parts in split]
-    return own if all(own) else list(names)
+    return own if all(own) and len(set(own)) == len(set(names)) else list(names)
 
 
 def distinct(names: Sequence[str], width: int) -> list[str]:
-    """Return the names cut in the middle to `width` columns; the cut moves until different names look different.
+    """Return the names cut to `width` columns; the cut moves until different names look different.
 
-    Names that no cut tells apart end in their position in the list.
+    It is in the middle, or else around the first character in which a name differs from the most similar one. Names
+    that no cut tells apart end in their position in the list.
     """
     for head in (width // 2, width // 4, 3 * width // 4, 0, width - 1):
         cut = [middle(name, width, head) for name in names]
         if len(set(cut)) == len(set(names)):
             return cut
+    known = _known_beginnings(names)
+    cut = [_around(name, known[name], width) for name in names]
+    if len(set(cut)) == len(set(names)):
+        return cut
     return [middle(f"{name} #{i}", width, width // 2) for i, name in enumerate(names, 1)]
 
 
@@ -43,10 +59,32 @@ def middle(name: str, width: int, head: int | None = None) -> str:
     return f"{start}{ELLIPSIS}{_start(name[::-1], width - 1 - cell_len(start))[::-1]}"
 
 
+def _known_beginnings(names: Iterable[str]) -> dict[str, int]:
+    """Return how many characters each name has in common with the beginning of the most similar other name."""
+    known = dict.fromkeys(names, 0)
+    for one, other in pairwise(sorted(known)):  # the most similar beginning is beside it
+        common = next(
+            (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+        )
+        known[one], known[other] = max(known[one], common), max(known[other], common)
+    return known
+
+
+def _around(name: str, known: int, width: int) -> str:
+    """Cut to the beginning of a name and the part from shortly before the character at `known`."""
+    if cell_len(name) <= width:
+        return name
+    start, rest = _start(name, width // 3), name[max(known - width // 6, 0) :]
+    if len(name) - len(rest) <= len(start):
+        return f"{_start(name, width - 1)}{ELLIPSIS}"
+    room = width - 1 - cell_len(start)
+    return f"{start}{ELLIPSIS}{rest if cell_len(rest) <= room else _start(rest, room - 1) + ELLIPSIS}"
+
+
 def _start(name: str, width: int) -> str:
     """Return as many characters as fit into `width` columns."""
     if name.isascii():
-        return name[:width]
+        return name[: max(width, 0)]
     for end in range(min(len(name), max(width, 0)), 0, -1):
         if cell_len(name[:end]) <= width:
             return name[:end]

@@ -19,10 +19,16 @@ class Table:
     paths: Sequence[int] = ()  # columns that a narrow terminal cuts in the middle
     secondary: Sequence[str] = ()  # headers of columns that a narrow terminal leaves out, in this order
 
+    def __post_init__(self) -> None:
+        if unknown := set(self.secondary) - set(self.headers):  # it would stay on a narrow terminal
+            raise ValueError(f"no columns have these headers: {sorted(unknown)}")
+
     def without(self, headers: Collection[str]) -> Table:
         """Return the table without these columns."""
         kept = [i for i, header in enumerate(self.headers) if header not in headers]
         new = {old: i for i, old in enumerate(kept)}
         fold, left, paths = ([new[i] for i in own if i in new] for own in (self.fold, self.left, self.paths))
         rows = [[row[i] for i in kept] for row in self.rows]
-        return replace(self, headers=[self.headers[i] for i in kept], rows=rows, fold=fold, left=left, paths=paths)
+        secondary = [header for header in self.secondary if header not in headers]
+        kept_headers = [self.headers[i] for i in kept]
+        return replace(self, headers=kept_headers, rows=rows, fold=fold, left=left, paths=paths, secondary=secondary)

@@ -84,7 +84,8 @@ def _table(title: str, frame: pd.DataFrame, names: Sequence[str]) -> Table | Non
         for row in records(frame)
     ]
     headers = ["arm", *names, "validation\naccuracy, %", "validation\nloss", *keys]
-    return Table(title, headers, rows, fold=(0,), left=(0,), secondary=("validation\nloss", "status"))
+    secondary = [name for name in ("validation\nloss", "status") if name in headers]
+    return Table(title, headers, rows, fold=(0,), left=(0,), secondary=secondary)
 
 
 def _name_cell(value: Any) -> str:

@@ -52,7 +52,7 @@ def test_the_tables_of_a_comparison_compile_and_fit_the_page(study: str, preambl
             write_sweeps(runs_dir)
         case "odd":
             write_arm(runs_dir, "none", [0.8, 0.81])
-            write_arm(runs_dir, "nn", [0.8, 0.81], arm=r"50% & more_\x{y}~^$#<>|", lr=0.1)
+            write_arm(runs_dir, "nn", [0.8, 0.81], arm=r"50% & more_\x{y}~^$#<>|αωΓΩ→", lr=0.1)
             write_arm(runs_dir, "nn", [0.8, 0.82], arm="a rather long name of an arm, " * 4, lr=0.2)
     comparison = compare((), runs_dir, by=by, published=study == "realistic")
     log = compiled(latex(comparison_tables(comparison), comparison.notes), preamble, tmp_path)

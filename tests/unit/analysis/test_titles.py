@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+from helpers.comparisons import mentions
+from helpers.fake_runs import change
 from helpers.printing import printed
 from helpers.studies import write_runs_of
 
@@ -12,6 +17,8 @@ from dropexp.analysis.comparison import Comparison, compare
 from dropexp.config.study import load_config
 from dropexp.errors import ConfigError
 from dropexp.report.html import page
+from dropexp.report.pictures import Arrays
+from dropexp.runs.folder import RunFolder
 
 STUDY = "matrix: {variant: [none, nn], lr: [0.1, 0.5], seed: 0..1}\nlabels: {none: no dropout, nn: nn.Dropout}\n"
 
@@ -29,11 +36,43 @@ def test_labels_replace_names_for_people_and_not_in_csv_and_json(tmp_path: Path)
     assert "no dropout,lr=0.1 " in text and "nn.Dropout,lr=0.5 - no dropout,lr=0.5" in text
     assert "nn.Dropout,lr=0.1 − no dropout,lr=0.1" in comparison.headlines[0]
     assert list(comparison.arms["arm"]) == ["none,lr=0.1", "none,lr=0.5", "nn,lr=0.1", "nn,lr=0.5"]
-    assert "nn.Dropout" not in comparison.to_csv()
+    rows = pd.read_csv(io.StringIO(comparison.to_csv()))
+    assert list(rows["arm"]) == list(comparison.arms["arm"]) and set(rows["baseline"].dropna()) <= {*rows["arm"]}
     settings = text.split("Settings that differ")[1].splitlines()
     assert settings[1].split() == ["arm", "label", "lr", "variant"]
     html = page(comparison)
     assert '<th scope="row">nn.Dropout,lr=0.1</th>' in html and '"nn.Dropout,lr=0.1"' in html
+
+
+def test_sentences_notes_galleries_and_configs_have_the_labels_too(tmp_path: Path) -> None:
+    arms = "arms: {none: {variant: none}, nn: {variant: nn, lr: 0.1}}\nmatrix: {seed: 0..20}\n"
+    arms += "published: {source: a book, test_acc: [0.8, 0.81]}\n"
+    config = tmp_path / "study.yaml"
+    config.write_text(f"{arms}labels: {{none: no dropout, nn: nn.Dropout}}\n", encoding="utf-8")
+    write_runs_of(config, tmp_path / "runs")
+    (diverged,) = (tmp_path / "runs/study").glob("*nn,seed=3-*")
+    change(RunFolder(diverged), status="diverged", why="the loss is nan in epoch 2")
+    comparison = compare("study", tmp_path / "runs", published=True)
+    assert comparison.findings[0].startswith("nn.Dropout against no dropout in test accuracy")
+    assert "seed 3 of nn.Dropout diverged" in comparison.findings[0]
+    assert "nn.Dropout also differs from no dropout in lr (0.1, 0.5)." in comparison.findings[0]
+    assert mentions(comparison.notes, "nn.Dropout: seed 3 diverged")
+    assert mentions(comparison.notes, "nn.Dropout - no dropout: unpaired, only in no dropout: seed 3")
+    html = page(comparison, Arrays(weights={"nn": np.ones((784, 2), np.float32)}, seeds={"nn": 0}))
+    assert mentions(comparison.findings, "published figures fit", "runs of nn.Dropout")
+    assert "nn.Dropout, n = 20: published figures (a book) and ours" in html
+    assert "<summary>Every setting of nn.Dropout</summary>" in html
+    assert "<h3>nn.Dropout, seed 0</h3>" in html and "2 units of nn.Dropout" in html
+
+
+def test_labels_replace_arms_and_not_the_study_of_the_same_name(tmp_path: Path) -> None:
+    for name in ("dropout", "other"):
+        config = tmp_path / f"{name}.yaml"
+        config.write_text("arms: {dropout: {variant: nn}}\nmatrix: {seed: 0..1}\nlabels: {dropout: ours}\n", "utf-8")
+        write_runs_of(config, tmp_path / "runs")
+    assert compare("dropout", tmp_path / "runs").titles == {"dropout": "ours"}
+    titles = compare(["dropout", "other"], tmp_path / "runs").titles
+    assert titles == {"dropout/dropout": "dropout/ours", "other/dropout": "other/ours"}
 
 
 def test_a_study_without_labels_is_as_before(tmp_path: Path) -> None:
@@ -46,7 +85,11 @@ def test_a_study_without_labels_is_as_before(tmp_path: Path) -> None:
     ("labels", "message"),
     [
         ("{nnn: x}", "labels.nnn is no arm of this config (did you mean 'nn'?), which has none, nn"),
-        ("{nn: 3}", "labels.nn = 3 is not a text of 1 to 200 characters"),
+        ("{nn: 3}", "labels.nn = 3 is not a line of 1 to 200 printable characters"),
+        ('{nn: "a\\nb"}', "is not a line of 1 to 200 printable characters"),
+        ('{nn: "a\\rb"}', "is not a line of 1 to 200 printable characters"),
+        ('{nn: "a\\e[31mb"}', "is not a line of 1 to 200 printable characters"),
+        ("{nn: ' '}", "is not a line of 1 to 200 printable characters"),
         ("{nn: same, none: same}", "is what another arm is called"),
         ("{nn: none}", "labels.nn = 'none' is what another arm is called; use another text"),
         ("[nn]", "labels = "),

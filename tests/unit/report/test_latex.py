@@ -34,10 +34,25 @@ def test_unknown_figures_powers_and_words_are_no_numbers() -> None:
     assert r"b & $<.0001$ & $[-1\cdot10^{-5}, +2]$ & 2, 1 diverged \\" in text
 
 
+def test_thousands_are_not_spaced_as_a_list() -> None:
+    text = latex([Table("", ["name", "images", "interval"], [["1,000 images", "1,234,000", "[-1, +2]"]])])
+    assert r"1,000 images & $1{,}234{,}000$ & $[-1, +2]$ \\" in text
+
+
+def test_a_listing_without_a_title_has_no_caption_and_no_label() -> None:
+    assert r"\caption" not in (text := latex([Table("", ["a"], [["b"]])])) and r"\label" not in text
+    assert "\\caption{A title}\n\\label{tab:a-title}\n" in latex([Table("A title", ["a"], [["b"]])])
+
+
 def test_a_row_that_begins_with_a_bracket_is_no_option_of_the_row_before() -> None:
     text = latex([Table("", ["drop_probs"], [["[0.2, 0.5]"]])])
     assert "\n{}[0.2, 0.5] \\\\\n" in text
     assert r"\parbox" not in text
+
+
+def test_greek_letters_are_in_math_mode() -> None:
+    text = latex([Table("", ["arm"], [["α = 0.5, Σν"]])])
+    assert r"$\alpha$ = 0.5, $\Sigma$$\nu$ \\" in text
 
 
 def test_options_in_a_legend_keep_both_hyphens() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from helpers.fake_runs import write_run
 
 from dropexp.analysis.comparison import compare
@@ -30,3 +31,27 @@ def test_markdown_escapes_bars_tags_and_backslashes(tmp_path: Path) -> None:
     write_run(tmp_path, "nn", arm="a|b<script>")
     assert "| a\\|b&lt;script> |" in markdown(comparison_tables(compare(runs_dir=tmp_path)))
     assert markdown([Table("", ["a"], [["\\|"]])]) == "| a |\n| --- |\n| \\\\\\| |"
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("[x](https://example.org)", "[x\\](https://example.org)"),
+        ("![x](a.png)", "![x\\](a.png)"),
+        ("[x][y], [x]: y", "[x\\][y], [x\\]: y"),
+        ("*a* `b` ~~c~~ $d$", "\\*a\\* \\`b\\` \\~\\~c\\~\\~ \\$d\\$"),
+        ("_a_ __b__", "\\_a\\_ \\_\\_b\\_\\_"),
+        ("# a", "\\# a"),
+        ("a\r\nb", "a b"),
+        ("a &lt; b & c", "a &amp;lt; b & c"),
+    ],
+)
+def test_no_text_is_markup(text: str, escaped: str) -> None:
+    table = Table(text, [text], [[text]], legend=text)
+    for line in markdown([table], [text], [text]).splitlines():
+        assert not line.strip("|-:* ") or escaped in line
+
+
+@pytest.mark.parametrize("text", ["nn,drop_probs=[0.2, 0.5] - none", "[-0.48, +4.48]", "a#2 (b)!", "80.00 ± 3.00 %"])
+def test_figures_and_names_stay_as_they_are(text: str) -> None:
+    assert markdown([Table("", ["a"], [[text]])]).endswith(f"| {text} |")

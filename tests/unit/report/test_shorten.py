@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from dropexp.report.shorten import distinct, middle, without_shared
+from dropexp.report.shorten import MOST, distinct, middle, short_names, without_shared
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,7 @@ from dropexp.report.shorten import distinct, middle, without_shared
         (["a/x", "b/x"], ["a", "b"]),
         (["s/arm=x", "s/arm=x,lr=1"], ["s/arm=x", "s/arm=x,lr=1"]),
         (["s/seed=0"], ["s/seed=0"]),
+        (["s/p=[0.2, 0.5],seed=0", "s/p=[0.5, 0.5],seed=0"], ["p=[0.2, 0.5]", "p=[0.5, 0.5]"]),
         ([], []),
     ],
 )
@@ -43,3 +44,38 @@ def test_different_names_look_different_at_every_width(names: list[str], width: 
     cut = distinct(names, width)
     assert len(set(cut)) == 8
     assert max(map(cell_len, cut)) <= width
+
+
+def test_what_all_arms_share_is_left_out_in_charts() -> None:
+    names = ["nn,drop_probs=[0.2, 0.5],lr=0.1", "nn,drop_probs=[0.5, 0.5],lr=0.1"]
+    assert list(short_names(names).values()) == ["drop_probs=[0.2, 0.5]", "drop_probs=[0.5, 0.5]"]
+    assert list(short_names(["nn,lr=0.1", "nn"]).values()) == ["nn,lr=0.1", "nn"]
+    assert list(short_names(["nn"]).values()) == ["nn"]
+
+
+def test_a_long_name_keeps_its_beginning_and_its_end() -> None:
+    (short,) = short_names([f"begin-{'x' * 100}-end"]).values()
+    assert short.startswith("begin-x") and short.endswith("x-end") and "…" in short and len(short) == MOST
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"a-long-common-beginning-of-every-name-{i:02d}-and-a-long-common-end-of-every-name" for i in range(40)],
+        [f"{'x' * i}{'y' * (80 - i)}" for i in range(80)],
+        ["网络" * 20 + f"{i}" + "网络" * 20 for i in range(16)],
+        ["x" * 100, "x" * 101, "x" * 99 + "y"],
+        [f"{'a' * 30}…{'b' * 30}", f"{'a' * 40}{'b' * 40}"],
+    ],
+)
+@pytest.mark.parametrize("most", [12, MOST])
+def test_different_names_of_arms_stay_different(names: list[str], most: int) -> None:
+    short = short_names(names, most)
+    assert list(short) == names and len(set(short.values())) == len(names)
+    assert max(map(cell_len, short.values())) <= most
+
+
+def test_names_that_differ_in_their_middle_keep_it_and_are_short() -> None:
+    names = [f"a-long-common-beginning-of-every-name-{i:02d}-and-a-long-common-end-of-every-name" for i in range(40)]
+    short = short_names(names)
+    assert all(f"{i:02d}" in short[name] and cell_len(short[name]) <= MOST for i, name in enumerate(names))
