@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from dropexp.analysis import frames
-from dropexp.analysis.anomalies import notes_on_runs
+from dropexp.analysis.anomalies import broken_runs, notes_on_runs
 from dropexp.analysis.arms import Arm, columns_of, group_arms
 from dropexp.analysis.asked import Selection, notes_on_others, select
 from dropexp.analysis.baselines import NOT_SETTINGS, baselines_of, task_of
@@ -62,6 +62,7 @@ class Comparison:
     curves       a row per such run and epoch, the same columns but the path
     declared     by study, what its config files ask for and declare
     titles       what people see in place of the name of an arm, or of a series: the labels of the config
+    broken       by arm, which of its runs diverged or are at chance level, in words; arms without any are left out
     headlines    a sentence per question: its verdicts, and the command that decides what is open
     findings     each verdict in a sentence, with its statistics
     notes        what was left out, and what the figures do not show, in sentences
@@ -86,6 +87,7 @@ class Comparison:
     curves: pd.DataFrame
     declared: dict[str, list[Declared]]
     titles: dict[str, str]
+    broken: dict[str, list[str]]
     headlines: list[str]
     findings: list[str]
     notes: list[str]
@@ -221,6 +223,7 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
         curves=frames.curves_frame(arms, metrics, query.by),
         declared=selected.declared,
         titles=titles,
+        broken={arm.label: broken for arm in arms if (broken := broken_runs(arm))},
         headlines=[
             *headlines(differences.value.verdicts, titles),
             *headlines(interactions.value.verdicts),

@@ -67,7 +67,8 @@ def require(comparison: Comparison, requirement: str) -> str | None:
     """Return None if `requirement` holds, or else a sentence on why it does not.
 
     Figures of arms are means over their runs; figures of differences are those of `compare`: accuracies are fractions,
-    and p is adjusted by Holm. A figure of an arm with a diverged run meets no requirement.
+    and p is adjusted by Holm. A figure of an arm with a run that diverged or is at
+    chance level meets no requirement.
 
     Raises ComparisonError if it cannot be parsed, or names no arm, difference or figure.
     """
@@ -75,9 +76,9 @@ def require(comparison: Comparison, requirement: str) -> str | None:
     differences = {f"{row['arm']} - {row['baseline']}": row for row in records(comparison.differences)}
     wanted = _parse(requirement, f"{next(iter(arms))}.{comparison.usual.name} >= 0.83")
     if wanted.subject in arms:
-        return _require_figure(wanted, arms[wanted.subject], comparison.metrics)
+        return _require_figure(wanted, arms[wanted.subject], comparison)
     if wanted.subject in differences:
-        return _require_difference(wanted, differences[wanted.subject], arms)
+        return _require_difference(wanted, differences[wanted.subject], comparison)
     raise ComparisonError(f"{requirement!r}: {_unknown_subject(wanted.subject, arms, differences)}")
 
 
@@ -111,33 +112,30 @@ def _not_a_requirement(text: str, example: str) -> ComparisonError:
     )
 
 
-def _require_figure(wanted: Requirement, arm: Mapping[str, Any], metrics: Mapping[str, object]) -> str | None:
-    if wanted.name not in metrics:
-        raise _unknown_figure(wanted, "metric", metrics)
-    if broken := _diverged(wanted.subject, arm):
+def _require_figure(wanted: Requirement, arm: Mapping[str, Any], comparison: Comparison) -> str | None:
+    if wanted.name not in comparison.metrics:
+        raise _unknown_figure(wanted, "metric", comparison.metrics)
+    if broken := _broken(comparison, arm["arm"]):
         return broken
     kind = "median" if wanted.name == "seconds" else "mean"
     return wanted.fails(arm[wanted.name], f"{kind} of {arm['n']}")
 
 
-def _require_difference(
-    wanted: Requirement, row: Mapping[str, Any], arms: Mapping[str, Mapping[str, Any]]
-) -> str | None:
+def _require_difference(wanted: Requirement, row: Mapping[str, Any], comparison: Comparison) -> str | None:
     if wanted.name not in _FIELDS:
         raise _unknown_figure(wanted, "figure", _FIELDS)
-    if wanted.name == "verdict":  # which takes diverged runs into account
+    if wanted.name == "verdict":  # which takes broken runs into account
         holds = _OPERATORS[wanted.sign](row["verdict"], wanted.bound)
         return None if holds else f"{wanted.subject}.verdict is {row['verdict']}, not {wanted.sign} {wanted.bound}"
-    for side in (row["arm"], row["baseline"]):
-        if broken := _diverged(side, arms[side]):
-            return broken
+    if broken := _broken(comparison, row["arm"], row["baseline"]):
+        return broken
     return wanted.fails(row[_FIELDS[wanted.name]], f"{row['pairs']} pairs")
 
 
-def _diverged(label: str, arm: Mapping[str, Any]) -> str | None:
-    if not arm["diverged"]:
-        return None
-    return f"{label} meets no requirement: {arm['diverged']} of its runs diverged ({arm['n']} are done)"
+def _broken(comparison: Comparison, *labels: str) -> str | None:
+    """Return why no figure of these arms meets a requirement, or None if all of their runs finished well."""
+    broken = {label: comparison.broken[label] for label in labels if label in comparison.broken}
+    return "; ".join(f"{label} meets no requirement: {'; '.join(runs)}" for label, runs in broken.items()) or None
 
 
 def _unknown_figure(wanted: Requirement, kind: str, known: Mapping[str, object]) -> ComparisonError:

@@ -44,7 +44,18 @@ def test_a_label_can_contain_dots_and_commas(tmp_path: Path) -> None:
 def test_an_arm_with_a_diverged_run_meets_no_requirement(compared: Comparison) -> None:
     fault = require(compared, "nn.test_acc > 0")
     assert fault is not None
-    assert fault.startswith("nn meets no requirement: 1 of its runs diverged")
+    assert fault == "nn meets no requirement: seed 3 of nn diverged"
+
+
+def test_an_arm_with_a_run_at_chance_level_meets_no_requirement_on_a_figure(tmp_path: Path) -> None:
+    write_arm(tmp_path, "none", [0.1, 0.8, 0.8])
+    write_arm(tmp_path, "nn", [0.8, 0.8, 0.1])
+    compared = compare(runs_dir=tmp_path)
+    why = "nn meets no requirement: seed 2 of nn is at chance level (10.00 %)"
+    base = "none meets no requirement: seed 0 of none is at chance level (10.00 %)"
+    assert require(compared, "nn.test_acc >= 0.1") == why
+    assert require(compared, "nn - none.low >= -0.5") == f"{why}; {base}"
+    assert require(compared, "nn - none.verdict == INCONCLUSIVE") is None
 
 
 def test_an_unknown_figure_meets_no_requirement(compared: Comparison) -> None:
@@ -99,7 +110,7 @@ def test_p_is_adjusted_for_all_comparisons(tmp_path: Path) -> None:
 
 
 def test_a_difference_with_a_diverged_run_meets_no_requirement_on_its_figures(compared: Comparison) -> None:
-    assert str(require(compared, "nn - none.low >= -1")).startswith("nn meets no requirement: 1 of its runs diverged")
+    assert require(compared, "nn - none.low >= -1") == "nn meets no requirement: seed 3 of nn diverged"
     assert require(compared, "nn - none.verdict == INCONCLUSIVE") is None
 
 
