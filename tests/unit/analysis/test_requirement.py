@@ -114,6 +114,36 @@ def test_a_difference_with_a_diverged_run_meets_no_requirement_on_its_figures(co
     assert require(compared, "nn - none.verdict == INCONCLUSIVE") is None
 
 
+@pytest.mark.parametrize(
+    ("requirement", "hint"),
+    [
+        ("none.test_acc >= 83", "not >= 83; values are fractions: 0.83"),
+        ("nn - none.low > 1.5", "not > 1.5; values are fractions: 0.015"),
+        ("none.gap < −2", "not < -2; values are fractions: -0.02"),
+        ("nn - none.p > 5", "not > 5"),
+        ("none.test_loss > 5", "not > 5"),
+    ],
+)
+def test_a_bound_in_percent_is_named_as_a_fraction(of_differences: Comparison, requirement: str, hint: str) -> None:
+    assert str(require(of_differences, requirement)).endswith(hint)
+
+
+def test_a_bound_with_a_percent_sign_is_named_as_a_fraction(compared: Comparison) -> None:
+    for bound in ("83%", "83 %"):
+        with pytest.raises(ComparisonError, match=r"fractions: -0\.83; write ARM"):
+            require(compared, f"nn.gap>=−{bound}")
+        with pytest.raises(ComparisonError, match=r"is not a requirement; values are fractions: 0\.83; write ARM"):
+            require(compared, f"nn.test_acc >= {bound}")
+
+
+def test_the_names_of_a_headline_can_be_copied(tmp_path: Path) -> None:
+    for arm, acc in (("a − b", 0.7), ("none", 0.8)):
+        write_arm(tmp_path, "none" if arm == "none" else "nn", [acc, acc, acc], arm=arm)
+    compared = compare(runs_dir=tmp_path)
+    assert require(compared, "a − b − none.difference > −0.11") is None
+    assert require(compared, "a − b.test_acc < 0.71") is None
+
+
 def test_a_name_with_a_hyphen_between_spaces_is_an_arm(tmp_path: Path) -> None:
     write_run(tmp_path, "nn", 0, 0.8, arm="wide - deep")
     write_run(tmp_path, "none", 0, 0.7, arm="none")
@@ -124,8 +154,15 @@ def test_a_name_with_a_hyphen_between_spaces_is_an_arm(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "requirement",
-    [" " * 50_000 + "x", "a." * 50_000, "nn.test_acc >= " + "1" * 50_000 + "x", "<" * 50_000, "a - " * 20_000],
-    ids=["blank", "dots", "1", "operators", "minus"],
+    [
+        " " * 50_000 + "x",
+        "a." * 50_000,
+        "nn.test_acc >= " + "1" * 50_000 + "x",
+        "<" * 50_000,
+        "a - " * 20_000,
+        "9% " * 20_000,
+    ],
+    ids=["blank", "dots", "1", "operators", "minus", "percent"],
 )
 def test_a_long_requirement_is_parsed_quickly(compared: Comparison, requirement: str) -> None:
     began = time.process_time()
