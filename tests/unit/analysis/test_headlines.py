@@ -66,7 +66,14 @@ def test_runs_that_finished_badly_are_named() -> None:
     pairs = [replace(pair(0.012 + 0.004 * SHAPE, str(i)), broken=[f"seed {i} of nn diverged"]) for i in range(7)]
     (one,) = headlines(judge(pairs[:1], MARGIN))
     assert one.startswith(
-        "INCONCLUSIVE against none in test accuracy after 5 epochs (10 seeds): 0 (seed 0 of nn diverged"
+        "INCONCLUSIVE: 0 against none in test accuracy after 5 epochs (10 seeds), because seed 0 of nn diverged."
+    )
+    others = [pair(0.02 + 0.004 * SHAPE, "scratch"), pair(0.001 + 0.01 * SHAPE, "open")]
+    (mixed,) = headlines(judge([*pairs[:2], *others], MARGIN))
+    assert mixed.startswith(
+        "BETTER than none in test accuracy after 5 epochs (10 seeds): scratch (+2.00 points); INCONCLUSIVE against "
+        "none: open (+0.10 points); INCONCLUSIVE: 0 and 1 against none, because seed 0 of nn diverged and seed 1 of nn "
+        "diverged."
     )
     (many,) = headlines(judge(pairs, MARGIN))
     assert many.endswith("seed 0 of nn diverged; seed 1 of nn diverged; seed 2 of nn diverged; 4 more such notes.")
@@ -74,8 +81,10 @@ def test_runs_that_finished_badly_are_named() -> None:
 
 def test_fewer_than_two_pairs_say_so() -> None:
     one, none = (headlines(judge([one], MARGIN))[0] for one in (pair([0.01]), pair([])))
+    (two,) = headlines(judge([pair([0.01]), pair([0.02], "scratch")], MARGIN))
+    assert two.startswith("INCONCLUSIVE: 1 seed is too few to show any of the 2 differences in test accuracy")
     assert one.endswith("(1 seed): nn (+1.00 points; no spread can be estimated from one pair).")
-    assert none.endswith("(0 seeds): nn (the arms have no seed in common).")
+    assert none.startswith("INCONCLUSIVE: nn against none in test accuracy after 5 epochs (0 seeds), because the arms")
 
 
 def test_titles_replace_the_names_of_arms() -> None:
