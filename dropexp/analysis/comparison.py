@@ -98,13 +98,13 @@ class Comparison:
     def to_csv(self) -> str:
         """Return a row per interaction or, without any, per arm: joined with its difference, without the curve."""
         if not self.interactions.empty:
-            return self.interactions.to_csv(index=False, lineterminator="\n")
+            return frames.csv(self.interactions)
         arms = self.arms.drop(columns="curve").merge(self.differences, on="arm", how="left")
-        return arms.to_csv(index=False, lineterminator="\n")
+        return frames.csv(arms)
 
     def trials_csv(self) -> str:
         """Return a row per trial of the searches behind the compared runs."""
-        return self.tuning.trials.to_csv(index=False, lineterminator="\n")
+        return frames.csv(self.tuning.trials)
 
     def trials_json(self) -> str:
         """Return the same rows; unknown figures are null."""

@@ -124,16 +124,11 @@ def print_tables(
 
 def print_frame(frame: pd.DataFrame, table: Callable[[pd.DataFrame], Table], output: Format) -> None:
     """Print a listing; csv and json have all of its columns in full precision."""
-    from dropexp.analysis.frames import json_records
+    from dropexp.analysis import frames
 
     print_tables(
         [table(frame)],
         output,
-        csv=lambda: frame.map(_as_in_yaml).to_csv(index=False, lineterminator="\n"),
-        json=lambda: dumps(json_records(frame), indent=2, ensure_ascii=False, allow_nan=False),
+        csv=lambda: frames.csv(frame),
+        json=lambda: dumps(frames.json_records(frame), indent=2, ensure_ascii=False, allow_nan=False),
     )
-
-
-def _as_in_yaml(value: object) -> object:
-    """Return a list in place of a tuple, whose text has parentheses."""
-    return list(value) if isinstance(value, tuple) else value
