@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from dropexp.analysis import comparison
-from dropexp.config.study import Study
+from dropexp.config.study import Study, load_config
 from dropexp.report import fragment, markup
 from dropexp.report.comparison_tables import comparison_tables
 from dropexp.report.latex import latex
@@ -78,7 +78,8 @@ def fit(
     from dropexp.cli.progress import Watcher, watching
     from dropexp.training.library import prepare, train_stages
 
-    training, find_data = prepare(config, runs_dir, data_dir, device, force)
+    study = config if isinstance(config, Study) else load_config(config)  # once: standard input is read once
+    training, find_data = prepare(study, runs_dir, data_dir, device, force)
     watchers: dict[int, Watcher] = {}
     with ExitStack() as shown, closing(train_stages(training, find_data, jobs)) as events:
         for stage, event in events:
@@ -86,4 +87,4 @@ def fit(
                 shown.close()  # the bar of the stage before
                 watchers[id(stage)] = shown.enter_context(watching(stage, quiet))
             watchers[id(stage)].show(event)
-    return compare(runs_dir=runs_dir, config=config)
+    return compare(runs_dir=runs_dir, config=study)

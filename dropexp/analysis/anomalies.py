@@ -20,11 +20,12 @@ import numpy as np
 from dropexp.analysis.arms import Arm
 from dropexp.analysis.measure import MeasuredRun
 from dropexp.config.tasks import CHANCE_LEVEL, NUM_OUTPUTS
-from dropexp.runs.metrics import Metric
+from dropexp.runs.metrics import METRICS, Metric
 
 GUESSING = math.log(NUM_OUTPUTS)  # the cross entropy of equal probabilities, in nats
 EXPLODING = 10  # times the loss that a run is compared with
 FIFTHS = 5
+ACCURACY = METRICS["test_acc"].unit
 
 
 def broken_runs(*arms: Arm) -> list[str]:
@@ -58,7 +59,7 @@ def _at_chance_level(arm: Arm) -> Iterator[tuple[int, str]]:
         finals = (float(run.curve(name)[-1]) for name in ("test_acc", "val_acc"))
         final = next((accuracy for accuracy in finals if not math.isnan(accuracy)), math.inf)
         if final <= CHANCE_LEVEL:
-            yield seed, f"is at chance level ({final:.3f})"
+            yield seed, f"is at chance level ({ACCURACY.show(final)} {ACCURACY.figures})"
 
 
 def _exploding(arm: Arm) -> Iterator[tuple[int, str]]:

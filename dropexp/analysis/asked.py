@@ -6,6 +6,7 @@ another file of the same name. They make other labels and a larger family of com
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,9 +17,12 @@ from typing import Any
 from dropexp.analysis.labels import labels_of
 from dropexp.analysis.notes import Noted
 from dropexp.analysis.tested import current
+from dropexp.config.plugins import files_of
 from dropexp.config.study import Study, load_config
+from dropexp.config.variants import VARIANTS
 from dropexp.errors import ComparisonError, NoRuns, RunError
 from dropexp.home import expanded
+from dropexp.program import command_line
 from dropexp.runs.folder import default_runs_dir
 from dropexp.runs.record import Run, read_runs
 from dropexp.runs.searches import Records, with_trials
@@ -102,19 +106,34 @@ def _declared_by(runs: Iterable[Run]) -> Noted[dict[str, list[Declared]]]:
 def _words(
     runs: Iterable[Run], declared: Mapping[str, Sequence[Declared]], runs_dir: Path | str | None
 ) -> dict[str, tuple[str, ...]]:
-    """Return the words that ask `dropexp train` for each study: its config, if it is the only one and still exists."""
-    files: dict[str, set[str]] = {}
-    for folder, run in {run.folder.path.parent: run for run in runs}.items():
-        paths = {str(path) for one in declared.get(run.study, ()) if (path := one.path(folder))}
-        files[run.study] = files.get(run.study, set()) | paths
-    return {
-        study: ("-c", next(iter(found)) if len(found) == 1 else "FILE", *_in(runs_dir))
-        for study, found in files.items()
-    }
+    """Return the words that ask `dropexp train` for each study: its config, if it alone asks for all of its arms.
+
+    Arms of `--set` and `--sweep` are not those of the file, whose path would train others.
+    """
+    by_study: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        if run.info is not None:
+            by_study[run.study].append(run)
+    words = {}
+    for study, own in by_study.items():
+        folders = {run.folder.path.parent for run in own}
+        files = {str(path): one for one in declared.get(study, ()) for folder in folders if (path := one.path(folder))}
+        asks_for_all = len(files) == 1 and all(one.asks_for(run.arm_digest) for one in files.values() for run in own)
+        words[study] = ("-c", next(iter(files)) if asks_for_all else "FILE", *_plugins(own), *_in(runs_dir))
+    return words
+
+
+def _plugins(runs: Iterable[Run]) -> list[str]:
+    """Return the options that load the plugins of runs; their files are known if they are loaded."""
+    variants = {run.variant for run in runs if run.settings.get("plugin")}
+    loaded = [str(file) for file, _ in files_of(variants & VARIANTS.keys())]
+    files = loaded if variants <= VARIANTS.keys() else ["FILE"]
+    return [word for file in files for word in ("--plugin", file)]
 
 
 def _in(runs_dir: Path | str | None) -> tuple[str, ...]:
-    return () if runs_dir is None else ("--runs-dir", str(runs_dir))
+    where = os.environ.get("DROPEXP_RUNS") if runs_dir is None else runs_dir  # which may be set for this command only
+    return ("--runs-dir", str(where)) if where else ()
 
 
 def _asked_by(studies: Sequence[Study], runs_dir: Path | str | None) -> Selection:
@@ -137,7 +156,7 @@ def _asked_by(studies: Sequence[Study], runs_dir: Path | str | None) -> Selectio
         records |= present.records
         notes += present.notes
         if missing := _missing(study, found):
-            command = shlex.join(["dropexp", "train", *study.options, *more])
+            command = command_line("train", *study.options, *more)
             notes.append(f"{study.name}: {missing} are missing; `{command}` trains them")
     if not selected:
         raise NoRuns("\n".join(notes))

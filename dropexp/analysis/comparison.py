@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from dropexp.analysis import frames
-from dropexp.analysis.anomalies import notes_on_runs
+from dropexp.analysis.anomalies import broken_runs, notes_on_runs
 from dropexp.analysis.arms import Arm, columns_of, group_arms
 from dropexp.analysis.asked import Selection, notes_on_others, select
 from dropexp.analysis.baselines import NOT_SETTINGS, baselines_of, task_of
@@ -62,6 +62,7 @@ class Comparison:
     curves       a row per such run and epoch, the same columns but the path
     declared     by study, what its config files ask for and declare
     titles       what people see in place of the name of an arm, or of a series: the labels of the config
+    broken       by arm, which of its runs diverged or are at chance level, in words; arms without any are left out
     headlines    a sentence per question: its verdicts, and the command that decides what is open
     findings     each verdict in a sentence, with its statistics
     notes        what was left out, and what the figures do not show, in sentences
@@ -86,6 +87,7 @@ class Comparison:
     curves: pd.DataFrame
     declared: dict[str, list[Declared]]
     titles: dict[str, str]
+    broken: dict[str, list[str]]
     headlines: list[str]
     findings: list[str]
     notes: list[str]
@@ -96,13 +98,13 @@ class Comparison:
     def to_csv(self) -> str:
         """Return a row per interaction or, without any, per arm: joined with its difference, without the curve."""
         if not self.interactions.empty:
-            return self.interactions.to_csv(index=False, lineterminator="\n")
+            return frames.csv(self.interactions)
         arms = self.arms.drop(columns="curve").merge(self.differences, on="arm", how="left")
-        return arms.to_csv(index=False, lineterminator="\n")
+        return frames.csv(arms)
 
     def trials_csv(self) -> str:
         """Return a row per trial of the searches behind the compared runs."""
-        return self.tuning.trials.to_csv(index=False, lineterminator="\n")
+        return frames.csv(self.tuning.trials)
 
     def trials_json(self) -> str:
         """Return the same rows; unknown figures are null."""
@@ -226,6 +228,7 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
         curves=frames.curves_frame(arms, metrics, query.by),
         declared=selected.declared,
         titles=titles,
+        broken={arm.label: broken for arm in arms if (broken := broken_runs(arm))},
         headlines=[
             *headlines(differences.value.verdicts, titles),
             *headlines(interactions.value.verdicts),

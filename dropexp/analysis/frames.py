@@ -47,6 +47,18 @@ def hashable(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def csv(frame: pd.DataFrame) -> str:
+    """Return the rows as csv, with lists as in a config: the text of a tuple has parentheses."""
+    lists = {name: column.map(_as_list) for name, column in frame.items() if column.dtype == object}
+    return frame.assign(**{str(name): column for name, column in lists.items()}).to_csv(
+        index=False, lineterminator="\n"
+    )
+
+
+def _as_list(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
 def arms_frame(arms: Sequence[Arm], metric: str, metrics: Iterable[str], by: str | None) -> pd.DataFrame:
     """Return a row per arm: names, number of runs, mean and SD of the metric, means of all metrics, mean by epoch."""
     return pd.DataFrame([_arm_row(arm, metric, metrics, by) for arm in arms]).astype({"by": object})
@@ -72,7 +84,7 @@ def _known(figures: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _names(arm: Arm, by: str | None) -> dict[str, Any]:
-    return {"arm": arm.label, "series": arm.series, "study": arm.study, "by": arm.value(by) if by else None}
+    return {"arm": arm.label, "series": arm.series, "study": arm.study, "by": hashable(arm.value(by)) if by else None}
 
 
 def runs_frame(arms: Sequence[Arm], metrics: Iterable[str], by: str | None) -> pd.DataFrame:

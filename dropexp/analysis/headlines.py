@@ -32,26 +32,43 @@ def _found(verdicts: Sequence[Verdict], titles: Titles) -> str:
         return _none_decided(verdicts, titles)
     bases = {_titles(one, titles)[1] for one in verdicts}
     shared = bases.pop() if len(bases) == 1 else None
+    undecidable = [one for one in verdicts if _is_undecidable(one)]
     groups: list[str] = []
+    question = f" in {verdicts[0].pair.what} ({_seeds(verdicts)})"  # once
     for word, own in by_word.items():
-        question = "" if groups else f" in {own[0].pair.what} ({_seeds(verdicts)})"
-        groups.append(f"{word}{_against(own[0], shared)}{question}: {_listed(own, shared, titles)}")
+        if known := [one for one in own if not _is_undecidable(one)]:
+            groups.append(f"{word}{_against(own[0], shared)}{question}: {_listed(known, shared, titles)}")
+            question = ""
+    if undecidable:
+        against = _against(undecidable[0], shared)
+        names = _joined([_name(one, shared, titles) for one in undecidable])
+        groups.append(f"INCONCLUSIVE: {names}{against}{question}, because {' and '.join(_reasons(undecidable))}")
     return f"{'; '.join(groups)}."
+
+
+def _is_undecidable(verdict: Verdict) -> bool:
+    return bool(verdict.pair.broken) or not verdict.difference.pairs
 
 
 def _none_decided(verdicts: Sequence[Verdict], titles: Titles) -> str:
     seeds, count, what = _seeds(verdicts), len(verdicts), verdicts[0].pair.what
     text = f"INCONCLUSIVE: with {seeds} none of the {count} differences in {what} can be decided"
     if all(one.family.least_p(one.index, one.difference.pairs) >= ALPHA for one in verdicts):
-        text = f"INCONCLUSIVE: {seeds} are too few to show any of the {count} differences in {what}"
+        are = "is" if seeds.startswith("1 ") and not seeds.endswith("s") else "are"
+        text = f"INCONCLUSIVE: {seeds} {are} too few to show any of the {count} differences in {what}"
     known = [one for one in verdicts if one.difference.pairs and math.isfinite(one.difference.mean)]
     if known:
         largest = max(known, key=_size)
         text += f" (largest: {' − '.join(_titles(largest, titles))}, {_amount(largest)})"
-    broken = list(dict.fromkeys(run for one in verdicts for run in one.pair.broken))
-    if len(broken) > MOST_NAMED:
-        broken[MOST_NAMED - 1 :] = [f"{len(broken) - MOST_NAMED + 1} more such notes"]
-    return "; ".join([text, *broken]) + "."
+    return "; ".join([text, *_reasons([one for one in verdicts if one.pair.broken])]) + "."
+
+
+def _reasons(undecidable: Sequence[Verdict]) -> list[str]:
+    """Return why these differences can have no verdict: broken runs, or that there are no pairs."""
+    reasons = list(dict.fromkeys(why for one in undecidable for why in one.pair.broken or [one.pair.absent]))
+    if len(reasons) > MOST_NAMED:
+        reasons[MOST_NAMED - 1 :] = [f"{len(reasons) - MOST_NAMED + 1} more such notes"]
+    return reasons
 
 
 def _against(verdict: Verdict, baseline: str | None) -> str:
@@ -64,21 +81,24 @@ def _against(verdict: Verdict, baseline: str | None) -> str:
 
 def _listed(verdicts: Sequence[Verdict], baseline: str | None, titles: Titles) -> str:
     """Return differences, the largest first. `baseline` is the arm that all of the study are compared with."""
-    names = []
-    for one in sorted(verdicts, key=_size, reverse=True):
-        arm, base = _titles(one, titles)
-        names.append(f"{arm if baseline else f'{arm} − {base}'} ({_figures(one)})")
+    by_size = sorted(verdicts, key=_size, reverse=True)
+    return _joined([f"{_name(one, baseline, titles)} ({_figures(one)})" for one in by_size])
+
+
+def _name(verdict: Verdict, baseline: str | None, titles: Titles) -> str:
+    arm, base = _titles(verdict, titles)
+    return arm if baseline else f"{arm} − {base}"
+
+
+def _joined(names: list[str]) -> str:
     if len(names) > MOST_NAMED + 1:  # "1 more" is no shorter than a name
         names[MOST_NAMED:] = [f"{len(names) - MOST_NAMED} more"]
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 
 def _figures(verdict: Verdict) -> str:
-    """Return the difference, of a single one with its interval and p, or why there is none."""
-    pairs = verdict.difference.pairs
-    if verdict.pair.broken or not pairs:
-        return "; ".join(verdict.pair.broken) or verdict.pair.absent
-    if pairs == 1:
+    """Return the difference, of a single one with its interval and p."""
+    if verdict.difference.pairs == 1:
         return f"{_amount(verdict)}; no spread can be estimated from one pair"
     if verdict.family.size > 1:
         return _amount(verdict)

@@ -16,6 +16,7 @@ from dropexp.analysis.verdicts import VerdictWord
 from dropexp.config.names import normalised
 from dropexp.errors import ComparisonError
 from dropexp.nearest import did_you_mean
+from dropexp.runs.metrics import NUMBER, Unit
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
@@ -37,6 +38,8 @@ _FIELDS = {  # of a difference, and the columns of `DifferenceRow`
 }
 _SIGN = re.compile("|".join(_OPERATORS))
 _NUMBER = re.compile(r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
+_PERCENT = re.compile(r"(?<![\d.])(-?\d{1,3}(?:\.\d{1,9})?)\s?%\s*\Z")
+MINUS = "−"
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Requirement:
     sign: str
     bound: str
 
-    def fails(self, value: float, origin: str) -> str | None:
+    def fails(self, value: float, origin: str, unit: Unit) -> str | None:
         """Return why a figure does not meet the bound, or None if it does. `origin` says what the figure is."""
         holds, limit = _OPERATORS[self.sign], float(self.bound)
         title = f"{self.subject}.{self.name}"
@@ -60,24 +63,27 @@ class Requirement:
         shown = f"{value:.4f}"
         if holds(float(shown), limit):  # rounding would contradict the sentence
             shown = repr(value)
-        return f"{title} is {shown} ({origin}), not {self.sign} {self.bound}"
+        is_percent = unit.factor != 1 and abs(limit) > 1
+        hint = _fraction(limit) if is_percent else ""
+        return f"{title} is {shown} ({origin}), not {self.sign} {self.bound}{hint}"
 
 
 def require(comparison: Comparison, requirement: str) -> str | None:
     """Return None if `requirement` holds, or else a sentence on why it does not.
 
     Figures of arms are means over their runs; figures of differences are those of `compare`: accuracies are fractions,
-    and p is adjusted by Holm. A figure of an arm with a diverged run meets no requirement.
+    and p is adjusted by Holm. A figure of an arm with a run that diverged or is at
+    chance level meets no requirement.
 
     Raises ComparisonError if it cannot be parsed, or names no arm, difference or figure.
     """
-    arms = {str(arm["arm"]): arm for arm in records(comparison.arms)}
-    differences = {f"{row['arm']} - {row['baseline']}": row for row in records(comparison.differences)}
+    arms = {_typed(str(arm["arm"])): arm for arm in records(comparison.arms)}
+    differences = {_typed(f"{row['arm']} - {row['baseline']}"): row for row in records(comparison.differences)}
     wanted = _parse(requirement, f"{next(iter(arms))}.{comparison.usual.name} >= 0.83")
     if wanted.subject in arms:
-        return _require_figure(wanted, arms[wanted.subject], comparison.metrics)
+        return _require_figure(wanted, arms[wanted.subject], comparison)
     if wanted.subject in differences:
-        return _require_difference(wanted, differences[wanted.subject], arms)
+        return _require_difference(wanted, differences[wanted.subject], comparison)
     raise ComparisonError(f"{requirement!r}: {_unknown_subject(wanted.subject, arms, differences)}")
 
 
@@ -86,9 +92,9 @@ def _parse(text: str, example: str) -> Requirement:
     signs = list(_SIGN.finditer(text))
     left, bound = (text[: signs[-1].start()], text[signs[-1].end() :].strip()) if signs else (text, "")
     subject, dot, name = left.rpartition(".")
-    wanted = Requirement(
-        text, " ".join(normalised(subject).split()), name.strip(), signs[-1].group() if signs else "", bound
-    )
+    bound = bound.replace(MINUS, "-")
+    subject = _typed(" ".join(normalised(subject).split()))
+    wanted = Requirement(text, subject, name.strip(), signs[-1].group() if signs else "", bound)
     is_equality = wanted.sign in _EQUALITY
     if not (wanted.subject and name and dot) or is_equality != (wanted.name == "verdict"):
         raise _not_a_requirement(text, example)
@@ -101,43 +107,52 @@ def _parse(text: str, example: str) -> Requirement:
     return wanted
 
 
+def _typed(subject: str) -> str:
+    """Return an arm or a difference as a keyboard types it: headlines have a true minus sign, and can be copied."""
+    return subject.replace(f" {MINUS} ", " - ")
+
+
+def _fraction(percent: float) -> str:
+    return f"; values are fractions: {percent / 100:g}"
+
+
 def _not_a_requirement(text: str, example: str) -> ComparisonError:
+    percent = _PERCENT.search(text.replace(MINUS, "-"))
+    hint = _fraction(float(percent[1])) if percent else ""
     order = " ".join(sign for sign in _OPERATORS if sign not in _EQUALITY)
     return ComparisonError(
-        f"{text!r} is not a requirement; write ARM.METRIC OP NUMBER, OP one of {order}, such as {example!r}, "
+        f"{text!r} is not a requirement{hint}; write ARM.METRIC OP NUMBER, OP one of {order}, such as {example!r}, "
         "or 'ARM - BASELINE.FIGURE OP NUMBER', FIGURE one of "
         f"{', '.join(name for name in _FIELDS if name != 'verdict')}, or 'ARM - BASELINE.verdict == BETTER'; in "
         "quotes, since > and < redirect in a shell"
     )
 
 
-def _require_figure(wanted: Requirement, arm: Mapping[str, Any], metrics: Mapping[str, object]) -> str | None:
-    if wanted.name not in metrics:
-        raise _unknown_figure(wanted, "metric", metrics)
-    if broken := _diverged(wanted.subject, arm):
+def _require_figure(wanted: Requirement, arm: Mapping[str, Any], comparison: Comparison) -> str | None:
+    if wanted.name not in comparison.metrics:
+        raise _unknown_figure(wanted, "metric", comparison.metrics)
+    if broken := _broken(comparison, arm["arm"]):
         return broken
     kind = "median" if wanted.name == "seconds" else "mean"
-    return wanted.fails(arm[wanted.name], f"{kind} of {arm['n']}")
+    return wanted.fails(arm[wanted.name], f"{kind} of {arm['n']}", comparison.metrics[wanted.name].unit)
 
 
-def _require_difference(
-    wanted: Requirement, row: Mapping[str, Any], arms: Mapping[str, Mapping[str, Any]]
-) -> str | None:
+def _require_difference(wanted: Requirement, row: Mapping[str, Any], comparison: Comparison) -> str | None:
     if wanted.name not in _FIELDS:
         raise _unknown_figure(wanted, "figure", _FIELDS)
-    if wanted.name == "verdict":  # which takes diverged runs into account
+    if wanted.name == "verdict":  # which takes broken runs into account
         holds = _OPERATORS[wanted.sign](row["verdict"], wanted.bound)
         return None if holds else f"{wanted.subject}.verdict is {row['verdict']}, not {wanted.sign} {wanted.bound}"
-    for side in (row["arm"], row["baseline"]):
-        if broken := _diverged(side, arms[side]):
-            return broken
-    return wanted.fails(row[_FIELDS[wanted.name]], f"{row['pairs']} pairs")
+    if broken := _broken(comparison, row["arm"], row["baseline"]):
+        return broken
+    unit = NUMBER if wanted.name == "p" else comparison.metric.unit
+    return wanted.fails(row[_FIELDS[wanted.name]], f"{row['pairs']} pairs", unit)
 
 
-def _diverged(label: str, arm: Mapping[str, Any]) -> str | None:
-    if not arm["diverged"]:
-        return None
-    return f"{label} meets no requirement: {arm['diverged']} of its runs diverged ({arm['n']} are done)"
+def _broken(comparison: Comparison, *labels: str) -> str | None:
+    """Return why no figure of these arms meets a requirement, or None if all of their runs finished well."""
+    broken = {label: comparison.broken[label] for label in labels if label in comparison.broken}
+    return "; ".join(f"{label} meets no requirement: {'; '.join(runs)}" for label, runs in broken.items()) or None
 
 
 def _unknown_figure(wanted: Requirement, kind: str, known: Mapping[str, object]) -> ComparisonError:

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dropexp.analysis.arms import Arm
+from dropexp.analysis.frames import hashable
 from dropexp.analysis.notes import Noted
 from dropexp.config.search import TESTED_SEED
 from dropexp.config.space import RANGES
@@ -77,10 +78,14 @@ def _selected(searches: ArmSearches) -> list[dict[str, Any]]:
             "trial": one.selected,
             "trials": one.num_trials,
             **{name: getattr(one.best, name) for name in NUM_FIGURES},
-            **one.best.values,
+            **_hashable(one.best.values),
         }
         for one in searches.records
     ]
+
+
+def _hashable(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: hashable(value) for key, value in values.items()}
 
 
 def _trials(searches: ArmSearches) -> list[dict[str, Any]]:
@@ -92,7 +97,7 @@ def _trials(searches: ArmSearches) -> list[dict[str, Any]]:
             "selected": index == one.selected,
             "status": trial.status,
             **{name: getattr(trial, name) for name in NUM_FIGURES},
-            **trial.values,
+            **_hashable(trial.values),
         }
         for one in searches.records
         for index, trial in enumerate(one.trials[: one.num_trials])

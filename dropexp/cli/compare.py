@@ -96,6 +96,9 @@ def compare(
 
     if chart is None and (width, height, title) != (None, None, None):
         raise typer.BadParameter("requires --chart", param_hint="--width, --height, --title")
+    if only and (trials or output in (Format.csv, Format.json)):
+        what = "requires --format table, md or latex, and no --trials: csv and json have all figures in one output"
+        raise typer.BadParameter(what, param_hint="--table")
     if plot or chart:
         from dropexp.report import chart_parts, charts
 

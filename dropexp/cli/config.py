@@ -11,7 +11,8 @@ from dropexp.cli.command import Command
 from dropexp.cli.completion import complete_configs, complete_keys
 from dropexp.cli.help import Group, epilog
 from dropexp.cli.options import Plugin, load_plugins
-from dropexp.cli.output import command_line, print_message
+from dropexp.cli.output import print_message
+from dropexp.program import command_line
 
 if TYPE_CHECKING:
     from dropexp.config.reference import KeyRow

@@ -6,11 +6,14 @@ https://docs.github.com/actions/reference/workflow-commands-for-github-actions d
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dropexp.cli.output import print_message
-from dropexp.errors import printable
+from dropexp.errors import Problem, printable
 
 if TYPE_CHECKING:
     from dropexp.analysis.comparison import Comparison
@@ -18,14 +21,36 @@ if TYPE_CHECKING:
 MAX_SUMMARY = 1024 * 1024  # bytes of one step; GitHub shows nothing of a longer one
 
 
-def print_failure(text: str) -> None:
-    """Print a message of one or more lines to stderr, under GitHub Actions as an annotation of the run."""
+def print_failure(text: str, problems: Sequence[Problem] = ()) -> None:
+    """Print a message of one or more lines to stderr, under GitHub Actions as an annotation of the run.
+
+    `problems` are those that the text lists, if any: each is an annotation of its own, of its line of a file.
+    """
     if os.environ.get("GITHUB_ACTIONS") != "true":
         for line in text.splitlines():
             print_message(line)
         return
-    escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    print_message(f"::error title=dropexp::{escaped}")
+    for problem in problems:
+        print_message(f"::error {_position(problem.where)}title=dropexp::{_escaped(f'dropexp: {problem}')}")
+    if not problems:
+        print_message(f"::error title=dropexp::{_escaped(text)}")
+
+
+def _position(where: str) -> str:
+    """Return the properties of an annotation for a file, relative to the repository, and its line; "" for no file."""
+    match = re.fullmatch(r"(.+):(\d+)", where)
+    file, line = match.groups() if match else (where, "")
+    with suppress(OSError, ValueError, RuntimeError):  # such as an option that is too long for a path
+        if (path := Path(file)).is_file():
+            path, root = path.resolve(), Path(os.environ.get("GITHUB_WORKSPACE") or ".").resolve()
+            shown = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+            position = f"file={_escaped(shown).replace(':', '%3A').replace(',', '%2C')},"
+            return f"{position}line={line}," if line else position
+    return ""  # an option, or standard input
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def add_to_summary(comparison: Comparison, outcomes: Mapping[str, str | None]) -> None:

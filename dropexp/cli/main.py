@@ -12,13 +12,13 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
 from dropexp.cli.github import print_failure
 from dropexp.cli.output import discard_output, next_command, print_message, redirect_to_devnull
-from dropexp.errors import DropexpError
+from dropexp.errors import ConfigError, DropexpError, Problem
 from dropexp.home import provide_home
 
 FAILED, INTERRUPTED = 1, 130
@@ -65,7 +65,7 @@ def exit_codes() -> Iterator[None]:
         if os.environ.get("DROPEXP_DEBUG"):
             raise
         if isinstance(error, DropexpError):
-            _exit(str(error), error.exit_code)
+            _exit(str(error), error.exit_code, error.problems if isinstance(error, ConfigError) else ())
         if isinstance(error, OSError):
             _exit(str(error), FAILED)
         what = f"{type(error).__name__}: {error}"
@@ -98,12 +98,12 @@ def _interrupt(signum: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _exit(message: str, code: int) -> NoReturn:
+def _exit(message: str, code: int, problems: Sequence[Problem] = ()) -> NoReturn:
     text = "\n".join(f"dropexp: {line}" for line in message.splitlines())
     if code == INTERRUPTED:
         print_message(text)
     else:
-        print_failure(text)
+        print_failure(text, problems)
     if code == INTERRUPTED and sys.stdout:  # a reader that neither reads nor exits would block the flush
         redirect_to_devnull(sys.stdout)
     discard_output()

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from json import dumps
-from pathlib import Path
-from shutil import get_terminal_size, which
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, TextIO
 
 from dropexp.errors import printable
+from dropexp.program import command_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,18 +37,6 @@ def print_message(text: str, quiet: bool = False) -> None:
             print(printable(text), file=sys.stderr)
         except OSError:  # the terminal was closed
             discard_output()
-
-
-def command_line(*arguments: str) -> str:
-    """Return the command with these arguments as this user can start it: by its path if the shell would not find it."""
-    program, found = Path(sys.argv[0]), which("dropexp")
-    if program.name == "__main__.py":
-        words = [sys.executable, "-m", "dropexp"]
-    elif len(program.parts) == 1 or (found and Path(found).resolve() == program.resolve()):
-        words = ["dropexp"]
-    else:
-        words = [str(program)]
-    return shlex.join([*words, *arguments])
 
 
 def next_command(title: str, arguments: Sequence[str]) -> str:
@@ -124,16 +111,11 @@ def print_tables(
 
 def print_frame(frame: pd.DataFrame, table: Callable[[pd.DataFrame], Table], output: Format) -> None:
     """Print a listing; csv and json have all of its columns in full precision."""
-    from dropexp.analysis.frames import json_records
+    from dropexp.analysis import frames
 
     print_tables(
         [table(frame)],
         output,
-        csv=lambda: frame.map(_as_in_yaml).to_csv(index=False, lineterminator="\n"),
-        json=lambda: dumps(json_records(frame), indent=2, ensure_ascii=False, allow_nan=False),
+        csv=lambda: frames.csv(frame),
+        json=lambda: dumps(frames.json_records(frame), indent=2, ensure_ascii=False, allow_nan=False),
     )
-
-
-def _as_in_yaml(value: object) -> object:
-    """Return a list in place of a tuple, whose text has parentheses."""
-    return list(value) if isinstance(value, tuple) else value

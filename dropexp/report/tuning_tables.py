@@ -102,9 +102,9 @@ def _summary(values: Sequence[Any], of_range: bool) -> str:
     """Return what the repeats selected for a key: median and range of a range's numbers, counts of choices."""
     if not values:
         return ABSENT
-    if of_range and all(isinstance(value, list) for value in values) and len({len(value) for value in values}) == 1:
+    if of_range and all(isinstance(value, tuple) for value in values) and len({len(value) for value in values}) == 1:
         return ", ".join(_median(entries) for entries in zip(*values, strict=True))
-    if of_range and not any(isinstance(value, list) for value in values):
+    if of_range and not any(isinstance(value, tuple) for value in values):
         return f"{_median(values)} [{min(values):.4g}, {max(values):.4g}]"
     counts = Counter(map(text, values))
     return ", ".join(f"{value} ({counts[value]})" for value in sorted(counts, key=natural))

@@ -179,6 +179,12 @@ def test_one_table_is_printed_alone(study: InProcess) -> None:
     assert absent == "dropexp: there is no table 'published' of these runs; there are arms, differences, settings\n"
 
 
+@pytest.mark.parametrize("options", [("--format", "csv"), ("--format", "json"), ("--trials",)])
+def test_one_table_has_formats_for_people(options: tuple[str, ...], study: InProcess) -> None:
+    done = study("compare", "--table", "arms", *options, code=2)
+    assert done.stdout == "" and "--table: requires --format table, md or latex" in done.stderr
+
+
 def test_one_chart_is_written_alone_in_its_size_and_with_its_title(study: InProcess) -> None:
     sized = ("--width", "300", "--height", "200", "--title", "My title")
     done = study("compare", "--by", "drop_probs", "--chart", "sweep", *sized, "--table", "arms")

@@ -39,11 +39,23 @@ def test_a_failed_requirement_is_an_annotation_on_stderr(github: InProcess) -> N
     assert "::error" not in done.stdout
 
 
-def test_an_error_is_one_annotation_with_its_lines_and_percent_signs_escaped(github: InProcess, tmp_path: Path) -> None:
-    (tmp_path / "100%.yaml").write_text("variant: nm\nepoch: 1\n", encoding="utf-8")
-    (line,) = github("train", "-c", str(tmp_path / "100%.yaml"), code=2).stderr.splitlines()
-    assert line.startswith("::error title=dropexp::dropexp: ")
-    assert "100%25.yaml:1: " in line and "%0Adropexp: " in line
+def test_an_error_of_several_lines_is_one_annotation(github: InProcess, tmp_path: Path) -> None:
+    (tmp_path / "100%.yaml").write_text("name: a\nvariant: nn\n", encoding="utf-8")
+    configs = ("-c", str(tmp_path / "100%.yaml"), "-c", "book/scratch")
+    (line,) = github("compare", *configs, code=5).stderr.splitlines()
+    assert line.startswith("::error title=dropexp::dropexp: a: 1 of 1 runs are missing; ")
+    assert "100%25.yaml" in line and "%0Adropexp: a1-scratch: " in line
+
+
+def test_each_problem_of_a_config_annotates_its_line(github: InProcess, tmp_path: Path) -> None:
+    (tmp_path / "100%,a:b.yaml").write_text("variant: nm\nepoch: 1\nname: a\n", encoding="utf-8")
+    github.environment["GITHUB_WORKSPACE"] = str(tmp_path)
+    second, first = github("train", "-c", str(tmp_path / "100%,a:b.yaml"), code=2).stderr.splitlines()
+    assert first.startswith("::error file=100%25%2Ca%3Ab.yaml,line=2,title=dropexp::dropexp: ")
+    assert second.startswith("::error file=100%25%2Ca%3Ab.yaml,line=1,title=dropexp::dropexp: ")
+    assert "a:b.yaml:2: unknown key 'epoch'" in first
+    (option,) = github("train", "-c", "dropout", "--set", "epochs=no", code=2).stderr.splitlines()
+    assert option.startswith("::error title=dropexp::dropexp: --set epochs=no: ")
 
 
 def test_elsewhere_failures_are_plain_messages(study: InProcess) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from helpers.command import DROPEXP
 
-from dropexp.cli.output import command_line, next_command, shown_paths
+from dropexp.cli.output import next_command, shown_paths
+from dropexp.program import command_line
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,8 @@ from dropexp.cli.output import command_line, next_command, shown_paths
         (str(DROPEXP), str(DROPEXP.parent), "dropexp compare 'my study'"),
         (str(DROPEXP), "", f"{DROPEXP} compare 'my study'"),
         (str(Path("dropexp", "__main__.py")), "", f"{sys.executable} -m dropexp compare 'my study'"),
+        (str(Path("pytest", "__main__.py")), "", "dropexp compare 'my study'"),
+        (str(Path("bin", "jupyter")), "", "dropexp compare 'my study'"),
     ],
 )
 def test_a_printed_command_starts_the_program_that_printed_it(

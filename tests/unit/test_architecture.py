@@ -17,7 +17,7 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 TOP = {"__init__", "__main__", "notebook"}
-LEAVES = {"errors", "files", "home", "lock", "interrupts", "nearest"}  # any package may import these
+LEAVES = {"errors", "files", "home", "lock", "interrupts", "nearest", "program"}  # any package may import these
 ARROWS = {  # package: the packages that it may import
     "config": set(),
     "data": set(),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
+import sys
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +30,10 @@ LINES: dict[str, Any] = {
 
 @pytest.fixture
 def shown(cli: InProcess, monkeypatch: pytest.MonkeyPatch) -> ShownComparison:
-    """Two arms with the runs of `cli`, in the same folder."""
+    """Two arms, one with an unpaired run, with the runs of `cli` in the same folder."""
     monkeypatch.chdir(cli.folder)
     write_arm(cli.folder / "runs", "none", [0.80, 0.81])
-    write_arm(cli.folder / "runs", "nn", [0.82, 0.84], arm="a & b")
+    write_arm(cli.folder / "runs", "nn", [0.82, 0.84, 0.83], arm="a & b")
     return compare()
 
 
@@ -73,6 +76,12 @@ def test_fit_trains_what_is_missing_and_compares_exactly_these_runs(
     assert len(lines) == 4 and all("weight_decay=0.3" in line for line in lines)  # two runs of two epochs
 
 
+def test_fit_reads_standard_input_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "name: lines\ntask: linear-regression\nvariant: scratch\nepochs: 1\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    assert list(fit("-", runs_dir=tmp_path, device="cpu", quiet=True).arms["arm"]) == ["scratch"]
+
+
 def test_fit_raises_what_train_raises(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="diverged"):
         fit(keys(lr=1e30), runs_dir=tmp_path, device="cpu", quiet=True)
@@ -87,7 +96,8 @@ def test_a_notebook_shows_tables_and_notes_as_html(shown: ShownComparison) -> No
     html = shown._repr_html_()
     assert html.count("<table>") == len(shown.tables) >= 2
     assert "a &amp; b" in html and "a & b" not in html
-    assert all(note.split(":")[0] in html for note in shown.notes)
+    assert any("a & b" in note for note in shown.notes)
+    assert all(f"<li>{escape(note)}</li>" in html for note in shown.notes)
 
 
 def test_the_text_of_a_comparison_is_one_line(shown: ShownComparison) -> None:

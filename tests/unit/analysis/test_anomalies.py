@@ -28,7 +28,7 @@ def test_diverged_runs_and_runs_at_chance_level_are_broken(tmp_path: Path) -> No
     write_arm(tmp_path, "nn", [0.8, 0.8, 0.8])
     write_run(tmp_path, "nn", 12, status="diverged")
     write_run(tmp_path, "nn", 7, status="diverged")
-    assert broken(tmp_path) == ["seed 1 of none is at chance level (0.100)", "seeds 7, 12 of nn diverged"]
+    assert broken(tmp_path) == ["seed 1 of none is at chance level (10.00 %)", "seeds 7, 12 of nn diverged"]
 
 
 @pytest.mark.parametrize(("accuracies", "is_broken"), [([0.8, 0.11], True), ([0.8, 0.111], False), ([0.1, 0.8], False)])
@@ -43,7 +43,7 @@ def test_without_test_figures_the_validation_accuracy_counts(tmp_path: Path) -> 
     run = write_run(tmp_path, "nn", 0, 0.8)
     table = {name: values for name, values in run.read_table().items() if not name.startswith("test")}
     change(run, table=table | {"val_acc": [0.8, 0.1]})
-    assert broken(tmp_path) == ["seed 0 of nn is at chance level (0.100)"]
+    assert broken(tmp_path) == ["seed 0 of nn is at chance level (10.00 %)"]
 
 
 def test_a_regression_has_no_chance_level(tmp_path: Path) -> None:

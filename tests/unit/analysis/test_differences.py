@@ -123,8 +123,8 @@ def test_a_verdict_hides_no_run_at_chance_level(tmp_path: Path) -> None:
     for metric in ("test_acc", "test_loss", "gap"):
         comparison = compare(runs_dir=tmp_path, metric=metric)
         assert row_of(comparison.differences, "nn")["verdict"] == "INCONCLUSIVE"
-        assert mentions(comparison.findings, "INCONCLUSIVE: seed 7 of nn is at chance level (0.110); a verdict cannot")
-        assert mentions(comparison.notes, "nn: seed 7 is at chance level (0.110)")
+        assert mentions(comparison.findings, "INCONCLUSIVE: seed 7 of nn is at chance level (11.00 %); a verdict")
+        assert mentions(comparison.notes, "nn: seed 7 is at chance level (11.00 %)")
 
 
 def test_the_gap_has_no_better_direction(tmp_path: Path) -> None:

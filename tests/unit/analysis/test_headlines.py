@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from helpers.fake_runs import write_arm
+import pytest
+from helpers.fake_runs import change, write_arm
 from helpers.studies import write_runs_of
 from helpers.verdicts import MARGIN, SHAPE, pair
 
@@ -13,6 +15,8 @@ from dropexp.analysis.comparison import compare
 from dropexp.analysis.headlines import headlines
 from dropexp.analysis.pilot import Pilot
 from dropexp.analysis.verdicts import judge
+from dropexp.config.study import load_config
+from dropexp.runs.folder import RunFolder
 
 PILOT = Pilot("dropout-confirm", 100)
 PLANNED = "These seeds are a pilot; a new study of {} other seeds, judged alone, shows a true difference of 0.3 points"
@@ -66,7 +70,14 @@ def test_runs_that_finished_badly_are_named() -> None:
     pairs = [replace(pair(0.012 + 0.004 * SHAPE, str(i)), broken=[f"seed {i} of nn diverged"]) for i in range(7)]
     (one,) = headlines(judge(pairs[:1], MARGIN))
     assert one.startswith(
-        "INCONCLUSIVE against none in test accuracy after 5 epochs (10 seeds): 0 (seed 0 of nn diverged"
+        "INCONCLUSIVE: 0 against none in test accuracy after 5 epochs (10 seeds), because seed 0 of nn diverged."
+    )
+    others = [pair(0.02 + 0.004 * SHAPE, "scratch"), pair(0.001 + 0.01 * SHAPE, "open")]
+    (mixed,) = headlines(judge([*pairs[:2], *others], MARGIN))
+    assert mixed.startswith(
+        "BETTER than none in test accuracy after 5 epochs (10 seeds): scratch (+2.00 points); INCONCLUSIVE against "
+        "none: open (+0.10 points); INCONCLUSIVE: 0 and 1 against none, because seed 0 of nn diverged and seed 1 of nn "
+        "diverged."
     )
     (many,) = headlines(judge(pairs, MARGIN))
     assert many.endswith("seed 0 of nn diverged; seed 1 of nn diverged; seed 2 of nn diverged; 4 more such notes.")
@@ -74,8 +85,10 @@ def test_runs_that_finished_badly_are_named() -> None:
 
 def test_fewer_than_two_pairs_say_so() -> None:
     one, none = (headlines(judge([one], MARGIN))[0] for one in (pair([0.01]), pair([])))
+    (two,) = headlines(judge([pair([0.01]), pair([0.02], "scratch")], MARGIN))
+    assert two.startswith("INCONCLUSIVE: 1 seed is too few to show any of the 2 differences in test accuracy")
     assert one.endswith("(1 seed): nn (+1.00 points; no spread can be estimated from one pair).")
-    assert none.endswith("(0 seeds): nn (the arms have no seed in common).")
+    assert none.startswith("INCONCLUSIVE: nn against none in test accuracy after 5 epochs (0 seeds), because the arms")
 
 
 def test_titles_replace_the_names_of_arms() -> None:
@@ -91,10 +104,42 @@ def test_every_study_has_a_headline(tmp_path: Path) -> None:
     assert [text.split("--set name=")[1].split()[0] for text in found] == ["first-confirm", "second-confirm"]
 
 
-def test_the_command_names_the_config_and_its_settings(tmp_path: Path) -> None:
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A config whose arms are undecided in the folder `runs` beside it."""
     config = tmp_path / "study.yaml"
     config.write_text("matrix: {variant: [none, nn], seed: 0..2}\ntrain_size: 100\nepochs: 1\n")
-    write_runs_of(config, tmp_path / "runs", None, "lr=0.1")
-    write_arm(tmp_path / "runs", "nn", [0.7, 0.9], name="study", train_size=100)  # other accuracies: a spread
-    (text,) = compare("study", tmp_path / "runs").headlines or [""]
-    assert f"dropexp train -c {config} --runs-dir {tmp_path / 'runs'} --set name=study-confirm" in text
+    write_undecided(config)
+    return config
+
+
+def write_undecided(config: Path, *settings: str) -> None:
+    write_runs_of(config, config.parent / "runs", None, *settings)
+    for folder, acc in zip(sorted(config.parent.glob("runs/study/*variant=nn*")), (0.7, 0.9, 0.8), strict=False):
+        run = RunFolder(folder)
+        change(run, table=(run.read_info().table or {}) | {"test_acc": [acc]})
+
+
+def test_the_command_names_the_config_and_the_folder(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = f"dropexp train -c {config} --runs-dir {tmp_path / 'runs'} --set name=study-confirm"
+    assert command in compare("study", tmp_path / "runs").headlines[0]
+    monkeypatch.setenv("DROPEXP_RUNS", str(tmp_path / "runs"))
+    assert command in compare("study").headlines[0]
+
+
+def test_the_command_names_no_file_that_trains_other_arms(config: Path, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "runs")
+    write_undecided(config, "lr=0.1")
+    text = compare("study", tmp_path / "runs").headlines[0]
+    assert f"dropexp train -c FILE --runs-dir {tmp_path / 'runs'} --set name=study-confirm" in text
+    by_config = compare(config=load_config(config, ["lr=0.1"]), runs_dir=tmp_path / "runs").headlines[0]
+    assert f"dropexp train -c {config} --set lr=0.1 --runs-dir" in by_config
+
+
+def test_the_command_has_an_option_for_plugins(tmp_path: Path) -> None:
+    write_arm(tmp_path, "none", [0.80, 0.84, 0.82])
+    write_arm(tmp_path, "mine", [0.81, 0.82, 0.85], plugin="0123abcd")
+    (text,) = compare(runs_dir=tmp_path, baseline="none").headlines
+    assert "dropexp train -c FILE --plugin FILE --runs-dir" in text

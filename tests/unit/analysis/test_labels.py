@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +100,14 @@ def test_arms_are_ordered_by_a_swept_parameter(tmp_path: Path) -> None:
     for p in ([0.5, 0.5], [0.2, 0.2]):
         write_arm(tmp_path, "nn", [0.8, 0.8], drop_probs=p)
     write_arm(tmp_path, "none", [0.7, 0.7])
-    arms = compare(runs_dir=tmp_path, by="drop_probs").arms
+    compared = compare(runs_dir=tmp_path, by="drop_probs")
+    arms = compared.arms
     assert list(arms["arm"]) == ["none", "nn,drop_probs=[0.2, 0.2]", "nn,drop_probs=[0.5, 0.5]"]
     assert list(arms["series"]) == ["none", "nn", "nn"]
-    assert list(arms["by"]) == [None, [0.2, 0.2], [0.5, 0.5]]  # none does not use it
+    assert list(arms["by"]) == [None, (0.2, 0.2), (0.5, 0.5)]  # none does not use it
+    for frame in (arms, compared.runs, compared.curves):
+        assert [by for by, _ in frame.groupby("by")] == [(0.2, 0.2), (0.5, 0.5)]
+    assert '"[0.2, 0.2]"' in compared.to_csv() and json.loads(compared.to_json())["arms"][1]["by"] == [0.2, 0.2]
 
 
 def test_arms_are_ordered_by_the_number_of_images_that_all_means(tmp_path: Path) -> None:

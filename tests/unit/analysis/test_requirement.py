@@ -44,7 +44,18 @@ def test_a_label_can_contain_dots_and_commas(tmp_path: Path) -> None:
 def test_an_arm_with_a_diverged_run_meets_no_requirement(compared: Comparison) -> None:
     fault = require(compared, "nn.test_acc > 0")
     assert fault is not None
-    assert fault.startswith("nn meets no requirement: 1 of its runs diverged")
+    assert fault == "nn meets no requirement: seed 3 of nn diverged"
+
+
+def test_an_arm_with_a_run_at_chance_level_meets_no_requirement_on_a_figure(tmp_path: Path) -> None:
+    write_arm(tmp_path, "none", [0.1, 0.8, 0.8])
+    write_arm(tmp_path, "nn", [0.8, 0.8, 0.1])
+    compared = compare(runs_dir=tmp_path)
+    why = "nn meets no requirement: seed 2 of nn is at chance level (10.00 %)"
+    base = "none meets no requirement: seed 0 of none is at chance level (10.00 %)"
+    assert require(compared, "nn.test_acc >= 0.1") == why
+    assert require(compared, "nn - none.low >= -0.5") == f"{why}; {base}"
+    assert require(compared, "nn - none.verdict == INCONCLUSIVE") is None
 
 
 def test_an_unknown_figure_meets_no_requirement(compared: Comparison) -> None:
@@ -99,8 +110,38 @@ def test_p_is_adjusted_for_all_comparisons(tmp_path: Path) -> None:
 
 
 def test_a_difference_with_a_diverged_run_meets_no_requirement_on_its_figures(compared: Comparison) -> None:
-    assert str(require(compared, "nn - none.low >= -1")).startswith("nn meets no requirement: 1 of its runs diverged")
+    assert require(compared, "nn - none.low >= -1") == "nn meets no requirement: seed 3 of nn diverged"
     assert require(compared, "nn - none.verdict == INCONCLUSIVE") is None
+
+
+@pytest.mark.parametrize(
+    ("requirement", "hint"),
+    [
+        ("none.test_acc >= 83", "not >= 83; values are fractions: 0.83"),
+        ("nn - none.low > 1.5", "not > 1.5; values are fractions: 0.015"),
+        ("none.gap < −2", "not < -2; values are fractions: -0.02"),
+        ("nn - none.p > 5", "not > 5"),
+        ("none.test_loss > 5", "not > 5"),
+    ],
+)
+def test_a_bound_in_percent_is_named_as_a_fraction(of_differences: Comparison, requirement: str, hint: str) -> None:
+    assert str(require(of_differences, requirement)).endswith(hint)
+
+
+def test_a_bound_with_a_percent_sign_is_named_as_a_fraction(compared: Comparison) -> None:
+    for bound in ("83%", "83 %"):
+        with pytest.raises(ComparisonError, match=r"fractions: -0\.83; write ARM"):
+            require(compared, f"nn.gap>=−{bound}")
+        with pytest.raises(ComparisonError, match=r"is not a requirement; values are fractions: 0\.83; write ARM"):
+            require(compared, f"nn.test_acc >= {bound}")
+
+
+def test_the_names_of_a_headline_can_be_copied(tmp_path: Path) -> None:
+    for arm, acc in (("a − b", 0.7), ("none", 0.8)):
+        write_arm(tmp_path, "none" if arm == "none" else "nn", [acc, acc, acc], arm=arm)
+    compared = compare(runs_dir=tmp_path)
+    assert require(compared, "a − b − none.difference > −0.11") is None
+    assert require(compared, "a − b.test_acc < 0.71") is None
 
 
 def test_a_name_with_a_hyphen_between_spaces_is_an_arm(tmp_path: Path) -> None:
@@ -113,8 +154,15 @@ def test_a_name_with_a_hyphen_between_spaces_is_an_arm(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "requirement",
-    [" " * 50_000 + "x", "a." * 50_000, "nn.test_acc >= " + "1" * 50_000 + "x", "<" * 50_000, "a - " * 20_000],
-    ids=["blank", "dots", "1", "operators", "minus"],
+    [
+        " " * 50_000 + "x",
+        "a." * 50_000,
+        "nn.test_acc >= " + "1" * 50_000 + "x",
+        "<" * 50_000,
+        "a - " * 20_000,
+        "9% " * 20_000,
+    ],
+    ids=["blank", "dots", "1", "operators", "minus", "percent"],
 )
 def test_a_long_requirement_is_parsed_quickly(compared: Comparison, requirement: str) -> None:
     began = time.process_time()

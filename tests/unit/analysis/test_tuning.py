@@ -139,7 +139,7 @@ def test_the_selected_settings_of_each_repeat_are_known(compared: Comparison, sh
     records = {(one.arm, one.repeat): one for one in read_searches(shared / "runs" / "tuned").values()}
     for row in selected.to_dict("records"):
         values = records[row["arm"], row["repeat"]].trials[1].values
-        assert {key: row[key] for key in values} == values
+        assert {key: [*row[key]] if isinstance(row[key], tuple) else row[key] for key in values} == values
     assert selected["drop_probs"].isna().tolist() == [True, True, False, False]
 
 
@@ -148,6 +148,12 @@ def test_every_trial_has_a_row(compared: Comparison) -> None:
     assert len(trials) == 12 and trials["selected"].sum() == 4
     first = trials[(trials["arm"] == "none") & (trials["repeat"] == 0)]
     assert [*first["trial"]] == [0, 1, 2] and [*first["val_acc"]] == pytest.approx([0.5, 0.7, 0.6])
+    assert "(" not in compared.trials_csv()  # lists are as in a config
+
+
+def test_selected_settings_and_trials_are_grouped_by_a_list(compared: Comparison) -> None:
+    assert len(compared.tuning.selected.groupby("drop_probs")) == 2
+    assert len(compared.tuning.trials.groupby("drop_probs")) == 6
 
 
 # The budget curve
