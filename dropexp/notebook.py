@@ -79,7 +79,7 @@ def fit(
     from dropexp.training.library import prepare, train_stages
 
     study = config if isinstance(config, Study) else load_config(config)  # once: standard input is read once
-    training, find_data = prepare(study, runs_dir, data_dir, device, force)
+    training, find_data = prepare(study, runs_dir, data_dir, device, force, jobs)
     watchers: dict[int, Watcher] = {}
     with ExitStack() as shown, closing(train_stages(training, find_data, jobs)) as events:
         for stage, event in events:

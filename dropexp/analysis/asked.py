@@ -22,7 +22,6 @@ from dropexp.config.study import Study, load_config
 from dropexp.config.variants import VARIANTS
 from dropexp.errors import ComparisonError, NoRuns, RunError
 from dropexp.home import expanded
-from dropexp.program import command_line
 from dropexp.runs.folder import default_runs_dir
 from dropexp.runs.record import Run, read_runs
 from dropexp.runs.searches import Records, with_trials
@@ -156,7 +155,7 @@ def _asked_by(studies: Sequence[Study], runs_dir: Path | str | None) -> Selectio
         records |= present.records
         notes += present.notes
         if missing := _missing(study, found):
-            command = command_line("train", *study.options, *more)
+            command = shlex.join(["dropexp", "train", *study.options, *more])
             notes.append(f"{study.name}: {missing} are missing; `{command}` trains them")
     if not selected:
         raise NoRuns("\n".join(notes))

@@ -135,7 +135,7 @@ class Comparison:
 
 
 def compare(
-    paths_or_names: str | Iterable[str] = (),
+    paths_or_names: str | Iterable[str] | Study | Mapping[str, Any] = (),
     runs_dir: Path | str | None = None,
     baseline: str | None = None,
     *,
@@ -161,12 +161,18 @@ def compare(
     filter      keeps runs whose config keys have these values
     published   whether to compute which arm a source's figures fit best
     margin      the least difference that matters: a fraction for accuracies and gaps, otherwise in the metric's unit
-    config      in place of names: compares exactly the runs that this config, study or list of studies asks for
+    config      in place of names, or first: compares exactly the runs that a config, study or list of studies asks for
     select_on   a validation metric: of each declared arm or variant, only the settings with its best mean are compared
     interaction two config keys: whether the effect of one depends on the other; `baseline` has the reference values
 
     Raises NoRuns if no run is done, ComparisonError for a baseline, metric, key or epoch that does not exist.
     """
+    if isinstance(paths_or_names, Study | Mapping):
+        paths_or_names, config = (), paths_or_names
+    if filter is not None and not isinstance(filter, Mapping):
+        raise ComparisonError(
+            f"filter is {filter!r}; it must be a dict of config keys and values, such as {{'lr': 0.1}}"
+        )
     query = Query(
         baseline=baseline,
         by=by,

@@ -44,11 +44,20 @@ def read_config(word: str) -> tuple[str, Path | None]:
 def text_of_keys(keys: Mapping[str, Any]) -> str:
     """Return the text of a config with these keys. Raises `ConfigError` for values that YAML does not have."""
     try:
-        return yaml.dump(dict(keys))
+        return yaml.dump({key: _plain(value) for key, value in keys.items()})
     except YAMLError as error:
         what, *value = error.args
         shown = f"{what}: {value[0]!r}" if value else str(what)
         raise ConfigError([Problem(KEYS, f"{shown}; use text, numbers, true, None, lists and dicts")]) from None
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of Python as YAML has it: a list for a range or an array, a number for one of NumPy."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [_plain(one) for one in value]
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _decoded(content: bytes, where: str) -> str:

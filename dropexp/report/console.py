@@ -12,6 +12,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from dropexp.errors import printable
+from dropexp.program import command_line
 from dropexp.report.shorten import distinct
 from dropexp.report.table import Table
 
@@ -36,13 +37,17 @@ def show(tables: Iterable[Table], console: Console, headlines: Sequence[str] = (
 
 
 def _show_headline(headline: str, console: Console, width: int | None) -> None:
-    """Print a headline. On a terminal, the command that it may end in is a line of its own, and can be copied."""
-    sentence, start, command = headline.partition(COMMAND)
-    if width is None or not command:
+    """Print a headline. The command that it may end in can be copied; on a terminal it is a line of its own."""
+    sentence, _, arguments = headline.partition(COMMAND)
+    if not arguments:
         console.print(Text(headline), soft_wrap=width is None)
+        return
+    command = f"{command_line()} {arguments}"  # a saved report or json names no path of this machine
+    if width is None:
+        console.print(Text(f"{sentence}: {command}"), soft_wrap=True)
     else:
         console.print(Text(f"{sentence}:"))
-        console.print(Text(f"{start.removeprefix(': ')}{command}"), soft_wrap=True)
+        console.print(Text(command), soft_wrap=True)
 
 
 def _show_table(table: Table, console: Console, width: int | None) -> None:

@@ -26,11 +26,14 @@ def prepare(
     data_dir: str | Path | None,
     device: str,
     force: bool,
+    jobs: int | None,
 ) -> tuple[Training, Callable[[], Path]]:
     """Return the training of a study or a config, and what finds the data; no run is written.
 
     Raises what `train` raises before it trains.
     """
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"jobs is {jobs}; it must be 1 or more, or None")
     study = config if isinstance(config, Study) else load_config(config)
     where = default_runs_dir() if runs_dir is None else expanded(runs_dir)
     training = Training([study], where, devices.resolve(device), force=force)
@@ -62,7 +65,7 @@ def train(
     The rows end in a `TrainingError` that lists the runs that failed or diverged. Runs that another process trains are
     left to it, with a warning.
     """
-    return _rows(*prepare(config, runs_dir, data_dir, device, force), jobs)
+    return _rows(*prepare(config, runs_dir, data_dir, device, force, jobs), jobs)
 
 
 def _rows(training: Training, find_data: Callable[[], Path], jobs: int | None) -> Generator[Row]:

@@ -9,12 +9,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from helpers.fake_runs import write_arm
 from helpers.in_process import InProcess
 
 from dropexp import compare, fit, load_config
-from dropexp.errors import ConfigError, TrainingError
+from dropexp.errors import ComparisonError, ConfigError, TrainingError
 from dropexp.notebook import ShownComparison
 
 LINES: dict[str, Any] = {
@@ -46,7 +47,8 @@ def test_a_config_of_keys_is_the_study_of_a_file_with_them(tmp_path: Path) -> No
         "task: linear-regression\nvariant: scratch\nlr: 0.003\nepochs: 2\nbatch_size: 1\n"
         "matrix: {weight_decay: [0.0, 0.1], seed: 0..1}\n"
     )
-    from_keys, from_file = load_config(keys()), load_config(tmp_path / "lines.yaml")
+    given = keys(lr=np.float64(0.003), matrix={"weight_decay": np.array([0.0, 0.1]), "seed": range(2)})
+    from_keys, from_file = load_config(given), load_config(tmp_path / "lines.yaml")
     assert (from_keys.name, from_keys.runs) == (from_file.name, from_file.runs)
 
 
@@ -103,3 +105,16 @@ def test_a_notebook_shows_tables_and_notes_as_html(shown: ShownComparison) -> No
 def test_the_text_of_a_comparison_is_one_line(shown: ShownComparison) -> None:
     assert repr(shown) == "<ShownComparison of none, a & b: test accuracy after 2 epochs>"
     assert not math.isnan(shown.differences["difference"].iloc[0])
+
+
+def test_a_study_is_compared_as_the_first_argument_too(tmp_path: Path) -> None:
+    fit(keys(), runs_dir=tmp_path, device="cpu", quiet=True)
+    by_keys, by_config = compare(keys(), tmp_path), compare(config=load_config(keys()), runs_dir=tmp_path)
+    assert by_keys.to_csv() == by_config.to_csv()
+    with pytest.raises(ComparisonError, match="must be a dict"):
+        compare("lines", tmp_path, filter="lr=0.003")  # type: ignore[arg-type]
+
+
+def test_fit_refuses_no_jobs(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="jobs is 0; it must be 1 or more"):
+        fit(keys(), runs_dir=tmp_path, jobs=0)
