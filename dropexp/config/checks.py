@@ -127,7 +127,10 @@ class Checks:
         """Return the number that a text like '0.5', 0,5, 1_000 or 50% is for, if the key allows it."""
         if not isinstance(value, str) or not re.fullmatch(r"[-+]?[\d_.,]+(e[-+]?\d+)?%?", value.strip(), re.IGNORECASE):
             return None
-        text = value.strip().rstrip("%").replace("_", "").replace(",", ".")
+        text = value.strip().rstrip("%").replace("_", "")
+        if re.fullmatch(r"[1-9]\d{0,2}(,\d{3})+", text):  # thousands, unless the key takes fractions too
+            text = text.replace(",", "") if not self.takes(key, 0.5) else ""
+        text = text.replace(",", ".")
         try:
             number = float(text) / (100 if value.strip().endswith("%") else 1)
         except ValueError:

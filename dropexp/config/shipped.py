@@ -90,6 +90,8 @@ def _missing(word: str) -> str:
     """Return what is wrong with a word that is neither a file nor a study."""
     if "=" in word:
         return f"no such file; to set a key, write --set {quoted(word)}"
+    if Path(word).is_symlink():
+        return "a link to a file that does not exist"
     here: list[str] = []
     with suppress(OSError, ValueError):
         here = [str(path) for path in Path(word).parent.iterdir() if path.suffix in SUFFIXES]

@@ -246,6 +246,8 @@ def test_a_text_that_is_a_number_is_reported_with_the_number(line: str, number: 
     assert problem.endswith(f"; write {number}")
     (problem,) = problems("variant: nn\nlr: 0,5\n")
     assert problem.endswith("; write 0.5, or list several values in the matrix")
+    (problem,) = problems("variant: nn\ntrain_size: 60,000\n")
+    assert problem.endswith("; write 60000, or list several values in the matrix")
 
 
 def test_every_key_with_whole_numbers_can_have_a_range() -> None:

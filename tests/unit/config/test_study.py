@@ -39,6 +39,12 @@ def test_a_missing_file_is_reported(tmp_path: Path) -> None:
         load_config(tmp_path / "absent.yaml")
 
 
+def test_a_link_to_a_missing_file_is_reported_as_that(tmp_path: Path) -> None:
+    (tmp_path / "l.yaml").symlink_to("absent.yaml")
+    with pytest.raises(ConfigError, match=r"l\.yaml: a link to a file that does not exist"):
+        load_config(tmp_path / "l.yaml")
+
+
 def test_a_folder_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path)
