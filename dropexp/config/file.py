@@ -145,8 +145,7 @@ class _Parser:
                 self.problems.found += error.problems
                 continue
             key, value = override.key, override.value
-            if key in self.problems.options:
-                self._add_given_twice(override)
+            if self._is_given_otherwise(override):
                 continue
             self.problems.options[key] = override.option  # also of an unknown key: its option is reported
             path: KeyPath = ("matrix", key) if override.axis else (key,)
@@ -155,15 +154,17 @@ class _Parser:
                 yield Override(key, value, override.option, override.axis)
         if options.seeds is not None:
             override = parse_seeds(options.seeds)
-            if "seed" in self.problems.options:
-                self._add_given_twice(override)
-                return
-            self.problems.options["seed"] = override.option
-            yield override
+            if not self._is_given_otherwise(override):
+                self.problems.options["seed"] = override.option
+                yield override
 
-    def _add_given_twice(self, override: Override) -> None:
-        first = self.problems.options[override.key]
+    def _is_given_otherwise(self, override: Override) -> bool:
+        """Return whether another kind of option has the key too, and add the problem; of one kind the last wins."""
+        first = self.problems.options.get(override.key, override.option)
+        if first.split()[0] == override.option.split()[0]:
+            return False
         self.problems.found.append(Problem(override.option, f"{override.key!r} is given twice, first by {first}"))
+        return True
 
     def _sweep(self, text: str, where: str) -> Override:
         key = text.partition("=")[0].strip()
