@@ -54,6 +54,7 @@ from dropexp.training.library import train as library_train
 from dropexp.training.trained import load_trained
 
 pytestmark = pytest.mark.usefixtures("checkpoint_each_epoch")
+COUNTS = "2 runs: 1 done, 1 interrupted\n"  # the last line of a dry run
 
 TRUTHS = [(name, corrupt) for name in ("checkpoint.pt", "run.json") for corrupt in CORRUPTIONS[name]]
 DERIVED = [(name, corrupt) for name in ("epochs.csv", "config.yaml") for corrupt in CORRUPTIONS[name]]
@@ -428,16 +429,16 @@ def test_a_dry_run_says_which_runs_would_restart_and_writes_nothing(
     for _ in range(6):
         next(rows)
     rows.close()
-    assert cli("train", "-c", config, "--device", "cpu", "--dry-run").stderr == ""
+    assert cli("train", "-c", config, "--device", "cpu", "--dry-run").stderr == COUNTS
     (checkpoint,) = cli.folder.glob("runs/tiny/seed=1-*/checkpoint.pt")
     before = content_of(checkpoint.parent)
     with monkeypatch.context() as patch:
         patch.setattr(torch, "__version__", "another")
         done = cli("train", "-c", config, "--device", "cpu", "--dry-run")
-        assert cli("train", "-c", config, "--device", "cpu", "--dry-run", "--force").stderr == ""
+        assert cli("train", "-c", config, "--device", "cpu", "--dry-run", "--force").stderr == COUNTS
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["done", "interrupted"]
     assert done.stderr == (
-        f"note: {checkpoint.relative_to(cli.folder)} is of another torch ({torch.__version__} → another); "
+        f"{COUNTS}note: {checkpoint.relative_to(cli.folder)} is of another torch ({torch.__version__} → another); "
         "the run restarts, 2 epochs are lost\n"
     )
     assert content_of(checkpoint.parent) == before
