@@ -90,10 +90,10 @@ def _missing(word: str) -> str:
     """Return what is wrong with a word that is neither a file nor a study."""
     if "=" in word:
         return f"no such file; to set a key, write --set {quoted(word)}"
-    if Path(word).is_symlink():
-        return "a link to a file that does not exist"
     here: list[str] = []
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError):  # such as a name that is too long
+        if Path(word).is_symlink():
+            return "a link to a file that does not exist"
         here = [str(path) for path in Path(word).parent.iterdir() if path.suffix in SUFFIXES]
     similar = did_you_mean(word, [*here, *shipped(), *study_names()])
     return f"no such file, and no study that ships with dropexp{similar}; `dropexp config list` lists those"
