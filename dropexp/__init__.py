@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dropexp.config.plugins import load_plugin, register
     from dropexp.config.study import load_config
     from dropexp.notebook import compare, fit
-    from dropexp.training.library import train
+    from dropexp.training.api import train
 
 __all__ = ["__version__", "compare", "errors", "fit", "load_config", "load_plugin", "load_runs", "register", "train"]
 
@@ -34,7 +34,7 @@ _MODULES = {
     "load_plugin": "config.plugins",
     "load_runs": "analysis.listing",
     "register": "config.plugins",
-    "train": "training.library",
+    "train": "training.api",
 }
 
 

@@ -76,7 +76,7 @@ def fit(
     The options are those of `train`; `quiet` shows no progress. Raises what `train` and `compare` raise.
     """
     from dropexp.cli.progress import Watcher, watching
-    from dropexp.training.library import prepare, train_stages
+    from dropexp.training.api import prepare, train_stages
 
     study = config if isinstance(config, Study) else load_config(config)  # once: standard input is read once
     training, find_data = prepare(study, runs_dir, data_dir, device, force, jobs)

@@ -49,8 +49,8 @@ from dropexp.runs.state import status_of
 from dropexp.runs.status import Status
 from dropexp.runs.study_file import STUDY
 from dropexp.training import checkpoint
+from dropexp.training.api import train as library_train
 from dropexp.training.events import Ended, Note
-from dropexp.training.library import train as library_train
 from dropexp.training.trained import load_trained
 
 pytestmark = pytest.mark.usefixtures("checkpoint_each_epoch")
