@@ -31,12 +31,12 @@ from dropexp.report.chart_parts import (
     line_ends,
     line_labels,
     looks_of,
-    sweep_axis,
     theme,
     titled,
 )
 from dropexp.report.charts import save
 from dropexp.report.epoch_charts import learning_curves
+from dropexp.report.sweep_axis import sweep_axis
 from pages.markdown import replace_section, unaligned_table
 
 SIZES = (1000, 5000, 20000, 60000)

@@ -23,10 +23,10 @@ from dropexp.report.chart_parts import (
     highlight,
     line_ends,
     line_labels,
-    sweep_axis,
     titled,
 )
 from dropexp.report.charts import save
+from dropexp.report.sweep_axis import sweep_axis
 from pages import markdown
 
 CHARTS = {  # by swept parameter: the file and the axis

@@ -36,10 +36,10 @@ from dropexp.report.chart_parts import (
     looks_of,
     row_axis,
     row_labels,
-    sweep_axis,
     titled,
     tooltips,
 )
+from dropexp.report.sweep_axis import sweep_axis
 
 ARM_FIELDS = ("arm", "mean", "sd", "low", "high", "n", "diverged")
 RUN_FIELDS = ("arm", "seed", "epoch", "value")

@@ -14,7 +14,8 @@ from helpers.fake_runs import write_arm
 
 from dropexp.analysis.comparison import Comparison, compare
 from dropexp.report import epoch_charts
-from dropexp.report.chart_parts import LINE, ValueAxis, data_of, line_labels, sweep_axis, theme
+from dropexp.report.chart_parts import LINE, ValueAxis, data_of, line_labels, theme
+from dropexp.report.sweep_axis import sweep_axis
 
 
 def test_labels_of_close_lines_are_a_text_line_apart(tmp_path: Path) -> None:
