@@ -16,11 +16,12 @@ from dropexp.analysis.arms import Arm, columns_of, group_arms
 from dropexp.analysis.asked import Selection, notes_on_others, select
 from dropexp.analysis.baselines import NOT_SETTINGS, baselines_of, task_of
 from dropexp.analysis.best_val import best_val_frame
+from dropexp.analysis.caveats import caveats
 from dropexp.analysis.differences import differences_of
 from dropexp.analysis.headlines import headlines
 from dropexp.analysis.interactions import interactions_of
 from dropexp.analysis.likelihood import Fit, fit_arms, fit_sentence
-from dropexp.analysis.metric_choice import choose_metric, seeds_without, usual_metric
+from dropexp.analysis.metric_choice import choose_metric, usual_metric
 from dropexp.analysis.notes import Noted
 from dropexp.analysis.pilot import pilots_of
 from dropexp.analysis.published import PublishedRow, Source, published_rows, sources_of
@@ -250,7 +251,7 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
             *_with_titles(grouped.notes, titles),
             *chosen.notes,
             *tuning.notes,
-            *_notes_on_figures(shown, metric, query.at),
+            *caveats(shown, metric, query.at),
             *notes_on_runs(shown, metric, query.margin, query.at),
             *baselines.notes,
             *differences.notes,
@@ -282,22 +283,6 @@ def _with_titles(notes: Iterable[str], titles: Mapping[str, str]) -> list[str]:
     """Return notes that begin with the label of an arm with its title instead; no label has a colon."""
     parts = [note.partition(": ") for note in notes]
     return [f"{titles.get(label, label)}{colon}{rest}" for label, colon, rest in parts]
-
-
-def _notes_on_figures(arms: Sequence[Arm], metric: Metric, at: str) -> list[str]:
-    single = [arm.label for arm in arms if len(arm.runs) == 1]
-    notes = [f"n = 1, no spread can be estimated: {', '.join(single)}"] if single else []
-    if at == "best-test":
-        notes.append("the epoch was chosen on the test set: figures at best-test are optimistic")
-    for arm in arms:
-        fewest, most = arm.min_epochs, arm.max_epochs
-        if fewest != most:
-            epochs = f"{fewest} to {most} epochs; means by epoch end at epoch {fewest}, which all reached"
-            notes.append(f"{arm.label}: its runs have {epochs}")
-    for arm in arms:
-        if seeds := seeds_without(metric.name, arm):
-            notes.append(f"{arm.label}: no {metric.title} for seed {', '.join(map(str, seeds))}")
-    return notes
 
 
 def _fits(sources: Sequence[Source]) -> Noted[list[list[Fit]]]:
