@@ -52,4 +52,4 @@ class NotebookBar:
 def _display(content: dict[str, str]) -> Any:
     from IPython.display import display
 
-    return display(content, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+    return display(content, raw=True, display_id=True)  # type: ignore[no-untyped-call]  # IPython has no types for it
