@@ -17,6 +17,7 @@ import ast
 import itertools
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,8 +54,10 @@ def make_runs_dir(path: Path) -> None:
         raise NotADirectoryError(f"{path} is a file, and runs need a folder; --runs-dir names another one") from None
     except OSError as error:
         raise OSError(f"{path} cannot be created: {error.strerror}; --runs-dir names another folder") from None
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise PermissionError(f"{path} cannot be written to by this user; --runs-dir names another folder")
+    try:
+        tempfile.TemporaryFile(dir=path).close()  # only a try tells on every system, and why
+    except OSError as error:
+        raise OSError(f"{path} cannot be written to: {error.strerror}; --runs-dir names another folder") from None
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Figures:
             Path(run["path"]).name: {
                 key: value
                 for key, value in run.items()
-                if key not in ("path", "label", "seconds") and value is not None
+                if key not in ("path", "label", "seconds", "began", "ended") and value is not None
             }
             for run in listed
         }
