@@ -34,7 +34,7 @@ def list_() -> None:
     from dropexp.report.table import Table
 
     rows = [[name, question(path)] for name, path in shipped().items()]
-    _print_table(Table("", ["study", "question"], rows, fold=(1,), left=(0, 1)))
+    _print_table(Table("", ["study", "question"], rows, fold=(1,), cut=(), left=(0, 1)))
     print_message("`dropexp config show STUDY` prints one, `dropexp train STUDY` trains it")
 
 
@@ -88,7 +88,7 @@ def keys(
         for group, members in GROUPS.items():
             of_group = [row for key, row in rows.items() if key.partition(".")[0] in members]
             cells = [[row.key, _default(row), row.allowed] for row in of_group]
-            _print_table(Table(group, ["key", "default", "allowed"], cells, fold=(2,), left=(0, 1, 2)))
+            _print_table(Table(group, ["key", "default", "allowed"], cells, fold=(2,), cut=(), left=(0, 1, 2)))
         print_message("`dropexp config keys KEY` explains one")
         return
     unknown = [f"{name!r}{similar_key(name, list(rows))}" for name in names if name not in rows]

@@ -17,7 +17,8 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 TOP = {"__init__", "__main__", "notebook"}
-LEAVES = {"errors", "files", "home", "lock", "interrupts", "nearest", "program"}  # any package may import these
+# Any package may import these.
+LEAVES = {"errors", "files", "home", "lock", "interrupts", "nearest", "program", "signs"}
 ARROWS = {  # package: the packages that it may import
     "config": set(),
     "data": set(),
