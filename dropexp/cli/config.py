@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,7 +35,7 @@ def list_() -> None:
     from dropexp.report.table import Table
 
     rows = [[name, question(path)] for name, path in shipped().items()]
-    _print_table(Table("", ["study", "question"], rows, fold=(1,), cut=(), left=(0, 1)))
+    _print_tables([Table("", ["study", "question"], rows, fold=(1,), cut=(), left=(0, 1))])
     print_message("`dropexp config show STUDY` prints one, `dropexp train STUDY` trains it")
 
 
@@ -85,10 +86,12 @@ def keys(
     load_plugins(plugin)
     rows = {row.key: row for row in key_rows()}
     if not names:
+        tables = []
         for group, members in GROUPS.items():
             of_group = [row for key, row in rows.items() if key.partition(".")[0] in members]
             cells = [[row.key, _default(row), row.allowed] for row in of_group]
-            _print_table(Table(group, ["key", "default", "allowed"], cells, fold=(2,), cut=(), left=(0, 1, 2)))
+            tables.append(Table(group, ["key", "default", "allowed"], cells, fold=(2,), cut=(), left=(0, 1, 2)))
+        _print_tables(tables)
         print_message("`dropexp config keys KEY` explains one")
         return
     unknown = [f"{name!r}{similar_key(name, list(rows))}" for name in names if name not in rows]
@@ -169,9 +172,9 @@ def _explain(row: KeyRow, first: bool) -> None:
             console.print(Text(f"{title + ':':<9}{text}"), soft_wrap=not console.is_terminal)
 
 
-def _print_table(table: Table) -> None:
+def _print_tables(tables: Sequence[Table]) -> None:
     from rich.console import Console
 
     from dropexp.report import console
 
-    console.show([table], Console())
+    console.show(tables, Console())
