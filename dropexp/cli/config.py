@@ -12,8 +12,7 @@ from dropexp.cli.command import Command
 from dropexp.cli.completion import complete_configs, complete_keys
 from dropexp.cli.help import Group, epilog
 from dropexp.cli.options import Plugin, load_plugins
-from dropexp.cli.output import print_message
-from dropexp.program import command_line
+from dropexp.cli.output import next_command, print_message
 
 if TYPE_CHECKING:
     from dropexp.config.reference import KeyRow
@@ -132,7 +131,7 @@ def init(
         print_message(f"note: {schema_file} differs; `dropexp config schema > {schema_file}` replaces it")
     write_whole(file, text.encode())
     print(file)
-    print_message(f"next: {command_line('config', 'check', str(file))}")
+    print_message(next_command("next", ["config", "check", str(file)]))
 
 
 def _counted(study: Study) -> str:

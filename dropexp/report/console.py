@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from dropexp.errors import printable
-from dropexp.program import command_line
+from dropexp.program import NAME, command_line, split_sentence
 from dropexp.report.shorten import distinct, words, wrapped
 from dropexp.report.table import Table
 from dropexp.signs import cut_excess, encodable
@@ -19,7 +19,6 @@ MIN_FOLD = 20  # columns of the terminal; sentences are folded to this width at 
 MIN_CUT = 12  # columns of the terminal; names are cut to this width at least
 GAP = "  "  # between columns
 Grid = list[Sequence[str]]  # headers, and rows of cells; a cell can have several lines
-COMMAND = ": dropexp "  # between a headline and the command that it ends in
 
 
 def show(tables: Iterable[Table], console: Console, headlines: Sequence[str] = (), notes: Sequence[str] = ()) -> None:
@@ -42,11 +41,11 @@ def _shown(text: str, console: Console) -> str:
 
 def _show_headline(headline: str, console: Console, width: int | None) -> None:
     """Print a headline. The command that it may end in can be copied; on a terminal it is a line of its own."""
-    sentence, _, arguments = headline.partition(COMMAND)
-    if not arguments:
+    sentence, command = split_sentence(headline)
+    if not command:
         console.print(Text(headline), soft_wrap=width is None)
         return
-    command = f"{command_line()} {arguments}"  # a saved report or json names no path of this machine
+    command = command_line() + command.removeprefix(NAME)
     if width is None:
         console.print(Text(f"{sentence}: {command}"), soft_wrap=True)
     else:
