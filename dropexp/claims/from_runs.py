@@ -87,7 +87,7 @@ def check_study(
 
 def training_command(study: str) -> str:
     """Return the command that trains a study."""
-    return command("train", "-c", CONFIGS[study])
+    return command("train", "-c", *CONFIGS[study].split())
 
 
 # Figures by seed
