@@ -245,11 +245,6 @@ def test_runs_that_differ_only_in_unused_keys_are_one(load: Load) -> None:
     ]
 
 
-def test_a_repeated_seed_is_one_run(load: Load) -> None:
-    assert seeds_of(load("variant: nn\nmatrix: {seed: [2, 2]}\n")) == [2]
-    assert seeds_of(load("variant: nn\n", seeds="1,0..2")) == [1, 0, 2]
-
-
 def test_different_runs_with_equal_hashes_are_both_planned(load: Load) -> None:
     study = load("variant: nn\nmatrix: {seed: [10875, 12313]}\n")
     assert len({run.digest("any") for run in study.runs}) == 1
