@@ -25,6 +25,7 @@ from dropexp.config.schema import Config, allowed
 from dropexp.config.tune import Tune, parse_tune
 from dropexp.config.variants import VARIANTS
 from dropexp.config.yaml import KeyPath
+from dropexp.config.yaml_faults import not_a_mapping
 from dropexp.errors import ConfigError, Problem
 from dropexp.nearest import did_you_mean
 
@@ -81,7 +82,8 @@ def parse_config(text: str, where: str, stem: str | None, options: Options = NO_
     """
     document = yaml.parse(text, where)
     if not isinstance(document.content, dict):
-        raise ConfigError([Problem(where, "a config is a mapping with a line 'key: value' for each key")])
+        line, what = not_a_mapping(document.content, text)
+        raise ConfigError([Problem(f"{where}:{line}", what)])
     return _Parser(Problems(where, document.lines)).parse(document.content, stem, options)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from yaml.reader import ReaderError
 
+from dropexp.config.yaml_faults import character_fault, fault
 from dropexp.config.yaml_loader import MERGE, Dumper, Loader
 from dropexp.errors import ConfigError, Problem
 
@@ -52,15 +53,14 @@ def parse(text: str, where: str) -> Document:
         loader = Loader(text)
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise ConfigError([Problem(f"{where}:{line}", f"not YAML: character {text[error.position]!r}")]) from None
+        raise ConfigError([Problem(f"{where}:{line}", f"not YAML: {character_fault(text[error.position])}")]) from None
     builder = _Builder(loader, where)
     try:
         node = loader.get_single_node()
         content = None if node is None else builder.value(node, ())
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        origin = f"{where}:{mark.line + 1}" if mark else where
-        raise ConfigError([Problem(origin, f"not YAML: {error.problem or error.context}")]) from None
+        line, what = fault(error, text)
+        raise ConfigError([Problem(f"{where}:{line}" if line else where, f"not YAML: {what}")]) from None
     except RecursionError:
         raise ConfigError([Problem(where, "nested too deeply, or an alias to itself")]) from None
     finally:

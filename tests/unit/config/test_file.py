@@ -42,9 +42,22 @@ def test_a_file_without_sections_is_one_unnamed_arm() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "- variant: nn\n", "variant\n", "3\n"])
-def test_a_file_without_keys_is_reported(text: str) -> None:
-    assert problems(text) == ["study.yaml: a config is a mapping with a line 'key: value' for each key"]
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ("", 1, "it has no keys; {}"),
+        ("# nothing\n", 1, "it has no keys; {}"),
+        ("# a list\n- variant: nn\n", 2, "a list, and {}; remove the '- ' or the brackets"),
+        ("[variant: nn]\n", 1, "a list, and {}; remove the '- ' or the brackets"),
+        ("variant\n", 1, "'variant' is not of the form 'key: value'; {}"),
+        ("---\nvariant nn\n", 2, "'variant nn' has no colon; write variant: nn; {}"),
+        ("variant:nn\n", 1, "'variant:nn' needs a space after the colon: variant: nn; {}"),
+        ("3\n", 1, "'3' is not of the form 'key: value'; {}"),
+    ],
+)
+def test_a_file_without_keys_is_reported(text: str, line: int, what: str) -> None:
+    form = "a config is a mapping with a line 'key: value' for each key"
+    assert problems(text) == [f"study.yaml:{line}: {what.format(form)}"]
 
 
 # Values
