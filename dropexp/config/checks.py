@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
-from dropexp.config.elsewhere import key_instead
-from dropexp.config.elsewhere_values import value_instead
+from dropexp.config.elsewhere.keys import key_instead
+from dropexp.config.elsewhere.values import value_instead
 from dropexp.config.fields import PROBABILITY, PROBES
 from dropexp.config.meant import meant, written
 from dropexp.config.overrides import MAX_RUNS, RANGE, range_instead, whole_range
