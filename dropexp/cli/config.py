@@ -77,7 +77,7 @@ def keys(
     plugin: Plugin = None,
 ) -> None:
     """Explain the keys of a config: default, allowed values, meaning and section of the book."""
-    from dropexp.config.elsewhere import similar_key
+    from dropexp.config.elsewhere.keys import similar_key
     from dropexp.config.reference import key_rows
     from dropexp.config.schema import GROUPS
     from dropexp.report.table import Table

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dropexp.config.digests import arm_digest, searched
-from dropexp.config.elsewhere import similar_key
+from dropexp.config.elsewhere.keys import similar_key
 from dropexp.config.planned import SearchPart
 from dropexp.config.schema import Config
 from dropexp.config.shipped import is_config
