@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dropexp.cli.completion import (
+    complete_arms,
     complete_configs,
     complete_epochs,
+    complete_filters,
     complete_metrics,
     complete_runs,
     complete_settings,
     complete_swept,
+    complete_words,
 )
 from dropexp.cli.output import Format
 from dropexp.nearest import did_you_mean
@@ -35,12 +38,12 @@ def one_of(words: type[StrEnum]) -> dict[str, Any]:
             raise typer.BadParameter(what)
         return words(text)
 
-    def complete(incomplete: str) -> list[str]:
-        return [str(word) for word in words if word.startswith(incomplete)]
-
-    return {"parser": parse, "metavar": "|".join(words), "autocompletion": complete}
+    return {"parser": parse, "metavar": "|".join(words), "autocompletion": complete_words(list(map(str, words)))}
 
 
+CONFIG = typer.Argument(
+    metavar="CONFIG", help="Files, shipped studies by name, or - for standard input.", autocompletion=complete_configs
+)
 Output = Annotated[Format, typer.Option("--format", help="The output format.", **one_of(Format))]
 DataDir = Annotated[
     Path | None,
@@ -93,9 +96,9 @@ Filters = Annotated[
     list[str] | None,
     typer.Option(
         "--filter",
-        autocompletion=complete_settings,
         metavar="KEY=VALUE",
-        help="Keep only runs with this value. Each key at most once.",
+        help="Keep only runs with this value of a config key, or this `status`. Each key at most once.",
+        autocompletion=complete_filters,
     ),
 ]
 
@@ -110,7 +113,10 @@ By = Annotated[
 Baseline = Annotated[
     str | None,
     typer.Option(
-        metavar="ARM", help="The arm that the others are compared with.", show_default="the arm without dropout"
+        metavar="ARM",
+        help="The arm that the others are compared with.",
+        autocompletion=complete_arms,
+        show_default="the arm without dropout",
     ),
 ]
 ComparedMetric = Annotated[
@@ -148,6 +154,7 @@ SelectOn = Annotated[
     typer.Option(
         metavar="val_acc|val_loss",
         help="Compare only the settings of each arm that have the best mean of this validation metric.",
+        autocompletion=complete_words(("val_acc", "val_loss")),
     ),
 ]
 
