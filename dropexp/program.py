@@ -1,11 +1,30 @@
-"""The program as this user can start it, for commands that are printed to be copied."""
+"""Commands that are printed to be copied: with this user's program, or in texts that are read elsewhere too."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from shutil import which
+
+NAME = "dropexp"
+
+
+def joined(words: Iterable[str]) -> str:
+    """Return the words of a command, joined for a shell."""
+    return shlex.join(words)
+
+
+def command(*arguments: str) -> str:
+    """Return the command with these arguments as a report or json has it: without a path of this machine."""
+    return joined([NAME, *arguments])
+
+
+def split_sentence(text: str) -> tuple[str, str]:
+    """Split a sentence that ends in a colon and such a command; the command is "" if there is none."""
+    sentence, _, arguments = text.partition(f": {NAME} ")
+    return sentence, f"{NAME} {arguments}" if arguments else ""
 
 
 def command_line(*arguments: str) -> str:
@@ -13,11 +32,11 @@ def command_line(*arguments: str) -> str:
 
     In another program, such as a notebook, it is `dropexp`.
     """
-    program, found = Path(sys.argv[0]), which("dropexp")
+    program, found = Path(sys.argv[0]), which(NAME)
     is_found = found is not None and Path(found).resolve() == program.resolve()
-    words = ["dropexp"]
-    if program.name == "__main__.py" and program.parent.name == "dropexp":
-        words = [sys.executable, "-m", "dropexp"]
-    elif program.stem == "dropexp" and len(program.parts) > 1 and not is_found:
+    words = [NAME]
+    if program.name == "__main__.py" and program.parent.name == NAME:
+        words = [sys.executable, "-m", NAME]
+    elif program.stem == NAME and len(program.parts) > 1 and not is_found:
         words = [str(program)]
-    return shlex.join([*words, *arguments])
+    return joined([*words, *arguments])

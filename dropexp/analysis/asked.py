@@ -7,7 +7,6 @@ another file of the same name. They make other labels and a larger family of com
 from __future__ import annotations
 
 import os
-import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ from dropexp.config.study import Study, load_config
 from dropexp.config.variants import VARIANTS
 from dropexp.errors import ComparisonError, NoRuns, RunError
 from dropexp.home import expanded
+from dropexp.program import command, joined
 from dropexp.runs.folder import default_runs_dir
 from dropexp.runs.record import Run, read_runs
 from dropexp.runs.searches import Records, with_trials
@@ -155,8 +155,8 @@ def _asked_by(studies: Sequence[Study], runs_dir: Path | str | None) -> Selectio
         records |= present.records
         notes += present.notes
         if missing := _missing(study, found):
-            command = shlex.join(["dropexp", "train", *study.options, *more])
-            notes.append(f"{study.name}: {missing} are missing; `{command}` trains them")
+            training = command("train", *study.options, *more)
+            notes.append(f"{study.name}: {missing} are missing; `{training}` trains them")
     if not selected:
         raise NoRuns("\n".join(notes))
     words = {study.name: (*_without_seeds(study.options), *more) for study in studies}
@@ -207,7 +207,7 @@ def notes_on_others(runs: Sequence[Run], declared: Mapping[str, Sequence[Declare
         if not counted or not files or any(file.seeds is None for file in files):
             continue
         folder = counted[0].folder.path.parent
-        paths = [shlex.quote(str(path)) for file in files if (path := file.path(folder))]
+        paths = [joined([str(path)]) for file in files if (path := file.path(folder))]
         if len(paths) > 1:
             notes.append(f"{study} has the runs of {' and '.join(paths)}; -c FILE compares those of one file")
         asked = _sets(file.seeds or {} for file in files)

@@ -29,7 +29,7 @@ from dropexp.analysis.query import Query, check_margin, in_words, parse_epoch
 from dropexp.analysis.select_on import select_settings
 from dropexp.analysis.titles import named, titles_of
 from dropexp.analysis.tuning import SearchFrames, tuning_of
-from dropexp.config.elsewhere import similar_key
+from dropexp.config.elsewhere.keys import similar_key
 from dropexp.config.study import Study
 from dropexp.errors import ComparisonError, NoRuns
 from dropexp.runs.metrics import MARGIN, Metric, metrics_of

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,13 @@ def load_runs(
     column.
     """
     runs = [run for run in keep(read_runs(paths_or_names, runs_dir), filter or {}) if run.status != Status.DUPLICATE]
-    labels = labels_of([run for run in runs if not run.is_trial])
+    labels = _labels(runs)
     tuned = any(run.tuning for run in runs)
     rows: list[dict[str, Any]] = [
         {
             "name": run.study,
             "arm": run.arm,
-            "label": f"{run.base}, {_part(run)}" if run.is_trial else labels.get((run.study, run.key)),
+            "label": labels.get(run.folder.path),
             "seed": run.seed,
             "status": run.status,
             "why": run.why,
@@ -83,6 +84,22 @@ def _rank(value: Any) -> tuple[bool, Any]:
     """Return a key that sorts numbers before texts, and in a text 2 before 10."""
     is_number = isinstance(value, int | float)
     return (False, value) if is_number else (True, natural(text(value)))
+
+
+def _labels(runs: Sequence[Run]) -> dict[Path, str]:
+    """Return labels by folder; all have the study as a prefix if the runs are of several studies."""
+    by_study: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        by_study[run.study].append(run)
+    labels = {}
+    for study, own in by_study.items():
+        prefix = f"{study}/" if len(by_study) > 1 else ""
+        arms = labels_of([run for run in own if not run.is_trial])
+        for run in own:
+            label = f"{run.base}, {_part(run)}" if run.is_trial else arms.get((study, run.key))
+            if label is not None:
+                labels[run.folder.path] = f"{prefix}{label}"
+    return labels
 
 
 def _part(run: Run) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from pathlib import Path
 from dropexp.config.names import is_name
 from dropexp.config.search import TESTED_SEED
 from dropexp.config.tune import MAX_REPEATS
+from dropexp.program import command
 from dropexp.runs.find import seeds_of
 from dropexp.runs.record import Run
 
@@ -43,7 +43,7 @@ class Pilot:
             section = f"tune: {{repeats: {self.first_seed}..{last}, …}}"
             return f"train a copy of the config with `name: {self.new_study}` and `{section}`"
         options = ["--set", f"name={self.new_study}", "--seeds", f"{self.first_seed}..{last}"]
-        return shlex.join(["dropexp", "train", *self.words, *options])
+        return command("train", *self.words, *options)
 
 
 def pilots_of(runs: Sequence[Run], words: Mapping[str, tuple[str, ...]] | None = None) -> dict[str, Pilot]:

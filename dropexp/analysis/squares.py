@@ -15,7 +15,7 @@ from itertools import product
 from dropexp.analysis.arms import Arm
 from dropexp.analysis.baselines import NOT_SETTINGS
 from dropexp.analysis.notes import Noted
-from dropexp.config.elsewhere import similar_key
+from dropexp.config.elsewhere.keys import similar_key
 from dropexp.errors import ComparisonError
 from dropexp.runs.record import natural, text
 

@@ -24,6 +24,7 @@ from dropexp.analysis.stats import ALPHA
 from dropexp.analysis.verdicts import Pair, Verdict, VerdictWord, judge
 from dropexp.claims.claim import ClaimVerdict, Finding
 from dropexp.errors import NoRuns
+from dropexp.program import command
 from dropexp.runs.metrics import MARGIN, NUMBER, metrics_of
 from dropexp.runs.record import Run, read_runs, text
 
@@ -86,7 +87,7 @@ def check_study(
 
 def training_command(study: str) -> str:
     """Return the command that trains a study."""
-    return f"dropexp train -c {CONFIGS[study]}"
+    return command("train", "-c", *CONFIGS[study].split())
 
 
 # Figures by seed

@@ -18,6 +18,7 @@ from dropexp.cli.counts import Counts, clock_text
 from dropexp.cli.figures import figures
 from dropexp.errors import printable
 from dropexp.report.shorten import distinct, without_shared
+from dropexp.signs import cut_excess, encodable
 from dropexp.training.events import Ended, Epoch, Event, Note
 from dropexp.training.train import Stage
 
@@ -39,6 +40,8 @@ class Bar:
     def line(self, name: str, name_width: int, count_width: int, bar_width: int, ascii_only: bool) -> Text:
         filled = bar_width * self.done // max(self.total, 1)
         full, empty = ("#", "-") if ascii_only else ("━", "─")
+        if ascii_only:
+            name = encodable(name, "ascii")
         line = Text(name + " " * (name_width - cell_len(name)) + GAP)
         line.append(full * filled, "bar.complete").append(empty * (bar_width - filled), "bar.back")
         return line.append(GAP + GAP.join([self.count.rjust(count_width), *self.figures]))
@@ -114,7 +117,9 @@ def lines(bars: Sequence[Bar], width: int, ascii_only: bool = False) -> list[Tex
         bar_width = max(SHORT_BAR, bar_width - excess)
     if (excess := too_wide(name_width, bar_width)) > 0:
         name_width = max(1, name_width - excess)
-    names = distinct([bar.name for bar in bars], name_width)
+    names = [bar.name for bar in bars]
+    if max(map(cell_len, names)) > name_width:
+        names = distinct(names, max(name_width - (cut_excess("ascii") if ascii_only else 0), 1))
     return [
         bar.line(name, name_width, count_width, bar_width, ascii_only) for bar, name in zip(bars, names, strict=True)
     ]

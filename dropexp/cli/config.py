@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +12,7 @@ from dropexp.cli.command import Command
 from dropexp.cli.completion import complete_configs, complete_keys
 from dropexp.cli.help import Group, epilog
 from dropexp.cli.options import Plugin, load_plugins
-from dropexp.cli.output import print_message
-from dropexp.program import command_line
+from dropexp.cli.output import next_command, print_message
 
 if TYPE_CHECKING:
     from dropexp.config.reference import KeyRow
@@ -34,7 +34,7 @@ def list_() -> None:
     from dropexp.report.table import Table
 
     rows = [[name, question(path)] for name, path in shipped().items()]
-    _print_table(Table("", ["study", "question"], rows, fold=(1,), left=(0, 1)))
+    _print_tables([Table("", ["study", "question"], rows, fold=(1,), cut=(), left=(0, 1))])
     print_message("`dropexp config show STUDY` prints one, `dropexp train STUDY` trains it")
 
 
@@ -77,7 +77,7 @@ def keys(
     plugin: Plugin = None,
 ) -> None:
     """Explain the keys of a config: default, allowed values, meaning and section of the book."""
-    from dropexp.config.elsewhere import similar_key
+    from dropexp.config.elsewhere.keys import similar_key
     from dropexp.config.reference import key_rows
     from dropexp.config.schema import GROUPS
     from dropexp.report.table import Table
@@ -85,10 +85,12 @@ def keys(
     load_plugins(plugin)
     rows = {row.key: row for row in key_rows()}
     if not names:
+        tables = []
         for group, members in GROUPS.items():
             of_group = [row for key, row in rows.items() if key.partition(".")[0] in members]
             cells = [[row.key, _default(row), row.allowed] for row in of_group]
-            _print_table(Table(group, ["key", "default", "allowed"], cells, fold=(2,), left=(0, 1, 2)))
+            tables.append(Table(group, ["key", "default", "allowed"], cells, fold=(2,), cut=(), left=(0, 1, 2)))
+        _print_tables(tables)
         print_message("`dropexp config keys KEY` explains one")
         return
     unknown = [f"{name!r}{similar_key(name, list(rows))}" for name in names if name not in rows]
@@ -129,7 +131,7 @@ def init(
         print_message(f"note: {schema_file} differs; `dropexp config schema > {schema_file}` replaces it")
     write_whole(file, text.encode())
     print(file)
-    print_message(f"next: {command_line('config', 'check', str(file))}")
+    print_message(next_command("next", ["config", "check", str(file)]))
 
 
 def _counted(study: Study) -> str:
@@ -169,9 +171,9 @@ def _explain(row: KeyRow, first: bool) -> None:
             console.print(Text(f"{title + ':':<9}{text}"), soft_wrap=not console.is_terminal)
 
 
-def _print_table(table: Table) -> None:
+def _print_tables(tables: Sequence[Table]) -> None:
     from rich.console import Console
 
     from dropexp.report import console
 
-    console.show([table], Console())
+    console.show(tables, Console())

@@ -20,6 +20,7 @@ from dropexp.cli.github import print_failure
 from dropexp.cli.output import discard_output, next_command, print_message, redirect_to_devnull
 from dropexp.errors import ConfigError, DropexpError, Problem
 from dropexp.home import provide_home
+from dropexp.signs import ERRORS
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -46,7 +47,9 @@ def exit_codes() -> Iterator[None]:
             signal.signal(getattr(signal, name), _interrupt)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal or a C locale may be unable to encode ± and bars
         is_file = not sys.stdout.isatty()  # such as of `config show`: on Windows it would not be UTF-8
-        sys.stdout.reconfigure(encoding="utf-8" if is_file else None, errors="replace")
+        sys.stdout.reconfigure(encoding="utf-8" if is_file else None, errors=ERRORS)
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors=ERRORS)
     try:
         try:
             yield

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from dropexp.errors import printable
 from dropexp.program import command_line
+from dropexp.signs import cut_excess
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +52,8 @@ def shown_paths(paths: Sequence[str], indent: int) -> Sequence[str]:
         return paths
     from dropexp.report.shorten import distinct
 
-    return distinct(paths, max(get_terminal_size().columns - indent, 20))
+    room = get_terminal_size().columns - indent - cut_excess(sys.stdout.encoding)
+    return distinct(paths, max(room, 20))
 
 
 def discard_output() -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import re
+import math
 import textwrap
 from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
-from dropexp.config.elsewhere import key_instead
-from dropexp.config.elsewhere_values import value_instead
-from dropexp.config.fields import PROBES
+from dropexp.config.elsewhere.keys import key_instead
+from dropexp.config.elsewhere.values import value_instead
+from dropexp.config.fields import PROBABILITY, PROBES
+from dropexp.config.meant import meant, written
 from dropexp.config.overrides import MAX_RUNS, RANGE, range_instead, whole_range
 from dropexp.config.problems import Problems, dotted, shown
 from dropexp.config.schema import GROUPS, STUDY_KEYS, Config, allowed
-from dropexp.config.values import in_words, normalised, whole
+from dropexp.config.values import in_words, normalised
 from dropexp.config.variants import VARIANTS
 from dropexp.config.yaml import KeyPath
 from dropexp.nearest import did_you_mean
@@ -79,15 +80,61 @@ class Checks:
             for one in error.errors():
                 index = [part for part in one["loc"] if isinstance(part, int)][:1]
                 title = self.title(path) + "".join(f"[{i}]" for i in index)
-                what = allowed(Config, key, item=bool(index)) or allowed(Config, key)
-                if key == "seed" and key in self.problems.options:
-                    is_range = RANGE.match(str(one["input"]).strip())
-                    what = f"a range of 1 to {MAX_RUNS:,} seeds" if is_range else f"{what}, or a range like 0..4"
-                    what += "" if is_range else range_instead(one["input"])
+                what = self._allowed(key, one["input"], path, bool(index)) + self._largest(
+                    key, one["input"], bool(index)
+                )
                 what += self._several_values(key, value, path) or self._meant(key, one["input"], bool(index))
                 self.problems.add((*path, *index), f"{title} = {shown(one['input'])} is not {what}")
             return False
         return True
+
+    def axis(self, key: str, value: Any) -> str:
+        """Return what an axis of the matrix allows, and what to write in place of this value if that is known."""
+
+        def takes(values: Any) -> bool:
+            return (
+                isinstance(values, list) and bool(values) and all(self.takes(key, self.normal(key, v)) for v in values)
+            )
+
+        listed = meant(value, takes)
+        remedy = range_instead(value) or ("" if listed is None else f"; write {written(listed)}")
+        return f"a list of values, or a range like 0..4{remedy}"
+
+    def has_no_duplicates(self, key: str, values: list[Any], path: KeyPath) -> None:
+        """Add a problem if values of an axis are equal: they would be one run, where several were asked for."""
+        seen: set[str] = set()
+        twice: dict[str, int] = {}
+        for i, value in enumerate(values):
+            normal = repr(FIELDS[key].validate_python(value))  # 1 and 1.0 are one value of a key with fractions
+            if normal in seen:
+                twice.setdefault(in_words(key, value), i)
+            seen.add(normal)
+        if twice:
+            named = ", ".join([*list(twice)[:3], *("…" for _ in list(twice)[3:4])])
+            what = f"{named} {'is' if len(twice) == 1 else 'are'} given twice; give each value once"
+            self.problems.add((*path, min(twice.values())), f"{self.title(path)}: {what}")
+
+    def _allowed(self, key: str, value: Any, path: KeyPath, in_list: bool) -> str:
+        """Return what a key, or an entry of its list, allows; an option with seeds allows ranges of them too."""
+        what = allowed(Config, key, item=in_list) or allowed(Config, key)
+        if key == "seed" and key in self.problems.options:
+            is_long = isinstance(value, str) and RANGE.match(value.strip()) and not range_instead(value)
+            what = f"a range of 1 to {MAX_RUNS:,} seeds" if is_long else f"{what}, or a range like 0..4"
+        can_be_range = self.takes(key, 1) and (path[0] == "matrix" or ".." in str(value))
+        return what + (range_instead(value) if can_be_range else "")
+
+    def _largest(self, key: str, value: Any, in_list: bool) -> str:
+        """Return "; the largest is 1,000" for a whole number that is too large, and "" for any other value."""
+        if type(value) not in (int, float) or value in (math.inf, -math.inf) or value != value // 1:
+            return ""
+        try:
+            FIELDS[key].validate_python([int(value)] if in_list else int(value))
+        except ValidationError as error:
+            limits: dict[str, Any] = error.errors()[0].get("ctx", {})
+            largest = limits.get("le", limits.get("lt", 0) - 1)
+            is_said = largest < 2 or str(largest) in allowed(Config, key, item=in_list)
+            return "" if is_said else f"; the largest is {largest:,}"
+        return "; it is too large"
 
     def _several_values(self, key: str, value: Any, path: KeyPath) -> str:
         """Return the remedy for several values of a key that takes one, outside the matrix."""
@@ -99,8 +146,8 @@ class Checks:
         in_list = bool(allowed(Config, key, item=True))
         if not (isinstance(several, list) and several) or (in_list and not all(isinstance(v, list) for v in several)):
             return ""
-        number = self._number_in(key, value)  # with a decimal comma
-        fix = "" if number is None else f"write {number}, or "
+        number = meant(value, lambda one: self.takes(key, one))  # with a decimal comma
+        fix = "" if number is None else f"write {written(number)}, or "
         if key not in self.problems.options:
             return f"; {fix}list several values in the matrix"
         text = f"{key}={','.join(str(one).replace(' ', '') for one in several)}"
@@ -108,13 +155,21 @@ class Checks:
 
     def _meant(self, key: str, value: Any, in_list: bool) -> str:
         """Return what to write in place of a value, or of an entry of a list; "" if unknown."""
-        if (in_list or key != "probes") and (meant := value_instead(key, value, choices(key))):
-            return meant
-        if key == "probes" and not in_list:
-            return f"; write [{value}]" if value in PROBES else ""
-        if (number := self._number_in(key, value)) is not None:
-            return f"; write {number}"
-        for_each = [value] * self.layers
+        if (in_list or key != "probes") and (remedy := value_instead(key, value, choices(key))):
+            return remedy
+        if key == "probes" and not in_list and value in PROBES:
+            return f"; write [{value}]"
+        if in_list:
+            found = meant(value, lambda one: self.takes(key, one if isinstance(one, list) else [one]))
+        else:
+            found = meant(value, lambda one: self.takes(key, one))
+        if found is not None:
+            text = written(found)
+            return f"; write {text[1:-1] if in_list and isinstance(found, list) else text}"
+        if self._is_percentage(key, value, in_list):
+            return f"; {value:g} % is {value / 100:g}"
+        one = value if isinstance(value, int | float) else meant(value, lambda one: type(one) in (int, float))
+        for_each = [one] * self.layers
         if not in_list and key in ("hidden", "drop_probs") and self.layers <= 10 and self.takes(key, for_each):
             return f"; the same for each layer is {for_each}"
         default = Config.model_fields[key].default
@@ -123,19 +178,9 @@ class Checks:
             return f"; its default is {in_words(key, default)}"
         return ""
 
-    def _number_in(self, key: str, value: Any) -> float | None:
-        """Return the number that a text like '0.5', 0,5, 1_000 or 50% is for, if the key allows it."""
-        if not isinstance(value, str) or not re.fullmatch(r"[-+]?[\d_.,]+(e[-+]?\d+)?%?", value.strip(), re.IGNORECASE):
-            return None
-        text = value.strip().rstrip("%").replace("_", "")
-        if re.fullmatch(r"[1-9]\d{0,2}(,\d{3})+", text):  # thousands, unless the key takes fractions too
-            text = text.replace(",", "") if not self.takes(key, 0.5) else ""
-        text = text.replace(",", ".")
-        try:
-            number = float(text) / (100 if value.strip().endswith("%") else 1)
-        except ValueError:
-            return None
-        return next((one for one in (whole(number), number) if self.takes(key, one)), None)
+    def _is_percentage(self, key: str, value: Any, in_list: bool) -> bool:
+        """Return whether a number in place of a probability is a percentage; one just above 1 is rather a typo."""
+        return allowed(Config, key, item=in_list) == PROBABILITY and type(value) in (int, float) and 5 <= value <= 100
 
     def title(self, path: KeyPath) -> str:
         """Return how a message names the key at `path`: alone if an option set it, else with its sections."""

@@ -10,13 +10,22 @@ from pydantic import ValidationError
 
 from dropexp.config import names, yaml
 from dropexp.config.checks import ANCHORS, Checks
-from dropexp.config.overrides import Override, parse_seeds, parse_setting, parse_sweep, range_instead, whole_range
+from dropexp.config.overrides import (
+    MAX_RUNS,
+    Override,
+    parse_seeds,
+    parse_setting,
+    parse_sweep,
+    range_instead,
+    whole_range,
+)
 from dropexp.config.problems import Problems, dotted, shown
 from dropexp.config.published import Published
 from dropexp.config.schema import Config, allowed
 from dropexp.config.tune import Tune, parse_tune
 from dropexp.config.variants import VARIANTS
 from dropexp.config.yaml import KeyPath
+from dropexp.config.yaml_faults import not_a_mapping
 from dropexp.errors import ConfigError, Problem
 from dropexp.nearest import did_you_mean
 
@@ -73,7 +82,8 @@ def parse_config(text: str, where: str, stem: str | None, options: Options = NO_
     """
     document = yaml.parse(text, where)
     if not isinstance(document.content, dict):
-        raise ConfigError([Problem(where, "a config is a mapping with a line 'key: value' for each key")])
+        line, what = not_a_mapping(document.content, text)
+        raise ConfigError([Problem(f"{where}:{line}", what)])
     return _Parser(Problems(where, document.lines)).parse(document.content, stem, options)
 
 
@@ -185,10 +195,11 @@ class _Parser:
                     self.problems.add(path, f"{self.checks.title(path)} = {shown(given)} is a range in a list{similar}")
                     continue
                 axes[key] = [value for i, value in enumerate(values) if self.checks.is_valid(key, value, (*path, i))]
+                if len(axes[key]) == len(values) <= MAX_RUNS:
+                    self.checks.has_no_duplicates(key, values, path)
             else:
-                what = f"{self.checks.title(path)} = {shown(values)} is not a list of values, or a range like 0..4"
-                what += range_instead(values)
-                self.problems.add(path, what)
+                what = self.checks.axis(key, values)
+                self.problems.add(path, f"{self.checks.title(path)} = {shown(values)} is not {what}")
         return axes
 
     def _arms(self, given: dict[str, Any], axes: dict[str, list[Any]]) -> dict[str | None, dict[str, Any]]:

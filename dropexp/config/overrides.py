@@ -70,7 +70,10 @@ def whole_range(value: Any) -> list[int] | None:
 
 
 def range_instead(value: Any) -> str:
-    """Return " (did you mean 0..4?)" for a range in another notation, such as 0-4, 0:5, range(5) or [0..4]."""
+    """Return what to write in place of a range that is in brackets, backward or in another notation; "" for others.
+
+    Other notations are 0-4, 0:5 and range(5): " (did you mean 0..4?)".
+    """
     if isinstance(value, list) and len(value) == 1 and whole_range(value[0]):
         return f" (did you mean {value[0]}, without brackets?)"
     text = str(value).replace(" ", "")
@@ -80,6 +83,8 @@ def range_instead(value: Any) -> str:
         first, last = int(found[1] or found[3] or 0), int(found[2] or found[4]) - 1
     else:
         return ""
+    if first > last:
+        return f"; a range begins with the smaller number: {last}..{first}"
     meant = f"{first}..{last}"
     return f" (did you mean {meant}?)" if whole_range(meant) and meant != text else ""
 

@@ -84,7 +84,7 @@ class Config(BaseModel):
     drop_probs: list[Probability] = key_field(
         "Probability of dropping a unit, for each hidden layer (3.13.2); with noise on weights, of dropping a weight "
         "that reads it.",
-        "a list with the drop probability of each hidden layer",
+        "a list with the drop probability of each hidden layer, such as [0.2, 0.5]",
         [0.2, 0.5],
         item=PROBABILITY,
         min_length=1,

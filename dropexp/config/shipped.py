@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from dropexp.errors import ConfigError, Problem, quoted
-from dropexp.nearest import did_you_mean
+from dropexp.nearest import nearest, nearest_file
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -95,5 +95,7 @@ def _missing(word: str) -> str:
         if Path(word).is_symlink():
             return "a link to a file that does not exist"
         here = [str(path) for path in Path(word).parent.iterdir() if path.suffix in SUFFIXES]
-    similar = did_you_mean(word, [*here, *shipped(), *study_names()])
+    studies = [*shipped(), *study_names()]
+    found = nearest_file(word, here) or nearest(word.removesuffix(".yaml"), studies) or nearest_file(word, studies)
+    similar = f" (did you mean {found!r}?)" if found else ""
     return f"no such file, and no study that ships with dropexp{similar}; `dropexp config list` lists those"

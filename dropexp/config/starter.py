@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from shlex import quote
 
 from dropexp.config import yaml
 from dropexp.config.json_schema import FILE
 from dropexp.config.names import is_name, normalised, safe
+from dropexp.program import command
 
 _TEXT = """\
 # yaml-language-server: $schema=./{schema}
 #
 # Does dropout help? Change the question, and then the values that it is about.
 #
-#   dropexp config check {file}    all problems, and the number of runs
-#   dropexp train {file}           trains what is not finished; can be stopped and started again
-#   dropexp compare {name}
+#   {check}    all problems, and the number of runs
+#   {train}           trains what is not finished; can be stopped and started again
+#   {compare}
 #
 # Only `variant` is required, here or in the matrix or in every arm. `dropexp config keys` lists all keys.
 {line:<28} # the folder in runs/
@@ -48,4 +48,5 @@ def starter(file: Path) -> str:
     stem = normalised(file.stem)
     name = stem if is_name(stem) else safe(stem)
     line = yaml.dump_line({"name": name})[1:-1]  # in braces, which keep the name on one line
-    return _TEXT.format(schema=FILE, file=quote(str(file)), name=quote(name), line=line)
+    check, train = (command(*words, str(file)) for words in (("config", "check"), ("train",)))
+    return _TEXT.format(schema=FILE, check=check, train=train, compare=command("compare", name), line=line)

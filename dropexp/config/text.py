@@ -67,15 +67,15 @@ def _decoded(content: bytes, where: str) -> str:
         text = content.decode()
         if "\0" not in text:
             return text
-        line, why = text.count("\n", 0, text.index("\0")) + 1, "has a null character"
+        line, why, what = text.count("\n", 0, text.index("\0")) + 1, "has a null character", "remove it"
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        why = f"has the byte 0x{content[error.start]:02x}, which is not UTF-8"
+        why, what = f"has the byte 0x{content[error.start]:02x}, which is not UTF-8", "save the file as UTF-8"
     encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None)
     if encoding is None and content[:64].count(0) * 3 > len(content[:64]):
         encoding = "UTF-16"  # without a mark: every second byte of ASCII is 0
     if encoding:
         raise ConfigError([Problem(where, f"is {encoding}; save it as UTF-8")])
-    binary = b"\0" in content[:1000] or sum(byte < 9 for byte in content[:1000]) > 2
-    what = "is it a config?" if binary else "save the file as UTF-8"
+    if sum(byte < 9 for byte in content[:1000]) > (2 if what == "remove it" else 0):
+        what = "is it a config?"
     raise ConfigError([Problem(f"{where}:{line}", f"{why}; {what}")])

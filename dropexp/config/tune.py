@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dropexp.config.checks import Checks
+from dropexp.config.elsewhere import searches
 from dropexp.config.overrides import MAX_RUNS, whole_range
 from dropexp.config.problems import dotted, shown
 from dropexp.config.schema import Config, allowed
@@ -22,19 +23,6 @@ NOT_TUNED = {
     *("variant", "task", "seed", "epochs", "train_size", "validation_size", "label_noise", "probes"),
     *("eval_train", "eval_every", "eval_test"),
 }
-
-# What Optuna, Ray Tune, Keras Tuner and W&B call these, without case and punctuation.
-_KEYS_ELSEWHERE = {
-    **dict.fromkeys(("ntrials", "numtrials", "maxtrials", "budget", "numsamples", "niter", "evaluations"), "trials"),
-    **dict.fromkeys(("seeds", "seed", "nrepeats", "numrepeats", "runs", "searches", "replicates"), "repeats"),
-    **dict.fromkeys(("searchspace", "parameters", "params", "config", "keys", "distributions", "grid"), "space"),
-}
-_KINDS_ELSEWHERE = {
-    **dict.fromkeys(("loguniform", "loguniformvalues", "log10", "logarithmic", "qloguniform", "reciprocal"), "log"),
-    **dict.fromkeys(("quniform", "int", "float", "randint", "range", "real", "integer", "linear"), "uniform"),
-    **dict.fromkeys(("categorical", "choices", "options", "values", "enum", "list", "gridsearch"), "choice"),
-}
-_LOW, _HIGH = ("min", "low", "minvalue", "lower", "start"), ("max", "high", "maxvalue", "upper", "end", "stop")
 
 
 @dataclass(frozen=True)
@@ -58,7 +46,7 @@ def parse_tune(given: Any, fixed: Iterable[str], checks: Checks) -> Tune | None:
         return None
     for key in given:
         if key not in KEYS:
-            instead = did_you_mean(_KEYS_ELSEWHERE.get(letters(str(key)), str(key)), KEYS)
+            instead = did_you_mean(searches.KEYS.get(letters(str(key)), str(key)), KEYS)
             problems.add(("tune", key), f"unknown key {key!r}{instead}; the keys of tune are {', '.join(KEYS)}")
     trials, repeats = whole(given.get("trials")), _repeats(whole(given.get("repeats")))
     if type(trials) is not int or not 1 <= trials <= MAX_RUNS:
@@ -118,13 +106,15 @@ def _meant(given: Any) -> str:
         return ""
     words = {letters(str(key)): value for key, value in given.items()}
     kind = letters(str(words.get("distribution", "uniform")))
-    low, high = (next((words[name] for name in names if name in words), None) for names in (_LOW, _HIGH))
+    low, high = (
+        next((words[name] for name in names if name in words), None) for names in (searches.LOW, searches.HIGH)
+    )
     if low is not None and high is not None:
-        return dump_line({_KINDS_ELSEWHERE.get(kind, "uniform"): [low, high]})
+        return dump_line({searches.KINDS.get(kind, "uniform"): [low, high]})
     if len(given) != 1:
         return ""
     (name, values) = next(iter(given.items()))
-    known = _KINDS_ELSEWHERE.get(letters(str(name))) or nearest(str(name), KINDS)
+    known = searches.KINDS.get(letters(str(name))) or nearest(str(name), KINDS)
     example = ["a", "b"] if known == "choice" else ["low", "high"]
     return dump_line({known: values if isinstance(values, list) and values else example}) if known else ""
 

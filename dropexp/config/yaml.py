@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from yaml.reader import ReaderError
 
+from dropexp.config.yaml_faults import character_fault, fault
 from dropexp.config.yaml_loader import MERGE, Dumper, Loader
 from dropexp.errors import ConfigError, Problem
 
@@ -52,15 +53,14 @@ def parse(text: str, where: str) -> Document:
         loader = Loader(text)
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise ConfigError([Problem(f"{where}:{line}", f"not YAML: character {text[error.position]!r}")]) from None
+        raise ConfigError([Problem(f"{where}:{line}", f"not YAML: {character_fault(text[error.position])}")]) from None
     builder = _Builder(loader, where)
     try:
         node = loader.get_single_node()
         content = None if node is None else builder.value(node, ())
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        origin = f"{where}:{mark.line + 1}" if mark else where
-        raise ConfigError([Problem(origin, f"not YAML: {error.problem or error.context}")]) from None
+        line, what = fault(error, text)
+        raise ConfigError([Problem(f"{where}:{line}" if line else where, f"not YAML: {what}")]) from None
     except RecursionError:
         raise ConfigError([Problem(where, "nested too deeply, or an alias to itself")]) from None
     finally:
@@ -120,7 +120,9 @@ class _Builder:
             key = self._scalar(key_node) if is_scalar else None
             if not isinstance(key, str):
                 shown = repr(key_node.value) if is_scalar else "with several parts"
-                self.problems.append(Problem(origin, f"key {shown} is not text; quote it"))
+                is_alone = isinstance(value_node, yaml.ScalarNode) and not value_node.value and not value_node.style
+                fix = "has no value; several values are a list in brackets" if is_alone else "is not text; quote it"
+                self.problems.append(Problem(origin, f"key {shown} {fix}"))
             elif key in content:
                 self.problems.append(Problem(origin, f"key {key!r} is given twice, first in line {lines[key]}"))
             else:

@@ -12,8 +12,11 @@ from typing import Any
 import yaml
 from yaml.scanner import ScannerError
 
+from dropexp.config.yaml_faults import character_fault
+
 MERGE = "tag:yaml.org,2002:merge"  # of the key <<, which YAML 1.2 leaves out and many files use
-_BREAKS = "\r\n\x85\u2028\u2029"
+_LINE_SEPARATORS = "\x85\u2028\u2029"  # line breaks of YAML 1.1, ordinary characters of YAML 1.2
+_BREAKS = f"\r\n{_LINE_SEPARATORS}"
 _SPACES = tuple(" \t")  # peek() at the end is "\0", which is in no tuple; "" would be in every text
 
 
@@ -21,7 +24,9 @@ class Loader(yaml.SafeLoader):
     """Reads words and numbers as the core schema of YAML 1.2 does, and tabs where it allows them."""
 
     def scan_line_break(self) -> str:
-        """Skip a line break, if there is one; return it as \\n, or as it is."""
+        """Skip a line break, if there is one, and return it as \\n. Raises ScannerError for one of YAML 1.1 alone."""
+        if self.peek() in tuple(_LINE_SEPARATORS):
+            raise ScannerError(None, None, character_fault(self.peek()), self.get_mark())
         return str(super().scan_line_break())  # type: ignore[no-untyped-call]
 
     def scan_to_next_token(self) -> None:
@@ -36,8 +41,10 @@ class Loader(yaml.SafeLoader):
             while self.peek() in _SPACES:
                 self.forward()
             if self.peek() == "#":
-                while self.peek() not in f"\0{_BREAKS}":
+                line = self.line
+                while self.peek() not in "\0\r\n":
                     self.forward()
+                self.line = line  # which PyYAML counts for the line separators in a comment
             elif indented and self.column > spaces and spaces <= self.indent and self.peek() not in f"\0{_BREAKS}":
                 raise self._indenting_tab()
             if not self.scan_line_break():

@@ -39,21 +39,19 @@ CLASSIFICATION_COLUMNS = {
     "test_acc": "test\naccuracy",
     "test_loss": "test\nloss",
 }
-CLASSIFICATION_LEGEND = {
-    "clean_train_acc": "train accuracy: in evaluation mode.",
-    "gap": "gap: train accuracy minus test accuracy.",
-    "test_loss": "test loss: mean cross entropy, nats.",
-}
 REGRESSION_COLUMNS = {
     "test_loss": "test\nloss",
     "val_loss": "validation\nloss",
     "train_loss": "train\nloss",
     "w_norm": "‖w‖",
 }
-REGRESSION_LEGEND = {
-    "train_loss": "losses: half the mean squared error, without the penalty.",
+TERMS = {
+    "clean_train_acc": "train accuracy: in evaluation mode.",
+    "gap": "gap: train accuracy minus test accuracy.",
     "w_norm": "‖w‖: norm of the weights.",
 }
+NATS = "test loss: mean cross entropy, nats."
+HALF_SQUARES = "losses: half the mean squared error, without the penalty."
 
 
 def comparison_tables(comparison: Comparison, name: str | None = None) -> list[Table]:
@@ -85,9 +83,8 @@ def comparison_tables(comparison: Comparison, name: str | None = None) -> list[T
 def arms_table(comparison: Comparison) -> Table:
     """Return a row per arm: runs, figures over the seeds, and the compared metric by epoch as bars."""
     metric, unit = comparison.metric, comparison.metric.unit
-    columns, legend = REGRESSION_COLUMNS, REGRESSION_LEGEND
-    if is_classification(comparison):
-        columns, legend = CLASSIFICATION_COLUMNS, CLASSIFICATION_LEGEND
+    classifies = is_classification(comparison)
+    columns = CLASSIFICATION_COLUMNS if classifies else REGRESSION_COLUMNS
     known = comparison.arms.notna().any()
     units = {name: comparison.metrics[name].unit for name in columns if known[name] and name != metric.name}
     values = [value for curve in comparison.arms["curve"] for value in curve if not math.isnan(value)]
@@ -103,22 +100,25 @@ def arms_table(comparison: Comparison) -> Table:
         ]
         for arm in records(comparison.arms)
     ]
-    legends = ["n: runs, one per seed. ±: sample SD over the seeds."]
-    legends += [text for name, text in legend.items() if known[name]]
-    legends.append("s/epoch: median, training and test evaluation.")
+    others = {name: header(columns[name], one).replace("gap, ", "gap,\n") for name, one in units.items()}
+    compared = header("\n".join(metric.title.rsplit(" ", 1)), unit)
+    titles = ["arm", "n", compared, *others.values(), "s/epoch", "by epoch"]
+    sentences = TERMS | ({"test_loss": NATS} if classifies else {})
+    terms = {others.get(name, compared): sentences[name] for name in columns if name in sentences and known[name]}
+    terms["s/epoch"] = "s/epoch: median, training and test evaluation."
     if values:
         ends = f"from {figure_cell(low, unit)} ({BARS[0]}) to {figure_cell(high, unit)} ({BARS[-1]})"
-        legends.append(f"by epoch: mean {metric.title}, {ends}.")
-    others = [header(columns[name], one).replace("gap, ", "gap,\n") for name, one in units.items()]
-    titles = ["arm", "n", header("\n".join(metric.title.rsplit(" ", 1)), unit), *others, "s/epoch", "by epoch"]
+        terms["by epoch"] = f"by epoch: mean {metric.title}, {ends}."
     return Table(
         f"Arms: {comparison.what}",
         titles,
         rows,
         fold=(0, 1),
+        cut=(0, 1),
         left=(0, len(titles) - 1),
-        legend=" ".join(legends),
-        secondary=("s/epoch", "by epoch", *reversed(others)),
+        legend="n: runs, one per seed. ±: sample SD over the seeds." + ("" if classifies else f" {HALF_SQUARES}"),
+        terms=terms,
+        secondary=("s/epoch", "by epoch", *reversed(others.values())),
     )
 
 
@@ -186,8 +186,8 @@ def _published_table(figures: list[dict[str, Any]], metrics: dict[str, Metric]) 
         secondary=("95 % of\nsingle runs",),
         legend="published: ± its rounding. ours: mean ± sample SD over the seeds. "
         "running figures: measured during training, with dropout active. "
-        "95 % of single runs: prediction interval for one run. "
-        "inside: whether the published figure can be in the interval, given its rounding.",
+        "inside: whether the published figure can be in the 95 % prediction interval for one run, given its rounding.",
+        terms={"95 % of\nsingle runs": "95 % of single runs: this interval."},
     )
 
 

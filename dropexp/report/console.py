@@ -2,47 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from rich import box
 from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table as Grid
 from rich.text import Text
 
 from dropexp.errors import printable
-from dropexp.program import command_line
-from dropexp.report.shorten import distinct
+from dropexp.program import NAME, command_line, split_sentence
+from dropexp.report.shorten import distinct, words, wrapped
 from dropexp.report.table import Table
+from dropexp.signs import cut_excess, encodable
 
-MIN_FOLD = 12  # columns of the terminal; a longer word is folded to this width at least
-MIN_PATH = 24  # columns of the terminal; a path is cut to this width at least
-MAX_FOLDED_ROWS = 1000  # folding takes a millisecond per row
+MIN_FOLD = 20  # columns of the terminal; sentences are folded to this width at least
+MIN_CUT = 12  # columns of the terminal; names are cut to this width at least
 GAP = "  "  # between columns
-COMMAND = ": dropexp "  # between a headline and the command that it ends in
+Grid = list[Sequence[str]]  # headers, and rows of cells; a cell can have several lines
 
 
 def show(tables: Iterable[Table], console: Console, headlines: Sequence[str] = (), notes: Sequence[str] = ()) -> None:
     """Print headlines, tables, each with its title and legend, then notes."""
     width = console.width if console.file.isatty() else None  # FORCE_COLOR makes no terminal of a pipe
-    for headline in headlines:
-        _show_headline(printable(headline), console, width)
-    if headlines:
-        console.print()
-    for table in tables:
-        _show_table(table, console, width)
-    for note in notes:
-        console.print(Text(printable(f"note: {note}")), soft_wrap=width is None)
+    with console:  # writes once, so that `| head` closes the pipe after the whole output, as in other formats
+        for headline in headlines:
+            _show_headline(_shown(headline, console), console, width)
+        if headlines:
+            console.print()
+        for table in tables:
+            _show_table(table, console, width)
+        for note in notes:
+            console.print(Text(_shown(f"note: {note}", console)), soft_wrap=width is None)
+
+
+def _shown(text: str, console: Console) -> str:
+    return encodable(printable(text), console.encoding)
 
 
 def _show_headline(headline: str, console: Console, width: int | None) -> None:
     """Print a headline. The command that it may end in can be copied; on a terminal it is a line of its own."""
-    sentence, _, arguments = headline.partition(COMMAND)
-    if not arguments:
+    sentence, command = split_sentence(headline)
+    if not command:
         console.print(Text(headline), soft_wrap=width is None)
         return
-    command = f"{command_line()} {arguments}"  # a saved report or json names no path of this machine
+    command = command_line() + command.removeprefix(NAME)
     if width is None:
         console.print(Text(f"{sentence}: {command}"), soft_wrap=True)
     else:
@@ -51,104 +54,107 @@ def _show_headline(headline: str, console: Console, width: int | None) -> None:
 
 
 def _show_table(table: Table, console: Console, width: int | None) -> None:
-    table = replace(table, title=printable(table.title), rows=[[*map(printable, row)] for row in table.rows])
+    table = replace(table, rows=_encodable(table.rows, console))
     soft_wrap = width is None
     if table.title:
-        console.print(Text(table.title, style="bold"), soft_wrap=soft_wrap)
-    lines, left_out = (_natural(table), []) if width is None else _layout(table, width)
-    console.out("\n".join(line.rstrip() if soft_wrap else line for line in lines), highlight=False)
+        console.print(Text(_shown(table.title, console), style="bold"), soft_wrap=soft_wrap)
+    if width is None:
+        shown, lines = table, _natural([table.headers, *table.rows], table.left)
+    elif fitted := _layout(table, width - cut_excess(console.encoding) * len(table.cut)):
+        shown, grid = fitted
+        lines = _natural(_encodable(grid, console), shown.left)
+    else:
+        shown, lines = table, _cell_per_line(table, width)
+    console.out(_shown("\n".join(lines), console), highlight=False)
+    left_out = [" ".join(header.split()) for header in table.secondary if header not in shown.headers]
     if left_out:
-        names = ", ".join(" ".join(header.split()) for header in left_out)
-        console.print(Text(f"A wider terminal also shows: {names}.", style="dim"))
-    if table.legend:
-        console.print(Text(printable(table.legend), style="dim"), soft_wrap=soft_wrap)
+        console.print(Text(_shown(f"A wider terminal also shows: {', '.join(left_out)}.", console), style="dim"))
+    if shown.full_legend:
+        console.print(Text(_shown(shown.full_legend, console), style="dim"), soft_wrap=soft_wrap)
     console.print()
 
 
-def _layout(table: Table, width: int) -> tuple[list[str], Sequence[str]]:
-    """Return the lines that fit into `width`, and the headers of the columns that are left out for it.
+def _encodable(rows: Iterable[Sequence[str]], console: Console) -> Grid:
+    return [[_shown(cell, console) for cell in row] for row in rows]
 
-    Paths are cut first, then words folded, then secondary columns left out; if that is not enough, each cell is a line.
+
+def _layout(table: Table, width: int) -> tuple[Table, Grid] | None:
+    """Return the columns that are shown, and their headers and rows as they fit into `width`; None if they do not.
+
+    Text is folded between words and secondary columns are left out first, then names are cut in the middle.
     """
-    widths = _widths(table)
     for count in range(len(table.secondary) + 1):
-        left_out = [header for header in table.secondary[:count] if header in table.headers]
-        kept = [i for i, header in enumerate(table.headers) if header not in left_out]
-        excess = sum(widths[i] for i in kept) + len(GAP) * (len(kept) - 1) - width
-        short = {i: max(MIN_PATH, widths[i] - excess) for i in table.paths if i in kept and widths[i] > MIN_PATH}
-        if excess <= sum(widths[i] - short[i] for i in short):
-            return _natural(_with_short_paths(table, short if excess > 0 else {}).without(left_out)), left_out
-        if len(table.rows) <= MAX_FOLDED_ROWS:
-            smaller = _with_short_paths(table, short).without(left_out)
-            if folded := _folded(smaller, width):
-                return folded, left_out
-    return _cell_per_line(table), []
+        shown = table.without(table.secondary[:count])
+        if grid := _fitted(shown, width, cut=False):
+            return shown, grid
+    grid = _fitted(shown, width, cut=True)
+    return (shown, grid) if grid else None
 
 
-def _widths(table: Table) -> list[int]:
-    return [max(map(cell_len, _lines(table, i))) for i in range(len(table.headers))]
+def _fitted(table: Table, width: int, cut: bool) -> Grid:
+    """Return headers and rows with text folded, and with names cut if `cut`; nothing if they do not fit."""
+    columns = [list(cells) for cells in zip(table.headers, *table.rows, strict=True)]
+    widths = list(map(_widest, columns))
+    least = [_least_width(table, i, cells, cut) for i, cells in enumerate(columns)]
+    excess = sum(widths) + len(GAP) * (len(widths) - 1) - width
+    if excess > sum(widths) - sum(least):
+        return []
+    for _ in range(excess):
+        i = max((i for i in range(len(widths)) if widths[i] > least[i]), key=lambda i: widths[i])
+        widths[i] -= 1
+    for i, most in enumerate(widths):
+        if i in table.cut:
+            columns[i][1:] = _cut_words(columns[i][1:], most) if i in table.fold else distinct(columns[i][1:], most)
+        if i in table.fold:
+            columns[i] = [wrapped(cell, most) for cell in columns[i]]
+    return list(zip(*columns, strict=True))
 
 
-def _lines(table: Table, i: int) -> list[str]:
-    """Return every line of the cells in column `i`, the header's too."""
-    return [line for cell in (table.headers[i], *(row[i] for row in table.rows)) for line in cell.split("\n")]
+def _widest(cells: Iterable[str]) -> int:
+    return max(cell_len(line) for cell in cells for line in cell.split("\n"))
 
 
-def _with_short_paths(table: Table, widths: Mapping[int, int]) -> Table:
-    """Return the table with the paths of these columns cut in the middle to these widths."""
-    columns = [[row[i] for row in table.rows] for i in range(len(table.headers))]
-    for i, width in widths.items():
-        columns[i] = distinct(columns[i], width)
-    return replace(table, rows=list(zip(*columns, strict=True)))
+def _least_width(table: Table, i: int, cells: Sequence[str], cut: bool) -> int:
+    if i in table.fold and i not in table.cut:
+        return min(_widest(cells), MIN_FOLD)
+    widest = _widest("\n".join(words(cell)) for cell in cells) if i in table.fold else _widest(cells)
+    return min(widest, MIN_CUT) if cut and i in table.cut else widest
 
 
-def _natural(table: Table) -> list[str]:
-    widths = _widths(table)
+def _cut_words(cells: Sequence[str], width: int) -> list[str]:
+    """Return the cells with each word cut to `width`, different words differently."""
+    known = list(dict.fromkeys(word for cell in cells for word in words(cell)))
+    short = dict(zip(known, distinct(known, width), strict=True))
+    return [" ".join(short[word] for word in words(cell)) for cell in cells]
 
-    def line(cells: Sequence[str]) -> str:
-        padded = []
-        for i, (cell, width) in enumerate(zip(cells, widths, strict=True)):
-            padding = " " * (width - cell_len(cell))
-            padded.append(cell + padding if i in table.left else padding + cell)
-        return GAP.join(padded)
 
-    headers = [header.split("\n") for header in table.headers]
-    height = max(map(len, headers))
-    header_lines = zip(*([""] * (height - len(header)) + header for header in headers), strict=True)
+def _natural(grid: Grid, left: Collection[int]) -> list[str]:
+    """Return the lines of headers and rows, each column as wide as its widest line."""
+    widths = [_widest(cells) for cells in zip(*grid, strict=True)]
+
+    def lines(cells: Sequence[str], *, at_bottom: bool) -> Iterator[str]:
+        split = [cell.split("\n") for cell in cells]
+        height = max(map(len, split))
+        blank = [[""] * (height - len(one)) for one in split]
+        filled = [more + one if at_bottom else one + more for one, more in zip(split, blank, strict=True)]
+        for line in zip(*filled, strict=True):
+            padded = []
+            for i, (text, width) in enumerate(zip(line, widths, strict=True)):
+                padding = " " * (width - cell_len(text))
+                padded.append(text + padding if i in left else padding + text)
+            yield GAP.join(padded).rstrip()
+
     rule = "─" * (sum(widths) + len(GAP) * (len(widths) - 1))
-    return [*map(line, header_lines), rule, *map(line, table.rows)]
+    headers, *rows = grid
+    return [*lines(headers, at_bottom=True), rule, *(line for row in rows for line in lines(row, at_bottom=False))]
 
 
-def _cell_per_line(table: Table) -> list[str]:
-    headers = [header.replace("\n", " ") for header in table.headers]
+def _cell_per_line(table: Table, width: int) -> list[str]:
+    """Return a line per cell below the first one of its row, with its header unless there is only one."""
+    headers = [f"{header.replace(chr(10), ' ')}: " for header in table.headers] if len(table.headers) > 2 else ["", ""]
     lines = []
     for name, *cells in table.rows:
         lines.append(name)
-        lines += [f"{GAP}{header}: {cell}" for header, cell in zip(headers[1:], cells, strict=True)]
+        for header, cell in zip(headers[1:], cells, strict=True):
+            lines += [GAP + line for line in wrapped(header + cell, width - len(GAP)).split("\n")]
     return lines
-
-
-def _folded(table: Table, width: int) -> list[str]:
-    """Return the lines of a table in which only words fold; none if they do not fit into `width`."""
-    grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), width=width)
-    min_widths = []
-    for i, header in enumerate(table.headers):
-        lines = _lines(table, i)
-        folds = i in table.fold
-        longest_word = max(cell_len(word) for line in lines for word in line.split() or [""])
-        min_widths.append(min(MIN_FOLD, longest_word) if folds else max(map(cell_len, lines)))
-        grid.add_column(
-            Text(header),
-            justify="left" if i in table.left else "right",
-            overflow="fold",
-            no_wrap=not folds,
-            min_width=min_widths[-1],
-        )
-    if sum(min_widths) + len(GAP) * (len(min_widths) - 1) > width:
-        return []
-    for row in table.rows:
-        grid.add_row(*map(Text, row))
-    console = Console(width=width, color_system=None, force_terminal=False)
-    with console.capture() as capture:
-        console.print(grid, crop=False)
-    return capture.get().splitlines()

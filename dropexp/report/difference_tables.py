@@ -48,7 +48,6 @@ def differences_table(comparison: Comparison) -> Table | None:
     headers = ["arm - baseline", "pairs", "difference", *intervals, "p", "TOST\np", "win\nrate"]
     headers += ["minimum\ndetectable\ndifference", "verdict"]
     margin = amount(comparison.margin, unit, "g")
-    images = "over seeds and images: the same for new seeds and new test images. " if of_images else ""
     return Table(
         f"Differences: {comparison.what}",
         headers,
@@ -57,13 +56,15 @@ def differences_table(comparison: Comparison) -> Table | None:
         left=(0, len(headers) - 1),
         secondary=("win\nrate", "minimum\ndetectable\ndifference", *intervals[1:], "TOST\np", "p", "pairs"),
         legend=f"difference: mean over pairs of runs with the same seed{_in_points(unit)}. "
-        "interval: 95 % t-interval of one difference. "
-        f"{images}"
-        f"p: exact two-sided sign-flip test. TOST p: two one-sided t-tests against ±{margin}. "
-        "Both p are Holm-adjusted over these rows. "
-        f"win rate: pairs in which the arm is {side}; ties count half. "
-        "minimum detectable difference: with 80 % power, as many pairs show a true difference of this size, if it is "
-        "the margin.",
+        "interval: 95 % t-interval of one difference.",
+        terms={
+            **dict.fromkeys(intervals[1:], "over seeds and images: the same for new seeds and new test images."),
+            "p": "p: exact two-sided sign-flip test, Holm-adjusted over these rows.",
+            "TOST\np": f"TOST p: two one-sided t-tests against ±{margin}, Holm-adjusted too.",
+            "win\nrate": f"win rate: pairs in which the arm is {side}; ties count half.",
+            "minimum\ndetectable\ndifference": "minimum detectable difference: with 80 % power, as many pairs show a "
+            "true difference of this size, if it is the margin.",
+        },
     )
 
 
@@ -111,8 +112,8 @@ def interactions_table(comparison: Comparison) -> Table | None:
             "seeds",
         ),
         legend="first − second: the interaction, a difference of differences; mean over the seeds that all four arms "
-        "have. It is 0 if the effects of the two keys add up. The other columns are those of the differences, with the "
-        "p-values adjusted over these rows.",
+        "have. It is 0 if the effects of the two keys add up. The other columns are those of the differences.",
+        terms={"p": "p-values: adjusted over these rows."},
     )
 
 

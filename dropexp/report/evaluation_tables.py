@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # it imports torch
 FIGURES = ("acc", "loss", "ece", "entropy")
 NAMES = ("accuracy, %", "NLL", "ECE, %", "entropy")
 UNITS = {"acc": FRACTION, "ece": FRACTION, "loss": NATS, "entropy": NATS, "information": NATS}  # by the last word
+MUTUAL_INFORMATION = "mutual\ninformation"
 NO_NOISE = "no noise"
 
 
@@ -32,6 +33,7 @@ def tables_of(evaluation: Evaluation, classes: Sequence[ClassFigures]) -> list[T
         ["images", *columns.headers],
         [[_rotation(row.rotation), *columns.cells(row)] for row in evaluation.figures],
         legend=columns.legend,
+        terms=columns.terms,
         secondary=columns.secondary,
     )
     tables = [figures, *([_classes_table(evaluation.epoch, classes)] if classes else [])]
@@ -46,7 +48,7 @@ def arm_table(arm: ArmEvaluation) -> Table:
         for one in arm.runs
         for row in one.figures
     ]
-    legend = columns.legend
+    legend, terms = columns.legend, columns.terms
     if arm.ensemble:
         of = f"of {arm.ensemble.networks}"
         for row in arm.ensemble.members:
@@ -55,11 +57,12 @@ def arm_table(arm: ArmEvaluation) -> Table:
             rows.append([f"ensemble {of}", "", _rotation(row.rotation), *columns.cells(row, ABSENT)])
         legend += (
             " mean, ensemble: of the finished runs; the ensemble predicts with the mean of their probabilities in "
-            "evaluation mode, and its mutual information is the disagreement between the networks."
+            "evaluation mode."
         )
+        terms[MUTUAL_INFORMATION] += " That of the ensemble is disagreement between its networks."
     headers = ["run", "epoch", "images", *columns.headers]
     title = f"{arm.arm}: test images"
-    return Table(title, headers, rows, left=(0, 2), legend=legend, secondary=columns.secondary)
+    return Table(title, headers, rows, left=(0, 2), legend=legend, terms=terms, secondary=columns.secondary)
 
 
 class _Columns:
@@ -68,7 +71,7 @@ class _Columns:
     def __init__(self, evaluations: Sequence[Evaluation]) -> None:
         self.passes = next((one.passes for one in evaluations if one.passes), None)
         self.moments = any(one.figures[0].moment_acc is not None for one in evaluations)
-        self.headers = [*NAMES, *(f"MC\n{name}" for name in NAMES), "mutual\ninformation"]
+        self.headers = [*NAMES, *(f"MC\n{name}" for name in NAMES), MUTUAL_INFORMATION]
         if self.moments:
             self.headers += [f"moments\n{name}" for name in NAMES]
 
@@ -79,7 +82,7 @@ class _Columns:
         accuracy, nll, ece, entropy = NAMES
         first = [f"{kind}{name}" for name in (entropy, ece) for kind in kinds]
         moments = [f"moments\n{name}" for name in (nll, accuracy)] if self.moments else []
-        return [*first, "mutual\ninformation", *moments, f"MC\n{nll}", nll]
+        return [*first, MUTUAL_INFORMATION, *moments, f"MC\n{nll}", nll]
 
     def cells(self, row: RotationFigures, absent: str = NO_NOISE) -> list[str]:
         names = [*FIGURES, *(f"mc_{name}" for name in FIGURES), "mutual_information"]
@@ -91,13 +94,22 @@ class _Columns:
     @property
     def legend(self) -> str:
         mean = f"the mean over {self.passes} stochastic passes" if self.passes else "none: no noise to sample"
-        moments = f"; moments: {self.passes} samples by moment matching (Wan et al., 2013)" if self.moments else ""
         return (
-            f"accuracy, NLL, ECE, entropy: one pass in evaluation mode; MC: {mean}{moments}. NLL: mean negative "
-            f"log-likelihood, nats. ECE: expected calibration error, {CALIBRATION_BINS} bins. entropy: mean over "
-            "images, nats; mutual information: the part of it that is disagreement between passes. "
-            "Images are rotated counter-clockwise with bilinear interpolation and a black background."
+            "Images are rotated counter-clockwise with bilinear interpolation and a black background. "
+            f"MC: {mean}; other figures: one pass in evaluation mode."
         )
+
+    @property
+    def terms(self) -> dict[str, str]:
+        """What the legend says about columns; those of MC and moments are left out before the ones they are like."""
+        accuracy, nll, ece, entropy = NAMES
+        moments = f"moments: {self.passes} samples by moment matching (Wan et al., 2013)."
+        return ({f"moments\n{accuracy}": moments} if self.moments else {}) | {
+            nll: "NLL: mean negative log-likelihood, nats.",
+            ece: f"ECE: expected calibration error, {CALIBRATION_BINS} bins.",
+            entropy: "entropy: mean over images, nats.",
+            MUTUAL_INFORMATION: "mutual information: the part of the entropy that is disagreement between passes.",
+        }
 
 
 def _classes_table(epoch: int, classes: Sequence[ClassFigures]) -> Table:
@@ -118,8 +130,8 @@ def _classes_table(epoch: int, classes: Sequence[ClassFigures]) -> Table:
         rows,
         left=(0, 5),
         secondary=("confidence, %", "NLL", "images"),
-        legend="confidence: mean probability of the predicted class. "
-        "most often taken for: the most frequent wrong class, and its share of the images.",
+        legend="most often taken for: the most frequent wrong class, and its share of the images.",
+        terms={"confidence, %": "confidence: mean probability of the predicted class."},
     )
 
 

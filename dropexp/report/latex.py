@@ -9,6 +9,7 @@ from dropexp.report.cells import ABSENT
 from dropexp.report.table import Table
 
 WIDTH = 84  # characters of \footnotesize that fit the text of an article, with two for each gap between columns
+CURVES = ("by epoch",)  # headers of columns that are bars, which TeX's fonts lack
 LONG = 40  # characters; a column of words with a longer cell becomes a paragraph column
 HEAD = r"""% \usepackage{booktabs} gives better rules; without it the tables have plain ones
 \providecommand{\toprule}{\hline}\providecommand{\midrule}{\hline}\providecommand{\bottomrule}{\hline}
@@ -16,7 +17,6 @@ HEAD = r"""% \usepackage{booktabs} gives better rules; without it the tables hav
 _NUMBERS = re.compile(r"[-+−<\[]*[\d.][\d.,e+\-−±<%\[\] ]*")  # figures, spreads, intervals and p-values
 _POWER = re.compile(r"(\d)e([+-]\d+)")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")  # TeX spaces a comma in math as in a list
-_CURVES = re.compile(r" ?by epoch: .*?\)\.")  # in the legend: a sentence on curves
 _SYMBOLS = {
     "±": r"\pm",
     "×": r"\times",
@@ -74,12 +74,12 @@ def latex(tables: Sequence[Table], remarks: Sequence[str] = ()) -> str:
 
 
 def _table(table: Table) -> str:
-    shown, left_out = _columns(table)
-    headers = [table.headers[i].split("\n") for i in shown]
+    table, left_out = _fitted(table.without(CURVES))
+    headers = [header.split("\n") for header in table.headers]
     height = max(map(len, headers))
     lines = zip(*([""] * (height - len(header)) + header for header in headers), strict=True)
-    rows = [[_cell(row[i], is_text=i in table.left) for i in shown] for row in table.rows]
-    notes = _text(_CURVES.sub("", table.legend))
+    rows = [[_cell(cell, is_text=i in table.left) for i, cell in enumerate(row)] for row in table.rows]
+    notes = _text(table.full_legend)
     label = re.sub(r"[^a-z0-9]+", "-", table.title.lower()).strip("-")
     return "\n".join(
         [
@@ -88,7 +88,7 @@ def _table(table: Table) -> str:
             *([rf"\caption{{{_text(table.title)}}}", rf"\label{{tab:{label}}}"] if table.title else []),
             r"\footnotesize",
             r"\setlength{\tabcolsep}{4pt}",
-            rf"\begin{{tabular}}{{@{{}}{_alignment(table, shown)}@{{}}}}",
+            rf"\begin{{tabular}}{{@{{}}{_alignment(table)}@{{}}}}",
             r"\toprule",
             *(" & ".join(map(_text, line)) + r" \\" for line in lines),
             r"\midrule",
@@ -103,17 +103,15 @@ def _table(table: Table) -> str:
     )
 
 
-def _columns(table: Table) -> tuple[list[int], list[str]]:
-    """Return the columns that fit a page, and the names of secondary ones that do not; curves have no column."""
-    shown = [i for i, header in enumerate(table.headers) if header != "by epoch"]
+def _fitted(table: Table) -> tuple[Table, list[str]]:
+    """Return the table without the secondary columns that do not fit a page, and their names."""
     left_out = []
     for name in table.secondary:
-        if sum(_width(table, i) + 2 for i in shown) <= WIDTH:
+        if sum(_width(table, i) + 2 for i in range(len(table.headers))) <= WIDTH:
             break
-        if name in table.headers and (i := list(table.headers).index(name)) in shown:
-            shown.remove(i)
-            left_out.append(name.replace("\n", " "))
-    return shown, left_out
+        table = table.without([name])
+        left_out.append(name.replace("\n", " "))
+    return table, left_out
 
 
 def _width(table: Table, i: int) -> int:
@@ -121,13 +119,14 @@ def _width(table: Table, i: int) -> int:
     return min(LONG, max(map(len, cells))) if i in table.fold else max(map(len, cells))
 
 
-def _alignment(table: Table, shown: Sequence[int]) -> str:
+def _alignment(table: Table) -> str:
     """Return the columns: paragraphs for long words, which share the width that the others leave."""
-    paragraphs = [i for i in shown if i in table.fold and any(len(row[i]) > LONG for row in table.rows)]
-    others = sum(_width(table, i) + 2 for i in shown if i not in paragraphs)
+    columns = range(len(table.headers))
+    paragraphs = [i for i in columns if i in table.fold and any(len(row[i]) > LONG for row in table.rows)]
+    others = sum(_width(table, i) + 2 for i in columns if i not in paragraphs)
     share = max(0.2, (WIDTH - others) / WIDTH / max(1, len(paragraphs)))
     paragraph = rf"p{{{min(0.8, share):.2f}\linewidth}}"
-    return "".join(paragraph if i in paragraphs else "l" if i in table.left else "r" for i in shown)
+    return "".join(paragraph if i in paragraphs else "l" if i in table.left else "r" for i in columns)
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -54,7 +54,7 @@ def runs_table(frame: pd.DataFrame) -> Table:
     headers = ["status", "arm", "seed", "epoch", *figures, "ended", "hash", "why", "path"]
     why, path = len(headers) - 2, len(headers) - 1
     secondary = ("path", "ended", "why", "epoch")
-    table = Table("", headers, rows, fold=(1, why), left=(0, 1, why, path), paths=(path,), secondary=secondary)
+    table = Table("", headers, rows, fold=(1, why), cut=(1, path), left=(0, 1, why, path), secondary=secondary)
     return table if frame["why"].notna().any() else table.without(["why"])
 
 
@@ -77,7 +77,7 @@ def removals_frame(removals: Iterable[Removal]) -> pd.DataFrame:
 def removals_table(frame: pd.DataFrame) -> Table:
     """Return the rows of `removals_frame` as text."""
     rows = [[row["state"], file_size(row["size"]), row["why"], row["path"]] for row in records(frame)]
-    return Table("", ["state", "size", "why", "path"], rows, fold=(2,), left=(0, 2, 3), paths=(3,))
+    return Table("", ["state", "size", "why", "path"], rows, fold=(2,), cut=(3,), left=(0, 2, 3))
 
 
 def file_size(count: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from dropexp.program import split_sentence
 from dropexp.report.table import Table
 
 # No more than what can be markup: figures and names such as drop_probs=[0.2, 0.5] stay readable as text.
@@ -17,10 +18,19 @@ _ENTITY = re.compile(r"&(?=#?\w+;)")
 
 def markdown(tables: Sequence[Table], headlines: Sequence[str] = (), notes: Sequence[str] = ()) -> str:
     """Return headlines, the tables with titles and legends, then the notes as a list, in GitHub's Markdown."""
-    blocks = [f"{_escape_markdown(headline)}\n" for headline in headlines]
+    blocks = [f"{_headline(headline)}\n" for headline in headlines]
     blocks += [_markdown_table(table) for table in tables]
     blocks += [f"- {_escape_markdown(note)}" for note in notes]
     return "\n".join(blocks).rstrip()
+
+
+def _headline(headline: str) -> str:
+    """Return a headline with the command that it may end in as code."""
+    sentence, command = split_sentence(headline)
+    if not command:
+        return _escape_markdown(sentence)
+    fence = "`" * (1 + max(map(len, re.findall("`+", command)), default=0))
+    return f"{_escape_markdown(sentence)}: {fence}{_one_line(command)}{fence}"
 
 
 def _markdown_table(table: Table) -> str:
@@ -29,9 +39,12 @@ def _markdown_table(table: Table) -> str:
     grid = "\n".join("| " + " | ".join(map(_escape_markdown, row)) + " |" for row in rows)
     if not table.title:
         return grid
-    return f"**{_escape_markdown(table.title)}**\n\n{grid}\n\n{_escape_markdown(table.legend)}\n"
+    return f"**{_escape_markdown(table.title)}**\n\n{grid}\n\n{_escape_markdown(table.full_legend)}\n"
 
 
 def _escape_markdown(cell: str) -> str:
-    line = " ".join(re.split(r"[\r\n]+", cell)).lstrip()
-    return _MARKUP.sub(r"\\\g<0>", _ENTITY.sub("&amp;", line)).replace("<", "&lt;")
+    return _MARKUP.sub(r"\\\g<0>", _ENTITY.sub("&amp;", _one_line(cell).lstrip())).replace("<", "&lt;")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(re.split(r"[\r\n]+", text))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from dropexp.analysis.comparison import Comparison
 from dropexp.analysis.published import check_published
 from dropexp.config import yaml
 from dropexp.config.names import is_name
+from dropexp.program import command
 from dropexp.report.origin import ComparedRun, seed_range
 from dropexp.runs.metrics import MARGIN
 from dropexp.runs.searches import SearchRecord
@@ -141,7 +141,7 @@ def commands(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[str]:
     studies = dict.fromkeys(comparison.arms["study"])
     lines = [["train", *files, f"--device={device}"] for device, files in configs.items()]
     lines += [["compare", *studies, *options], ["report", *studies, *options]]
-    return [shlex.join(["dropexp", *line]) for line in lines]
+    return [command(*line) for line in lines]
 
 
 def _of(runs: Sequence[ComparedRun], study: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from dropexp.errors import printable
 
 ELLIPSIS = "…"
 MOST = 36  # columns of a terminal that the name of an arm takes in a chart
+_SPACE = re.compile(r"(?<!^[-−])(?<! [-−]) ")
 _PART = re.compile(r"(?:\[[^\]]*\]|[^,/])+[,/]?")  # a list such as [0.2, 0.5] is within a part
 
 
@@ -57,6 +58,30 @@ def middle(name: str, width: int, head: int | None = None) -> str:
         return name
     start = _start(name, min(max(width // 2 if head is None else head, 0), width - 1))
     return f"{start}{ELLIPSIS}{_start(name[::-1], width - 1 - cell_len(start))[::-1]}"
+
+
+def words(line: str) -> list[str]:
+    """Split at spaces; a minus sign between spaces belongs to what follows it."""
+    return _SPACE.split(line)
+
+
+def wrapped(text: str, width: int) -> str:
+    """Return the text with line breaks in place of spaces, and within words wider than `width`."""
+    lines = []
+    for paragraph in text.split("\n"):
+        lines.append("")
+        for word in words(paragraph):
+            line = f"{lines[-1]} {word}" if lines[-1] else word
+            if cell_len(line) <= width:
+                lines[-1] = line
+                continue
+            if lines[-1]:
+                lines.append("")
+            while cell_len(word) > width and (start := _start(word, width)):
+                lines[-1:] = [start, ""]
+                word = word[len(start) :]
+            lines[-1] = word
+    return "\n".join(lines)
 
 
 def _known_beginnings(names: Iterable[str]) -> dict[str, int]:

@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells below a row of headers. `left` and `fold` are indices of columns."""
+    """Rows of cells below a row of headers. `fold`, `cut` and `left` are indices of columns."""
 
     title: str
     headers: Sequence[str]  # a line break where a terminal may save width
     rows: Sequence[Sequence[str]]
     fold: Sequence[int] = (0,)  # columns of words, which a narrow terminal folds; it never folds a figure
+    cut: Sequence[int] = (0,)  # columns of names or paths, which a narrow terminal cuts in the middle
     left: Sequence[int] = (0,)  # columns aligned left; the others are aligned right
     legend: str = ""
-    paths: Sequence[int] = ()  # columns that a narrow terminal cuts in the middle
+    terms: Mapping[str, str] = field(default_factory=dict)  # sentences of the legend, by the header that they explain
     secondary: Sequence[str] = ()  # headers of columns that a narrow terminal leaves out, in this order
 
     def __post_init__(self) -> None:
-        if unknown := set(self.secondary) - set(self.headers):  # it would stay on a narrow terminal
+        if unknown := {*self.secondary, *self.terms} - set(self.headers):  # it would stay on a narrow terminal
             raise ValueError(f"no columns have these headers: {sorted(unknown)}")
 
+    @property
+    def full_legend(self) -> str:
+        """The legend with the sentences on columns."""
+        return " ".join(filter(None, [self.legend, *self.terms.values()]))
+
     def without(self, headers: Collection[str]) -> Table:
-        """Return the table without these columns."""
+        """Return the table without these columns, and without what the legend says about them."""
         kept = [i for i, header in enumerate(self.headers) if header not in headers]
         new = {old: i for i, old in enumerate(kept)}
-        fold, left, paths = ([new[i] for i in own if i in new] for own in (self.fold, self.left, self.paths))
-        rows = [[row[i] for i in kept] for row in self.rows]
-        secondary = [header for header in self.secondary if header not in headers]
-        kept_headers = [self.headers[i] for i in kept]
-        return replace(self, headers=kept_headers, rows=rows, fold=fold, left=left, paths=paths, secondary=secondary)
+        fold, cut, left = ([new[i] for i in own if i in new] for own in (self.fold, self.cut, self.left))
+        return replace(
+            self,
+            headers=[self.headers[i] for i in kept],
+            rows=[[row[i] for i in kept] for row in self.rows],
+            fold=fold,
+            cut=cut,
+            left=left,
+            terms={header: text for header, text in self.terms.items() if header not in headers},
+            secondary=[header for header in self.secondary if header not in headers],
+        )

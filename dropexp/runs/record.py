@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dropexp.config.digests import arm_digest, searched
-from dropexp.config.elsewhere import similar_key
+from dropexp.config.elsewhere.keys import similar_key
 from dropexp.config.planned import SearchPart
 from dropexp.config.schema import Config
 from dropexp.config.shipped import is_config
@@ -22,6 +22,7 @@ from dropexp.config.values import DEFAULT_WORDS
 from dropexp.errors import CorruptedFile, MissingRun, NoRuns, RunError, quoted
 from dropexp.home import expanded
 from dropexp.nearest import did_you_mean
+from dropexp.program import command, joined
 from dropexp.runs.find import folders
 from dropexp.runs.folder import RunFolder, default_runs_dir
 from dropexp.runs.metrics import metrics_of
@@ -178,9 +179,12 @@ def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) 
     try:
         found = folders(wanted, root)
     except RunError as error:
-        config = next((quoted(item) for item in wanted if is_config(item)), None)
-        remedy = f"{config} is a config: `dropexp train {config}` creates its runs, -c {config} compares them"
-        raise NoRuns(f"{error}; {remedy if config else 'dropexp train CONFIG creates runs'}") from None
+        config = next((item for item in wanted if is_config(item)), None)
+        remedy = "dropexp train CONFIG creates runs"
+        if config is not None:
+            train, compare = command("train", config), joined(["-c", config])
+            remedy = f"{quoted(config)} is a config: `{train}` creates its runs, {compare} compares them"
+        raise NoRuns(f"{error}; {remedy}") from None
     if not found:
         raise NoRuns(f"no runs under {root}; dropexp train CONFIG creates some, --runs-dir names another folder")
     runs: dict[tuple[str, str, int | None], Run] = {}

@@ -15,6 +15,7 @@ import pytest
 from helpers.command import DROPEXP, TIMEOUT, Command
 from helpers.fake_runs import write_arm
 
+from dropexp.cli.output import Format
 from dropexp.cli.progress import watching
 from dropexp.config.planned import PlannedRun
 from dropexp.config.schema import Config
@@ -60,7 +61,7 @@ def test_output_that_cannot_be_written_is_one_message_and_exit_1(words: Sequence
     assert stderr.startswith("dropexp: ") and stderr.endswith("No space left on device\n") and stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("words", SHORT_AND_LONG)
+@pytest.mark.parametrize("words", [*SHORT_AND_LONG, ("config", "keys"), *(("runs", "--format", one) for one in Format)])
 def test_output_to_a_closed_pipe_is_exit_1_without_a_message(words: Sequence[str], study: Command) -> None:
     ours, theirs = os.pipe()
     os.close(ours)
@@ -68,6 +69,15 @@ def test_output_to_a_closed_pipe_is_exit_1_without_a_message(words: Sequence[str
         assert run_into(theirs, study, words) == (1, "")
     finally:
         os.close(theirs)
+
+
+@pytest.mark.parametrize("output", Format)
+def test_every_format_is_written_before_a_reader_of_one_byte_exits(output: str, command: Command) -> None:
+    write_arm(command.folder / "runs", "nn", [0.8, 0.81])
+    lines = 'set -o pipefail; "$@" | head -c 1 > /dev/null'
+    for _ in range(3):  # a second write could meet a closed pipe
+        done = command.run("runs", "--format", output, prefix=["bash", "-c", lines, "bash"])
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_messages_to_a_closed_stderr_are_not_written_to_stdout(command: Command) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from helpers.fake_runs import write_arm
 from helpers.in_process import InProcess
 
 HOLDS, FAILS = "none.test_acc >= 0.8", "nn,drop_probs=[0.2, 0.2] - none.verdict == BETTER"
@@ -23,6 +25,14 @@ def test_the_summary_has_requirements_tables_and_verdicts(github: InProcess, tmp
     assert f"| {HOLDS} | yes |  |" in summary
     assert f"| {FAILS} | no | nn,drop_probs=[0.2, 0.2] - none.verdict is WORSE, not == BETTER |" in summary
     assert "**Differences" in summary and "WORSE than none in test accuracy" in summary
+
+
+def test_the_command_that_decides_is_code(cli: InProcess) -> None:
+    write_arm(cli.folder / "runs", "none", [0.80, 0.82, 0.84, 0.83, 0.82])
+    write_arm(cli.folder / "runs", "nn", [0.82, 0.81, 0.87, 0.83, 0.80])
+    cli.environment["GITHUB_STEP_SUMMARY"] = str(cli.folder / "summary.md")
+    cli("compare")
+    assert re.search(r": `dropexp train [^`]*`\n", (cli.folder / "summary.md").read_text(encoding="utf-8"))
 
 
 def test_each_comparison_of_a_step_is_appended(github: InProcess, tmp_path: Path) -> None:

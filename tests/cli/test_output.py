@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
-from helpers.command import DROPEXP
+from helpers.command import DROPEXP, Command
 
 from dropexp.cli.output import next_command, shown_paths
 from dropexp.program import command_line
@@ -34,6 +35,16 @@ def test_a_printed_command_starts_the_program_that_printed_it(
 def test_a_command_that_reads_standard_input_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["dropexp"])
     assert next_command("next", ["compare", "-c", "-"]) == "next, with the same standard input: dropexp compare -c -"
+
+
+def test_an_ascii_terminal_shows_no_sign_as_a_question_mark(command: Command) -> None:
+    ours, theirs = pytest.importorskip("pty").openpty()  # Windows has none
+    command.environment["PYTHONIOENCODING"] = "ascii"
+    assert command.launch(DROPEXP, "config", "keys", "sgd", stdout=theirs).wait() == 0
+    text = os.read(ours, 4096).decode("ascii")
+    os.close(ours)
+    os.close(theirs)
+    assert "mean (w - lr*g)" in text and "?" not in text
 
 
 def test_paths_are_cut_only_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

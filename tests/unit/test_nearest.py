@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from dropexp.nearest import did_you_mean, nearest
+from dropexp.nearest import did_you_mean, nearest, nearest_file
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,14 @@ from dropexp.nearest import did_you_mean, nearest
         ("xyzzy", ["lr", "epochs"], None),
         ("हिन्दि", ["हिन्दी"], "हिन्दी"),
         ("nm", ["none", "nn"], "nn"),
+        ("nm", ["mn", "mm"], None),
+        ("lrr", ["lr", "l1"], "lr"),
+        ("rl", ["lr"], None),
+        ("sdg", ["sgd", "adam"], "sgd"),
+        ("adm", ["sgd", "adam"], "adam"),
+        ("sed", ["seed", "sgd"], "seed"),
+        ("abc", ["adam", "axy"], None),
+        ("ers", ["layers"], None),
         ("f1", ["test_acc", "gap", "w1_norm"], None),
         ("", ["a"], None),
         ("---", ["a"], None),
@@ -32,6 +40,20 @@ def test_the_nearest_name_is_found_whatever_its_case_and_punctuation(
 ) -> None:
     assert nearest(name, names) == expected
     assert did_you_mean(name, names) == ("" if expected is None else f" (did you mean {expected!r}?)")
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("x.yaml", None),
+        ("foo.yaml", None),
+        ("tin.yaml", "tiny.yaml"),
+        ("configs/tiny.yml", "tiny.yaml"),
+        ("widht.yaml", "studies/width.yaml"),
+    ],
+)
+def test_files_are_compared_without_folder_and_ending(word: str, expected: str | None) -> None:
+    assert nearest_file(word, ["u.yaml", "tiny.yaml", "studies/width.yaml"]) == expected
 
 
 def test_many_and_long_names_take_no_time() -> None:

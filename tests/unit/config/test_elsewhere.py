@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from helpers.configs import problems
 
-from dropexp.config.elsewhere import _ROWS
-from dropexp.config.elsewhere_values import _VALUES
+from dropexp.config.elsewhere.keys import _ROWS
+from dropexp.config.elsewhere.values import _VALUES
 from dropexp.config.schema import STUDY_KEYS, Config
 from dropexp.nearest import letters
 
@@ -17,6 +17,14 @@ from dropexp.nearest import letters
         ("learning_rate: 0.1", " (did you mean 'lr'?)"),
         ("LearningRate: 0.1", " (did you mean 'lr'?)"),
         ("num_epochs: 3", " (did you mean 'epochs'?)"),
+        ("lr_rate: 0.1", " (did you mean 'lr'?)"),
+        ("_Learning-Rate_: 0.1", " (did you mean 'lr'?)"),
+        ("LR_: 0.1", " (did you mean 'lr'?)"),
+        ("Epochs: 3", " (did you mean 'epochs'?)"),
+        (
+            "test_size: 0.2",
+            ": the test set is always the 10,000 test images; validation_size takes images from the training set",
+        ),
         ("wd: 1e-4", " (did you mean 'weight_decay'?)"),
         ("opt: adam", " (did you mean 'optimizer'?)"),
         ("patience: 3", " (did you mean 'early_stopping'?); the patience, in epochs"),
@@ -35,7 +43,8 @@ from dropexp.nearest import letters
         ),
         (
             "validation_split: 0.1",
-            " (did you mean 'validation_size'?); a number of images, of 60,000: validation_size = 6000",
+            " (did you mean 'validation_size'?); a number of images, which leave the training set of 60,000: "
+            "validation_size = 6000",
         ),
         (
             "kernel_regularizer: 0.001",

@@ -42,9 +42,22 @@ def test_a_file_without_sections_is_one_unnamed_arm() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "- variant: nn\n", "variant\n", "3\n"])
-def test_a_file_without_keys_is_reported(text: str) -> None:
-    assert problems(text) == ["study.yaml: a config is a mapping with a line 'key: value' for each key"]
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ("", 1, "it has no keys; {}"),
+        ("# nothing\n", 1, "it has no keys; {}"),
+        ("# a list\n- variant: nn\n", 2, "a list, and {}; remove the '- ' or the brackets"),
+        ("[variant: nn]\n", 1, "a list, and {}; remove the '- ' or the brackets"),
+        ("variant\n", 1, "'variant' is not of the form 'key: value'; {}"),
+        ("---\nvariant nn\n", 2, "'variant nn' has no colon; write variant: nn; {}"),
+        ("variant:nn\n", 1, "'variant:nn' needs a space after the colon: variant: nn; {}"),
+        ("3\n", 1, "'3' is not of the form 'key: value'; {}"),
+    ],
+)
+def test_a_file_without_keys_is_reported(text: str, line: int, what: str) -> None:
+    form = "a config is a mapping with a line 'key: value' for each key"
+    assert problems(text) == [f"study.yaml:{line}: {what.format(form)}"]
 
 
 # Values
@@ -58,7 +71,8 @@ def test_a_file_without_keys_is_reported(text: str) -> None:
         ("seed: true", "seed = true is not a whole number, 0 or more"),
         ("seed: -1", "seed = -1 is not a whole number, 0 or more"),
         ("seed: 1_0", "seed = '1_0' is not a whole number, 0 or more; write 10"),
-        ("seed: 3..1", "seed = '3..1' is not a whole number, 0 or more"),
+        ("seed: 3..1", "seed = '3..1' is not a whole number, 0 or more; a range begins with the smaller number: 1..3"),
+        ("seed: 1e30", "seed = 1e+30 is not a whole number, 0 or more; the largest is 9,223,372,036,854,775,807"),
         (
             "hidden: 256",
             "hidden = 256 is not a list with the width of each hidden layer, such as [256, 256]; "
@@ -66,15 +80,17 @@ def test_a_file_without_keys_is_reported(text: str) -> None:
         ),
         ("hidden: 0..4", "hidden = '0..4' is not a list with the width of each hidden layer, such as [256, 256]"),
         ("hidden: []", "hidden = [] is not a list with the width of each hidden layer, such as [256, 256]"),
+        ("hidden: [1e7]", "hidden[0] = 10000000.0 is not a whole number, 1 or more; the largest is 1,000,000"),
         ("hidden: [256, 0]", "hidden[1] = 0 is not a whole number, 1 or more"),
         ("hidden: [yes, 256]", "hidden[0] = 'yes' is not a whole number, 1 or more"),
         ("hidden: [true, 256]", "hidden[0] = true is not a whole number, 1 or more"),
         (
             "drop_probs: 0.5",
-            "drop_probs = 0.5 is not a list with the drop probability of each hidden layer; the same for each layer is "
-            "[0.5, 0.5]",
+            "drop_probs = 0.5 is not a list with the drop probability of each hidden layer, such as [0.2, 0.5]; "
+            "the same for each layer is [0.5, 0.5]",
         ),
         ("drop_probs: [0.2, 1.5]", "drop_probs[1] = 1.5 is not a probability (0 ≤ p ≤ 1)"),
+        ("drop_probs: [50, 0.5]", "drop_probs[0] = 50 is not a probability (0 ≤ p ≤ 1); 50 % is 0.5"),
         ("drop_probs: [-0.1, 0.5]", "drop_probs[0] = -0.1 is not a probability (0 ≤ p ≤ 1)"),
         ("drop_probs: [.nan, 0.5]", "drop_probs[0] = nan is not a probability (0 ≤ p ≤ 1)"),
         ("lr: 0", "lr = 0 is not a number greater than 0"),
@@ -85,7 +101,7 @@ def test_a_file_without_keys_is_reported(text: str) -> None:
         ("lr:", "lr = nothing is not a number greater than 0"),
         ("lr: {a: 1}", "lr = {'a': 1} is not a number greater than 0; keys are not nested: write each at the top"),
         ("epochs: 5.5", "epochs = 5.5 is not a whole number, 1 or more"),
-        ("epochs: 1e20", "epochs = 1e+20 is not a whole number, 1 or more"),
+        ("epochs: 1e20", "epochs = 1e+20 is not a whole number, 1 or more; it is too large"),
         ("epochs: 1:30", "epochs = '1:30' is not a whole number, 1 or more"),
         ("batch_size: 0", "batch_size = 0 is not a whole number, 1 or more"),
         ("sgd: adam", "sgd = 'adam' is not mean (w − lr·g) or book (w − lr·g/batch_size)"),
@@ -239,9 +255,27 @@ def test_a_range_in_another_notation_gets_ours(values: str) -> None:
 
 @pytest.mark.parametrize(
     ("line", "number"),
-    [("lr: '0.5'", "0.5"), ("label_noise: 50%", "0.5"), ("max_norm: 1_000", "1000"), ("epochs: '1e1'", "10")],
+    [
+        ("lr: '0.5'", "0.5"),
+        ("lr: .5.", "0.5"),
+        ("label_noise: 50%", "0.5"),
+        ("max_norm: 1_000", "1000"),
+        ("epochs: '1e1'", "10"),
+        ("train_size: 60 000", "60000"),
+        ("fused: 'true'", "true"),
+        ("drop_probs: [50%]", "0.5"),
+        ("drop_probs: 0.2, 0.5", "[0.2, 0.5]"),
+        ("drop_probs: 20%, 50%", "[0.2, 0.5]"),
+        ("drop_probs: 0,2 0,5", "[0.2, 0.5]"),
+        ("drop_probs: '[0.2, 0.5]'", "[0.2, 0.5]"),
+        ("hidden: 256 256", "[256, 256]"),
+        ("hidden: 256x128", "[256, 128]"),
+        ("hidden: (256, 256)", "[256, 256]"),
+        ("hidden: [256 256]", "256, 256"),
+        ("probes: weight_norms, calibration", "[weight_norms, calibration]"),
+    ],
 )
-def test_a_text_that_is_a_number_is_reported_with_the_number(line: str, number: str) -> None:
+def test_a_text_that_is_a_valid_value_is_reported_with_the_value(line: str, number: str) -> None:
     (problem,) = problems(f"variant: nn\n{line}\n")
     assert problem.endswith(f"; write {number}")
     (problem,) = problems("variant: nn\nlr: 0,5\n")
@@ -254,7 +288,7 @@ def test_every_key_with_whole_numbers_can_have_a_range() -> None:
     assert parsed("matrix: {epochs: 2..4}\n").axes == {"epochs": [2, 3, 4]}
 
 
-NOT_RANGES = ["3..1", "0..99999999", "-1..3", "0..", "..4", f"0..{'9' * 50}"]
+NOT_RANGES = ["0..99999999", "-1..3", "0..", "..4", f"0..{'9' * 50}"]
 
 
 @pytest.mark.parametrize("key", ["seed", "lr", "variant", "hidden", "fused"])
@@ -263,6 +297,41 @@ def test_a_matrix_value_that_is_neither_list_nor_range_is_reported(key: str, val
     (problem,) = problems(f"matrix:\n  {key}: {values}\n")
     assert problem.startswith(f"study.yaml:2: matrix.{key} = ")
     assert problem.endswith(" is not a list of values, or a range like 0..4")
+
+
+@pytest.mark.parametrize("values", ["3..1", "3 .. 1", "3-1", "[3..1]"])
+def test_a_backward_range_gets_the_one_that_is_meant(values: str) -> None:
+    (problem,) = problems(f"matrix:\n  seed: {values}\n")
+    assert problem.endswith("; a range begins with the smaller number: 1..3")
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "twice"),
+    [
+        ("seed", "[1, 1]", "1"),
+        ("lr", "[1, 1.0]", "1"),
+        ("max_norm", "[2, none, null]", "none"),
+        ("hidden", "[[8, 8], [8, 8]]", "[8, 8]"),
+        ("variant", "[nn, none, nn]", "nn"),
+    ],
+)
+def test_a_value_that_an_axis_has_twice_is_reported(key: str, values: str, twice: str) -> None:
+    what = f"matrix.{key}: {twice} is given twice; give each value once"
+    assert problems(f"matrix:\n  {key}: {values}\n") == [f"study.yaml:2: {what}"]
+
+
+@pytest.mark.parametrize(
+    ("line", "list_"),
+    [
+        ("lr: 0.1, 0.5", "[0.1, 0.5]"),
+        ("seed: 0, 1, 2", "[0, 1, 2]"),
+        ("variant: none, nn", "[none, nn]"),
+        ("hidden: '[8, 8], [16, 16]'", "[[8, 8], [16, 16]]"),
+    ],
+)
+def test_an_axis_without_brackets_gets_them(line: str, list_: str) -> None:
+    (problem,) = problems(f"matrix:\n  {line}\n")
+    assert problem.endswith(f" is not a list of values, or a range like 0..4; write {list_}")
 
 
 @pytest.mark.parametrize("section", ["matrix", "arms"])

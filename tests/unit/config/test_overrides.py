@@ -82,6 +82,14 @@ def test_seeds_are_ranges_and_lists(text: str, seeds: str, expected: list[int]) 
     assert "seed" not in {*file.base, *(key for keys in file.arms.values() for key in keys)}
 
 
+@pytest.mark.parametrize(
+    ("seeds", "twice"), [("1,1", "1 is"), ("0..2,1,2", "1, 2 are"), ("0..9,0..9", "0, 1, 2, … are")]
+)
+def test_a_seed_that_is_given_twice_is_reported(seeds: str, twice: str) -> None:
+    what = f"seed: {twice} given twice; give each value once"
+    assert problems("variant: nn\n", seeds=seeds) == [f"--seeds {seeds}: {what}"]
+
+
 INVALID_SEEDS = ["x", "", "-1", "1.5", "true", "9" * 30, "9" * 5000]
 
 
@@ -89,7 +97,8 @@ INVALID_SEEDS = ["x", "", "-1", "1.5", "true", "9" * 30, "9" * 5000]
 def test_invalid_seeds_are_reported(seeds: str) -> None:
     (problem,) = problems("variant: nn\n", seeds=seeds)
     assert problem.startswith(f"--seeds {seeds}: seed = ")
-    assert problem.endswith(" is not a whole number, 0 or more, or a range like 0..4")
+    largest = "; the largest is 9,223,372,036,854,775,807" if seeds == "9" * 30 else ""
+    assert problem.endswith(f" is not a whole number, 0 or more, or a range like 0..4{largest}")
 
 
 @pytest.mark.parametrize(("seeds", "part"), [("0,", "''"), ("0,x,2", "'x'")])
@@ -99,11 +108,19 @@ def test_only_the_invalid_part_of_seeds_is_reported(seeds: str, part: str) -> No
     ]
 
 
-@pytest.mark.parametrize("part", ["3..1", "0..99999999"])
-def test_a_descending_or_too_long_range_is_reported(part: str) -> None:
-    what = f"seed = '{part}' is not a range of 1 to 100,000 seeds"
-    assert problems("variant: nn\n", seeds=f"1..2,{part}") == [f"--seeds 1..2,{part}: {what}"]
-    assert problems("variant: nn\n", f"seed={part}") == [f"--set seed={part}: {what}"]
+@pytest.mark.parametrize(
+    ("part", "what"),
+    [
+        (
+            "3..1",
+            "is not a whole number, 0 or more, or a range like 0..4; a range begins with the smaller number: 1..3",
+        ),
+        ("0..99999999", "is not a range of 1 to 100,000 seeds"),
+    ],
+)
+def test_a_backward_or_too_long_range_is_reported(part: str, what: str) -> None:
+    assert problems("variant: nn\n", seeds=f"1..2,{part}") == [f"--seeds 1..2,{part}: seed = '{part}' {what}"]
+    assert problems("variant: nn\n", f"seed={part}") == [f"--set seed={part}: seed = '{part}' {what}"]
 
 
 def test_an_option_with_line_breaks_is_reported_on_one_line() -> None:
@@ -157,6 +174,11 @@ def test_a_sweep_replaces_a_key_by_an_axis(sweep: str, key: str, values: list[An
         ("lr=0.1,x", "lr = 'x' is not a number greater than 0"),
         ("lrr=1,2", "unknown key 'lrr' (did you mean 'lr'?)"),
         ("name=a,b", "name has no values to sweep; name a key of a run, such as lr=0.1,0.5"),
+        ("lr=0.1,0.1", "lr: 0.1 is given twice; give each value once"),
+        (
+            "epochs=5..2",
+            "epochs = '5..2' is not a whole number, 1 or more; a range begins with the smaller number: 2..5",
+        ),
         ("matrix.lr=1,2", "matrix.lr has no values to sweep; name a key of a run, such as lr=0.1,0.5"),
     ],
 )

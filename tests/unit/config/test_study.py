@@ -62,7 +62,8 @@ def test_a_folder_is_rejected(tmp_path: Path) -> None:
             ":2: has the byte 0xe9, which is not UTF-8; save the file as UTF-8",
         ),
         (b"\x80\x04\x95\x00", ":1: has the byte 0x80, which is not UTF-8; is it a config?"),
-        (b"variant: nn\nname: a\0\n", ":2: has a null character; is it a config?"),
+        (b"variant: nn\nname: a\0\n", ":2: has a null character; remove it"),
+        (b"variant\0\1\2\3\n", ":1: has a null character; is it a config?"),
     ],
 )
 def test_a_file_that_is_not_utf_8_is_rejected_with_its_encoding(tmp_path: Path, content: bytes, problem: str) -> None:
@@ -243,11 +244,6 @@ def test_runs_that_differ_only_in_unused_keys_are_one(load: Load) -> None:
         "variant=nn,drop_probs=0.2+0.2,seed=0",
         "variant=nn,drop_probs=0.2+0.2,seed=1",
     ]
-
-
-def test_a_repeated_seed_is_one_run(load: Load) -> None:
-    assert seeds_of(load("variant: nn\nmatrix: {seed: [2, 2]}\n")) == [2]
-    assert seeds_of(load("variant: nn\n", seeds="1,0..2")) == [1, 0, 2]
 
 
 def test_different_runs_with_equal_hashes_are_both_planned(load: Load) -> None:

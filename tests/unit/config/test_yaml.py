@@ -129,26 +129,66 @@ def test_a_key_with_several_parts_is_reported(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "line"),
+    ("text", "line", "what"),
     [
-        ("a: 1\nb: [1\nc: 2\n", 3),
-        ("a: b: c\n", 1),
-        ("\ta: 1\n", 1),
-        ("a:\n\tb: 1\n", 2),
-        ("a: *b\n", 1),
-        ("a: 1\nb: !!python/object:os.system x\n", 2),
-        ("a: 1\n---\nb: 2\n", 2),
-        ("a: 1\n  b: 2\n", 2),
+        ("a: 1\nb: [1\nc: 2\n", 2, "the '[' of this line is not closed, or a comma is missing after it"),
+        ("a: {b: 1\n", 1, "the '{' of this line is not closed, or a comma is missing after it"),
+        ("a: 'b\nc: 2\n", 1, "the quote of this line is not closed"),
+        ("a: b: c\n", 1, "a second colon in this line; write a value with a colon in quotes"),
+        ("a: 1\n  b: 2\n", 2, "this line is indented deeper than the line above, which has a value of its own"),
+        ("a: 1\nb 2\n", 2, "'b 2' has no colon; write b: 2"),
+        ("a = 1\nb: 2\n", 1, "'a = 1' has no colon; write a: 1"),
+        ("a: 1\nb:2\nc: 3\n", 2, "'b:2' needs a space after the colon: b: 2"),
+        ("\ta: 1\n", 1, "tabs cannot indent; use spaces"),
+        ("a:\n\tb: 1\n", 2, "tabs cannot indent; use spaces"),
+        ("a: 1\n- b\n", 2, "a list item among keys; indent it below its key, or remove the '-'"),
+        ("a: @b\n", 1, "a value cannot begin with '@'; write it in quotes"),
+        ('a: "c:\\data"\n', 1, "\\d has no meaning in double quotes; use single quotes"),
+        ("a: [1,, 2]\n", 1, "a value is missing before ','"),
+        ("a: [\n", 2, "a bracket that opens above is not closed"),
+        ("a: *b\n", 1, "the alias *b has no anchor &b above it"),
+        ("a: &\n", 1, "& begins an anchor, and its name is missing; for the character itself use quotes"),
+        ("a: &x 1\nb: &x 2\n", 2, "the anchor &x is given twice, first in line 1; use another name"),
+        ("a: 1\nb: !!python/object:os.system x\n", 2, "a config has no scalar of type 'os.system'; "
+         "leave the tag out"),
+        ("a: 1\n---\nb: 2\n", 2, "a second document begins here, and a config is one: remove the line '---', or "
+         "write two files"),
+        ("a: 1\n...\nb: 2\n", 3, "text follows the end of the document; remove the line '...' or '---' above it"),
+    ],
+)  # fmt: skip
+def test_invalid_yaml_is_reported_with_its_line_and_what_to_do(text: str, line: int, what: str) -> None:
+    assert problems(text) == [f"f.yaml:{line}: not YAML: {what}"]
+
+
+@pytest.mark.parametrize(
+    ("character", "name"),
+    [
+        ("\0", "U+0000 (null)"),
+        ("\a", "U+0007 (control character)"),
+        ("\x7f", "U+007F (control character)"),
+        ("\ud800", "U+D800 (control character)"),
+        ("\x85", "U+0085 (next line)"),
+        ("\u2028", "U+2028 (line separator)"),
+        ("\u2029", "U+2029 (paragraph separator)"),
     ],
 )
-def test_invalid_yaml_is_reported_with_its_line(text: str, line: int) -> None:
-    (problem,) = problems(text)
-    assert problem.startswith(f"f.yaml:{line}: not YAML: ")
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+def test_an_invisible_character_is_reported_with_its_line(character: str, name: str, quote: str) -> None:
+    text = f"a: 1\nb: {quote}x{character}y{quote}\n"
+    assert problems(text) == [f"f.yaml:2: not YAML: the invisible character {name}; remove it"]
 
 
-@pytest.mark.parametrize("character", ["\0", "\a", "\x1b", "\x7f", "\ud800"])
-def test_a_control_character_is_reported_with_its_line(character: str) -> None:
-    assert problems(f"a: 1\nb: x{character}y\n") == [f"f.yaml:2: not YAML: character {character!r}"]
+@pytest.mark.parametrize("character", ["\x85", "\u2028", "\u2029"])
+def test_a_comment_can_have_line_separators_of_yaml_1_1(character: str) -> None:
+    text = f"# a{character}b: c\na: 1 # x{character}y\nb: 2\n"
+    assert parse(text, "f.yaml") == Document({"a": 1, "b": 2}, {(): 2, ("a",): 2, ("b",): 3})
+    assert problems(f"{text}c: [1\n") == [
+        "f.yaml:4: not YAML: the '[' of this line is not closed, or a comma is missing after it"
+    ]
+
+
+def test_a_key_without_a_value_among_values_is_explained() -> None:
+    assert problems("a: {lr: 0.1,0.5}\n") == ["f.yaml:1: key '0.5' has no value; several values are a list in brackets"]
 
 
 @pytest.mark.parametrize(

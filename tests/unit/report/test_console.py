@@ -15,6 +15,7 @@ from rich.console import Console
 from dropexp.analysis.comparison import compare
 from dropexp.report import console
 from dropexp.report.table import Table
+from dropexp.signs import ERRORS
 
 MAIN = ("82.00 ± 2.00", "84.00 ± 3.00", "80.00 ± 1.00", "+2.00", "[-0.48, +4.48]", "INCONCLUSIVE")
 SECONDARY = ("87.00", "+3.00", "0.4200", "1.00", "▁", "█", "100%")
@@ -41,7 +42,7 @@ def test_a_terminal_too_narrow_for_a_table_has_each_cell_on_a_line(study: Path) 
     assert "wider terminal" not in text
 
 
-PATHS = Table("", ["state", "path", "why"], [["done", f"runs/{'x' * 30}-{i}", ""] for i in range(9)], paths=(1,))
+PATHS = Table("", ["state", "path", "why"], [["done", f"runs/{'x' * 30}-{i}", ""] for i in range(9)], cut=(1,))
 
 
 @pytest.mark.parametrize("width", [31, 35, 49])
@@ -74,14 +75,56 @@ def test_a_terminal_gets_bold_and_dim_text_without_colours(study: Path) -> None:
     assert codes == {"0", "1", "2"}  # reset, bold, dim
 
 
-def test_a_long_name_folds_on_a_terminal(tmp_path: Path) -> None:
-    write_run(tmp_path, "nn", arm="x" * 20)
-    comparison = compare(runs_dir=tmp_path)
-    natural = max(map(len, printed(comparison).split("n: runs")[0].splitlines()))
-    for width in range(natural - 20 + console.MIN_FOLD, natural + 1):
-        table = re.sub("\x1b.*?m", "", printed(comparison, width)).split("n: runs")[0]
-        assert max(map(len, table.splitlines())) <= width
-        assert table.count("x") == 20
+def test_a_terminal_leaves_out_columns_before_it_cuts_names() -> None:
+    headers, name = ["arm", "accuracy", "loss", "seconds"], "long-name-of-an-arm"
+    rows = [[f"{name}-{i}", "0.8", "0.4", "1.2"] for i in range(9)]
+    terms = {"loss": "loss: nats.", "seconds": "seconds: median."}
+    table = Table("", headers, rows, legend="accuracy: of seeds.", terms=terms, secondary=("seconds", "loss"))
+    for width in range(24, 60):
+        out = Terminal()
+        console.show([table], Console(file=out, width=width, color_system=None))
+        text = " ".join(out.getvalue().split())
+        assert max(map(len, out.getvalue().splitlines())) <= width
+        for header in ("loss", "seconds"):
+            left_out = f"{header}." in text or f"{header}," in text
+            assert (terms[header] in text) != left_out
+        assert "accuracy: of seeds." in text
+        cut = "…" in text
+        assert all(f"{name}-{i} " in text for i in range(9)) != cut
+        assert not cut or "seconds, loss" in text
+        assert len({line.split()[0] for line in out.getvalue().splitlines() if "0.8" in line}) == 9
+
+
+def test_a_pair_of_names_folds_before_its_minus_sign() -> None:
+    out = Terminal()
+    table = Table("", ["arm - baseline", "p"], [["with-dropout - without-dropout", "0.01"]])
+    console.show([table], Console(file=out, width=25, color_system=None))
+    assert out.getvalue().splitlines()[2:4] == ["with-dropout       0.01", "- without-dropout"]
+
+
+def test_a_text_that_would_be_narrow_is_below_its_name() -> None:
+    table = Table("", ["study", "question"], [["a-study/of-a-long-name", "does it help? " * 4]], fold=(1,), cut=())
+    for width, lines in ((40, ["a-study/of-a-long-name", "  does it help? does it help? does it"]), (60, ["study"])):
+        out = Terminal()
+        console.show([table], Console(file=out, width=width, color_system=None))
+        shown = out.getvalue().splitlines()
+        assert [line[: len(start)] for line, start in zip(shown, lines, strict=False)] == lines
+        assert max(map(len, shown)) <= width
+
+
+@pytest.mark.parametrize("width", [44, 60, 80])
+def test_an_ascii_terminal_gets_substitutes_in_aligned_columns(width: int) -> None:
+    rows = [[f"a-name-that-is-long-{i}-and-longer-{i}-still", "82.00 ± 2.00", "▁█", "−1"] for i in range(9)]
+    table = Table("±", ["arm", "accuracy", "by epoch", "‖w‖"], rows, left=(0, 2), legend="± × ≤ …", secondary=("‖w‖",))
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding="ascii", errors=ERRORS)
+    out.isatty = lambda: True  # type: ignore[method-assign]  # a terminal
+    console.show([table], Console(file=out, width=width, color_system=None), notes=["ξ"])
+    text = raw.getvalue().decode("ascii")
+    lines = [line for line in text.splitlines() if "+- 2.00" in line]
+    assert len(lines) == 9 and len({line.index("82.00") for line in lines}) == 1
+    assert max(map(len, text.splitlines())) <= width
+    assert "?" not in text and "\\u" not in text and "---" in text and "_#" in text and "+- x <= ..." in text
 
 
 def test_the_command_of_a_headline_is_one_line_at_any_width(tmp_path: Path) -> None:

@@ -43,6 +43,15 @@ def test_a_run_without_an_epoch_is_listed(tmp_path: Path, status: str) -> None:
     assert list(row[:5]) == [status, "nn", "0", "-", "-"]
 
 
+def test_all_runs_of_several_studies_are_listed_with_their_study(tmp_path: Path) -> None:
+    write_run(tmp_path, name="a")
+    write_run(tmp_path, name="b", seed=1, status="interrupted")
+    write_run(tmp_path, name="b", seed=2, status="failed", lr=0.1)
+    names = [row[1] for row in listing_tables.runs_table(load_runs(runs_dir=tmp_path)).rows]
+    assert names == ["a/nn", "b/nn,lr=0.5", "b/nn,lr=0.1"]
+    assert [row[1] for row in listing_tables.runs_table(load_runs("b", tmp_path)).rows] == ["nn,lr=0.5", "nn,lr=0.1"]
+
+
 def test_runs_of_two_tasks_are_listed_with_the_metric_of_each(study: Path) -> None:
     write_regression(study, test_loss=0.125)
     listing = listing_tables.runs_table(load_runs(runs_dir=study))

@@ -17,7 +17,7 @@ def test_markdown_has_a_header_and_a_row_per_arm(study: Path) -> None:
     comparison = compare(runs_dir=study)
     text = markdown(comparison_tables(comparison), comparison.headlines, comparison.notes)
     headline, _, table, *_ = text.split("\n\n")
-    assert headline == comparison.headlines[0]
+    assert headline.replace("`", "") == comparison.headlines[0]
     header, alignment, *rows = table.splitlines()
     assert header.startswith("| arm | n | test accuracy, % | train accuracy, % |")
     assert alignment.startswith("| --- | ---: |")
@@ -25,6 +25,13 @@ def test_markdown_has_a_header_and_a_row_per_arm(study: Path) -> None:
     assert len({line.count("|") for line in (header, alignment, *rows)}) == 1
     assert "| 84.00 ± 3.00 |" in rows[1]
     assert "- nn: seed 3 diverged" in text
+
+
+def test_the_command_of_a_headline_is_code() -> None:
+    assert markdown([], ["open_, plan it: dropexp train -c 'a_b*.yaml' --set name=x_1"]) == (
+        "open\\_, plan it: `dropexp train -c 'a_b*.yaml' --set name=x_1`"
+    )
+    assert markdown([], ["a: dropexp train -c '`b`'"]) == "a: ``dropexp train -c '`b`'``"
 
 
 def test_markdown_escapes_bars_tags_and_backslashes(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dropexp.config.keep_probs import drop_probs_instead
+from dropexp.config.elsewhere.keep_probs import drop_probs_instead
 from dropexp.config.tasks import NUM_TRAIN_IMAGES
 from dropexp.nearest import did_you_mean, letters
 
@@ -50,8 +50,8 @@ _MATRIX = "several values are a list in `matrix`, or --sweep on the command line
 _OPTION = "it is an option of the command: "
 _ROWS: list[tuple[_Here, str]] = [
     (_Here("lr"),
-     "lrate learning_rate learn_rate learning_rate_init initial_learning_rate initial_lr init_lr base_lr max_lr lr0 "
-     "eta eta0"),
+     "lr_rate lrate learning_rate learn_rate learning_rate_init initial_learning_rate initial_lr init_lr base_lr "
+     "max_lr lr0 eta eta0"),
     (_Here("epochs"),
      "num_epochs n_epochs nb_epoch nb_epochs max_epochs max_epoch total_epochs train_epochs training_epochs "
      "num_train_epochs number_of_epochs max_iter n_iter passes"),
@@ -90,8 +90,10 @@ _ROWS: list[tuple[_Here, str]] = [
     (_Here("train_size", "a number of images", _images), "train_fraction train_split data_fraction subset_fraction"),
     (_Here("validation_size"),
      "n_val num_val val_size valid_size validation_samples dev_size holdout num_validation n_valid"),
-    (_Here("validation_size", f"a number of images, of {NUM_TRAIN_IMAGES:,}", _images),
+    (_Here("validation_size", f"a number of images, which leave the training set of {NUM_TRAIN_IMAGES:,}", _images),
      "validation_split validation_fraction val_split val_fraction val_frac val_ratio valid_split holdout_fraction"),
+    (_Here("", "the test set is always the 10,000 test images; validation_size takes images from the training set"),
+     "test_size test_split test_fraction n_test num_test test_samples num_test_samples"),
     (_Here("seed"), "random_seed random_state rng_seed manual_seed torch_seed rng"),
     (_Here("seed", "several seeds are a range in `matrix`: seed: 0..4, or --seeds 0..4"),
      "seeds num_seeds n_seeds repeats n_repeats num_repeats replicates repetitions n_runs num_runs trials"),

@@ -1,0 +1,102 @@
+"""What is wrong with a text that is not YAML, and what to do, in place of the parser's own terms."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import yaml
+
+_UNCLOSED = "the {0!r} of this line is not closed, or a comma is missing after it"
+# By the parser's message: what is wrong. {0} and {1} are what its groups found.
+_MESSAGES = {
+    r"but found another document": "a second document begins here, and a config is one: remove the line '---', or "
+    "write two files",
+    r"expected '<document start>'.*": "text follows the end of the document; remove the line '...' or '---' above it",
+    r"second occurrence": "the anchor &{anchor} is given twice, first in line {context}; use another name",
+    r"found undefined alias '(.*)'": "the alias *{0} has no anchor &{0} above it",
+    r"found character '(.)' that cannot start any token": "a value cannot begin with {0!r}; write it in quotes",
+    r"found unknown escape character '(.)'": "\\{0} has no meaning in double quotes; use single quotes",
+    r"expected escape sequence of (\d) hexadecimal numbers.*": "an escape sequence needs {0} hexadecimal digits here; "
+    "use single quotes for a backslash",
+    r"expected <block end>, but found '-'": "a list item among keys; indent it below its key, or remove the '-'",
+    r"expected <block end>, but found .*": "this line is indented otherwise than those above it, or a value goes on "
+    "after its quotes",
+    r"expected the node content, but found '<stream end>'": "a bracket that opens above is not closed",
+    r"expected the node content, but found '(.*)'": "a value is missing before {0!r}",
+    r"sequence entries are not allowed here": "a list item cannot be here; write a list as [a, b], or one '- item' per "
+    "line below its key",
+    r"found unexpected document separator": "a quote that opens above is not closed",
+}
+
+
+def fault(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
+    """Return the line of an error of the parser, 0 if it is unknown, and what is wrong there."""
+    mark, context = error.problem_mark or error.context_mark, error.context_mark
+    line = mark.line + 1 if mark else 0
+    problem, during = str(error.problem or error.context), str(error.context)
+    opened = context.line + 1 if context else line
+    if problem == "could not find expected ':'":
+        return opened, _without_colon(_lines(text)[opened - 1])
+    if problem == "found unexpected end of stream":
+        return opened, "the quote of this line is not closed"
+    if found := re.match(r"expected ',' or '([]}])'", problem):
+        return opened, _UNCLOSED.format({"]": "[", "}": "{"}[found[1]])
+    if problem == "mapping values are not allowed here":
+        return _unexpected_colon(_lines(text), line)
+    if problem.startswith("expected alphabetic or numeric") and (found := re.search("an (anchor|alias)", during)):
+        return (
+            line,
+            f"{'&' if found[1] == 'anchor' else '*'} begins an {found[1]}, and its name is missing; for the "
+            "character itself use quotes",
+        )
+    for pattern, what in _MESSAGES.items():
+        if found := re.fullmatch(pattern, problem):
+            anchor = during.partition("'")[2].partition("'")[0]
+            return line, what.format(*found.groups(), anchor=anchor, context=opened)
+    return line, problem
+
+
+def character_fault(character: str) -> str:
+    """Return what is wrong with a character that a config cannot have there."""
+    name = {"\0": "null", "\x85": "next line"}.get(character) or unicodedata.name(
+        character, "control character"
+    ).lower()
+    return f"the invisible character U+{ord(character):04X} ({name}); remove it"
+
+
+def not_a_mapping(content: object, text: str) -> tuple[int, str]:
+    """Return the line and what is wrong of a config that is a list, a word or empty."""
+    lines = [(i, line) for i, line in enumerate(_lines(text), 1) if not re.match(r"\s*(#|---|%|\Z)", line)]
+    form = "a config is a mapping with a line 'key: value' for each key"
+    if content is None:
+        return 1, f"it has no keys; {form}"
+    first, line = lines[0]
+    if isinstance(content, list):
+        return first, f"a list, and {form}; remove the '- ' or the brackets"
+    return first, f"{_without_colon(line)}; {form}"
+
+
+def _lines(text: str) -> list[str]:
+    return re.split(r"\r\n|\r|\n", text)
+
+
+def _without_colon(line: str) -> str:
+    """Return what is wrong with a line that is no key with a value."""
+    line = line.strip()
+    shown = repr(line if len(line) <= 40 else f"{line[:39]}…")
+    if found := re.match(r"([\w-]+):(\S.*)", line):
+        return f"{shown} needs a space after the colon: {found[1]}: {found[2][:40]}"
+    if found := re.match(r"([\w-]+)\s*[=\s]\s*(\S.*)", line):
+        return f"{shown} has no colon; write {found[1]}: {found[2][:40]}"
+    return f"{shown} is not of the form 'key: value'"
+
+
+def _unexpected_colon(lines: list[str], line: int) -> tuple[int, str]:
+    """Return the line and what is wrong where a key follows a value that has not ended."""
+    if re.search(r":\s.*:(\s|\Z)", lines[line - 1]):
+        return line, "a second colon in this line; write a value with a colon in quotes"
+    above = next((i for i in range(line - 1, 0, -1) if lines[i - 1].strip()), line)
+    if not re.search(r":(\s|\Z)", lines[above - 1]):
+        return above, _without_colon(lines[above - 1])
+    return line, "this line is indented deeper than the line above, which has a value of its own"
