@@ -62,7 +62,7 @@ def arm_table(arm: ArmEvaluation) -> Table:
         terms[MUTUAL_INFORMATION] += " That of the ensemble is disagreement between its networks."
     headers = ["run", "epoch", "images", *columns.headers]
     title = f"{arm.arm}: test images"
-    return Table(title, headers, rows, left=(0, 2), legend=legend, terms=terms, secondary=columns.secondary)
+    return Table(title, headers, rows, fold=(), left=(0, 2), legend=legend, terms=terms, secondary=columns.secondary)
 
 
 class _Columns:
