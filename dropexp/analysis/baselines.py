@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dropexp.analysis.arms import Arm
 from dropexp.analysis.notes import Noted
@@ -37,9 +37,10 @@ def task_of(runs: Iterable[Run]) -> str:
     return next(iter(studies), FASHION_MNIST)
 
 
-def baselines_of(arms: Sequence[Arm], wanted: str | None) -> Noted[dict[str, Arm]]:
+def baselines_of(arms: Sequence[Arm], wanted: str | None, titles: Mapping[str, str]) -> Noted[dict[str, Arm]]:
     """Return the baseline of each arm that has one, by the arm's label: the arm labelled `wanted`, or the matching one.
 
+    The notes have the titles of arms, which are by label.
     Raises ComparisonError if no arm has the label `wanted`.
     """
     if wanted is not None:
@@ -52,14 +53,14 @@ def baselines_of(arms: Sequence[Arm], wanted: str | None) -> Noted[dict[str, Arm
     studies: dict[str, list[Arm]] = defaultdict(list)
     for arm in arms:
         studies[arm.study].append(arm)
-    found = [_matching(study, members) for study, members in studies.items()]
+    found = [_matching(study, members, titles) for study, members in studies.items()]
     return Noted(
         {label: baseline for one in found for label, baseline in one.value.items()},
         [note for one in found for note in one.notes],
     )
 
 
-def _matching(study: str, members: list[Arm]) -> Noted[dict[str, Arm]]:
+def _matching(study: str, members: list[Arm], titles: Mapping[str, str]) -> Noted[dict[str, Arm]]:
     """Return the baselines of a study's arms: the matched baseline, or else the only candidate."""
     candidates = [arm for arm in members if _is_baseline(arm.first)]
     matched = _matched_baselines(members, candidates)
@@ -71,7 +72,8 @@ def _matching(study: str, members: list[Arm]) -> Noted[dict[str, Arm]]:
         note = f"{study}: all {len(candidates)} arms are without {studied}"
         return Noted(found, [f"{note}; choose a baseline with --baseline ARM"])
     if without and len(members) > 1:
-        which = f" has the settings of {', '.join(without)}" if candidates else ""
+        names = ", ".join(titles.get(label, label) for label in without)
+        which = f" has the settings of {names}" if candidates else ""
         return Noted(found, [f"{study}: no arm without {studied}{which}; choose a baseline with --baseline ARM"])
     return Noted(found, [])
 

@@ -62,7 +62,7 @@ class Comparison:
     runs         a row per run that is done: arm, series, study, by, seed, path, epoch, every metric at that epoch
     curves       a row per such run and epoch, the same columns but the path
     declared     by study, what its config files ask for and declare
-    titles       what people see in place of the name of an arm, or of a series: the labels of the config
+    titles       what people see in place of the name of an arm, a series or a side of an interaction: config labels
     broken       by arm, which of its runs diverged or are at chance level, in words; arms without any are left out
     headlines    a sentence per question: its verdicts, and the command that decides what is open
     findings     each verdict in a sentence, with its statistics
@@ -197,20 +197,20 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
     grouped = _group(runs, query, order)
     metrics = metrics_of(task, columns_of(grouped.value))
     chosen = Noted(grouped.value, [])
+    titles = titles_of(grouped.value, selected.declared)
     if query.select_on is not None:
-        chosen = select_settings(grouped.value, query.select_on, metrics, query.by)
+        chosen = select_settings(grouped.value, query.select_on, metrics, titles, query.by)
     arms = chosen.value
     metric = metrics[choose_metric(arms, metrics, query.metric)]
     what = in_words(metric, query.at, arms)
-    baselines = baselines_of(arms, query.baseline)
+    baselines = baselines_of(arms, query.baseline, titles)
     pilots = pilots_of(selected.runs, selected.words)
-    titles = titles_of(arms, selected.declared)
     differences = differences_of(arms, baselines.value, pilots, metric, what, query.margin, titles)
     reference = next((arm for arm in arms if arm.label == query.baseline), None)
-    interactions = interactions_of(arms, query.interaction, reference, pilots, metric, what, query.margin)
-    tuning = tuning_of(arms, selected.records)
+    interactions = interactions_of(arms, query.interaction, reference, pilots, metric, what, query.margin, titles)
+    tuning = tuning_of(arms, selected.records, titles)
     sources = sources_of(arms, selected.declared)
-    fits_by_source = _fits(sources.value) if query.published else Noted([], [])
+    fits_by_source = _fits(sources.value, titles) if query.published else Noted([], [])
     shown = named(arms, titles)
     fit_sentences = [
         fit_sentence([replace(fit, arm=titles.get(fit.arm, fit.arm)) for fit in fits]) for fits in fits_by_source.value
@@ -234,8 +234,8 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
         runs=frames.runs_frame(arms, metrics, query.by),
         curves=frames.curves_frame(arms, metrics, query.by),
         declared=selected.declared,
-        titles=titles,
-        broken={arm.label: broken for arm in arms if (broken := broken_runs(arm))},
+        titles={**titles, **interactions.value.titles},
+        broken={arm.label: broken for arm, one in zip(arms, shown, strict=True) if (broken := broken_runs(one))},
         headlines=[
             *headlines(differences.value.verdicts, titles),
             *headlines(interactions.value.verdicts),
@@ -285,9 +285,9 @@ def _with_titles(notes: Iterable[str], titles: Mapping[str, str]) -> list[str]:
     return [f"{titles.get(label, label)}{colon}{rest}" for label, colon, rest in parts]
 
 
-def _fits(sources: Sequence[Source]) -> Noted[list[list[Fit]]]:
+def _fits(sources: Sequence[Source], titles: Mapping[str, str]) -> Noted[list[list[Fit]]]:
     """Return the fits of each source that has any."""
     if not sources:
         return Noted([], ["no study has published figures to fit"])
-    found = [fit_arms(source) for source in sources]
+    found = [fit_arms(source, titles) for source in sources]
     return Noted([fits.value for fits in found if fits.value], [note for fits in found for note in fits.notes])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -67,10 +67,11 @@ class DifferenceRow:
 
 @dataclass(frozen=True)
 class Differences:
-    """A `DifferenceRow` per difference, and the verdicts on them."""
+    """A `DifferenceRow` per difference, the verdicts on them, and what people see in place of names in the frame."""
 
     frame: pd.DataFrame
     verdicts: list[Verdict]
+    titles: Mapping[str, str] = field(default_factory=dict)
 
 
 def differences_of(

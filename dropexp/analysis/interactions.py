@@ -22,6 +22,7 @@ from dropexp.analysis.pilot import Pilot
 from dropexp.analysis.sentences import amount
 from dropexp.analysis.squares import Square, check_keys, squares_of
 from dropexp.analysis.stats import mean
+from dropexp.analysis.titles import named
 from dropexp.analysis.verdicts import Pair, judge
 from dropexp.errors import ComparisonError
 from dropexp.runs.metrics import Metric
@@ -35,25 +36,42 @@ def interactions_of(
     metric: Metric,
     what: str,
     margin: float,
+    titles: Mapping[str, str],
 ) -> Noted[Differences]:
     """Judge the interaction of each square of arms, as one family; none without keys.
 
     In the frame `arm` and `baseline` are differences of arms, and two columns more have their means: `effect`,
-    `baseline_effect`.
+    `baseline_effect`. Verdicts and notes have the titles of arms, which are by label.
     The notes name arms and seeds that are left out. Raises ComparisonError for an unknown key, and without a square.
     """
-    squares = squares_of(arms, check_keys(arms, keys), reference) if keys else Noted([], [])
+    shown = named(arms, titles)
+    squares = squares_of(shown, check_keys(arms, keys), reference) if keys else Noted([], [])
     if keys and not squares.value:
         found = f"no interaction of {' and '.join(keys)}: no four arms differ only in these keys"
         raise ComparisonError("\n".join([found, *squares.notes]))
     pairs = [replace(interaction(square, metric, what), pilot=pilots[square.both.study]) for square in squares.value]
     verdicts = judge(pairs, margin)
-    frame = frame_of_verdicts(verdicts)
+    by_title = {title.label: arm for title, arm in zip(shown, arms, strict=True)}
+    names = [_sides(Square(*(by_title[arm.label] for arm in square.arms))) for square in squares.value]
+    frame = frame_of_verdicts(verdicts).assign(arm=[arm for arm, _ in names], baseline=[base for _, base in names])
+    side_titles = {
+        name: title
+        for square, own in zip(squares.value, names, strict=True)
+        for name, title in zip(own, _sides(square), strict=True)
+    }
     effects = [[mean(effect) for effect in effects_of(square, metric)] for square in squares.value]
     for i, name in enumerate(("effect", "baseline_effect")):
         frame.insert(3 + i, name, [effect[i] for effect in effects])
     unpaired = [note for square, pair in zip(squares.value, pairs, strict=True) for note in _unpaired(square, pair)]
-    return Noted(Differences(frame, verdicts), [*squares.notes, *unpaired])
+    return Noted(Differences(frame, verdicts, side_titles), [*squares.notes, *unpaired])
+
+
+def _sides(square: Square) -> tuple[str, str]:
+    """Return the names of the two differences."""
+    return (
+        f"{square.both.label} − {square.second.label}",
+        f"{square.first.label} − {square.neither.label}",
+    )
 
 
 def interaction(square: Square, metric: Metric, what: str) -> Pair:
@@ -66,9 +84,10 @@ def interaction(square: Square, metric: Metric, what: str) -> Pair:
     if missing := [arm.label for arm in square.arms if not arm.seeds]:
         absent = f"no run of {' and '.join(missing)} is done"
     effects = " and ".join(amount(mean(one), metric.unit) for one in (effect, baseline_effect))
+    arm, baseline = _sides(square)
     return Pair(
-        arm=f"{square.both.label} − {square.second.label}",
-        baseline=f"{square.first.label} − {square.neither.label}",
+        arm=arm,
+        baseline=baseline,
         differences=effect - baseline_effect,
         what=what,
         higher_is_better=None,

@@ -9,7 +9,7 @@ in turn is taken out of its arm, rounded as the source rounds, and assigned to t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from dropexp.analysis.arms import Arm
 from dropexp.analysis.measure import Curve
 from dropexp.analysis.notes import Noted
 from dropexp.analysis.published import Printed, Source
+from dropexp.analysis.titles import named
 
 LEAST_RUNS = 20  # of an arm, to estimate its distribution
 LEAST_SCALE, LEAST_LIKELIHOOD = 1e-12, 1e-300  # for an arm whose runs all have the same figure
@@ -44,11 +45,14 @@ class Fit:
     source: str | None
 
 
-def fit_arms(source: Source) -> Noted[list[Fit]]:
-    """Return the fit of each arm, best first; nothing, and a note, if there are too few arms, runs or figures."""
+def fit_arms(source: Source, titles: Mapping[str, str]) -> Noted[list[Fit]]:
+    """Return the fit of each arm, best first; nothing, and a note, if there are too few arms, runs or figures.
+
+    The notes have the titles of arms, which are by label.
+    """
     if len(source.arms) < 2:
         return Noted([], [f"{source.study}: a likelihood needs at least two arms with published figures"])
-    few = [f"{arm.label} has {len(arm.runs)}" for arm in source.arms if len(arm.runs) < LEAST_RUNS]
+    few = [f"{arm.label} has {len(arm.runs)}" for arm in named(source.arms, titles) if len(arm.runs) < LEAST_RUNS]
     if few:
         return Noted([], [f"{source.study}: a likelihood needs {LEAST_RUNS} runs per arm; {', '.join(few)}"])
     of_all = [printed for printed in source.printed if printed.arm is None]

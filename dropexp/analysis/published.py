@@ -79,7 +79,7 @@ def sources_of(arms: Sequence[Arm], declared: Mapping[str, Sequence[Declared]]) 
             notes += section.notes
             if not section.value:
                 continue
-            chosen = _arms_of_source(section.value, members)
+            chosen = _arms_of_source(section.value, members, file.labels)
             notes += chosen.notes
             printed = _printed(section.value)
             if missing := sorted({p.figure for p in printed} - measured if measured else ()):
@@ -103,7 +103,7 @@ def check_published(section: Mapping[str, Any], run: RunFolder) -> Noted[dict[st
         return Noted({}, [f"{what}; `dropexp train` rewrites it"])
 
 
-def _arms_of_source(section: Mapping[str, Any], members: list[Arm]) -> Noted[list[Arm]]:
+def _arms_of_source(section: Mapping[str, Any], members: list[Arm], labels: Mapping[str, str]) -> Noted[list[Arm]]:
     """Return the arms that the section names, by label or as declared; all arms of the study if it names none."""
     study = members[0].study
     by_label = {arm.label.removeprefix(f"{study}/"): arm for arm in members}
@@ -114,7 +114,8 @@ def _arms_of_source(section: Mapping[str, Any], members: list[Arm]) -> Noted[lis
         matching = {label: arm for label, arm in by_label.items() if name in (label, arm.first.base) and arm.runs}
         found |= matching
         if not matching:
-            notes.append(f"{study}: the published figures belong to {name!r}, which has no finished run")
+            owner = labels.get(name, name)
+            notes.append(f"{study}: the published figures belong to {owner!r}, which has no finished run")
     return Noted(list(found.values()), notes)
 
 

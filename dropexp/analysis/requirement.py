@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dropexp.analysis.comparison import Comparison
@@ -16,7 +16,7 @@ from dropexp.analysis.verdicts import VerdictWord
 from dropexp.config.names import normalised
 from dropexp.errors import ComparisonError
 from dropexp.nearest import did_you_mean
-from dropexp.runs.metrics import NUMBER, Unit
+from dropexp.runs.metrics import POINTS
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
@@ -52,7 +52,18 @@ class Requirement:
     sign: str
     bound: str
 
-    def fails(self, value: float, origin: str, unit: Unit) -> str | None:
+    def check_bound(self, what: str, low: int, hundredths: str = "") -> None:
+        """Raise ComparisonError for a bound that is not from `low` to 1, where all figures are.
+
+        `hundredths` is what people call them: "%" or "points".
+        """
+        bound = float(self.bound)
+        if low <= bound <= 1:
+            return
+        meant = f": {bound:g} {hundredths} is {bound / 100:g}" if hundredths and low <= bound / 100 <= 1 else ""
+        raise ComparisonError(f"{self.text!r}: {what} is a fraction from {low} to 1{meant}")
+
+    def fails(self, value: float, origin: str) -> str | None:
         """Return why a figure does not meet the bound, or None if it does. `origin` says what the figure is."""
         holds, limit = _OPERATORS[self.sign], float(self.bound)
         title = f"{self.subject}.{self.name}"
@@ -63,9 +74,7 @@ class Requirement:
         shown = f"{value:.4f}"
         if holds(float(shown), limit):  # rounding would contradict the sentence
             shown = repr(value)
-        is_percent = unit.factor != 1 and abs(limit) > 1
-        hint = _fraction(limit) if is_percent else ""
-        return f"{title} is {shown} ({origin}), not {self.sign} {self.bound}{hint}"
+        return f"{title} is {shown} ({origin}), not {self.sign} {self.bound}"
 
 
 def require(comparison: Comparison, requirement: str) -> str | None:
@@ -77,14 +86,24 @@ def require(comparison: Comparison, requirement: str) -> str | None:
 
     Raises ComparisonError if it cannot be parsed, or names no arm, difference or figure.
     """
-    arms = {_typed(str(arm["arm"])): arm for arm in records(comparison.arms)}
-    differences = {_typed(f"{row['arm']} - {row['baseline']}"): row for row in records(comparison.differences)}
-    wanted = _parse(requirement, f"{next(iter(arms))}.{comparison.usual.name} >= 0.83")
-    if wanted.subject in arms:
-        return _require_figure(wanted, arms[wanted.subject], comparison)
-    if wanted.subject in differences:
-        return _require_difference(wanted, differences[wanted.subject], comparison)
+    rows = {name: row for name, _, row in _subjects(comparison)}
+    titles = {name: title for name, title, _ in _subjects(comparison)}
+    names = {title: name for name, title in titles.items()} | {name: name for name in titles}
+    arms = [name for name, row in rows.items() if "baseline" not in row]
+    wanted = _parse(requirement, f"{arms[0]}.{comparison.usual.name} >= 0.83")
+    if wanted.subject in names:
+        name = names[wanted.subject]
+        check = _require_figure if name in arms else _require_difference
+        return check(replace(wanted, subject=titles[name]), rows[name], comparison)
+    differences = [name for name in rows if name not in arms]
     raise ComparisonError(f"{requirement!r}: {_unknown_subject(wanted.subject, arms, differences)}")
+
+
+def _subjects(comparison: Comparison) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield differences, then arms, which may be named like one: as typed, the same with labels, and the row."""
+    for row in [*records(comparison.differences), *records(comparison.arms)]:
+        arms = [row[side] for side in ("arm", "baseline") if side in row]
+        yield _typed(" - ".join(arms)), _typed(" - ".join(comparison.titles.get(arm, arm) for arm in arms)), row
 
 
 def _parse(text: str, example: str) -> Requirement:
@@ -112,16 +131,13 @@ def _typed(subject: str) -> str:
     return subject.replace(f" {MINUS} ", " - ")
 
 
-def _fraction(percent: float) -> str:
-    return f"; values are fractions: {percent / 100:g}"
-
-
 def _not_a_requirement(text: str, example: str) -> ComparisonError:
-    percent = _PERCENT.search(text.replace(MINUS, "-"))
-    hint = _fraction(float(percent[1])) if percent else ""
+    if percent := _PERCENT.search(text.replace(MINUS, "-")):
+        fraction = f"{text[: percent.start()]}{float(percent[1]) / 100:g}"
+        return ComparisonError(f"{text!r}: a bound is a fraction, as figures in csv and json are; write {fraction!r}")
     order = " ".join(sign for sign in _OPERATORS if sign not in _EQUALITY)
     return ComparisonError(
-        f"{text!r} is not a requirement{hint}; write ARM.METRIC OP NUMBER, OP one of {order}, such as {example!r}, "
+        f"{text!r} is not a requirement; write ARM.METRIC OP NUMBER, OP one of {order}, such as {example!r}, "
         "or 'ARM - BASELINE.FIGURE OP NUMBER', FIGURE one of "
         f"{', '.join(name for name in _FIELDS if name != 'verdict')}, or 'ARM - BASELINE.verdict == BETTER'; in "
         "quotes, since > and < redirect in a shell"
@@ -131,10 +147,13 @@ def _not_a_requirement(text: str, example: str) -> ComparisonError:
 def _require_figure(wanted: Requirement, arm: Mapping[str, Any], comparison: Comparison) -> str | None:
     if wanted.name not in comparison.metrics:
         raise _unknown_figure(wanted, "metric", comparison.metrics)
+    metric = comparison.metrics[wanted.name]
+    if metric.unit.factor != 1:
+        wanted.check_bound(f"the {metric.title}", -1 if metric.unit == POINTS else 0, metric.unit.figures)
     if broken := _broken(comparison, arm["arm"]):
         return broken
     kind = "median" if wanted.name == "seconds" else "mean"
-    return wanted.fails(arm[wanted.name], f"{kind} of {arm['n']}", comparison.metrics[wanted.name].unit)
+    return wanted.fails(arm[wanted.name], f"{kind} of {arm['n']}")
 
 
 def _require_difference(wanted: Requirement, row: Mapping[str, Any], comparison: Comparison) -> str | None:
@@ -143,16 +162,26 @@ def _require_difference(wanted: Requirement, row: Mapping[str, Any], comparison:
     if wanted.name == "verdict":  # which takes broken runs into account
         holds = _OPERATORS[wanted.sign](row["verdict"], wanted.bound)
         return None if holds else f"{wanted.subject}.verdict is {row['verdict']}, not {wanted.sign} {wanted.bound}"
+    metric = comparison.metric
+    if wanted.name == "p":
+        wanted.check_bound("p", 0)
+    elif metric.unit.factor != 1:
+        wanted.check_bound(f"a difference in {metric.title}", -1, metric.unit.differences)
     if broken := _broken(comparison, row["arm"], row["baseline"]):
         return broken
-    unit = NUMBER if wanted.name == "p" else comparison.metric.unit
-    return wanted.fails(row[_FIELDS[wanted.name]], f"{row['pairs']} pairs", unit)
+    return wanted.fails(row[_FIELDS[wanted.name]], f"{row['pairs']} pairs")
 
 
 def _broken(comparison: Comparison, *labels: str) -> str | None:
     """Return why no figure of these arms meets a requirement, or None if all of their runs finished well."""
     broken = {label: comparison.broken[label] for label in labels if label in comparison.broken}
-    return "; ".join(f"{label} meets no requirement: {'; '.join(runs)}" for label, runs in broken.items()) or None
+    return (
+        "; ".join(
+            f"{comparison.titles.get(label, label)} meets no requirement: {'; '.join(runs)}"
+            for label, runs in broken.items()
+        )
+        or None
+    )
 
 
 def _unknown_figure(wanted: Requirement, kind: str, known: Mapping[str, object]) -> ComparisonError:
@@ -161,7 +190,7 @@ def _unknown_figure(wanted: Requirement, kind: str, known: Mapping[str, object])
     return ComparisonError(f"{wanted.text!r}: {what}")
 
 
-def _unknown_subject(subject: str, arms: Mapping[str, object], differences: Mapping[str, Mapping[str, Any]]) -> str:
+def _unknown_subject(subject: str, arms: Collection[str], differences: Collection[str]) -> str:
     """Say that there is no such arm or difference, and which there are."""
     sides = [(arm, base) for arm in arms for base in arms if subject == f"{arm} - {base}"]
     if sides or " - " in subject:

@@ -9,6 +9,7 @@ import numpy as np
 
 from dropexp.analysis.arms import Arm
 from dropexp.analysis.notes import Noted
+from dropexp.analysis.titles import title_of_base
 from dropexp.config.tune import NOT_TUNED
 from dropexp.errors import ComparisonError
 from dropexp.nearest import did_you_mean
@@ -19,12 +20,13 @@ QUESTION = sorted(NOT_TUNED - {"variant", "seed", "probes"})
 
 
 def select_settings(
-    arms: Sequence[Arm], name: str, metrics: Mapping[str, Metric], by: str | None = None
+    arms: Sequence[Arm], name: str, metrics: Mapping[str, Metric], titles: Mapping[str, str], by: str | None = None
 ) -> Noted[list[Arm]]:
     """Return of each declared arm, or variant, the settings with the best mean of a validation metric over the seeds.
 
     Arms with different values of `by`, or of a key that is no setting to choose, such as `train_size`, do not compete.
-    Settings with a diverged run are not selected. The notes name what was selected among how many. Raises
+    Settings with a diverged run are not selected. The notes name what was selected among how many, with
+    the titles of arms, which are by label. Raises
     ComparisonError for a metric that is not of validation rows, or that no run has.
     """
     of_validation = [metric for metric in metrics if metric.startswith("val_")]
@@ -38,17 +40,18 @@ def select_settings(
         question = [text(arm.first.setting(key)) for key in (*QUESTION, *([by] if by else []))]
         groups[(arm.study, arm.first.base, *question)].append(arm)
     selected, notes = [], []
-    for (study, base, *_), candidates in groups.items():
+    for (study, *_), candidates in groups.items():
+        shown = title_of_base(candidates[0], titles)
         measured = [arm for arm in candidates if arm.runs and not arm.diverged and np.isfinite(arm.figures(name)).all()]
         if not measured:
-            notes.append(f"{study}: no settings of {base} are selected: none has {metrics[name].title} for every run")
+            notes.append(f"{study}: no settings of {shown} are selected: none has {metrics[name].title} for every run")
             continue
         sign = 1 if metrics[name].higher_is_better else -1
         best = max(measured, key=lambda arm: sign * float(arm.figures(name).mean()))
         selected.append(best)
         seeds = {len(arm.seeds) for arm in measured}
         unequal = "; they have different numbers of seeds" if len(seeds) > 1 else ""
-        what = f"{best.label} is selected of {len(candidates)} settings of {base}"
+        what = f"{titles.get(best.label, best.label)} is selected of {len(candidates)} settings of {shown}"
         notes.append(f"{study}: {what}, by mean {metrics[name].title}{unequal}")
     if not selected:
         raise ComparisonError("\n".join(notes))

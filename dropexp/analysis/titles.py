@@ -26,6 +26,13 @@ def titles_of(arms: Sequence[Arm], declared: Mapping[str, Sequence[Declared]]) -
     return titles if len(set(shown)) == len(shown) else {}
 
 
+def title_of_base(arm: Arm, titles: Mapping[str, str]) -> str:
+    """Return the title of the declared arm or variant, which several arms can share: without their settings."""
+    base = arm.first.base
+    settings = arm.label.removeprefix(f"{arm.study}/").removeprefix(base)
+    return titles.get(arm.label, base).removeprefix(f"{arm.study}/").removesuffix(settings)
+
+
 def named(arms: Iterable[Arm], titles: Mapping[str, str]) -> list[Arm]:
     """Return the arms labelled with their titles, for sentences about them."""
     return [replace(arm, label=titles.get(arm.label, arm.label)) for arm in arms]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,8 +41,11 @@ class SearchFrames:
     records: Mapping[str, Sequence[SearchRecord]]  # the searches, by the label of their arm
 
 
-def tuning_of(arms: Sequence[Arm], records: Mapping[str, Records]) -> Noted[SearchFrames]:
-    """Return what is known of the arms' searches; the notes name selected values at the edge of their range."""
+def tuning_of(arms: Sequence[Arm], records: Mapping[str, Records], titles: Mapping[str, str]) -> Noted[SearchFrames]:
+    """Return what is known of the arms' searches; the notes name selected values at the edge of their range.
+
+    The notes have the titles of arms, which are by label.
+    """
     known = [found for arm in arms if (found := _searches_of(arm, records.get(arm.study, {}))).records]
     frames = SearchFrames(
         selected=pd.DataFrame([row for one in known for row in _selected(one)]),
@@ -50,7 +53,8 @@ def tuning_of(arms: Sequence[Arm], records: Mapping[str, Records]) -> Noted[Sear
         budget=pd.DataFrame([row for one in known for row in budget_curve(one)]),
         records={one.arm: one.records for one in known},
     )
-    return Noted(frames, [note for one in known for note in [*_unequal(one, known), *_edges(one)]])
+    shown = [replace(one, arm=titles.get(one.arm, one.arm)) for one in known]
+    return Noted(frames, [note for one in shown for note in [*_unequal(one, shown), *_edges(one)]])
 
 
 def _searches_of(arm: Arm, records: Records) -> ArmSearches:

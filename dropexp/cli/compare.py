@@ -92,6 +92,7 @@ def compare(
     from dropexp.analysis import comparison, requirement
     from dropexp.errors import ComparisonError
     from dropexp.report.comparison_tables import comparison_tables
+    from dropexp.report.names import titled
     from dropexp.report.tuning_tables import trials_table
 
     if chart is None and (width, height, title) != (None, None, None):
@@ -129,7 +130,7 @@ def compare(
         if note:
             print_message(f"note: {note}")
     if trials:
-        table = trials_table(compared)
+        table = trials_table(titled(compared))
         if table is None:
             raise ComparisonError("these runs have no trials: no study here has a section `tune`")
         print_tables([table], output, csv=compared.trials_csv, json=compared.trials_json)

@@ -19,6 +19,7 @@ from dropexp.report.chart_data import (
     domain_of,
     run_values,
     scale_of,
+    shared_baseline,
     swept,
 )
 from dropexp.report.chart_parts import (
@@ -35,6 +36,7 @@ from dropexp.report.chart_parts import (
     line_labels,
     looks_of,
     row_axis,
+    row_height,
     row_labels,
     titled,
     tooltips,
@@ -55,7 +57,7 @@ def arms(comparison: Comparison, size: Size = AUTO) -> ChartType:
     middle = dots["arm"].map(dict(zip(rows["arm"], rows["middle"], strict=True)))
     dots["row"] = middle - 0.4 + 0.55 * (rank * 0.618 % 1)  # steps of the golden ratio separate dots of similar value
 
-    width, height = size.within(WIDTH, 46 * len(rows))
+    width, height = size.within(WIDTH, row_height(len(rows), 46, 2 * LINE) * len(rows))
     looks = looks_of(comparison.arms["series"])
     domain = domain_of(dots["value"], rows["low"], rows["high"])
     x = ValueAxis(alt.X, scale_of(comparison.metric).title, domain)
@@ -86,7 +88,7 @@ def differences(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
     ends = pd.Series([-margin, margin, 0.0])
     band = pd.DataFrame([ends.to_list()], columns=["low", "high", "zero"])
 
-    width, height = size.within(WIDTH, 36 * len(rows))
+    width, height = size.within(WIDTH, row_height(len(rows), 36, LINE) * len(rows))
     looks = looks_of(comparison.arms["series"])
     domain = domain_of(ends, rows["difference"], rows["low"], rows["high"])
     x = ValueAxis(alt.X, scale.title, domain)
@@ -99,11 +101,13 @@ def differences(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
         margins.mark_rule(strokeDash=[4, 3]).encode(x("zero")),
         base.mark_rule(strokeWidth=2.5).encode(x("low"), alt.X2("high"), y, looks.color).add_params(click_selection()),
         base.mark_point(filled=True, size=90, cursor="pointer").encode(x("difference"), y, looks.color, looks.shape),
-        *row_labels(base, "name", len(rows), width),
+        *row_labels(base, "label", len(rows), width),
     ).properties(width=width, height=height)
     better = {True: "higher is better", False: "lower is better", None: "neither side is better"}
     within = f"±{margin:g} {metric.unit.differences}".rstrip()
-    legend = f"paired by seed, with 95 % interval; grey: within {within}; {better[metric.higher_is_better]}"
+    baseline = shared_baseline(comparison)
+    minus = f"each arm minus {baseline}, " if baseline is not None else ""
+    legend = f"{minus}paired by seed, with 95 % interval; grey: within {within}; {better[metric.higher_is_better]}"
     figures = (rows["name"] + ": " + rows["figures"]).tolist()
     return titled(chart, f"Differences in {comparison.what}", legend, figures)
 

@@ -156,6 +156,7 @@ def difference_rows(comparison: Comparison) -> pd.DataFrame:
     rows = comparison.differences[columns].copy()
     rows["series"] = rows["arm"].map(series_by_arm(comparison))
     rows["name"] = rows["arm"] + " − " + rows["baseline"]
+    rows["label"] = rows["name"] if shared_baseline(comparison) is None else rows["arm"]
     rows[["difference", "low", "high"]] *= scale.factor
 
     def figures(row: pd.Series[Any]) -> str:
@@ -168,6 +169,12 @@ def difference_rows(comparison: Comparison) -> pd.DataFrame:
 
     rows["figures"] = [figures(row) for _, row in rows.iterrows()]
     return rows
+
+
+def shared_baseline(comparison: Comparison) -> str | None:
+    """Return the baseline of all differences if there are several and they have one."""
+    baselines = comparison.differences["baseline"].tolist()
+    return baselines[0] if len(baselines) > 1 and len(set(baselines)) == 1 else None
 
 
 def coverage_rows(comparison: Comparison) -> pd.DataFrame:

@@ -24,6 +24,7 @@ SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 DASHES = [[1, 0], [8, 3], [2, 2], [8, 3, 2, 3], [14, 4]]  # 6, 7 and 5 share no factor: 210 combinations
 GREY = "#767676"  # the same contrast on white and on a dark page
 WIDTH, LINE = 460, 15  # pixels of a plot and between lines of text
+MOST_ROOMY = 12  # rows of a chart
 SELECTED = "selected"  # Vega's parameter for the series that was clicked
 NUMBERS = {"value", "mean", "sd", "low", "high", "difference", "p_holm", "published", "rounding", "share", "x"}
 
@@ -162,6 +163,11 @@ def line_labels(
         y("label_y"), alt.Text("label", type="nominal"), x=alt.value(size[0] + 20), tooltip=tooltips("arm", "mean", "n")
     )
     return [joins, labels]
+
+
+def row_height(count: int, most: int, least: int) -> int:
+    """Return the height of a row: the least if there are so many that a chart would not fit a page."""
+    return most if count <= MOST_ROOMY else least
 
 
 def row_labels(base: alt.Chart, name: str, count: int, width: int) -> list[alt.Chart]:

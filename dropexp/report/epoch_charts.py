@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -28,7 +30,10 @@ from dropexp.report.chart_parts import (
     titled,
     tooltips,
 )
+from dropexp.report.shorten import short_names
 from dropexp.runs.metrics import METRICS, Metric, format_figure
+
+MOST_BESIDE = 24  # columns of a label between two panels
 
 
 def learning_curves(comparison: Comparison, size: Size = AUTO) -> ChartType:
@@ -65,13 +70,14 @@ def loss(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
     looks = looks_of(comparison.arms["arm"])
     if log:
         rows["low"] = rows["low"].clip(lower=rows["mean"].min() / 2)
+    labels = short_names(comparison.arms["arm"], MOST_BESIDE) if len(shown) > 1 else {}
     panels = []
     for metric in shown:
         own = rows[rows["metric"] == metric.name]
         domain = domain_of(rows["mean"], rows["low"], rows["high"], log=log)
         y = ValueAxis(alt.Y, scale_of(metric).title, domain, log)
         width = size.width or (250 if len(shown) > 1 else WIDTH)
-        panel = _epoch_panel(_placed(own), _epochs(rows), y, looks, Size(width, size.height))
+        panel = _epoch_panel(_placed(own), _epochs(rows), y, looks, Size(width, size.height), labels)
         panels.append(panel.properties(title=metric.title))
     figures = [
         f"{row['arm']} {metric.title} {format_figure(row['mean'], scale_of(metric).form)} at epoch {row['epoch']}"
@@ -134,10 +140,18 @@ def _by_epoch(comparison: Comparison, metric: Metric, size: Size) -> ChartType:
 
 
 def _epoch_panel(
-    rows: pd.DataFrame, x: alt.X, y: ValueAxis, looks: Looks, wanted: Size, *, zero_line: bool = False
+    rows: pd.DataFrame,
+    x: alt.X,
+    y: ValueAxis,
+    looks: Looks,
+    wanted: Size,
+    labels: Mapping[str, str] | None = None,
+    *,
+    zero_line: bool = False,
 ) -> ChartType:
     """Draw lines and bands of `epoch_means`; dots at every epoch if there are few, else at the last."""
     ends = line_ends(rows, by="arm")
+    ends["label"] = [(labels or {}).get(name, name) for name in ends["label"]]
     measured = rows.groupby("arm")["epoch"].transform("size")
     single = rows[measured == 1]
     dots = rows if measured.max() <= 10 else ends

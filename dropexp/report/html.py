@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -41,8 +41,7 @@ from dropexp.report.table import Table
 from dropexp.report.tuning_tables import selections_table, tuning_table
 
 SUFFIXES = (".html", ".htm")
-MOST_NOTES = 5  # in the story
-STORY = ("book", "arms", "differences", "sweep", "published")  # sections of the printed story; others are appendix
+MOST_NOTES, MOST_ROWS = 5, 8  # in the story; longer tables, except that of the arms, are in the appendix
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,7 @@ class Section:
     heading: str
     figure: PageChart | None
     tables: Sequence[Table]
+    appendix: Section | None = None  # its long tables
 
 
 def check_suffix(path: Path) -> None:
@@ -83,7 +83,7 @@ def write(comparison: Comparison, path: Path, arrays: Arrays | None = None) -> N
 def page(comparison: Comparison, arrays: Arrays | None = None) -> str:
     """Return the page, with pictures if there are arrays; the same runs and arrays give the same bytes."""
     runs = compared_runs(comparison)
-    story, details = _parts(_sections(comparison))
+    story, details = _sections(comparison)
     figures = {section.figure.id: section.figure.spec for section in [*story, *details] if section.figure}
     themes = {"light": chart_parts.theme(dark=False), "dark": chart_parts.theme(dark=True)}
     return _template().render(
@@ -131,36 +131,43 @@ def _json_for_script(content: Any) -> Markup:
 
 
 @schemapi.debug_mode(False)  # to validate each part takes as long as to draw it; tests do
-def _sections(comparison: Comparison) -> list[Section]:
-    """Return the sections that have a chart or a table."""
-    sections = []
+def _sections(comparison: Comparison) -> tuple[list[Section], list[Section]]:
+    """Return the sections of the story, which prints on a few pages, and those of the appendix."""
     named, whole = for_charts(comparison), titled(comparison)
 
-    def add(name: str, heading: str, *shown: Table | None) -> None:
-        chart, own = KINDS[name].draw(named, AUTO), [table for table in shown if table]
-        if chart is not None or own:
-            sections.append(Section(name, heading, _figure(name, chart), own))
+    def section(name: str, heading: str, *shown: Table | None, chart: str | None = None) -> Section:
+        figure = _figure(chart or name, KINDS[chart or name].draw(named, AUTO))
+        return Section(name, heading, figure, [table for table in shown if table])
 
-    add("book", "Training")
-    add("arms", "Arms", arms_table(named), probes_table(named))
-    add("differences", "Differences", differences_table(named), best_val_table(named))
-    add("sweep", f"Effect of {comparison.by}")
-    add("published", "Published figures", *published_tables(whole), *fit_tables(whole))
-    add("learning", f"{comparison.metric.title.capitalize()} by epoch")
-    add("loss", "Losses")
-    add("usual", comparison.usual.title.capitalize())
-    if comparison.metric.name != "gap":
-        add("gap", "Generalisation gap")
-    add("budget", "Search for the settings", tuning_table(whole), selections_table(whole))
-    add("confusion", "Confusion matrices")
-    add("classes", "Classes", accuracies_table(kept_of(compared_runs(named))))
-    add("reliability", "Reliability")
-    return sections
+    story = [
+        Section("arms", "Arms", None, [arms_table(named)]),
+        _short(section("differences", "Differences", differences_table(named), best_val_table(named))),
+        section("sweep", f"Effect of {comparison.by}"),
+        _short(section("published", "Published figures", *published_tables(whole), *fit_tables(whole))),
+        section("loss", "Losses"),
+        section("book", "Training"),
+    ]
+    details = [
+        *(one.appendix for one in story if one.appendix),
+        section("seeds", "Runs by arm", chart="arms"),
+        Section("probes", "Probes", None, [table] if (table := probes_table(named)) else []),
+        section("learning", f"{comparison.metric.title.capitalize()} by epoch"),
+        section("usual", comparison.usual.title.capitalize()),
+        *([section("gap", "Generalisation gap")] if comparison.metric.name != "gap" else []),
+        section("budget", "Search for the settings", tuning_table(whole), selections_table(whole)),
+        section("confusion", "Confusion matrices"),
+        section("classes", "Classes", accuracies_table(kept_of(compared_runs(named)))),
+        section("reliability", "Reliability"),
+    ]
+    return [one for one in story if one.figure or one.tables], [one for one in details if one.figure or one.tables]
 
 
-def _parts(sections: Sequence[Section]) -> tuple[list[Section], list[Section]]:
-    """Return the sections of the story, and those of the appendix."""
-    return [one for one in sections if one.id in STORY], [one for one in sections if one.id not in STORY]
+def _short(section: Section) -> Section:
+    """Move the tables to the appendix if they have many rows."""
+    if sum(len(table.rows) for table in section.tables) <= MOST_ROWS:
+        return section
+    appendix = Section(f"{section.id}-tables", f"{section.heading}: tables", None, section.tables)
+    return replace(section, tables=[], appendix=appendix)
 
 
 def _figure(name: str, chart: ChartType | None) -> PageChart | None:

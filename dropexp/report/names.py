@@ -11,7 +11,7 @@ import pandas as pd
 from dropexp.analysis.comparison import Comparison
 from dropexp.report.shorten import short_names
 
-FRAMES = ("arms", "differences", "best_val", "published", "fits", "runs", "curves")  # that name arms
+FRAMES = ("arms", "differences", "interactions", "best_val", "published", "fits", "runs", "curves")  # that name arms
 
 
 def for_charts(comparison: Comparison) -> Comparison:

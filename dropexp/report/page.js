@@ -54,7 +54,8 @@ const data = JSON.parse(document.getElementById("figures").textContent);
 const darkMode = matchMedia("(prefers-color-scheme: dark)");
 const printMode = matchMedia("print");
 const SHRINK = 0.85; // text may be shrunk by this factor
-let drawn = null; // theme and window width of the charts on the page
+const PAPER = 1060; // width of a chart that is readable on paper, where text may be smaller
+let drawn = null; // theme and width of the charts on the page
 let views = [];
 
 function embed(element, spec, theme) {
@@ -78,8 +79,8 @@ function narrowed(spec, width, available) {
       : value);
 }
 
-async function draw(theme) {
-  const requested = `${theme} ${innerWidth}`;
+async function draw(theme, paper) {
+  const requested = `${theme} ${paper ?? innerWidth}`;
   if (requested === drawn) return;
   drawn = requested;
   for (const view of views) view.finalize();
@@ -89,7 +90,7 @@ async function draw(theme) {
     try {
       let view = await embed(element, spec, theme);
       const width = element.querySelector("svg").viewBox.baseVal.width;
-      const available = element.clientWidth / SHRINK;
+      const available = paper ?? element.clientWidth / SHRINK;
       if (width > available) {
         view.finalize();
         view = await embed(element, narrowed(spec, width, available), theme);
@@ -107,7 +108,8 @@ async function draw(theme) {
 }
 
 function update(printing) {
-  draw(darkMode.matches && !printing ? "dark" : "light");
+  if (printing) draw("light", PAPER);
+  else draw(darkMode.matches ? "dark" : "light", null);
 }
 
 darkMode.addEventListener("change", () => update(printMode.matches));

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.in_process import InProcess
-from helpers.tuned import TUNED
+from helpers.tuned import TUNED, write_tuned
 
 SMALL = (
     TUNED.replace("epochs: 1\n", "epochs: 1\ninit: torch\n").replace("trials: 3", "trials: 2").replace("0.005", "0.05")
@@ -144,3 +144,9 @@ def test_a_search_without_a_selection_exits_with_1_and_the_others_are_tested(own
     assert "diverged: the loss is not finite in epoch 1" in printed
     assert "note: tuned: arm none, repeat 1: no settings are selected: every trial diverged" in printed
     assert "2 tested runs: 0 trained now, 2 before" in printed and "next:" not in printed
+
+
+def test_trials_are_printed_with_the_labels_of_the_config_and_in_csv_with_names(cli: InProcess) -> None:
+    write_tuned(cli.folder, f"{TUNED}labels: {{units: with dropout}}\n")
+    assert "with dropout" in cli("compare", "tuned", "--trials").stdout
+    assert "units," in cli("compare", "tuned", "--trials", "--format", "csv").stdout

@@ -104,7 +104,7 @@ def test_a_thousand_matched_baselines_are_found_in_seconds(tmp_path: Path) -> No
             own = replace(first, info=info)
             arms.append(Arm(f"{variant},lr={i}", variant, own, {}, ()))
     began = time.process_time()
-    found = baselines_of(arms, None).value
+    found = baselines_of(arms, None, {}).value
     assert time.process_time() - began < 2  # comparing all pairs would be a million comparisons
     assert len(found) == 1000
     assert all(label.replace("nn", "none") == base.label for label, base in found.items())

@@ -6,11 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers.fake_runs import write_arm, write_run
+from helpers.fake_runs import change, write_arm, write_run
+from helpers.studies import write_runs_of
 
 from dropexp.analysis.comparison import Comparison, compare
 from dropexp.analysis.requirement import require
 from dropexp.errors import ComparisonError
+from dropexp.runs.folder import RunFolder
 from dropexp.runs.metrics import METRICS
 
 
@@ -115,25 +117,60 @@ def test_a_difference_with_a_diverged_run_meets_no_requirement_on_its_figures(co
 
 
 @pytest.mark.parametrize(
-    ("requirement", "hint"),
+    ("requirement", "why"),
     [
-        ("none.test_acc >= 83", "not >= 83; values are fractions: 0.83"),
-        ("nn - none.low > 1.5", "not > 1.5; values are fractions: 0.015"),
-        ("none.gap < −2", "not < -2; values are fractions: -0.02"),
-        ("nn - none.p > 5", "not > 5"),
-        ("none.test_loss > 5", "not > 5"),
+        ("none.test_acc <= 80", "the test accuracy is a fraction from 0 to 1: 80 % is 0.8"),
+        ("none.test_acc > −0.1", "the test accuracy is a fraction from 0 to 1"),
+        ("none.test_acc <= 1e999", "the test accuracy is a fraction from 0 to 1"),
+        ("nn - none.low > 1.5", "a difference in test accuracy is a fraction from -1 to 1: 1.5 points is 0.015"),
+        ("none.gap > −2", "the gap is a fraction from -1 to 1: -2 points is -0.02"),
+        ("nn - none.p < 5", "p is a fraction from 0 to 1"),
     ],
 )
-def test_a_bound_in_percent_is_named_as_a_fraction(of_differences: Comparison, requirement: str, hint: str) -> None:
-    assert str(require(of_differences, requirement)).endswith(hint)
+def test_a_bound_that_no_figure_can_cross_is_an_error(of_differences: Comparison, requirement: str, why: str) -> None:
+    with pytest.raises(ComparisonError) as error:
+        require(of_differences, requirement)
+    assert str(error.value) == f"{requirement!r}: {why}"
 
 
-def test_a_bound_with_a_percent_sign_is_named_as_a_fraction(compared: Comparison) -> None:
-    for bound in ("83%", "83 %"):
-        with pytest.raises(ComparisonError, match=r"fractions: -0\.83; write ARM"):
-            require(compared, f"nn.gap>=−{bound}")
-        with pytest.raises(ComparisonError, match=r"is not a requirement; values are fractions: 0\.83; write ARM"):
-            require(compared, f"nn.test_acc >= {bound}")
+@pytest.mark.parametrize(
+    "requirement", ["none.test_acc <= 1", "none.gap >= -1", "nn - none.p <= 1", "nn.test_loss < 5"]
+)
+def test_the_ends_of_a_range_and_bounds_on_losses_are_allowed(of_differences: Comparison, requirement: str) -> None:
+    assert require(of_differences, requirement) is None
+
+
+@pytest.mark.parametrize(
+    ("requirement", "allowed"),
+    [
+        ("nn.test_acc >= 83%", "nn.test_acc >= 0.83"),
+        ("nn.gap>=−83 %", "nn.gap>=-0.83"),
+        ("nn - none.low > 1.5 %", "nn - none.low > 0.015"),
+    ],
+)
+def test_a_bound_with_a_percent_sign_is_an_error_that_says_what_to_write(
+    compared: Comparison, requirement: str, allowed: str
+) -> None:
+    with pytest.raises(ComparisonError) as error:
+        require(compared, requirement)
+    assert str(error.value).endswith(f"as figures in csv and json are; write {allowed!r}")
+
+
+def test_a_requirement_can_have_the_labels_of_the_config_and_its_outcome_has_them(tmp_path: Path) -> None:
+    config = tmp_path / "study.yaml"
+    config.write_text("matrix: {variant: [none, nn], seed: 0..2}\nlabels: {none: no - dropout, nn: with}\n", "utf-8")
+    write_runs_of(config, tmp_path / "runs")
+    compared = compare("study", tmp_path / "runs")
+    for arm in ("none", "no - dropout"):
+        assert require(compared, f"{arm}.test_acc > 0") is None
+        assert require(compared, f"{arm}.test_acc > 0.9") == "no - dropout.test_acc is 0.8010 (mean of 3), not > 0.9"
+    for difference in ("nn - none", "with - no - dropout"):
+        why = "with - no - dropout.low is 0.0000 (3 pairs), not > 0.5"
+        assert require(compared, f"{difference}.low > 0.5") == why
+    (diverged,) = (tmp_path / "runs/study").glob("*variant=nn,seed=2-*")
+    change(RunFolder(diverged), status="diverged", why="the loss is nan in epoch 2")
+    why = "with meets no requirement: seed 2 of with diverged"
+    assert require(compare("study", tmp_path / "runs"), "nn.test_acc > 0") == why
 
 
 def test_the_names_of_a_headline_can_be_copied(tmp_path: Path) -> None:
@@ -150,6 +187,8 @@ def test_a_name_with_a_hyphen_between_spaces_is_an_arm(tmp_path: Path) -> None:
     compared = compare(runs_dir=tmp_path)
     assert require(compared, "wide - deep.test_acc >= 0.8") is None
     assert require(compared, "wide - deep - none.difference > 0.09") is None
+    write_run(tmp_path, "nn", 0, 0.6, arm="wide - deep - none", lr=0.1)
+    assert require(compare(runs_dir=tmp_path), "wide - deep - none.test_acc < 0.61") is None
 
 
 @pytest.mark.parametrize(
@@ -185,7 +224,7 @@ def test_a_long_requirement_is_parsed_quickly(compared: Comparison, requirement:
         ("scratch-none.low >= 0", "none, nn, scratch"),
         ("nn.test_acc >= high", "ARM.METRIC OP NUMBER"),
         ("nn.test_acc >= .", "ARM.METRIC OP NUMBER"),
-        ("nn.test_acc >= 83 %", "ARM.METRIC OP NUMBER"),
+        ("nn.test_acc >= 83 %", "nn.test_acc >= 0.83"),
         ("test_acc >= 0.83", "ARM.METRIC OP NUMBER"),
         ("__import__('os').getcwd() >= 0", "unknown arm"),
         ("dense.test_acc >= 0.83", "none, nn, scratch"),

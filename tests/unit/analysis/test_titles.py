@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,15 @@ from helpers.comparisons import mentions
 from helpers.fake_runs import change
 from helpers.printing import printed
 from helpers.studies import write_runs_of
+from helpers.tuned import TUNED, write_tuned
 
 from dropexp.analysis.comparison import Comparison, compare
 from dropexp.config.study import load_config
 from dropexp.errors import ConfigError
 from dropexp.report.html import page
+from dropexp.report.names import titled
 from dropexp.report.pictures import Arrays
+from dropexp.report.tuning_tables import selections_table, trials_table, tuning_table
 from dropexp.runs.folder import RunFolder
 
 STUDY = "matrix: {variant: [none, nn], lr: [0.1, 0.5], seed: 0..1}\nlabels: {none: no dropout, nn: nn.Dropout}\n"
@@ -101,3 +105,43 @@ def test_wrong_labels_are_errors(labels: str, message: str, tmp_path: Path) -> N
     with pytest.raises(ConfigError) as error:
         load_config(config)
     assert message in str(error.value)
+
+
+def test_interactions_have_the_labels_and_their_rows_in_json_the_names(tmp_path: Path) -> None:
+    compared(tmp_path)
+    (missing,) = (tmp_path / "runs/study").glob("*variant=nn,lr=0.5,seed=1-*")
+    change(RunFolder(missing), status="interrupted")
+    comparison = compare("study", tmp_path / "runs", interaction=["variant", "lr"])
+    sides = "nn.Dropout,lr=0.5 − no dropout,lr=0.5", "nn.Dropout,lr=0.1 − no dropout,lr=0.1"
+    assert f"({sides[0]}) − ({sides[1]}) " in printed(comparison)
+    assert all(mentions([text], *sides) for text in (comparison.findings[-1], comparison.headlines[-1]))
+    assert mentions(comparison.notes, f"({sides[0]}) − ({sides[1]}): unpaired, not in all four arms: seed 1")
+    (row,) = json.loads(comparison.to_json())["interactions"]
+    assert (row["arm"], row["baseline"]) == ("nn,lr=0.5 − none,lr=0.5", "nn,lr=0.1 − none,lr=0.1")
+
+
+def test_notes_on_baselines_and_sources_have_the_labels(tmp_path: Path) -> None:
+    text = "arms: {a: {variant: none}, b: {variant: none, lr: 0.1}, c: {variant: nn, lr: 0.2}}\n"
+    text += "published: {source: a book, arm: [b, c], test_acc: [0.8]}\nlabels: {a: first, b: second, c: third}\n"
+    compared(tmp_path, text)
+    notes = compare("study", tmp_path / "runs", published=True).notes
+    assert mentions(notes, "study: no arm without dropout has the settings of third; choose a baseline")
+    assert mentions(notes, "a likelihood needs 20 runs per arm; second has 1, third has 1")
+    (run,) = (tmp_path / "runs/study").glob("arm=b*")
+    change(RunFolder(run), status="interrupted")
+    assert mentions(compare("study", tmp_path / "runs").notes, "belong to 'second', which has no finished run")
+
+
+def test_the_note_on_selected_settings_has_the_labels(tmp_path: Path) -> None:
+    compared(tmp_path, f"validation_size: 100\neval_test: false\n{STUDY}")
+    notes = compare("study", tmp_path / "runs", select_on="val_acc").notes
+    assert mentions(notes, "study: nn.Dropout,lr=0.1 is selected of 2 settings of nn.Dropout, by mean")
+
+
+def test_searches_have_the_labels_and_in_csv_the_names(tmp_path: Path) -> None:
+    write_tuned(tmp_path, f"{TUNED}labels: {{none: no dropout, units: with dropout}}\n")
+    comparison = compare("tuned", tmp_path / "runs")
+    assert set(comparison.tuning.trials["arm"]) == {"none", "units"}
+    for table in (tuning_table, selections_table, trials_table):
+        shown = table(titled(comparison))
+        assert shown and {row[0] for row in shown.rows} == {"no dropout", "with dropout"}

@@ -218,21 +218,21 @@ Edges = Callable[[list[float], dict[str, list[float]]], list[str]]
 
 @pytest.fixture
 def edges(shared: Path) -> Edges:
-    """The notes on the arm "units" if its repeats select these values of lr, in this space."""
+    """The notes on the arm "units", titled "dropout", if its repeats select these values of lr, in this space."""
     runs = [run for run in read_runs("tuned", shared / "runs") if run.tuning and run.tuning.role == "tested"]
     arm = next(arm for arm in group_arms(runs).value if arm.label == "units")
 
     def notes(lrs: list[float], space: dict[str, list[float]]) -> list[str]:
         own = [search(repeat, [0.5], lr, space) for repeat, lr in enumerate(lrs)]
         ours = [one.model_copy(update={"arm_digest": arm.first.arm_digest}) for one in own]
-        return tuning_of([arm], {"tuned": {(str(one.repeat), "cpu"): one for one in ours}}).notes
+        return tuning_of([arm], {"tuned": {(str(one.repeat), "cpu"): one for one in ours}}, {"units": "dropout"}).notes
 
     return notes
 
 
 @pytest.mark.parametrize(("lr", "near"), [(0.01, "0.01"), (0.012, "0.01"), (0.1, None), (0.9, "1.0"), (1.0, "1.0")])
 def test_a_selected_value_at_the_edge_of_its_range_is_noted(lr: float, near: str | None, edges: Edges) -> None:
-    what = "units: selected values are near an end of their range, and a wider one may have better ones"
+    what = "dropout: selected values are near an end of their range, and a wider one may have better ones"
     assert edges([lr, 0.2], LR) == ([] if near is None else [f"{what}: lr (1 of 2 near {near})"])
 
 

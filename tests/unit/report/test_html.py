@@ -82,12 +82,12 @@ def found(comparison: Comparison) -> Page:
 
 def test_the_sections_are_in_order_below_one_heading(found: Page) -> None:
     ids = [own.get("id") for tag, own, _ in found.elements if tag == "h2"]
-    story = ["notes", "book", "arms", "differences", "published"]
+    story = ["notes", "arms", "differences", "published", "loss", "book"]
     assert ids == [
         *story,
         "appendix",
+        "seeds",
         "learning",
-        "loss",
         "gap",
         "more-notes",
         "runs",
@@ -213,7 +213,7 @@ def test_a_page_without_test_figures_has_those_of_validation_rows(tmp_path: Path
     write_realistic_study(tmp_path, seeds=2, eval_test=False)
     found = page_of(tmp_path)
     assert found.texts("h1") == ["Validation accuracy after 5 epochs"]
-    assert list(found.charts) == [f"chart-{name}" for name in ("book", "arms", "differences", "learning", "loss")]
+    assert list(found.charts) == [f"chart-{name}" for name in ("differences", "loss", "book", "arms", "learning")]
     assert "dropexp compare dropout" in found.texts("pre")[-1].splitlines()  # no --metric: it is the default
     assert "test accuracy" not in found.texts("main")[0].replace("--require", "")
 
@@ -234,10 +234,22 @@ def test_probes_have_a_table_and_a_compared_probe_has_charts(tmp_path: Path) -> 
     assert "Test accuracy" not in plain.texts("h2")
     found = page_of(tmp_path, metric="h1_zero")
     assert list(found.charts) == [
-        f"chart-{name}" for name in ("book", "arms", "differences", "learning", "loss", "usual", "gap")
+        f"chart-{name}" for name in ("differences", "loss", "book", "arms", "learning", "usual", "gap")
     ]
     assert "share of zeros in h1" in json.dumps(found.charts["chart-learning"])
     assert "Test accuracy" in found.texts("h2")
+
+
+def test_long_tables_of_the_story_are_in_the_appendix(tmp_path: Path) -> None:
+    write_arm(tmp_path, "none", [0.8, 0.81], lr=0.5)
+    for i in range(10):
+        write_arm(tmp_path, "nn", [0.8, 0.82], lr=0.5, drop_probs=[0.1, round(0.1 + 0.05 * i, 2)])
+    found = page_of(tmp_path)
+    story, appendix = found.html.split('id="appendix"')
+    assert "Arms: test accuracy after 2 epochs" in story and 'id="chart-differences"' in story
+    table = "Differences: test accuracy after 2 epochs"
+    assert table not in story and table in appendix
+    assert 'href="#differences-tables"' in story and 'id="differences-tables"' in appendix
 
 
 def test_a_regression_has_a_page(tmp_path: Path) -> None:
