@@ -11,7 +11,7 @@ import typer
 from dropexp.cli.command import Command
 from dropexp.cli.completion import complete_configs, complete_keys
 from dropexp.cli.help import Group, epilog
-from dropexp.cli.options import Plugin, load_plugins
+from dropexp.cli.options import CONFIG, Plugin, load_plugins
 from dropexp.cli.output import next_command, print_message
 
 if TYPE_CHECKING:
@@ -50,14 +50,7 @@ def show(
 
 @app.command(cls=Command, epilog=epilog("config check"))
 def check(
-    configs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="CONFIG",
-            help="Files, shipped studies by name, or - for standard input.",
-            autocompletion=complete_configs,
-        ),
-    ],
+    configs: Annotated[list[str], CONFIG],
     plugin: Plugin = None,
 ) -> None:
     """Check configs without training: report all problems, or count the runs."""

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
+from dropexp.cli.completion_in_bash import bash_words
 from dropexp.cli.github import print_failure
 from dropexp.cli.output import discard_output, next_command, print_message, redirect_to_devnull
 from dropexp.errors import ConfigError, DropexpError, Problem
@@ -32,7 +33,7 @@ def main() -> None:
     atexit.register(_skip_final_collection)
     _reserve_standard_streams()
     provide_home()
-    with exit_codes():
+    with exit_codes(), bash_words():
         from dropexp.cli.app import app
 
         app()

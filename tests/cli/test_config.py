@@ -1,4 +1,4 @@
-"""`dropexp config`: shipped studies, checks, keys, the schema and the starter file; `--version` and completion."""
+"""`dropexp config`: shipped studies, checks, keys, the schema and the starter file; `--version`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.command import Command
 from helpers.in_process import InProcess
 
 import dropexp
@@ -161,35 +160,3 @@ def test_every_command_has_a_short_option_for_help(path: tuple[str, ...], cli: I
 def test_the_version_names_torch_and_the_commit(cli: InProcess) -> None:
     words = cli("--version").stdout.split()
     assert words[:2] == ["dropexp", dropexp.__version__] and "torch" in words and "(commit" in words
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("dropexp conf", {"config"}),
-        ("dropexp config s", {"show", "schema"}),
-        ("dropexp train --swe", {"--sweep"}),
-        ("dropexp train dropo", {"dropout"}),
-        ("dropexp train mi", {"mine.yaml"}),
-        ("dropexp train x --set mask=ra", {"mask=rand", "mask=randn-2019"}),
-        ("dropexp train x --set nest", {"nesterov="}),
-        ("dropexp compare --metric val", {"val_acc", "val_loss"}),
-        ("dropexp compare --by mom", {"momentum"}),
-        ("dropexp config keys tune.", {"tune.trials", "tune.repeats", "tune.space"}),
-        ("dropexp compare drop", {"dropout"}),
-        ("dropexp compare dropout/variant=none,seed=1", {"dropout/variant=none,seed=1"}),
-    ],
-)
-def test_a_shell_completes_names(line: str, expected: set[str], own_study: InProcess) -> None:
-    own_study.write("mine.yaml", TINY)
-    own_study.environment |= {
-        "_DROPEXP_COMPLETE": "complete_bash",
-        "COMP_WORDS": line,
-        "COMP_CWORD": str(len(line.split()) - 1),
-    }
-    assert set(own_study().stdout.split()) == expected
-
-
-def test_a_shell_gets_its_completions_from_the_installed_command(command: Command) -> None:
-    command.environment |= {"_DROPEXP_COMPLETE": "complete_bash", "COMP_WORDS": "dropexp tr", "COMP_CWORD": "1"}
-    assert command("tr").stdout.split() == ["train"]

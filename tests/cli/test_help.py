@@ -51,6 +51,16 @@ def test_help_has_whole_option_names_defaults_and_no_types(name: str, width: str
     assert examples.strip()
 
 
+def test_an_option_of_several_commands_is_explained_alike() -> None:
+    explained: dict[str, set[str]] = {}
+    for command in ALL.values():
+        for param in command.params:
+            if param.param_type_name == "option":
+                explained.setdefault(max(param.opts, key=len), set()).add(param.help)
+    with_own_meanings = {"--config", "--data-dir", "--at", "--trials", "--format", "--out"}
+    assert {name for name, texts in explained.items() if len(texts) > 1} == with_own_meanings
+
+
 def test_every_command_has_examples_with_options_that_exist() -> None:
     assert set(EXAMPLES) == set(ALL)
     for name, lines in EXAMPLES.items():
