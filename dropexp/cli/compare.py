@@ -29,6 +29,7 @@ from dropexp.cli.options import (
     Sweeps,
     load_asked,
     parse_filters,
+    whole_number,
 )
 from dropexp.cli.output import Format, print_message, print_tables
 from dropexp.runs.metrics import MARGIN
@@ -82,10 +83,12 @@ def compare(
         ),
     ] = None,
     width: Annotated[
-        int | None, typer.Option(min=50, max=5000, metavar="PIXELS", help="The width of --chart, without labels.")
+        int | None,
+        typer.Option(**whole_number("PIXELS", 50, 5000), help="The width of --chart without labels, 50 to 5000."),
     ] = None,
     height: Annotated[
-        int | None, typer.Option(min=50, max=5000, metavar="PIXELS", help="The height of --chart, without labels.")
+        int | None,
+        typer.Option(**whole_number("PIXELS", 50, 5000), help="The height of --chart without labels, 50 to 5000."),
     ] = None,
     title: Annotated[
         str | None, typer.Option(metavar="TEXT", help="The title of --chart, in place of its own; '' for none.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -39,6 +41,39 @@ def one_of(words: type[StrEnum]) -> dict[str, Any]:
         return words(text)
 
     return {"parser": parse, "metavar": "|".join(words), "autocompletion": complete_words(list(map(str, words)))}
+
+
+def whole_number(metavar: str, least: int, most: int | None = None) -> dict[str, Any]:
+    """Return the arguments of an option that takes a whole number in this range; a wrong one is answered with it."""
+    rest = f", {least} or more" if most is None else f", {least} to {most}"
+
+    def is_allowed(value: Any) -> bool:
+        return type(value) is int and value >= least and (most is None or value <= most)
+
+    return {"parser": lambda text: _number(text, is_allowed, f"a whole number{rest}"), "metavar": metavar}
+
+
+def any_number(metavar: str) -> dict[str, Any]:
+    """Return the arguments of an option that takes a finite number."""
+
+    def is_allowed(value: Any) -> bool:
+        return type(value) in (int, float) and math.isfinite(value)
+
+    return {"parser": lambda text: float(_number(text, is_allowed, "a number")), "metavar": metavar}
+
+
+def _number(text: object, is_allowed: Callable[[Any], bool], allowed: str) -> Any:
+    """Return the number that the text of an option, or its default, is. Raises `BadParameter` with what is allowed."""
+    from dropexp.config.values import whole
+
+    typed = str(text)
+    with suppress(ValueError):
+        if is_allowed(number := whole(float(typed))):
+            return number
+    from dropexp.config.meant import meant, written
+
+    fix = "" if (number := meant(typed, is_allowed)) is None else f"; write {written(number)}"
+    raise typer.BadParameter(f"{typed!r:.60} is not {allowed}{fix}")
 
 
 CONFIG = typer.Argument(
@@ -138,7 +173,7 @@ Published = Annotated[bool, typer.Option("--published", help="Report which arm t
 Margin = Annotated[
     float,
     typer.Option(
-        metavar="X",
+        **any_number("X"),
         help="Differences within ±X count as none; a fraction for accuracies, else in the metric's unit.",
     ),
 ]

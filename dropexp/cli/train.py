@@ -28,6 +28,7 @@ from dropexp.cli.options import (
     find_or_download_data,
     load_studies,
     one_of,
+    whole_number,
 )
 from dropexp.cli.output import next_command, print_message, shown_paths
 
@@ -54,7 +55,7 @@ def train(
     seeds: Seeds = None,
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Runs at a time.", show_default="the cores; 32 on a CUDA device"),
+        typer.Option(**whole_number("N", 1), help="Runs at a time.", show_default="the cores; 32 on a CUDA device"),
     ] = None,
     device: Annotated[
         str,
@@ -77,7 +78,8 @@ def train(
         str | None, typer.Option(metavar="auto|ADDRESS", help="Train on a Ray cluster; --jobs are on each GPU there.")
     ] = None,
     log_every: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Without a terminal, print a line for every N-th epoch of a run.")
+        int,
+        typer.Option(**whole_number("N", 1), help="Without a terminal, print a line for every N-th epoch of a run."),
     ] = 1,
     log_to: Annotated[
         Target | None,

@@ -13,6 +13,7 @@ from helpers.in_process import InProcess
 
 import dropexp
 from dropexp.config.shipped import shipped
+from dropexp.config.starter import starter
 
 TINY = "variant: nn\nmatrix: {seed: 0..2, lr: [0.1, 0.5]}\n"
 
@@ -71,7 +72,42 @@ def test_a_starter_file_is_valid_and_overwrites_nothing(cli: InProcess) -> None:
     before = (cli.folder / "study.yaml").read_bytes()
     assert "study.yaml exists" in cli("config", "init", code=2).stderr
     assert (cli.folder / "study.yaml").read_bytes() == before
-    assert "there is no folder" in " ".join(cli("config", "init", "x/y.yaml", code=2).stderr.replace("│", " ").split())
+    assert cli("config", "init", "new/folder/y.yaml").stdout == f"{Path('new/folder/y.yaml')}\n"
+    assert (cli.folder / "new/folder/dropexp.schema.json").exists()
+
+
+def test_a_starter_file_can_go_to_standard_output(cli: InProcess) -> None:
+    assert cli("config", "init", "-").stdout == starter(Path("study.yaml"))
+    assert not list(cli.folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("config", "init", "a-file/x.yaml"),
+        ("report", "--out", "a-file/x.html"),
+        ("compare", "--plot", "a-file/x.svg"),
+        ("compare", "--chart", "arms", "--plot", "a-file/new/x.png"),
+        ("export", "--to", "mlflow", "--out", "sqlite:///a-file/x.db"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_named_with_the_reason(
+    arguments: tuple[str, ...], own_study: InProcess
+) -> None:
+    own_study.write("a-file", "")
+    name = arguments[-1].removeprefix("sqlite:///")
+    printed = own_study(*arguments, code=1).stderr
+    assert f"dropexp: {Path(name)} cannot be written: a-file is a file, not a folder\n" in printed
+
+
+@pytest.mark.parametrize("command", ["compare", "report"])
+def test_a_config_of_standard_input_is_a_file_in_printed_commands(
+    command: str, cli: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"name: piped\n{TINY}"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode()), "utf-8"))
+    printed = cli(command, "-c", "-", code=5).stderr
+    assert "`dropexp train -c FILE` trains them, with the config saved as FILE\n" in printed
 
 
 def test_a_config_can_come_from_standard_input(cli: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
