@@ -132,8 +132,8 @@ class Checks:
         except ValidationError as error:
             limits: dict[str, Any] = error.errors()[0].get("ctx", {})
             largest = limits.get("le", limits.get("lt", 0) - 1)
-            is_said = largest < 2 or str(largest) in allowed(Config, key, item=in_list)
-            return "" if is_said else f"; the largest is {largest:,}"
+            is_known = largest < 2 or str(largest) in allowed(Config, key, item=in_list)
+            return "" if is_known else f"; the largest is {largest:,}"
         return "; it is too large"
 
     def _several_values(self, key: str, value: Any, path: KeyPath) -> str:

@@ -120,7 +120,11 @@ class _Builder:
             key = self._scalar(key_node) if is_scalar else None
             if not isinstance(key, str):
                 shown = repr(key_node.value) if is_scalar else "with several parts"
-                is_alone = isinstance(value_node, yaml.ScalarNode) and not value_node.value and not value_node.style
+                is_alone = (
+                    isinstance(value_node, yaml.ScalarNode)
+                    and key_node.value
+                    and not (value_node.value or value_node.style)
+                )
                 fix = "has no value; several values are a list in brackets" if is_alone else "is not text; quote it"
                 self.problems.append(Problem(origin, f"key {shown} {fix}"))
             elif key in content:

@@ -8,6 +8,7 @@ import unicodedata
 import yaml
 
 _UNCLOSED = "the {0!r} of this line is not closed, or a comma is missing after it"
+_OTHER_INDENT = "this line is indented otherwise than those above it"
 # By the parser's message: what is wrong. {0} and {1} are what its groups found.
 _MESSAGES = {
     r"but found another document": "a second document begins here, and a config is one: remove the line '---', or "
@@ -20,8 +21,6 @@ _MESSAGES = {
     r"expected escape sequence of (\d) hexadecimal numbers.*": "an escape sequence needs {0} hexadecimal digits here; "
     "use single quotes for a backslash",
     r"expected <block end>, but found '-'": "a list item among keys; indent it below its key, or remove the '-'",
-    r"expected <block end>, but found .*": "this line is indented otherwise than those above it, or a value goes on "
-    "after its quotes",
     r"expected the node content, but found '<stream end>'": "a bracket that opens above is not closed",
     r"expected the node content, but found '(.*)'": "a value is missing before {0!r}",
     r"sequence entries are not allowed here": "a list item cannot be here; write a list as [a, b], or one '- item' per "
@@ -44,6 +43,9 @@ def fault(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
         return opened, _UNCLOSED.format({"]": "[", "}": "{"}[found[1]])
     if problem == "mapping values are not allowed here":
         return _unexpected_colon(_lines(text), line)
+    if mark and problem.startswith("expected <block end>") and not problem.endswith("'-'"):
+        is_first = not _lines(text)[mark.line][: mark.column].strip()
+        return line, _OTHER_INDENT if is_first else "text follows a value that has ended; write all of it in one quote"
     if problem.startswith("expected alphabetic or numeric") and (found := re.search("an (anchor|alias)", during)):
         return (
             line,
@@ -67,11 +69,11 @@ def character_fault(character: str) -> str:
 
 def not_a_mapping(content: object, text: str) -> tuple[int, str]:
     """Return the line and what is wrong of a config that is a list, a word or empty."""
-    lines = [(i, line) for i, line in enumerate(_lines(text), 1) if not re.match(r"\s*(#|---|%|\Z)", line)]
+    lines = [(i, line) for i, line in enumerate(_lines(text), 1) if not re.match(r"\s*(#|%|(---)?\s*\Z)", line)]
     form = "a config is a mapping with a line 'key: value' for each key"
     if content is None:
         return 1, f"it has no keys; {form}"
-    first, line = lines[0]
+    first, line = next(iter(lines), (1, text.strip()))
     if isinstance(content, list):
         return first, f"a list, and {form}; remove the '- ' or the brackets"
     return first, f"{_without_colon(line)}; {form}"
@@ -85,9 +87,9 @@ def _without_colon(line: str) -> str:
     """Return what is wrong with a line that is no key with a value."""
     line = line.strip()
     shown = repr(line if len(line) <= 40 else f"{line[:39]}…")
-    if found := re.match(r"([\w-]+):(\S.*)", line):
+    if found := re.match(r"([A-Za-z_][\w-]*):(\S.*)", line):
         return f"{shown} needs a space after the colon: {found[1]}: {found[2][:40]}"
-    if found := re.match(r"([\w-]+)\s*[=\s]\s*(\S.*)", line):
+    if found := re.match(r"([A-Za-z_][\w-]*)\s*[=\s]\s*(\S.*)", line):
         return f"{shown} has no colon; write {found[1]}: {found[2][:40]}"
     return f"{shown} is not of the form 'key: value'"
 

@@ -52,6 +52,7 @@ def test_a_file_without_sections_is_one_unnamed_arm() -> None:
         ("variant\n", 1, "'variant' is not of the form 'key: value'; {}"),
         ("---\nvariant nn\n", 2, "'variant nn' has no colon; write variant: nn; {}"),
         ("variant:nn\n", 1, "'variant:nn' needs a space after the colon: variant: nn; {}"),
+        ("--- variant\n", 1, "'--- variant' is not of the form 'key: value'; {}"),
         ("3\n", 1, "'3' is not of the form 'key: value'; {}"),
     ],
 )

@@ -145,6 +145,8 @@ def test_a_key_with_several_parts_is_reported(key: str) -> None:
         ("a: @b\n", 1, "a value cannot begin with '@'; write it in quotes"),
         ('a: "c:\\data"\n', 1, "\\d has no meaning in double quotes; use single quotes"),
         ("a: [1,, 2]\n", 1, "a value is missing before ','"),
+        ("a: 1 # b\n  c: 2\n", 2, "this line is indented otherwise than those above it"),
+        ("a: 'it's'\n", 1, "text follows a value that has ended; write all of it in one quote"),
         ("a: [\n", 2, "a bracket that opens above is not closed"),
         ("a: *b\n", 1, "the alias *b has no anchor &b above it"),
         ("a: &\n", 1, "& begins an anchor, and its name is missing; for the character itself use quotes"),
