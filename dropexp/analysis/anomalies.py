@@ -13,7 +13,8 @@ Runs of the first two kinds leave their arm without a verdict: it would rest on 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,35 +35,58 @@ def broken_runs(*arms: Arm) -> list[str]:
     for arm in arms:
         if arm.diverged:
             found.append(f"{_seeds(arm.diverged)} of {arm.label} diverged")
-        found += [f"seed {seed} of {arm.label} {why}" for seed, why in _at_chance_level(arm)]
+        if at_chance := _at_chance_level(arm):
+            found.append(f"{_seeds(at_chance)} of {arm.label} {_chance_level(at_chance)}")
     return found
 
 
 def notes_on_runs(arms: Sequence[Arm], metric: Metric, margin: float, at: str) -> list[str]:
-    """Return a note per run at chance level or with an exploding loss, and per arm with runs that still improve."""
+    """Return a note per arm with runs at chance level, with an exploding loss, and with runs that still improve."""
     notes = []
     for arm in arms:
-        notes += [f"{arm.label}: seed {seed} {why}" for seed, why in _at_chance_level(arm)]
-        notes += [f"{arm.label}: seed {seed} {why}" for seed, why in _exploding(arm)]
+        if at_chance := _at_chance_level(arm):
+            notes.append(f"{arm.label}: {_seeds(at_chance)} {_chance_level(at_chance)}")
+        if exploding := _exploding(arm):
+            worst = max(exploding, key=lambda seed: exploding[seed].loss)
+            loss, epoch = exploding[worst]
+            where = f"in epoch {epoch}" if len(exploding) == 1 else f"in epoch {epoch} with seed {worst}"
+            have = "has" if len(exploding) == 1 else "have"
+            notes.append(f"{arm.label}: {_seeds(exploding)} {have} an exploding loss ({loss:.3g} {where})")
         improving = [seed for seed, run in arm.runs.items() if at == "last" and _improves(run, metric, margin)]
         if improving:
             notes.append(f"{arm.label}: {metric.title} still improves at the last epoch with {_seeds(improving)}")
     return notes
 
 
-def _seeds(seeds: Sequence[int]) -> str:
+def _seeds(seeds: Collection[int]) -> str:
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
-def _at_chance_level(arm: Arm) -> Iterator[tuple[int, str]]:
+def _at_chance_level(arm: Arm) -> dict[int, float]:
+    """Return the final accuracies at chance level, by seed."""
+    found = {}
     for seed, run in arm.runs.items():
         finals = (float(run.curve(name)[-1]) for name in ("test_acc", "val_acc"))
         final = next((accuracy for accuracy in finals if not math.isnan(accuracy)), math.inf)
         if final <= CHANCE_LEVEL:
-            yield seed, f"is at chance level ({ACCURACY.show(final)} {ACCURACY.figures})"
+            found[seed] = final
+    return found
 
 
-def _exploding(arm: Arm) -> Iterator[tuple[int, str]]:
+def _chance_level(accuracies: Mapping[int, float]) -> str:
+    low, high = (ACCURACY.show(bound(accuracies.values())) for bound in (min, max))
+    figures = low if low == high else f"{low} to {high}"
+    return f"{'is' if len(accuracies) == 1 else 'are'} at chance level ({figures} {ACCURACY.figures})"
+
+
+class _Peak(NamedTuple):
+    loss: float
+    epoch: int
+
+
+def _exploding(arm: Arm) -> dict[int, _Peak]:
+    """Return the largest loss of the runs with an exploding one, by seed."""
+    found = {}
     for seed, run in arm.runs.items():
         for name in ("train_loss", "test_loss"):
             losses = run.curve(name)
@@ -70,8 +94,9 @@ def _exploding(arm: Arm) -> Iterator[tuple[int, str]]:
             bound = EXPLODING * (GUESSING if "test_acc" in run.curves else first)
             if (losses > bound).any():
                 epoch = int(np.nanargmax(losses))
-                yield seed, f"has an exploding loss ({losses[epoch]:.3g} in epoch {epoch + 1})"
+                found[seed] = _Peak(float(losses[epoch]), epoch + 1)
                 break
+    return found
 
 
 def _improves(run: MeasuredRun, metric: Metric, margin: float) -> bool:

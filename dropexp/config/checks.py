@@ -149,7 +149,8 @@ class Checks:
         number = meant(value, lambda one: self.takes(key, one))  # with a decimal comma
         fix = "" if number is None else f"write {written(number)}, or "
         if key not in self.problems.options:
-            return f"; {fix}list several values in the matrix"
+            example = f": matrix: {{{key}: {value}}}" if whole_range(value) else ""
+            return f"; {fix}list several values in the matrix{example}"
         text = f"{key}={','.join(str(one).replace(' ', '') for one in several)}"
         return f"; {fix}for several values use --sweep{f' {text}' if len(text) < 60 else ''}"
 

@@ -96,6 +96,6 @@ def _missing(word: str) -> str:
             return "a link to a file that does not exist"
         here = [str(path) for path in Path(word).parent.iterdir() if path.suffix in SUFFIXES]
     studies = [*shipped(), *study_names()]
-    found = nearest_file(word, here) or nearest(word.removesuffix(".yaml"), studies) or nearest_file(word, studies)
+    found = nearest_file(word, [*here, *studies]) or nearest(word.removesuffix(".yaml"), studies)
     similar = f" (did you mean {found!r}?)" if found else ""
     return f"no such file, and no study that ships with dropexp{similar}; `dropexp config list` lists those"

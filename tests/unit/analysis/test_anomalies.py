@@ -67,10 +67,7 @@ def test_a_loss_of_a_regression_explodes_relative_to_its_first_evaluation(tmp_pa
     rare = write_regression(tmp_path, seed=2, test_loss=[1.0] * 4)  # evaluated every second epoch
     change(rare, table=rare.read_table() | {"train_loss": [None, 25.0, None, 255.0]})
     found = [note for note in notes(tmp_path) if "exploding" in note]
-    assert found == [
-        "scratch: seed 1 has an exploding loss (300 in epoch 2)",
-        "scratch: seed 2 has an exploding loss (255 in epoch 4)",
-    ]
+    assert found == ["scratch: seeds 1, 2 have an exploding loss (300 in epoch 2 with seed 1)"]
 
 
 def test_runs_that_still_improve_by_more_than_the_margin_are_noted(tmp_path: Path) -> None:
@@ -94,3 +91,15 @@ def test_other_epochs_few_epochs_and_metrics_without_a_direction_improve_nothing
         assert not mentions(notes(tmp_path, **query), "still improves")
     write_run(tmp_path, "none", 0, [0.5, 0.6, 0.7, 0.8], name="short")
     assert not mentions(compare("short", tmp_path).notes, "still improves")
+
+
+def test_runs_of_an_arm_at_chance_level_or_with_an_exploding_loss_share_a_note(tmp_path: Path) -> None:
+    write_arm(tmp_path, "none", [0.8, 0.8, 0.8])
+    for seed, loss in enumerate([200.0, 990.0, 50.0]):
+        run = write_run(tmp_path, "nn", seed, 0.09 + seed / 100)
+        change(run, table=run.read_table() | {"train_loss": [2.0, loss]})
+    found = [note for note in notes(tmp_path) if note.startswith("nn: seeds")]
+    assert found == [
+        "nn: seeds 0, 1, 2 are at chance level (9.00 to 11.00 %)",
+        "nn: seeds 0, 1, 2 have an exploding loss (990 in epoch 2 with seed 1)",
+    ]

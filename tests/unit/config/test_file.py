@@ -163,8 +163,9 @@ def test_a_wrong_value_is_reported_with_its_line_and_the_allowed_values(line: st
     ],
 )
 def test_several_values_for_a_single_value_key_are_referred_to_the_matrix(line: str, problem: str) -> None:
-    assert problems(f"{line}\n") == [f"study.yaml:1: {problem}; list several values in the matrix"]
-    in_an_arm = f"study.yaml:2: arms.a.{problem}; list several values in the matrix"
+    remedy = "list several values in the matrix" + (f": matrix: {{{line}}}" if ".." in line else "")
+    assert problems(f"{line}\n") == [f"study.yaml:1: {problem}; {remedy}"]
+    in_an_arm = f"study.yaml:2: arms.a.{problem}; {remedy}"
     assert problems(f"arms:\n  a: {{{line}}}\n") == [in_an_arm]
 
 

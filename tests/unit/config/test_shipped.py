@@ -66,6 +66,8 @@ def test_a_file_of_that_name_wins(file: str, tmp_path: Path, monkeypatch: pytest
         ("dropot", " (did you mean 'dropout'?)"),
         ("exercise/drop-probs", " (did you mean 'exercises/drop-probs'?)"),
         ("mine.yml", " (did you mean 'mine.yaml'?)"),
+        ("miner", " (did you mean 'mine.yaml'?)"),
+        ("droput", " (did you mean 'dropout'?)"),  # closer than the file beside it
         ("xyzzy", ""),
         ("a\0b", ""),
         ("x" * 300, ""),
@@ -76,6 +78,7 @@ def test_another_name_is_an_error_with_the_nearest_one(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.yaml").write_text("variant: nn\n")
+    (tmp_path / "dropout (1).yaml").write_text("variant: nn\n")
     with pytest.raises(ConfigError, match="no such file") as error:
         find(word)
     assert f"ships with dropexp{message}; `dropexp config list` lists those" in str(error.value)
