@@ -58,6 +58,7 @@ def theme(dark: bool) -> dict[str, Any]:
             "domainColor": soft,
             "tickColor": soft,
             "labelFontSize": 12,
+            "labelSeparation": 4,
             "titleFontSize": 12,
             "titleFontWeight": "normal",
             "titlePadding": 8,
