@@ -14,7 +14,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,6 +25,26 @@ _JSON_START, _JSON_NEXT = b'{"sha256": "', b'",\n'
 _JSON_HEAD = len(_JSON_START) + DIGITS + len(_JSON_NEXT)
 _TAIL_START, _TAIL_END = b"\nsha256 ", b"\n"
 _OLD_JSON_START, _OLD_JSON_END = b',\n  "sha256": "', b'"\n}\n'  # JSON files of schema 1 end with the checksum
+
+
+def write_result(path: Path, content: bytes) -> None:
+    """Write a file that the user named, and create its folder. Raises `OSError` with a message that names the file."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
+    except OSError as error:
+        is_folder = isinstance(error, FileNotFoundError)
+        reason = "its folder cannot be created, or takes no files" if is_folder else why(error)
+        raise OSError(f"{path} cannot be written: {reason}") from None
+
+
+def why(error: OSError) -> str:
+    """Return the reason of an error of the system, in words."""
+    path = Path(error.filename or "")
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        file = next((one for one in (path, *path.parents) if one.is_file()), path)
+        return f"{file} is a file, not a folder"
+    return error.strerror or str(error)
 
 
 def write_whole(path: Path, content: bytes, *, sync: bool = True) -> None:
@@ -47,8 +67,13 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
                 file.flush()
                 os.fsync(file.fileno())
         _replace(temporary, path)
+    except OSError as error:
+        if error.filename == str(temporary):
+            error.filename, error.filename2 = str(path), None  # which the user knows
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # such as a path below a file
+            temporary.unlink()
 
 
 def half_written(*names: str) -> str:

@@ -156,7 +156,8 @@ def _asked_by(studies: Sequence[Study], runs_dir: Path | str | None) -> Selectio
         notes += present.notes
         if missing := _missing(study, found):
             training = command("train", *study.options, *more)
-            notes.append(f"{study.name}: {missing} are missing; `{training}` trains them")
+            saved = "" if study.file else ", with the config saved as FILE"
+            notes.append(f"{study.name}: {missing} are missing; `{training}` trains them{saved}")
     if not selected:
         raise NoRuns("\n".join(notes))
     words = {study.name: (*_without_seeds(study.options), *more) for study in studies}

@@ -51,7 +51,8 @@ def check_margin(margin: float) -> float:
     """Return the margin. Raises ComparisonError if it is too small or too large for a verdict."""
     if not LEAST_MARGIN <= margin <= LARGEST_MARGIN:
         raise ComparisonError(
-            f"the margin is {margin}; it must be from {LEAST_MARGIN} to {LARGEST_MARGIN}, in the metric's unit"
+            f"the margin is {margin:g}; allowed: a number from {LEAST_MARGIN:f} to {LARGEST_MARGIN:,.0f}, in the "
+            "metric's unit"
         )
     return margin
 

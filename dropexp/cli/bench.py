@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dropexp.cli.options import DataDir, DataUrl, find_or_download_data
+from dropexp.cli.options import DataDir, DataUrl, find_or_download_data, whole_number
 from dropexp.cli.output import print_message
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def bench(
     data_dir: DataDir = None,
     data_url: DataUrl = None,
     rounds: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Timed epochs of each contender, after one to warm up.")
+        int, typer.Option(**whole_number("N", 1), help="Timed epochs of each contender, after one to warm up.")
     ] = 5,
 ) -> None:
     """Time an epoch on this machine; for comparison, the book's loop and the matrix products alone."""

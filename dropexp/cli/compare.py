@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dropexp.cli.completion import complete_words
 from dropexp.cli.github import add_to_summary, print_failure
 from dropexp.cli.options import (
     At,
@@ -28,13 +29,16 @@ from dropexp.cli.options import (
     Sweeps,
     load_asked,
     parse_filters,
+    whole_number,
 )
 from dropexp.cli.output import Format, print_message, print_tables
 from dropexp.runs.metrics import MARGIN
 
-TABLES = "arms, probes, differences, interactions, best-val, selected, settings, published, fits"
+# As `comparison_tables` and `charts` have them, whose imports would slow down the help.
+TABLES = ("arms", "probes", "differences", "interactions", "best-val", "selected", "settings", "published", "fits")
 CHARTS = (
-    "book, learning, arms, differences, sweep, budget, usual, loss, gap, published, confusion, classes, reliability"
+    *("book", "learning", "arms", "differences", "sweep", "budget", "usual", "loss", "gap", "published"),
+    *("confusion", "classes", "reliability"),
 )
 
 
@@ -59,7 +63,12 @@ def compare(
     output: Output = Format.table,
     only: Annotated[
         str | None,
-        typer.Option("--table", metavar="NAME", help=f"Print only this table, without sentences: {TABLES}."),
+        typer.Option(
+            "--table",
+            metavar="NAME",
+            help=f"Print only this table, without sentences: {', '.join(TABLES)}.",
+            autocompletion=complete_words(TABLES),
+        ),
     ] = None,
     plot: Annotated[
         Path | None,
@@ -67,13 +76,19 @@ def compare(
     ] = None,
     chart: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help=f"Write only this chart, to NAME.svg or the file of --plot: {CHARTS}."),
+        typer.Option(
+            metavar="NAME",
+            help=f"Write only this chart, to NAME.svg or the file of --plot: {', '.join(CHARTS)}.",
+            autocompletion=complete_words(CHARTS),
+        ),
     ] = None,
     width: Annotated[
-        int | None, typer.Option(min=50, max=5000, metavar="PIXELS", help="The width of --chart, without labels.")
+        int | None,
+        typer.Option(**whole_number("PIXELS", 50, 5000), help="The width of --chart without labels, 50 to 5000."),
     ] = None,
     height: Annotated[
-        int | None, typer.Option(min=50, max=5000, metavar="PIXELS", help="The height of --chart, without labels.")
+        int | None,
+        typer.Option(**whole_number("PIXELS", 50, 5000), help="The height of --chart without labels, 50 to 5000."),
     ] = None,
     title: Annotated[
         str | None, typer.Option(metavar="TEXT", help="The title of --chart, in place of its own; '' for none.")

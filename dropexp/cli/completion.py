@@ -1,13 +1,22 @@
-"""What a shell completes: studies, runs, metrics, keys and claims. A shell starts the command for each Tab."""
+"""What a shell completes: configs, runs, arms, keys and words. A shell starts the command for each Tab."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import typer
+
+
+def complete_words(words: Iterable[str]) -> Callable[[str], list[str]]:
+    """Return what completes one of these words."""
+
+    def complete(incomplete: str) -> list[str]:
+        return _starting(words, incomplete)
+
+    return complete
 
 
 def complete_configs(incomplete: str) -> list[str]:
@@ -37,6 +46,36 @@ def complete_runs(ctx: typer.Context, incomplete: str) -> list[str]:
         runs = sorted(path.name.rpartition("-")[0] for path in (root / study).iterdir() if path.is_dir())
         return _starting((f"{study}/{run}" for run in runs), incomplete)
     return []
+
+
+def complete_arms(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Complete the name of an arm of the named runs, or of those of --config."""
+    from dropexp.analysis.labels import labels_of
+    from dropexp.config.study import load_configs
+    from dropexp.errors import DropexpError
+    from dropexp.runs.record import read_runs
+
+    with suppress(DropexpError, OSError):
+        names = _names(ctx) or [one.name for one in load_configs(ctx.params.get("config") or [])]
+        runs = [run for run in read_runs(names, ctx.params.get("runs_dir")) if not run.is_trial]
+        return _starting(labels_of(runs).values(), incomplete)
+    return []
+
+
+def complete_columns(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Complete a column of the listing of the named runs."""
+    from dropexp.analysis.listing import load_runs
+    from dropexp.errors import DropexpError
+
+    with suppress(DropexpError, OSError):
+        columns = load_runs(_names(ctx), ctx.params.get("runs_dir")).columns
+        return _starting(columns, incomplete)
+    return []
+
+
+def _names(ctx: typer.Context) -> list[str]:
+    """Return the given names of runs; they are among `args` after an option that has no value yet."""
+    return ctx.params.get("names") or ctx.args
 
 
 def complete_keys(incomplete: str) -> list[str]:
@@ -69,7 +108,15 @@ def complete_metrics(incomplete: str) -> list[str]:
     """Complete the name of a metric."""
     from dropexp.runs.metrics import METRICS, REGRESSION
 
-    return _starting(dict.fromkeys([*METRICS, *REGRESSION]), incomplete)
+    return _starting([*METRICS, *REGRESSION], incomplete)
+
+
+def complete_filters(incomplete: str) -> list[str]:
+    """Complete KEY= or KEY=WORD of a config key, or of `status`."""
+    from dropexp.runs.status import Status
+
+    statuses = [f"status={status}" for status in Status] if incomplete.startswith("status=") else ["status="]
+    return [*complete_settings(incomplete), *_starting(statuses, incomplete)]
 
 
 def complete_epochs(incomplete: str) -> list[str]:
@@ -80,4 +127,4 @@ def complete_epochs(incomplete: str) -> list[str]:
 
 
 def _starting(names: Iterable[str], incomplete: str) -> list[str]:
-    return [name for name in names if name.startswith(incomplete)]
+    return [name for name in dict.fromkeys(names) if name.startswith(incomplete)]

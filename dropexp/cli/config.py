@@ -11,7 +11,7 @@ import typer
 from dropexp.cli.command import Command
 from dropexp.cli.completion import complete_configs, complete_keys
 from dropexp.cli.help import Group, epilog
-from dropexp.cli.options import Plugin, load_plugins
+from dropexp.cli.options import CONFIG, Plugin, load_plugins
 from dropexp.cli.output import next_command, print_message
 
 if TYPE_CHECKING:
@@ -50,14 +50,7 @@ def show(
 
 @app.command(cls=Command, epilog=epilog("config check"))
 def check(
-    configs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="CONFIG",
-            help="Files, shipped studies by name, or - for standard input.",
-            autocompletion=complete_configs,
-        ),
-    ],
+    configs: Annotated[list[str], CONFIG],
     plugin: Plugin = None,
 ) -> None:
     """Check configs without training: report all problems, or count the runs."""
@@ -111,25 +104,28 @@ def schema(plugin: Plugin = None) -> None:
 
 @app.command(cls=Command, epilog=epilog("config init"))
 def init(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")] = Path("study.yaml"),
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file, or - for standard output.")] = Path(
+        "study.yaml"
+    ),
 ) -> None:
     """Write a commented config to start from, and the schema that it points to; no file is overwritten."""
     from dropexp.config.json_schema import FILE, json_schema_text
     from dropexp.config.starter import starter
-    from dropexp.files import write_whole
+    from dropexp.files import write_result
 
+    if str(file) == "-":
+        print(starter(Path("study.yaml")), end="")
+        print_message(f"note: `dropexp config schema > {FILE}` writes the schema that it points to")
+        return
     file = file.expanduser()
     if file.exists():
         raise typer.BadParameter(f"{file} exists; name another file, or remove it", param_hint="FILE")
-    if not file.parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {file.parent}", param_hint="FILE")
-    text = starter(file)
+    write_result(file, starter(file).encode())
     schema_file = file.parent / FILE
     if not schema_file.exists():
-        write_whole(schema_file, json_schema_text().encode())
+        write_result(schema_file, json_schema_text().encode())
     elif schema_file.read_bytes() != json_schema_text().encode():
         print_message(f"note: {schema_file} differs; `dropexp config schema > {schema_file}` replaces it")
-    write_whole(file, text.encode())
     print(file)
     print_message(next_command("next", ["config", "check", str(file)]))
 

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dropexp.cli.completion import complete_runs
-from dropexp.cli.options import DataDir, DataUrl, Plugin, RunsDir, find_or_download_data, load_plugins, one_of
+from dropexp.cli.options import (
+    DataDir,
+    DataUrl,
+    Plugin,
+    RunsDir,
+    any_number,
+    find_or_download_data,
+    load_plugins,
+    one_of,
+    whole_number,
+)
 from dropexp.cli.output import Format, print_message, print_tables
 
 if TYPE_CHECKING:
@@ -43,10 +53,13 @@ def evaluate(
     at: Annotated[
         Weights, typer.Option(help="The epoch: the last one, or that of best validation accuracy.", **one_of(Weights))
     ] = (Weights.last),
-    mc: Annotated[int, typer.Option(min=1, metavar="K", help="Stochastic passes to average.")] = 50,
+    mc: Annotated[int, typer.Option(**whole_number("K", 1), help="Stochastic passes to average.")] = 50,
     rotate: Annotated[
         list[float] | None,
-        typer.Option(metavar="DEG", help="Degrees by which to rotate the images too, counter-clockwise; repeatable."),
+        typer.Option(
+            **any_number("DEG"),
+            help="Degrees by which to rotate the images too, counter-clockwise; repeatable.",
+        ),
     ] = None,
     images: Annotated[
         str | None,

@@ -16,9 +16,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
+from dropexp.cli.completion_in_bash import bash_words
 from dropexp.cli.github import print_failure
 from dropexp.cli.output import discard_output, next_command, print_message, redirect_to_devnull
 from dropexp.errors import ConfigError, DropexpError, Problem
+from dropexp.files import why
 from dropexp.home import provide_home
 from dropexp.signs import ERRORS
 
@@ -31,7 +33,7 @@ def main() -> None:
     atexit.register(_skip_final_collection)
     _reserve_standard_streams()
     provide_home()
-    with exit_codes():
+    with exit_codes(), bash_words():
         from dropexp.cli.app import app
 
         app()
@@ -70,7 +72,7 @@ def exit_codes() -> Iterator[None]:
         if isinstance(error, DropexpError):
             _exit(str(error), error.exit_code, error.problems if isinstance(error, ConfigError) else ())
         if isinstance(error, OSError):
-            _exit(str(error), FAILED)
+            _exit(f"{error.filename}: {why(error)}" if error.filename is not None else str(error), FAILED)
         what = f"{type(error).__name__}: {error}"
         _exit(f"internal error, please report it ({what}); DROPEXP_DEBUG=1 shows where", FAILED)
 

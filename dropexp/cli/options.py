@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -11,12 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dropexp.cli.completion import (
+    complete_arms,
     complete_configs,
     complete_epochs,
+    complete_filters,
     complete_metrics,
     complete_runs,
     complete_settings,
     complete_swept,
+    complete_words,
 )
 from dropexp.cli.output import Format
 from dropexp.nearest import did_you_mean
@@ -35,12 +40,45 @@ def one_of(words: type[StrEnum]) -> dict[str, Any]:
             raise typer.BadParameter(what)
         return words(text)
 
-    def complete(incomplete: str) -> list[str]:
-        return [str(word) for word in words if word.startswith(incomplete)]
-
-    return {"parser": parse, "metavar": "|".join(words), "autocompletion": complete}
+    return {"parser": parse, "metavar": "|".join(words), "autocompletion": complete_words(list(map(str, words)))}
 
 
+def whole_number(metavar: str, least: int, most: int | None = None) -> dict[str, Any]:
+    """Return the arguments of an option that takes a whole number in this range; a wrong one is answered with it."""
+    rest = f", {least} or more" if most is None else f", {least} to {most}"
+
+    def is_allowed(value: Any) -> bool:
+        return type(value) is int and value >= least and (most is None or value <= most)
+
+    return {"parser": lambda text: _number(text, is_allowed, f"a whole number{rest}"), "metavar": metavar}
+
+
+def any_number(metavar: str) -> dict[str, Any]:
+    """Return the arguments of an option that takes a finite number."""
+
+    def is_allowed(value: Any) -> bool:
+        return type(value) in (int, float) and math.isfinite(value)
+
+    return {"parser": lambda text: float(_number(text, is_allowed, "a number")), "metavar": metavar}
+
+
+def _number(text: object, is_allowed: Callable[[Any], bool], allowed: str) -> Any:
+    """Return the number that the text of an option, or its default, is. Raises `BadParameter` with what is allowed."""
+    from dropexp.config.values import whole
+
+    typed = str(text)
+    with suppress(ValueError):
+        if is_allowed(number := whole(float(typed))):
+            return number
+    from dropexp.config.meant import meant, written
+
+    fix = "" if (number := meant(typed, is_allowed)) is None else f"; write {written(number)}"
+    raise typer.BadParameter(f"{typed!r:.60} is not {allowed}{fix}")
+
+
+CONFIG = typer.Argument(
+    metavar="CONFIG", help="Files, shipped studies by name, or - for standard input.", autocompletion=complete_configs
+)
 Output = Annotated[Format, typer.Option("--format", help="The output format.", **one_of(Format))]
 DataDir = Annotated[
     Path | None,
@@ -93,9 +131,9 @@ Filters = Annotated[
     list[str] | None,
     typer.Option(
         "--filter",
-        autocompletion=complete_settings,
         metavar="KEY=VALUE",
-        help="Keep only runs with this value. Each key at most once.",
+        help="Keep only runs with this value of a config key, or this `status`. Each key at most once.",
+        autocompletion=complete_filters,
     ),
 ]
 
@@ -110,7 +148,10 @@ By = Annotated[
 Baseline = Annotated[
     str | None,
     typer.Option(
-        metavar="ARM", help="The arm that the others are compared with.", show_default="the arm without dropout"
+        metavar="ARM",
+        help="The arm that the others are compared with.",
+        autocompletion=complete_arms,
+        show_default="the arm without dropout",
     ),
 ]
 ComparedMetric = Annotated[
@@ -132,7 +173,7 @@ Published = Annotated[bool, typer.Option("--published", help="Report which arm t
 Margin = Annotated[
     float,
     typer.Option(
-        metavar="X",
+        **any_number("X"),
         help="Differences within ±X count as none; a fraction for accuracies, else in the metric's unit.",
     ),
 ]
@@ -148,6 +189,7 @@ SelectOn = Annotated[
     typer.Option(
         metavar="val_acc|val_loss",
         help="Compare only the settings of each arm that have the best mean of this validation metric.",
+        autocompletion=complete_words(("val_acc", "val_loss")),
     ),
 ]
 

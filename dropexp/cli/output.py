@@ -41,9 +41,9 @@ def print_message(text: str, quiet: bool = False) -> None:
 
 
 def next_command(title: str, arguments: Sequence[str]) -> str:
-    """Return the title, and the command with these arguments; they may ask for the standard input of this one."""
-    again = ", with the same standard input" if "-" in arguments else ""
-    return f"{title}{again}: {command_line(*arguments)}"
+    """Return the title, and the command with these arguments; a config of standard input has to be saved for it."""
+    saved = ", with the config saved as FILE" if "-" in arguments else ""
+    return f"{title}{saved}: {command_line(*('FILE' if word == '-' else word for word in arguments))}"
 
 
 def shown_paths(paths: Sequence[str], indent: int) -> Sequence[str]:

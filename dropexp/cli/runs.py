@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dropexp.cli.options import Names, Output, RunsDir, parse_filters
+from dropexp.cli.completion import complete_columns
+from dropexp.cli.options import Filters, Names, Output, RunsDir, parse_filters
 from dropexp.cli.output import Format, print_frame, print_message
 
 if TYPE_CHECKING:
@@ -18,19 +19,13 @@ if TYPE_CHECKING:
 def runs(
     names: Names = None,
     runs_dir: RunsDir = None,
-    filters: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--filter",
-            metavar="KEY=VALUE",
-            help="Keep only runs with this value of a config key, or this `status`. Each key at most once.",
-        ),
-    ] = None,
+    filters: Filters = None,
     sort: Annotated[
         str | None,
         typer.Option(
             metavar="[-]COLUMN",
             help="Sort by a column of csv, such as ended, test_acc or lr; with a hyphen descending.",
+            autocompletion=complete_columns,
             show_default="study and folder",
         ),
     ] = None,

@@ -12,20 +12,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dropexp.cli.completion import complete_configs
+from dropexp.cli.completion import complete_configs, complete_words
 from dropexp.cli.export import Target
 from dropexp.cli.github import print_failure
 from dropexp.cli.options import (
+    CONFIG,
     DataDir,
     DataUrl,
     Plugin,
     Quiet,
     RunsDir,
+    Seeds,
     Settings,
     Sweeps,
     find_or_download_data,
     load_studies,
     one_of,
+    whole_number,
 )
 from dropexp.cli.output import next_command, print_message, shown_paths
 
@@ -37,14 +40,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    configs: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="CONFIG",
-            help="Files, shipped studies by name, or - for standard input.",
-            autocompletion=complete_configs,
-        ),
-    ] = None,
+    configs: Annotated[list[str] | None, CONFIG] = None,
     config: Annotated[
         list[str] | None,
         typer.Option(
@@ -56,12 +52,19 @@ def train(
     ] = None,
     settings: Settings = None,
     sweeps: Sweeps = None,
-    seeds: Annotated[str | None, typer.Option(metavar="0..9", help="Replace the seeds: a range or a list.")] = None,
+    seeds: Seeds = None,
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Runs at a time.", show_default="the cores; 32 on a CUDA device"),
+        typer.Option(**whole_number("N", 1), help="Runs at a time.", show_default="the cores; 32 on a CUDA device"),
     ] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]|mps", help="Where to train.")] = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|cpu|cuda[:N]|mps",
+            help="Where to train.",
+            autocompletion=complete_words(("auto", "cpu", "cuda", "mps")),
+        ),
+    ] = "auto",
     data_dir: DataDir = None,
     data_url: DataUrl = None,
     runs_dir: RunsDir = None,
@@ -75,7 +78,8 @@ def train(
         str | None, typer.Option(metavar="auto|ADDRESS", help="Train on a Ray cluster; --jobs are on each GPU there.")
     ] = None,
     log_every: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Without a terminal, print a line for every N-th epoch of a run.")
+        int,
+        typer.Option(**whole_number("N", 1), help="Without a terminal, print a line for every N-th epoch of a run."),
     ] = 1,
     log_to: Annotated[
         Target | None,

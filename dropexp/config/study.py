@@ -27,8 +27,9 @@ class Study:
     """The runs of one config file, and its published figures.
 
     With `searches`, `runs` are their trials; the runs that test the selected settings are known only after these.
-    `options` are the words of a command that ask for these runs. `written` is the study without the command's --set,
-    --sweep and --seeds, if these replace keys and keep the name; None if it is the same, or the file alone is invalid.
+    `options` are the words of a command that ask for these runs, with FILE for a config that is no file. `written` is
+    the study without the command's --set, --sweep and --seeds, if these replace keys and keep the name; None if it is
+    the same, or the file alone is invalid.
     """
 
     name: str
@@ -75,7 +76,7 @@ def load_config(
         return replace(_parse(text_of_keys(config), None, options, where=KEYS), options=("-c", "FILE", *options.words))
     text, source = read_config(str(config))
     study = _parse(text, source, options)
-    study = replace(study, options=("-c", str(config), *options.words))
+    study = replace(study, options=("-c", str(config) if source else "FILE", *options.words))
     if options:
         with suppress(ConfigError):
             written = _parse(text, source)

@@ -14,7 +14,7 @@ from altair.utils import schemapi
 
 from dropexp.analysis.comparison import Comparison
 from dropexp.errors import ChartError
-from dropexp.files import write_whole
+from dropexp.files import write_result
 from dropexp.nearest import did_you_mean
 from dropexp.report import arm_charts, class_charts, epoch_charts
 from dropexp.report.book_chart import book
@@ -110,8 +110,7 @@ def save(chart: ChartType, path: Path) -> str | None:
         menu = {"export": True, "source": False, "compiled": False, "editor": False}
         figures = json.dumps([spec, {"config": config, "actions": menu}]).replace("<", "\\u003c")  # a label </script>
         content = (_PAGE % {"script": vega(), "figures": figures}).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, content)
+    write_result(path, content)
     return note_on_glyphs(spec, path)
 
 

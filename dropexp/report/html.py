@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from dropexp.analysis.comparison import Comparison
 from dropexp.errors import ChartError, printable
-from dropexp.files import write_whole
+from dropexp.files import write_result
 from dropexp.report import chart_parts
 from dropexp.report.chart_parts import AUTO
 from dropexp.report.charts import KINDS
@@ -77,8 +77,7 @@ def write(comparison: Comparison, path: Path, arrays: Arrays | None = None) -> N
     """Write the page to `path` atomically, and create its folder. Raises ChartError for another suffix than .html."""
     check_suffix(path)
     content = page(comparison, arrays).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, content)
+    write_result(path, content)
 
 
 def page(comparison: Comparison, arrays: Arrays | None = None) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dropexp.analysis.comparison import compare
 from dropexp.errors import DropexpError, ExportError
+from dropexp.files import why
 from dropexp.report import html
 from dropexp.report.export import Exported, TimedRun, figures, import_tool, text, with_epochs
 from dropexp.runs.status import Status
@@ -50,6 +51,8 @@ def to_mlflow(runs: Iterable[Run], uri: str, *, report: bool = False) -> Exporte
         sqlalchemy, _ = import_tool("MLflow", "sqlalchemy.exc", "alembic")
         errors.append(sqlalchemy.SQLAlchemyError)
     found, skipped = with_epochs(runs)
+    if uri.startswith(SQLITE):
+        _check_can_write(Path(uri.removeprefix(SQLITE)))
     try:
         tracker = _Tracker(mlflow.MlflowClient(tracking_uri=_absolute(uri)), mlflow.entities, _absolute(uri))
         for timed in found:
@@ -149,6 +152,16 @@ def _digest(timed: TimedRun, epochs: int) -> str:
     """Return a digest of the config and the first epochs of a run."""
     content: Sequence[Any] = [timed.run.config, timed.rows[:epochs]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def _check_can_write(database: Path) -> None:
+    """Create the folder of a database. Raises `ExportError` if it cannot be written; MLflow would retry for minutes."""
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        with open(database, "ab"):
+            pass
+    except OSError as error:
+        raise ExportError(f"{database} cannot be written: {why(error)}") from None
 
 
 def _absolute(uri: str) -> str:

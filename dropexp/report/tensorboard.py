@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dropexp.files import write_whole
+from dropexp.files import write_result
 from dropexp.report.export import Exported, TimedRun, figures, import_tool, with_epochs
 from dropexp.report.export import text as as_text
 
@@ -84,10 +84,9 @@ def _gone(exported: Iterable[TimedRun], out: Path) -> list[str]:
 
 def _replace_or_append(path: Path, content: bytes) -> None:
     """Append to a file that `content` continues, so that a TensorBoard that has it open reads on; else replace it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    old = path.read_bytes() if path.exists() else b""
+    old = path.read_bytes() if path.is_file() else b""
     if old and content.startswith(old):
         with open(path, "ab") as file:
             file.write(content[len(old) :])
     else:
-        write_whole(path, content)
+        write_result(path, content)

@@ -208,8 +208,8 @@ def test_the_help_lists_every_chart_and_table(study: InProcess) -> None:
     from dropexp.report.charts import KINDS
     from dropexp.report.comparison_tables import comparison_tables
 
-    assert CHARTS.split(", ") == list(KINDS)
-    with pytest.raises(ComparisonError, match=re.escape(f"the tables are {TABLES}")):
+    assert list(CHARTS) == list(KINDS)
+    with pytest.raises(ComparisonError, match=re.escape(f"the tables are {', '.join(TABLES)}")):
         comparison_tables(compare((), study.folder / "runs"), "x")
 
 

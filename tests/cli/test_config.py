@@ -1,4 +1,4 @@
-"""`dropexp config`: shipped studies, checks, keys, the schema and the starter file; `--version` and completion."""
+"""`dropexp config`: shipped studies, checks, keys, the schema and the starter file; `--version`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.command import Command
 from helpers.in_process import InProcess
 
 import dropexp
 from dropexp.config.shipped import shipped
+from dropexp.config.starter import starter
 
 TINY = "variant: nn\nmatrix: {seed: 0..2, lr: [0.1, 0.5]}\n"
 
@@ -72,7 +72,42 @@ def test_a_starter_file_is_valid_and_overwrites_nothing(cli: InProcess) -> None:
     before = (cli.folder / "study.yaml").read_bytes()
     assert "study.yaml exists" in cli("config", "init", code=2).stderr
     assert (cli.folder / "study.yaml").read_bytes() == before
-    assert "there is no folder" in " ".join(cli("config", "init", "x/y.yaml", code=2).stderr.replace("│", " ").split())
+    assert cli("config", "init", "new/folder/y.yaml").stdout == f"{Path('new/folder/y.yaml')}\n"
+    assert (cli.folder / "new/folder/dropexp.schema.json").exists()
+
+
+def test_a_starter_file_can_go_to_standard_output(cli: InProcess) -> None:
+    assert cli("config", "init", "-").stdout == starter(Path("study.yaml"))
+    assert not list(cli.folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("config", "init", "a-file/x.yaml"),
+        ("report", "--out", "a-file/x.html"),
+        ("compare", "--plot", "a-file/x.svg"),
+        ("compare", "--chart", "arms", "--plot", "a-file/new/x.png"),
+        ("export", "--to", "mlflow", "--out", "sqlite:///a-file/x.db"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_named_with_the_reason(
+    arguments: tuple[str, ...], own_study: InProcess
+) -> None:
+    own_study.write("a-file", "")
+    name = arguments[-1].removeprefix("sqlite:///")
+    printed = own_study(*arguments, code=1).stderr
+    assert f"dropexp: {Path(name)} cannot be written: a-file is a file, not a folder\n" in printed
+
+
+@pytest.mark.parametrize("command", ["compare", "report"])
+def test_a_config_of_standard_input_is_a_file_in_printed_commands(
+    command: str, cli: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"name: piped\n{TINY}"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode()), "utf-8"))
+    printed = cli(command, "-c", "-", code=5).stderr
+    assert "`dropexp train -c FILE` trains them, with the config saved as FILE\n" in printed
 
 
 def test_a_config_can_come_from_standard_input(cli: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,35 +160,3 @@ def test_every_command_has_a_short_option_for_help(path: tuple[str, ...], cli: I
 def test_the_version_names_torch_and_the_commit(cli: InProcess) -> None:
     words = cli("--version").stdout.split()
     assert words[:2] == ["dropexp", dropexp.__version__] and "torch" in words and "(commit" in words
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("dropexp conf", {"config"}),
-        ("dropexp config s", {"show", "schema"}),
-        ("dropexp train --swe", {"--sweep"}),
-        ("dropexp train dropo", {"dropout"}),
-        ("dropexp train mi", {"mine.yaml"}),
-        ("dropexp train x --set mask=ra", {"mask=rand", "mask=randn-2019"}),
-        ("dropexp train x --set nest", {"nesterov="}),
-        ("dropexp compare --metric val", {"val_acc", "val_loss"}),
-        ("dropexp compare --by mom", {"momentum"}),
-        ("dropexp config keys tune.", {"tune.trials", "tune.repeats", "tune.space"}),
-        ("dropexp compare drop", {"dropout"}),
-        ("dropexp compare dropout/variant=none,seed=1", {"dropout/variant=none,seed=1"}),
-    ],
-)
-def test_a_shell_completes_names(line: str, expected: set[str], own_study: InProcess) -> None:
-    own_study.write("mine.yaml", TINY)
-    own_study.environment |= {
-        "_DROPEXP_COMPLETE": "complete_bash",
-        "COMP_WORDS": line,
-        "COMP_CWORD": str(len(line.split()) - 1),
-    }
-    assert set(own_study().stdout.split()) == expected
-
-
-def test_a_shell_gets_its_completions_from_the_installed_command(command: Command) -> None:
-    command.environment |= {"_DROPEXP_COMPLETE": "complete_bash", "COMP_WORDS": "dropexp tr", "COMP_CWORD": "1"}
-    assert command("tr").stdout.split() == ["train"]

@@ -51,6 +51,16 @@ def test_help_has_whole_option_names_defaults_and_no_types(name: str, width: str
     assert examples.strip()
 
 
+def test_an_option_of_several_commands_is_explained_alike() -> None:
+    explained: dict[str, set[str]] = {}
+    for command in ALL.values():
+        for param in command.params:
+            if param.param_type_name == "option":
+                explained.setdefault(max(param.opts, key=len), set()).add(param.help)
+    with_own_meanings = {"--config", "--data-dir", "--at", "--trials", "--format", "--out"}
+    assert {name for name, texts in explained.items() if len(texts) > 1} == with_own_meanings
+
+
 def test_every_command_has_examples_with_options_that_exist() -> None:
     assert set(EXAMPLES) == set(ALL)
     for name, lines in EXAMPLES.items():
@@ -71,3 +81,27 @@ def test_the_first_sentence_of_every_command_is_whole(cli: InProcess) -> None:
     for name, command in ALL.items():
         if " " not in name:
             assert str(command.help).split(". ")[0].rstrip(".") in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option", "what"),
+    [
+        (("train", "dropout", "--jobs", "x"), "--jobs", "'x' is not a whole number, 1 or more"),
+        (("train", "dropout", "--jobs", "0"), "--jobs", "'0' is not a whole number, 1 or more"),
+        (("train", "dropout", "--log-every", "1.5"), "--log-every", "'1.5' is not a whole number, 1 or more"),
+        (("train", "dropout", "--jobs", "1,000"), "--jobs", "'1,000' is not a whole number, 1 or more; write 1000"),
+        (("compare", "--margin", "abc"), "--margin", "'abc' is not a number"),
+        (("compare", "--margin", "nan"), "--margin", "'nan' is not a number"),
+        (("compare", "--margin", "0.3%"), "--margin", "'0.3%' is not a number; write 0.003"),
+        (("compare", "--width", "-1"), "--width", "'-1' is not a whole number, 50 to 5000"),
+        (("compare", "--height", "1e9"), "--height", "'1e9' is not a whole number, 50 to 5000"),
+        (("evaluate", "x", "--mc", "0"), "--mc", "'0' is not a whole number, 1 or more"),
+        (("evaluate", "x", "--rotate", "inf"), "--rotate", "'inf' is not a number"),
+        (("bench", "--rounds", "many"), "--rounds", "'many' is not a whole number, 1 or more"),
+    ],
+)
+def test_a_wrong_number_is_reported_with_what_is_allowed(
+    arguments: tuple[str, ...], option: str, what: str, cli: InProcess
+) -> None:
+    printed = " ".join(cli(*arguments, code=2).stderr.replace("│", " ").split())
+    assert printed.endswith(f"Invalid value for '{option}': {what}")

@@ -34,7 +34,8 @@ def test_a_printed_command_starts_the_program_that_printed_it(
 
 def test_a_command_that_reads_standard_input_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["dropexp"])
-    assert next_command("next", ["compare", "-c", "-"]) == "next, with the same standard input: dropexp compare -c -"
+    printed = next_command("next", ["compare", "-c", "-"])
+    assert printed == "next, with the config saved as FILE: dropexp compare -c FILE"
 
 
 def test_an_ascii_terminal_shows_no_sign_as_a_question_mark(command: Command) -> None:

@@ -86,7 +86,7 @@ def test_everything_wrong_with_a_config_is_reported_at_once(cli: InProcess) -> N
 
 def test_published_figures_stay_when_a_run_is_trained_by_its_own_config(cli: InProcess) -> None:
     train = ("train", "--jobs", "1", "-q", "-c")
-    cli(*train, cli.write("tiny.yaml", TINY.replace("scratch]", "nn]") + "published: {test_acc: [0.5, 0.6, 0.7]}\n"))
+    cli(*train, cli.write("tiny.yaml", TINY.replace(", scratch]", "]") + "published: {test_acc: [0.5, 0.6, 0.7]}\n"))
     assert json.loads(cli("compare", "--format", "json").stdout)["published"]
     stderr = cli(*train, str(next(cli.folder.glob("runs/tiny/*/config.yaml")))).stderr
     assert stderr == ""

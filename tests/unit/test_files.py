@@ -13,7 +13,16 @@ import pytest
 from helpers.processes import another_process, kill
 
 from dropexp.errors import CorruptedFile, NewerRun
-from dropexp.files import add_checksum, decode_json, encode_json, has_checksum, has_json_checksum, sha256, write_whole
+from dropexp.files import (
+    add_checksum,
+    decode_json,
+    encode_json,
+    has_checksum,
+    has_json_checksum,
+    sha256,
+    write_result,
+    write_whole,
+)
 
 CONTENT: dict[str, Any] = {"schema": 2, "status": "done", "last": {"epoch": 5, "loss": 0.25}, "why": None, "arm": "ü"}
 KEEPS_WRITING = """
@@ -129,3 +138,15 @@ def test_any_changed_bit_of_a_file_with_a_checksum_in_its_last_line_is_detected(
                 assert not has_checksum(flipped(content, at, bit))
             except ValueError as error:
                 assert "SHA-256" in str(error)
+
+
+def test_a_file_that_cannot_be_written_is_named_without_its_temporary_file(tmp_path: Path) -> None:
+    file = tmp_path / "nowhere" / "a"
+    with pytest.raises(OSError) as error:
+        write_whole(file, b"one")
+    assert (error.value.filename, error.value.filename2) == (str(file), None)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match=r"folder cannot be written: Is a directory|Permission denied"):
+        write_result(tmp_path / "folder", b"one")
+    write_result(file, b"one")
+    assert file.read_bytes() == b"one"
