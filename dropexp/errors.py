@@ -94,7 +94,7 @@ class EvaluationError(DropexpError, ValueError):
 
 
 class ChartError(DropexpError, ValueError):
-    """A chart or report file with an unsupported ending. The message lists the supported ones."""
+    """A chart or report that cannot be written: an unknown kind or ending, or too small. The message lists what can."""
 
     exit_code = 2
 

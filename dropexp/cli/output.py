@@ -93,7 +93,7 @@ def print_tables(
         console.show(tables, Console(), headlines, notes)
         return
 
-    from dropexp.report.latex import latex
+    from dropexp.report.latex import latex, note_on_characters
     from dropexp.report.markup import markdown
 
     match output:
@@ -109,6 +109,8 @@ def print_tables(
     if output is Format.csv:
         for note in notes:
             print_message(f"note: {note}")
+    if output is Format.latex and (foreign := note_on_characters(text)):
+        print_message(f"note: {foreign}")
 
 
 def print_frame(frame: pd.DataFrame, table: Callable[[pd.DataFrame], Table], output: Format) -> None:

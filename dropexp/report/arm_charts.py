@@ -57,7 +57,7 @@ def arms(comparison: Comparison, size: Size = AUTO) -> ChartType:
     middle = dots["arm"].map(dict(zip(rows["arm"], rows["middle"], strict=True)))
     dots["row"] = middle - 0.4 + 0.55 * (rank * 0.618 % 1)  # steps of the golden ratio separate dots of similar value
 
-    width, height = size.within(WIDTH, row_height(len(rows), 46, 2 * LINE) * len(rows))
+    width, height = size.within(WIDTH, row_height(len(rows), 46, 2 * LINE) * len(rows), len(rows))
     looks = looks_of(comparison.arms["series"])
     domain = domain_of(dots["value"], rows["low"], rows["high"])
     x = ValueAxis(alt.X, scale_of(comparison.metric).title, domain)
@@ -88,7 +88,7 @@ def differences(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
     ends = pd.Series([-margin, margin, 0.0])
     band = pd.DataFrame([ends.to_list()], columns=["low", "high", "zero"])
 
-    width, height = size.within(WIDTH, row_height(len(rows), 36, LINE) * len(rows))
+    width, height = size.within(WIDTH, row_height(len(rows), 36, LINE) * len(rows), len(rows))
     looks = looks_of(comparison.arms["series"])
     domain = domain_of(ends, rows["difference"], rows["low"], rows["high"])
     x = ValueAxis(alt.X, scale.title, domain)
@@ -122,7 +122,8 @@ def sweep(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
     means = arm_means(comparison, dots)
     domain = domain_of(dots["value"], means["low"], means["high"])
     y = ValueAxis(alt.Y, scale_of(comparison.metric).title, domain)
-    width, height = size.within(WIDTH, 300)
+    known, uses = means.dropna(subset="mean"), means["arm"].isin(values)
+    width, height = size.within(WIDTH, 300, known["series"][uses].nunique() + int((~uses).sum()))
     axis = sweep_axis(parameter.title, list(dict.fromkeys(values.values())), height)
 
     series = list(dict.fromkeys(means["series"][means["arm"].isin(values)]))

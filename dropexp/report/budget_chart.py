@@ -10,7 +10,6 @@ from dropexp.analysis.frames import records
 from dropexp.report.chart_data import domain_of, scale_of, series_by_arm
 from dropexp.report.chart_parts import (
     AUTO,
-    LINE,
     WIDTH,
     Size,
     ValueAxis,
@@ -39,7 +38,7 @@ def budget(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
     x = count_axis("x", int(rows["x"].max()), "trials")
     looks = looks_of(comparison.arms["series"])
     ends = line_ends(rows, by="arm")
-    plot = size.within(WIDTH, max(280, LINE * len(ends)))
+    plot = size.within(WIDTH, 280, len(ends))
     base = alt.Chart(data_of(rows)).encode(x, opacity=highlight(1))
     chart = alt.layer(
         base.mark_area().encode(y("low"), alt.Y2("high"), looks.color, opacity=highlight(0.15)),

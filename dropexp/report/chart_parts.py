@@ -16,14 +16,14 @@ import vl_convert
 from altair.typing import ChartType
 from scipy.optimize import isotonic_regression
 
-from dropexp.errors import printable
+from dropexp.errors import ChartError, printable
 from dropexp.runs.metrics import LARGE
 
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]  # Okabe and Ito, without yellow and black
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right"]
 DASHES = [[1, 0], [8, 3], [2, 2], [8, 3, 2, 3], [14, 4]]  # 6, 7 and 5 share no factor: 210 combinations
 GREY = "#767676"  # the same contrast on white and on a dark page
-WIDTH, LINE = 460, 15  # pixels of a plot and between lines of text
+WIDTH, LINE, COLUMN = 460, 15, 18  # pixels of a plot, between lines of text, and of a column of figures
 MOST_ROOMY = 12  # rows of a chart
 SELECTED = "selected"  # Vega's parameter for the series that was clicked
 NUMBERS = {"value", "mean", "sd", "low", "high", "difference", "p_holm", "published", "rounding", "share", "x"}
@@ -58,6 +58,7 @@ def theme(dark: bool) -> dict[str, Any]:
             "domainColor": soft,
             "tickColor": soft,
             "labelFontSize": 12,
+            "labelSeparation": 4,
             "titleFontSize": 12,
             "titleFontWeight": "normal",
             "titlePadding": 8,
@@ -124,9 +125,16 @@ class Size:
     width: int | None = None
     height: int | None = None
 
-    def within(self, width: int, height: int) -> tuple[int, int]:
-        """Return the size, with these defaults."""
-        return self.width or width, self.height or height
+    def within(self, width: int, height: int, lines: int = 0, columns: int = 0) -> tuple[int, int]:
+        """Return the size, with these defaults, of a plot with so many lines of text and columns of figures.
+
+        Raises ChartError if they would overlap.
+        """
+        for name, given, least in (("height", self.height, LINE * lines), ("width", self.width, COLUMN * columns)):
+            if given is not None and given < least:
+                what = f"{lines} labels" if name == "height" else f"{columns} columns"
+                raise ChartError(f"a {name} of {given} pixels has no room for {what}; allowed: {least} or more")
+        return self.width or width, self.height or max(height, LINE * lines)
 
 
 AUTO = Size()

@@ -16,7 +16,6 @@ from dropexp.report.chart_parts import (
     AUTO,
     COLORS,
     GREY,
-    LINE,
     WIDTH,
     Size,
     ValueAxis,
@@ -49,10 +48,10 @@ def confusion(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
     if not kept:
         return None
     shown = dict(list(kept.items())[:MOST])
-    panels, figures, names = [], [], short_names(shown, 30)
+    panels, figures, names, count = [], [], short_names(shown, 30), len(CLASSES)
     for arm, predictions in shown.items():
         shares = mean_confusion(predictions)
-        panels.append(_matrix(names[arm], shares, size.within(CELL * len(CLASSES), CELL * len(CLASSES))))
+        panels.append(_matrix(names[arm], shares, size.within(CELL * count, CELL * count, count, count)))
         wrong = np.where(np.eye(len(CLASSES), dtype=bool), 0, np.nan_to_num(shares))
         i, j = (int(one) for one in np.unravel_index(wrong.argmax(), wrong.shape))
         figures.append(f"{arm} takes {wrong[i, j]:.1%} of {CLASSES[i]} for {CLASSES[j]}")
@@ -150,7 +149,7 @@ def _lines(
 ) -> ChartType:
     """Draw a line per arm with a point per row, and its name on the right; `below` are layers behind them."""
     looks, ends = looks_of(comparison.arms["arm"]), line_ends(frame, by="arm")
-    plot = size.within(WIDTH, max(280, LINE * len(ends)))
+    plot = size.within(WIDTH, 280, len(ends))
     base = alt.Chart(data_of(frame)).encode(x, opacity=highlight(1))
     return alt.layer(
         *below,

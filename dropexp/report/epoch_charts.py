@@ -14,7 +14,6 @@ from dropexp.analysis.frames import records
 from dropexp.report.chart_data import coverage_rows, domain_of, epoch_means, needs_log_axis, scale_of, swept
 from dropexp.report.chart_parts import (
     AUTO,
-    LINE,
     WIDTH,
     Looks,
     Size,
@@ -155,7 +154,7 @@ def _epoch_panel(
     measured = rows.groupby("arm")["epoch"].transform("size")
     single = rows[measured == 1]
     dots = rows if measured.max() <= 10 else ends
-    size = wanted.within(WIDTH, max(280, LINE * len(ends)))
+    size = wanted.within(WIDTH, 280, len(ends))
     base = alt.Chart(data_of(rows)).encode(x, opacity=highlight(1))
     points = alt.Chart(data_of(dots)).encode(
         x, opacity=highlight(1), tooltip=tooltips("arm", "epoch", "mean", "sd", "n")

@@ -14,7 +14,7 @@ LONG = 40  # characters; a column of words with a longer cell becomes a paragrap
 HEAD = r"""% \usepackage{booktabs} gives better rules; without it the tables have plain ones
 \providecommand{\toprule}{\hline}\providecommand{\midrule}{\hline}\providecommand{\bottomrule}{\hline}
 """
-_NUMBERS = re.compile(r"[-+−<\[]*[\d.][\d.,e+\-−±<%\[\] ]*")  # figures, spreads, intervals and p-values
+_NUMBERS = re.compile(r"[-+−<\[]*[\d.](?:[\d.,+\-−±<%\[\] ]|(?<=\d)e[+-](?=\d))*")  # also spreads, intervals, p-values
 _POWER = re.compile(r"(\d)e([+-]\d+)")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")  # TeX spaces a comma in math as in a list
 _SYMBOLS = {
@@ -42,6 +42,8 @@ _SYMBOLS = {
     )
     for letter, name in zip(letters, names.split(), strict=True)
 }
+# What pdflatex cannot set in a plain article: all but Latin letters, without these, and common punctuation.
+_FOREIGN = re.compile(r"[«»ÐÞðþĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲųſ]|[^\x00-\u017f‐-―‘’“”†‡•…‰€™]")
 TEXT = str.maketrans(
     {
         "&": r"\&",
@@ -68,9 +70,21 @@ MATH = str.maketrans({"±": r"\pm", "−": "-", "%": r"\%"})
 
 def latex(tables: Sequence[Table], remarks: Sequence[str] = ()) -> str:
     """Return the tables, without curves, for the body of a paper; remarks become comments."""
-    blocks = [HEAD, *(_table(table) for table in tables)]
+    body = [_table(table) for table in tables]
+    foreign = note_on_characters("\n".join(body))
+    blocks = [*([f"% {foreign}"] if foreign else []), HEAD, *body]
     blocks += ["% " + " ".join(remark.split()) for remark in remarks]
     return "\n".join(blocks).rstrip()
+
+
+def note_on_characters(text: str) -> str | None:
+    """Return a note if this LaTeX has characters that stop pdflatex, outside of comments."""
+    characters = list(dict.fromkeys(_FOREIGN.findall(re.sub("(?m)^%.*", "", text))))
+    if not characters:
+        return None
+    shown = " ".join(characters[:10]) + (f" and {len(characters) - 10} more" if len(characters) > 10 else "")
+    remedy = "compile with xelatex or lualatex and a font that has them, or name the arms with `labels:` in the config"
+    return f"pdflatex cannot set {shown}: {remedy}"
 
 
 def _table(table: Table) -> str:

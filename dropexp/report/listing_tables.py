@@ -52,9 +52,9 @@ def runs_table(frame: pd.DataFrame) -> Table:
     ]
     figures = [header(FIGURES[name], METRICS[name].unit) for name in metrics]
     headers = ["status", "arm", "seed", "epoch", *figures, "ended", "hash", "why", "path"]
-    why, path = len(headers) - 2, len(headers) - 1
+    digest, why, path = (headers.index(name) for name in ("hash", "why", "path"))
     secondary = ("path", "ended", "why", "epoch")
-    table = Table("", headers, rows, fold=(1, why), cut=(1, path), left=(0, 1, why, path), secondary=secondary)
+    table = Table("", headers, rows, fold=(1, why), cut=(1, path), left=(0, 1, digest, why, path), secondary=secondary)
     return table if frame["why"].notna().any() else table.without(["why"])
 
 

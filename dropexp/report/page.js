@@ -69,10 +69,17 @@ function embed(element, spec, theme) {
   });
 }
 
-// Fit a chart of this width into the available width: fewer panels side by side, or a narrower plot with its labels moved.
+// Fit a chart of this width into the available width: fewer panels side by side, and narrower plots.
 function narrowed(spec, width, available) {
-  if (spec.columns) return {...spec, columns: Math.max(1, Math.floor((spec.columns * available) / width))};
-  const plot = Math.max(150, Math.floor(spec.width - (width - available)));
+  if (!spec.columns) return narrowedPlot(spec, width - available);
+  const columns = Math.max(1, Math.floor((spec.columns * available) / width));
+  const excess = width / Math.min(spec.columns, spec.concat.length) - available;
+  const concat = columns === 1 && excess > 0 ? spec.concat.map((panel) => narrowedPlot(panel, excess)) : spec.concat;
+  return {...spec, columns, concat};
+}
+
+function narrowedPlot(spec, excess) {
+  const plot = Math.min(spec.width, Math.max(150, Math.floor(spec.width - excess)));
   return JSON.parse(JSON.stringify({...spec, width: plot}), (key, value) =>
     ["x", "x2"].includes(key) && value.value >= spec.width
       ? {...value, value: value.value - spec.width + plot}

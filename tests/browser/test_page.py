@@ -211,6 +211,15 @@ def test_text_in_charts_is_readable_on_a_phone(browser: Browser, report: Path) -
         assert min(heights) >= 8
 
 
+def test_panels_with_long_names_are_narrower_on_a_phone(browser: Browser, tmp_path: Path) -> None:
+    for i in range(3):
+        write_arm(tmp_path / "runs", "nn" if i else "none", [0.8, 0.81], arm=f"{i} {LONG}")
+    write(compare((), tmp_path / "runs"), tmp_path / "report.html")
+    with opened(browser, tmp_path / "report.html", NARROW) as page:
+        hidden = "e => e.scrollWidth - e.clientWidth"
+        assert page.locator("#chart-loss").locator("xpath=../..").evaluate(hidden) <= 0
+
+
 def test_print_is_complete_and_black_on_white(browser: Browser, report: Path) -> None:
     with opened(browser, report, dark=True) as page:
         page.emulate_media(media="print")

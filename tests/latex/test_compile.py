@@ -13,7 +13,7 @@ from helpers.studies import write_realistic_study, write_sweeps
 
 from dropexp.analysis.comparison import compare
 from dropexp.report.comparison_tables import comparison_tables
-from dropexp.report.latex import latex
+from dropexp.report.latex import latex, note_on_characters
 
 PAPER = r"""\documentclass{article}
 %s
@@ -22,6 +22,8 @@ Table~\ref{%s} has the arms.
 %s
 \end{document}
 """
+
+WITHOUT_NOTE = "¡¿§¶°¢£¥© ®µ×÷ßæœøå ÆŒØÅéèñçü őűőžšłŁā ĝıĳ‐–—‘’“” †‡•…‰€™"
 
 
 def compiled(text: str, preamble: str, folder: Path) -> str:
@@ -54,7 +56,9 @@ def test_the_tables_of_a_comparison_compile_and_fit_the_page(study: str, preambl
             write_arm(runs_dir, "none", [0.8, 0.81])
             write_arm(runs_dir, "nn", [0.8, 0.81], arm=r"50% & more_\x{y}~^$#<>|αωΓΩ→", lr=0.1)
             write_arm(runs_dir, "nn", [0.8, 0.82], arm="a rather long name of an arm, " * 4, lr=0.2)
+            write_arm(runs_dir, "nn", [0.8, 0.82], arm=WITHOUT_NOTE, lr=0.3)
     comparison = compare((), runs_dir, by=by, published=study == "realistic")
     log = compiled(latex(comparison_tables(comparison), comparison.notes), preamble, tmp_path)
     assert "undefined" not in log
+    assert note_on_characters(WITHOUT_NOTE) is None
     assert [float(width) for width in re.findall(r"Overfull \\hbox \(([\d.]+)pt", log) if float(width) > 15] == []

@@ -14,14 +14,14 @@ import pytest
 import vl_convert
 from altair.typing import ChartType
 from helpers.chart_specs import Spec, strings_under
-from helpers.fake_runs import change, publish, write_arm, write_regression, write_run
+from helpers.fake_runs import change, publish, write_arm, write_predictions, write_regression, write_run
 from helpers.printing import printed
 from helpers.studies import rising
 
 from dropexp.analysis.comparison import Comparison, compare
 from dropexp.errors import ChartError
 from dropexp.report import arm_charts, charts
-from dropexp.report.chart_parts import COLORS, LINE
+from dropexp.report.chart_parts import COLORS, LINE, Size
 from dropexp.report.charts import SUFFIXES
 
 ODD = ["<script>alert(1)</script>", "a.b[0]['x']\"y\"", "datum.x:Q \\ ${q}", "</script><!--", "ein\u2028zwei 数"]
@@ -35,6 +35,16 @@ def page(two_arms: Comparison) -> ChartType:
 @pytest.fixture(scope="module")
 def page_spec(page: ChartType) -> Spec:
     return Spec(page)
+
+
+@pytest.fixture(scope="module")
+def many_arms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seventeen arms."""
+    runs_dir = tmp_path_factory.mktemp("many")
+    for i in range(17):
+        for run in write_arm(runs_dir, "nn" if i else "none", [0.8, 0.81], arm=f"arm {i}", momentum=0.01 * i):
+            write_predictions(run, 2)
+    return runs_dir
 
 
 def test_arms_have_a_dot_per_seed_and_the_interval_of_the_mean(two_arms: Comparison) -> None:
@@ -176,6 +186,25 @@ def test_every_kind_of_file_is_written(page: ChartType, tmp_path: Path, suffix: 
             assert not re.search(rb"<script[^>]*src|<link", content)
             assert b"vegaEmbed(" in content
             assert len(content) < 1_500_000
+
+
+@pytest.mark.parametrize("name", ["learning", "arms", "differences", "loss", "gap", "sweep", "classes", "reliability"])
+def test_a_size_without_room_for_the_labels_of_all_arms_is_refused(name: str, many_arms: Path) -> None:
+    labels, comparison = (
+        16 if name == "differences" else 17,
+        compare((), many_arms, by="momentum" if name == "sweep" else None),
+    )
+    assert charts.single(comparison, name, Size(200, 15 * labels))
+    with pytest.raises(ChartError, match=rf"200 pixels has no room for {labels} labels; allowed: {15 * labels} or"):
+        charts.single(comparison, name, Size(200, 200))
+    spec = Spec(charts.single(comparison, name))
+    assert min(part["height"] for part in spec.content.get("concat", [spec.content])) >= 15 * labels
+
+
+def test_a_confusion_matrix_without_room_for_its_figures_is_refused(many_arms: Path) -> None:
+    assert charts.single(compare((), many_arms), "confusion", Size(180, 150))
+    with pytest.raises(ChartError, match="a width of 179 pixels has no room for 10 columns; allowed: 180 or more"):
+        charts.single(compare((), many_arms), "confusion", Size(179, 150))
 
 
 @pytest.mark.parametrize("name", ["chart.gif", "chart", "chart.json"])

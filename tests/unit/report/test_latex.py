@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from helpers.fake_runs import write_arm
 
 from dropexp.analysis.comparison import compare
+from dropexp.analysis.listing import load_runs
 from dropexp.report.cells import BARS
 from dropexp.report.comparison_tables import comparison_tables
-from dropexp.report.latex import WIDTH, latex
+from dropexp.report.latex import WIDTH, latex, note_on_characters
+from dropexp.report.listing_tables import runs_table
 from dropexp.report.table import Table
 
 
@@ -32,6 +35,28 @@ def test_unknown_figures_powers_and_words_are_no_numbers() -> None:
     text = latex([Table("", ["name", "p", "loss", "kept"], rows)])
     assert r"a & -- & $1.5\cdot10^{38}$ & not kept \\" in text
     assert r"b & $<.0001$ & $[-1\cdot10^{-5}, +2]$ & 2, 1 diverged \\" in text
+
+
+def test_hashes_are_no_numbers() -> None:
+    text = latex([Table("", ["name", "hash"], [["a", "402e016e"], ["b", "40260e16"], ["c", "1e5"]])])
+    assert "$" not in text.split("midrule\n")[-1]
+
+
+def test_the_hashes_of_a_listing_are_text(study: Path) -> None:
+    table = runs_table(load_runs(runs_dir=study))
+    assert table.headers.index("hash") in table.left
+
+
+@pytest.mark.parametrize("name", ["中文", "нет", "ą", "a\u0301\u0302"])
+def test_names_that_stop_pdflatex_are_noted_in_a_comment(name: str) -> None:
+    text = latex([Table("", ["arm"], [["none"], [name]])], [f"a remark on {name}"])
+    assert text.startswith("% pdflatex cannot set ") and "compile with xelatex or lualatex" in text.splitlines()[0]
+    assert note_on_characters(text) == text.splitlines()[0].removeprefix("% ")
+
+
+def test_latin_letters_and_symbols_need_no_note() -> None:
+    text = latex([Table("", ["arm"], [["Ünï–ŝö “ß” … α ± √2"]])], ["a remark on 中文"])
+    assert "pdflatex" not in text and note_on_characters(text) is None
 
 
 def test_thousands_are_not_spaced_as_a_list() -> None:
