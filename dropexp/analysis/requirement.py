@@ -71,7 +71,7 @@ class Requirement:
             return f"{title} is unknown: no run has this figure"
         if holds(value, limit):
             return None
-        shown = f"{value:.4f}"
+        shown = f"{value:z.4f}"
         if holds(float(shown), limit):  # rounding would contradict the sentence
             shown = repr(value)
         return f"{title} is {shown} ({origin}), not {self.sign} {self.bound}"

@@ -48,7 +48,7 @@ RUN_FIELDS = ("arm", "seed", "epoch", "value")
 
 
 def arms(comparison: Comparison, size: Size = AUTO) -> ChartType:
-    """Draw the metric per arm: a dot per seed, below the dots their mean and its 95 % interval."""
+    """Draw the metric per arm: a dot per run, below the dots their mean and its 95 % interval."""
     dots = run_values(comparison)
     rows = arm_means(comparison, dots)
     rows["middle"] = np.arange(len(rows)) + 0.5
@@ -73,7 +73,7 @@ def arms(comparison: Comparison, size: Size = AUTO) -> ChartType:
         *row_labels(base, "arm", len(rows), width),
     ).properties(width=width, height=height)
     figures = (rows["arm"] + " " + rows["figures"]).tolist()
-    legend = "a dot per seed; below: mean and its 95 % interval; right: mean ± standard deviation"
+    legend = "a dot per run; below: mean and its 95 % interval; right: mean ± standard deviation"
     return titled(chart, f"{comparison.what}, by arm", legend, figures)
 
 
@@ -161,5 +161,5 @@ def sweep(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
         *axis.labels,
     ).properties(width=width, height=height)
     figures = (means["arm"] + " " + means["figures"]).tolist()
-    legend = "a dot per seed; mean and its 95 % interval"
+    legend = "a dot per run; mean and its 95 % interval"
     return titled(chart, f"{comparison.what}, by {comparison.by}", legend, figures)

@@ -25,6 +25,8 @@ from dropexp.report.difference_tables import (
     differences_table,
     interactions_table,
     is_classification,
+    is_evaluated_again,
+    repetition,
 )
 from dropexp.report.names import titled
 from dropexp.report.table import Table
@@ -109,17 +111,19 @@ def arms_table(comparison: Comparison) -> Table:
     if values:
         ends = f"from {figure_cell(low, unit)} ({BARS[0]}) to {figure_cell(high, unit)} ({BARS[-1]})"
         terms["by epoch"] = f"by epoch: mean {metric.title}, {ends}."
-    return Table(
+    table = Table(
         f"Arms: {comparison.what}",
         titles,
         rows,
         fold=(0, 1),
         cut=(0, 1),
         left=(0, len(titles) - 1),
-        legend="n: runs, one per seed. ±: sample SD over the seeds." + ("" if classifies else f" {HALF_SQUARES}"),
+        legend=f"n: runs, one per {repetition(comparison)}. ±: sample SD over the runs."
+        + ("" if classifies else f" {HALF_SQUARES}"),
         terms=terms,
         secondary=("s/epoch", "by epoch", *reversed(others.values())),
     )
+    return table if is_evaluated_again(comparison, metric.name) else table.without(["by epoch"])
 
 
 def probes_table(comparison: Comparison) -> Table | None:
@@ -202,7 +206,7 @@ def _fit_table(fits: list[dict[str, Any]]) -> Table:
         [
             fit["arm"],
             str(fit["n"]),
-            f"{fit['log_likelihood'] - best['log_likelihood']:+.2f}",
+            f"{fit['log_likelihood'] - best['log_likelihood']:+z.2f}",
             f"{fit['right']} of {fit['n']}",
             f"{fit['right']} of {fit['given']}",
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from helpers.fake_runs import publish, write_arm, write_regression, write_run
+from helpers.tuned import write_tuned
 
 from dropexp.analysis.comparison import compare
 from dropexp.report import comparison_tables as tables
@@ -99,3 +100,20 @@ def test_published_figures_are_shown_with_their_rounding_and_whether_ours_cover_
     assert table.title == "nn, n = 3: published figures (a book) and ours"
     assert [row[2] for row in table.rows] == ["74.00 ± 0.50", "50.00 ± 0.50"]
     assert [row[-1] for row in table.rows] == ["yes", "no"]
+
+
+def test_figures_of_a_single_epoch_have_no_curve_and_no_best_epoch(tmp_path: Path) -> None:
+    for variant in ("none", "nn"):
+        for seed in range(2):
+            write_run(tmp_path, variant, seed, [0.7, 0.8], eval_every=2, probed={"val_acc": 0.8})
+    once = compare(runs_dir=tmp_path, metric="val_acc")
+    shown = tables.comparison_tables(once)
+    assert "by epoch" not in shown[0].headers and "by epoch" not in shown[0].full_legend
+    assert not any("best validation" in table.title for table in shown)
+
+
+def test_the_runs_of_a_search_are_counted_by_repeat(tmp_path: Path) -> None:
+    write_tuned(tmp_path)
+    arms, differences = tables.comparison_tables(compare("tuned", tmp_path / "runs"))[:2]
+    assert "n: runs, one per repeat." in arms.legend
+    assert "pairs of runs with the same repeat" in differences.legend
