@@ -69,8 +69,8 @@ def _show_table(table: Table, console: Console, width: int | None) -> None:
     left_out = [" ".join(header.split()) for header in table.secondary if header not in shown.headers]
     if left_out:
         console.print(Text(_shown(f"A wider terminal also shows: {', '.join(left_out)}.", console), style="dim"))
-    if shown.full_legend:
-        console.print(Text(_shown(shown.full_legend, console), style="dim"), soft_wrap=soft_wrap)
+    if shown.legend:
+        console.print(Text(_shown(shown.legend, console), style="dim"), soft_wrap=soft_wrap)
     console.print()
 
 

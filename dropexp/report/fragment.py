@@ -23,7 +23,7 @@ def _table(table: Table) -> str:
     rows = ("".join(_cell("td", i, text, table) for i, text in enumerate(row)) for row in table.rows)
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     caption = f"<p><strong>{_text(table.title)}</strong></p>" if table.title else ""
-    legend = f"<p><small>{_text(table.full_legend)}</small></p>" if table.full_legend else ""
+    legend = f"<p><small>{_text(table.legend)}</small></p>" if table.legend else ""
     return f"{caption}<table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table>{legend}"
 
 

@@ -39,7 +39,7 @@ def _markdown_table(table: Table) -> str:
     grid = "\n".join("| " + " | ".join(map(_escape_markdown, row)) + " |" for row in rows)
     if not table.title:
         return grid
-    return f"**{_escape_markdown(table.title)}**\n\n{grid}\n\n{_escape_markdown(table.full_legend)}\n"
+    return f"**{_escape_markdown(table.title)}**\n\n{grid}\n\n{_escape_markdown(table.legend)}\n"
 
 
 def _escape_markdown(cell: str) -> str:

@@ -96,6 +96,8 @@ def test_a_study_without_labels_is_as_before(tmp_path: Path) -> None:
         ("{nn: ' '}", "is not a line of 1 to 200 printable characters"),
         ("{nn: same, none: same}", "is what another arm is called"),
         ("{nn: none}", "labels.nn = 'none' is what another arm is called; use another text"),
+        ("{nn: none, none: nn}", "labels.nn = 'none' is what another arm is called; use another text"),
+        ("{nn: none, none: without}", "labels.nn = 'none' is what another arm is called; use another text"),
         ("[nn]", "labels = "),
     ],
 )
@@ -105,6 +107,14 @@ def test_wrong_labels_are_errors(labels: str, message: str, tmp_path: Path) -> N
     with pytest.raises(ConfigError) as error:
         load_config(config)
     assert message in str(error.value)
+
+
+def test_no_arm_gets_the_name_of_another_arm(tmp_path: Path) -> None:
+    for arm, other, lr in (("a", "b", 0.1), ("b", "a", 0.2)):
+        text = f"name: study\narms: {{{arm}: {{variant: nn, lr: {lr}}}}}\nlabels: {{{arm}: {other}}}\n"
+        (tmp_path / f"{arm}.yaml").write_text(text, "utf-8")
+        write_runs_of(tmp_path / f"{arm}.yaml", tmp_path / "runs")
+    assert compare("study", tmp_path / "runs").titles == {}
 
 
 def test_interactions_have_the_labels_and_their_rows_in_json_the_names(tmp_path: Path) -> None:

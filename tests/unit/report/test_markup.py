@@ -54,7 +54,7 @@ def test_markdown_escapes_bars_tags_and_backslashes(tmp_path: Path) -> None:
     ],
 )
 def test_no_text_is_markup(text: str, escaped: str) -> None:
-    table = Table(text, [text], [[text]], legend=text)
+    table = Table(text, [text], [[text]], about=text)
     for line in markdown([table], [text], [text]).splitlines():
         assert not line.strip("|-:* ") or escaped in line
 
