@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 from dropexp.errors import printable
 from dropexp.report.table import Table
 
+if TYPE_CHECKING:
+    from dropexp.analysis.headlines import Headline
 
-def html(tables: Sequence[Table], headlines: Sequence[str] = (), notes: Sequence[str] = ()) -> str:
+
+def html(tables: Sequence[Table], headlines: Sequence[Headline] = (), notes: Sequence[str] = ()) -> str:
     """Return headlines, the tables with titles and legends, then the notes. The notebook's own styles apply."""
-    blocks = [f"<p>{_text(headline)}</p>" for headline in headlines]
+    blocks = [f"<p>{_text(str(headline))}</p>" for headline in headlines]
     blocks += [_table(table) for table in tables]
     if notes:
         blocks.append(f"<ul>{''.join(f'<li>{_text(note)}</li>' for note in notes)}</ul>")

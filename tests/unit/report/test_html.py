@@ -107,7 +107,7 @@ def test_headlines_are_above_the_sections_and_every_difference_is_in_the_appendi
     comparison: Comparison, found: Page
 ) -> None:
     (verdicts,) = found.texts("div", **{"class": "verdict"})
-    assert comparison.headlines and all(headline in verdicts for headline in comparison.headlines)
+    assert comparison.headlines and all(str(headline) in verdicts for headline in comparison.headlines)
     assert len(comparison.findings) > 2 and set(comparison.findings) <= set(found.texts("li"))
 
 
