@@ -240,7 +240,7 @@ class _Parser:
         labels = self._section("labels", value)
         for arm, label in labels.items():
             path: KeyPath = ("labels", arm)
-            taken = [own for other, own in labels.items() if other != arm] + [one for one in arms if one not in labels]
+            taken = [name for other in arms if other != arm for name in (other, labels.get(other))]
             if arm not in arms:
                 similar, known = did_you_mean(str(arm), map(str, arms)), ", ".join(map(str, arms))
                 self.problems.add(path, f"labels.{arm} is no arm of this config{similar}, which has {known}")
