@@ -21,12 +21,6 @@ def command(*arguments: str) -> str:
     return joined([NAME, *arguments])
 
 
-def split_sentence(text: str) -> tuple[str, str]:
-    """Split a sentence that ends in a colon and such a command; the command is "" if there is none."""
-    sentence, _, arguments = text.partition(f": {NAME} ")
-    return sentence, f"{NAME} {arguments}" if arguments else ""
-
-
 def command_line(*arguments: str) -> str:
     """Return the command with these arguments: by the program's path if the shell would not find it.
 

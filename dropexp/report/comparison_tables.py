@@ -118,7 +118,7 @@ def arms_table(comparison: Comparison) -> Table:
         fold=(0, 1),
         cut=(0, 1),
         left=(0, len(titles) - 1),
-        legend=f"n: runs, one per {repetition(comparison)}. ±: sample SD over the runs."
+        about=f"n: runs, one per {repetition(comparison)}. ±: sample SD over the runs."
         + ("" if classifies else f" {HALF_SQUARES}"),
         terms=terms,
         secondary=("s/epoch", "by epoch", *reversed(others.values())),
@@ -142,7 +142,7 @@ def probes_table(comparison: Comparison) -> Table | None:
         f"Probes{comparison.what.removeprefix(comparison.metric.title)}",
         ["arm", *(header(metric.name, metric.unit) for metric in probed)],
         rows,
-        legend=f"means over the seeds; --metric NAME compares one.{''.join(titles)}",
+        about=f"means over the seeds; --metric NAME compares one.{''.join(titles)}",
     )
 
 
@@ -188,7 +188,7 @@ def _published_table(figures: list[dict[str, Any]], metrics: dict[str, Metric]) 
         rows,
         left=(0, 5),
         secondary=("95 % of\nsingle runs",),
-        legend="published: ± its rounding. ours: mean ± sample SD over the seeds. "
+        about="published: ± its rounding. ours: mean ± sample SD over the seeds. "
         "running figures: measured during training, with dropout active. "
         "inside: whether the published figure can be in the 95 % prediction interval for one run, given its rounding.",
         terms={"95 % of\nsingle runs": "95 % of single runs: this interval."},
@@ -216,6 +216,6 @@ def _fit_table(fits: list[dict[str, Any]]) -> Table:
         f"{best['study']}: which arm the {best['figures']} published figures fit",
         ["arm", "n", "log likelihood\nminus the best", "own runs\nassigned to it", "assigned runs\nof its own"],
         rows,
-        legend="log likelihood: natural, of all published figures, as if independent, integrated over their rounding. "
+        about="log likelihood: natural, of all published figures, as if independent, integrated over their rounding. "
         "assigned: leave-one-out, each of our runs goes to the arm that it fits best.",
     )

@@ -55,7 +55,7 @@ def differences_table(comparison: Comparison) -> Table | None:
         fold=(0, len(headers) - 1),
         left=(0, len(headers) - 1),
         secondary=("win\nrate", "minimum\ndetectable\ndifference", *intervals[1:], "TOST\np", "p", "pairs"),
-        legend=f"difference: mean over pairs of runs with the same {repetition(comparison)}{_in_points(unit)}. "
+        about=f"difference: mean over pairs of runs with the same {repetition(comparison)}{_in_points(unit)}. "
         "interval: 95 % t-interval of one difference.",
         terms={
             **dict.fromkeys(intervals[1:], "over seeds and images: the same for new seeds and new test images."),
@@ -111,7 +111,7 @@ def interactions_table(comparison: Comparison) -> Table | None:
             "p",
             "seeds",
         ),
-        legend="first − second: the interaction, a difference of differences; mean over the seeds that all four arms "
+        about="first − second: the interaction, a difference of differences; mean over the seeds that all four arms "
         "have. It is 0 if the effects of the two keys add up. The other columns are those of the differences.",
         terms={"p": "p-values: adjusted over these rows."},
     )
@@ -146,7 +146,7 @@ def best_val_table(comparison: Comparison) -> Table | None:
         [*headers, "difference,\nbest validation"],
         rows,
         secondary=("difference,\nlast epoch", "best\nepochs", "last epoch", "n"),
-        legend=f"best validation: each run at the epoch of its best validation {chosen_by}. ±: sample SD over seeds. "
+        about=f"best validation: each run at the epoch of its best validation {chosen_by}. ±: sample SD over seeds. "
         "difference: from the baseline, mean over pairs of runs and 95 % t-interval. "
         "--at best-val judges the differences at the best validation epochs.",
     )

@@ -32,7 +32,7 @@ def test_arms_without_test_figures_have_no_columns_for_them(tmp_path: Path) -> N
     write_arm(tmp_path, "none", [0.8, 0.81], eval_test=False)
     arms = tables.arms_table(compare(runs_dir=tmp_path))
     assert list(arms.headers) == ["arm", "n", "validation\naccuracy, %", "train\naccuracy, %", "s/epoch", "by epoch"]
-    assert "gap" not in arms.full_legend and "test loss" not in arms.full_legend
+    assert "gap" not in arms.legend and "test loss" not in arms.legend
 
 
 def test_curves_of_all_arms_share_a_scale(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_curves_of_all_arms_share_a_scale(tmp_path: Path) -> None:
     write_run(tmp_path, "nn", test_acc=[0.4, 0.5, 0.58])
     arms = tables.arms_table(compare(runs_dir=tmp_path))
     assert [row[-1] for row in arms.rows] == ["▁▃█", "▃▄▅"]
-    assert "from 20.00 (▁) to 90.00 (█)" in arms.full_legend
+    assert "from 20.00 (▁) to 90.00 (█)" in arms.legend
 
 
 def test_a_long_curve_is_thinned_to_evenly_spaced_epochs_with_the_first_and_the_last(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_probed_figures_have_a_table_of_their_own(tmp_path: Path) -> None:
     assert probes is not None
     assert list(probes.headers) == ["arm", "h1_zero", "mc_acc, %", "ece, %", "odd"]
     assert list(probes.rows[1]) == ["nn", "0.503", "85.00", "5.00", "1"]
-    assert "h1_zero: share of zeros in h1" in probes.full_legend
+    assert "h1_zero: share of zeros in h1" in probes.legend
 
 
 def test_differing_settings_are_shown_unless_the_labels_show_them(study: Path, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_figures_of_a_single_epoch_have_no_curve_and_no_best_epoch(tmp_path: Pat
             write_run(tmp_path, variant, seed, [0.7, 0.8], eval_every=2, probed={"val_acc": 0.8})
     once = compare(runs_dir=tmp_path, metric="val_acc")
     shown = tables.comparison_tables(once)
-    assert "by epoch" not in shown[0].headers and "by epoch" not in shown[0].full_legend
+    assert "by epoch" not in shown[0].headers and "by epoch" not in shown[0].legend
     assert not any("best validation" in table.title for table in shown)
 
 

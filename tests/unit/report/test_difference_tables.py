@@ -39,11 +39,11 @@ def test_differences_show_the_interval_over_seeds_and_images_or_that_it_is_not_k
                 write_predictions(run, 2, correct=acc, seed=seed)
     table = differences_table(compare("dropout", tmp_path))
     assert table is not None and table.headers[4] == "over seeds\nand images"
-    assert "over seeds and images: the same for new seeds and new test images." in table.full_legend
+    assert "over seeds and images: the same for new seeds and new test images." in table.legend
     cells = {row[0]: row[4] for row in table.rows}
     assert cells["nn - none"].startswith("[") and cells["scratch - none"] == "not kept"
     other = differences_table(compare("dropout", tmp_path, metric="train_acc"))
-    assert other is not None and other.headers[4] == "p" and "images" not in other.full_legend
+    assert other is not None and other.headers[4] == "p" and "images" not in other.legend
 
 
 def test_a_figure_that_is_rounded_to_zero_has_no_minus_sign() -> None:
