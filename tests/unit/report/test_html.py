@@ -83,7 +83,7 @@ def found(comparison: Comparison) -> Page:
 
 def test_the_sections_are_in_order_below_one_heading(found: Page) -> None:
     ids = [own.get("id") for tag, own, _ in found.elements if tag == "h2"]
-    story = ["notes", "arms", "differences", "published", "loss", "book"]
+    story = ["arms", "notes", "differences", "published", "loss", "book"]
     assert ids == [
         *story,
         "appendix",
