@@ -41,7 +41,7 @@ from dropexp.report.chart_parts import (
     titled,
     tooltips,
 )
-from dropexp.report.sweep_axis import sweep_axis
+from dropexp.report.sweep_axis import label_columns, sweep_axis
 
 ARM_FIELDS = ("arm", "mean", "sd", "low", "high", "n", "diverged")
 RUN_FIELDS = ("arm", "seed", "epoch", "value")
@@ -122,9 +122,11 @@ def sweep(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
     means = arm_means(comparison, dots)
     domain = domain_of(dots["value"], means["low"], means["high"])
     y = ValueAxis(alt.Y, scale_of(comparison.metric).title, domain)
-    known, uses = means.dropna(subset="mean"), means["arm"].isin(values)
-    width, height = size.within(WIDTH, 300, known["series"][uses].nunique() + int((~uses).sum()))
-    axis = sweep_axis(parameter.title, list(dict.fromkeys(values.values())), height)
+    known, axis_values = means.dropna(subset="mean"), list(dict.fromkeys(values.values()))
+    uses = known["arm"].isin(values)
+    lines = known["series"][uses].nunique() + int((~uses).sum())
+    width, height = size.within(WIDTH, 300, lines, *label_columns(axis_values))
+    axis = sweep_axis(parameter.title, axis_values, height)
 
     series = list(dict.fromkeys(means["series"][means["arm"].isin(values)]))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import altair as alt
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from dropexp.report.chart_parts import data_of
 from dropexp.runs.record import text
 
+LABEL, LETTER = 140, 6  # pixels of the longest label, and of a letter on average
+
 
 @dataclass(frozen=True)
 class SweepAxis:
@@ -23,6 +26,14 @@ class SweepAxis:
     channel: alt.X
     position: Callable[[Any, float], float]  # of a value, shifted by -0.5 to 0.5 of the space between values
     labels: list[alt.Chart]  # layers that label values that are texts; numbers are labelled by the channel
+
+
+def label_columns(values: Sequence[float | str]) -> tuple[int, int]:
+    """Return how many columns the labels of texts need, and their width in pixels; Vega fits labels of numbers."""
+    if not any(isinstance(value, str) for value in values):
+        return 0, 0
+    widths = [min(LABEL, LETTER * len(text(value))) for value in values]
+    return len(values), max((one + two) // 2 for one, two in pairwise([*widths, widths[-1]])) + LETTER
 
 
 def sweep_axis(title: str, values: Sequence[float | str], height: int) -> SweepAxis:
@@ -47,7 +58,7 @@ def sweep_axis(title: str, values: Sequence[float | str], height: int) -> SweepA
     frame = pd.DataFrame({"x": numbers, "name": map(text, values)})
     labels = (
         alt.Chart(data_of(frame))
-        .mark_text(limit=140)
+        .mark_text(limit=LABEL)
         .encode(channel, alt.Text("name", type="nominal"), y=alt.value(height + 14))
     )
 

@@ -19,6 +19,7 @@ from helpers.printing import printed
 from helpers.studies import rising
 
 from dropexp.analysis.comparison import Comparison, compare
+from dropexp.config.tasks import CLASSES
 from dropexp.errors import ChartError
 from dropexp.report import arm_charts, charts
 from dropexp.report.chart_parts import COLORS, LINE, Size
@@ -205,6 +206,32 @@ def test_a_confusion_matrix_without_room_for_its_figures_is_refused(many_arms: P
     assert charts.single(compare((), many_arms), "confusion", Size(180, 150))
     with pytest.raises(ChartError, match="a width of 179 pixels has no room for 10 columns; allowed: 180 or more"):
         charts.single(compare((), many_arms), "confusion", Size(179, 150))
+
+
+def test_every_class_has_its_name_or_the_size_is_refused(many_arms: Path) -> None:
+    comparison = compare((), many_arms)
+    content = vl_convert.vegalite_to_svg(charts.single(comparison, "classes", Size(180, 300)).to_dict())
+    assert [name for name in CLASSES if f">{name}<" not in content] == []
+    with pytest.raises(ChartError, match="a width of 179 pixels has no room for 10 columns; allowed: 180 or more"):
+        charts.single(comparison, "classes", Size(179, 300))
+
+
+def test_a_sweep_of_texts_has_room_for_their_labels(tmp_path: Path) -> None:
+    for variant in ("none", "nn", "dropconnect-unscaled", "dropconnect-per-example"):
+        write_arm(tmp_path, variant, [0.8, 0.81])
+    comparison = compare((), tmp_path, by="variant")
+    width = Spec(charts.single(comparison, "sweep")).content["width"]
+    assert width >= 4 * 23 * 5.5  # two long labels are neighbours
+    with pytest.raises(ChartError, match=f"has no room for 4 columns; allowed: {width} or more"):
+        charts.single(comparison, "sweep", Size(width - 1, 300))
+
+
+def test_an_arm_without_a_figure_takes_no_room(tmp_path: Path) -> None:
+    for i in range(3):
+        write_arm(tmp_path, "nn", [0.8, 0.81], arm=f"arm {i}", momentum=0.1 * i)
+    for i in range(4):
+        write_run(tmp_path, "nn", 0, rising(0.8), status="diverged", arm=f"adam {i}", optimizer="adam")
+    assert charts.single(compare((), tmp_path, by="momentum"), "sweep", Size(300, 15 * 3))
 
 
 @pytest.mark.parametrize("name", ["chart.gif", "chart", "chart.json"])
