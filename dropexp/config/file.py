@@ -16,7 +16,6 @@ from dropexp.config.overrides import (
     parse_seeds,
     parse_setting,
     parse_sweep,
-    range_instead,
     whole_range,
 )
 from dropexp.config.problems import Problems, dotted, shown
@@ -190,10 +189,11 @@ class _Parser:
                 self.problems.add(path, f"{key!r} is in the matrix and at the top; keep one")
             values = whole_range(given) or given
             if isinstance(values, list) and values:
-                values = [self.checks.normal(key, value) for value in values]
-                if isinstance(given, list) and (similar := range_instead(given)):
-                    self.problems.add(path, f"{self.checks.title(path)} = {shown(given)} is a range in a list{similar}")
+                if text := self.checks.range_in_list(key, given):
+                    what = f"is a range in a list (did you mean {text}, without brackets?)"
+                    self.problems.add(path, f"{self.checks.title(path)} = {shown(given)} {what}")
                     continue
+                values = [self.checks.normal(key, value) for value in values]
                 axes[key] = [value for i, value in enumerate(values) if self.checks.is_valid(key, value, (*path, i))]
                 if len(axes[key]) == len(values) <= MAX_RUNS:
                     self.checks.has_no_duplicates(key, values, path)
