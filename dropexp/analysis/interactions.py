@@ -82,7 +82,7 @@ def interaction(square: Square, metric: Metric, what: str, titles: Mapping[str, 
     if missing := [arm.label for arm in shown if not arm.seeds]:
         absent = f"no run of {' and '.join(missing)} is done"
     effects = " and ".join(amount(mean(one), metric.unit) for one in (effect, baseline_effect))
-    arm, baseline = _sides(square)
+    arm, baseline = _sides(square, {})
     return Pair(
         arm=arm,
         baseline=baseline,
