@@ -11,9 +11,9 @@ from json import dumps
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, TextIO
 
+from dropexp.encoding import cut_excess
 from dropexp.errors import printable
 from dropexp.program import command_line
-from dropexp.signs import cut_excess
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -125,18 +125,16 @@ class Size:
     width: int | None = None
     height: int | None = None
 
-    def within(
-        self, width: int, height: int, lines: int = 0, columns: int = 0, column: int = COLUMN
-    ) -> tuple[int, int]:
-        """Return the size, with these defaults, of a plot with so many lines of text, and columns of that width.
+    def within(self, width: int, height: int, lines: int = 0, columns: int = 0) -> tuple[int, int]:
+        """Return the size, with these defaults, of a plot with so many lines of text and columns of figures.
 
         Raises ChartError if they would overlap.
         """
-        for name, given, least in (("height", self.height, LINE * lines), ("width", self.width, column * columns)):
+        for name, given, least in (("height", self.height, LINE * lines), ("width", self.width, COLUMN * columns)):
             if given is not None and given < least:
                 what = f"{lines} labels" if name == "height" else f"{columns} columns"
                 raise ChartError(f"a {name} of {given} pixels has no room for {what}; allowed: {least} or more")
-        return self.width or max(width, column * columns), self.height or max(height, LINE * lines)
+        return self.width or width, self.height or max(height, LINE * lines)
 
 
 AUTO = Size()

@@ -102,7 +102,10 @@ def classes(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
         title=None,
         scale=alt.Scale(domain=[0, len(CLASSES) - 1], nice=False),
         axis=alt.Axis(
-            values=list(range(len(CLASSES))), labelExpr=f"[{labels}][datum.value]", labelAngle=-45, labelOverlap=False
+            values=list(range(len(CLASSES))),
+            labelExpr=f"[{labels}][datum.value]",
+            labelAngle=-45,
+            labelOverlap=False,  # there is room for them
         ),
     )
     y = ValueAxis(alt.Y, "test accuracy (%)", domain_of(frame["mean"]))

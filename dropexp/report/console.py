@@ -10,11 +10,11 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from dropexp.encoding import cut_excess, encodable
 from dropexp.errors import printable
 from dropexp.program import NAME, command_line
 from dropexp.report.shorten import distinct, words, wrapped
 from dropexp.report.table import Table
-from dropexp.signs import cut_excess, encodable
 
 if TYPE_CHECKING:
     from dropexp.analysis.headlines import Headline

@@ -22,7 +22,7 @@ from dropexp.analysis.comparison import Comparison, compare
 from dropexp.config.tasks import CLASSES
 from dropexp.errors import ChartError
 from dropexp.report import arm_charts, charts
-from dropexp.report.chart_parts import COLORS, LINE, Size
+from dropexp.report.chart_parts import COLORS, COLUMN, LINE, Size
 from dropexp.report.charts import SUFFIXES
 
 ODD = ["<script>alert(1)</script>", "a.b[0]['x']\"y\"", "datum.x:Q \\ ${q}", "</script><!--", "ein\u2028zwei 数"]
@@ -202,36 +202,28 @@ def test_a_size_without_room_for_the_labels_of_all_arms_is_refused(name: str, ma
     assert min(part["height"] for part in spec.content.get("concat", [spec.content])) >= 15 * labels
 
 
-def test_a_confusion_matrix_without_room_for_its_figures_is_refused(many_arms: Path) -> None:
-    assert charts.single(compare((), many_arms), "confusion", Size(180, 150))
-    with pytest.raises(ChartError, match="a width of 179 pixels has no room for 10 columns; allowed: 180 or more"):
-        charts.single(compare((), many_arms), "confusion", Size(179, 150))
+@pytest.mark.parametrize(("name", "columns"), [("confusion", 10), ("classes", 10), ("sweep", 4)])
+def test_a_width_without_room_for_the_columns_is_refused(name: str, columns: int, tmp_path: Path) -> None:
+    for variant in ("none", "nn", "scratch", "gaussian"):
+        for run in write_arm(tmp_path, variant, [0.8, 0.81]):
+            write_predictions(run, 2)
+    comparison, least = compare((), tmp_path, by="variant"), COLUMN * columns
+    chart = charts.single(comparison, name, Size(least, 150))
+    svg = vl_convert.vegalite_to_svg(chart.to_dict())
+    labels = CLASSES if name != "sweep" else ("none", "nn", "scratch", "gaussian")
+    assert all(f">{label}</text>" in svg for label in labels)
+    message = f"a width of {least - 1} pixels has no room for {columns} columns; allowed: {least} or more"
+    with pytest.raises(ChartError, match=message):
+        charts.single(comparison, name, Size(least - 1, 150))
 
 
-def test_every_class_has_its_name_or_the_size_is_refused(many_arms: Path) -> None:
-    comparison = compare((), many_arms)
-    content = vl_convert.vegalite_to_svg(charts.single(comparison, "classes", Size(180, 300)).to_dict())
-    assert [name for name in CLASSES if f">{name}<" not in content] == []
-    with pytest.raises(ChartError, match="a width of 179 pixels has no room for 10 columns; allowed: 180 or more"):
-        charts.single(comparison, "classes", Size(179, 300))
-
-
-def test_a_sweep_of_texts_has_room_for_their_labels(tmp_path: Path) -> None:
-    for variant in ("none", "nn", "dropconnect-unscaled", "dropconnect-per-example"):
-        write_arm(tmp_path, variant, [0.8, 0.81])
-    comparison = compare((), tmp_path, by="variant")
-    width = Spec(charts.single(comparison, "sweep")).content["width"]
-    assert width >= 4 * 23 * 5.5  # two long labels are neighbours
-    with pytest.raises(ChartError, match=f"has no room for 4 columns; allowed: {width} or more"):
-        charts.single(comparison, "sweep", Size(width - 1, 300))
-
-
-def test_an_arm_without_a_figure_takes_no_room(tmp_path: Path) -> None:
-    for i in range(3):
-        write_arm(tmp_path, "nn", [0.8, 0.81], arm=f"arm {i}", momentum=0.1 * i)
-    for i in range(4):
-        write_run(tmp_path, "nn", 0, rising(0.8), status="diverged", arm=f"adam {i}", optimizer="adam")
-    assert charts.single(compare((), tmp_path, by="momentum"), "sweep", Size(300, 15 * 3))
+def test_arms_without_a_mean_need_no_room_in_a_sweep(tmp_path: Path) -> None:
+    write_arm(tmp_path, "nn", [0.8, 0.81])
+    for i in range(9):
+        write_run(tmp_path, "none", 0, [0.1], status="diverged", why="the loss is nan", momentum=0.1 * i)
+    comparison = compare((), tmp_path, by="drop_probs")
+    assert comparison.arms["mean"].isna().sum() == 9
+    assert charts.single(comparison, "sweep", Size(200, LINE))
 
 
 @pytest.mark.parametrize("name", ["chart.gif", "chart", "chart.json"])

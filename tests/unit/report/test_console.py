@@ -14,9 +14,9 @@ from rich.console import Console
 
 from dropexp.analysis.comparison import compare
 from dropexp.analysis.headlines import Headline
+from dropexp.encoding import ERRORS
 from dropexp.report import console
 from dropexp.report.table import Table
-from dropexp.signs import ERRORS
 
 MAIN = ("82.00 ± 2.00", "84.00 ± 3.00", "80.00 ± 1.00", "+2.00", "[-0.48, +4.48]", "INCONCLUSIVE")
 SECONDARY = ("87.00", "+3.00", "0.4200", "1.00", "▁", "█", "100%")
