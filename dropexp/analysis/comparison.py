@@ -238,7 +238,7 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
         broken={arm.label: broken for arm, one in zip(arms, shown, strict=True) if (broken := broken_runs(one))},
         headlines=[
             *headlines(differences.value.verdicts, titles),
-            *headlines(interactions.value.verdicts),
+            *headlines(interactions.value.verdicts, interactions.value.titles),
             *map(Headline, fit_sentences),
         ],
         findings=[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
@@ -17,7 +18,6 @@ from dropexp.analysis.verdicts import VerdictWord
 from dropexp.config.names import normalised
 from dropexp.errors import ComparisonError
 from dropexp.nearest import did_you_mean
-from dropexp.program import joined
 from dropexp.runs.metrics import POINTS
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -223,7 +223,7 @@ def _unknown_subject(wanted: Requirement, subjects: Mapping[str, _Subject]) -> s
     kind, known, remedy = "difference" if is_difference else "arm", ", ".join(listed) or "none", ""
     sides = [(arms.get(typed.removesuffix(f" - {name}")), base) for name, base in arms.items()]
     if bases := [base.name for arm, base in sides if arm not in (None, base)]:
-        remedy = f"; --baseline {joined(bases[:1])} compares with {bases[0]}"
+        remedy = f"; --baseline {shlex.quote(bases[0])} compares with {bases[0]}"
     elif any(name.startswith(f"{typed},") for name in arms):
         remedy = "; -c FILE compares only the arms of a config"
     similar = "" if bases else did_you_mean(typed, subjects)

@@ -188,10 +188,10 @@ class Checks:
             return f"; {value:g} % is {value / 100:g}"
         if in_list:
             return ""
-        one = value if isinstance(value, int | float) else meant(value, lambda one: type(one) in (int, float))
-        for_each = [one] * self.layers
-        if key in ("hidden", "drop_probs") and self.layers <= 10 and self.takes(key, for_each):
-            return f"; the same for each layer is {for_each}"
+        if key in ("hidden", "drop_probs") and self.layers <= 10:
+            one = meant(str(value), lambda one: self.takes(key, [one] * self.layers))
+            if one is not None:
+                return f"; the same for each layer is {[one] * self.layers}"
         default = Config.model_fields[key].default
         means_none = default is None and str(value).lower() in _NONE
         if means_none or (isinstance(value, str) and value.lower() in _DEFAULTS and not choices(key)):

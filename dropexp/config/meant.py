@@ -32,9 +32,10 @@ def _readings(text: str, takes: Callable[[Any], bool]) -> Iterator[Any]:
     """Yield what a text can be read as, the likeliest first."""
     yield from _as_yaml(text)  # '10' and 'true' in quotes
     items = text[1:-1] if re.fullmatch(r"\([^()]*\)|\[[^\[\]]*\]", text) else text
-    if "," in items and not _LEADING_ZERO.search(items):  # 1,024 is a number
+    is_list = "," in items and not _LEADING_ZERO.search(items)  # 1,024 is a number
+    if is_list:
         yield from _as_yaml(f"[{items}]")
-    if len(parts := re.split(r"[,;]?\s+|;|[x×]", items)) == 1:
+    if len(parts := re.split(r"[,;]?\s+|;|[x×]", items)) == 1 and is_list:
         parts = items.split(",")
     if len(parts) > 1 and all(numbers := [[*_number(part)] for part in parts]):
         yield [found[0] for found in numbers]

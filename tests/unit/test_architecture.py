@@ -82,10 +82,6 @@ def test_every_arrow_of_the_table_exists_and_there_are_at_most_28() -> None:
     assert len(found) <= 28
 
 
-def test_one_module_quotes_words_for_a_shell() -> None:
-    assert [module for module in MODULES if "shlex" in imports(module)] == ["program"]
-
-
 def test_there_is_no_import_cycle() -> None:
     cleared: set[str] = set()  # modules from which no cycle can be reached
 

@@ -130,6 +130,18 @@ def test_interactions_have_the_labels_and_their_rows_in_json_the_names(tmp_path:
     assert (row["arm"], row["baseline"]) == ("nn,lr=0.5 − none,lr=0.5", "nn,lr=0.1 − none,lr=0.1")
 
 
+def test_notes_on_interactions_have_the_labels(tmp_path: Path) -> None:
+    text = "arms: {none: {variant: none}, nn: {variant: nn}, l2: {variant: none, weight_decay: 0.1}, "
+    text += "both: {variant: nn, weight_decay: 0.1}, alone: {variant: nn, weight_decay: 0.1, lr: 0.1}}\n"
+    compared(tmp_path, f"{text}labels: {{alone: on its own, both: together}}\n")
+    comparison = compare("study", tmp_path / "runs", interaction=["variant", "weight_decay"])
+    assert mentions(comparison.notes, "on its own: in no interaction, since four arms that differ only in")
+    (diverged,) = (tmp_path / "runs/study").glob("arm=both*")
+    change(RunFolder(diverged), status="diverged", why="the loss is nan in epoch 2")
+    comparison = compare("study", tmp_path / "runs", interaction=["variant", "weight_decay"])
+    assert "seed 0 of together diverged" in comparison.interactions["sentence"][0]
+
+
 def test_notes_on_baselines_and_sources_have_the_labels(tmp_path: Path) -> None:
     text = "arms: {a: {variant: none}, b: {variant: none, lr: 0.1}, c: {variant: nn, lr: 0.2}}\n"
     text += "published: {source: a book, arm: [b, c], test_acc: [0.8]}\nlabels: {a: first, b: second, c: third}\n"

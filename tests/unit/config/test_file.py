@@ -79,6 +79,15 @@ def test_a_file_without_keys_is_reported(text: str, line: int, what: str) -> Non
             "the same for each layer is [256, 256]",
         ),
         ("hidden: 0..4", "hidden = '0..4' is not a list with the width of each hidden layer, such as [256, 256]"),
+        (
+            "hidden: 1,024",
+            "hidden = '1,024' is not a list with the width of each hidden layer, such as [256, 256]; "
+            "the same for each layer is [1024, 1024]",
+        ),
+        (
+            "hidden: 1,024, 512",
+            "hidden = '1,024, 512' is not a list with the width of each hidden layer, such as [256, 256]",
+        ),
         ("hidden: []", "hidden = [] is not a list with the width of each hidden layer, such as [256, 256]"),
         ("hidden: [1e7]", "hidden[0] = 10000000.0 is not a whole number, 1 or more; the largest is 1,000,000"),
         ("hidden: [256, 0]", "hidden[1] = 0 is not a whole number, 1 or more"),

@@ -81,7 +81,7 @@ def replaced(value: str, index: Sequence[int], new: str) -> str:
     return f"[{', '.join(texts)}]"
 
 
-def mended(place: str, key: str, value: str, problem: str) -> Text | None:
+def repaired(place: str, key: str, value: str, problem: str) -> Text | None:
     """Return the text after what the problem says; None if it says nothing to write."""
     if (found := remedy(problem)) is None or "not YAML" in problem:
         return None
@@ -109,7 +109,7 @@ def test_a_value_that_a_problem_says_to_write_is_valid(place: str, key: str) -> 
     for value in values:
         before = problems(PLACES[place](key, value))
         for problem in before:
-            new = mended(place, key, value, problem)
+            new = repaired(place, key, value, problem)
             if new and len(after := problems(new)) >= len(before):
                 wrong.append((value, problem, new, after))
     assert wrong == []
