@@ -20,6 +20,7 @@ from dropexp.analysis.tested import current
 from dropexp.config.plugins import files_of
 from dropexp.config.study import Study, load_config
 from dropexp.config.variants import VARIANTS
+from dropexp.counting import counted
 from dropexp.errors import ComparisonError, NoRuns, RunError
 from dropexp.home import expanded
 from dropexp.program import command
@@ -158,7 +159,9 @@ def _asked_by(studies: Sequence[Study], runs_dir: Path | str | None) -> Selectio
         if missing := _missing(study, found):
             training = command("train", *study.options, *more)
             saved = "" if study.file else ", with the config saved as FILE"
-            notes.append(f"{study.name}: {missing} are missing; `{training}` trains them{saved}")
+            pronoun = "it" if missing.endswith("is missing") else "them"
+            others = _others(study, len(present.runs) - len(found))
+            notes.append(f"{study.name}: {missing}; `{training}` trains {pronoun}{saved}{others}")
     if not selected:
         raise NoRuns("\n".join(notes))
     words = {study.name: (*_without_seeds(study.options), *more) for study in studies}
@@ -185,16 +188,25 @@ def _runs_of(study: Study, present: Sequence[Run]) -> list[Run]:
     return runs
 
 
+def _others(study: Study, count: int) -> str:
+    """Return what runs of a study that it does not ask for may mean: they were trained with options."""
+    if not count:
+        return ""
+    exist = "exists" if count == 1 else "exist"
+    remedy = "to compare them, repeat the options of their training, such as --set"
+    return f"; {counted(count, 'other run')} of {study.name} {exist}: {remedy}"
+
+
 def _missing(study: Study, found: Sequence[Run]) -> str:
-    """Return how many runs are missing, "" if none is: on each kind of device that any run was trained on."""
+    """Return "2 of 4 runs are missing", "" if none is: on each kind of device that any run was trained on."""
     asked = sum(map(len, study.seeds.values()))
     unreadable = sum(run.info is None for run in found)
     kinds = Counter(str(run.settings.get("device")) for run in found if run.status not in NO_RUN)
-    gaps = {kind: asked - count - unreadable for kind, count in sorted(kinds.items())}
-    if not kinds and unreadable < asked:
-        return f"{asked - unreadable} of {asked} runs"
-    on = {kind: f" on {kind}" if len(kinds) > 1 else "" for kind in kinds}
-    return " and ".join(f"{gap} of {asked} runs{on[kind]}" for kind, gap in gaps.items() if gap > 0)
+    gaps = {kind: asked - count - unreadable for kind, count in kinds.items()} or {"": asked - unreadable}
+    left = {kind: gap for kind, gap in sorted(gaps.items()) if gap > 0}
+    on = {kind: f" on {kind}" if len(kinds) > 1 else "" for kind in left}
+    parts = [f"{gap} of {counted(asked, 'run')}{on[kind]}" for kind, gap in left.items()]
+    return f"{' and '.join(parts)} {'is' if sum(left.values()) == 1 else 'are'} missing" if parts else ""
 
 
 def notes_on_others(runs: Sequence[Run], declared: Mapping[str, Sequence[Declared]]) -> list[str]:
@@ -205,20 +217,22 @@ def notes_on_others(runs: Sequence[Run], declared: Mapping[str, Sequence[Declare
     labels = labels_of(runs)
     notes = []
     for study, files in declared.items():
-        counted = [run for run in runs if run.study == study and run.status in FINISHED]
-        if not counted or not files or any(file.seeds is None for file in files):
+        finished = [run for run in runs if run.study == study and run.status in FINISHED]
+        if not finished or not files or any(file.seeds is None for file in files):
             continue
-        folder = counted[0].folder.path.parent
+        folder = finished[0].folder.path.parent
         paths = [shlex.quote(str(path)) for file in files if (path := file.path(folder))]
         if len(paths) > 1:
             notes.append(f"{study} has the runs of {' and '.join(paths)}; -c FILE compares those of one file")
         asked = _sets(file.seeds or {} for file in files)
-        others = [run for run in counted if run.seed not in asked.get(run.arm_digest, ())]
+        others = [run for run in finished if run.seed not in asked.get(run.arm_digest, ())]
         if others:
             arms = sorted({labels[study, run.key] for run in others if run.arm_digest not in asked})
             seeds = sorted({run.seed or 0 for run in others if run.arm_digest in asked})
             which = ", ".join([*_listed("arm", arms), *_listed("seed", seeds)])
-            what = f"{len(others)} of {len(counted)} runs are not asked for by {' or '.join(paths) or 'its config'}"
+            are = "is" if len(others) == 1 else "are"
+            what = f"{len(others)} of {counted(len(finished), 'run')} {are} not asked for by "
+            what += " or ".join(paths) or "its config"
             hint = "; `train --set name=NAME` keeps such runs apart" if arms else ""
             option = f"-c {paths[0] if len(paths) == 1 else 'FILE'}"
             notes.append(f"{study}: {what} ({which}); {option} in place of the name leaves them out{hint}")

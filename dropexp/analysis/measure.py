@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dropexp.analysis.notes import Noted
 from dropexp.analysis.stats import median
+from dropexp.counting import counted
 from dropexp.errors import RunError
 from dropexp.runs.metrics import metrics_of
 from dropexp.runs.record import LARGEST_FIGURE, Run
@@ -84,7 +85,8 @@ def _curves(run: Run) -> dict[str, Curve]:
     """Return a run's figures by epoch; NaN where its table has none. Raises RunError if the table is corrupted."""
     columns = run.columns()
     if num_epochs(columns) != run.epoch:
-        raise RunError(f"the table in {run.folder.path} does not have {run.epoch} epochs; train with --force")
+        epochs = counted(run.epoch or 0, "epoch")
+        raise RunError(f"the table in {run.folder.path} does not have {epochs}; train with --force")
     table = np.array(list(columns.values()), dtype=float)  # None becomes NaN
     table[~(np.abs(table) < LARGEST_FIGURE)] = math.nan
     measured = dict(zip(columns, table, strict=True))
@@ -108,7 +110,7 @@ def _epoch(curves: dict[str, Curve], at: str) -> int:
             raise RunError(f"no {part} {which} to choose the epoch by; set {key}")
         return best
     if int(at) > epochs:
-        raise RunError(f"trained for {epochs} epochs, not {at}")
+        raise RunError(f"trained for {counted(epochs, 'epoch')}, not {at}")
     return int(at)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from dropexp.analysis.arms import Arm
 from dropexp.config.tasks import LINEAR_REGRESSION
+from dropexp.counting import counted
 from dropexp.errors import ComparisonError
 from dropexp.nearest import did_you_mean
 from dropexp.runs.metrics import Metric
@@ -77,5 +78,5 @@ def in_words(metric: Metric, at: str, arms: Sequence[Arm]) -> str:
     epochs = [{run.epoch for run in arm.runs.values()} for arm in arms]
     if len(every := set().union(*epochs)) == 1:
         (epoch,) = every
-        return f"{metric.title} after {epoch} epoch{'' if epoch == 1 else 's'}"
+        return f"{metric.title} after {counted(epoch, 'epoch')}"
     return f"{metric.title} at the last epoch" + (" of each run" if any(len(own) > 1 for own in epochs) else "")

@@ -16,6 +16,7 @@ from dropexp.analysis.frames import records
 from dropexp.analysis.metric_choice import similar_metric
 from dropexp.analysis.verdicts import VerdictWord
 from dropexp.config.names import normalised
+from dropexp.counting import counted
 from dropexp.errors import ComparisonError
 from dropexp.nearest import did_you_mean
 from dropexp.runs.metrics import POINTS
@@ -38,7 +39,8 @@ _FIELDS = {  # of a difference, and the columns of `DifferenceRow`
     "p": "p_holm",
     "verdict": "verdict",
 }
-_SIGN = re.compile("|".join(_OPERATORS))
+_SIGN = re.compile("[<>=!]+")
+_INSTEAD = {"=>": ">=", "=<": "<="}
 _NUMBER = re.compile(r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?\s*%?", re.IGNORECASE)  # % for `check_bound`
 MINUS = "−"
 
@@ -140,6 +142,9 @@ def _parse(text: str, example: str) -> Requirement:
     bound = bound.replace(MINUS, "-")
     subject = _typed(" ".join(normalised(subject).split()))
     wanted = Requirement(text, subject, name.strip(), signs[-1].group() if signs else "", bound)
+    if subject and wanted.name and wanted.sign not in _OPERATORS and (bound in list(VerdictWord) or _is_number(bound)):
+        meant = "==" if wanted.name == "verdict" else _INSTEAD.get(wanted.sign, ">=")
+        raise ComparisonError(f"{text!r}: {wanted.sign!r} is no operator; did you mean {meant!r}?")
     is_equality = wanted.sign in _EQUALITY
     if not (wanted.subject and name and dot) or is_equality != (wanted.name == "verdict"):
         raise _not_a_requirement(text, example)
@@ -147,9 +152,13 @@ def _parse(text: str, example: str) -> Requirement:
         if bound not in list(VerdictWord):
             what = f"unknown verdict {bound!r}{did_you_mean(bound, VerdictWord)}"
             raise ComparisonError(f"{text!r}: {what}; the verdicts are: {', '.join(VerdictWord)}")
-    elif not _NUMBER.fullmatch(bound):
+    elif not _is_number(bound):
         raise _not_a_requirement(text, example)
     return wanted
+
+
+def _is_number(bound: str) -> bool:
+    return _NUMBER.fullmatch(bound) is not None
 
 
 def _typed(subject: str) -> str:
@@ -193,7 +202,7 @@ def _require_difference(wanted: Requirement, row: Mapping[str, Any], comparison:
         wanted.check_bound(f"a difference in {metric.title}", low, metric.unit.differences)
     if broken := _broken(comparison, row["arm"], row["baseline"]):
         return broken
-    return wanted.fails(row[_FIELDS[wanted.name]], f"{row['pairs']} pairs")
+    return wanted.fails(row[_FIELDS[wanted.name]], counted(row["pairs"], "pair"))
 
 
 def _broken(comparison: Comparison, *labels: str) -> str | None:
@@ -221,6 +230,11 @@ def _unknown_subject(wanted: Requirement, subjects: Mapping[str, _Subject]) -> s
     arms = {name: subject for name, subject in subjects.items() if not subject.is_difference}
     listed = dict.fromkeys(subject.shown for subject in subjects.values() if subject.is_difference == is_difference)
     kind, known, remedy = "difference" if is_difference else "arm", ", ".join(listed) or "none", ""
+    for base in arms:
+        arm = typed.removesuffix(f"-{base}")
+        if arm != typed and arm in arms:
+            written = f"{arm} - {base}.{wanted.name} {wanted.sign} {wanted.bound}"
+            return f"unknown {kind} {typed!r}; write spaces around the minus: {written!r}"
     sides = [(arms.get(typed.removesuffix(f" - {name}")), base) for name, base in arms.items()]
     if bases := [base.name for arm, base in sides if arm not in (None, base)]:
         remedy = f"; --baseline {shlex.quote(bases[0])} compares with {bases[0]}"

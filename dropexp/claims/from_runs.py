@@ -23,6 +23,7 @@ from dropexp.analysis.sentences import amount, sentence
 from dropexp.analysis.stats import ALPHA
 from dropexp.analysis.verdicts import Pair, Verdict, VerdictWord, judge
 from dropexp.claims.claim import ClaimVerdict, Finding
+from dropexp.counting import counted
 from dropexp.errors import NoRuns
 from dropexp.program import command
 from dropexp.runs.metrics import MARGIN, NUMBER, metrics_of
@@ -115,7 +116,7 @@ def same_but_for(arm: Arm, other: Arm, key: str) -> bool:
 def figures(arm: Arm, name: str, epoch: int | None = None) -> BySeed:
     """Return a figure of each run after an epoch, by default its last. Raises NotTrained if the runs do not have it."""
     if epoch and arm.runs and epoch > arm.min_epochs:
-        raise NotTrained(f"{arm.label} has {arm.min_epochs} epochs, not {epoch}")
+        raise NotTrained(f"{arm.label} has {counted(arm.min_epochs, 'epoch')}, not {epoch}")
     found = _by_seed({seed: curve[(epoch or 0) - 1] for seed, curve in _curves(arm, name).items()})
     if epoch and len(found) and found.isna().all():
         raise NotTrained(f"{arm.label} has no {name} at epoch {epoch}")

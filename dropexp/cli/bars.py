@@ -16,6 +16,7 @@ from rich.text import Text
 
 from dropexp.cli.counts import Counts, clock_text
 from dropexp.cli.figures import figures
+from dropexp.counting import counted
 from dropexp.encoding import cut_excess, encodable
 from dropexp.errors import printable
 from dropexp.report.shorten import distinct, without_shared
@@ -51,7 +52,7 @@ class Bars:
     """Show the events of a stage on the terminal, redrawn four times a second by a thread of Rich."""
 
     def __init__(self, stage: Stage) -> None:
-        self.title, self.counts = stage.title, Counts(stage.unfinished)
+        self.noun, self.counts = stage.noun, Counts(stage.unfinished)
         runs = [job.planned for job in stage.unfinished]
         self.names = [f"{run.name}/{run.cell}" for run in runs]
         self.short_names = without_shared(self.names)
@@ -86,9 +87,10 @@ class Bars:
     def _overall(self, width: int, ascii_only: bool) -> Iterator[Text]:
         """Yield the line for all runs; on a narrow terminal its times are a second line."""
         counts, left = self.counts, self.counts.left
-        name = f"{counts.runs_done}/{counts.runs} {self.title}"
+        name = f"{counts.runs_done}/{counted(counts.runs, self.noun)}"
         times = [f"{clock_text(counts.elapsed)} elapsed", f"{'-' if left is None else clock_text(left)} left"]
-        bar = Bar(name, counts.epochs_done, counts.epochs, f"{counts.epochs_done}/{counts.epochs} epochs", times)
+        epochs = f"{counts.epochs_done}/{counted(counts.epochs, 'epoch')}"
+        bar = Bar(name, counts.epochs_done, counts.epochs, epochs, times)
         rest = cell_len(GAP.join([name, "", bar.count, *times]))
         if rest + SHORT_BAR > width:
             yield from lines([Bar(name, bar.done, bar.total, bar.count)], width, ascii_only)

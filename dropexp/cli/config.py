@@ -14,6 +14,7 @@ from dropexp.cli.completion import complete_configs, complete_keys
 from dropexp.cli.help import Group, epilog
 from dropexp.cli.options import CONFIG, Plugin, load_plugins
 from dropexp.cli.output import next_command, print_message
+from dropexp.counting import counted
 
 if TYPE_CHECKING:
     from dropexp.config.reference import KeyRow
@@ -141,15 +142,14 @@ def init(
 
 def _counted(study: Study) -> str:
     """Return the number of runs and arms of a study in words."""
-    arms = len(study.seeds)
-    shape = f"{arms} arm{'s' if arms > 1 else ''}"
+    shape = counted(len(study.seeds), "arm")
     if study.searches:
-        tested = len(study.searches)
-        return f"{study.name} has {len(study.runs)} trials and {tested} tested runs: {shape}"
+        trials, tested = counted(len(study.runs), "trial"), counted(len(study.searches), "tested run")
+        return f"{study.name} has {trials} and {tested}: {shape}"
     seeds = {len(own) for own in study.seeds.values()}
     each = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else str(max(seeds))
-    runs = f"{len(study.runs)} run{'s' if len(study.runs) > 1 else ''}"
-    return f"{study.name} has {runs}: {shape}, {each} seed{'s' if max(seeds) > 1 else ''} each"
+    runs, noun = counted(len(study.runs), "run"), "seed" if max(seeds) == 1 else "seeds"
+    return f"{study.name} has {runs}: {shape}, {each} {noun} each"
 
 
 def _default(row: KeyRow) -> str:

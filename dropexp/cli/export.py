@@ -10,6 +10,7 @@ import typer
 
 from dropexp.cli.options import Names, RunsDir, one_of
 from dropexp.cli.output import print_message
+from dropexp.counting import counted
 from dropexp.home import expanded
 
 if TYPE_CHECKING:
@@ -45,10 +46,11 @@ def export(
     exported = export_to(to, read_runs(names or (), runs_dir), out)
     for reason in exported.skipped:
         print_message(f"left out: {reason}")
-    print_message(f"{exported.runs} runs exported")
+    print_message(f"{counted(exported.runs, 'run')} exported")
     if gone := exported.gone:
         some = ", ".join(gone[:3]) + (", …" if len(gone) > 3 else "")
-        print_message(f"note: {len(gone)} runs in {exported.destination} no longer exist here: {some}")
+        verb = "exists" if len(gone) == 1 else "exist"
+        print_message(f"note: {counted(len(gone), 'run')} in {exported.destination} no longer {verb} here: {some}")
     print(exported.destination)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from dropexp.cli.counts import Counts, clock_text
 from dropexp.cli.output import print_message
+from dropexp.counting import counted
 from dropexp.training.events import Ended, Event
 from dropexp.training.train import Stage
 
@@ -24,7 +25,7 @@ class NotebookBar:
     """A bar for all epochs of a stage, with counts, the elapsed time and an estimate of the time left."""
 
     def __init__(self, stage: Stage) -> None:
-        self.counts, self.title = Counts(stage.unfinished), stage.title
+        self.counts, self.noun = Counts(stage.unfinished), stage.noun
         self.drawn = 0.0
         self.handle = _display(self._content())
 
@@ -41,7 +42,8 @@ class NotebookBar:
 
     def _content(self) -> dict[str, str]:
         counts = self.counts
-        text = f"{counts.runs_done} of {counts.runs} {self.title}, {counts.epochs_done} of {counts.epochs} epochs"
+        runs, epochs = counted(counts.runs, self.noun), counted(counts.epochs, "epoch")
+        text = f"{counts.runs_done} of {runs}, {counts.epochs_done} of {epochs}"
         text += f", {clock_text(counts.elapsed)} elapsed"
         if counts.left:
             text += f", {clock_text(counts.left)} left"

@@ -17,6 +17,7 @@ from dropexp.cli.counts import Counts, clock_text
 from dropexp.cli.figures import figures
 from dropexp.cli.notebook_bar import NotebookBar, in_notebook
 from dropexp.cli.output import print_message
+from dropexp.counting import counted
 from dropexp.data.mirror import Progress as DownloadProgress
 from dropexp.runs.table import Row
 from dropexp.training.events import Ended, Epoch, Event
@@ -72,7 +73,7 @@ class _Lines:
 
     def __init__(self, stage: Stage, every: int) -> None:
         self.counts, self.every = Counts(stage.unfinished), every
-        self.what = "" if stage.title == "runs" else f"{stage.title}: "
+        self.what = "" if stage.noun == "run" else f"{stage.noun}s: "
         runs = [job.planned for job in stage.unfinished]
         self.names = [f"{run.name}/{run.cell}" for run in runs]
         self.unprinted: dict[int, Row] = {}  # the last row of a job
@@ -99,7 +100,8 @@ class _Lines:
     def _print(self, job: int, what: str) -> None:
         counts, left = self.counts, self.counts.left
         estimate = f", {clock_text(left)} left" if left else ""
-        print_message(f"[{self.what}{counts.epochs_done}/{counts.epochs} epochs{estimate}] {self.names[job]}  {what}")
+        epochs = f"{counts.epochs_done}/{counted(counts.epochs, 'epoch')}"
+        print_message(f"[{self.what}{epochs}{estimate}] {self.names[job]}  {what}")
 
 
 @contextmanager

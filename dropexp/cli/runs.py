@@ -11,6 +11,7 @@ import typer
 from dropexp.cli.completion import complete_columns
 from dropexp.cli.options import Filters, Names, Output, RunsDir, parse_filters
 from dropexp.cli.output import Format, print_frame, print_message
+from dropexp.counting import counted
 
 if TYPE_CHECKING:
     from dropexp.runs.prune import Removal
@@ -95,6 +96,6 @@ def _prune(planned: list[Removal], yes: bool, output: Format) -> None:
     for message in kept.values():
         print_message(message)
     removed = [one.size for one in planned if one.path not in kept]
-    print_message(f"removed from {len(removed)} folders: {file_size(sum(removed))}")
+    print_message(f"removed from {counted(len(removed), 'folder')}: {file_size(sum(removed))}")
     if kept:
         raise typer.Exit(1)

@@ -31,6 +31,7 @@ from dropexp.cli.options import (
     whole_number,
 )
 from dropexp.cli.output import next_command, print_message, shown_paths
+from dropexp.counting import counted
 
 if TYPE_CHECKING:
     from dropexp.cli.live_log import LiveLog
@@ -175,7 +176,7 @@ def _list(training: Training, data_dir: Path | None) -> None:
         if state.why:
             print_message(state.why)
     counts = Counter(str(state.status) for state in states)
-    print_message(f"{len(jobs)} runs: {', '.join(f'{count} {status}' for status, count in counts.items())}")
+    print_message(f"{counted(len(jobs), 'run')}: {', '.join(f'{count} {status}' for status, count in counts.items())}")
     if waiting := training.num_unselected:
         print_message(f"note: {waiting} tested runs follow, each with the settings that its trials select")
     for note in [*training.blocked, *training.notes, *training.restarts(data_dir)]:
@@ -213,5 +214,5 @@ def _train_stage(
                         succeeded = False
                         break
     finished_before = len(stage.jobs) - len(stage.unfinished)
-    print_message(f"{len(stage.jobs)} {stage.title}: {trained} trained now, {finished_before} before", quiet)
+    print_message(f"{counted(len(stage.jobs), stage.noun)}: {trained} trained now, {finished_before} before", quiet)
     return succeeded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import textwrap
 from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
@@ -103,6 +104,16 @@ class Checks:
         """Return the range that is the only value of an axis, such as 0..4 for ["0..4"]; "" for any other axis."""
         is_allowed = self._takes_ranges(key, ("matrix", key, 0))
         return self._range(key, values) if isinstance(values, list) and not is_allowed else ""
+
+    def sweep_of_layers(self, key: str, values: list[Any]) -> str:
+        """Return the `--sweep` of lists to type in place of one of numbers, which are meant for each layer; or ""."""
+        is_sweep = self.problems.options.get(key, "").startswith("--sweep")
+        if key not in ("hidden", "drop_probs") or not is_sweep or not 1 < self.layers <= 10:
+            return ""
+        lists = [[value] * self.layers for value in values]
+        setting = f"{key}={','.join(map(written, lists))}"
+        is_meant = not any(self.takes(key, value) for value in values) and all(self.takes(key, one) for one in lists)
+        return f"--sweep {shlex.quote(setting)}" if is_meant else ""
 
     def has_no_duplicates(self, key: str, values: list[Any], path: KeyPath) -> None:
         """Add a problem if values of an axis are equal: they would be one run, where several were asked for."""

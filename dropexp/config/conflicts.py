@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dropexp.config.tasks import LINEAR_REGRESSION, LINREG_KEYS, LINREG_ROWS, LINREG_VARIANTS, NUM_TRAIN_IMAGES
+from dropexp.counting import counted
 
 if TYPE_CHECKING:
     from dropexp.config.schema import Config
@@ -36,8 +37,8 @@ def _noise_conflicts(config: Config) -> Iterator[Conflict]:
     if "drop_probs" in used and len(config.drop_probs) != len(config.hidden):
         yield Conflict(
             ("drop_probs", "hidden"),
-            f"drop_probs = {config.drop_probs} has {len(config.drop_probs)} entries for {len(config.hidden)} hidden "
-            "layers; give one per layer",
+            f"drop_probs = {config.drop_probs} has {counted(len(config.drop_probs), 'entry')} for "
+            f"{counted(len(config.hidden), 'hidden layer')}; give one per layer",
         )
     if variant == "nn" and mask != "rand":
         yield Conflict(

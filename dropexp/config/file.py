@@ -194,6 +194,10 @@ class _Parser:
                     self.problems.add(path, f"{self.checks.title(path)} = {shown(given)} {what}")
                     continue
                 values = [self.checks.normal(key, value) for value in values]
+                if text := self.checks.sweep_of_layers(key, values):
+                    what = f"is not {allowed(Config, key)}; the same for each layer: {text}"
+                    self.problems.add(path, f"{self.checks.title(path)} = {shown(values[0])} {what}")
+                    continue
                 axes[key] = [value for i, value in enumerate(values) if self.checks.is_valid(key, value, (*path, i))]
                 if len(axes[key]) == len(values) <= MAX_RUNS:
                     self.checks.has_no_duplicates(key, values, path)

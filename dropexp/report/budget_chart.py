@@ -7,6 +7,7 @@ from altair.typing import ChartType
 
 from dropexp.analysis.comparison import Comparison
 from dropexp.analysis.frames import records
+from dropexp.counting import counted
 from dropexp.report.chart_data import domain_of, scale_of, series_by_arm
 from dropexp.report.chart_parts import (
     AUTO,
@@ -49,7 +50,7 @@ def budget(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
         *line_labels(ends, y, looks.color, plot, x),
     ).properties(width=plot[0], height=plot[1])
     figures = [
-        f"{row['arm']} {format_figure(row['mean'], scale.form)} with {row['x']} trials"
+        f"{row['arm']} {format_figure(row['mean'], scale.form)} with {counted(row['x'], 'trial')}"
         for row in records(rows.groupby("arm", sort=False).tail(1))
     ]
     legend = "mean over repeats; band: 95 % bootstrap interval over repeats; no evidence about test accuracy"

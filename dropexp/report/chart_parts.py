@@ -16,6 +16,7 @@ import vl_convert
 from altair.typing import ChartType
 from scipy.optimize import isotonic_regression
 
+from dropexp.counting import counted
 from dropexp.errors import ChartError, printable
 from dropexp.runs.metrics import LARGE
 
@@ -132,7 +133,7 @@ class Size:
         """
         for name, given, least in (("height", self.height, LINE * lines), ("width", self.width, COLUMN * columns)):
             if given is not None and given < least:
-                what = f"{lines} labels" if name == "height" else f"{columns} columns"
+                what = counted(lines, "label") if name == "height" else counted(columns, "column")
                 raise ChartError(f"a {name} of {given} pixels has no room for {what}; allowed: {least} or more")
         return self.width or width, self.height or max(height, LINE * lines)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from dropexp.analysis.comparison import Comparison
 from dropexp.config.digests import arm_digest
+from dropexp.counting import counted
 from dropexp.report.table import Table
 from dropexp.runs.folder import RunFolder
 
@@ -73,8 +74,7 @@ def compared_runs(comparison: Comparison) -> list[ComparedRun]:
 
 def summary(comparison: Comparison, runs: Sequence[ComparedRun]) -> str:
     """Return the number of arms and runs and the days of training, in a sentence."""
-    arms = len(comparison.arms)
-    text = f"{arms} arm{'' if arms == 1 else 's'}, {len(runs)} run{'' if len(runs) == 1 else 's'}"
+    text = f"{counted(len(comparison.arms), 'arm')}, {counted(len(runs), 'run')}"
     days = sorted({str(ended)[:10] for run in runs if (ended := run.provenance.get("ended"))})
     if days:
         text += f", trained {days[0]}" if len(days) == 1 else f", trained {days[0]} to {days[-1]}"

@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dropexp.config.names import normalised
+from dropexp.config.shipped import is_config
 from dropexp.errors import AmbiguousRun, RunError
 from dropexp.home import expanded
 from dropexp.nearest import did_you_mean
+from dropexp.program import command
 from dropexp.runs.folder import CHECKPOINT, EPOCHS, RUN, RunFolder, default_runs_dir
 
 
@@ -64,12 +66,20 @@ def _find(name: str, root: Path) -> list[RunFolder]:
         every = folders([], root)
         found = [folder for folder in every if name in _names(folder.path)]
         if not found:
-            raise RunError(f"{error}; dropexp runs lists the runs of each name" if every else str(error)) from None
+            remedy = _training(name, root) or ("; dropexp runs lists the runs of each name" if every else "")
+            raise RunError(f"{error}{remedy}") from None
     if len(found) > 1:
         some = ", ".join(str(folder.path) for folder in found[:3])
         more = ", …" if len(found) > 3 else ""
         raise AmbiguousRun(f"{name!r} names {len(found)} runs; name one of them: {some}{more}")
     return found
+
+
+def _training(name: str, root: Path) -> str:
+    """Return "; `dropexp train dropout` trains them" for a config, or a run of one, of which there are no runs."""
+    words = [name, str(Path(name).parent)]
+    config = next((word for word in words if word not in study_names(root) and is_config(word)), None)
+    return "" if config is None else f"; `{command('train', config)}` trains them"
 
 
 def _names(path: Path) -> set[str]:

@@ -16,6 +16,7 @@ from typing_extensions import TypeAliasType
 
 from dropexp.config.names import is_name
 from dropexp.config.planned import SearchPart
+from dropexp.counting import counted
 from dropexp.errors import CorruptedFile
 from dropexp.files import decode_json, encode_json, has_json_checksum
 from dropexp.runs.status import FINISHED, WRITTEN, Status
@@ -100,7 +101,7 @@ class RunInfo(BaseModel):
         if self.finished != (table is not None):
             raise ValueError(f"a run that is {self.status} {'lacks' if table is None else 'has'} a table")
         if self.table is not None and (not self.epoch or {*map(len, self.table.values())} != {self.epoch}):
-            raise ValueError(f"the table does not have {self.epoch} epochs")
+            raise ValueError(f"the table does not have {counted(self.epoch, 'epoch')}")
         return self
 
     def to_bytes(self) -> bytes:

@@ -15,6 +15,7 @@ import torch
 
 from dropexp.config.schema import Config
 from dropexp.config.tasks import LINEAR_REGRESSION
+from dropexp.counting import counted
 from dropexp.errors import CorruptedFile, NewerRun, RunError
 from dropexp.files import add_checksum, has_checksum
 from dropexp.nets.base import Network
@@ -118,7 +119,7 @@ def read(folder: RunFolder) -> Checkpoint | None:
             raise CorruptedFile(path, "it has no identity")
         columns = saved["columns"] if saved["schema"] == SCHEMA else None
         if columns is not None and not _is_table(columns, saved["epoch"]):
-            raise CorruptedFile(path, f"its table does not have {saved['epoch']} epochs")
+            raise CorruptedFile(path, f"its table does not have {counted(saved['epoch'], 'epoch')}")
         fields = {key: saved[key] for key in ("epoch", "identity", "network", "order", "noise")}
         return Checkpoint(columns=columns, kept=_kept(path, saved), **fields)
     except (LookupError, TypeError, ValueError, AttributeError) as error:

@@ -34,9 +34,9 @@ RESUMABLE = (Status.INTERRUPTED, Status.FAILED, Status.CORRUPTED)  # with a chec
 
 @dataclass
 class Stage:
-    """Jobs that train in any order, and how the command calls them: runs, trials, or tested runs."""
+    """Jobs that train in any order, and how the command calls one of them: run, trial, or tested run."""
 
-    title: str
+    noun: str
     jobs: list[Job]
     force: bool  # whether finished runs are trained again
 
@@ -71,7 +71,7 @@ class Training:
         self._known = {one.digest: known_trials(one, self._record_of(one)) for one in self.searches}
         self._select([one for one in self.searches if all(trial.status for trial in self._known[one.digest])], [])
         trials_only = all(study.searches for study in self.studies)
-        self.first = Stage("trials" if trials_only else "runs", self._first_jobs(), force)
+        self.first = Stage("trial" if trials_only else "run", self._first_jobs(), force)
 
     def _records_of(self, study: Study) -> Records:
         if study.searches:
@@ -112,7 +112,7 @@ class Training:
         yield self.first
         if self.searches:
             self._select(self.searches, self.first.jobs)
-            yield Stage("tested runs", self._tested_jobs(), self.force)
+            yield Stage("tested run", self._tested_jobs(), self.force)
 
     def _select(self, searches: Sequence[Search], jobs: Sequence[Job]) -> None:
         """Select a trial of each of these searches."""

@@ -136,7 +136,7 @@ def test_a_training_outlives_a_terminal_that_does_not_hang_up(command: Command) 
 
 def test_messages_of_a_training_are_printable(capsys: pytest.CaptureFixture[str]) -> None:
     job = Job(PlannedRun("study", None, "seed=0", Config(variant="nn")), RunFolder(Path("run")))
-    with watching(Stage("runs", [job], force=False), quiet=False) as watcher:
+    with watching(Stage("run", [job], force=False), quiet=False) as watcher:
         watcher.show(Ended(0, Status.FAILED, "a plugin raised \x1b[31m"))
     assert capsys.readouterr().err == "[5/5 epochs] study/seed=0  failed: a plugin raised \ufffd[31m\n"
 

@@ -26,7 +26,7 @@ def test_runs_are_exported_and_those_left_out_are_named(target: str, out: str, o
     shutil.rmtree(gone)
     again = own_study("export", "dropout", "--to", target).stderr
     (note,) = [line for line in again.splitlines() if line.startswith("note:")]
-    assert "1 runs in " in note and "no longer exist here: " in note and gone.name in note
+    assert "1 run in " in note and "no longer exists here: " in note and gone.name in note
 
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")

@@ -53,7 +53,7 @@ def test_an_error_of_several_lines_is_one_annotation(github: InProcess, tmp_path
     (tmp_path / "100%.yaml").write_text("name: a\nvariant: nn\n", encoding="utf-8")
     configs = ("-c", str(tmp_path / "100%.yaml"), "-c", "book/scratch")
     (line,) = github("compare", *configs, code=5).stderr.splitlines()
-    assert line.startswith("::error title=dropexp::dropexp: a: 1 of 1 runs are missing; ")
+    assert line.startswith("::error title=dropexp::dropexp: a: 1 of 1 run is missing; ")
     assert "100%25.yaml" in line and "%0Adropexp: a1-scratch: " in line
 
 

@@ -111,7 +111,7 @@ def drawn(width: int, bars: Bars) -> list[str]:
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_bars_counts_and_labelled_times_fit_into_every_width(width: int) -> None:
-    bars = Bars(Stage("runs", jobs(), force=False))
+    bars = Bars(Stage("run", jobs(), force=False))
     for event in (Started(0), Started(1), epoch(0, 1), epoch(1, 3)):
         bars.show(event)
     lines = drawn(width, bars)
@@ -124,7 +124,7 @@ def test_bars_counts_and_labelled_times_fit_into_every_width(width: int) -> None
 
 
 def test_a_terminal_of_few_lines_says_how_many_more_runs_train() -> None:
-    bars = Bars(Stage("runs", jobs(40), force=False))
+    bars = Bars(Stage("run", jobs(40), force=False))
     for job in range(40):
         bars.show(Started(job))
     assert len(drawn(80, bars)) <= 24
@@ -132,7 +132,7 @@ def test_a_terminal_of_few_lines_says_how_many_more_runs_train() -> None:
 
 
 def test_lines_have_the_overall_count_and_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
-    with watching(Stage("runs", jobs(2, 2), force=False), quiet=False) as watcher:
+    with watching(Stage("run", jobs(2, 2), force=False), quiet=False) as watcher:
         for event in (epoch(0, 1, 100.0), epoch(0, 2), Ended(0, Status.DONE)):
             watcher.show(event)
     first, _ = capsys.readouterr().err.splitlines()
@@ -140,7 +140,7 @@ def test_lines_have_the_overall_count_and_the_time_left(capsys: pytest.CaptureFi
 
 
 def test_lines_of_every_third_epoch_end_with_the_last_one(capsys: pytest.CaptureFixture[str]) -> None:
-    with watching(Stage("runs", jobs(2, 7), force=False), quiet=False, log_every=3) as watcher:
+    with watching(Stage("run", jobs(2, 7), force=False), quiet=False, log_every=3) as watcher:
         for i in range(1, 8):
             watcher.show(epoch(0, i))
         for event in (epoch(1, 1), epoch(1, 2), Ended(1, Status.DIVERGED, "the loss is not finite in epoch 2")):

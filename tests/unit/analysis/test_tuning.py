@@ -68,7 +68,7 @@ def test_a_repeat_that_one_arm_lacks_is_no_pair(folder: Path) -> None:
     comparison = compare("tuned", folder / "runs")
     assert row_of(comparison.differences, "units")["pairs"] == 1
     by_config = compare(config=folder / "tuned.yaml", runs_dir=folder / "runs")
-    assert mentions(by_config.notes, "tuned: 1 of 4 runs are missing")
+    assert mentions(by_config.notes, "tuned: 1 of 4 runs is missing")
 
 
 def test_a_comparison_needs_no_trials(compared: Comparison, folder: Path) -> None:
@@ -271,7 +271,7 @@ def test_a_config_counts_tested_runs_of_an_earlier_selection_as_missing(folder: 
     (study / "study.json").unlink()
     write_searches(study, [one.model_copy(update={"trials": [better, *one.trials[1:]], "selected": 0})])
     notes = compare(config=folder / "tuned.yaml", runs_dir=folder / "runs").notes
-    assert mentions(notes, "tested runs that are left out: 1,") and mentions(notes, "1 of 4 runs are missing")
+    assert mentions(notes, "tested runs that are left out: 1,") and mentions(notes, "1 of 4 runs is missing")
 
 
 def test_a_config_with_fewer_trials_compares_its_own_selection(folder: Path) -> None:

@@ -16,7 +16,7 @@ def config(**keys: Any) -> Config:
 
 def test_unused_probabilities_need_not_match_the_layers() -> None:
     assert config(variant="none", hidden=[64]).drop_probs == [0.2, 0.5]
-    with pytest.raises(ValidationError, match="2 entries for 1 hidden layers"):
+    with pytest.raises(ValidationError, match="2 entries for 1 hidden layer;"):
         config(variant="scratch", hidden=[64])
 
 

@@ -184,6 +184,11 @@ def test_a_sweep_replaces_a_key_by_an_axis(sweep: str, key: str, values: list[An
             "epochs=5..2",
             "epochs = '5..2' is not a list of values, or a range like 0..4 (did you mean 2..5?)",
         ),
+        (
+            "drop_probs=0.3,0.4",
+            "drop_probs = 0.3 is not a list with the drop probability of each hidden layer, such as [0.2, 0.5]; "
+            "the same for each layer: --sweep 'drop_probs=[0.3, 0.3],[0.4, 0.4]'",
+        ),
         ("matrix.lr=1,2", "matrix.lr has no values to sweep; name a key of a run, such as lr=0.1,0.5"),
     ],
 )

@@ -220,7 +220,7 @@ def test_a_range_of_whole_numbers_draws_whole_numbers_if_the_key_takes_no_others
             for key, values in (("variant", "[nn]"), ("seed", "[1]"), ("epochs", "[1]"), ("eval_test", "[true]"))
         ),
         (section("momentum: {choice: [0, 0.9]}, nesterov: {choice: [true]}", 9), "6: nesterov = true needs a momentum"),
-        (section("drop_probs: {choice: [[0.1]]}"), "6: drop_probs = [0.1] has 1 entries for 2 hidden layers"),
+        (section("drop_probs: {choice: [[0.1]]}"), "6: drop_probs = [0.1] has 1 entry for 2 hidden layers"),
         (section(trials=100_000), "3: 100001 runs are too many; a config can have 100000"),
     ],
 )

@@ -125,3 +125,12 @@ def test_the_same_run_named_twice_is_found_once(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "link").symlink_to(tmp_path / "runs", target_is_directory=True)
     found = folders(["study", "runs/study/cell-0a1b2c3d", "link", str(run.path)], tmp_path / "runs")
     assert len(found) == 1 and found[0].path.samefile(run.path)
+
+
+def test_names_of_a_config_without_runs_have_the_command_that_trains_them(tmp_path: Path) -> None:
+    for name in ("dropout", "dropout/variant=nn,seed=0"):
+        with pytest.raises(RunError, match="; `dropexp train dropout` trains them"):
+            find_named([name], tmp_path)
+    make_run(tmp_path / "dropout" / "cell-0a1b2c3d")
+    with pytest.raises(RunError, match="dropexp runs lists the runs"):
+        find_named(["dropout/variant=nn,seed=99"], tmp_path)

@@ -362,7 +362,7 @@ def test_nothing_is_removed_without_yes(cli: InProcess) -> None:
     assert (row["state"], row["why"]) == ("failed", "no room") and row["size"] > 1000
     assert "failed" in cli("runs", "--prune", "--format", "csv").stdout
     assert listing(runs_dir) == before
-    assert "removed from 1 folders" in cli("runs", "--prune", "--yes").stderr
+    assert "removed from 1 folder:" in cli("runs", "--prune", "--yes").stderr
     assert not run.exists()
     for yes in ([], ["--yes"]):
         again = cli("runs", "--prune", *yes)
