@@ -33,16 +33,14 @@ def write_result(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
     except OSError as error:
-        is_folder = isinstance(error, FileNotFoundError)
-        reason = "its folder cannot be created, or takes no files" if is_folder else why(error)
-        raise OSError(f"{path} cannot be written: {reason}") from None
+        raise OSError(f"{path} cannot be written: {why(error)}") from None
 
 
 def why(error: OSError) -> str:
     """Return the reason of an error of the system, in words."""
     path = Path(error.filename or "")
-    if isinstance(error, FileExistsError | NotADirectoryError):
-        file = next((one for one in (path, *path.parents) if one.is_file()), path)
+    file = next((one for one in (path, *path.parents) if one.is_file()), None)
+    if file and isinstance(error, FileExistsError | NotADirectoryError | FileNotFoundError):  # Windows has the last one
         return f"{file} is a file, not a folder"
     return error.strerror or str(error)
 

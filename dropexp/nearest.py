@@ -17,7 +17,7 @@ SHORT = 3  # letters, up to which a share says little: half of two letters is on
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """Return the name most similar to `name`, whatever the case, hyphens and underscores; None if none is similar.
 
-    A name of up to three letters is similar to those that differ in one edit behind the first letter, and to those
+    A name of up to three letters is similar to those that differ in one edit after the first letter, and to those
     of which it is a word, as `acc` of `test_acc`.
     """
     known: dict[str, str] = {}

@@ -44,7 +44,7 @@ class ShownComparison(comparison.Comparison):
 
     def to_latex(self) -> str:
         """Return the tables for the LaTeX package booktabs."""
-        return latex(self.tables, [*self.headlines, *self.notes])
+        return latex(self.tables, [*map(str, self.headlines), *self.notes])
 
     def _repr_html_(self) -> str:
         return fragment.html(self.tables, self.headlines, self.notes)

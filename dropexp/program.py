@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from shutil import which
 
 NAME = "dropexp"
 
 
-def joined(words: Iterable[str]) -> str:
-    """Return the words of a command, joined for a shell."""
-    return shlex.join(words)
-
-
 def command(*arguments: str) -> str:
     """Return the command with these arguments as a report or json has it: without a path of this machine."""
-    return joined([NAME, *arguments])
-
-
-def split_sentence(text: str) -> tuple[str, str]:
-    """Split a sentence that ends in a colon and such a command; the command is "" if there is none."""
-    sentence, _, arguments = text.partition(f": {NAME} ")
-    return sentence, f"{NAME} {arguments}" if arguments else ""
+    return shlex.join([NAME, *arguments])
 
 
 def command_line(*arguments: str) -> str:
@@ -39,4 +27,4 @@ def command_line(*arguments: str) -> str:
         words = [sys.executable, "-m", NAME]
     elif program.stem == NAME and len(program.parts) > 1 and not is_found:
         words = [str(program)]
-    return joined([*words, *arguments])
+    return shlex.join([*words, *arguments])

@@ -34,7 +34,7 @@ def pytest_collection_finish() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the longest files first, so that all processes of the suite end at about the same time."""
-    words = ["cluster", "train_processes", "train", "pool", "notebook"]
+    words = ["cluster", "train_processes", "train", "workers", "notebook"]
     words += ["exit", "recovery", "charts", "torch_settings", "export"]
     slow = [f"test_{word}.py" for word in words]
     items.sort(key=lambda item: slow.index(item.path.name) if item.path.name in slow else len(slow))

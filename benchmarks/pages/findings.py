@@ -173,7 +173,7 @@ def gains_table(by_size: dict[int, Comparison]) -> str:
 def gains_chart(by_size: dict[int, Comparison]) -> ChartType:
     """Return the gains over the number of images, a line per kind."""
     rows, height = gains(by_size), 280
-    x = sweep_axis("training images", SIZES, height)
+    x = sweep_axis("training images", SIZES, (WIDTH, height))
     offsets = rows["series"].map(KINDS.index) / 6 - 1 / 6  # so that intervals do not overlap
     rows["x"] = [x.position(size, offset) for size, offset in zip(rows["size"], offsets, strict=True)]
     y = ValueAxis(alt.Y, "test accuracy: gain over none (points)", domain_of(rows["low"], rows["high"]))

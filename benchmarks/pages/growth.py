@@ -135,7 +135,7 @@ def chart(results: dict[str, Any], key: str) -> ChartType:
         figures.append(f"{point[key]}: {min(point['step']):.3g} s, {best_ratio(point, 'step'):.2f} × limit")
     titles = {"seconds per epoch": seconds, "time per FLOP, times the limit": relative}
     titles["MB above an idle process"] = memory
-    x = sweep_axis(axis, [point[key] for point in points], height).channel
+    x = sweep_axis(axis, [point[key] for point in points], (WIDTH, height)).channel
     panels = [panel(pd.DataFrame(rows), title, x, height) for title, rows in titles.items()]
     return titled(grid(panels, 1), f"Growth with {axis}", "fastest round, and range of all rounds", figures)
 

@@ -7,6 +7,7 @@ another file of the same name. They make other labels and a larger family of com
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,7 @@ from dropexp.config.study import Study, load_config
 from dropexp.config.variants import VARIANTS
 from dropexp.errors import ComparisonError, NoRuns, RunError
 from dropexp.home import expanded
-from dropexp.program import command, joined
+from dropexp.program import command
 from dropexp.runs.folder import default_runs_dir
 from dropexp.runs.record import Run, read_runs
 from dropexp.runs.searches import Records, with_trials
@@ -208,7 +209,7 @@ def notes_on_others(runs: Sequence[Run], declared: Mapping[str, Sequence[Declare
         if not counted or not files or any(file.seeds is None for file in files):
             continue
         folder = counted[0].folder.path.parent
-        paths = [joined([str(path)]) for file in files if (path := file.path(folder))]
+        paths = [shlex.quote(str(path)) for file in files if (path := file.path(folder))]
         if len(paths) > 1:
             notes.append(f"{study} has the runs of {' and '.join(paths)}; -c FILE compares those of one file")
         asked = _sets(file.seeds or {} for file in files)

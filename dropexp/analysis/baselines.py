@@ -75,7 +75,21 @@ def _matching(study: str, members: list[Arm], titles: Mapping[str, str]) -> Note
         names = ", ".join(titles.get(label, label) for label in without)
         which = f" has the settings of {names}" if candidates else ""
         return Noted(found, [f"{study}: no arm without {studied}{which}; choose a baseline with --baseline ARM"])
-    return Noted(found, [])
+    return Noted(found, _notes_on_left_out(study, candidates, found, titles))
+
+
+def _notes_on_left_out(
+    study: str, candidates: list[Arm], found: Mapping[str, Arm], titles: Mapping[str, str]
+) -> list[str]:
+    """Return a note if arms that could be baselines are none, so that no difference shows them."""
+    used = {baseline.label for baseline in found.values()}
+    left_out = [titles.get(arm.label, arm.label) for arm in candidates if arm.label not in used]
+    if not left_out or not used:
+        return []
+    studied, _ = STUDIED.get(candidates[0].first.task, STUDIED[FASHION_MNIST])
+    is_compared = "is compared with no arm" if len(left_out) == 1 else "are compared with no arm"
+    arms = f"{', '.join(left_out)} without {studied} {is_compared}"
+    return [f"{study}: {arms}; --baseline ARM compares every arm with that one"]
 
 
 def _is_baseline(run: Run) -> bool:

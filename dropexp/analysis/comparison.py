@@ -18,7 +18,7 @@ from dropexp.analysis.baselines import NOT_SETTINGS, baselines_of, task_of
 from dropexp.analysis.best_val import best_val_frame
 from dropexp.analysis.caveats import caveats
 from dropexp.analysis.differences import differences_of
-from dropexp.analysis.headlines import headlines
+from dropexp.analysis.headlines import Headline, headlines
 from dropexp.analysis.interactions import interactions_of
 from dropexp.analysis.likelihood import Fit, fit_arms, fit_sentence
 from dropexp.analysis.metric_choice import choose_metric, usual_metric
@@ -64,7 +64,7 @@ class Comparison:
     declared     by study, what its config files ask for and declare
     titles       what people see in place of the name of an arm, a series or a side of an interaction: config labels
     broken       by arm, which of its runs diverged or are at chance level, in words; arms without any are left out
-    headlines    a sentence per question: its verdicts, and the command that decides what is open
+    headlines    a `Headline` per question: its verdicts, and the command that decides what is open
     findings     each verdict in a sentence, with its statistics
     notes        what was left out, and what the figures do not show, in sentences
     """
@@ -89,7 +89,7 @@ class Comparison:
     declared: dict[str, list[Declared]]
     titles: dict[str, str]
     broken: dict[str, list[str]]
-    headlines: list[str]
+    headlines: list[Headline]
     findings: list[str]
     notes: list[str]
 
@@ -128,7 +128,7 @@ class Comparison:
             "published": frames.json_records(self.published),
             "fits": frames.json_records(self.fits),
             "settings": frames.json_records(self.settings),
-            "headlines": self.headlines,
+            "headlines": list(map(str, self.headlines)),
             "findings": self.findings,
             "notes": self.notes,
         }
@@ -238,8 +238,8 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
         broken={arm.label: broken for arm, one in zip(arms, shown, strict=True) if (broken := broken_runs(one))},
         headlines=[
             *headlines(differences.value.verdicts, titles),
-            *headlines(interactions.value.verdicts),
-            *fit_sentences,
+            *headlines(interactions.value.verdicts, interactions.value.titles),
+            *map(Headline, fit_sentences),
         ],
         findings=[
             *differences.value.frame["sentence"],

@@ -100,9 +100,9 @@ def differences_of(
     return Noted(Differences(_frame(rows), verdicts), [*notes, *_only_these_images(rows, titles), *widths.notes])
 
 
-def frame_of_verdicts(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+def frame_of_verdicts(verdicts: Sequence[Verdict], titles: Mapping[str, str]) -> pd.DataFrame:
     """Return a `DifferenceRow` per verdict, without the columns of the interval over seeds and images."""
-    frame = _frame([_row(verdict, None, {}) for verdict in verdicts])
+    frame = _frame([_row(verdict, None, titles) for verdict in verdicts])
     return frame.drop(columns=["kept", "images_low", "images_high"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from dropexp.analysis.pilot import Pilot
 from dropexp.analysis.sentences import amount, interval, p_in_words, rounded, seeds_to_plan
@@ -15,14 +16,28 @@ AGAINST = {VerdictWord.EQUIVALENT: "to", VerdictWord.NEGLIGIBLE: "against", Verd
 Titles = Mapping[str, str]  # what is shown in place of the names of arms
 
 
-def headlines(verdicts: Sequence[Verdict], titles: Titles | None = None) -> list[str]:
+@dataclass(frozen=True)
+class Headline:
+    """A sentence, and the command that decides what is open in it, "" if there is none; as text, both."""
+
+    sentence: str
+    command: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.sentence}: {self.command}" if self.command else self.sentence
+
+
+def headlines(verdicts: Sequence[Verdict], titles: Titles | None = None) -> list[Headline]:
     """Return a headline per study. Differences between arms of two studies share one, which has no command."""
     questions: dict[Pilot | None, list[Verdict]] = {}
     for verdict in verdicts:
         questions.setdefault(verdict.pair.pilot, []).append(verdict)
-    return [
-        f"{_found(question, titles or {})} {_plan(question, pilot)}".rstrip() for pilot, question in questions.items()
-    ]
+    return [_headline(question, pilot, titles or {}) for pilot, question in questions.items()]
+
+
+def _headline(verdicts: Sequence[Verdict], pilot: Pilot | None, titles: Titles) -> Headline:
+    found, plan = _found(verdicts, titles), _plan(verdicts, pilot)
+    return replace(plan, sentence=f"{found} {plan.sentence}".rstrip())
 
 
 def _found(verdicts: Sequence[Verdict], titles: Titles) -> str:
@@ -108,20 +123,21 @@ def _figures(verdict: Verdict) -> str:
     return f"{_amount(verdict)}, 95 % interval {ends}, {'TOST ' if is_equivalent else ''}{p}"
 
 
-def _plan(verdicts: Sequence[Verdict], pilot: Pilot | None) -> str:
+def _plan(verdicts: Sequence[Verdict], pilot: Pilot | None) -> Headline:
     """Return how to decide what is open: a study of other seeds that is judged alone, and its command."""
     open_ones = [one for one in verdicts if one.word is VerdictWord.INCONCLUSIVE]
     needed = [one.needed.pairs for one in open_ones if one.needed.pairs is not None]
     if pilot is None or not needed:
-        return ""
+        return Headline("")
     units, shown = "repeats" if pilot.tuned else "seeds", amount(open_ones[0].margin, open_ones[0].pair.unit, "g")
     seeds = seeds_to_plan(open_ones, max(needed))
     if seeds is None or not pilot.has_room(seeds):
-        return f"About {rounded(max(needed)):,} {units} show a true difference of {shown} with 80 % power."
+        return Headline(f"About {rounded(max(needed)):,} {units} show a true difference of {shown} with 80 % power.")
     study = f"a new study of {seeds:,} other {units}, judged alone"
-    return (
-        f"These {units} are a pilot; {study}, shows a true difference of {shown} with 80 % power: {pilot.plan(seeds)}"
-    )
+    sentence = f"These {units} are a pilot; {study}, shows a true difference of {shown} with 80 % power"
+    if pilot.tuned:  # its plan is no command
+        return Headline(f"{sentence}: {pilot.plan(seeds)}")
+    return Headline(sentence, pilot.plan(seeds))
 
 
 def _seeds(verdicts: Sequence[Verdict]) -> str:

@@ -41,50 +41,48 @@ def interactions_of(
     """Judge the interaction of each square of arms, as one family; none without keys.
 
     In the frame `arm` and `baseline` are differences of arms, and two columns more have their means: `effect`,
-    `baseline_effect`. Verdicts and notes have the titles of arms, which are by label.
+    `baseline_effect`. Sentences and notes have the titles of arms, which are by label.
     The notes name arms and seeds that are left out. Raises ComparisonError for an unknown key, and without a square.
     """
-    shown = named(arms, titles)
-    squares = squares_of(shown, check_keys(arms, keys), reference) if keys else Noted([], [])
+    squares = squares_of(arms, check_keys(arms, keys), titles, reference) if keys else Noted([], [])
     if keys and not squares.value:
         found = f"no interaction of {' and '.join(keys)}: no four arms differ only in these keys"
         raise ComparisonError("\n".join([found, *squares.notes]))
-    pairs = [replace(interaction(square, metric, what), pilot=pilots[square.both.study]) for square in squares.value]
+    pairs = [
+        replace(interaction(square, metric, what, titles), pilot=pilots[square.both.study]) for square in squares.value
+    ]
     verdicts = judge(pairs, margin)
-    by_title = {title.label: arm for title, arm in zip(shown, arms, strict=True)}
-    names = [_sides(Square(*(by_title[arm.label] for arm in square.arms))) for square in squares.value]
-    frame = frame_of_verdicts(verdicts).assign(arm=[arm for arm, _ in names], baseline=[base for _, base in names])
     side_titles = {
         name: title
-        for square, own in zip(squares.value, names, strict=True)
-        for name, title in zip(own, _sides(square), strict=True)
+        for square in squares.value
+        for name, title in zip(_sides(square, {}), _sides(square, titles), strict=True)
     }
+    frame = frame_of_verdicts(verdicts, side_titles)
     effects = [[mean(effect) for effect in effects_of(square, metric)] for square in squares.value]
     for i, name in enumerate(("effect", "baseline_effect")):
         frame.insert(3 + i, name, [effect[i] for effect in effects])
-    unpaired = [note for square, pair in zip(squares.value, pairs, strict=True) for note in _unpaired(square, pair)]
+    unpaired = [note for square in squares.value for note in _unpaired(square, titles)]
     return Noted(Differences(frame, verdicts, side_titles), [*squares.notes, *unpaired])
 
 
-def _sides(square: Square) -> tuple[str, str]:
-    """Return the names of the two differences."""
-    return (
-        f"{square.both.label} − {square.second.label}",
-        f"{square.first.label} − {square.neither.label}",
-    )
+def _sides(square: Square, titles: Mapping[str, str]) -> tuple[str, str]:
+    """Return the names of the two differences, or what people see in place of them."""
+    both, second, first, neither = (titles.get(arm.label, arm.label) for arm in square.arms)
+    return f"{both} − {second}", f"{first} − {neither}"
 
 
-def interaction(square: Square, metric: Metric, what: str) -> Pair:
+def interaction(square: Square, metric: Metric, what: str, titles: Mapping[str, str]) -> Pair:
     """Return `both − second` and its baseline `first − neither`, whose differences are the interaction by seed.
 
     It has no better direction: a higher one can be a larger gain or a smaller loss. The caveat has the two effects.
     """
     effect, baseline_effect = effects_of(square, metric)
+    shown = named(square.arms, titles)
     absent = f"no seed has a {metric.title} in all four arms"
-    if missing := [arm.label for arm in square.arms if not arm.seeds]:
+    if missing := [arm.label for arm in shown if not arm.seeds]:
         absent = f"no run of {' and '.join(missing)} is done"
     effects = " and ".join(amount(mean(one), metric.unit) for one in (effect, baseline_effect))
-    arm, baseline = _sides(square)
+    arm, baseline = _sides(square, {})
     return Pair(
         arm=arm,
         baseline=baseline,
@@ -94,7 +92,7 @@ def interaction(square: Square, metric: Metric, what: str) -> Pair:
         unit=metric.unit,
         caveat=f"The two differences are {effects}." if effect.size else "",
         absent=absent,
-        broken=broken_runs(*square.arms),
+        broken=broken_runs(*shown),
     )
 
 
@@ -106,9 +104,10 @@ def effects_of(square: Square, metric: Metric) -> tuple[NDArray[np.float64], NDA
     return both - second, first - neither
 
 
-def _unpaired(square: Square, pair: Pair) -> list[str]:
+def _unpaired(square: Square, titles: Mapping[str, str]) -> list[str]:
     counts = Counter(seed for arm in square.arms for seed in arm.seeds)
     if left_out := sorted(seed for seed, count in counts.items() if count < len(square.arms)):
         not_in_all = f"unpaired, not in all four arms: seed {', '.join(map(str, left_out))}"
-        return [f"({pair.arm}) − ({pair.baseline}): {not_in_all}"]
+        arm, baseline = _sides(square, titles)
+        return [f"({arm}) − ({baseline}): {not_in_all}"]
     return []

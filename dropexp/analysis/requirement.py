@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+import shlex
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 from dropexp.analysis.comparison import Comparison
@@ -37,8 +39,7 @@ _FIELDS = {  # of a difference, and the columns of `DifferenceRow`
     "verdict": "verdict",
 }
 _SIGN = re.compile("|".join(_OPERATORS))
-_NUMBER = re.compile(r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
-_PERCENT = re.compile(r"(?<![\d.])(-?\d{1,3}(?:\.\d{1,9})?)\s?%\s*\Z")
+_NUMBER = re.compile(r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?\s*%?", re.IGNORECASE)  # % for `check_bound`
 MINUS = "−"
 
 
@@ -52,14 +53,20 @@ class Requirement:
     sign: str
     bound: str
 
-    def check_bound(self, what: str, low: int, hundredths: str = "") -> None:
-        """Raise ComparisonError for a bound that is not from `low` to 1, where all figures are.
+    def check_bound(self, what: str, low: int | None, hundredths: str = "") -> None:
+        """Raise ComparisonError for a bound with a percent sign, and for one that is not from `low` to 1, if given.
 
         `hundredths` is what people call them: "%" or "points".
         """
-        bound = float(self.bound)
-        if low <= bound <= 1:
+        number, percent, _ = self.bound.partition("%")
+        bound = float(number)
+        if low is None:
+            if percent:
+                raise ComparisonError(f"{self.text!r}: a bound on {what} is a number without %, as in csv and json")
             return
+        if low <= bound <= 1 and not percent:
+            return
+        hundredths = percent or hundredths
         meant = f": {bound:g} {hundredths} is {bound / 100:g}" if hundredths and low <= bound / 100 <= 1 else ""
         raise ComparisonError(f"{self.text!r}: {what} is a fraction from {low} to 1{meant}")
 
@@ -71,10 +78,27 @@ class Requirement:
             return f"{title} is unknown: no run has this figure"
         if holds(value, limit):
             return None
-        shown = f"{value:.4f}"
+        shown = f"{value:z.4f}"
         if holds(float(shown), limit):  # rounding would contradict the sentence
             shown = repr(value)
         return f"{title} is {shown} ({origin}), not {self.sign} {self.bound}"
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """An arm or a difference of the comparison: its name, the same with labels, and its row."""
+
+    name: str
+    title: str
+    row: Mapping[str, Any]
+
+    @property
+    def is_difference(self) -> bool:
+        return "baseline" in self.row
+
+    @property
+    def shown(self) -> str:
+        return self.name if self.title == self.name else f"{self.name} ({self.title})"
 
 
 def require(comparison: Comparison, requirement: str) -> str | None:
@@ -86,24 +110,26 @@ def require(comparison: Comparison, requirement: str) -> str | None:
 
     Raises ComparisonError if it cannot be parsed, or names no arm, difference or figure.
     """
-    rows = {name: row for name, _, row in _subjects(comparison)}
-    titles = {name: title for name, title, _ in _subjects(comparison)}
-    names = {title: name for name, title in titles.items()} | {name: name for name in titles}
-    arms = [name for name, row in rows.items() if "baseline" not in row]
-    wanted = _parse(requirement, f"{arms[0]}.{comparison.usual.name} >= 0.83")
-    if wanted.subject in names:
-        name = names[wanted.subject]
-        check = _require_figure if name in arms else _require_difference
-        return check(replace(wanted, subject=titles[name]), rows[name], comparison)
-    differences = [name for name in rows if name not in arms]
-    raise ComparisonError(f"{requirement!r}: {_unknown_subject(wanted.subject, arms, differences)}")
+    subjects = _subjects(comparison)
+    example = f"{comparison.arms['arm'].iloc[0]}.{comparison.usual.name} >= 0.83"
+    wanted = _parse(requirement, example)
+    if wanted.subject not in subjects:
+        raise ComparisonError(f"{requirement!r}: {_unknown_subject(wanted, subjects)}")
+    subject = subjects[wanted.subject]
+    check = _require_difference if subject.is_difference else _require_figure
+    return check(replace(wanted, subject=subject.title), subject.row, comparison)
 
 
-def _subjects(comparison: Comparison) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Yield differences, then arms, which may be named like one: as typed, the same with labels, and the row."""
+def _subjects(comparison: Comparison) -> dict[str, _Subject]:
+    """Return arms and differences by all names and labels that they can be typed with; an arm precedes a difference."""
+    subjects: dict[str, _Subject] = {}
     for row in [*records(comparison.differences), *records(comparison.arms)]:
         arms = [row[side] for side in ("arm", "baseline") if side in row]
-        yield _typed(" - ".join(arms)), _typed(" - ".join(comparison.titles.get(arm, arm) for arm in arms)), row
+        titles = [comparison.titles.get(arm, arm) for arm in arms]
+        subject = _Subject(_typed(" - ".join(arms)), _typed(" - ".join(titles)), row)
+        typed = product(*zip(titles, arms, strict=True))  # a label and a name can be mixed
+        subjects |= {_typed(" - ".join(sides)): subject for sides in typed}
+    return subjects
 
 
 def _parse(text: str, example: str) -> Requirement:
@@ -132,9 +158,6 @@ def _typed(subject: str) -> str:
 
 
 def _not_a_requirement(text: str, example: str) -> ComparisonError:
-    if percent := _PERCENT.search(text.replace(MINUS, "-")):
-        fraction = f"{text[: percent.start()]}{float(percent[1]) / 100:g}"
-        return ComparisonError(f"{text!r}: a bound is a fraction, as figures in csv and json are; write {fraction!r}")
     order = " ".join(sign for sign in _OPERATORS if sign not in _EQUALITY)
     return ComparisonError(
         f"{text!r} is not a requirement; write ARM.METRIC OP NUMBER, OP one of {order}, such as {example!r}, "
@@ -148,8 +171,8 @@ def _require_figure(wanted: Requirement, arm: Mapping[str, Any], comparison: Com
     if wanted.name not in comparison.metrics:
         raise _unknown_figure(wanted, "metric", comparison.metrics)
     metric = comparison.metrics[wanted.name]
-    if metric.unit.factor != 1:
-        wanted.check_bound(f"the {metric.title}", -1 if metric.unit == POINTS else 0, metric.unit.figures)
+    low = None if metric.unit.factor == 1 else -1 if metric.unit == POINTS else 0
+    wanted.check_bound(f"the {metric.title}", low, metric.unit.figures)
     if broken := _broken(comparison, arm["arm"]):
         return broken
     kind = "median" if wanted.name == "seconds" else "mean"
@@ -165,8 +188,9 @@ def _require_difference(wanted: Requirement, row: Mapping[str, Any], comparison:
     metric = comparison.metric
     if wanted.name == "p":
         wanted.check_bound("p", 0)
-    elif metric.unit.factor != 1:
-        wanted.check_bound(f"a difference in {metric.title}", -1, metric.unit.differences)
+    else:
+        low = None if metric.unit.factor == 1 else -1
+        wanted.check_bound(f"a difference in {metric.title}", low, metric.unit.differences)
     if broken := _broken(comparison, row["arm"], row["baseline"]):
         return broken
     return wanted.fails(row[_FIELDS[wanted.name]], f"{row['pairs']} pairs")
@@ -190,15 +214,17 @@ def _unknown_figure(wanted: Requirement, kind: str, known: Mapping[str, object])
     return ComparisonError(f"{wanted.text!r}: {what}")
 
 
-def _unknown_subject(subject: str, arms: Collection[str], differences: Collection[str]) -> str:
+def _unknown_subject(wanted: Requirement, subjects: Mapping[str, _Subject]) -> str:
     """Say that there is no such arm or difference, and which there are."""
-    sides = [(arm, base) for arm in arms for base in arms if subject == f"{arm} - {base}"]
-    if sides or " - " in subject:
-        remedy = f"; --baseline {sides[0][1]} compares with {sides[0][1]}" if sides else ""
-        similar = "" if remedy else did_you_mean(subject, differences)
-        listed = ", ".join(differences) or "none"
-        return f"unknown difference {subject!r}{similar}; the differences are: {listed}{remedy}"
-    others = (
-        "; -c FILE compares only the arms of a config" if any(arm.startswith(f"{subject},") for arm in arms) else ""
-    )
-    return f"unknown arm {subject!r}{did_you_mean(subject, arms)}; the arms are: {', '.join(arms)}{others}"
+    typed = wanted.subject
+    is_difference = wanted.name in _FIELDS or " - " in typed
+    arms = {name: subject for name, subject in subjects.items() if not subject.is_difference}
+    listed = dict.fromkeys(subject.shown for subject in subjects.values() if subject.is_difference == is_difference)
+    kind, known, remedy = "difference" if is_difference else "arm", ", ".join(listed) or "none", ""
+    sides = [(arms.get(typed.removesuffix(f" - {name}")), base) for name, base in arms.items()]
+    if bases := [base.name for arm, base in sides if arm not in (None, base)]:
+        remedy = f"; --baseline {shlex.quote(bases[0])} compares with {bases[0]}"
+    elif any(name.startswith(f"{typed},") for name in arms):
+        remedy = "; -c FILE compares only the arms of a config"
+    similar = "" if bases else did_you_mean(typed, subjects)
+    return f"unknown {kind} {typed!r}{similar}; the {kind}s are: {known}{remedy}"

@@ -53,7 +53,7 @@ def interval(low: float, high: float, unit: Unit) -> str:
 
 
 def _number(value: float, unit: Unit, form: str = "") -> str:
-    return format_figure(value * unit.factor, form or f"+z{unit.difference_form}")
+    return format_figure(value * unit.factor, form or f"+{unit.difference_form}")
 
 
 def p_in_words(p: float) -> str:

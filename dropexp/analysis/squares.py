@@ -8,13 +8,14 @@ first key: other         first                   both
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
 from dropexp.analysis.arms import Arm
 from dropexp.analysis.baselines import NOT_SETTINGS
 from dropexp.analysis.notes import Noted
+from dropexp.analysis.titles import named
 from dropexp.config.elsewhere.keys import similar_key
 from dropexp.errors import ComparisonError
 from dropexp.runs.record import natural, text
@@ -52,7 +53,9 @@ def check_keys(arms: Sequence[Arm], keys: Sequence[str]) -> Keys:
     return keys[0], keys[1]
 
 
-def squares_of(arms: Sequence[Arm], keys: Keys, reference: Arm | None = None) -> Noted[list[Square]]:
+def squares_of(
+    arms: Sequence[Arm], keys: Keys, titles: Mapping[str, str], reference: Arm | None = None
+) -> Noted[list[Square]]:
     """Return all squares of two keys; the notes name the cells without an arm, and the arms that are in no square.
 
     The reference values are those of the arm `reference`; by default `none`, or else the lowest value, and of "arm" one
@@ -60,7 +63,7 @@ def squares_of(arms: Sequence[Arm], keys: Keys, reference: Arm | None = None) ->
     """
     notes, using = [], list(arms)
     for key in keys:
-        if unused := [arm.label for arm in using if arm.value(key) is None]:
+        if unused := [arm.label for arm in named(using, titles) if arm.value(key) is None]:
             notes.append(f"{', '.join(unused)}: in no interaction, since {key} is not used")
         using = [arm for arm in using if arm.value(key) is not None]
     firsts, seconds = (_levels(using, key, reference) for key in keys)
@@ -80,9 +83,9 @@ def squares_of(arms: Sequence[Arm], keys: Keys, reference: Arm | None = None) ->
         for others in product(firsts[1:], seconds[1:]):
             found += grid.squares((firsts[0], seconds[0]), others)
     used = {arm.label for square in found for arm in square.arms}
-    if alone := [arm.label for arm in using if arm.label not in used]:
+    if alone := [arm for arm in using if arm.label not in used]:
         rule = f"in no interaction, since four arms that differ only in {' and '.join(keys)} are needed"
-        notes.append(f"{', '.join(alone)}: {rule}")
+        notes.append(f"{', '.join(arm.label for arm in named(alone, titles))}: {rule}")
     return Noted(found, notes)
 
 

@@ -12,7 +12,8 @@ from dropexp.runs.study_file import Declared
 def titles_of(arms: Sequence[Arm], declared: Mapping[str, Sequence[Declared]]) -> dict[str, str]:
     """Return titles by the label of an arm, and by its series; none for arms without a label in their config.
 
-    Of several configs that ask for an arm, the first that has labels counts. Titles that would not differ are left out.
+    Of several configs that ask for an arm, the first that has labels counts. There are no titles if two of them are
+    the same, or one is the name of another arm.
     """
     titles: dict[str, str] = {}
     for arm in arms:
@@ -22,8 +23,9 @@ def titles_of(arms: Sequence[Arm], declared: Mapping[str, Sequence[Declared]]) -
             study = f"{arm.study}/" if label.startswith(f"{arm.study}/") else ""
             if title and label.startswith(named := f"{study}{arm.first.base}"):
                 titles[label] = f"{study}{title}{label.removeprefix(named)}"
-    shown = [titles.get(arm.label, arm.label) for arm in arms]
-    return titles if len(set(shown)) == len(shown) else {}
+    shown = {titles.get(arm.label, arm.label): arm.label for arm in arms}
+    are_clear = len(shown) == len(arms) and all(shown.get(arm.label, arm.label) == arm.label for arm in arms)
+    return titles if are_clear else {}
 
 
 def title_of_base(arm: Arm, titles: Mapping[str, str]) -> str:

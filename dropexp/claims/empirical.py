@@ -176,13 +176,15 @@ def additive(arms: Arms) -> Iterator[Finding]:
     metric = METRICS["test_acc"]
     squares = [
         square
-        for square in squares_of(arms, ("variant", "weight_decay")).value
+        for square in squares_of(arms, ("variant", "weight_decay"), {}).value
         if no_dropout(square.neither.first) and not square.neither.first.setting("weight_decay")
     ]
     if not squares:
         raise NotTrained("the arms with dropout, with weight decay, with both and with neither are not all trained")
     contrasts = [
-        Contrast(f"interaction in {square.both.label}", setting(square.both), interaction(square, metric, metric.title))
+        Contrast(
+            f"interaction in {square.both.label}", setting(square.both), interaction(square, metric, metric.title, {})
+        )
         for square in squares
     ]
     for finding, square in zip(judge_contrasts(contrasts, "equal"), squares, strict=True):

@@ -93,8 +93,9 @@ def mean_is(subject: str, x: Tensor, expected: float, of: str = "mean h′", tes
     elif p < LEVEL:
         verdict, how = ClaimVerdict.FAILS, "excludes the claimed value, and is not within this tolerance"
     evidence = (
-        f"claimed {expected:.4f} ± {tolerance:.4f} ({TOLERANCE:.0%} of the SD); {of} {mean:.4f}, whose {1 - LEVEL:.1%} "
-        f"interval [{mean - half:.4f}, {mean + half:.4f}] {how}; z = {z:+.1f}, {p_in_words(p)}, n = {len(x):,}"
+        f"claimed {expected:z.4f} ± {tolerance:.4f} ({TOLERANCE:.0%} of the SD); {of} {mean:z.4f}, whose "
+        f"{1 - LEVEL:.1%} interval [{mean - half:z.4f}, {mean + half:z.4f}] {how}; z = {z:+z.1f}, {p_in_words(p)}, "
+        f"n = {len(x):,}"
     )
     figures = {"mean": mean, "low": mean - half, "high": mean + half, "claimed": expected, "tolerance": tolerance}
     return Finding(subject, verdict, evidence, figures | {"z": z, "p": p, "n": len(x)})

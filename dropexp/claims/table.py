@@ -31,7 +31,7 @@ FINDING_COLUMNS = ("study", "setting", "of", "finding", "evidence")
 def overview(checked: Sequence[Evidence]) -> Table:
     """Return the claims with their verdicts."""
     rows = [[f"{e.claim.number} {e.claim.name}", e.claim.claim, e.summary] for e in checked]
-    return Table("Claims", ["", "claim", "verdict"], rows, fold=(1, 2), left=range(3), legend=LEGEND)
+    return Table("Claims", ["", "claim", "verdict"], rows, fold=(1, 2), left=range(3), about=LEGEND)
 
 
 def details(checked: Sequence[Evidence]) -> list[Table]:
@@ -43,7 +43,7 @@ def details(checked: Sequence[Evidence]) -> list[Table]:
             [[f"{f.setting}: {f.subject}" if f.setting else f.subject, f.verdict, f.evidence] for f in e.findings],
             fold=(0, 2),
             left=range(3),
-            legend=f"Source: {e.claim.source}. Test: {e.claim.test}.",
+            about=f"Source: {e.claim.source}. Test: {e.claim.test}.",
         )
         for e in checked
     ]

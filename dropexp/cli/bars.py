@@ -16,9 +16,9 @@ from rich.text import Text
 
 from dropexp.cli.counts import Counts, clock_text
 from dropexp.cli.figures import figures
+from dropexp.encoding import cut_excess, encodable
 from dropexp.errors import printable
 from dropexp.report.shorten import distinct, without_shared
-from dropexp.signs import cut_excess, encodable
 from dropexp.training.events import Ended, Epoch, Event, Note
 from dropexp.training.train import Stage
 

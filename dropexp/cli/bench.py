@@ -50,11 +50,11 @@ def _table(result: benchmark.BenchmarkResult) -> Table:
         ]
         for timing in result.timings
     ]
-    legend = (
+    about = (
         "An epoch trains on 60,000 images and evaluates 10,000; contenders take turns in one process. "
         f"Threads: {result.threads}. Matmul backend of all but the book's loop: {result.backend}."
     )
     if result.peak_mb is not None:
-        legend += f" Peak memory of training: {result.peak_mb:.0f} MB, without torch and its first matrix product."
+        about += f" Peak memory of training: {result.peak_mb:.0f} MB, without torch and its first matrix product."
     headers = ["", "s/epoch", "min - max", "times the\nbook's speed", "times the\nproducts' time"]
-    return Table("Epoch time, median", headers, rows, legend=legend)
+    return Table("Epoch time, median", headers, rows, about=about)

@@ -1,14 +1,13 @@
-"""Words as bash completes them: it splits KEY=VALUE into three words, and replaces only the last one."""
+"""Undo bash's splitting of KEY=VALUE at = and :, and return of a completed word what follows them."""
 
 from __future__ import annotations
 
 import io
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-
-from dropexp.program import joined
 
 _BREAK = re.compile("[=:]+")
 
@@ -23,7 +22,7 @@ def bash_words() -> Iterator[None]:
     whole, kept = _whole_words(words[: at + 1])
     if len(whole) <= at < len(words):
         os.environ |= {"COMP_WORDS": "\n".join(whole), "COMP_CWORD": str(len(whole) - 1)}
-    is_quoted = words[-1].startswith(("'", '"'))
+    is_quoted = "".join(words[at : at + 1]).startswith(("'", '"'))
     found = io.StringIO()
     try:
         with redirect_stdout(found):
@@ -31,7 +30,7 @@ def bash_words() -> Iterator[None]:
     finally:
         for line in found.getvalue().splitlines():
             one = line.removeprefix(kept)
-            print(joined([one]) if " " in one and not is_quoted else one)
+            print(shlex.quote(one) if " " in one and not is_quoted else one)
 
 
 def _whole_words(words: list[str]) -> tuple[list[str], str]:

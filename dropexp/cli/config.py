@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -110,6 +111,7 @@ def init(
 ) -> None:
     """Write a commented config to start from, and the schema that it points to; no file is overwritten."""
     from dropexp.config.json_schema import FILE, json_schema_text
+    from dropexp.config.shipped import SUFFIXES
     from dropexp.config.starter import starter
     from dropexp.files import write_result
 
@@ -118,6 +120,11 @@ def init(
         print_message(f"note: `dropexp config schema > {FILE}` writes the schema that it points to")
         return
     file = file.expanduser()
+    if file.suffix not in SUFFIXES:
+        what = (
+            f"{file} does not end in .yaml or .yml; write the name of a file, such as {file}.yaml or {file}/study.yaml"
+        )
+        raise typer.BadParameter(what, param_hint="FILE")
     if file.exists():
         raise typer.BadParameter(f"{file} exists; name another file, or remove it", param_hint="FILE")
     write_result(file, starter(file).encode())
@@ -125,7 +132,9 @@ def init(
     if not schema_file.exists():
         write_result(schema_file, json_schema_text().encode())
     elif schema_file.read_bytes() != json_schema_text().encode():
-        print_message(f"note: {schema_file} differs; `dropexp config schema > {schema_file}` replaces it")
+        print_message(
+            f"note: {schema_file} differs; `dropexp config schema > {shlex.quote(str(schema_file))}` replaces it"
+        )
     print(file)
     print_message(next_command("next", ["config", "check", str(file)]))
 

@@ -7,6 +7,7 @@ corrupted; 5 no matching runs; 130 interrupted. Each kind of `DropexpError` has 
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import io
 import os
@@ -19,10 +20,10 @@ from typing import NoReturn
 from dropexp.cli.completion_in_bash import bash_words
 from dropexp.cli.github import print_failure
 from dropexp.cli.output import discard_output, next_command, print_message, redirect_to_devnull
+from dropexp.encoding import ERRORS
 from dropexp.errors import ConfigError, DropexpError, Problem
 from dropexp.files import why
 from dropexp.home import provide_home
-from dropexp.signs import ERRORS
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -72,7 +73,7 @@ def exit_codes() -> Iterator[None]:
         if isinstance(error, DropexpError):
             _exit(str(error), error.exit_code, error.problems if isinstance(error, ConfigError) else ())
         if isinstance(error, OSError):
-            _exit(f"{error.filename}: {why(error)}" if error.filename is not None else str(error), FAILED)
+            _exit(_reason(error), FAILED)
         what = f"{type(error).__name__}: {error}"
         _exit(f"internal error, please report it ({what}); DROPEXP_DEBUG=1 shows where", FAILED)
 
@@ -115,12 +116,15 @@ def _exit(message: str, code: int, problems: Sequence[Problem] = ()) -> NoReturn
     raise SystemExit(code)
 
 
+def _reason(error: OSError) -> str:
+    """Return what the system could not do; an error of a full disk names no file if it is one of stdout."""
+    if error.filename is not None:
+        return f"{error.filename}: {why(error)}"
+    is_written = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EIO)
+    return f"the output cannot be written: {why(error)}" if is_written else str(error)
+
+
 def _flush_stdout() -> None:
     """Write buffered output while an error can still be reported."""
-    try:
-        if sys.stdout:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:  # a full disk, for example
-        raise OSError(f"the output cannot be written: {error}") from None
+    if sys.stdout:
+        sys.stdout.flush()

@@ -11,13 +11,14 @@ from json import dumps
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, TextIO
 
+from dropexp.encoding import cut_excess
 from dropexp.errors import printable
 from dropexp.program import command_line
-from dropexp.signs import cut_excess
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dropexp.analysis.headlines import Headline
     from dropexp.report.table import Table
 
 
@@ -77,7 +78,7 @@ def print_tables(
     *,
     csv: Callable[[], str],
     json: Callable[[], str],
-    headlines: Sequence[str] = (),
+    headlines: Sequence[Headline] = (),
     notes: Sequence[str] = (),
     heading: str = "",
 ) -> None:
@@ -100,7 +101,7 @@ def print_tables(
         case Format.md:
             text = heading + markdown(tables, headlines, notes) + "\n"
         case Format.latex:
-            text = latex(tables, [*headlines, *notes]) + "\n"
+            text = latex(tables, [*map(str, headlines), *notes]) + "\n"
         case Format.csv:
             text = csv()
         case Format.json:

@@ -12,7 +12,7 @@ from dropexp.config.elsewhere.keys import key_instead
 from dropexp.config.elsewhere.values import value_instead
 from dropexp.config.fields import PROBABILITY, PROBES
 from dropexp.config.meant import meant, written
-from dropexp.config.overrides import MAX_RUNS, RANGE, range_instead, whole_range
+from dropexp.config.overrides import MAX_RUNS, RANGE, meant_range, whole_range
 from dropexp.config.problems import Problems, dotted, shown
 from dropexp.config.schema import GROUPS, STUDY_KEYS, Config, allowed
 from dropexp.config.values import in_words, normalised
@@ -60,7 +60,7 @@ class Checks:
             remedy = f"; {key!r} is a key of the top of a file"
         elif last != key and last in Config.model_fields:
             remedy = f"; keys are not nested: it is {last!r} alone"
-        elif instead := key_instead(key, value, self.layers, several=path[0] == "matrix"):
+        elif instead := key_instead(key, value, self.layers, path, self.takes):
             remedy = instead
         elif similar := did_you_mean(key, STUDY_KEYS if nested else keys):
             remedy = similar
@@ -92,13 +92,17 @@ class Checks:
         """Return what an axis of the matrix allows, and what to write in place of this value if that is known."""
 
         def takes(values: Any) -> bool:
-            return (
-                isinstance(values, list) and bool(values) and all(self.takes(key, self.normal(key, v)) for v in values)
-            )
+            is_list = isinstance(values, list) and bool(values)
+            return is_list and all(self.takes(key, self.normal(key, v)) and values.count(v) == 1 for v in values)
 
-        listed = meant(value, takes)
-        remedy = range_instead(value) or ("" if listed is None else f"; write {written(listed)}")
+        text, listed = self._range(key, value), meant(value, takes)
+        remedy = f" (did you mean {text}?)" if text else "" if listed is None else f"; write {written(listed)}"
         return f"a list of values, or a range like 0..4{remedy}"
+
+    def range_in_list(self, key: str, values: Any) -> str:
+        """Return the range that is the only value of an axis, such as 0..4 for ["0..4"]; "" for any other axis."""
+        is_allowed = self._takes_ranges(key, ("matrix", key, 0))
+        return self._range(key, values) if isinstance(values, list) and not is_allowed else ""
 
     def has_no_duplicates(self, key: str, values: list[Any], path: KeyPath) -> None:
         """Add a problem if values of an axis are equal: they would be one run, where several were asked for."""
@@ -117,11 +121,23 @@ class Checks:
     def _allowed(self, key: str, value: Any, path: KeyPath, in_list: bool) -> str:
         """Return what a key, or an entry of its list, allows; an option with seeds allows ranges of them too."""
         what = allowed(Config, key, item=in_list) or allowed(Config, key)
-        if key == "seed" and key in self.problems.options:
-            is_long = isinstance(value, str) and RANGE.match(value.strip()) and not range_instead(value)
-            what = f"a range of 1 to {MAX_RUNS:,} seeds" if is_long else f"{what}, or a range like 0..4"
-        can_be_range = self.takes(key, 1) and (path[0] == "matrix" or ".." in str(value))
-        return what + (range_instead(value) if can_be_range else "")
+        if not self._takes_ranges(key, path):
+            return what
+        if text := self._range(key, value):
+            return f"{what}, or a range like 0..4 (did you mean {text}?)"
+        is_long = isinstance(value, str) and RANGE.match(value.strip())
+        return f"a range of 1 to {MAX_RUNS:,} seeds" if is_long else f"{what}, or a range like 0..4"
+
+    def _takes_ranges(self, key: str, path: KeyPath) -> bool:
+        """Return whether the value at `path` can be a range: that of `--set seed`, and each one of `--seeds`."""
+        option = self.problems.options.get(key, "")
+        return key == "seed" and bool(option) and (len(path) == 1 or option.startswith("--seeds"))
+
+    def _range(self, key: str, value: Any) -> str:
+        """Return the range that a value was meant to be, such as 0..4, if the key takes its numbers; "" otherwise."""
+        text = meant_range(value)
+        numbers = whole_range(text) or []
+        return text if all(self.takes(key, number) for number in (*numbers[:1], *numbers[-1:])) else ""
 
     def _largest(self, key: str, value: Any, in_list: bool) -> str:
         """Return "; the largest is 1,000" for a whole number that is too large, and "" for any other value."""
@@ -138,21 +154,22 @@ class Checks:
 
     def _several_values(self, key: str, value: Any, path: KeyPath) -> str:
         """Return the remedy for several values of a key that takes one, outside the matrix."""
-        if path[0] in ("matrix", "tune"):
+        if path[0] in ("matrix", "tune") or self._takes_ranges(key, path):
             return ""
-        several = whole_range(value) or value
+        text, several = self._range(key, value), value
         if isinstance(value, str) and "," in value:
             several = [part.strip() for part in value.split(",")]
         in_list = bool(allowed(Config, key, item=True))
-        if not (isinstance(several, list) and several) or (in_list and not all(isinstance(v, list) for v in several)):
+        is_list = isinstance(several, list) and bool(several) and "" not in several
+        if not text and (not is_list or (in_list and not all(isinstance(one, list) for one in several))):
             return ""
         number = meant(value, lambda one: self.takes(key, one))  # with a decimal comma
         fix = "" if number is None else f"write {written(number)}, or "
         if key not in self.problems.options:
-            example = f": matrix: {{{key}: {value}}}" if whole_range(value) else ""
+            example = f": matrix: {{{key}: {text}}}" if text else ""
             return f"; {fix}list several values in the matrix{example}"
-        text = f"{key}={','.join(str(one).replace(' ', '') for one in several)}"
-        return f"; {fix}for several values use --sweep{f' {text}' if len(text) < 60 else ''}"
+        setting = f"{key}={text or ','.join(str(one).replace(' ', '') for one in several)}"
+        return f"; {fix}for several values use --sweep{f' {setting}' if len(setting) < 60 else ''}"
 
     def _meant(self, key: str, value: Any, in_list: bool) -> str:
         """Return what to write in place of a value, or of an entry of a list; "" if unknown."""
@@ -169,10 +186,12 @@ class Checks:
             return f"; write {text[1:-1] if in_list and isinstance(found, list) else text}"
         if self._is_percentage(key, value, in_list):
             return f"; {value:g} % is {value / 100:g}"
-        one = value if isinstance(value, int | float) else meant(value, lambda one: type(one) in (int, float))
-        for_each = [one] * self.layers
-        if not in_list and key in ("hidden", "drop_probs") and self.layers <= 10 and self.takes(key, for_each):
-            return f"; the same for each layer is {for_each}"
+        if in_list:
+            return ""
+        if key in ("hidden", "drop_probs") and self.layers <= 10:
+            one = meant(str(value), lambda one: self.takes(key, [one] * self.layers))
+            if one is not None:
+                return f"; the same for each layer is {[one] * self.layers}"
         default = Config.model_fields[key].default
         means_none = default is None and str(value).lower() in _NONE
         if means_none or (isinstance(value, str) and value.lower() in _DEFAULTS and not choices(key)):

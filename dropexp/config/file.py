@@ -16,7 +16,6 @@ from dropexp.config.overrides import (
     parse_seeds,
     parse_setting,
     parse_sweep,
-    range_instead,
     whole_range,
 )
 from dropexp.config.problems import Problems, dotted, shown
@@ -190,10 +189,11 @@ class _Parser:
                 self.problems.add(path, f"{key!r} is in the matrix and at the top; keep one")
             values = whole_range(given) or given
             if isinstance(values, list) and values:
-                values = [self.checks.normal(key, value) for value in values]
-                if isinstance(given, list) and (similar := range_instead(given)):
-                    self.problems.add(path, f"{self.checks.title(path)} = {shown(given)} is a range in a list{similar}")
+                if text := self.checks.range_in_list(key, given):
+                    what = f"is a range in a list (did you mean {text}, without brackets?)"
+                    self.problems.add(path, f"{self.checks.title(path)} = {shown(given)} {what}")
                     continue
+                values = [self.checks.normal(key, value) for value in values]
                 axes[key] = [value for i, value in enumerate(values) if self.checks.is_valid(key, value, (*path, i))]
                 if len(axes[key]) == len(values) <= MAX_RUNS:
                     self.checks.has_no_duplicates(key, values, path)
@@ -240,7 +240,7 @@ class _Parser:
         labels = self._section("labels", value)
         for arm, label in labels.items():
             path: KeyPath = ("labels", arm)
-            taken = [own for other, own in labels.items() if other != arm] + [one for one in arms if one not in labels]
+            taken = [name for other in arms if other != arm for name in (other, labels.get(other))]
             if arm not in arms:
                 similar, known = did_you_mean(str(arm), map(str, arms)), ", ".join(map(str, arms))
                 self.problems.add(path, f"labels.{arm} is no arm of this config{similar}, which has {known}")

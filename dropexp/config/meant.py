@@ -11,6 +11,7 @@ from dropexp.config.values import whole
 from dropexp.errors import ConfigError
 
 _THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:([,_' ])\d{3})(?:\1\d{3})*")
+_LEADING_ZERO = re.compile(r",0\d")
 _NUMBER = re.compile(r"[-+]?\d*[.,]?\d+(?:e[-+]?\d+)?", re.IGNORECASE)
 
 
@@ -18,7 +19,8 @@ def meant(value: Any, takes: Callable[[Any], bool]) -> Any:
     """Return the value that a text was meant to be, if there is one that `takes` accepts; None otherwise."""
     if not isinstance(value, str) or len(value) > 200:
         return None
-    return next((whole(one) for one in _readings(value.strip(), takes) if takes(whole(one))), None)
+    text = value.strip().rstrip(",")  # JSON has a comma after a value
+    return next((whole(one) for one in _readings(text, takes) if takes(whole(one))), None)
 
 
 def written(value: Any) -> str:
@@ -30,9 +32,10 @@ def _readings(text: str, takes: Callable[[Any], bool]) -> Iterator[Any]:
     """Yield what a text can be read as, the likeliest first."""
     yield from _as_yaml(text)  # '10' and 'true' in quotes
     items = text[1:-1] if re.fullmatch(r"\([^()]*\)|\[[^\[\]]*\]", text) else text
-    if "," in items:
+    is_list = "," in items and not _LEADING_ZERO.search(items)  # 1,024 is a number
+    if is_list:
         yield from _as_yaml(f"[{items}]")
-    if len(parts := re.split(r"[,;]?\s+|;|[x×]", items)) == 1:
+    if len(parts := re.split(r"[,;]?\s+|;|[x×]", items)) == 1 and is_list:
         parts = items.split(",")
     if len(parts) > 1 and all(numbers := [[*_number(part)] for part in parts]):
         yield [found[0] for found in numbers]
@@ -50,9 +53,7 @@ def _as_yaml(text: str) -> Iterator[Any]:
 
 
 def _number(text: str) -> Iterator[float]:
-    """Yield the number of a text such as 0.5, 0,5, .5., 1_000 or 50%; nothing if it is no number."""
+    """Yield the number of a text such as 0.5, 0,5, 1_000 or 50%; nothing if it is no number."""
     number = text.rstrip("%").strip().replace("_", "")
-    if number.count(".") == 2 or number.endswith(","):
-        number = number.rstrip(".,")
     if _NUMBER.fullmatch(number):
         yield float(number.replace(",", ".")) / (100 if text.endswith("%") else 1)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from dropexp.config import yaml
+from dropexp.config.schema import STUDY_KEYS
 from dropexp.errors import ConfigError, Problem, quoted
 
 MAX_RUNS = 100_000
 RANGE = re.compile(r"(\d{1,18}) *\.\. *(\d{1,18})\Z")
-SECTIONS = ("matrix", "arms", "tune", "published")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def parse_setting(text: str, where: str = "the config") -> Override:
     """Parse the text of a `--set`; `where` names the config. Raises `ConfigError`."""
     key, value, option = _split("--set", text, "value")
     section, *below = key.split(".")
-    if section in SECTIONS:
+    if section in STUDY_KEYS and section != "name":
         raise ConfigError([Problem(option, f"{section} cannot be set by an option; {_edit(section, below, where)}")])
     content = _parse(value, option)
     content = (whole_range(content) or content) if key == "seed" else content
@@ -43,13 +43,13 @@ def parse_sweep(text: str, where: str = "the config", *, in_list: bool = False) 
     `in_list` tells whether a value of the key is itself a list. Raises `ConfigError`.
     """
     key, value, option = _split("--sweep", text, "a,b")
-    if key.split(".")[0] in SECTIONS or key == "name":
+    if key.split(".")[0] in STUDY_KEYS:
         raise ConfigError([Problem(option, f"{key} has no values to sweep; name a key of a run, such as lr=0.1,0.5")])
     values = _parse(f"[{value}]", option)
     if len(values) == 1:
         (one,) = values
         single = isinstance(one, list) and (not in_list or all(isinstance(item, list) for item in one))
-        values = whole_range(one) or (one if single else values)
+        values = whole_range(one) or (one if single or meant_range(one) else values)
     return Override(key, values, option, axis=True)
 
 
@@ -69,24 +69,19 @@ def whole_range(value: Any) -> list[int] | None:
     return list(range(first, last + 1)) if last - first < MAX_RUNS else None
 
 
-def range_instead(value: Any) -> str:
-    """Return what to write in place of a range that is in brackets, backward or in another notation; "" for others.
-
-    Other notations are 0-4, 0:5 and range(5): " (did you mean 0..4?)".
-    """
-    if isinstance(value, list) and len(value) == 1 and whole_range(value[0]):
-        return f" (did you mean {value[0]}, without brackets?)"
-    text = str(value).replace(" ", "")
+def meant_range(value: Any) -> str:
+    """Return "0..4" for it, also if it is in brackets, backward, or written 0-4, 0:5 or range(5); "" if it is none."""
+    if isinstance(value, list) and len(value) == 1:
+        (value,) = value
+    text = value.replace(" ", "") if isinstance(value, str) else ""
     if found := re.fullmatch(r"(\d{1,9})(?:\.{2,}|-|–|to|…)(\d{1,9})", text):
         first, last = int(found[1]), int(found[2])
     elif found := re.fullmatch(r"range\((?:(\d{1,9}),)?(\d{1,9})\)|(\d{1,9}):(\d{1,9})", text):  # without the last
         first, last = int(found[1] or found[3] or 0), int(found[2] or found[4]) - 1
     else:
         return ""
-    if first > last:
-        return f"; a range begins with the smaller number: {last}..{first}"
-    meant = f"{first}..{last}"
-    return f" (did you mean {meant}?)" if whole_range(meant) and meant != text else ""
+    meant = f"{min(first, last)}..{max(first, last)}"
+    return meant if whole_range(meant) else ""
 
 
 def _split(option: str, text: str, form: str) -> tuple[str, str, str]:

@@ -12,7 +12,8 @@ from dropexp.program import command
 _TEXT = """\
 # yaml-language-server: $schema=./{schema}
 #
-# Does dropout help? Change the question, and then the values that it is about.
+# Does dropout help? Here by about two points of test accuracy, after a minute on two cores. Change the question, and
+# then the values that it is about.
 #
 #   {check}    all problems, and the number of runs
 #   {train}           trains what is not finished; can be stopped and started again
@@ -21,25 +22,27 @@ _TEXT = """\
 # Only `variant` is required, here or in the matrix or in every arm. `dropexp config keys` lists all keys.
 {line:<28} # the folder in runs/
 
-train_size: 1000             # images; `all` is 60,000. Dropout helps most with few images.
+train_size: 1000             # images; `all` is 60,000. Dropout helps most with few images, trained for long.
 hidden: [256, 256]           # the width of each hidden layer
-drop_probs: [0.2, 0.5]       # for each of them, the probability to DROP a unit
+drop_probs: [0.5, 0.5]       # for each of them, the probability to DROP a unit
+input_drop_prob: 0.2         # the same for pixels
 init: torch                  # initial weights as in nn.Linear
-lr: 0.1
+lr: 0.05
+momentum: 0.9
 lr_schedule: cosine
-epochs: 20
-batch_size: 32
+epochs: 200
+eval_every: 20               # epochs; after the last one always
 
 matrix:                      # every combination is a run
-  variant: [none, nn]        # without dropout; nn.Dropout; `scratch` is dropout from scratch
+  variant: [none, scratch]   # without dropout; dropout from scratch. `nn` is nn.Dropout
   seed: 0..7                 # inclusive; fewer than six seeds can show no difference
 
 # In place of a full product, arms with names:
 #
 # arms:
 #   none: {{variant: none}}
-#   little: {{variant: nn, drop_probs: [0.1, 0.2]}}
-#   much: {{variant: nn, drop_probs: [0.5, 0.8]}}
+#   pixels: {{variant: scratch, drop_probs: [0, 0]}}
+#   hidden: {{variant: scratch, input_drop_prob: 0}}
 """
 
 

@@ -8,18 +8,18 @@ import unicodedata
 import yaml
 
 _UNCLOSED = "the {0!r} of this line is not closed, or a comma is missing after it"
-_OTHER_INDENT = "this line is indented otherwise than those above it"
-# By the parser's message: what is wrong. {0} and {1} are what its groups found.
+_OTHER_INDENT = "this line does not line up with the lines above it"
+# By the parser's message: what is wrong. {0} is what its group found.
 _MESSAGES = {
     r"but found another document": "a second document begins here, and a config is one: remove the line '---', or "
     "write two files",
-    r"expected '<document start>'.*": "text follows the end of the document; remove the line '...' or '---' above it",
-    r"second occurrence": "the anchor &{anchor} is given twice, first in line {context}; use another name",
+    r"expected '<document start>'.*": "text follows the end of the config, a closing bracket or a line '...' above; "
+    "remove that end, or the text",
     r"found undefined alias '(.*)'": "the alias *{0} has no anchor &{0} above it",
     r"found character '(.)' that cannot start any token": "a value cannot begin with {0!r}; write it in quotes",
     r"found unknown escape character '(.)'": "\\{0} has no meaning in double quotes; use single quotes",
-    r"expected escape sequence of (\d) hexadecimal numbers.*": "an escape sequence needs {0} hexadecimal digits here; "
-    "use single quotes for a backslash",
+    r"expected alphabetic or numeric character.*": "& and * begin the name of an anchor, which is missing; for the "
+    "character itself use quotes",
     r"expected <block end>, but found '-'": "a list item among keys; indent it below its key, or remove the '-'",
     r"expected the node content, but found '<stream end>'": "a bracket that opens above is not closed",
     r"expected the node content, but found '(.*)'": "a value is missing before {0!r}",
@@ -33,7 +33,7 @@ def fault(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
     """Return the line of an error of the parser, 0 if it is unknown, and what is wrong there."""
     mark, context = error.problem_mark or error.context_mark, error.context_mark
     line = mark.line + 1 if mark else 0
-    problem, during = str(error.problem or error.context), str(error.context)
+    problem = str(error.problem or error.context)
     opened = context.line + 1 if context else line
     if problem == "could not find expected ':'":
         return opened, _without_colon(_lines(text)[opened - 1])
@@ -43,20 +43,15 @@ def fault(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
         return opened, _UNCLOSED.format({"]": "[", "}": "{"}[found[1]])
     if problem == "mapping values are not allowed here":
         return _unexpected_colon(_lines(text), line)
+    if found := re.fullmatch(r"expected (?:<block end>|'<document start>'), but found '([],}])'", problem):
+        return line, f"a value has ended before {found[1]!r}; remove the {found[1]!r}"
     if mark and problem.startswith("expected <block end>") and not problem.endswith("'-'"):
         is_first = not _lines(text)[mark.line][: mark.column].strip()
         return line, _OTHER_INDENT if is_first else "text follows a value that has ended; write all of it in one quote"
-    if problem.startswith("expected alphabetic or numeric") and (found := re.search("an (anchor|alias)", during)):
-        return (
-            line,
-            f"{'&' if found[1] == 'anchor' else '*'} begins an {found[1]}, and its name is missing; for the "
-            "character itself use quotes",
-        )
     for pattern, what in _MESSAGES.items():
         if found := re.fullmatch(pattern, problem):
-            anchor = during.partition("'")[2].partition("'")[0]
-            return line, what.format(*found.groups(), anchor=anchor, context=opened)
-    return line, problem
+            return line, what.format(*found.groups())
+    return line, f"{error.context}, {problem}" if error.context and error.problem else problem
 
 
 def character_fault(character: str) -> str:
@@ -87,17 +82,14 @@ def _without_colon(line: str) -> str:
     """Return what is wrong with a line that is no key with a value."""
     line = line.strip()
     shown = repr(line if len(line) <= 40 else f"{line[:39]}…")
-    if found := re.match(r"([A-Za-z_][\w-]*):(\S.*)", line):
-        return f"{shown} needs a space after the colon: {found[1]}: {found[2][:40]}"
-    if found := re.match(r"([A-Za-z_][\w-]*)\s*[=\s]\s*(\S.*)", line):
-        return f"{shown} has no colon; write {found[1]}: {found[2][:40]}"
-    return f"{shown} is not of the form 'key: value'"
+    found = re.match(r"([A-Za-z_][\w-]*)\s*(?:[:=]+|\s)\s*(\S.*)", line[:80])
+    return f"{shown} is not of the form 'key: value'" + (f"; write {found[1]}: {found[2]}" if found else "")
 
 
 def _unexpected_colon(lines: list[str], line: int) -> tuple[int, str]:
     """Return the line and what is wrong where a key follows a value that has not ended."""
     if re.search(r":\s.*:(\s|\Z)", lines[line - 1]):
-        return line, "a second colon in this line; write a value with a colon in quotes"
+        return line, "a second colon in this line; write each key on its own line; a value with a colon needs quotes"
     above = next((i for i in range(line - 1, 0, -1) if lines[i - 1].strip()), line)
     if not re.search(r":(\s|\Z)", lines[above - 1]):
         return above, _without_colon(lines[above - 1])

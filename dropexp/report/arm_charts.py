@@ -41,14 +41,14 @@ from dropexp.report.chart_parts import (
     titled,
     tooltips,
 )
-from dropexp.report.sweep_axis import sweep_axis
+from dropexp.report.sweep_axis import are_texts, sweep_axis
 
 ARM_FIELDS = ("arm", "mean", "sd", "low", "high", "n", "diverged")
 RUN_FIELDS = ("arm", "seed", "epoch", "value")
 
 
 def arms(comparison: Comparison, size: Size = AUTO) -> ChartType:
-    """Draw the metric per arm: a dot per seed, below the dots their mean and its 95 % interval."""
+    """Draw the metric per arm: a dot per run, below the dots their mean and its 95 % interval."""
     dots = run_values(comparison)
     rows = arm_means(comparison, dots)
     rows["middle"] = np.arange(len(rows)) + 0.5
@@ -73,7 +73,7 @@ def arms(comparison: Comparison, size: Size = AUTO) -> ChartType:
         *row_labels(base, "arm", len(rows), width),
     ).properties(width=width, height=height)
     figures = (rows["arm"] + " " + rows["figures"]).tolist()
-    legend = "a dot per seed; below: mean and its 95 % interval; right: mean ± standard deviation"
+    legend = "a dot per run; below: mean and its 95 % interval; right: mean ± standard deviation"
     return titled(chart, f"{comparison.what}, by arm", legend, figures)
 
 
@@ -118,13 +118,16 @@ def sweep(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
     values = {arm: value for arm, value in parameter.values.items() if value is not None}
     if not values:
         return None
+    on_axis = list(dict.fromkeys(values.values()))
     dots = run_values(comparison)
     means = arm_means(comparison, dots)
     domain = domain_of(dots["value"], means["low"], means["high"])
     y = ValueAxis(alt.Y, scale_of(comparison.metric).title, domain)
-    known, uses = means.dropna(subset="mean"), means["arm"].isin(values)
-    width, height = size.within(WIDTH, 300, known["series"][uses].nunique() + int((~uses).sum()))
-    axis = sweep_axis(parameter.title, list(dict.fromkeys(values.values())), height)
+    known = means.dropna(subset="mean")
+    uses = known["arm"].isin(values)
+    lines = known["series"][uses].nunique() + int((~uses).sum())
+    width, height = size.within(WIDTH, 300, lines, len(on_axis) if are_texts(on_axis) else 0)
+    axis = sweep_axis(parameter.title, on_axis, (width, height))
 
     series = list(dict.fromkeys(means["series"][means["arm"].isin(values)]))
 
@@ -137,8 +140,7 @@ def sweep(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
         return rows
 
     rows = placed(means, 0.0)
-    unused = means[~means["arm"].isin(values)].dropna(subset="mean")
-    unused["label"] = unused["arm"] + f" (no {comparison.by})"
+    unused = known[~uses].assign(label=lambda rows: rows["arm"] + f" (no {comparison.by})")
     ends = line_ends(rows.dropna(subset="mean"))
 
     looks = looks_of(comparison.arms["series"])
@@ -161,5 +163,5 @@ def sweep(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
         *axis.labels,
     ).properties(width=width, height=height)
     figures = (means["arm"] + " " + means["figures"]).tolist()
-    legend = "a dot per seed; mean and its 95 % interval"
+    legend = "a dot per run; mean and its 95 % interval"
     return titled(chart, f"{comparison.what}, by {comparison.by}", legend, figures)

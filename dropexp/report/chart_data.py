@@ -160,7 +160,7 @@ def difference_rows(comparison: Comparison) -> pd.DataFrame:
     rows[["difference", "low", "high"]] *= scale.factor
 
     def figures(row: pd.Series[Any]) -> str:
-        difference, low, high = (format_figure(row[name], f"+z{scale.form}") for name in ("difference", "low", "high"))
+        difference, low, high = (format_figure(row[name], f"+{scale.form}") for name in ("difference", "low", "high"))
         if math.isnan(row["difference"]):
             return str(row["verdict"])
         if math.isnan(row["low"]):

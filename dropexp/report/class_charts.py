@@ -101,10 +101,15 @@ def classes(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
         type="quantitative",
         title=None,
         scale=alt.Scale(domain=[0, len(CLASSES) - 1], nice=False),
-        axis=alt.Axis(values=list(range(len(CLASSES))), labelExpr=f"[{labels}][datum.value]", labelAngle=-45),
+        axis=alt.Axis(
+            values=list(range(len(CLASSES))),
+            labelExpr=f"[{labels}][datum.value]",
+            labelAngle=-45,
+            labelOverlap=False,  # there is room for them
+        ),
     )
     y = ValueAxis(alt.Y, "test accuracy (%)", domain_of(frame["mean"]))
-    chart = _lines(frame, x, y, comparison, size, ("arm", "class", "mean", "n"))
+    chart = _lines(frame, x, y, comparison, size, ("arm", "class", "mean", "n"), columns=len(CLASSES))
     figures = [f"{arm} {CLASSES[i]} {own[i]:.1f} %" for arm, own in shares.items() for i in (order[0], order[-1])]
     return titled(chart, "Test accuracy by class", "mean over seeds; the hardest class first", figures)
 
@@ -146,10 +151,11 @@ def _lines(
     size: Size,
     fields: tuple[str, ...],
     *below: alt.Chart,
+    columns: int = 0,
 ) -> ChartType:
     """Draw a line per arm with a point per row, and its name on the right; `below` are layers behind them."""
     looks, ends = looks_of(comparison.arms["arm"]), line_ends(frame, by="arm")
-    plot = size.within(WIDTH, 280, len(ends))
+    plot = size.within(WIDTH, 280, len(ends), columns)
     base = alt.Chart(data_of(frame)).encode(x, opacity=highlight(1))
     return alt.layer(
         *below,

@@ -30,5 +30,5 @@ def accuracies_table(kept: Kept) -> Table | None:
         else [f"{arm}: {NOT_KEPT}", *[ABSENT] * len(CLASSES)]
         for arm, predictions in kept.items()
     ]
-    legend = "the share of the test images of a class that are recognised, mean over the seeds."
-    return Table("Test accuracy by class, %", ["arm", *CLASSES], rows, legend=legend)
+    about = "the share of the test images of a class that are recognised, mean over the seeds."
+    return Table("Test accuracy by class, %", ["arm", *CLASSES], rows, about=about)

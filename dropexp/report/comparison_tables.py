@@ -25,6 +25,8 @@ from dropexp.report.difference_tables import (
     differences_table,
     interactions_table,
     is_classification,
+    is_evaluated_again,
+    repetition,
 )
 from dropexp.report.names import titled
 from dropexp.report.table import Table
@@ -109,17 +111,19 @@ def arms_table(comparison: Comparison) -> Table:
     if values:
         ends = f"from {figure_cell(low, unit)} ({BARS[0]}) to {figure_cell(high, unit)} ({BARS[-1]})"
         terms["by epoch"] = f"by epoch: mean {metric.title}, {ends}."
-    return Table(
+    table = Table(
         f"Arms: {comparison.what}",
         titles,
         rows,
         fold=(0, 1),
         cut=(0, 1),
         left=(0, len(titles) - 1),
-        legend="n: runs, one per seed. ±: sample SD over the seeds." + ("" if classifies else f" {HALF_SQUARES}"),
+        about=f"n: runs, one per {repetition(comparison)}. ±: sample SD over the runs."
+        + ("" if classifies else f" {HALF_SQUARES}"),
         terms=terms,
         secondary=("s/epoch", "by epoch", *reversed(others.values())),
     )
+    return table if is_evaluated_again(comparison, metric.name) else table.without(["by epoch"])
 
 
 def probes_table(comparison: Comparison) -> Table | None:
@@ -138,7 +142,7 @@ def probes_table(comparison: Comparison) -> Table | None:
         f"Probes{comparison.what.removeprefix(comparison.metric.title)}",
         ["arm", *(header(metric.name, metric.unit) for metric in probed)],
         rows,
-        legend=f"means over the seeds; --metric NAME compares one.{''.join(titles)}",
+        about=f"means over the seeds; --metric NAME compares one.{''.join(titles)}",
     )
 
 
@@ -184,7 +188,7 @@ def _published_table(figures: list[dict[str, Any]], metrics: dict[str, Metric]) 
         rows,
         left=(0, 5),
         secondary=("95 % of\nsingle runs",),
-        legend="published: ± its rounding. ours: mean ± sample SD over the seeds. "
+        about="published: ± its rounding. ours: mean ± sample SD over the seeds. "
         "running figures: measured during training, with dropout active. "
         "inside: whether the published figure can be in the 95 % prediction interval for one run, given its rounding.",
         terms={"95 % of\nsingle runs": "95 % of single runs: this interval."},
@@ -202,7 +206,7 @@ def _fit_table(fits: list[dict[str, Any]]) -> Table:
         [
             fit["arm"],
             str(fit["n"]),
-            f"{fit['log_likelihood'] - best['log_likelihood']:+.2f}",
+            f"{fit['log_likelihood'] - best['log_likelihood']:+z.2f}",
             f"{fit['right']} of {fit['n']}",
             f"{fit['right']} of {fit['given']}",
         ]
@@ -212,6 +216,6 @@ def _fit_table(fits: list[dict[str, Any]]) -> Table:
         f"{best['study']}: which arm the {best['figures']} published figures fit",
         ["arm", "n", "log likelihood\nminus the best", "own runs\nassigned to it", "assigned runs\nof its own"],
         rows,
-        legend="log likelihood: natural, of all published figures, as if independent, integrated over their rounding. "
+        about="log likelihood: natural, of all published figures, as if independent, integrated over their rounding. "
         "assigned: leave-one-out, each of our runs goes to the arm that it fits best.",
     )

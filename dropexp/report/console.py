@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from dropexp.encoding import cut_excess, encodable
 from dropexp.errors import printable
-from dropexp.program import NAME, command_line, split_sentence
+from dropexp.program import NAME, command_line
 from dropexp.report.shorten import distinct, words, wrapped
 from dropexp.report.table import Table
-from dropexp.signs import cut_excess, encodable
+
+if TYPE_CHECKING:
+    from dropexp.analysis.headlines import Headline
 
 MIN_FOLD = 20  # columns of the terminal; sentences are folded to this width at least
 MIN_CUT = 12  # columns of the terminal; names are cut to this width at least
@@ -21,12 +25,14 @@ GAP = "  "  # between columns
 Grid = list[Sequence[str]]  # headers, and rows of cells; a cell can have several lines
 
 
-def show(tables: Iterable[Table], console: Console, headlines: Sequence[str] = (), notes: Sequence[str] = ()) -> None:
+def show(
+    tables: Iterable[Table], console: Console, headlines: Sequence[Headline] = (), notes: Sequence[str] = ()
+) -> None:
     """Print headlines, tables, each with its title and legend, then notes."""
     width = console.width if console.file.isatty() else None  # FORCE_COLOR makes no terminal of a pipe
     with console:  # writes once, so that `| head` closes the pipe after the whole output, as in other formats
         for headline in headlines:
-            _show_headline(_shown(headline, console), console, width)
+            _show_headline(headline, console, width)
         if headlines:
             console.print()
         for table in tables:
@@ -39,13 +45,13 @@ def _shown(text: str, console: Console) -> str:
     return encodable(printable(text), console.encoding)
 
 
-def _show_headline(headline: str, console: Console, width: int | None) -> None:
+def _show_headline(headline: Headline, console: Console, width: int | None) -> None:
     """Print a headline. The command that it may end in can be copied; on a terminal it is a line of its own."""
-    sentence, command = split_sentence(headline)
-    if not command:
-        console.print(Text(headline), soft_wrap=width is None)
+    sentence = _shown(headline.sentence, console)
+    if not headline.command:
+        console.print(Text(sentence), soft_wrap=width is None)
         return
-    command = command_line() + command.removeprefix(NAME)
+    command = _shown(command_line() + headline.command.removeprefix(NAME), console)
     if width is None:
         console.print(Text(f"{sentence}: {command}"), soft_wrap=True)
     else:
@@ -69,8 +75,8 @@ def _show_table(table: Table, console: Console, width: int | None) -> None:
     left_out = [" ".join(header.split()) for header in table.secondary if header not in shown.headers]
     if left_out:
         console.print(Text(_shown(f"A wider terminal also shows: {', '.join(left_out)}.", console), style="dim"))
-    if shown.full_legend:
-        console.print(Text(_shown(shown.full_legend, console), style="dim"), soft_wrap=soft_wrap)
+    if shown.legend:
+        console.print(Text(_shown(shown.legend, console), style="dim"), soft_wrap=soft_wrap)
     console.print()
 
 

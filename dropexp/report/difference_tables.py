@@ -55,7 +55,7 @@ def differences_table(comparison: Comparison) -> Table | None:
         fold=(0, len(headers) - 1),
         left=(0, len(headers) - 1),
         secondary=("win\nrate", "minimum\ndetectable\ndifference", *intervals[1:], "TOST\np", "p", "pairs"),
-        legend=f"difference: mean over pairs of runs with the same seed{_in_points(unit)}. "
+        about=f"difference: mean over pairs of runs with the same {repetition(comparison)}{_in_points(unit)}. "
         "interval: 95 % t-interval of one difference.",
         terms={
             **dict.fromkeys(intervals[1:], "over seeds and images: the same for new seeds and new test images."),
@@ -111,7 +111,7 @@ def interactions_table(comparison: Comparison) -> Table | None:
             "p",
             "seeds",
         ),
-        legend="first − second: the interaction, a difference of differences; mean over the seeds that all four arms "
+        about="first − second: the interaction, a difference of differences; mean over the seeds that all four arms "
         "have. It is 0 if the effects of the two keys add up. The other columns are those of the differences.",
         terms={"p": "p-values: adjusted over these rows."},
     )
@@ -124,8 +124,9 @@ def _images_cell(row: dict[str, Any], unit: Unit) -> str:
 
 
 def best_val_table(comparison: Comparison) -> Table | None:
-    """Return a row per arm at the last and at the best validation epoch; None without a validation split."""
-    if comparison.best_val.empty:
+    """Return a row per arm at the last and at the best validation epoch; None without several validated epochs."""
+    validated = "val_acc" if is_classification(comparison) else "val_loss"
+    if comparison.best_val.empty or not is_evaluated_again(comparison, validated):
         return None
     metric, unit = comparison.metric, comparison.metric.unit
     rows = [
@@ -139,13 +140,13 @@ def best_val_table(comparison: Comparison) -> Table | None:
         for row in records(comparison.best_val)
     ]
     headers = ["arm", "n", "best\nepochs", "last epoch", "best validation", "difference,\nlast epoch"]
-    chosen_by = "accuracy" if is_classification(comparison) else "loss"
+    chosen_by = comparison.metrics[validated].title.removeprefix("validation ")
     return Table(
         f"Last epoch and best validation epoch: {header(metric.title, unit)}",
         [*headers, "difference,\nbest validation"],
         rows,
         secondary=("difference,\nlast epoch", "best\nepochs", "last epoch", "n"),
-        legend=f"best validation: each run at the epoch of its best validation {chosen_by}. ±: sample SD over seeds. "
+        about=f"best validation: each run at the epoch of its best validation {chosen_by}. ±: sample SD over seeds. "
         "difference: from the baseline, mean over pairs of runs and 95 % t-interval. "
         "--at best-val judges the differences at the best validation epochs.",
     )
@@ -163,3 +164,16 @@ def _in_points(unit: Unit) -> str:
 
 def is_classification(comparison: Comparison) -> bool:
     return "test_acc" in comparison.metrics
+
+
+def is_evaluated_again(comparison: Comparison, metric: str) -> bool:
+    """Return whether any run has a metric at several epochs."""
+    if comparison.curves.empty:
+        return False
+    return bool((comparison.curves.dropna(subset=metric).groupby(["arm", "seed"]).size() > 1).any())
+
+
+def repetition(comparison: Comparison) -> str:
+    """Return what an arm has one run for each of: a seed, or a repeat of its search."""
+    searched = len(comparison.tuning.records)
+    return "repeat" if searched == len(comparison.arms) else "seed or repeat" if searched else "seed"

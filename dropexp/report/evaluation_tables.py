@@ -32,7 +32,7 @@ def tables_of(evaluation: Evaluation, classes: Sequence[ClassFigures]) -> list[T
         f"{evaluation.run} after epoch {evaluation.epoch}: test images",
         ["images", *columns.headers],
         [[_rotation(row.rotation), *columns.cells(row)] for row in evaluation.figures],
-        legend=columns.legend,
+        about=columns.about,
         terms=columns.terms,
         secondary=columns.secondary,
     )
@@ -48,21 +48,21 @@ def arm_table(arm: ArmEvaluation) -> Table:
         for one in arm.runs
         for row in one.figures
     ]
-    legend, terms = columns.legend, columns.terms
+    about, terms = columns.about, columns.terms
     if arm.ensemble:
         of = f"of {arm.ensemble.networks}"
         for row in arm.ensemble.members:
             rows.append([f"mean {of}", "", _rotation(row.rotation), *columns.cells(row)])
         for row in arm.ensemble.figures:
             rows.append([f"ensemble {of}", "", _rotation(row.rotation), *columns.cells(row, ABSENT)])
-        legend += (
+        about += (
             " mean, ensemble: of the finished runs; the ensemble predicts with the mean of their probabilities in "
             "evaluation mode."
         )
         terms[MUTUAL_INFORMATION] += " That of the ensemble is disagreement between its networks."
     headers = ["run", "epoch", "images", *columns.headers]
     title = f"{arm.arm}: test images"
-    return Table(title, headers, rows, fold=(), left=(0, 2), legend=legend, terms=terms, secondary=columns.secondary)
+    return Table(title, headers, rows, fold=(), left=(0, 2), about=about, terms=terms, secondary=columns.secondary)
 
 
 class _Columns:
@@ -92,7 +92,7 @@ class _Columns:
         return [absent if value is None else unit.show(value) for value, unit in values]
 
     @property
-    def legend(self) -> str:
+    def about(self) -> str:
         mean = f"the mean over {self.passes} stochastic passes" if self.passes else "none: no noise to sample"
         return (
             "Images are rotated counter-clockwise with bilinear interpolation and a black background. "
@@ -101,7 +101,7 @@ class _Columns:
 
     @property
     def terms(self) -> dict[str, str]:
-        """What the legend says about columns; those of MC and moments are left out before the ones they are like."""
+        """Sentences on single columns. Those of MC and moments are left out before the ones they are like."""
         accuracy, nll, ece, entropy = NAMES
         moments = f"moments: {self.passes} samples by moment matching (Wan et al., 2013)."
         return ({f"moments\n{accuracy}": moments} if self.moments else {}) | {
@@ -130,7 +130,7 @@ def _classes_table(epoch: int, classes: Sequence[ClassFigures]) -> Table:
         rows,
         left=(0, 5),
         secondary=("confidence, %", "NLL", "images"),
-        legend="most often taken for: the most frequent wrong class, and its share of the images.",
+        about="most often taken for: the most frequent wrong class, and its share of the images.",
         terms={"confidence, %": "confidence: mean probability of the predicted class."},
     )
 
@@ -147,7 +147,7 @@ def _images_table(evaluation: Evaluation) -> Table:
         [[str(image), label, *cells] for (image, label), cells in by_image.items()],
         fold=(),
         left=range(1, 2 + len(rotations)),
-        legend=f"The class that {source} predicts, and the entropy of the prediction, nats.",
+        about=f"The class that {source} predicts, and the entropy of the prediction, nats.",
     )
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 from dropexp.errors import printable
 from dropexp.report.table import Table
 
+if TYPE_CHECKING:
+    from dropexp.analysis.headlines import Headline
 
-def html(tables: Sequence[Table], headlines: Sequence[str] = (), notes: Sequence[str] = ()) -> str:
+
+def html(tables: Sequence[Table], headlines: Sequence[Headline] = (), notes: Sequence[str] = ()) -> str:
     """Return headlines, the tables with titles and legends, then the notes. The notebook's own styles apply."""
-    blocks = [f"<p>{_text(headline)}</p>" for headline in headlines]
+    blocks = [f"<p>{_text(str(headline))}</p>" for headline in headlines]
     blocks += [_table(table) for table in tables]
     if notes:
         blocks.append(f"<ul>{''.join(f'<li>{_text(note)}</li>' for note in notes)}</ul>")
@@ -23,7 +27,7 @@ def _table(table: Table) -> str:
     rows = ("".join(_cell("td", i, text, table) for i, text in enumerate(row)) for row in table.rows)
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     caption = f"<p><strong>{_text(table.title)}</strong></p>" if table.title else ""
-    legend = f"<p><small>{_text(table.full_legend)}</small></p>" if table.full_legend else ""
+    legend = f"<p><small>{_text(table.legend)}</small></p>" if table.legend else ""
     return f"{caption}<table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table>{legend}"
 
 

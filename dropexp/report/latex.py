@@ -93,7 +93,7 @@ def _table(table: Table) -> str:
     height = max(map(len, headers))
     lines = zip(*([""] * (height - len(header)) + header for header in headers), strict=True)
     rows = [[_cell(cell, is_text=i in table.left) for i, cell in enumerate(row)] for row in table.rows]
-    notes = _text(table.full_legend)
+    notes = _text(table.legend)
     label = re.sub(r"[^a-z0-9]+", "-", table.title.lower()).strip("-")
     return "\n".join(
         [

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from dropexp.program import split_sentence
 from dropexp.report.table import Table
+
+if TYPE_CHECKING:
+    from dropexp.analysis.headlines import Headline
 
 # No more than what can be markup: figures and names such as drop_probs=[0.2, 0.5] stay readable as text.
 _MARKUP = re.compile(r"[\\|*`~$]|](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])|^#")
 _ENTITY = re.compile(r"&(?=#?\w+;)")
 
 
-def markdown(tables: Sequence[Table], headlines: Sequence[str] = (), notes: Sequence[str] = ()) -> str:
+def markdown(tables: Sequence[Table], headlines: Sequence[Headline] = (), notes: Sequence[str] = ()) -> str:
     """Return headlines, the tables with titles and legends, then the notes as a list, in GitHub's Markdown."""
     blocks = [f"{_headline(headline)}\n" for headline in headlines]
     blocks += [_markdown_table(table) for table in tables]
@@ -24,13 +27,13 @@ def markdown(tables: Sequence[Table], headlines: Sequence[str] = (), notes: Sequ
     return "\n".join(blocks).rstrip()
 
 
-def _headline(headline: str) -> str:
+def _headline(headline: Headline) -> str:
     """Return a headline with the command that it may end in as code."""
-    sentence, command = split_sentence(headline)
+    sentence, command = _escape_markdown(headline.sentence), _one_line(headline.command)
     if not command:
-        return _escape_markdown(sentence)
+        return sentence
     fence = "`" * (1 + max(map(len, re.findall("`+", command)), default=0))
-    return f"{_escape_markdown(sentence)}: {fence}{_one_line(command)}{fence}"
+    return f"{sentence}: {fence}{command}{fence}"
 
 
 def _markdown_table(table: Table) -> str:
@@ -39,7 +42,7 @@ def _markdown_table(table: Table) -> str:
     grid = "\n".join("| " + " | ".join(map(_escape_markdown, row)) + " |" for row in rows)
     if not table.title:
         return grid
-    return f"**{_escape_markdown(table.title)}**\n\n{grid}\n\n{_escape_markdown(table.full_legend)}\n"
+    return f"**{_escape_markdown(table.title)}**\n\n{grid}\n\n{_escape_markdown(table.legend)}\n"
 
 
 def _escape_markdown(cell: str) -> str:

@@ -29,4 +29,4 @@ def run_table(comparison: Comparison) -> Table | None:
         for run in records(runs)
     ]
     headers = ["arm", "seed", "epoch", *(header(one.title, one.unit) for one in metrics), "s/epoch"]
-    return Table("Runs", headers, rows, legend="figures at the compared epoch; s/epoch: median.")
+    return Table("Runs", headers, rows, about="figures at the compared epoch; s/epoch: median.")

@@ -15,12 +15,16 @@ ELLIPSIS = "…"
 MOST = 36  # columns of a terminal that the name of an arm takes in a chart
 _SPACE = re.compile(r"(?<!^[-−])(?<! [-−]) ")
 _PART = re.compile(r"(?:\[[^\]]*\]|[^,/])+[,/]?")  # a list such as [0.2, 0.5] is within a part
+_KEY = re.compile(r"^\w+=")  # of a part, such as drop_probs=
 
 
 def short_names(names: Iterable[str], most: int = MOST) -> dict[str, str]:
-    """Return names of arms as charts show them: without the parts that all have, in at most so many columns."""
+    """Return names of arms as charts show them: without what all have, in at most so many columns."""
     full = list(dict.fromkeys(names))
-    return dict(zip(full, distinct(without_shared([*map(printable, full)]), most), strict=True))
+    short = without_shared([*map(printable, full)])
+    if any(cell_len(name) > most for name in short):
+        short = without_shared_keys(short)
+    return dict(zip(full, distinct(short, most), strict=True))
 
 
 def without_shared(names: Sequence[str]) -> list[str]:
@@ -33,6 +37,14 @@ def without_shared(names: Sequence[str]) -> list[str]:
     shared = {part for part, count in counts.items() if count == len(names)}
     own = ["".join(part for part in parts if part.rstrip(",/") not in shared).rstrip(",/") for parts in split]
     return own if all(own) and len(set(own)) == len(set(names)) else list(names)
+
+
+def without_shared_keys(names: Sequence[str]) -> list[str]:
+    """Return the names with only the values of their settings, if all names that have settings have the same keys."""
+    split = [_PART.findall(name) for name in names]
+    keys = {found for parts in split if (found := tuple(key for part in parts for key in _KEY.findall(part)))}
+    values = ["".join(_KEY.sub("", part) for part in parts) for parts in split]
+    return values if len(keys) == 1 and len(set(values)) == len(set(names)) else list(names)
 
 
 def distinct(names: Sequence[str], width: int) -> list[str]:

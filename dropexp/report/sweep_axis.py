@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from dropexp.report.chart_parts import data_of
 from dropexp.runs.record import text
 
+LONGEST, LETTER = 140, 7  # pixels of a label of text at most, and of one of its letters
+
 
 @dataclass(frozen=True)
 class SweepAxis:
@@ -25,9 +27,18 @@ class SweepAxis:
     labels: list[alt.Chart]  # layers that label values that are texts; numbers are labelled by the channel
 
 
-def sweep_axis(title: str, values: Sequence[float | str], height: int) -> SweepAxis:
-    """Return the axis for these values: an index for texts; for numbers linear, logarithmic, or symlog with a zero."""
-    is_text = any(isinstance(value, str) for value in values)
+def are_texts(values: Sequence[float | str]) -> bool:
+    """Return whether the axis has a label for each of these values at equal distances, since not all are numbers."""
+    return any(isinstance(value, str) for value in values)
+
+
+def sweep_axis(title: str, values: Sequence[float | str], size: tuple[int, int]) -> SweepAxis:
+    """Return the axis of a plot of `size` pixels for these values.
+
+    It is an index for texts, which are slanted where they would overlap; for numbers linear, logarithmic, or symlog
+    with a zero.
+    """
+    is_text = are_texts(values)
     numbers: list[Any] = [float(i) for i in range(len(values))] if is_text else [*values]
     number_of = dict(zip(values, numbers, strict=True))
     kind, constant = ("linear", 1.0) if is_text else _kind_of_scale(title, numbers)
@@ -40,15 +51,19 @@ def sweep_axis(title: str, values: Sequence[float | str], height: int) -> SweepA
         title += ", symmetric log" if kind == "symlog" else ", logarithmic"
     axis: dict[str, Any] = {"values": sorted(numbers)} if len(values) <= 10 or is_text else {}
     if is_text:
-        axis |= {"labels": False, "titlePadding": 24}  # labels are marks: an axis would evaluate them as expressions
+        widest = min(LONGEST, LETTER * max(len(text(value)) for value in values))
+        is_slanted = widest > size[0] / len(values)
+        padding = 14 + round(widest / math.sqrt(2)) if is_slanted else 24
+        axis |= {"labels": False, "titlePadding": padding}  # labels are marks: an axis would evaluate them
     else:
         axis["labelExpr"] = "'' + datum.value"  # by default Vega shows 64 as 6e+1
     channel = alt.X("x", type="quantitative", title=title, scale=alt.Scale(**scale), axis=alt.Axis(**axis))
     frame = pd.DataFrame({"x": numbers, "name": map(text, values)})
+    slant: dict[str, Any] = {"angle": 315, "align": "right"} if is_text and is_slanted else {}
     labels = (
         alt.Chart(data_of(frame))
-        .mark_text(limit=140)
-        .encode(channel, alt.Text("name", type="nominal"), y=alt.value(height + 14))
+        .mark_text(limit=LONGEST, **slant)
+        .encode(channel, alt.Text("name", type="nominal"), y=alt.value(size[1] + 14))
     )
 
     def position(value: Any, shift: float) -> float:

@@ -16,8 +16,8 @@ class Table:
     fold: Sequence[int] = (0,)  # columns of words, which a narrow terminal folds; it never folds a figure
     cut: Sequence[int] = (0,)  # columns of names or paths, which a narrow terminal cuts in the middle
     left: Sequence[int] = (0,)  # columns aligned left; the others are aligned right
-    legend: str = ""
-    terms: Mapping[str, str] = field(default_factory=dict)  # sentences of the legend, by the header that they explain
+    about: str = ""  # the table, in sentences
+    terms: Mapping[str, str] = field(default_factory=dict)  # sentences on single columns, by header
     secondary: Sequence[str] = ()  # headers of columns that a narrow terminal leaves out, in this order
 
     def __post_init__(self) -> None:
@@ -25,9 +25,9 @@ class Table:
             raise ValueError(f"no columns have these headers: {sorted(unknown)}")
 
     @property
-    def full_legend(self) -> str:
-        """The legend with the sentences on columns."""
-        return " ".join(filter(None, [self.legend, *self.terms.values()]))
+    def legend(self) -> str:
+        """The sentences below the table: on the whole of it, then on single columns."""
+        return " ".join(filter(None, [self.about, *self.terms.values()]))
 
     def without(self, headers: Collection[str]) -> Table:
         """Return the table without these columns, and without what the legend says about them."""

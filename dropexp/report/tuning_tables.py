@@ -53,7 +53,7 @@ def tuning_table(comparison: Comparison) -> Table | None:
         fold=(0,),
         left=(0, *range(4, 4 + len(keys))),
         secondary=("trials\neach", "repeats"),
-        legend="the best trial of each repeat, by validation accuracy after the last epoch. "
+        about="the best trial of each repeat, by validation accuracy after the last epoch. "
         "Ranges: median [lowest, highest] over the repeats, or the median of each entry; choices: (repeats). "
         "validation accuracy: of the selected trials, which it favours; the tested runs have other seeds.",
     )

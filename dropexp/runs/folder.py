@@ -17,7 +17,6 @@ import ast
 import itertools
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,8 +53,10 @@ def make_runs_dir(path: Path) -> None:
         raise NotADirectoryError(f"{path} is a file, and runs need a folder; --runs-dir names another one") from None
     except OSError as error:
         raise OSError(f"{path} cannot be created: {error.strerror}; --runs-dir names another folder") from None
-    try:
-        tempfile.TemporaryFile(dir=path).close()  # only a try tells on every system, and why
+    tried = path / f".{os.getpid()}.tmp"
+    try:  # os.access is wrong on Windows and on read-only disks
+        tried.touch()
+        tried.unlink()
     except OSError as error:
         raise OSError(f"{path} cannot be written to: {error.strerror}; --runs-dir names another folder") from None
 

@@ -47,8 +47,10 @@ NUMBER = Unit("", ".4g", "", ".4g")
 
 
 def format_figure(value: float, form: str) -> str:
-    """Format a figure, a large one with four digits: a loss before a divergence can be 1e38."""
-    return format(value, form if abs(value) < LARGE else form.replace("f", "g"))
+    """Format a figure, a large one with four digits: a loss before a divergence can be 1e38. Zero is never negative."""
+    sign = "+" if form.startswith("+") else ""
+    rounded = form.removeprefix(sign) if abs(value) < LARGE else form.removeprefix(sign).replace("f", "g")
+    return format(value, f"{sign}z{rounded}")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,7 +23,7 @@ from dropexp.config.values import DEFAULT_WORDS
 from dropexp.errors import CorruptedFile, MissingRun, NoRuns, RunError, quoted
 from dropexp.home import expanded
 from dropexp.nearest import did_you_mean
-from dropexp.program import command, joined
+from dropexp.program import command
 from dropexp.runs.find import folders
 from dropexp.runs.folder import RunFolder, default_runs_dir
 from dropexp.runs.metrics import metrics_of
@@ -182,7 +183,7 @@ def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) 
         config = next((item for item in wanted if is_config(item)), None)
         remedy = "dropexp train CONFIG creates runs"
         if config is not None:
-            train, compare = command("train", config), joined(["-c", config])
+            train, compare = command("train", config), f"-c {shlex.quote(config)}"
             remedy = f"{quoted(config)} is a config: `{train}` creates its runs, {compare} compares them"
         raise NoRuns(f"{error}; {remedy}") from None
     if not found:

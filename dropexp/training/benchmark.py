@@ -29,10 +29,10 @@ from dropexp.interrupts import delay_interrupts
 from dropexp.nets import matmul
 from dropexp.nets.torch_nn import mlp
 from dropexp.training import build
-from dropexp.training.pool import starting_a_worker
 from dropexp.training.rng import stream
 from dropexp.training.torch_settings import own_settings
 from dropexp.training.trainees import EVAL_ROWS, evaluate, train_epoch
+from dropexp.training.workers import starting_a_worker
 
 SIZES, DROP_PROBS, LR, BATCH = [784, 256, 256, 10], [0.2, 0.5], 0.5, 256
 BOOK, NN, SCRATCH, PRODUCTS = "the book's loop", "nn", "scratch", "matrix products alone"

@@ -12,9 +12,9 @@ from dropexp.training.cluster.driver import on_ray
 from dropexp.training.device import kind
 from dropexp.training.events import Event
 from dropexp.training.jobs import Job, Plan
-from dropexp.training.pool import in_workers
 from dropexp.training.stack_shape import stack_shape
 from dropexp.training.trainer import Trainer
+from dropexp.training.workers import in_workers
 
 STACK = 32  # default number of runs that train side by side on a GPU: they fill it, and more would only take longer
 

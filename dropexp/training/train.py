@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,7 +17,6 @@ from dropexp.config.study import Study
 from dropexp.data import download
 from dropexp.errors import DataError, RunError
 from dropexp.interrupts import import_torch
-from dropexp.program import joined
 from dropexp.runs.folder import RunFolder, make_runs_dir
 from dropexp.runs.repair import repair_finished
 from dropexp.runs.searches import Records, SearchRecord, known_trials, with_recorded
@@ -151,7 +151,7 @@ class Training:
         for study in self.studies:
             if study.added:
                 what = f"{study.file or 'standard input'} does not ask for {study.added} of these runs"
-                options = joined(study.options[2:])
+                options = shlex.join(study.options[2:])
                 hint = "`--set name=NAME` makes them a study of their own"
                 notes.append(f"{what}, because of {options}, but they are in its study {study.name!r}; {hint}")
         return notes

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -12,10 +11,10 @@ from dropexp.nets import linreg
 from dropexp.nets.base import Network
 from dropexp.nets.stacked import Stack
 from dropexp.training.loop import Part, Score, Trainee
+from dropexp.training.shuffle import ShuffleAhead
 
 EVAL_ROWS = 1000  # rows per pass in evaluation mode: enough for full speed, few enough to stay in the cache
 SCORE_ROWS = 10_000  # rows per sum of losses: few enough that torch does not split the sum among threads
-SHUFFLE_THREADS = 8  # more were slower on 16 cores
 
 Rows = tuple[Tensor, Tensor]  # X (n, num_inputs), y (n,); in linear regression y (n, 1)
 
@@ -148,49 +147,6 @@ class StackTrainee(Trainee):
 
     def close(self) -> None:
         self.shuffle.close()
-
-
-class ShuffleAhead:
-    """Draws the batch orders of R runs an epoch ahead, on threads, while a GPU trains.
-
-    They are drawn from copies: the generators `orders` advance only when an epoch's order is taken, so that a
-    checkpoint between two epochs holds the state before the next one.
-    """
-
-    def __init__(self, orders: Sequence[torch.Generator], num_rows: int, *, pin_memory: bool) -> None:
-        self.orders = orders
-        self.copies = [torch.Generator().set_state(order.get_state()) for order in orders]
-        # two buffers: the GPU may still copy from one while the next order is drawn into the other
-        self.buffers = [torch.empty(len(orders), num_rows, dtype=torch.int64, pin_memory=pin_memory) for _ in range(2)]
-        self.threads = ThreadPoolExecutor(min(len(orders), SHUFFLE_THREADS))
-        self.states = self._draw()
-
-    def next(self, *, last: bool) -> Tensor:
-        """Return the row order of each run's next epoch, (R, num_rows), valid until the call after the next one.
-
-        Start to draw another order unless the epoch is the last.
-        """
-        for order, state in zip(self.orders, self.states, strict=True):
-            order.set_state(state)
-        drawn = self.buffers[0]
-        self.buffers.reverse()
-        if not last:
-            self.states = self._draw()
-        return drawn
-
-    def close(self) -> None:
-        """End the threads."""
-        self.threads.shutdown()
-
-    def _draw(self) -> Iterator[Tensor]:
-        """Start to draw an order of each run into the first buffer; return an iterator over the generators' states."""
-        buffer = self.buffers[0]
-
-        def draw(r: int) -> Tensor:
-            torch.randperm(buffer.shape[1], generator=self.copies[r], out=buffer[r])
-            return self.copies[r].get_state()
-
-        return self.threads.map(draw, range(len(self.orders)))
 
 
 def train_epoch(

@@ -235,6 +235,21 @@ def test_print_is_complete_and_black_on_white(browser: Browser, report: Path) ->
         assert page.pdf().startswith(b"%PDF")
 
 
+def test_a_table_of_differences_fits_a_small_window_and_its_rules_are_straight(browser: Browser, report: Path) -> None:
+    with opened(browser, report, {"width": 1200, "height": 900}) as page:
+        hidden = "e => e.scrollWidth - e.clientWidth"
+        assert page.get_by_role("region", name="Differences: test accuracy").evaluate(hidden) <= 0
+        heights = page.locator("tr").evaluate_all("all => all.map(e => e.getBoundingClientRect().height)")
+        assert all(height == int(height) for height in heights)  # sticky cells are drawn at whole pixels
+
+
+def test_print_keeps_a_heading_and_its_legend_with_what_follows(browser: Browser, report: Path) -> None:
+    with opened(browser, report) as page:
+        page.emulate_media(media="print")
+        kept = "all => all.every(e => getComputedStyle(e).breakAfter === 'avoid')"
+        assert page.locator("h2, h3, h2 + p, h3 + p").evaluate_all(kept)
+
+
 def test_without_scripts_charts_are_replaced_by_their_descriptions(browser: Browser, report: Path) -> None:
     with opened(browser, report, script=False) as page:
         assert page.locator(".chart svg").count() == 0

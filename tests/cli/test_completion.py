@@ -72,6 +72,14 @@ def test_bash_gets_what_follows_the_equals_sign_at_which_it_splits_words(
     assert command().stdout.splitlines() == expected
 
 
+def test_a_quote_after_the_cursor_does_not_count(command: Command) -> None:
+    write_run(command.folder / "runs", drop_probs=[0.2, 0.5])
+    write_run(command.folder / "runs", drop_probs=[0.5, 0.5])
+    words = ["dropexp", "compare", "dropout", "--baseline", "nn,drop_probs", "=", "[0.2", "--table", "'arms'"]
+    command.environment |= {"_DROPEXP_COMPLETE": "complete_bash", "COMP_WORDS": "\n".join(words), "COMP_CWORD": "6"}
+    assert command().stdout.splitlines() == ["'[0.2, 0.5]'"]
+
+
 def test_a_shell_gets_its_completions_from_the_installed_command(command: Command) -> None:
     command.environment |= {"_DROPEXP_COMPLETE": "complete_bash", "COMP_WORDS": "dropexp tr", "COMP_CWORD": "1"}
     assert command("tr").stdout.split() == ["train"]

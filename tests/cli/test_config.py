@@ -76,6 +76,19 @@ def test_a_starter_file_is_valid_and_overwrites_nothing(cli: InProcess) -> None:
     assert (cli.folder / "new/folder/dropexp.schema.json").exists()
 
 
+def test_a_note_on_an_older_schema_has_a_command_for_a_shell(cli: InProcess) -> None:
+    (cli.folder / "my study").mkdir()
+    cli.write("my study/dropexp.schema.json", "{}")
+    schema = Path("my study/dropexp.schema.json")
+    assert f"`dropexp config schema > '{schema}'` replaces it" in cli("config", "init", "my study/x.yaml").stderr
+
+
+@pytest.mark.parametrize("name", ["folder/", "study", "study.json"])
+def test_a_starter_file_has_the_name_of_a_config(name: str, cli: InProcess) -> None:
+    assert "does not end in .yaml or .yml" in " ".join(cli("config", "init", name, code=2).stderr.split())
+    assert not list(cli.folder.iterdir())
+
+
 def test_a_starter_file_can_go_to_standard_output(cli: InProcess) -> None:
     assert cli("config", "init", "-").stdout == starter(Path("study.yaml"))
     assert not list(cli.folder.iterdir())

@@ -20,6 +20,7 @@ from dropexp.files import (
     has_checksum,
     has_json_checksum,
     sha256,
+    why,
     write_result,
     write_whole,
 )
@@ -146,7 +147,16 @@ def test_a_file_that_cannot_be_written_is_named_without_its_temporary_file(tmp_p
         write_whole(file, b"one")
     assert (error.value.filename, error.value.filename2) == (str(file), None)
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OSError, match=r"folder cannot be written: Is a directory|Permission denied"):
+    with pytest.raises(OSError, match=r"folder cannot be written: (?:Is a directory|Permission denied)"):
         write_result(tmp_path / "folder", b"one")
     write_result(file, b"one")
     assert file.read_bytes() == b"one"
+
+
+def test_the_reason_of_an_error_names_a_file_in_place_of_a_folder_only_if_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    below = str(tmp_path / "file" / "x")
+    assert why(NotADirectoryError(20, "Not a directory", below)) == f"{tmp_path / 'file'} is a file, not a folder"
+    nowhere = str(tmp_path / "nowhere" / "x")
+    assert why(NotADirectoryError(20, "Not a directory", nowhere)) == "Not a directory"
+    assert why(FileNotFoundError(2, "No such file or directory", nowhere)) == "No such file or directory"

@@ -24,8 +24,8 @@ def drop_probs_instead(key: str, value: Any = None, layers: int | None = None, *
     else:
         here, rule = "drop_probs", "are probabilities to DROP, 1 − keep"
     values = value if several and isinstance(value, list) else [value]
-    converted = [_drop_probs(one, layers) for one in values]
-    text = str(converted if values is value else converted[0])
+    converted = [None if "input" in name and isinstance(one, list) else _drop_probs(one, layers) for one in values]
+    text = str(converted if several else converted[0])
     return f"{here} {rule}" + (f": {here} = {text}" if None not in converted and len(text) <= MAX_LENGTH else "")
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dropexp.config.elsewhere.keep_probs import drop_probs_instead
+from dropexp.config.schema import STUDY_KEYS
 from dropexp.config.tasks import NUM_TRAIN_IMAGES
+from dropexp.config.yaml import KeyPath
 from dropexp.nearest import did_you_mean, letters
 
 MAX_LENGTH = 200  # of a converted value in a message
@@ -165,11 +167,12 @@ _ROWS: list[tuple[_Here, str]] = [
 _KEYS = {letters(name): here for here, names in _ROWS for name in names.split()}
 
 
-def key_instead(key: str, value: Any, layers: int, *, several: bool = False) -> str | None:
+def key_instead(key: str, value: Any, layers: int, path: KeyPath, takes: Callable[[str, Any], bool]) -> str | None:
     """Return the remedy for a key that is called otherwise here, with its value if that changes; None for any other.
 
-    `layers` is the number of hidden layers; with `several`, `value` is a list of values, as in a matrix.
+    `layers` is the number of hidden layers, `path` leads to the key, and `takes` tells whether a key allows a value.
     """
+    several = path[0] == "matrix"
     if keep := drop_probs_instead(key, value, layers, several=several):
         return f"; {keep}"
     here = _KEYS.get(letters(key))
@@ -177,16 +180,22 @@ def key_instead(key: str, value: Any, layers: int, *, several: bool = False) -> 
         return None
     if not here.key:
         return f": {here.note}"
-    similar = f" (did you mean {here.key!r}?)"
+    where = " at the top of the file" if here.key in STUDY_KEYS and len(path) > 1 else ""
+    similar = f" (did you mean {here.key!r}{where}?)"
     if here.convert is None:
         return f"{similar}; {here.note}" if here.note else similar
     values = value if several and isinstance(value, list) else [value]
     converted = [here.convert(one, layers) for one in values]
-    text = str(converted if values is value else converted[0])
-    example = f": {here.key} = {text}" if None not in converted and len(text) <= MAX_LENGTH else ""
+    text = str(converted if several else converted[0])
+    is_valid = None not in converted and all(takes(here.key, one) for one in converted)
+    example = f": {here.key} = {text}" if is_valid and len(text) <= MAX_LENGTH else ""
     return f"{similar}; {here.note}{example}"
 
 
 def similar_key(key: str, known: Sequence[str], value: Any = None) -> str:
     """Return the remedy for a key that is not among the `known` keys of runs: a similar one, or a list of all."""
-    return key_instead(key, value, 2) or did_you_mean(key, known) or f"; the keys are: {', '.join(known)}"
+    return (
+        key_instead(key, value, 2, (key,), lambda key, value: True)
+        or did_you_mean(key, known)
+        or f"; the keys are: {', '.join(known)}"
+    )

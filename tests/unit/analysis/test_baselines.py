@@ -168,3 +168,14 @@ def test_the_best_epoch_of_a_regression_has_the_lowest_loss(tmp_path: Path) -> N
     comparison = compare(runs_dir=tmp_path, at="best-val")
     assert list(comparison.runs["epoch"]) == [2]
     assert comparison.what == "test loss at the epoch of best validation loss"
+
+
+def test_an_arm_without_dropout_that_no_difference_shows_is_noted(tmp_path: Path) -> None:
+    write_arm(tmp_path, "none", [0.7, 0.7], arm="none")
+    write_arm(tmp_path, "none", [0.7, 0.7], arm="decay", weight_decay=0.1)
+    write_arm(tmp_path, "nn", [0.8, 0.8], arm="dropout")
+    note = "decay without dropout is compared with no arm; --baseline ARM compares every arm with that one"
+    assert mentions(compare(runs_dir=tmp_path).notes, note)
+    assert not mentions(compare(runs_dir=tmp_path, baseline="none").notes, note)
+    write_arm(tmp_path, "nn", [0.8, 0.8], arm="both", weight_decay=0.1)  # whose baseline is decay
+    assert not mentions(compare(runs_dir=tmp_path).notes, note)

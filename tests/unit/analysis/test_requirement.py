@@ -143,9 +143,13 @@ def test_the_ends_of_a_range_and_bounds_on_losses_are_allowed(of_differences: Co
 @pytest.mark.parametrize(
     ("requirement", "allowed"),
     [
-        ("nn.test_acc >= 83%", "nn.test_acc >= 0.83"),
-        ("nn.gap>=−83 %", "nn.gap>=-0.83"),
-        ("nn - none.low > 1.5 %", "nn - none.low > 0.015"),
+        ("nn.test_acc >= 83%", "the test accuracy is a fraction from 0 to 1: 83 % is 0.83"),
+        ("nn.test_acc >= .5 %", "the test accuracy is a fraction from 0 to 1: 0.5 % is 0.005"),
+        ("nn.gap>=−83 %", "the gap is a fraction from -1 to 1: -83 % is -0.83"),
+        ("nn - none.low > 1.5 %", "a difference in test accuracy is a fraction from -1 to 1: 1.5 % is 0.015"),
+        ("nn - none.p < 5 %", "p is a fraction from 0 to 1: 5 % is 0.05"),
+        ("nn.test_acc >= 300 %", "the test accuracy is a fraction from 0 to 1"),
+        ("nn.test_loss <= 80 %", "a bound on the test loss is a number without %, as in csv and json"),
     ],
 )
 def test_a_bound_with_a_percent_sign_is_an_error_that_says_what_to_write(
@@ -153,7 +157,7 @@ def test_a_bound_with_a_percent_sign_is_an_error_that_says_what_to_write(
 ) -> None:
     with pytest.raises(ComparisonError) as error:
         require(compared, requirement)
-    assert str(error.value).endswith(f"as figures in csv and json are; write {allowed!r}")
+    assert str(error.value) == f"{requirement!r}: {allowed}"
 
 
 def test_a_requirement_can_have_the_labels_of_the_config_and_its_outcome_has_them(tmp_path: Path) -> None:
@@ -171,6 +175,26 @@ def test_a_requirement_can_have_the_labels_of_the_config_and_its_outcome_has_the
     change(RunFolder(diverged), status="diverged", why="the loss is nan in epoch 2")
     why = "with meets no requirement: seed 2 of with diverged"
     assert require(compare("study", tmp_path / "runs"), "nn.test_acc > 0") == why
+
+
+def test_messages_know_labels_as_well_as_names(tmp_path: Path) -> None:
+    config = tmp_path / "study.yaml"
+    labels = "{none: without, nn: with dropout}"
+    config.write_text(f"matrix: {{variant: [none, nn], seed: 0..2}}\nlabels: {labels}\n", "utf-8")
+    write_runs_of(config, tmp_path / "runs")
+    compared = compare("study", tmp_path / "runs")
+    assert require(compared, "with dropout - none.low > -0.5") is None
+    for requirement, message in (
+        (
+            "wiht dropout.test_acc > 0.1",
+            " (did you mean 'with dropout'?); the arms are: none (without), nn (with dropout)",
+        ),
+        ("without - with dropout.low > 0", "; the differences are: nn - none (with dropout - without); --baseline nn "),
+        ("with dropuot - none.low > 0", " (did you mean 'with dropout - none'?); the differences are: nn - none"),
+    ):
+        with pytest.raises(ComparisonError) as error:
+            require(compared, requirement)
+        assert message in str(error.value)
 
 
 def test_the_names_of_a_headline_can_be_copied(tmp_path: Path) -> None:
@@ -221,10 +245,13 @@ def test_a_long_requirement_is_parsed_quickly(compared: Comparison, requirement:
         ("scratch - none.test_acc >= 0", "difference, low, high, images_low, images_high, p, verdict"),
         ("none - scratch.low >= 0", "scratch - none; --baseline scratch compares with scratch"),
         ("dense - none.low >= 0", "nn - none, scratch - none"),
-        ("scratch-none.low >= 0", "none, nn, scratch"),
+        ("none - none.low >= 0", "the differences are: nn - none, scratch - none"),
+        ("scratch-none.low >= 0", "unknown difference 'scratch-none' (did you mean 'scratch - none'?)"),
         ("nn.test_acc >= high", "ARM.METRIC OP NUMBER"),
         ("nn.test_acc >= .", "ARM.METRIC OP NUMBER"),
-        ("nn.test_acc >= 83 %", "nn.test_acc >= 0.83"),
+        ("nn.test_acc == 80 %", "ARM.METRIC OP NUMBER"),
+        ("nn.test_acc 80%", "ARM.METRIC OP NUMBER"),
+        ("test_acc >= 80 %", "ARM.METRIC OP NUMBER"),
         ("test_acc >= 0.83", "ARM.METRIC OP NUMBER"),
         ("__import__('os').getcwd() >= 0", "unknown arm"),
         ("dense.test_acc >= 0.83", "none, nn, scratch"),

@@ -38,7 +38,7 @@ def test_labels_replace_names_for_people_and_not_in_csv_and_json(tmp_path: Path)
     comparison = compared(tmp_path)
     text = printed(comparison)
     assert "no dropout,lr=0.1 " in text and "nn.Dropout,lr=0.5 - no dropout,lr=0.5" in text
-    assert "nn.Dropout,lr=0.1 − no dropout,lr=0.1" in comparison.headlines[0]
+    assert "nn.Dropout,lr=0.1 − no dropout,lr=0.1" in comparison.headlines[0].sentence
     assert list(comparison.arms["arm"]) == ["none,lr=0.1", "none,lr=0.5", "nn,lr=0.1", "nn,lr=0.5"]
     rows = pd.read_csv(io.StringIO(comparison.to_csv()))
     assert list(rows["arm"]) == list(comparison.arms["arm"]) and set(rows["baseline"].dropna()) <= {*rows["arm"]}
@@ -96,6 +96,8 @@ def test_a_study_without_labels_is_as_before(tmp_path: Path) -> None:
         ("{nn: ' '}", "is not a line of 1 to 200 printable characters"),
         ("{nn: same, none: same}", "is what another arm is called"),
         ("{nn: none}", "labels.nn = 'none' is what another arm is called; use another text"),
+        ("{nn: none, none: nn}", "labels.nn = 'none' is what another arm is called; use another text"),
+        ("{nn: none, none: without}", "labels.nn = 'none' is what another arm is called; use another text"),
         ("[nn]", "labels = "),
     ],
 )
@@ -107,6 +109,14 @@ def test_wrong_labels_are_errors(labels: str, message: str, tmp_path: Path) -> N
     assert message in str(error.value)
 
 
+def test_no_arm_gets_the_name_of_another_arm(tmp_path: Path) -> None:
+    for arm, other, lr in (("a", "b", 0.1), ("b", "a", 0.2)):
+        text = f"name: study\narms: {{{arm}: {{variant: nn, lr: {lr}}}}}\nlabels: {{{arm}: {other}}}\n"
+        (tmp_path / f"{arm}.yaml").write_text(text, "utf-8")
+        write_runs_of(tmp_path / f"{arm}.yaml", tmp_path / "runs")
+    assert compare("study", tmp_path / "runs").titles == {}
+
+
 def test_interactions_have_the_labels_and_their_rows_in_json_the_names(tmp_path: Path) -> None:
     compared(tmp_path)
     (missing,) = (tmp_path / "runs/study").glob("*variant=nn,lr=0.5,seed=1-*")
@@ -114,10 +124,22 @@ def test_interactions_have_the_labels_and_their_rows_in_json_the_names(tmp_path:
     comparison = compare("study", tmp_path / "runs", interaction=["variant", "lr"])
     sides = "nn.Dropout,lr=0.5 − no dropout,lr=0.5", "nn.Dropout,lr=0.1 − no dropout,lr=0.1"
     assert f"({sides[0]}) − ({sides[1]}) " in printed(comparison)
-    assert all(mentions([text], *sides) for text in (comparison.findings[-1], comparison.headlines[-1]))
+    assert all(mentions([text], *sides) for text in (comparison.findings[-1], comparison.headlines[-1].sentence))
     assert mentions(comparison.notes, f"({sides[0]}) − ({sides[1]}): unpaired, not in all four arms: seed 1")
     (row,) = json.loads(comparison.to_json())["interactions"]
     assert (row["arm"], row["baseline"]) == ("nn,lr=0.5 − none,lr=0.5", "nn,lr=0.1 − none,lr=0.1")
+
+
+def test_notes_on_interactions_have_the_labels(tmp_path: Path) -> None:
+    text = "arms: {none: {variant: none}, nn: {variant: nn}, l2: {variant: none, weight_decay: 0.1}, "
+    text += "both: {variant: nn, weight_decay: 0.1}, alone: {variant: nn, weight_decay: 0.1, lr: 0.1}}\n"
+    compared(tmp_path, f"{text}labels: {{alone: on its own, both: together}}\n")
+    comparison = compare("study", tmp_path / "runs", interaction=["variant", "weight_decay"])
+    assert mentions(comparison.notes, "on its own: in no interaction, since four arms that differ only in")
+    (diverged,) = (tmp_path / "runs/study").glob("arm=both*")
+    change(RunFolder(diverged), status="diverged", why="the loss is nan in epoch 2")
+    comparison = compare("study", tmp_path / "runs", interaction=["variant", "weight_decay"])
+    assert "seed 0 of together diverged" in comparison.interactions["sentence"][0]
 
 
 def test_notes_on_baselines_and_sources_have_the_labels(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_tables_have_a_row_per_claim_and_per_finding(tmp_path: Path) -> None:
     assert [row[0] for row in claims.rows] == ["1 expectation", "7 before-relu", "15 gap"]
     assert [row[-1] for row in claims.rows] == [e.summary for e in checked]
     assert [len(one.rows) for one in details] == [6, 3, 1]
-    assert [one.full_legend for one in details] == [f"Source: {e.claim.source}. Test: {e.claim.test}." for e in checked]
+    assert [one.legend for one in details] == [f"Source: {e.claim.source}. Test: {e.claim.test}." for e in checked]
     rows = list(csv.DictReader(io.StringIO(table.to_csv(checked))))
     assert len(rows) == 10
     assert [rows[0][key] for key in ("verdict", "of", "finding", "n")] == ["depends", "inverted", "holds", "100000"]

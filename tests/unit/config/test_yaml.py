@@ -134,28 +134,36 @@ def test_a_key_with_several_parts_is_reported(key: str) -> None:
         ("a: 1\nb: [1\nc: 2\n", 2, "the '[' of this line is not closed, or a comma is missing after it"),
         ("a: {b: 1\n", 1, "the '{' of this line is not closed, or a comma is missing after it"),
         ("a: 'b\nc: 2\n", 1, "the quote of this line is not closed"),
-        ("a: b: c\n", 1, "a second colon in this line; write a value with a colon in quotes"),
+        ("a: b: c\n", 1, "a second colon in this line; write each key on its own line; a value with a colon "
+         "needs quotes"),
+        ("a: [1, 2],\n", 1, "a value has ended before ','; remove the ','"),
+        ("a: [1]]\n", 1, "a value has ended before ']'; remove the ']'"),
+        ("{a: 1}}\n", 1, "a value has ended before '}'; remove the '}'"),
+        ("{a: 1} b\n", 1, "text follows the end of the config, a closing bracket or a line '...' above; remove that "
+         "end, or the text"),
         ("a: 1\n  b: 2\n", 2, "this line is indented deeper than the line above, which has a value of its own"),
-        ("a: 1\nb 2\n", 2, "'b 2' has no colon; write b: 2"),
-        ("a = 1\nb: 2\n", 1, "'a = 1' has no colon; write a: 1"),
-        ("a: 1\nb:2\nc: 3\n", 2, "'b:2' needs a space after the colon: b: 2"),
+        ("a: 1\nb 2\n", 2, "'b 2' is not of the form 'key: value'; write b: 2"),
+        ("a = 1\nb: 2\n", 1, "'a = 1' is not of the form 'key: value'; write a: 1"),
+        ("a: 1\nb:2\nc: 3\n", 2, "'b:2' is not of the form 'key: value'; write b: 2"),
         ("\ta: 1\n", 1, "tabs cannot indent; use spaces"),
         ("a:\n\tb: 1\n", 2, "tabs cannot indent; use spaces"),
         ("a: 1\n- b\n", 2, "a list item among keys; indent it below its key, or remove the '-'"),
         ("a: @b\n", 1, "a value cannot begin with '@'; write it in quotes"),
         ('a: "c:\\data"\n', 1, "\\d has no meaning in double quotes; use single quotes"),
         ("a: [1,, 2]\n", 1, "a value is missing before ','"),
-        ("a: 1 # b\n  c: 2\n", 2, "this line is indented otherwise than those above it"),
+        ("a: 1 # b\n  c: 2\n", 2, "this line does not line up with the lines above it"),
         ("a: 'it's'\n", 1, "text follows a value that has ended; write all of it in one quote"),
         ("a: [\n", 2, "a bracket that opens above is not closed"),
         ("a: *b\n", 1, "the alias *b has no anchor &b above it"),
-        ("a: &\n", 1, "& begins an anchor, and its name is missing; for the character itself use quotes"),
-        ("a: &x 1\nb: &x 2\n", 2, "the anchor &x is given twice, first in line 1; use another name"),
+        ("a: &\n", 1, "& and * begin the name of an anchor, which is missing; for the character itself use "
+         "quotes"),
+        ("a: &x 1\nb: &x 2\n", 2, "found duplicate anchor 'x'; first occurrence, second occurrence"),
         ("a: 1\nb: !!python/object:os.system x\n", 2, "a config has no scalar of type 'os.system'; "
          "leave the tag out"),
         ("a: 1\n---\nb: 2\n", 2, "a second document begins here, and a config is one: remove the line '---', or "
          "write two files"),
-        ("a: 1\n...\nb: 2\n", 3, "text follows the end of the document; remove the line '...' or '---' above it"),
+        ("a: 1\n...\nb: 2\n", 3, "text follows the end of the config, a closing bracket or a line '...' above; "
+         "remove that end, or the text"),
     ],
 )  # fmt: skip
 def test_invalid_yaml_is_reported_with_its_line_and_what_to_do(text: str, line: int, what: str) -> None:

@@ -45,13 +45,19 @@ def test_labels_of_distant_lines_are_at_their_ends(log: bool) -> None:
     [([0.001, 0.01, 0.5], "log", [0.001, 0.01, 0.5]), ([64, 128], None, [64, 128]), (["a", "b"], None, [0, 1])],
 )
 def test_an_axis_of_a_sweep_fits_its_values(values: list[float | str], scale: str | None, ticks: list[float]) -> None:
-    axis = sweep_axis("x", values, 300)
+    axis = sweep_axis("x", values, (460, 300))
     channel: Any = axis.channel.to_dict()
     assert (channel["scale"].get("type"), channel["axis"]["values"]) == (scale, ticks)
     low, high = channel["scale"]["domain"]
     positions = [axis.position(value, shift) for value in values for shift in (-0.5, 0.0, 0.5)]
     assert low < positions[0] and positions[-1] < high
     assert positions == sorted(positions)
+
+
+def test_texts_below_a_sweep_are_slanted_only_if_they_would_overlap() -> None:
+    for values, is_slanted in ((["none", "nn"], False), (["none", "nn", "gaussian", "dropconnect-per-example"], True)):
+        (labels,) = sweep_axis("variant", values, (460, 300)).labels
+        assert ("angle" in labels.to_dict()["mark"]) == is_slanted
 
 
 def test_data_is_finite_numbers_of_six_digits_and_printable_text() -> None:

@@ -19,9 +19,10 @@ from helpers.printing import printed
 from helpers.studies import rising
 
 from dropexp.analysis.comparison import Comparison, compare
+from dropexp.config.tasks import CLASSES
 from dropexp.errors import ChartError
 from dropexp.report import arm_charts, charts
-from dropexp.report.chart_parts import COLORS, LINE, Size
+from dropexp.report.chart_parts import COLORS, COLUMN, LINE, Size
 from dropexp.report.charts import SUFFIXES
 
 ODD = ["<script>alert(1)</script>", "a.b[0]['x']\"y\"", "datum.x:Q \\ ${q}", "</script><!--", "ein\u2028zwei 数"]
@@ -201,10 +202,28 @@ def test_a_size_without_room_for_the_labels_of_all_arms_is_refused(name: str, ma
     assert min(part["height"] for part in spec.content.get("concat", [spec.content])) >= 15 * labels
 
 
-def test_a_confusion_matrix_without_room_for_its_figures_is_refused(many_arms: Path) -> None:
-    assert charts.single(compare((), many_arms), "confusion", Size(180, 150))
-    with pytest.raises(ChartError, match="a width of 179 pixels has no room for 10 columns; allowed: 180 or more"):
-        charts.single(compare((), many_arms), "confusion", Size(179, 150))
+@pytest.mark.parametrize(("name", "columns"), [("confusion", 10), ("classes", 10), ("sweep", 4)])
+def test_a_width_without_room_for_the_columns_is_refused(name: str, columns: int, tmp_path: Path) -> None:
+    for variant in ("none", "nn", "scratch", "gaussian"):
+        for run in write_arm(tmp_path, variant, [0.8, 0.81]):
+            write_predictions(run, 2)
+    comparison, least = compare((), tmp_path, by="variant"), COLUMN * columns
+    chart = charts.single(comparison, name, Size(least, 150))
+    svg = vl_convert.vegalite_to_svg(chart.to_dict())
+    labels = CLASSES if name != "sweep" else ("none", "nn", "scratch", "gaussian")
+    assert all(f">{label}</text>" in svg for label in labels)
+    message = f"a width of {least - 1} pixels has no room for {columns} columns; allowed: {least} or more"
+    with pytest.raises(ChartError, match=message):
+        charts.single(comparison, name, Size(least - 1, 150))
+
+
+def test_arms_without_a_mean_need_no_room_in_a_sweep(tmp_path: Path) -> None:
+    write_arm(tmp_path, "nn", [0.8, 0.81])
+    for i in range(9):
+        write_run(tmp_path, "none", 0, [0.1], status="diverged", why="the loss is nan", momentum=0.1 * i)
+    comparison = compare((), tmp_path, by="drop_probs")
+    assert comparison.arms["mean"].isna().sum() == 9
+    assert charts.single(comparison, "sweep", Size(200, LINE))
 
 
 @pytest.mark.parametrize("name", ["chart.gif", "chart", "chart.json"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from helpers.fake_runs import publish, write_arm, write_regression, write_run
+from helpers.tuned import write_tuned
 
 from dropexp.analysis.comparison import compare
 from dropexp.report import comparison_tables as tables
@@ -31,7 +32,7 @@ def test_arms_without_test_figures_have_no_columns_for_them(tmp_path: Path) -> N
     write_arm(tmp_path, "none", [0.8, 0.81], eval_test=False)
     arms = tables.arms_table(compare(runs_dir=tmp_path))
     assert list(arms.headers) == ["arm", "n", "validation\naccuracy, %", "train\naccuracy, %", "s/epoch", "by epoch"]
-    assert "gap" not in arms.full_legend and "test loss" not in arms.full_legend
+    assert "gap" not in arms.legend and "test loss" not in arms.legend
 
 
 def test_curves_of_all_arms_share_a_scale(tmp_path: Path) -> None:
@@ -39,7 +40,7 @@ def test_curves_of_all_arms_share_a_scale(tmp_path: Path) -> None:
     write_run(tmp_path, "nn", test_acc=[0.4, 0.5, 0.58])
     arms = tables.arms_table(compare(runs_dir=tmp_path))
     assert [row[-1] for row in arms.rows] == ["▁▃█", "▃▄▅"]
-    assert "from 20.00 (▁) to 90.00 (█)" in arms.full_legend
+    assert "from 20.00 (▁) to 90.00 (█)" in arms.legend
 
 
 def test_a_long_curve_is_thinned_to_evenly_spaced_epochs_with_the_first_and_the_last(tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_probed_figures_have_a_table_of_their_own(tmp_path: Path) -> None:
     assert probes is not None
     assert list(probes.headers) == ["arm", "h1_zero", "mc_acc, %", "ece, %", "odd"]
     assert list(probes.rows[1]) == ["nn", "0.503", "85.00", "5.00", "1"]
-    assert "h1_zero: share of zeros in h1" in probes.full_legend
+    assert "h1_zero: share of zeros in h1" in probes.legend
 
 
 def test_differing_settings_are_shown_unless_the_labels_show_them(study: Path, tmp_path: Path) -> None:
@@ -99,3 +100,20 @@ def test_published_figures_are_shown_with_their_rounding_and_whether_ours_cover_
     assert table.title == "nn, n = 3: published figures (a book) and ours"
     assert [row[2] for row in table.rows] == ["74.00 ± 0.50", "50.00 ± 0.50"]
     assert [row[-1] for row in table.rows] == ["yes", "no"]
+
+
+def test_figures_of_a_single_epoch_have_no_curve_and_no_best_epoch(tmp_path: Path) -> None:
+    for variant in ("none", "nn"):
+        for seed in range(2):
+            write_run(tmp_path, variant, seed, [0.7, 0.8], eval_every=2, probed={"val_acc": 0.8})
+    once = compare(runs_dir=tmp_path, metric="val_acc")
+    shown = tables.comparison_tables(once)
+    assert "by epoch" not in shown[0].headers and "by epoch" not in shown[0].legend
+    assert not any("best validation" in table.title for table in shown)
+
+
+def test_the_runs_of_a_search_are_counted_by_repeat(tmp_path: Path) -> None:
+    write_tuned(tmp_path)
+    arms, differences = tables.comparison_tables(compare("tuned", tmp_path / "runs"))[:2]
+    assert "n: runs, one per repeat." in arms.legend
+    assert "pairs of runs with the same repeat" in differences.legend

@@ -7,8 +7,10 @@ from pathlib import Path
 from helpers.fake_runs import write_arm, write_predictions
 
 from dropexp.analysis.comparison import compare
+from dropexp.report.cells import figure_cell, interval_cell
 from dropexp.report.comparison_tables import comparison_tables
 from dropexp.report.difference_tables import differences_table, interactions_table
+from dropexp.runs.metrics import FRACTION, NUMBER, POINTS
 
 
 def test_interactions_have_a_table_with_both_differences(tmp_path: Path) -> None:
@@ -37,8 +39,14 @@ def test_differences_show_the_interval_over_seeds_and_images_or_that_it_is_not_k
                 write_predictions(run, 2, correct=acc, seed=seed)
     table = differences_table(compare("dropout", tmp_path))
     assert table is not None and table.headers[4] == "over seeds\nand images"
-    assert "over seeds and images: the same for new seeds and new test images." in table.full_legend
+    assert "over seeds and images: the same for new seeds and new test images." in table.legend
     cells = {row[0]: row[4] for row in table.rows}
     assert cells["nn - none"].startswith("[") and cells["scratch - none"] == "not kept"
     other = differences_table(compare("dropout", tmp_path, metric="train_acc"))
-    assert other is not None and other.headers[4] == "p" and "images" not in other.full_legend
+    assert other is not None and other.headers[4] == "p" and "images" not in other.legend
+
+
+def test_a_figure_that_is_rounded_to_zero_has_no_minus_sign() -> None:
+    assert interval_cell(-0.00001, 0.0043, FRACTION, "+") == "[+0.00, +0.43]"
+    assert figure_cell(-0.00001, POINTS) == "0.00"
+    assert figure_cell(-0.0, NUMBER) == "0"

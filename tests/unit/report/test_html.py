@@ -18,6 +18,7 @@ from helpers.fake_runs import publish, write_arm, write_regression, write_run
 from helpers.studies import write_realistic_study
 
 from dropexp.analysis.comparison import Comparison, compare
+from dropexp.report.comparison_tables import comparison_tables
 from dropexp.report.html import page, write
 
 VOID = {"meta", "link", "br", "img", "input"}
@@ -82,7 +83,7 @@ def found(comparison: Comparison) -> Page:
 
 def test_the_sections_are_in_order_below_one_heading(found: Page) -> None:
     ids = [own.get("id") for tag, own, _ in found.elements if tag == "h2"]
-    story = ["notes", "arms", "differences", "published", "loss", "book"]
+    story = ["arms", "notes", "differences", "published", "loss", "book"]
     assert ids == [
         *story,
         "appendix",
@@ -106,8 +107,14 @@ def test_headlines_are_above_the_sections_and_every_difference_is_in_the_appendi
     comparison: Comparison, found: Page
 ) -> None:
     (verdicts,) = found.texts("div", **{"class": "verdict"})
-    assert comparison.headlines and all(headline in verdicts for headline in comparison.headlines)
+    assert comparison.headlines and all(str(headline) in verdicts for headline in comparison.headlines)
     assert len(comparison.findings) > 2 and set(comparison.findings) <= set(found.texts("li"))
+
+
+def test_the_page_explains_every_column_as_a_terminal_does(comparison: Comparison, found: Page) -> None:
+    tables = [table for table in comparison_tables(comparison) if table.title in found.texts("caption")]
+    assert sum(bool(table.terms) for table in tables) >= 3
+    assert {table.legend for table in tables if table.legend} <= set(found.texts("p", **{"class": "legend"}))
 
 
 def test_without_a_baseline_the_notes_explain_the_missing_verdict(tmp_path: Path) -> None:

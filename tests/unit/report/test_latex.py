@@ -81,7 +81,7 @@ def test_greek_letters_are_in_math_mode() -> None:
 
 
 def test_options_in_a_legend_keep_both_hyphens() -> None:
-    assert "{-{}-at best-val judges}" in latex([Table("", ["a"], [["b"]], legend="--at best-val judges")])
+    assert "{-{}-at best-val judges}" in latex([Table("", ["a"], [["b"]], about="--at best-val judges")])
 
 
 def test_a_wide_table_leaves_out_its_secondary_columns() -> None:

@@ -8,6 +8,7 @@ import pytest
 from helpers.fake_runs import write_run
 
 from dropexp.analysis.comparison import compare
+from dropexp.analysis.headlines import Headline
 from dropexp.report.comparison_tables import comparison_tables
 from dropexp.report.markup import markdown
 from dropexp.report.table import Table
@@ -17,7 +18,7 @@ def test_markdown_has_a_header_and_a_row_per_arm(study: Path) -> None:
     comparison = compare(runs_dir=study)
     text = markdown(comparison_tables(comparison), comparison.headlines, comparison.notes)
     headline, _, table, *_ = text.split("\n\n")
-    assert headline.replace("`", "") == comparison.headlines[0]
+    assert headline.replace("`", "") == str(comparison.headlines[0])
     header, alignment, *rows = table.splitlines()
     assert header.startswith("| arm | n | test accuracy, % | train accuracy, % |")
     assert alignment.startswith("| --- | ---: |")
@@ -28,10 +29,10 @@ def test_markdown_has_a_header_and_a_row_per_arm(study: Path) -> None:
 
 
 def test_the_command_of_a_headline_is_code() -> None:
-    assert markdown([], ["open_, plan it: dropexp train -c 'a_b*.yaml' --set name=x_1"]) == (
+    assert markdown([], [Headline("open_, plan it", "dropexp train -c 'a_b*.yaml' --set name=x_1")]) == (
         "open\\_, plan it: `dropexp train -c 'a_b*.yaml' --set name=x_1`"
     )
-    assert markdown([], ["a: dropexp train -c '`b`'"]) == "a: ``dropexp train -c '`b`'``"
+    assert markdown([], [Headline("a", "dropexp train -c '`b`'")]) == "a: ``dropexp train -c '`b`'``"
 
 
 def test_markdown_escapes_bars_tags_and_backslashes(tmp_path: Path) -> None:
@@ -54,8 +55,8 @@ def test_markdown_escapes_bars_tags_and_backslashes(tmp_path: Path) -> None:
     ],
 )
 def test_no_text_is_markup(text: str, escaped: str) -> None:
-    table = Table(text, [text], [[text]], legend=text)
-    for line in markdown([table], [text], [text]).splitlines():
+    table = Table(text, [text], [[text]], about=text)
+    for line in markdown([table], [Headline(text)], [text]).splitlines():
         assert not line.strip("|-:* ") or escaped in line
 
 

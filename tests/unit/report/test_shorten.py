@@ -53,6 +53,14 @@ def test_what_all_arms_share_is_left_out_in_charts() -> None:
     assert list(short_names(["nn"]).values()) == ["nn"]
 
 
+def test_names_that_are_too_long_lose_the_keys_that_all_settings_share_before_they_are_cut() -> None:
+    names = ["none", "scratch,drop_probs=[0.2, 0.5]", "scratch,drop_probs=[0.3, 0.3]"]
+    assert list(short_names(names, 24).values()) == ["none", "scratch,[0.2, 0.5]", "scratch,[0.3, 0.3]"]
+    assert list(short_names(names).values()) == names
+    several = ["scratch,drop_probs=[0.2, 0.5]", "scratch,hidden=[0.2, 0.5]", "nn"]
+    assert all("…" in name or name == "nn" for name in short_names(several, 20).values())
+
+
 def test_a_long_name_keeps_its_beginning_and_its_end() -> None:
     (short,) = short_names([f"begin-{'x' * 100}-end"]).values()
     assert short.startswith("begin-x") and short.endswith("x-end") and "…" in short and len(short) == MOST

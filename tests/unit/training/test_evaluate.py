@@ -105,7 +105,7 @@ def test_only_dropconnect_has_figures_of_moment_matching(tmp_path: Path, data: D
     assert figures.moment_loss == pytest.approx(figures.mc_loss, rel=0.02)
     assert figures.moment_acc == pytest.approx(figures.mc_acc, abs=0.05)
     table = tables_of(found["dropconnect-per-example"], [])[0]
-    assert len(table.headers) == len(table.rows[0]) == 14 and "50 samples by moment matching" in table.full_legend
+    assert len(table.headers) == len(table.rows[0]) == 14 and "50 samples by moment matching" in table.legend
     assert found["dropconnect"].figures[0].moment_acc is None
     assert len(tables_of(found["dropconnect"], [])[0].headers) == 10
 

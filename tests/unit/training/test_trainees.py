@@ -17,7 +17,8 @@ from torch import Tensor
 
 from dropexp.nets import linreg
 from dropexp.training.loop import EpochRecord
-from dropexp.training.trainees import RegressionTrainee, ShuffleAhead, evaluate, score, score_stack, train_epoch
+from dropexp.training.shuffle import ShuffleAhead
+from dropexp.training.trainees import RegressionTrainee, evaluate, score, score_stack, train_epoch
 
 CORRECT = 20.0  # an output far above the others: its loss is nearly 0
 

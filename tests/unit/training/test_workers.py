@@ -23,7 +23,7 @@ from dropexp.runs.state import mark
 from dropexp.runs.status import Status
 from dropexp.training.events import Ended, Epoch, Note
 from dropexp.training.jobs import Job, Plan
-from dropexp.training.pool import _Pool, _Worker, in_workers, starting_a_worker
+from dropexp.training.workers import _Pool, _Worker, in_workers, starting_a_worker
 
 ROOT = Path(__file__).parents[3]
 
@@ -80,7 +80,7 @@ def test_a_worker_killed_by_a_signal_without_a_name_fails_its_run_alone(tmp_path
 def test_the_number_of_workers_is_halved_until_they_fit_into_memory(
     runs: int, workers: int, fit: int, then: list[tuple[int, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dropexp.training.pool._work", work)
+    monkeypatch.setattr("dropexp.training.workers._work", work)
     events = list(in_workers(jobs_below(tmp_path, runs), Plan(tmp_path / str(fit)), workers))
     assert sorted(event.job for event in events if isinstance(event, Ended)) == list(range(runs))
     assert {event.status for event in events if isinstance(event, Ended)} == {Status.DONE}
@@ -94,7 +94,7 @@ def test_the_number_of_workers_is_halved_until_they_fit_into_memory(
 def test_a_run_that_is_killed_as_the_only_one_fails_and_the_others_are_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dropexp.training.pool._work", work)
+    monkeypatch.setattr("dropexp.training.workers._work", work)
     events = list(in_workers(jobs_below(tmp_path, 3), Plan(tmp_path / "0"), 2))
     why = (
         "its worker process ended (SIGKILL); the same command trains it again; no other was left to take memory from it"
