@@ -21,7 +21,17 @@ from dropexp.errors import DropexpError
 from dropexp.runs.folder import default_runs_dir
 
 FOLDER = RESULTS / "studies"
-NOT_KEPT = ["name", "path", "label", "status", "why", "began", "ended", "epoch", "seconds"]  # of this machine, or the same for all
+NOT_KEPT = [
+    "name",
+    "path",
+    "label",
+    "status",
+    "why",
+    "began",
+    "ended",
+    "epoch",
+    "seconds",
+]  # the same for all, or of this machine
 DIGITS = 6  # significant ones
 
 
