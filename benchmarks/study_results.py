@@ -21,17 +21,8 @@ from dropexp.errors import DropexpError
 from dropexp.runs.folder import default_runs_dir
 
 FOLDER = RESULTS / "studies"
-NOT_KEPT = [
-    "name",
-    "path",
-    "label",
-    "status",
-    "why",
-    "began",
-    "ended",
-    "epoch",
-    "seconds",
-]  # the same for all, or of this machine
+# the same for all, or of this machine
+NOT_KEPT = {"name", "path", "label", "status", "why", "began", "ended", "epoch", "seconds"}
 DIGITS = 6  # significant ones
 
 
@@ -39,8 +30,7 @@ def run_table(study: str, runs_dir: Path) -> pd.DataFrame:
     """Return a row per finished run: its hash, the settings that differ, and the figures of the last epoch."""
     runs = load_runs(study, runs_dir=runs_dir)
     runs = runs[runs["status"].isin(["done", "diverged"])].assign(diverged=lambda rows: rows["status"] == "diverged")
-    varies = runs.astype(str).nunique() > 1
-    kept = [column for column in runs if varies[column] and column not in NOT_KEPT]
+    kept = [column for column in runs if column not in NOT_KEPT and runs[column].astype(str).nunique() > 1]
     return runs[kept].sort_values([name for name in ("arm", "role", "repeat", "trial", "seed") if name in kept])
 
 
