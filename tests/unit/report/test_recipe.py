@@ -20,8 +20,9 @@ from dropexp.report.recipe import Recipe, arm_configs, commands, recipes
 from dropexp.runs.folder import RunFolder
 
 ROOT = Path(__file__).parents[3]
-TUNED = ROOT / "configs" / "fair-tuning.yaml"
-CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path != TUNED)
+SHIPPED = sorted((ROOT / "configs").rglob("*.yaml"))
+TUNED = [path for path in SHIPPED if "\ntune:" in path.read_text(encoding="utf-8")]
+CONFIGS = [path for path in SHIPPED if path not in TUNED]
 
 
 def recipe_of(comparison: Comparison) -> Recipe:
@@ -58,11 +59,12 @@ def test_the_recipe_of_a_shipped_config_asks_for_the_same_runs(config: Path, tmp
     assert_recipe_asks_for_the_same_runs(config, tmp_path, seeds="0..1")
 
 
-def test_the_recipe_of_a_study_with_searches_draws_the_same_points(tmp_path: Path) -> None:
-    write_tuned(tmp_path, TUNED.read_text(encoding="utf-8"))
-    recipe = recipe_of(compare("fair-tuning", tmp_path / "runs"))
+@pytest.mark.parametrize("config", TUNED, ids=lambda path: path.stem)
+def test_the_recipe_of_a_study_with_searches_draws_the_same_points(config: Path, tmp_path: Path) -> None:
+    write_tuned(tmp_path, config.read_text(encoding="utf-8"))
+    recipe = recipe_of(compare(load_config(config).name, tmp_path / "runs"))
     (tmp_path / recipe.file).write_text(recipe.text, encoding="utf-8")
-    first, second = load_config(TUNED), load_config(tmp_path / recipe.file)
+    first, second = load_config(config), load_config(tmp_path / recipe.file)
     assert {one.digest: one.points for one in second.searches} == {one.digest: one.points for one in first.searches}
 
 

@@ -1,0 +1,80 @@
+"""Keep the results of trained studies, so that pages can be written and checked without their runs.
+
+    python benchmarks/study_results.py findings/tuned-1000
+
+For each study, `results/studies/` gets two files: NAME-runs.csv with a row per run (the settings that differ among
+them and the figures of the last epoch), and NAME.csv with a row per arm and comparison of benchmarks/studies.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import pandas as pd
+from storage import RESULTS, ROOT
+from studies import STUDIES, Judged
+
+from dropexp import compare, load_config, load_runs
+from dropexp.errors import DropexpError
+from dropexp.runs.folder import default_runs_dir
+
+FOLDER = RESULTS / "studies"
+# the same for all, or of this machine
+NOT_KEPT = {"name", "path", "label", "status", "why", "began", "ended", "epoch", "seconds"}
+DIGITS = 6  # significant ones
+
+
+def run_table(study: str, runs_dir: Path) -> pd.DataFrame:
+    """Return a row per finished run: its hash, the settings that differ, and the figures of the last epoch."""
+    runs = load_runs(study, runs_dir=runs_dir)
+    runs = runs[runs["status"].isin(["done", "diverged"])].assign(diverged=lambda rows: rows["status"] == "diverged")
+    kept = [column for column in runs if column not in NOT_KEPT and runs[column].astype(str).nunique() > 1]
+    return runs[kept].sort_values([name for name in ("arm", "role", "repeat", "trial", "seed") if name in kept])
+
+
+def judged_table(config: Path, judged: Judged, runs_dir: Path) -> pd.DataFrame:
+    """Return a row per arm: its mean and SD, its difference to the baseline with intervals, and the verdict."""
+    found = compare(
+        config=config,
+        runs_dir=runs_dir,
+        metric=judged.metric,
+        at=judged.at,
+        baseline=judged.baseline,
+        filter=judged.where,
+        margin=judged.margin,
+    )
+    differences = found.differences.drop(columns=["sentence", "kept"])
+    table = found.arms[["arm", "n", "diverged", "mean", "sd"]].merge(differences, on="arm", how="left")
+    where = ",".join(f"{key}={value}" for key, value in (judged.where or {}).items())
+    for i, (name, value) in enumerate({"metric": judged.metric, "at": judged.at, "where": where}.items()):
+        table.insert(i, name, value)
+    return table
+
+
+def keep(path: str, runs_dir: Path, folder: Path = FOLDER) -> None:
+    """Write the two tables of a study, named by its path below configs/."""
+    config = ROOT / "configs" / f"{path}.yaml"
+    name = load_config(config).name
+    folder.mkdir(parents=True, exist_ok=True)
+    judged = pd.concat([judged_table(config, one, runs_dir) for one in STUDIES[path]])
+    for file, table in {name: judged, f"{name}-runs": run_table(name, runs_dir)}.items():
+        table.to_csv(folder / f"{file}.csv", index=False, float_format=f"%.{DIGITS}g", lineterminator="\n")
+        print(f"{file}.csv: {len(table)} rows", file=sys.stderr)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("studies", nargs="*", default=list(STUDIES), choices=STUDIES, metavar="STUDY")
+    parser.add_argument("--runs-dir", type=Path, default=default_runs_dir())
+    options = parser.parse_args()
+    try:
+        for path in options.studies:
+            keep(path, options.runs_dir)
+    except DropexpError as error:
+        sys.exit(f"{error}\n`make findings` trains the runs first")
+
+
+if __name__ == "__main__":
+    main()
