@@ -159,7 +159,8 @@ URLS = ["x", "ftp://127.0.0.1/", "http://", "https://[", "http://127.0.0.1:9", "
 
 
 @pytest.mark.parametrize("url", URLS)
-def test_an_address_that_cannot_be_read_is_reported(url: str) -> None:
+def test_an_address_that_cannot_be_read_is_reported(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DROPEXP_DATA", raising=False)  # where `data fetch` would write
     with sandbox() as box, patch("dropexp.data.download.MIRRORS", ("http://127.0.0.1:9/",)):
         result = box.run("--data-url", "data", "fetch", f"--data-url={url}")
         assert result.code == 3 and not list(box.cache.rglob("*.gz")), result.err
