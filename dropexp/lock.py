@@ -56,7 +56,7 @@ def is_locked(folder: Path) -> bool | None:
         return True
     except FileNotFoundError:
         return False
-    except (OSError, NotImplementedError):  # such as the folder of another user
+    except (OSError, NotImplementedError):  # the folder of another user, or a disk without locks
         return _is_locked_for_reading(path)
 
 

@@ -62,7 +62,7 @@ def epilog(command: str) -> str:
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in EXAMPLES[command])])
 
 
-class Formatter(typer.Context.formatter_class):  # type: ignore[misc, valid-type]  # a class in an attribute
+class Formatter(typer.Context.formatter_class):  # type: ignore[misc, valid-type]  # mypy takes no attribute as a base
     """Formats help in the width of the terminal, at most 100 columns."""
 
     def __init__(self, indent_increment: int = 2, width: int | None = None, max_width: int | None = None) -> None:

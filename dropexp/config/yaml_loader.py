@@ -27,7 +27,7 @@ class Loader(yaml.SafeLoader):
         """Skip a line break, if there is one, and return it as \\n. Raises ScannerError for one of YAML 1.1 alone."""
         if self.peek() in tuple(_LINE_SEPARATORS):
             raise ScannerError(None, None, character_fault(self.peek()), self.get_mark())
-        return str(super().scan_line_break())  # type: ignore[no-untyped-call]
+        return str(super().scan_line_break())  # type: ignore[no-untyped-call]  # PyYAML has no types for it
 
     def scan_to_next_token(self) -> None:
         """Skip spaces, tabs, line breaks and comments. Raises ScannerError for a tab that indents."""

@@ -38,7 +38,7 @@ def cache_lock() -> Iterator[None]:
 
     folder = cache_dir()
     lock = FileLock(folder / ".lock")
-    with suppress(OSError, NotImplementedError):
+    with suppress(OSError, NotImplementedError):  # a cache that is read-only, or on a disk without locks
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     try:

@@ -112,7 +112,7 @@ def test_a_study_is_compared_as_the_first_argument_too(tmp_path: Path) -> None:
     by_keys, by_config = compare(keys(), tmp_path), compare(config=load_config(keys()), runs_dir=tmp_path)
     assert by_keys.to_csv() == by_config.to_csv()
     with pytest.raises(ComparisonError, match="must be a dict"):
-        compare("lines", tmp_path, filter="lr=0.003")  # type: ignore[arg-type]
+        compare("lines", tmp_path, filter="lr=0.003")  # type: ignore[arg-type]  # a text is the mistake
 
 
 def test_fit_refuses_no_jobs(tmp_path: Path) -> None:

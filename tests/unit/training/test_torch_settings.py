@@ -62,6 +62,7 @@ class Forgetful(TorchDispatchMode):
         return torch.zeros_like(result) if "exp" in str(function) else result
 
 
+# torch has no types for these
 PRECISIONS: list[Any] = [torch.backends, torch.backends.mkldnn.matmul, torch.backends.cuda.matmul]  # type: ignore[attr-defined]
 
 
