@@ -159,9 +159,8 @@ def _asked_by(studies: Sequence[Study], runs_dir: Path | str | None) -> Selectio
         if missing := _missing(study, found):
             training = command("train", *study.options, *more)
             saved = "" if study.file else ", with the config saved as FILE"
-            pronoun = "it" if missing.endswith("is missing") else "them"
             others = _others(study, len(present.runs) - len(found))
-            notes.append(f"{study.name}: {missing}; `{training}` trains {pronoun}{saved}{others}")
+            notes.append(f"{study.name}: {missing}; `{training}` trains what is missing{saved}{others}")
     if not selected:
         raise NoRuns("\n".join(notes))
     words = {study.name: (*_without_seeds(study.options), *more) for study in studies}
