@@ -38,18 +38,19 @@ def task_of(runs: Iterable[Run]) -> str:
 
 
 def baselines_of(arms: Sequence[Arm], wanted: str | None, titles: Mapping[str, str]) -> Noted[dict[str, Arm]]:
-    """Return the baseline of each arm that has one, by the arm's label: the arm labelled `wanted`, or the matching one.
+    """Return the baseline of each arm that has one, by the arm's label: the arm `wanted`, or the matching one.
 
-    The notes have the titles of arms, which are by label.
-    Raises ComparisonError if no arm has the label `wanted`.
+    `titles` are by label. `wanted` is a label or a title; if it is both, the label counts. The notes have titles.
+    Raises ComparisonError if no arm is called `wanted`.
     """
     if wanted is not None:
         by_label = {arm.label: arm for arm in arms}
+        by_name = {titles.get(label, label): arm for label, arm in by_label.items()} | by_label
         wanted = normalised(wanted)
-        if wanted not in by_label:
-            similar = did_you_mean(wanted, by_label)
+        if wanted not in by_name:
+            similar = did_you_mean(wanted, by_name)
             raise ComparisonError(f"unknown baseline {wanted!r}{similar}; the arms are: {', '.join(by_label)}")
-        return Noted(dict.fromkeys(by_label, by_label[wanted]), [])
+        return Noted(dict.fromkeys(by_label, by_name[wanted]), [])
     studies: dict[str, list[Arm]] = defaultdict(list)
     for arm in arms:
         studies[arm.study].append(arm)

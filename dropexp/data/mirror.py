@@ -55,9 +55,14 @@ def _get(mirror: str, md5: Mapping[str, str], progress: Progress | None, timeout
         if isinstance(cause, TimeoutError):
             raise _Passing(f"{file}: no data for {timeout:g} s") from error
         passes = isinstance(cause, ConnectionResetError | http.client.HTTPException)
-        raise (_Passing if passes else DataError)(f"{file}: {cause}") from error
+        raise (_Passing if passes else DataError)(f"{file}: {_reason(cause)}") from error
     if len(content) < total:
         raise _Passing(f"{file}: the connection was cut after {len(content):,} of {total:,} bytes")
     if (found := hashlib.md5(content, usedforsecurity=False).hexdigest()) != md5[name]:
         raise DataError(f"{file}: it is another file: its MD5 is {found}, not {md5[name]}")
     return bytes(content)
+
+
+def _reason(cause: object) -> str:
+    """Return the reason without the system's number of the error."""
+    return (cause.strerror if isinstance(cause, OSError) else None) or str(cause)

@@ -11,7 +11,7 @@ import pytest
 from helpers.comparisons import mentions, row_of, write_decays
 from helpers.fake_runs import write_arm, write_regression, write_run
 
-from dropexp.analysis.arms import Arm
+from dropexp.analysis.arms import Arm, group_arms
 from dropexp.analysis.baselines import baselines_of
 from dropexp.analysis.comparison import compare
 from dropexp.errors import ComparisonError
@@ -59,6 +59,13 @@ def test_a_baseline_can_be_chosen_by_label(shared_study: Path) -> None:
     differences = compare(runs_dir=shared_study, baseline="scratch").differences
     assert list(differences["arm"]) == ["none", "nn"]
     assert set(differences["baseline"]) == {"scratch"}
+
+
+def test_a_baseline_can_be_chosen_by_the_title_that_a_config_gives_it(shared_study: Path) -> None:
+    arms = group_arms(read_runs((), shared_study)).value
+    titles = {arm.label: f"the {arm.label} network" for arm in arms}
+    found = baselines_of(arms, "the scratch network", titles).value
+    assert {base.label for base in found.values()} == {"scratch"}
 
 
 def test_an_unknown_baseline_lists_the_labels(shared_study: Path) -> None:

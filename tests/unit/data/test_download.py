@@ -362,6 +362,12 @@ def test_without_a_network_three_remedies_are_listed() -> None:
         assert remedy in str(error.value)
 
 
+def test_a_failure_is_reported_in_words_without_the_systems_number() -> None:
+    with pytest.raises(DataError, match="Connection refused") as error:
+        download.fetch(UNREACHABLE, timeout=5)
+    assert "Errno" not in str(error.value)
+
+
 def test_only_missing_or_wrong_files_are_downloaded_again(tmp_path: Path, hashes: dict[str, Any]) -> None:
     requested: list[str] = []
     with mirror(tmp_path / "served" / "FashionMNIST" / "raw", before=requested.append) as url:
