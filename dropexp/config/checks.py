@@ -22,7 +22,7 @@ from dropexp.config.yaml import KeyPath
 from dropexp.nearest import did_you_mean
 
 FIELDS: dict[str, TypeAdapter[Any]] = {
-    key: TypeAdapter(cast(Any, Annotated[info.annotation, info]), config=Config.model_config)
+    key: TypeAdapter(cast(Any, Annotated[info.annotation, info]), config=Config.model_config | {"defer_build": True})
     for key, info in Config.model_fields.items()
 }
 # words that mean a key's default, and values that mean one without a value
