@@ -27,7 +27,7 @@ endif
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# The scripts of an environment have its full path: it is installed again in a checkout that was moved or copied.
+# The scripts of an environment contain its full path, so it is reinstalled in a checkout that was moved or copied.
 MOVED   := $(foreach venv,.venv .venv-peers,$(shell test ! -e $(venv)/bin/pip || \
              head -n 3 $(venv)/bin/pip | grep -qF '$(CURDIR)/$(venv)/' || echo $(venv)))
 
@@ -49,9 +49,9 @@ test:     ## run the whole test suite
 test: .venv/installed-dev
 # Three test files run at once, since many tests wait for processes; a waiting thread yields its core.
 test: export OMP_WAIT_POLICY ?= passive
-# Bytecode is kept: otherwise every process compiles dropexp, and three of them all tests.
+# Keep bytecode: otherwise every process compiles dropexp, and each of the three workers compiles all tests.
 test: export PYTHONDONTWRITEBYTECODE :=
-# Plugins of installed packages that no test needs here take seconds to import.
+# The disabled plugins come with installed packages, are not needed here, and take seconds to import.
 test:
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -p no:hypothesispytest -p no:anyio
 

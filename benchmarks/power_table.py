@@ -26,8 +26,8 @@ TABLE = ROOT / "dropexp" / "analysis" / "power.json"
 COMPARISONS = (*range(1, 11), 12, 15, 20, 25, 30, 40, 50, 70, 100)
 PAIRS = range(6, EXACT_PAIRS + 1)
 STUDIES = 40_000
-FEWEST_STUDIES, P_VALUES = 10_000, 200_000  # of many comparisons, so many p-values
-FIRST, STEP = 2.5, 0.1  # of margin·√pairs that is simulated
+FEWEST_STUDIES, P_VALUES = 10_000, 200_000  # with many comparisons, P_VALUES in all, or FEWEST_STUDIES studies
+FIRST, STEP = 2.5, 0.1  # of the simulated values of margin·√pairs
 
 
 def power_of(pairs: int, studies: int = STUDIES) -> Callable[[float, int], float]:

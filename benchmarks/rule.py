@@ -15,7 +15,7 @@ from dropexp.analysis.stats import ALPHA
 Values = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 LISTED = 10  # pairs up to which all sums of a comparison are listed; beyond, the sums of its two halves are combined
-FEW_PATTERNS, CLEAR = 1000, 0.15  # a p-value of 5 % is ten standard errors of so few patterns from it
+FEW_PATTERNS, CLEAR = 1000, 0.15  # with so few patterns, a p-value of CLEAR is about ten standard errors above 5 %
 BLOCK = 1 << 20  # sums in memory at once
 
 
@@ -60,7 +60,11 @@ def _listed(rows: Values) -> Values:
 
 
 def _halved(rows: Values) -> Values:
-    """Count the pairs of half sums that are not extreme: look up those of one half in the sorted ones of the other."""
+    """Return the p-values without listing all sums.
+
+    For each sum of one half of the pairs, a search in the sorted sums of the other half counts the totals that are not
+    extreme.
+    """
     middle, bounds, p = rows.shape[1] // 2, _bounds(rows), np.empty(len(rows))
     for block in _blocks(len(rows), 2 ** (rows.shape[1] - middle)):
         ours = _sums(rows[block, :middle])
@@ -73,7 +77,7 @@ def _halved(rows: Values) -> Values:
 
 
 def _sampled(rows: Values) -> Values:
-    """Return the p of some random patterns and, where it is not clearly above 5 %, that of the program."""
+    """Return p from a few random patterns and, where it is not clearly above 5 %, that of `stats.sign_flip_p`."""
     signs = np.random.default_rng(0).choice([-1.0, 1.0], (FEW_PATTERNS, rows.shape[1]))
     p = np.array([(np.abs((signs * row).sum(axis=1)) >= abs(row.sum())).mean() for row in rows])
     for i in np.flatnonzero(p <= CLEAR):
@@ -82,7 +86,7 @@ def _sampled(rows: Values) -> Values:
 
 
 def _sums(rows: Values) -> Values:
-    """Return the sums of each row with all signs but the first, shape (rows, 2^(pairs - 1)).
+    """Return the sums of each row for all patterns of signs whose first is plus, shape (rows, 2^(pairs - 1)).
 
     No matrix product: on a busy machine the threads of BLAS wait for each other for minutes.
     """

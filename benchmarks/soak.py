@@ -1,4 +1,4 @@
-"""A long soak: train thousands of tiny runs with one `dropexp train` and look for leaks in its processes.
+"""Train thousands of tiny runs with one `dropexp train`, and look for leaks in its processes.
 
     python benchmarks/soak.py [--runs 2000] [--jobs 2]
 
@@ -55,7 +55,7 @@ def soak(folder: Path, runs: int, jobs: int) -> dict[str, Any]:
         command = subprocess.Popen([*COMMAND, *arguments], stderr=stderr, start_new_session=True)
         try:
             while command.poll() is None:
-                time.sleep(max(0.1, runs / 10_000))  # often enough that some samples see no file that is just open
+                time.sleep(max(0.1, runs / 10_000))  # often enough that some samples miss files open for a moment
                 samples.append(sample(command.pid, runs_dir, shm))
             end = time.perf_counter() + GRACE
             while (left := len([*session(command.pid)])) and time.perf_counter() < end:

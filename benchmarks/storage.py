@@ -17,7 +17,7 @@ DOCS = ROOT / "docs"
 
 
 def data_root() -> Path:
-    """Return the folder of Fashion-MNIST, downloading it if needed. Exit with a message if it cannot be had."""
+    """Return the folder of Fashion-MNIST, downloading it if needed. Exit with a message if that fails."""
     try:
         return find() or fetch()
     except DataError as error:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Judged(NamedTuple):
-    """A comparison: every arm against `baseline` in a metric; `where` leaves only these runs."""
+    """A comparison: every arm against `baseline` in a metric; `where` keeps only the runs with these settings."""
 
     metric: str = "test_acc"
     at: str | int = "last"

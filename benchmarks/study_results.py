@@ -21,9 +21,9 @@ from dropexp.errors import DropexpError
 from dropexp.runs.folder import default_runs_dir
 
 FOLDER = RESULTS / "studies"
-# the same for all, or of this machine
+# equal for all runs, or specific to this machine
 NOT_KEPT = {"name", "path", "label", "status", "why", "began", "ended", "epoch", "seconds"}
-DIGITS = 6  # significant ones
+DIGITS = 6  # significant digits
 
 
 def run_table(study: str, runs_dir: Path) -> pd.DataFrame:

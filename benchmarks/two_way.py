@@ -6,11 +6,11 @@ For 2 to 20 seeds and 10,000 test images, with a true difference of zero: how of
 seeds, in the interval over seeds and images, and in that of a plain two-way bootstrap (percentiles; Owen and Eckles,
 2012). Two kinds of values:
 
-    normal      seed effects, with three times the SD that residuals give the mean of a seed; image effects; residuals
+    normal      seed effects, whose SD is three times that of a seed's mean residual; image effects; residuals
     accuracies  1, 0 or -1: two networks differ on a tenth of the images, by chance; on others, the same one always errs
 
-Effects of images are given as their standard error over that of the seeds. Seeded; about six minutes on one core.
---quick simulates a fiftieth, and writes nothing.
+The effect of images is their standard error divided by that of the seeds. Seeded; about six minutes on one core.
+--quick simulates a fiftieth of the comparisons, and writes nothing.
 """
 
 from __future__ import annotations

@@ -4,17 +4,17 @@
 
 For 5 to 40 pairs, 1 to 5 comparisons, and normal, skewed and heavy-tailed differences with an SD of 1:
 
-    false difference   no arm differs, and one is BETTER, WORSE or NEGLIGIBLE: BETTER or WORSE if the margin is tiny
+    false difference   no arm differs, and one is BETTER, WORSE or NEGLIGIBLE (BETTER or WORSE if the margin is tiny)
     false equivalence  every arm differs by the margin, and one is EQUIVALENT or NEGLIGIBLE; the margin is large
     coverage           of the 95 % interval of a difference
-    power              one arm differs by the margin, the others do not, and it is BETTER or WORSE as it is; the margin
-                       is the one for which this number of pairs is promised to suffice
+    power              one arm differs by the margin, the others do not, and it gets the right one of BETTER and WORSE;
+                       the margin is the one for which this number of pairs is promised to suffice
 
-Arms differ to one side: of skewed differences the side with the worse figure counts. Two stages: the SD of the first
-arm of a pilot promises a number of pairs, and a new study of so many others is judged alone; or the pilot's verdicts
-count too, and only an INCONCLUSIVE one is followed by a new study. Looks: how often a study without a difference has a
-p below 5 % after at least one of five numbers of pairs. Seeded, with other seeds than power_table.py; about
-five minutes on one core. --quick simulates a fiftieth of the studies, and writes nothing.
+All arms that differ do so in the same direction; of skewed differences the direction with the worse figure counts. Two
+stages: the SD of the first arm of a pilot gives the promised number of pairs. The new study with that many other pairs
+is judged alone; or the pilot's verdicts count too, and a new study follows only an INCONCLUSIVE one. Looks: how often
+a study without a difference has a p below 5 % after at least one of five numbers of pairs. Seeded, with other seeds
+than power_table.py; about five minutes on one core. --quick simulates a fiftieth of the studies, and writes nothing.
 """
 
 from __future__ import annotations
@@ -52,7 +52,10 @@ LOOKS = (8, 16, 24, 32, 40)
 
 
 def errors(d: rule.Values, p: rule.Values, skewed: bool) -> list[dict[str, Any]]:
-    """Return error rates and coverage by number of comparisons. d are differences of zero, p their p-values."""
+    """Return a row per number of comparisons: error rates and coverage.
+
+    `d` (studies, comparisons, pairs) has a true mean of zero; `p` (studies, comparisons) are its sign-flip p-values.
+    """
     studies, most, pairs = d.shape
     t = d.mean(axis=2) * math.sqrt(pairs) / d.std(axis=2, ddof=1)
     coverage = float((np.abs(t) <= stdtrit(pairs - 1, (1 + LEVEL) / 2)).mean())
@@ -76,9 +79,10 @@ def errors(d: rule.Values, p: rule.Values, skewed: bool) -> list[dict[str, Any]]
 
 
 def power(d: rule.Values, p_null: rule.Values, margin: float, skewed: bool = False) -> float:
-    """Return the share of studies that find the first arm's difference, the margin.
+    """Return the share of studies that find the difference of the first arm, which is the margin.
 
-    d are differences of zero, and `p_null` their p-values.
+    `d` (studies, comparisons, pairs) has a true mean of zero, before the margin is added to the first arm; `p_null`
+    are its sign-flip p-values.
     """
     shares = []
     for side in (1, -1):

@@ -19,7 +19,7 @@ def run(notebook: nbformat.NotebookNode, folder: Path) -> None:
 
 
 def digest(notebook: nbformat.NotebookNode) -> str:
-    """Return a digest of the code, by which a notebook records what its outputs are of."""
+    """Return a digest of the code cells; the notebook stores that of the code which its outputs belong to."""
     code = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     return hashlib.sha256(code.encode()).hexdigest()
 

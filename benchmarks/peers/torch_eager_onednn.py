@@ -1,7 +1,7 @@
 """torch, eager, with oneDNN's matrix products in place of MKL's, by torch's public switch.
 
-The switch allows bfloat16. The variable restricts oneDNN to instructions without it, so products stay float32; this is
-checked against float64 before anything is timed.
+The switch allows bfloat16. ONEDNN_MAX_CPU_ISA restricts oneDNN to instructions without it, so products stay float32.
+They are checked against float64 before anything is timed.
 """
 
 from __future__ import annotations
