@@ -2,12 +2,12 @@
 
     diverged         the loss is not finite
     chance level     the final accuracy is at most that of guessing; not defined for linear regression
-    exploding loss   in some epoch, a loss is ten times that of guessing; in linear regression, ten times
-                     the first one
+    exploding loss   in some epoch, a loss is more than ten times that of guessing; in linear regression, more than ten
+                     times the first one
     still improving  the metric is best at the last epoch, and its mean over the last fifth of the epochs is better than
                      over the fifth before by more than the margin
 
-Runs of the first two kinds leave their arm without a verdict: it would rest on only the runs that finished well.
+An arm with a run of the first two kinds gets no verdict: it would be based only on the runs that finished well.
 """
 
 from __future__ import annotations

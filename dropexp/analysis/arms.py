@@ -70,11 +70,12 @@ class Arm:
 def group_arms(
     runs: Sequence[Run], at: str = "last", by: str | None = None, order: Sequence[str] = ()
 ) -> Noted[list[Arm]]:
-    """Return the arms that have a finished run, ordered by their value of the key `by`, then as in their configs.
+    """Return the arms that have a finished run, ordered by study and by their value of the key `by`.
 
-    Variant none is first. `order` has the digests of the settings of arms in the order of the configs, as far as known.
-    `at` is the epoch that is compared: a number, "last", "best-val" or "best-test" (highest validation or test
-    accuracy, or lowest loss if the task has no accuracy). The notes name runs without figures.
+    Among equals, variant none is first, and the others are in the order of their configs: `order` has the digests of
+    arms in that order, as far as it is known. `at` is the epoch that is compared: a number, "last", "best-val" or
+    "best-test" (highest validation or test accuracy, or lowest loss if the task has no accuracy). The notes name runs
+    without figures.
     """
     labels = labels_of(runs)
     series = labels_of(runs, [by]) if by else labels

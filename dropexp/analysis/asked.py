@@ -1,7 +1,7 @@
-"""The runs to compare: those of some names, or exactly those that configs ask for; and what is amiss with either.
+"""Select the runs to compare: by name, or exactly those that configs ask for; note missing and ignored runs.
 
 A study's folder can have runs that its config does not ask for: of an edited config, of `--set` and `--seeds`, or of
-another file of the same name. They make other labels and a larger family of comparisons.
+another file of the same name. They change labels and enlarge the family of comparisons.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Selection:
     declared: dict[str, list[Declared]]  # by study
     records: dict[str, Records]  # the searches, by study
     notes: list[str]
-    words: dict[str, tuple[str, ...]] = field(default_factory=dict)  # that ask `dropexp train` for a study, if known
+    words: dict[str, tuple[str, ...]] = field(default_factory=dict)  # options of `dropexp train` for a study, if known
 
 
 def select(
@@ -70,7 +70,7 @@ def _current(
 ) -> Selection:
     """Return the runs with these names or paths, without trials. Raises `NoRuns` if there is none.
 
-    `num_trials` has the number of trials to select from, by search; by default the last one that was trained.
+    `num_trials` has the number of trials to select from, by search; by default the number of the last training.
     """
     runs = read_runs(paths_or_names, runs_dir)
     records: dict[str, Records] = {}
@@ -107,9 +107,9 @@ def _declared_by(runs: Iterable[Run]) -> Noted[dict[str, list[Declared]]]:
 def _words(
     runs: Iterable[Run], declared: Mapping[str, Sequence[Declared]], runs_dir: Path | str | None
 ) -> dict[str, tuple[str, ...]]:
-    """Return the words that ask `dropexp train` for each study: its config, if it alone asks for all of its arms.
+    """Return, by study, the options of `dropexp train`: the path of its config if that asks for all arms, else FILE.
 
-    Arms of `--set` and `--sweep` are not those of the file, whose path would train others.
+    Arms of `--set` and `--sweep` are not in the file: training it would train other arms.
     """
     by_study: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
@@ -125,7 +125,7 @@ def _words(
 
 
 def _plugins(runs: Iterable[Run]) -> list[str]:
-    """Return the options that load the plugins of runs; their files are known if they are loaded."""
+    """Return the options that load the plugins of runs; only the files of loaded plugins are known."""
     variants = {run.variant for run in runs if run.settings.get("plugin")}
     loaded = [str(file) for file, _ in files_of(variants & VARIANTS.keys())]
     files = loaded if variants <= VARIANTS.keys() else ["FILE"]
@@ -133,7 +133,7 @@ def _plugins(runs: Iterable[Run]) -> list[str]:
 
 
 def _in(runs_dir: Path | str | None) -> tuple[str, ...]:
-    where = os.environ.get("DROPEXP_RUNS") if runs_dir is None else runs_dir  # which may be set for this command only
+    where = os.environ.get("DROPEXP_RUNS") if runs_dir is None else runs_dir  # it may be set for this command only
     return ("--runs-dir", str(where)) if where else ()
 
 
@@ -168,7 +168,7 @@ def _asked_by(studies: Sequence[Study], runs_dir: Path | str | None) -> Selectio
 
 
 def _without_seeds(options: Sequence[str]) -> list[str]:
-    """Return a study's options without its seeds and another name, which a new study replaces."""
+    """Return a study's options without those that set its seeds or its name, which a new study replaces."""
     pairs = list(zip(options[::2], options[1::2], strict=True))
     return [word for option, value in pairs for word in (option, value) if not _names_or_seeds(option, value)]
 
@@ -188,7 +188,7 @@ def _runs_of(study: Study, present: Sequence[Run]) -> list[Run]:
 
 
 def _others(study: Study, count: int) -> str:
-    """Return what runs of a study that it does not ask for may mean: they were trained with options."""
+    """Return a hint on runs that the study does not ask for: they may have been trained with options such as --set."""
     if not count:
         return ""
     exist = "exists" if count == 1 else "exist"

@@ -15,7 +15,7 @@ from dropexp.runs.record import Run, text
 from dropexp.runs.status import NO_RUN
 
 NOT_SETTINGS = {"seed", "name", "arm"}  # keys that identify runs and arms
-# By task, what its arms are compared for: in words, and its config keys.
+# By task, the subject of its studies: in words, and the config keys that set it.
 STUDIED = {
     FASHION_MNIST: ("dropout", {"variant"}),
     LINEAR_REGRESSION: ("weight decay", {"weight_decay", "l1"}),
@@ -82,7 +82,7 @@ def _matching(study: str, members: list[Arm], titles: Mapping[str, str]) -> Note
 def _notes_on_left_out(
     study: str, candidates: list[Arm], found: Mapping[str, Arm], titles: Mapping[str, str]
 ) -> list[str]:
-    """Return a note if arms that could be baselines are none, so that no difference shows them."""
+    """Return a note on candidates that are no arm's baseline: no difference includes them."""
     used = {baseline.label for baseline in found.values()}
     left_out = [titles.get(arm.label, arm.label) for arm in candidates if arm.label not in used]
     if not left_out or not used:
@@ -94,7 +94,7 @@ def _notes_on_left_out(
 
 
 def _is_baseline(run: Run) -> bool:
-    """Return whether a run is without what the arms of its task are compared for."""
+    """Return whether a run has no dropout or, in linear regression, no weight decay and no L1 penalty."""
     if run.task == LINEAR_REGRESSION:
         return not run.setting("weight_decay") and not run.setting("l1")
     return run.variant == "none"

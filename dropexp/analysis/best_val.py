@@ -16,13 +16,13 @@ COLUMNS = ["arm", "baseline", "n", "earliest", "latest", *(f"{at}{name}" for at 
 
 
 def best_val_frame(arms: Sequence[Arm], baselines: Mapping[str, Arm], metric: str, at: str) -> pd.DataFrame:
-    """Return a row per arm with validation rows; no row if the comparison is `at` another epoch than these two.
+    """Return a row per arm with validation rows; no rows unless `at` is "last" or "best-val".
 
-    earliest, latest    the best validation epochs of its n runs, from the first to the last
+    earliest, latest    the earliest and the latest best validation epoch of the arm's n runs
     last, best          mean of the metric at the last epoch and at the best validation epochs, and *_sd, its sample SD
     *_difference        mean difference from the baseline over pairs of runs; *_low, *_high: its 95 % t-interval
 
-    Unknown figures are NaN. The metric `seconds` has no rows: it is not taken at an epoch.
+    Unknown figures are NaN. The metric `seconds` has no rows: it is a median over epochs.
     """
     shown = [arm for arm in arms if _best_epochs(arm)] if at in ("last", "best-val") and metric != "seconds" else []
     rows = [_row(arm, base if (base := baselines.get(arm.label)) is not arm else None, metric) for arm in shown]

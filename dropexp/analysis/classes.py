@@ -19,7 +19,8 @@ class ClassFigures:
     acc          share of the images that are predicted to be of this class
     confidence   mean probability of the predicted class
     loss         mean cross entropy, nats
-    taken_for    the wrong class that is predicted most often, None if there is none, and the share of the images
+    taken_for    the wrong class that is predicted most often; None if all images are recognised
+    share        the share of the images that are predicted to be of the class `taken_for`
     """
 
     label: str

@@ -156,13 +156,14 @@ def compare(
     settings; if there is none, the only arm without dropout is the baseline.
 
     by          a config key that orders the arms: the swept parameter
-    metric      a column of the runs' tables; by default the test accuracy, or the test loss without accuracies; without
-                test figures the same of the validation rows
+    metric      a column of the runs' tables; by default the first of test_acc, val_acc, test_loss and val_loss that was
+                measured
     at          the epoch that is compared: "last", "best-val", "best-test" or a number
     filter      keeps runs whose config keys have these values
     published   whether to compute which arm a source's figures fit best
-    margin      the least difference that matters: a fraction for accuracies and gaps, otherwise in the metric's unit
-    config      in place of names, or first: compares exactly the runs that a config, study or list of studies asks for
+    margin      the smallest difference that matters: a fraction for accuracies and gaps, otherwise in the metric's unit
+    config      in place of names: a config, a study or a list of studies; exactly the runs that it asks for are
+                compared. A study or a dict can also be the first argument
     select_on   a validation metric: of each declared arm or variant, only the settings with its best mean are compared
     interaction two config keys: whether the effect of one depends on the other; `baseline` has the reference values
 
@@ -280,7 +281,7 @@ def _group(runs: Sequence[Run], query: Query, order: Sequence[str]) -> Noted[lis
 
 
 def _with_titles(notes: Iterable[str], titles: Mapping[str, str]) -> list[str]:
-    """Return notes that begin with the label of an arm with its title instead; no label has a colon."""
+    """Return the notes with an arm's title in place of its label at their start; no label contains a colon."""
     parts = [note.partition(": ") for note in notes]
     return [f"{titles.get(label, label)}{colon}{rest}" for label, colon, rest in parts]
 

@@ -140,7 +140,7 @@ def _caveat(arm: Arm, base: Arm) -> str:
 
 
 def _caveats(pairs: Sequence[Pair]) -> list[str]:
-    """Return the caveats of pairs; if there are many, that there are."""
+    """Return the caveats of pairs; if there are many, only their number."""
     caveats = [pair.caveat for pair in pairs if pair.caveat]
     if len(caveats) <= MOST_CAVEATS:
         return caveats

@@ -49,7 +49,7 @@ def _found(verdicts: Sequence[Verdict], titles: Titles) -> str:
     shared = bases.pop() if len(bases) == 1 else None
     undecidable = [one for one in verdicts if _is_undecidable(one)]
     groups: list[str] = []
-    question = f" in {verdicts[0].pair.what} ({_seeds(verdicts)})"  # once
+    question = f" in {verdicts[0].pair.what} ({_seeds(verdicts)})"  # in the first group only
     for word, own in by_word.items():
         if known := [one for one in own if not _is_undecidable(one)]:
             groups.append(f"{word}{_against(own[0], shared)}{question}: {_listed(known, shared, titles)}")
@@ -112,7 +112,7 @@ def _joined(names: list[str]) -> str:
 
 
 def _figures(verdict: Verdict) -> str:
-    """Return the difference, of a single one with its interval and p."""
+    """Return the difference; if it is the only one of its family, also its interval and p."""
     if verdict.difference.pairs == 1:
         return f"{_amount(verdict)}; no spread can be estimated from one pair"
     if verdict.family.size > 1:

@@ -40,9 +40,9 @@ def interactions_of(
 ) -> Noted[Differences]:
     """Judge the interaction of each square of arms, as one family; none without keys.
 
-    In the frame `arm` and `baseline` are differences of arms, and two columns more have their means: `effect`,
-    `baseline_effect`. Sentences and notes have the titles of arms, which are by label.
-    The notes name arms and seeds that are left out. Raises ComparisonError for an unknown key, and without a square.
+    In the frame, `arm` and `baseline` are differences of arms, and two more columns have their means: `effect` and
+    `baseline_effect`. `titles` are by label; sentences and notes use them. The notes name arms and seeds that are left
+    out. Raises ComparisonError for an unknown key, and if there is no square.
     """
     squares = squares_of(arms, check_keys(arms, keys), titles, reference) if keys else Noted([], [])
     if keys and not squares.value:

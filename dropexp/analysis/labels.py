@@ -24,7 +24,7 @@ def labels_of(runs: Iterable[Run], without: Collection[str] = ()) -> dict[tuple[
 
 
 def _numbered(labels: dict[tuple[str, str], str]) -> dict[tuple[str, str], str]:
-    """Number labels that are equal: an arm may be named as the settings of another are shown, such as `nn,lr=0.1`."""
+    """Number labels that are equal: the name of an arm, such as `nn,lr=0.1`, may be the label of another."""
     unique: dict[str, tuple[str, str]] = {}
     for arm, label in labels.items():
         candidates = itertools.chain([label], (f"{label}#{n}" for n in itertools.count(2)))

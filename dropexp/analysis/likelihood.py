@@ -48,7 +48,7 @@ class Fit:
 def fit_arms(source: Source, titles: Mapping[str, str]) -> Noted[list[Fit]]:
     """Return the fit of each arm, best first; nothing, and a note, if there are too few arms, runs or figures.
 
-    The notes have the titles of arms, which are by label.
+    `titles` are by label; the notes use them.
     """
     if len(source.arms) < 2:
         return Noted([], [f"{source.study}: a likelihood needs at least two arms with published figures"])

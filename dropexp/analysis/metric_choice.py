@@ -1,4 +1,4 @@
-"""Choose the metric to compare: the one that is asked for, or the first usual one that was measured."""
+"""Choose the metric to compare: the requested one, or the first usual one that was measured."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ SETTING_FOR = {  # what to set for a metric that is not always measured
 
 
 def choose_metric(arms: Sequence[Arm], metrics: Mapping[str, Metric], wanted: str | None) -> str:
-    """Return the metric to compare. Raises ComparisonError if no run has it at the epoch that is compared."""
+    """Return the metric to compare.
+
+    Raises ComparisonError for an unknown metric, and if no run has it at the epoch that is compared.
+    """
     name = wanted or usual_metric(arms, metrics)
     if name not in metrics:
         known = ", ".join(measured_metrics(arms, metrics))
@@ -69,6 +72,6 @@ def measured_metrics(arms: Sequence[Arm], metrics: Iterable[str]) -> Iterator[st
 
 
 def usual_metric(arms: Sequence[Arm], metrics: Collection[str]) -> str:
-    """Return the metric that is compared by default: test before validation figures, accuracies before losses."""
+    """Return the metric that is compared by default: the first one of `USUAL` that was measured."""
     known = [name for name in USUAL if name in metrics]
     return next(measured_metrics(arms, known), known[0])

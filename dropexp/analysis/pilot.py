@@ -1,4 +1,4 @@
-"""A study whose seeds are the pilot of a new one: other seeds, or repeats of a search, another name, judged alone."""
+"""Plan a new study after a pilot: another name, and other seeds or repeats of a search, judged alone."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Pilot:
     new_study: str
     first_seed: int
     tuned: bool = False
-    words: tuple[str, ...] = ("-c", "FILE")  # that ask `dropexp train` for the pilot
+    words: tuple[str, ...] = ("-c", "FILE")  # options of `dropexp train` that select the pilot's config
 
     def has_room(self, pairs: int) -> bool:
-        """Return whether so many seeds, or repeats, exist."""
+        """Return whether the new study can have this many pairs: the number of repeats of a search is limited."""
         return not self.tuned or self.first_seed + pairs <= MAX_REPEATS
 
     def plan(self, pairs: int) -> str:
-        """Return the command that trains the new study with so many seeds; of a search, what to put into its config."""
+        """Return the command that trains the new study with this many seeds; for a search, the config to train."""
         last = self.first_seed + pairs - 1
         if self.tuned:
             section = f"tune: {{repeats: {self.first_seed}..{last}, …}}"
@@ -47,9 +47,9 @@ class Pilot:
 
 
 def pilots_of(runs: Sequence[Run], words: Mapping[str, tuple[str, ...]] | None = None) -> dict[str, Pilot]:
-    """Return a pilot by study. Seeds in use are those of the runs, and those in the names of the folders beside.
+    """Return a pilot by study. The seeds in use are those of the runs, and those in the names of other run folders.
 
-    `words` are those that ask `dropexp train` for a study.
+    `words` has, by study, the options of `dropexp train` that select its config.
     """
     tuned = {run.study for run in runs if run.tuning is not None}
     used: dict[str, set[int]] = defaultdict(set)
@@ -63,7 +63,7 @@ def pilots_of(runs: Sequence[Run], words: Mapping[str, tuple[str, ...]] | None =
 
 
 def _pilot(study: str, folders: set[Path], used: set[int], tuned: bool) -> Pilot:
-    """Return the pilot of a study in these folders. A new study of `a-confirm` is `a-confirm-2`, as another of `a`."""
+    """Return the pilot of a study in these folders. The new study of `a-confirm` is `a-confirm-2`."""
     first = re.sub(rf"-{CONFIRM}(-\d+)?\Z", "", study)
     taken = {*folders, *(folder.with_name(first) for folder in folders)}
     for name in _names(first):
@@ -79,7 +79,7 @@ def _pilot(study: str, folders: set[Path], used: set[int], tuned: bool) -> Pilot
 
 
 def _names(study: str) -> Iterator[str]:
-    """Return names of new studies: `a-confirm`, `a-confirm-2` and so on, without the `a-` where that is no name."""
+    """Yield names of new studies: `a-confirm`, `a-confirm-2` and so on, without the `a-` if that name is not valid."""
     for number in count(1):
         ending = CONFIRM if number == 1 else f"{CONFIRM}-{number}"
         name = f"{study}-{ending}"

@@ -1,8 +1,9 @@
 """How many seeds the rule of verdicts needs.
 
-Power is the probability that the rule finds an arm BETTER or WORSE whose true difference is the margin, beside arms
-without a difference; all differences are normal with one SD. So it depends on the pairs, on the comparisons, and on the
-margin in SDs. `power.json` has the margin with a power of 80 %: benchmarks/power_table.py simulates the whole rule.
+Power is the probability of the verdict BETTER or WORSE on an arm whose true difference is the margin, while the other
+arms have no difference. All differences are normal with one SD. So power depends on the number of pairs, the number of
+comparisons, and the margin in SDs. `power.json` has the margin, in SDs, for a power of 80 %; benchmarks/power_table.py
+finds it by simulation of the whole rule.
 
 Beyond the 20 pairs of that table the sign-flip test is nearly a t-test. The margin is then that of a t-test at
 5 % / comparisons, (t(1 - α/2k) + t(.8))/√n (Zar, Biostatistical Analysis, 2010, chapter 7), times a ratio that falls
@@ -39,7 +40,7 @@ NO_NUMBER = Needed(None, None, None)
 
 
 def needed(sd: float, pairs: int, margin: float, comparisons: int) -> Needed:
-    """Return how many pairs a study needs, by the sample SD of so many pairs of a pilot. See `pairs_needed`."""
+    """Return how many pairs a study needs, given the sample SD of a pilot with `pairs` pairs. See `pairs_needed`."""
     true_sd = sd_interval(sd, pairs)
     return Needed(*(pairs_needed(one, margin, comparisons) for one in (sd, true_sd.low, true_sd.high)))
 
@@ -88,7 +89,7 @@ def _of_t_test(pairs: int, comparisons: int) -> float:
 
 @lru_cache(maxsize=1)
 def _table() -> dict[int, dict[int, float]]:
-    """Return the margins by comparisons and pairs, where so many pairs can show a difference."""
+    """Return the margins by comparisons and pairs, without pairs that are too few to show a difference."""
     content = json.loads(_TABLE.read_text(encoding="utf-8"))
     columns = enumerate(content["comparisons"])
     rows = {int(pairs): margins for pairs, margins in content["margins"].items()}
@@ -96,5 +97,5 @@ def _table() -> dict[int, dict[int, float]]:
 
 
 def _margins(comparisons: int) -> dict[int, float]:
-    """Return the margins by pairs; between two columns of the table, those of the later one. {} if there is none."""
+    """Return the margins by pairs, of the first column with at least this many comparisons; {} if there is none."""
     return next((margins for k, margins in _table().items() if k >= comparisons), {})

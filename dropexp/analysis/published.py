@@ -66,7 +66,7 @@ class PublishedRow:
 def sources_of(arms: Sequence[Arm], declared: Mapping[str, Sequence[Declared]]) -> Noted[list[Source]]:
     """Return the sources of each study with published figures; the notes name figures that the runs lack.
 
-    `declared` is by study what its config files declare; the figures of a file are those of the arms that it asks for.
+    `declared` has, by study, what its config files declare. A file's figures belong to the arms that it asks for.
     """
     measured = {name for arm in arms for run in arm.runs.values() for name in run.curves}
     sources, notes = [], []

@@ -35,9 +35,9 @@ def reliability(predictions: Sequence[Predictions]) -> list[Bin]:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A test image that most runs of an arm predict wrongly: its class, the most frequent wrong one, and how surely.
+    """A test image that runs of an arm predict wrongly: its class, and the most frequent wrong one.
 
-    `confidence` is the mean over the runs of the confidence in a wrong class, 0 of a run that is right.
+    `confidence` is the mean over all runs of the confidence in a wrong class; it is 0 for a run that is right.
     """
 
     image: int

@@ -56,9 +56,9 @@ class Requirement:
     bound: str
 
     def check_bound(self, what: str, low: int | None, hundredths: str = "") -> None:
-        """Raise ComparisonError for a bound with a percent sign, and for one that is not from `low` to 1, if given.
+        """Raise ComparisonError for a bound with a percent sign or, if `low` is given, outside `low` to 1.
 
-        `hundredths` is what people call them: "%" or "points".
+        `hundredths` is the unit in which the bound may have been typed: "%" or "points".
         """
         number, percent, _ = self.bound.partition("%")
         bound = float(number)
@@ -106,9 +106,9 @@ class _Subject:
 def require(comparison: Comparison, requirement: str) -> str | None:
     """Return None if `requirement` holds, or else a sentence on why it does not.
 
-    Figures of arms are means over their runs; figures of differences are those of `compare`: accuracies are fractions,
-    and p is adjusted by Holm. A figure of an arm with a run that diverged or is at
-    chance level meets no requirement.
+    Figures of arms are means over their runs, `seconds` a median; figures of differences are those of `compare`:
+    accuracies are fractions, and p is Holm-adjusted. A figure of an arm with a run that diverged or is at chance level
+    meets no requirement.
 
     Raises ComparisonError if it cannot be parsed, or names no arm, difference or figure.
     """
@@ -123,7 +123,7 @@ def require(comparison: Comparison, requirement: str) -> str | None:
 
 
 def _subjects(comparison: Comparison) -> dict[str, _Subject]:
-    """Return arms and differences by all names and labels that they can be typed with; an arm precedes a difference."""
+    """Return arms and differences by all names and labels that select them; if one selects both, it means the arm."""
     subjects: dict[str, _Subject] = {}
     for row in [*records(comparison.differences), *records(comparison.arms)]:
         arms = [row[side] for side in ("arm", "baseline") if side in row]
@@ -162,7 +162,7 @@ def _is_number(bound: str) -> bool:
 
 
 def _typed(subject: str) -> str:
-    """Return an arm or a difference as a keyboard types it: headlines have a true minus sign, and can be copied."""
+    """Return an arm or a difference with hyphens for minus signs, which text copied from headlines has."""
     return subject.replace(f" {MINUS} ", " - ")
 
 
@@ -224,7 +224,7 @@ def _unknown_figure(wanted: Requirement, kind: str, known: Mapping[str, object])
 
 
 def _unknown_subject(wanted: Requirement, subjects: Mapping[str, _Subject]) -> str:
-    """Say that there is no such arm or difference, and which there are."""
+    """Return the message for an unknown arm or difference: it lists those that exist."""
     typed = wanted.subject
     is_difference = wanted.name in _FIELDS or " - " in typed
     arms = {name: subject for name, subject in subjects.items() if not subject.is_difference}

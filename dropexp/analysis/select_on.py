@@ -16,18 +16,17 @@ from dropexp.nearest import did_you_mean
 from dropexp.runs.metrics import Metric
 from dropexp.runs.record import text
 
-QUESTION = sorted(NOT_TUNED - {"variant", "seed", "probes"})
+QUESTION = sorted(NOT_TUNED - {"variant", "seed", "probes"})  # arms that differ in one of these keys do not compete
 
 
 def select_settings(
     arms: Sequence[Arm], name: str, metrics: Mapping[str, Metric], titles: Mapping[str, str], by: str | None = None
 ) -> Noted[list[Arm]]:
-    """Return of each declared arm, or variant, the settings with the best mean of a validation metric over the seeds.
+    """Return, for each declared arm or variant, the settings with the best mean validation metric over the seeds.
 
-    Arms with different values of `by`, or of a key that is no setting to choose, such as `train_size`, do not compete.
-    Settings with a diverged run are not selected. The notes name what was selected among how many, with
-    the titles of arms, which are by label. Raises
-    ComparisonError for a metric that is not of validation rows, or that no run has.
+    Arms with different values of `by`, or of a key in `QUESTION`, such as `train_size`, do not compete. Settings with a
+    diverged run are not selected. The notes name what was selected among how many; `titles` are by label and replace
+    the labels in them. Raises ComparisonError for a metric that is not of validation rows, or that no run has.
     """
     of_validation = [metric for metric in metrics if metric.startswith("val_")]
     known = [metric for metric in of_validation if any(np.isfinite(arm.figures(metric)).any() for arm in arms)]

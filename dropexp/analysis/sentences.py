@@ -127,7 +127,10 @@ def _plan(verdict: Verdict) -> str:
 
 
 def seeds_to_plan(verdicts: Sequence[Verdict], needed: int) -> int | None:
-    """Return the seeds of a new study that needs so many, no fewer than the pilot had; None if a config cannot ask."""
+    """Return the number of seeds of a new study: `needed`, rounded up, and no fewer than the pilot had.
+
+    None if the study would exceed `MAX_RUNS`.
+    """
     seeds = max(rounded(needed), *(one.difference.pairs for one in verdicts))
     return seeds if seeds * (verdicts[0].family.size + 1) <= MAX_RUNS else None
 

@@ -28,7 +28,7 @@ MOST_NAMED = 10  # combinations of values without a run
 
 @dataclass(frozen=True)
 class Square:
-    """Four arms of one study; their names say which of the two keys has another value than the reference."""
+    """Four arms of one study; a field's name is the key, or keys, whose value differs from the reference value."""
 
     both: Arm
     second: Arm
@@ -58,8 +58,8 @@ def squares_of(
 ) -> Noted[list[Square]]:
     """Return all squares of two keys; the notes name the cells without an arm, and the arms that are in no square.
 
-    The reference values are those of the arm `reference`; by default `none`, or else the lowest value, and of "arm" one
-    without dropout. Each other value of the first key makes squares with each other value of the second.
+    The reference values are those of the arm `reference`. By default they are `none`, or else the lowest value; for the
+    key "arm", an arm without dropout. Each other value of the first key is combined with each one of the second.
     """
     notes, using = [], list(arms)
     for key in keys:
@@ -140,7 +140,10 @@ class _Grid:
         return [other for other in self.cells[cell] if self._agree(arm, other, but_for)]
 
     def _agree(self, arm: Arm, other: Arm, but_for: str) -> bool:
-        """Return whether two arms agree in every key that both use, but for one; for "arm", but for the arms' keys."""
+        """Return whether two arms agree in every key that both use, except `but_for`.
+
+        The key "arm" excepts all keys that the declared arms set.
+        """
         ours, theirs = self.settings[arm.label], self.settings[other.label]
         excepted = self.of_arms if but_for == "arm" else {but_for}
         return all(value == theirs[key] for key, value in ours.items() if key in theirs and key not in excepted)

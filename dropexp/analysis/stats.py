@@ -1,7 +1,8 @@
 """Statistics over seeds, on arrays.
 
-All intervals are 95 % intervals for normally distributed values with unknown variance, by Student's t.
-`differences` are those of paired runs, shape (n,), in any unit. A difference that is not finite raises ValueError.
+All intervals are 95 % intervals for normally distributed values with unknown variance: those of means and predictions
+by Student's t, those of SDs by chi-square. `differences` are those of paired runs, shape (n,), in any unit. A
+difference that is not finite raises ValueError.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from scipy.special import chdtri, stdtr, stdtrit  # scipy.stats has the same fun
 LEVEL = 0.95
 ALPHA = round(1 - LEVEL, 9)  # 1 - 0.95 is slightly more than 0.05
 POWER = 0.8
-EXACT_PAIRS = 20  # up to which sign flips are enumerated
-SAMPLES = 100_000  # sign patterns beyond
+EXACT_PAIRS = 20  # up to this many pairs, all sign patterns are enumerated
+SAMPLES = 100_000  # random sign patterns for more pairs
 _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(float)  # of each byte, shape (256, 8)
 
 
@@ -94,7 +95,7 @@ def paired_difference(values: ArrayLike, baseline: ArrayLike) -> Difference:
 
 
 def prediction_interval(values: ArrayLike) -> Interval:
-    """Return where one further value is with 95 % probability: mean ± t·SD·√(1 + 1/n) of `values`, shape (n,).
+    """Return the 95 % prediction interval of one further value: mean ± t·SD·√(1 + 1/n) of `values`, shape (n,).
 
     Source: Hahn and Meeker, Statistical Intervals (1991), chapter 4. NaN below two values.
     """
@@ -106,7 +107,8 @@ def prediction_interval(values: ArrayLike) -> Interval:
 def sign_flip_p(differences: ArrayLike) -> float:
     """Return the two-sided p of no difference: the share of sign patterns whose |sum| is at least the observed one.
 
-    All 2^n patterns up to `EXACT_PAIRS` pairs; beyond, `SAMPLES` random patterns with a fixed seed. NaN without a pair.
+    All 2^n patterns are enumerated for up to `EXACT_PAIRS` pairs; for more, `SAMPLES` random patterns are drawn with a
+    fixed seed. NaN without a pair.
     Sources: Fisher, The Design of Experiments (1935), section 21; for random patterns Davison and Hinkley,
     Bootstrap Methods and their Application (1997), section 4.2: (hits + 1) / (samples + 1).
     """
@@ -139,7 +141,7 @@ def _random_bytes(n: int) -> NDArray[np.uint8]:
 
 
 def least_sign_flip_p(pairs: int) -> float:
-    """Return the smallest p that the test of this many pairs can give: all signs are equal, 2 / 2^n if it is exact."""
+    """Return the smallest p that the test of n pairs can give: 2 / 2^n if it is exact, for differences of one sign."""
     return min(1.0, 2.0 ** (1 - pairs)) if pairs <= EXACT_PAIRS else 1 / (SAMPLES + 1)
 
 

@@ -1,4 +1,4 @@
-"""The runs to compare of a study with searches: those that test the selections which study.json has."""
+"""Choose the runs to compare in a study with searches: those that test the settings selected in study.json."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from dropexp.runs.searches import Records, SearchRecord
 
 
 def current(runs: Iterable[Run], records: Mapping[str, Records]) -> Noted[list[Run]]:
-    """Return the runs without trials, and without tested runs of settings that study.json does not select.
+    """Return the runs except trials, and except tested runs whose settings study.json does not select.
 
-    A run that tests the selections of several searches is there once for each. If study.json knows nothing of a run's
-    search, the run is kept as it is.
+    A run that tests the selections of several searches is returned once for each. If a run's search is not in
+    study.json, the run is kept as it is.
     """
     kept: list[Run] = []
     tested: dict[tuple[str, str], Run] = {}  # by study and settings
@@ -58,7 +58,7 @@ def current(runs: Iterable[Run], records: Mapping[str, Records]) -> Noted[list[R
 
 
 def _as_tested(run: Run, record: SearchRecord) -> Run:
-    """Return a run as the one that tests the selection of a search: its settings may have been selected before."""
+    """Return the run as the test of this search; its run.json may name another search that selected its settings."""
     part = SearchPart(
         role="tested",
         search=record.id,
@@ -72,7 +72,7 @@ def _as_tested(run: Run, record: SearchRecord) -> Run:
 
 
 def _settings(record: SearchRecord) -> str:
-    """Return the settings of the run that tests a selection; "" without one, or if they are of another version."""
+    """Return the settings of the run that tests a selection; "" without one, or if this version rejects them."""
     if record.selected is None:
         return ""
     keys = {**record.fixed, **record.best.values, "seed": TESTED_SEED + record.repeat}

@@ -12,8 +12,8 @@ from dropexp.runs.study_file import Declared
 def titles_of(arms: Sequence[Arm], declared: Mapping[str, Sequence[Declared]]) -> dict[str, str]:
     """Return titles by the label of an arm, and by its series; none for arms without a label in their config.
 
-    Of several configs that ask for an arm, the first that has labels counts. There are no titles if two of them are
-    the same, or one is the name of another arm.
+    If several configs ask for an arm, the first that has labels is used. The result is empty if two arms have the same
+    title, or one arm's title is the label of another.
     """
     titles: dict[str, str] = {}
     for arm in arms:
@@ -29,7 +29,7 @@ def titles_of(arms: Sequence[Arm], declared: Mapping[str, Sequence[Declared]]) -
 
 
 def title_of_base(arm: Arm, titles: Mapping[str, str]) -> str:
-    """Return the title of the declared arm or variant, which several arms can share: without their settings."""
+    """Return an arm's title without its settings: that of its declared arm or variant, which several arms can share."""
     base = arm.first.base
     settings = arm.label.removeprefix(f"{arm.study}/").removeprefix(base)
     return titles.get(arm.label, base).removeprefix(f"{arm.study}/").removesuffix(settings)

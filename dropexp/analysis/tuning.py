@@ -44,7 +44,7 @@ class SearchFrames:
 def tuning_of(arms: Sequence[Arm], records: Mapping[str, Records], titles: Mapping[str, str]) -> Noted[SearchFrames]:
     """Return what is known of the arms' searches; the notes name selected values at the edge of their range.
 
-    The notes have the titles of arms, which are by label.
+    `titles` are by label; the notes use them.
     """
     known = [found for arm in arms if (found := _searches_of(arm, records.get(arm.study, {}))).records]
     frames = SearchFrames(
@@ -148,7 +148,7 @@ def _unequal(searches: ArmSearches, every: Sequence[ArmSearches]) -> list[str]:
 
 
 def _edges(searches: ArmSearches) -> list[str]:
-    """Return a note if selected values are near an end of their range; an end of 0 is the limit of every key."""
+    """Return a note if selected values are near an end of their range, except an end of 0: no key allows less."""
     near = []
     for key, written in searches.records[0].space.items():
         ((kind, ends),) = written.items()

@@ -20,17 +20,17 @@ from dropexp.errors import RunError
 from dropexp.runs.predictions import Predictions, read_predictions
 
 METRICS = ("test_acc", "test_loss")  # means over the test images
-KEPT_RUNS = 256  # whose predictions stay in memory: those of a baseline, which many arms are compared with
+KEPT_RUNS = 256  # runs whose predictions stay in memory, since many arms are compared with the same baseline
 
 
 def half_width(d: NDArray[Any]) -> float:
-    """Return half the width of the 95 % interval of the mean of d (S, I), values by seed and image, both random.
+    """Return half the width of the 95 % interval of the mean of d, shape (S, I): values by seed and by image.
 
-    The variance of the mean is V = (MS_seed + MS_image − MS_residual)/(S·I), from the mean squares of a two-way layout
-    without replication, with Satterthwaite's degrees of freedom. The interval is never narrower than that over the
-    seeds alone. NaN below two seeds or images, and for values that are not finite. Sources: Searle, Casella and
-    McCulloch, Variance Components (1992), chapter 4; Satterthwaite, An Approximate Distribution of Estimates of
-    Variance Components (1946).
+    Seeds and images are random effects. The variance of the mean is V = (MS_seed + MS_image − MS_residual)/(S·I), from
+    the mean squares of a two-way layout without replication, with Satterthwaite's degrees of freedom. The interval is
+    never narrower than that over the seeds alone. NaN below two seeds or images, and for values that are not finite.
+    Sources: Searle, Casella and McCulloch, Variance Components (1992), chapter 4; Satterthwaite, An Approximate
+    Distribution of Estimates of Variance Components (1946).
     """
     S, I = d.shape
     if S < 2 or I < 2 or not np.isfinite(d).all():
@@ -55,7 +55,8 @@ def _t(df: float) -> float:
 def half_widths(compared: Sequence[tuple[Arm, Arm]], metric: str) -> Noted[list[float | None]]:
     """Return half the width of the interval of each arm minus its baseline, over their common seeds and test images.
 
-    None where runs have not kept the predictions of the epoch that is compared; the notes name corrupted files.
+    None for metrics other than `METRICS`, and where runs have not kept the predictions of the epoch that is compared.
+    The notes name corrupted files.
     """
     widths: list[float | None] = []
     notes: dict[str, None] = {}
@@ -70,8 +71,9 @@ def half_widths(compared: Sequence[tuple[Arm, Arm]], metric: str) -> Noted[list[
 
 
 def _differences(arm: Arm, base: Arm, metric: str) -> NDArray[Any] | None:
-    """Return the differences by common seed and image (S, I), None if runs have kept none, or not of the same images.
+    """Return the differences by common seed and image, shape (S, I).
 
+    None if there is no common seed, if a run has kept no predictions, or if the images differ.
     Raises `RunError` if a file is corrupted.
     """
     pairs = [(_kept(run), _kept(base.runs[seed])) for seed, run in arm.runs.items() if seed in base.runs]

@@ -1,8 +1,8 @@
 """Judge arms that were compared over paired runs.
 
-A difference is shown if the p of the sign-flip test is below 5 %; it is shown to be negligible, within the margin, if
-that of two one-sided t-tests (TOST) is. Both are adjusted by Holm, each in its family: all comparisons that are judged
-together.
+A difference is shown if the p-value of the sign-flip test is below 5 %. It is shown to be negligible, that is within
+the margin, if the p-value of two one-sided t-tests (TOST) is below 5 %. Both are Holm-adjusted over the family: all
+comparisons that are judged together.
 
                 shown   shown to be negligible
 BETTER, WORSE   yes     no      HIGHER, LOWER for a metric without a better direction
@@ -47,12 +47,12 @@ class VerdictWord(StrEnum):
 class Pair:
     """Two arms and their differences, arm minus baseline, shape (n,): one per seed that both have.
 
-    what              names the metric and the setting: "test accuracy after 5 epochs"
+    what              the metric and the epoch in words: "test accuracy after 5 epochs"
     higher_is_better  None if the metric has no better direction; the arm then "wins" where it is higher
     unit              of the metric; differences in fractions are printed in points
     caveat            sentences that follow the verdict's
     absent            why there is no difference, if there is none
-    pilot             the study of both arms, for the command of a new one; None if there are several
+    pilot             the plan of a new study if both arms are of one study, otherwise None
     broken            runs of the arms that finished badly, in words; a verdict without them would hide that
     """
 
@@ -111,7 +111,7 @@ class Family:
     def least_p(self, index: int, pairs: int) -> float:
         """Return the smallest adjusted p that comparison `index` could have with this many pairs.
 
-        This is `stats.holm` for one of the p-values: sorting them again for each of a thousand takes seconds.
+        Equal to `stats.holm`, but the other p-values are sorted only once: a thousand sorts would take seconds.
         """
         p, own = stats.least_sign_flip_p(pairs), self.p_values[index]
         others = self.ordered if math.isnan(own) else np.delete(self.ordered, np.searchsorted(self.ordered, own))
@@ -151,8 +151,9 @@ class Verdict:
 
 
 def judge(pairs: Sequence[Pair], margin: float) -> list[Verdict]:
-    """Return a verdict per pair; all pairs are one family. `margin` is the least difference that matters, in its unit.
+    """Return a verdict per pair; all pairs are one family.
 
+    `margin` is the smallest difference that matters, in the unit of the pairs' `differences`.
     Raises ValueError if the margin is not positive or a difference is not finite.
     """
     family = Family([_sign_flip_p(pair) for pair in pairs])
@@ -191,7 +192,7 @@ def _verdict(
 
 
 def _word(pair: Pair, differs: bool, negligible: bool) -> VerdictWord:
-    """Apply the rule of this module to what is shown."""
+    """Return the word for this combination: the table in the module's docstring."""
     if pair.broken:
         return VerdictWord.INCONCLUSIVE
     if differs:

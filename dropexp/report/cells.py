@@ -52,7 +52,7 @@ def interval_cell(low: float, high: float, unit: Unit, sign: str = "") -> str:
 
 
 def sparkline(curve: Sequence[float], low: float, high: float) -> str:
-    """Draw a bar per measured epoch on a scale from `low` to `high`; of many, evenly spaced ones with the last."""
+    """Draw a bar per measured epoch on a scale from `low` to `high`; at most `CURVE_WIDTH`, evenly spaced."""
     curve = [value for value in curve if not math.isnan(value)]
     if len(curve) > CURVE_WIDTH:
         curve = [curve[round(i * (len(curve) - 1) / (CURVE_WIDTH - 1))] for i in range(CURVE_WIDTH)]

@@ -63,7 +63,7 @@ class Swept:
 
 
 def swept(comparison: Comparison) -> Swept:
-    """Return the swept parameter; a list of which one entry varies, or whose entries are equal, is a number."""
+    """Return the swept parameter; lists become numbers if only one entry varies, or the entries of each are equal."""
     arms = comparison.arms["arm"].tolist()
     given = [None if isinstance(value, float) and math.isnan(value) else value for value in comparison.arms["by"]]
     texts = [None if value is None else text(value) for value in given]

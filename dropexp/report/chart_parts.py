@@ -175,7 +175,7 @@ def line_labels(
 
 
 def row_height(count: int, most: int, least: int) -> int:
-    """Return the height of a row: the least if there are so many that a chart would not fit a page."""
+    """Return the height of a row in pixels: `most`, or `least` if so many rows would not fit a page otherwise."""
     return most if count <= MOST_ROOMY else least
 
 

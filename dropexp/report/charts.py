@@ -65,7 +65,7 @@ def check_kind(name: str) -> None:
         raise ChartError(f"unknown chart {name!r}{did_you_mean(name, KINDS)}; the charts are {', '.join(KINDS)}")
 
 
-@schemapi.debug_mode(False)  # to validate each part takes as long as to draw it; tests do
+@schemapi.debug_mode(False)  # validating each part takes as long as drawing it; the tests validate
 def single(comparison: Comparison, name: str, size: Size = AUTO, title: str | None = None) -> ChartType:
     """Draw one chart. A `title` replaces the chart's own and its legend; "" removes them.
 

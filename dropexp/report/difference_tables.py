@@ -174,6 +174,6 @@ def is_evaluated_again(comparison: Comparison, metric: str) -> bool:
 
 
 def repetition(comparison: Comparison) -> str:
-    """Return what an arm has one run for each of: a seed, or a repeat of its search."""
+    """Return in what the runs of an arm differ: in their seed, or in the repeat of a search."""
     searched = len(comparison.tuning.records)
     return "repeat" if searched == len(comparison.arms) else "seed or repeat" if searched else "seed"

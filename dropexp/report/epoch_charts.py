@@ -55,7 +55,10 @@ def gap(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
 
 
 def loss(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
-    """Draw the train loss and the test loss by epoch, a panel each, a line per arm; None without any."""
+    """Draw train loss and test loss by epoch, a panel each, a line per arm; None without any.
+
+    The validation loss replaces one that was not measured.
+    """
     means = {}
     for name in ("train_loss", "test_loss", "val_loss"):
         if name in comparison.curves and comparison.curves[name].notna().any():

@@ -101,7 +101,10 @@ class _Columns:
 
     @property
     def terms(self) -> dict[str, str]:
-        """Sentences on single columns. Those of MC and moments are left out before the ones they are like."""
+        """Sentences on single columns, by header. One that also holds for MC and moments has the plain column's header.
+
+        A narrow terminal leaves out the plain column last.
+        """
         accuracy, nll, ece, entropy = NAMES
         moments = f"moments: {self.passes} samples by moment matching (Wan et al., 2013)."
         return ({f"moments\n{accuracy}": moments} if self.moments else {}) | {

@@ -130,7 +130,7 @@ def _json_for_script(content: Any) -> Markup:
     return Markup(json.dumps(content, ensure_ascii=False).replace("<", "\\u003c"))
 
 
-@schemapi.debug_mode(False)  # to validate each part takes as long as to draw it; tests do
+@schemapi.debug_mode(False)  # validating each part takes as long as drawing it; the tests validate
 def _sections(comparison: Comparison) -> tuple[list[Section], list[Section]]:
     """Return the sections of the story, which prints on a few pages, and those of the appendix."""
     named, whole = for_charts(comparison), titled(comparison)

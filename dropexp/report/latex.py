@@ -42,7 +42,7 @@ _SYMBOLS = {
     )
     for letter, name in zip(letters, names.split(), strict=True)
 }
-# What pdflatex cannot set in a plain article: all but Latin letters, without these, and common punctuation.
+# What pdflatex cannot set in a plain article: these Latin letters, and all but other Latin letters and punctuation.
 _FOREIGN = re.compile(r"[«»ÐÞðþĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲųſ]|[^\x00-\u017f‐-―‘’“”†‡•…‰€™]")
 TEXT = str.maketrans(
     {
@@ -134,7 +134,7 @@ def _width(table: Table, i: int) -> int:
 
 
 def _alignment(table: Table) -> str:
-    """Return the columns: paragraphs for long words, which share the width that the others leave."""
+    """Return the column specification: paragraph columns for long text share the width that the others leave."""
     columns = range(len(table.headers))
     paragraphs = [i for i in columns if i in table.fold and any(len(row[i]) > LONG for row in table.rows)]
     others = sum(_width(table, i) + 2 for i in columns if i not in paragraphs)
@@ -144,7 +144,7 @@ def _alignment(table: Table) -> str:
 
 
 def _row(cells: Sequence[str]) -> str:
-    first = f"{{}}{cells[0]}" if cells[0][:1] in ("[", "*") else cells[0]  # otherwise an option of the last row's end
+    first = f"{{}}{cells[0]}" if cells[0][:1] in ("[", "*") else cells[0]  # otherwise an option of the \\ before it
     return " & ".join([first, *cells[1:]]) + r" \\"
 
 

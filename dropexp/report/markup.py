@@ -1,6 +1,6 @@
 """Format tables as Markdown.
 
-tabulate does not escape `|` and breaks a row at a header's line break.
+The package tabulate is not used: it does not escape `|`, and breaks a row at a header's line break.
 """
 
 from __future__ import annotations

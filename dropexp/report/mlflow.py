@@ -39,9 +39,9 @@ def default_uri() -> str:
 def to_mlflow(runs: Iterable[Run], uri: str, *, report: bool = False) -> Exported:
     """Log each run to the experiment named as its study: the config as params, the table and the gap as metrics.
 
-    The commit is a tag, config.yaml an artifact. With `report`, the report of each study is one of a run "report", and
-    runs that are gone are returned. A run that grew since it was exported continues there; one that was trained again
-    is deleted there and logged again. Raises `ExportError`.
+    The commit is a tag, config.yaml an artifact. With `report`, the report of each study is an artifact of a run named
+    "report", and logged runs whose folders are gone are returned. A run that has more epochs than were logged gets the
+    new ones; a run that was trained again is deleted there and logged again. Raises `ExportError`.
     """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # before the import, which starts it
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # by default it logs every table that it creates
@@ -93,7 +93,7 @@ class _Tracker:
             else:
                 self.client.update_run(new, status="RUNNING")
             self.client.set_tag(new, "dropexp.epochs", str(len(timed.rows)))
-            self.client.set_tag(new, "dropexp.content", _digest(timed, len(timed.rows)))  # last: it may be killed
+            self.client.set_tag(new, "dropexp.content", _digest(timed, len(timed.rows)))  # last: dropexp may be killed
         for old in before if known is None else ():
             self.client.delete_run(old.info.run_id)
 
@@ -117,7 +117,7 @@ class _Tracker:
         return new
 
     def log_report(self, study: Path) -> None:
-        """Log the report of a study, unless it is there as it is, or has no finished run."""
+        """Log the report of a study, unless the same report is logged, or the study has no finished run."""
         with suppress(DropexpError):
             page = html.page(compare([str(study)], study.parent))
             experiment, digest = self._experiment(study.name), hashlib.sha256(page.encode()).hexdigest()

@@ -1,5 +1,5 @@
 "use strict";
-// Let a table be sorted by a click on a header, or the keyboard, and filtered by words; without scripts it is as written.
+// Make a table sortable by its headers, with mouse or keyboard, and filterable by words; without scripts it is static.
 function makeSortable(region) {
   const table = region.querySelector("table");
   const rows = [...table.tBodies[0].rows];

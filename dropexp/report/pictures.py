@@ -93,7 +93,7 @@ def _mistakes(images: NDArray[np.float32], predictions: Sequence[Predictions]) -
 
 
 def _weights(arm: str, W: NDArray[np.float32]) -> Picture:
-    """Draw the incoming weights of units as images, those with the largest norm, in rows of eight."""
+    """Draw the incoming weights of the units with the largest norm as images, in rows of eight."""
     finite = np.nan_to_num(W.astype(float))
     units = np.argsort(-np.linalg.norm(finite, axis=0), kind="stable")[:UNITS]
     largest = float(np.quantile(np.abs(finite[:, units]), 0.995)) or 1.0

@@ -32,7 +32,7 @@ class Recipe:
 def recipes(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[Recipe]:
     """Return a config per study that asks for these runs with the labels that they have in the comparison.
 
-    There is none for tested runs of searches that study.json does not have: which settings they test depends on these.
+    A study with tested runs gets no config if study.json lacks their searches, which select the tested settings.
     """
     studies: dict[str, list[ComparedRun]] = {}
     for run in runs:
@@ -46,7 +46,7 @@ def recipes(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[Recipe]
 
 
 def _recipe(study: str, runs: Sequence[ComparedRun], declared: Sequence[Declared], searches: Searches) -> Recipe:
-    """Return the config, in which every arm has every seed, or search: a run that an arm lacks is one more."""
+    """Return the config. It gives every arm every seed or repeat: `more_runs` counts those that an arm lacks."""
     names = _arm_names(study, runs)
     arms = {names[run.arm]: _config(run, searches) for run in runs}
     own = [search for arm in names for search in searches.get(arm, [])]
@@ -77,7 +77,7 @@ def _config(run: ComparedRun, searches: Searches) -> dict[str, Any]:
 
 
 def _tune(searches: Sequence[SearchRecord]) -> dict[str, Any]:
-    """Return the section `tune` of these searches; an arm draws the same points from the same space."""
+    """Return the section `tune` of these searches. Their spaces are merged: an arm still searches only its own keys."""
     repeats = [search.repeat for search in searches]
     space = {key: written for search in searches for key, written in search.space.items()}
     return {

@@ -99,7 +99,7 @@ def wrapped(text: str, width: int) -> str:
 def _known_beginnings(names: Iterable[str]) -> dict[str, int]:
     """Return how many characters each name has in common with the beginning of the most similar other name."""
     known = dict.fromkeys(names, 0)
-    for one, other in pairwise(sorted(known)):  # the most similar beginning is beside it
+    for one, other in pairwise(sorted(known)):  # in sorted order, the most similar name is a neighbour
         common = next(
             (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
         )

@@ -23,7 +23,7 @@ class SweepAxis:
     """The horizontal axis of a swept parameter: the channel for the field `x`, positions and labels of values."""
 
     channel: alt.X
-    position: Callable[[Any, float], float]  # of a value, shifted by -0.5 to 0.5 of the space between values
+    position: Callable[[Any, float], float]  # of a value, shifted by -0.5 to 0.5 of a third of the smallest distance
     labels: list[alt.Chart]  # layers that label values that are texts; numbers are labelled by the channel
 
 
@@ -35,8 +35,8 @@ def are_texts(values: Sequence[float | str]) -> bool:
 def sweep_axis(title: str, values: Sequence[float | str], size: tuple[int, int]) -> SweepAxis:
     """Return the axis of a plot of `size` pixels for these values.
 
-    It is an index for texts, which are slanted where they would overlap; for numbers linear, logarithmic, or symlog
-    with a zero.
+    Texts are at equal distances, and slanted if they would overlap. Numbers are on a linear or a logarithmic scale, or
+    on a symmetric log scale if one of them is 0.
     """
     is_text = are_texts(values)
     numbers: list[Any] = [float(i) for i in range(len(values))] if is_text else [*values]
@@ -73,9 +73,10 @@ def sweep_axis(title: str, values: Sequence[float | str], size: tuple[int, int])
 
 
 def _kind_of_scale(title: str, numbers: Sequence[float]) -> tuple[str, float]:
-    """Return "log" or "symlog" if the positive numbers are spaced more evenly in it, else "linear"; and its constant.
+    """Return "linear", "log" or "symlog" (log with a zero), and the constant of symlog, the smallest positive number.
 
-    Probabilities are always linear.
+    The scale is logarithmic if the positive numbers differ by a factor above 20, or are spaced clearly more evenly on
+    it. Probabilities are always linear.
     """
     positive = sorted({number for number in numbers if number > 0})
     if min(numbers) < 0 or len(positive) < 2 or title.startswith("drop_probs"):
