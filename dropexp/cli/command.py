@@ -11,11 +11,11 @@ from typer.core import TyperCommand
 from dropexp.cli.help import HelpContext
 from dropexp.home import expanded
 
-_PATHS = re.compile("FILE|DIR|CONFIG|RUN|STUDY")  # in the metavar of what can be a path
+_PATHS = re.compile("FILE|DIR|CONFIG|RUN|STUDY")  # in the metavar of arguments and options that can be a path
 
 
 class Command(TyperCommand):
-    """A command whose help fits the terminal. `~` at the beginning of a path is a home folder, also in quotes."""
+    """A command whose help fits the terminal. It expands `~` at the beginning of a path, also if the path is quoted."""
 
     context_class = HelpContext
 

@@ -34,7 +34,7 @@ from dropexp.cli.options import (
 from dropexp.cli.output import Format, print_message, print_tables
 from dropexp.runs.metrics import MARGIN
 
-# As `comparison_tables` and `charts` have them, whose imports would slow down the help.
+# Copies of the names in `comparison_tables` and `charts`, whose imports would slow down the help.
 TABLES = ("arms", "probes", "differences", "interactions", "best-val", "selected", "settings", "published", "fits")
 CHARTS = (
     *("book", "learning", "arms", "differences", "sweep", "budget", "usual", "loss", "gap", "published"),

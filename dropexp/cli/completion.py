@@ -11,7 +11,7 @@ import typer
 
 
 def complete_words(words: Iterable[str]) -> Callable[[str], list[str]]:
-    """Return what completes one of these words."""
+    """Return a function that completes one of these words."""
 
     def complete(incomplete: str) -> list[str]:
         return _starting(words, incomplete)
@@ -74,7 +74,7 @@ def complete_columns(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _names(ctx: typer.Context) -> list[str]:
-    """Return the given names of runs; they are among `args` after an option that has no value yet."""
+    """Return the names of runs on the command line. While an option still lacks its value, they are in `args`."""
     return ctx.params.get("names") or ctx.args
 
 
@@ -86,7 +86,7 @@ def complete_keys(incomplete: str) -> list[str]:
 
 
 def complete_settings(incomplete: str) -> list[str]:
-    """Complete KEY= and, for keys with words, KEY=WORD."""
+    """Complete KEY= and, for keys whose values are words, KEY=WORD."""
     from dropexp.config.checks import choices
     from dropexp.config.schema import Config
 

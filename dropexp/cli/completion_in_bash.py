@@ -1,4 +1,4 @@
-"""Undo bash's splitting of KEY=VALUE at = and :, and return of a completed word what follows them."""
+"""Bash splits words such as KEY=VALUE at = and :. Join them, and print only what follows the last = or :."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BREAK = re.compile("[=:]+")
 
 @contextmanager
 def bash_words() -> Iterator[None]:
-    """Complete whole words in place of those that bash has split, if it is bash that asks."""
+    """Complete whole words in place of the parts that bash has split them into, if bash requests completions."""
     if os.environ.get("_DROPEXP_COMPLETE") != "complete_bash":
         yield
         return
@@ -34,7 +34,7 @@ def bash_words() -> Iterator[None]:
 
 
 def _whole_words(words: list[str]) -> tuple[list[str], str]:
-    """Return the words as they were before bash split them, and what the last one has before its last part."""
+    """Return the words as they were before bash split them, and the part of the last one that bash has split off."""
     whole: list[str] = []
     kept = ""
     for i, word in enumerate(words):

@@ -14,7 +14,7 @@ EVALUATION = 5_000  # training images that take about as long as evaluating the 
 
 
 class Counts:
-    """Epochs and runs of the jobs: how many are done, and how many there are; seconds that have passed and are left."""
+    """Counts of the jobs' epochs and runs, done and in all, and the seconds elapsed and left."""
 
     def __init__(self, jobs: Sequence[Job], clock: Callable[[], float] = time.monotonic) -> None:
         self.configs = [job.planned.config for job in jobs]
@@ -28,7 +28,7 @@ class Counts:
         self._working_since: float | None = None
 
     def add(self, event: Event) -> None:
-        """Count an event. The epochs of a resumed run before its first event are done, and took no time here."""
+        """Count an event. A resumed run's earlier epochs count as done, but not in the estimate of the speed."""
         if isinstance(event, Epoch):
             if self._working_since is None:  # without the start, which loads torch
                 self._working_since = self.clock() - (event.row.get("seconds") or 0.0)
@@ -36,7 +36,7 @@ class Counts:
             self._set(event.job, event.row["epoch"])
         elif isinstance(event, Ended):
             self.runs_done += 1
-            self._set(event.job, self.configs[event.job].epochs)  # none is left, also of a run that stops early
+            self._set(event.job, self.configs[event.job].epochs)  # none is left, even if the run stopped early
 
     def _set(self, job: int, epoch: int) -> None:
         more = epoch - self.epochs_of.get(job, 0)

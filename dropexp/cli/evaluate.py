@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from dropexp.training.trained import Trained
 
 
-IMAGES = "0..9"  # test images that are shown
+IMAGES = "0..9"  # test images that are shown by default
 
 
 class Weights(StrEnum):
@@ -153,7 +153,7 @@ def _evaluate_arms(
 
 
 def _load_each(runs: Sequence[Run], at: Weights) -> Iterator[Trained]:
-    """Load the networks one after the other; notes name runs that have none."""
+    """Load and yield the networks one at a time. Print a note on each run that is left out because it has none."""
     from dropexp.errors import RunError
     from dropexp.training.trained import load_trained
 
@@ -188,7 +188,7 @@ def _print_differing(result: Evaluation, data: Data) -> None:
 
 
 def image_numbers(text: str) -> list[int]:
-    """Parse a list of image numbers such as "0..9" or "3,7,20..25"."""
+    """Parse a list of image numbers such as "0..9" or "3,7,20..25". Raises `BadParameter`."""
     from dropexp.config.overrides import whole_range
 
     numbers: list[int] = []

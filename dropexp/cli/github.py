@@ -18,13 +18,13 @@ from dropexp.errors import Problem, printable
 if TYPE_CHECKING:
     from dropexp.analysis.comparison import Comparison
 
-MAX_SUMMARY = 1024 * 1024  # bytes of one step; GitHub shows nothing of a longer one
+MAX_SUMMARY = 1024 * 1024  # bytes of one step's summary; GitHub shows nothing of a longer one
 
 
 def print_failure(text: str, problems: Sequence[Problem] = ()) -> None:
     """Print a message of one or more lines to stderr, under GitHub Actions as an annotation of the run.
 
-    `problems` are those that the text lists, if any: each is an annotation of its own, of its line of a file.
+    `problems` are those that the text lists, if any. Each becomes an annotation of its own, at its line of its file.
     """
     if os.environ.get("GITHUB_ACTIONS") != "true":
         for line in text.splitlines():
@@ -37,7 +37,7 @@ def print_failure(text: str, problems: Sequence[Problem] = ()) -> None:
 
 
 def _position(where: str) -> str:
-    """Return the properties of an annotation for a file, relative to the repository, and its line; "" for no file."""
+    """Return the annotation properties of FILE or FILE:LINE, relative to the repository; "" for anything else."""
     match = re.fullmatch(r"(.+):(\d+)", where)
     file, line = match.groups() if match else (where, "")
     with suppress(OSError, ValueError, RuntimeError):  # such as an option that is too long for a path
@@ -56,7 +56,8 @@ def _escaped(text: str) -> str:
 def add_to_summary(comparison: Comparison, outcomes: Mapping[str, str | None]) -> None:
     """Append a comparison and the outcomes of its requirements to the summary of a step of GitHub Actions, if any.
 
-    `outcomes` are by requirement: None if it holds, or else why it does not. A summary that cannot be written is noted.
+    `outcomes` are by requirement: None if it holds, or else why it does not. Prints a note if the summary cannot be
+    written.
     """
     if not (path := os.environ.get("GITHUB_STEP_SUMMARY")):
         return

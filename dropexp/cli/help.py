@@ -92,6 +92,6 @@ class Group(TyperGroup):
     context_class = HelpContext
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the first sentence of each command's help, whole."""
+        """Write the first sentence of each command's help, without shortening it."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, one.get_short_help_str(limit=1000)) for name, one in self.commands.items()])

@@ -12,13 +12,14 @@ from dropexp.runs.record import read_any
 from dropexp.training.events import Ended, Epoch, Event
 from dropexp.training.jobs import Job
 
-SECONDS = 2.0  # between two exports; each reads the tables of the runs that grew
+SECONDS = 2.0  # between two exports; each reads the tables of the runs with new epochs
 
 
 class LiveLog:
-    """Exports the jobs that grew, every few seconds and when one ends. Raises `ExportError` if `target` is missing.
+    """Exports jobs with new epochs, every few seconds and when one ends.
 
-    Later errors are one message, since they must not end the training; `dropexp export` can be repeated.
+    Raises `ExportError` if `target` is not installed. A later error must not end the training: it prints one message
+    and ends the log; `dropexp export` exports the rest.
     """
 
     def __init__(self, target: Target) -> None:
@@ -28,7 +29,7 @@ class LiveLog:
         export_to(target, [], report=False)
 
     def show(self, jobs: Sequence[Job], event: Event) -> None:
-        """Take an event of one of the jobs."""
+        """Record an event of one of the jobs, and export if it is time."""
         if not isinstance(event, Epoch | Ended):
             return
         self.grown.add(event.job)

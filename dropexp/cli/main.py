@@ -1,7 +1,7 @@
 """The command `dropexp`: run the app, and turn every exception into a message and an exit code.
 
-0 success; 1 a run failed or diverged, or a `--require` did not hold; 2 usage or config error; 3 data missing or
-corrupted; 5 no matching runs; 130 interrupted. Each kind of `DropexpError` has its exit code.
+0 success; 1 a run failed or diverged, a `--require` did not hold, or any other error; 2 usage or config error; 3 data
+missing or corrupted; 5 no matching runs; 130 interrupted. Each kind of `DropexpError` has its exit code.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def exit_codes() -> Iterator[None]:
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(getattr(signal, name), _interrupt)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal or a C locale may be unable to encode ± and bars
-        is_file = not sys.stdout.isatty()  # such as of `config show`: on Windows it would not be UTF-8
+        is_file = not sys.stdout.isatty()  # or a pipe, as in `config show > my.yaml`: on Windows it would not be UTF-8
         sys.stdout.reconfigure(encoding="utf-8" if is_file else None, errors=ERRORS)
     if isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr.reconfigure(errors=ERRORS)
@@ -117,7 +117,7 @@ def _exit(message: str, code: int, problems: Sequence[Problem] = ()) -> NoReturn
 
 
 def _reason(error: OSError) -> str:
-    """Return what the system could not do; an error of a full disk names no file if it is one of stdout."""
+    """Return the reason of an error of the system. A write error without a file name is one of stdout."""
     if error.filename is not None:
         return f"{error.filename}: {why(error)}"
     is_written = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EIO)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def one_of(words: type[StrEnum]) -> dict[str, Any]:
-    """Return the arguments of an option that takes one of these words; a wrong one gets the nearest."""
+    """Return the arguments of an option that takes one of these words. The error for another word suggests one."""
 
     def parse(text: str) -> StrEnum:
         if text not in set(words):
@@ -44,7 +44,7 @@ def one_of(words: type[StrEnum]) -> dict[str, Any]:
 
 
 def whole_number(metavar: str, least: int, most: int | None = None) -> dict[str, Any]:
-    """Return the arguments of an option that takes a whole number in this range; a wrong one is answered with it."""
+    """Return the arguments of an option that takes a whole number from `least` to `most`. Its error has the range."""
     rest = f", {least} or more" if most is None else f", {least} to {most}"
 
     def is_allowed(value: Any) -> bool:
@@ -63,7 +63,7 @@ def any_number(metavar: str) -> dict[str, Any]:
 
 
 def _number(text: object, is_allowed: Callable[[Any], bool], allowed: str) -> Any:
-    """Return the number that the text of an option, or its default, is. Raises `BadParameter` with what is allowed."""
+    """Parse the text of an option, or its default, as a number. Raises `BadParameter` with what is allowed."""
     from dropexp.config.values import whole
 
     typed = str(text)

@@ -42,13 +42,13 @@ def print_message(text: str, quiet: bool = False) -> None:
 
 
 def next_command(title: str, arguments: Sequence[str]) -> str:
-    """Return the title, and the command with these arguments; a config of standard input has to be saved for it."""
+    """Return the title and the command with these arguments. A config from standard input has to be saved as FILE."""
     saved = ", with the config saved as FILE" if "-" in arguments else ""
     return f"{title}{saved}: {command_line(*('FILE' if word == '-' else word for word in arguments))}"
 
 
 def shown_paths(paths: Sequence[str], indent: int) -> Sequence[str]:
-    """Return paths as a terminal shows them in the rest of a line, cut in the middle; as they are in a pipe."""
+    """Return paths cut in the middle to fit a line of the terminal after `indent` columns; unchanged in a pipe."""
     if not sys.stdout.isatty():
         return paths
     from dropexp.report.shorten import distinct

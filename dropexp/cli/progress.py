@@ -47,7 +47,7 @@ def watching(stage: Stage, quiet: bool, log_every: int = 1) -> Iterator[Watcher]
 
 @contextmanager
 def _shown(progress: Progress | Live) -> Iterator[None]:
-    """Show bars; under nohup the command outlives its terminal."""
+    """Show bars. Errors of the terminal are ignored, since under nohup the command outlives it."""
     with suppress(OSError):
         progress.start()
     try:

@@ -139,7 +139,7 @@ def train(
 
 
 def _live_log(target: Target | None) -> LiveLog | None:
-    """Return what logs to `target`. Raises `ExportError` if that is not installed."""
+    """Return the log to `target`, None without one. Raises `ExportError` if the target is not installed."""
     if target is None:
         return None
     from dropexp.cli.live_log import LiveLog
@@ -151,7 +151,7 @@ def _next_words(studies: Sequence[Study], runs_dir: Path | None) -> list[str]:
     """Return the arguments of the command that compares what was trained."""
     words = list(dict.fromkeys(study.name for study in studies))
     from_files = all(study.file for study in studies)  # standard input is read once
-    if from_files and any(study.added for study in studies):  # the names would compare the runs of the files too
+    if from_files and any(study.added for study in studies):  # by name, other runs would be compared too
         words = [word for study in studies for word in study.options[:2]] + list(studies[0].options[2:])
     where = runs_dir or os.environ.get("DROPEXP_RUNS")  # the variable may be set for this command only
     return ["compare", *words, *(("--runs-dir", str(where)) if where else ())]
@@ -193,7 +193,7 @@ def _train_stage(
     log_every: int,
     log: LiveLog | None,
 ) -> bool:
-    """Train the jobs of a stage. Return whether to train what follows: without `keep_going`, not after a failure."""
+    """Train the jobs of a stage. Return whether to train the next stage: False after a failure without `keep_going`."""
     from dropexp.cli.progress import watching
     from dropexp.runs.status import FINISHED
     from dropexp.training.events import Ended, Note

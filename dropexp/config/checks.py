@@ -25,10 +25,10 @@ FIELDS: dict[str, TypeAdapter[Any]] = {
     key: TypeAdapter(cast(Any, Annotated[info.annotation, info]), config=Config.model_config | {"defer_build": True})
     for key, info in Config.model_fields.items()
 }
-# words that mean a key's default, and values that mean one without a value
+# Words that mean a key's default, and values that mean a default of null.
 _DEFAULTS = {"none", "null", "default", "auto", "off", "no", "false", "all", "full", "max", "half"}
 _NONE = {"0", "0.0", "-1", "inf", "false"}
-ANCHORS = "x-"  # keys at the top that begin with it have values for anchors, and no meaning of their own
+ANCHORS = "x-"  # keys at the top that begin with it only define anchors
 
 
 class Checks:
@@ -106,7 +106,7 @@ class Checks:
         return self._range(key, values) if isinstance(values, list) and not is_allowed else ""
 
     def sweep_of_layers(self, key: str, values: list[Any]) -> str:
-        """Return the `--sweep` of lists to type in place of one of numbers, which are meant for each layer; or ""."""
+        """Return the `--sweep` of lists that one of numbers means, each repeated for every layer; or ""."""
         is_sweep = self.problems.options.get(key, "").startswith("--sweep")
         if key not in ("hidden", "drop_probs") or not is_sweep or not 1 < self.layers <= 10:
             return ""
@@ -220,7 +220,7 @@ class Checks:
 
 
 def choices(key: str) -> tuple[str, ...]:
-    """Return the words that a key takes; none if it takes numbers or lists."""
+    """Return the words that a key, or an entry of `probes`, takes; none if it takes numbers."""
     annotation = Config.model_fields[key].annotation
     if key == "variant":
         return tuple(VARIANTS)

@@ -21,7 +21,7 @@ def digest(settings: dict[str, Any]) -> str:
 
 
 def arm_digest(settings: Mapping[str, Any]) -> str:
-    """Return eight hexadecimal digits that runs share which differ only in their seed and their kind of device."""
+    """Return eight hexadecimal digits, which are equal for runs that differ only in seed and kind of device."""
     return digest({key: value for key, value in settings.items() if key not in ("seed", "device")})
 
 

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from dropexp.config.variants import VARIANTS
 
-PROBES = ("weight_norms", "activations", "correlation", "noise_at_test", "calibration")  # those without a number
+PROBES = ("weight_norms", "activations", "correlation", "noise_at_test", "calibration")  # without mc: K
 
 # What a key allows, in words that complete "… is not …" in an error message.
 COUNT = "a whole number, 1 or more"

@@ -61,7 +61,7 @@ class ConfigFile:
     axes: dict[str, list[Any]]  # the matrix: the values of each key
     arms: dict[str | None, dict[str, Any]]  # the keys of each arm; {None: {}} without arms
     published: dict[str, Any]
-    labels: dict[str, str]  # what people see in place of the names of arms
+    labels: dict[str, str]  # shown in place of the names of arms
     tune: Tune | None
     problems: Problems  # to which conflicts between keys can be added
 
@@ -168,7 +168,7 @@ class _Parser:
                 yield override
 
     def _is_given_otherwise(self, override: Override) -> bool:
-        """Return whether another kind of option has the key too, and add the problem; of one kind the last wins."""
+        """Return whether an option of another kind sets the key too, and add the problem; of one kind the last wins."""
         first = self.problems.options.get(override.key, override.option)
         if first.split()[0] == override.option.split()[0]:
             return False
@@ -226,7 +226,7 @@ class _Parser:
     def _check_tuned(
         self, tune: Tune, top: dict[str, Any], axes: dict[str, list[Any]], arms: dict[str | None, dict[str, Any]]
     ) -> None:
-        """Add a problem for each key that the section `tune` sets, or that is searched and fixed for every arm."""
+        """Add a problem for each given key that `tune` sets itself, and each searched key that every arm fixes."""
         own: dict[str, KeyPath] = {key: ("arms", arm or "", key) for arm, keys in arms.items() for key in keys}
         given: dict[str, KeyPath] = {**own, **{key: ("matrix", key) for key in axes}, **{key: (key,) for key in top}}
         for key, why in (

@@ -1,6 +1,6 @@
 """The JSON Schema of a config, for editors: every key with its type, default, range and meaning.
 
-It describes each key alone. Which keys go together, and which have to be somewhere, is checked by `config check`.
+It describes each key alone, and requires a variant. `config check` also checks which keys go together.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _mapping(
 
 
 def _value(key: str) -> dict[str, Any]:
-    """Return what a key of a run allows."""
+    """Return the schema of the values that a key of a run allows."""
     if words := choices(key):
         if key == "probes":
             passes = {"type": "object", "properties": {"mc": {"type": "integer", "minimum": 1}}, "required": ["mc"]}
@@ -125,7 +125,7 @@ def _published(key: str) -> dict[str, Any]:
 
 
 def _without_titles(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a schema of pydantic's without what the key table has: its title, default, text and allowed values."""
+    """Return a schema from pydantic without its title and what the key table has: default, text, allowed values."""
     return {key: value for key, value in schema.items() if key not in ("title", "default", "description", *_OWN)}
 
 
@@ -133,7 +133,7 @@ _OWN = ("allowed", "item")
 
 
 def _dimension(key: str) -> dict[str, Any]:
-    """Return what tune.space allows for a key."""
+    """Return the schema of a key in tune.space."""
     ends = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
     kinds = {kind: ends if kind in RANGES else {"type": "array", "items": _value(key), "minItems": 1} for kind in KINDS}
     return {

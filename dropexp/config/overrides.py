@@ -61,7 +61,7 @@ def parse_seeds(text: str) -> Override:
 
 
 def whole_range(value: Any) -> list[int] | None:
-    """Return [0, 1, 2, 3, 4] for "0..4", and None for a value that is no such range or has over MAX_RUNS numbers."""
+    """Return [0, 1, 2, 3, 4] for "0..4", [] for "4..0"; None for no such range, or one of over MAX_RUNS numbers."""
     match = RANGE.match(value.strip()) if isinstance(value, str) else None
     if not match:
         return None
@@ -70,13 +70,13 @@ def whole_range(value: Any) -> list[int] | None:
 
 
 def meant_range(value: Any) -> str:
-    """Return "0..4" for it, also if it is in brackets, backward, or written 0-4, 0:5 or range(5); "" if it is none."""
+    """Return "0..4" for a value that means it, such as 4..0, 0-4, 0:5, range(5) or ["0..4"]; "" if none is meant."""
     if isinstance(value, list) and len(value) == 1:
         (value,) = value
     text = value.replace(" ", "") if isinstance(value, str) else ""
     if found := re.fullmatch(r"(\d{1,9})(?:\.{2,}|-|–|to|…)(\d{1,9})", text):
         first, last = int(found[1]), int(found[2])
-    elif found := re.fullmatch(r"range\((?:(\d{1,9}),)?(\d{1,9})\)|(\d{1,9}):(\d{1,9})", text):  # without the last
+    elif found := re.fullmatch(r"range\((?:(\d{1,9}),)?(\d{1,9})\)|(\d{1,9}):(\d{1,9})", text):  # the end is exclusive
         first, last = int(found[1] or found[3] or 0), int(found[2] or found[4]) - 1
     else:
         return ""

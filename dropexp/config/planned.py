@@ -15,7 +15,7 @@ from dropexp.config.schema import Config
 
 
 class SearchPart(BaseModel):
-    """The part of a run in a search, which run.json has under `tune`, outside the hash."""
+    """The role of a run in a search. It is in run.json under `tune`, and not part of the hash."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -44,7 +44,7 @@ class PlannedRun:
 
     @property
     def arm_digest(self) -> str:
-        """The digest of what it shares with the runs of its arm."""
+        """The digest that the run shares with the other runs of its arm."""
         if self.tuning is not None and self.tuning.role == "tested":
             return self.tuning.arm
         return arm_digest(self.config.settings("any"))

@@ -21,10 +21,10 @@ _loaded: dict[Path, str] = {}  # each loaded file and the digest of its text
 def load_plugin(file: str | Path, digest: str | None = None) -> None:
     """Run a file that adds at least one variant by `dropexp.register`.
 
-    The digest of its text, whatever the line ends, has eight hexadecimal digits and becomes part of the hash of its
-    runs. A file that is loaded already is not run again unless it has changed; then its variants are replaced. If it
-    fails, the table of variants stays as it was. Raises `PluginError`, also if the text has another digest than the
-    given one.
+    The digest of its text, eight hexadecimal digits that do not depend on the line ends, becomes part of the hash of
+    its runs. A file that is loaded already is not run again unless it has changed; then its variants are replaced. If
+    it fails, the table of variants stays as it was. Raises `PluginError` if the file cannot be read, fails or registers
+    no noise, and if its digest is not the given one.
     """
     try:
         file = Path(file).resolve()
@@ -43,7 +43,7 @@ def load_plugin(file: str | Path, digest: str | None = None) -> None:
     count = len(VARIANTS)
     loading.append(found)
     try:
-        import_torch()  # before the plugin does, which would not delay interrupts
+        import_torch()  # with interrupts delayed, which an import by the plugin would not do
         runpy.run_path(str(file))
         if len(VARIANTS) == count:
             raise PluginError(f"{file} registers no noise; it must call dropexp.register(name, noise)")
@@ -67,8 +67,8 @@ def files_of(variants: Iterable[str]) -> tuple[tuple[Path, str], ...]:
 def register(name: str, noise: Callable[[float], Any]) -> None:
     """Add a variant whose noise is made by `noise(p)` from a drop probability. Only a plugin file can call it.
 
-    A noise is a frozen dataclass with a field p that follows `nets.noise.Noise`. Raises ValueError if the variant
-    exists, and RuntimeError outside a plugin file, whose text the hash of a run needs.
+    A noise is a frozen dataclass with a field p; it follows the protocol `nets.noise.Noise`. Raises ValueError if the
+    variant exists, and RuntimeError outside a plugin file, whose text the hash of a run needs.
     """
     if not loading:
         raise RuntimeError("register is for a plugin file: dropexp train --plugin FILE, or load_plugin(FILE)")

@@ -1,4 +1,4 @@
-"""The table of keys, read from the schema: of docs/config.md, `config keys` and the JSON Schema."""
+"""The table of keys, read from the schema, for docs/config.md, `config keys` and the JSON Schema."""
 
 from __future__ import annotations
 

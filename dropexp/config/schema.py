@@ -31,7 +31,7 @@ from dropexp.config.tasks import LINEAR_REGRESSION, NUM_TRAIN_IMAGES
 from dropexp.config.used import used_keys
 from dropexp.config.variants import VARIANTS
 
-STUDY_KEYS = ("name", "matrix", "arms", "labels", "tune", "published")  # the keys of a file beside those of its runs
+STUDY_KEYS = ("name", "matrix", "arms", "labels", "tune", "published")  # the keys of a file that are no keys of a run
 GROUPS: dict[str, tuple[str, ...]] = {
     "dropout": (
         *("variant", "drop_probs", "input_drop_prob", "input_noise_std", "placement", "drop_schedule", "drop_epochs"),
@@ -50,7 +50,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 
 class Config(BaseModel):
-    """One run, complete. Raises pydantic's ValidationError, which `study.load_config` turns into ConfigError."""
+    """All keys of one run. Raises pydantic's ValidationError, which `study.load_config` turns into ConfigError."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
 

@@ -19,7 +19,7 @@ from dropexp.config.tasks import LINEAR_REGRESSION
 from dropexp.config.tune import Tune
 from dropexp.config.used import used_keys
 
-TESTED_SEED = 1000  # plus the repeat: the seed of a tested run, of which no trial has seen split or initialisation
+TESTED_SEED = 1000  # plus the repeat, the seed of a tested run: no trial has used its split or initialisation
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Search:
 
     @cached_property
     def trials(self) -> list[PlannedRun]:
-        """The trials; of choices alone, several can be the same run. Raises pydantic's ValidationError."""
+        """The trials. If only choices are searched, several can be the same run. Raises pydantic's ValidationError."""
         return [self._trial(trial) for trial in range(len(self.points))]
 
     def _trial(self, trial: int) -> PlannedRun:
@@ -109,7 +109,7 @@ def searches_of(file: ConfigFile, tune: Tune) -> list[Search]:
 
 
 def _open_keys(tune: Tune, fixed: Mapping[str, Any]) -> dict[str, Dimension]:
-    """Return the dimensions of the keys that an arm does not fix, and uses with any value of the others."""
+    """Return the dimensions of the keys that an arm does not fix, and uses with at least one value of the others."""
     defaults = {key: info.default for key, info in Config.model_fields.items()}
     last = {key: one.values[-1] for key, one in tune.space.items()}
     values = [(key, value) for key, one in tune.space.items() for value in one.values]
@@ -141,7 +141,7 @@ def _repeats(file: ConfigFile, tune: Tune, arm: str | None, cell: dict[str, Any]
 
 
 def _hidden(fixed: Mapping[str, Any], space: Mapping[str, Dimension]) -> Sequence[int]:
-    """Return the widths of an arm; of choices that all have the same number of layers, the first."""
+    """Return the widths of an arm's hidden layers. If searched: the first choice, or the default if not by choice."""
     default: Sequence[int] = Config.model_fields["hidden"].default
     given: Sequence[int] = fixed.get("hidden", default)
     if "hidden" in space:
@@ -157,7 +157,7 @@ def _layers_differ(space: Mapping[str, Dimension]) -> bool:
 
 
 def _valid_repeats(file: ConfigFile, tune: Tune, arm: str | None, cell: dict[str, Any]) -> list[Search]:
-    """Return the searches of an arm at a point of the matrix; none, and their problems, if a run of them cannot be."""
+    """Return the searches of an arm at a point of the matrix, none if a run of theirs is invalid. Add the problems."""
     if _layers_differ(_open_keys(tune, {**file.base, **file.arms[arm], **cell})):
         what = "has choices with several numbers of layers, and `each` draws an entry per layer; use one number"
         file.problems.add(("tune", "space", "hidden"), f"tune.space.hidden {what}")

@@ -37,8 +37,8 @@ def shipped() -> dict[str, Path]:
 def named(word: str) -> Path | None:
     """Return the shipped study with this name; None if there is none.
 
-    It can be its path, with or without configs/ and .yaml, the name of its runs, or the end of its path if no other
-    study has the same.
+    The name can be its path, with or without configs/ and .yaml, the name of its runs, or the last part of its path if
+    no other study has the same.
     """
     name = word.replace("\\", "/").removeprefix("./").removeprefix("configs/").removesuffix(".yaml")
     studies = shipped()
@@ -74,7 +74,7 @@ def find(word: str) -> Path:
         files = [path, *(path.with_name(path.name + suffix) for suffix in SUFFIXES if path.name)]
         found = next((file for file in files if file.exists() and not file.is_dir()), None) or named(word)
         if found or path.is_dir():
-            return found or path  # reading a folder says that it is one
+            return found or path  # a folder, which `read_config` reports
     raise ConfigError([Problem(quoted(word), _missing(word))])
 
 

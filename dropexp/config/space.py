@@ -50,7 +50,7 @@ class Dimension:
         return round(number) if self.whole else min(max(float(f"{number:.{DIGITS}g}"), low), high)
 
     def position(self, value: float) -> float:
-        """Return where between the ends, 0 and 1, a number of a range is."""
+        """Return the position of a number in its range: 0 at the low end, 1 at the high end."""
         low, high = self.values
         if self.kind == "log":
             return (math.log(value) - math.log(low)) / (math.log(high) - math.log(low))
@@ -65,9 +65,9 @@ class Dimension:
 def draw_points(
     space: Mapping[str, Dimension], num_layers: int, num_points: int, stream: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Return points, each a value for every key. The first ones stay when more are drawn.
+    """Return points, each with a value for every key. If more are drawn, the first ones stay the same.
 
-    `stream` identifies the random stream; it has to be JSON.
+    `stream` identifies the random stream; it must be serialisable as JSON.
     """
     if not space:
         return [{}] * num_points

@@ -27,7 +27,7 @@ class Study:
     """The runs of one config file, and its published figures.
 
     With `searches`, `runs` are their trials; the runs that test the selected settings are known only after these.
-    `options` are the words of a command that ask for these runs, with FILE for a config that is no file. `written` is
+    `options` are the command's words that define these runs, with FILE for a config that is no file. `written` is
     the study without the command's --set, --sweep and --seeds, if these replace keys and keep the name; None if it is
     the same, or the file alone is invalid.
     """
@@ -43,7 +43,7 @@ class Study:
 
     @property
     def seeds(self) -> dict[str, list[int]]:
-        """The seeds of the runs to compare, so of no trial, for each arm by the digest of its settings."""
+        """The seeds of the runs to compare, without those of trials, by the digest of each arm's settings."""
         seeds: dict[str, list[int]] = {}
         for one in self.searches:
             seeds.setdefault(one.arm_digest, []).append(one.seed)
@@ -66,7 +66,7 @@ def load_config(
     seeds: str | None = None,
     sweeps: Iterable[str] = (),
 ) -> Study:
-    """Read a config: a file, a study that ships with dropexp, by name, standard input as "-", or keys, with a `name`.
+    """Read a config: a file, the name of a shipped study, "-" for standard input, or a mapping of keys with a `name`.
 
     `settings` are texts like `lr=0.1` that replace keys of every run, `sweeps` texts like `lr=0.1,0.5` that replace
     keys by axes of the matrix, `seeds` is a text like `0..4`. Raises `ConfigError` with all problems.
@@ -158,7 +158,7 @@ def _too_many(file: ConfigFile, each: int) -> bool:
 
 
 def _plan(file: ConfigFile, arm: str | None, keys: dict[str, Any], cell: dict[str, Any]) -> PlannedRun | None:
-    """Return the run with these keys, or None and a problem in the file."""
+    """Return the run with these keys; if it is invalid, add the problem and return None."""
     if not file.has_variant(arm, keys):
         return None
     try:

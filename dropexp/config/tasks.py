@@ -8,7 +8,7 @@ CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shi
 CHANCE_LEVEL = 0.11  # a network whose final accuracy is at most this has learned nothing; guessing gives 0.1
 
 LINREG_VARIANTS = ("scratch", "nn")
-LINREG_ROWS = 10_000  # at most: torch sums the losses of these in one piece on any number of threads
+LINREG_ROWS = 10_000  # at most: torch sums up to this many losses in one piece, whatever the number of threads
 LINREG_KEYS = frozenset(
     {"variant", "task", "seed", "lr", "epochs", "batch_size", "weight_decay", "l1"}
     | {"train_size", "validation_size", "eval_test", "eval_every"}

@@ -25,7 +25,7 @@ _MARKS = {  # byte order marks of encodings other than UTF-8, the longer ones fi
 
 
 def read_config(word: str) -> tuple[str, Path | None]:
-    """Return the text of a config, by path or name, and its file; None for that of standard input, which is "-".
+    """Return the text of a config, given by path or name, and its file. For "-", standard input, the file is None.
 
     Raises `ConfigError` if it cannot be read, is too long, or is not UTF-8.
     """

@@ -18,7 +18,7 @@ from dropexp.nearest import did_you_mean, letters, nearest
 
 KEYS = ("trials", "repeats", "space")
 MAX_REPEATS = 1000  # repeat r trains its trials with seed r, and its tested run with seed 1000 + r
-# keys that say what the arms are compared for, not how one is trained
+# Keys of the question that the arms are compared for, not of the training of one arm.
 NOT_TUNED = {
     *("variant", "task", "seed", "epochs", "train_size", "validation_size", "label_noise", "probes"),
     *("eval_train", "eval_every", "eval_test"),
@@ -83,7 +83,7 @@ def _dimensions(space: Mapping[str, Any], checks: Checks) -> dict[str, Dimension
 
 
 def _dimension(key: str, given: Any, path: KeyPath, checks: Checks) -> Dimension | None:
-    """Return the dimension, or None and a problem."""
+    """Return the dimension; if it is invalid, add the problem and return None."""
     kind, values = next(iter(given.items())) if isinstance(given, dict) and len(given) == 1 else (None, None)
     if kind not in KINDS or not isinstance(values, list) or not values:
         forms = "{uniform: [low, high]}, {log: [low, high]}, {each: [low, high]} or {choice: [values]}"
@@ -99,7 +99,7 @@ def _dimension(key: str, given: Any, path: KeyPath, checks: Checks) -> Dimension
 
 
 def _meant(given: Any) -> str:
-    """Return the dimension that a value of another form, such as {loguniform: [0.1, 1]}, is for; "" if unknown."""
+    """Return the dimension that is meant by a value of another form, such as {loguniform: [0.1, 1]}; "" if unknown."""
     if isinstance(given, list) and given:
         return dump_line({"choice": given})
     if not isinstance(given, dict):

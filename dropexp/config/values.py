@@ -23,7 +23,7 @@ def in_words(key: str, value: Any) -> str:
 def normalised(key: str, value: Any, takes: Callable[[str, Any], bool]) -> Any:
     """Return null for the word of a key's default, and 10 for 1e1 or 10.0 where the key takes whole numbers only.
 
-    `takes` tells whether a key allows a value. Any other value is returned as it is.
+    `takes` returns whether a key allows a value. Any other value is returned as it is.
     """
     if isinstance(value, str) and key in NULLABLE and value.lower() in ("none", "null", DEFAULT_WORDS.get(key)):
         return None

@@ -71,7 +71,7 @@ def parse(text: str, where: str) -> Document:
 
 
 def first_of(problems: list[Problem], where: str) -> list[Problem]:
-    """Return the problems, of many only the first and one that says so."""
+    """Return the problems. Of more than MAX_PROBLEMS, return the first ones and one that names the limit."""
     if len(problems) <= MAX_PROBLEMS:
         return problems
     return [*problems[:MAX_PROBLEMS], Problem(where, f"only the first {MAX_PROBLEMS} problems are listed")]
@@ -131,14 +131,14 @@ class _Builder:
                 self.problems.append(Problem(origin, f"key {key!r} is given twice, first in line {lines[key]}"))
             else:
                 lines[key] = _line(key_node)
-                self.lines.setdefault((*path, key), lines[key])  # a key that << adds has a line already if it is given
+                self.lines.setdefault((*path, key), lines[key])  # a key that is also in << keeps its own line
                 content[key] = self.value(value_node, (*path, key))
         for one in merged:
             content |= {key: value for key, value in self._merged(one, path).items() if key not in content}
         return content
 
     def _merged(self, node: yaml.Node, path: KeyPath) -> dict[str, Any]:
-        """Return the keys that a key << adds; the keys of the mapping itself, and of earlier ones, come first."""
+        """Return the keys that a key << adds. Keys of the mapping itself, and of earlier merges, take precedence."""
         if not isinstance(node, yaml.MappingNode):
             raise self._error(node, "<< merges the keys of a mapping, or of a list of them, such as <<: *anchor")
         return self._mapping(node, path)

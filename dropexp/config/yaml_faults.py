@@ -63,7 +63,7 @@ def character_fault(character: str) -> str:
 
 
 def not_a_mapping(content: object, text: str) -> tuple[int, str]:
-    """Return the line and what is wrong of a config that is a list, a word or empty."""
+    """Return the line, and what is wrong with a config that is a list, a word or empty."""
     lines = [(i, line) for i, line in enumerate(_lines(text), 1) if not re.match(r"\s*(#|%|(---)?\s*\Z)", line)]
     form = "a config is a mapping with a line 'key: value' for each key"
     if content is None:

@@ -24,7 +24,7 @@ class Loader(yaml.SafeLoader):
     """Reads words and numbers as the core schema of YAML 1.2 does, and tabs where it allows them."""
 
     def scan_line_break(self) -> str:
-        """Skip a line break, if there is one, and return it as \\n. Raises ScannerError for one of YAML 1.1 alone."""
+        """Skip a line break, if there is one, and return it as \\n. Raises ScannerError for one of YAML 1.1 only."""
         if self.peek() in tuple(_LINE_SEPARATORS):
             raise ScannerError(None, None, character_fault(self.peek()), self.get_mark())
         return str(super().scan_line_break())  # type: ignore[no-untyped-call]  # PyYAML has no types for it
@@ -44,7 +44,7 @@ class Loader(yaml.SafeLoader):
                 line = self.line
                 while self.peek() not in "\0\r\n":
                     self.forward()
-                self.line = line  # which PyYAML counts for the line separators in a comment
+                self.line = line  # PyYAML also counts the line separators in a comment
             elif indented and self.column > spaces and spaces <= self.indent and self.peek() not in f"\0{_BREAKS}":
                 raise self._indenting_tab()
             if not self.scan_line_break():

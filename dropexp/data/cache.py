@@ -1,6 +1,6 @@
 """The cache folder: its path, and one writer at a time.
 
-Files in it are not synced to the disk, since each is read with a checksum.
+Its files are written without fsync, since every read verifies a checksum.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from dropexp.home import expanded, temporary_home
 
 
 def cache_dir() -> Path:
-    """Return the folder: $XDG_CACHE_HOME/dropexp, or the platform's, on Linux ~/.cache/dropexp. It need not exist.
+    """Return $XDG_CACHE_HOME/dropexp, or else the platform's cache folder: ~/.cache/dropexp on Linux. It may not exist.
 
-    A user without a home folder gets one for temporary files. Raises DataError if another user has that.
+    Without a home folder, return `temporary_home()`. Raises DataError if that cannot be used, and PathError if
+    XDG_CACHE_HOME begins with a `~` that cannot be expanded.
     """
     if xdg := os.environ.get("XDG_CACHE_HOME"):  # platformdirs ignores it on Windows
         return expanded(xdg) / "dropexp"

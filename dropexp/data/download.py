@@ -44,7 +44,7 @@ _FOUR_FILES = ", ".join(f"{name}.gz" for name in CHECKSUMS)
 def find(data_dir: Path | None = None) -> Path | None:
     """Return the first of `data_dir`, $DROPEXP_DATA, ./data and the cache that has the four files, or None.
 
-    They may be packed (.gz) or not, in FashionMNIST/raw/, as torchvision expects them, or in the folder itself.
+    They may be packed (.gz) or not, in FashionMNIST/raw/ as torchvision has them, in raw/, or in the folder itself.
     Raises DataError if `data_dir` or $DROPEXP_DATA names a folder without them.
     """
     named, by = named_folder(data_dir)
@@ -60,7 +60,7 @@ def find(data_dir: Path | None = None) -> Path | None:
 
 
 def named_folder(data_dir: Path | None = None) -> tuple[Path | None, str]:
-    """Return the folder that `data_dir` or else $DROPEXP_DATA names, and which of them does; None if neither does."""
+    """Return the named folder, and "--data-dir" or else "DROPEXP_DATA", which names it; (None, "") if neither does."""
     if data_dir is not None:
         return expanded(data_dir), "--data-dir"
     if variable := os.environ.get("DROPEXP_DATA"):
@@ -69,7 +69,7 @@ def named_folder(data_dir: Path | None = None) -> tuple[Path | None, str]:
 
 
 def raw_dir(root: Path) -> Path:
-    """Return the folder under `root` with the four files: FashionMNIST/raw, else raw, else `root` itself."""
+    """Return the first of FashionMNIST/raw, raw and `root` itself that has the four files, or the first if none has."""
     folders = [root / "FashionMNIST" / "raw", root / "raw", root]
     return next((folder for folder in folders if not _missing(folder)), folders[0])
 
@@ -81,9 +81,9 @@ def source(root: Path, name: str) -> Path:
 
 
 def read(root: Path, checksums: Mapping[str, str] = CHECKSUMS) -> dict[str, bytes]:
-    """Return the unpacked contents of the four files under `root`, by name, with the right SHA-256.
+    """Return the unpacked contents of the four files under `root`, by name, after verifying their SHA-256.
 
-    Raises DataError that lists every wrong file, with the reason.
+    Raises DataError, which lists every missing or wrong file with the reason.
     """
     contents, faults = {}, []
     for name, sha256 in checksums.items():
@@ -109,11 +109,12 @@ def fetch(
     md5: Mapping[str, str] = MD5,
     checksums: Mapping[str, str] = CHECKSUMS,
 ) -> Path:
-    """Download the files that `folder` lacks, by default the cache, and return it.
+    """Download the files that `folder`, by default the cache, lacks. Return the folder.
 
-    Tries the mirror `url` (http, https or file) first, then MIRRORS, each until it sends nothing for `timeout` seconds.
-    A file appears only when it is complete and correct: `md5` is of the packed files, `checksums` of their contents.
-    Raises DataError with each mirror's failure if none has the files, and if a complete `folder` has wrong ones.
+    Tries the mirror `url` (http, https or file) first, then MIRRORS. A mirror that sends nothing for `timeout` seconds
+    fails. A file appears only when it is complete and correct: `md5` has the checksums of the packed files,
+    `checksums` the SHA-256 of their contents. Raises DataError if no mirror has the files (with the failure of each),
+    if `url` has another scheme, if the folder cannot be written, or if it is complete and has wrong files.
     """
     if url is not None and not url.startswith(("http://", "https://", "file://")):
         raise DataError(f"--data-url {url!r} is not an address; it must begin with http://, https:// or file://.")

@@ -22,11 +22,11 @@ from dropexp.files import replacing
 
 NUM_CLASSES = 10
 _LAYOUT = 2  # of the cached file: see `_write`
-_DTYPES = {"X_train": np.float32, "y_train": np.int64, "X_test": np.float32, "y_test": np.int64}  # in its order
+_DTYPES = {"X_train": np.float32, "y_train": np.int64, "X_test": np.float32, "y_test": np.int64}  # as CHECKSUMS
 _DIGEST = 64  # hexadecimal digits of a SHA-256
 _ALIGNED = 64  # bytes of a cache line: if a tensor begins on one, every row of 784 numbers does
 
-Stamp = list[list[str | int]]  # path, size and time of change of each file: differs when a file changes
+Stamp = list[list[str | int]]  # path, size and modification time of each file: differs when a file changes
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class Data:
 
 
 def load(root: Path, *, checksums: Mapping[str, str] = CHECKSUMS) -> Data:
-    """Load the data set under `root`, a folder that `download.find` returned, in the order of its files.
+    """Load the data set under `root`, a folder that `download.find` returned. Rows are in the order of the files.
 
     The files are verified and decoded once, and again when they or the cache change. The cached tensors are mapped:
     processes share one copy in memory, and do not see each other's writes. They are cached as float32, because bytes
@@ -76,7 +76,7 @@ def load(root: Path, *, checksums: Mapping[str, str] = CHECKSUMS) -> Data:
 
 
 def noisy_labels(y: Tensor, p: float, generator: torch.Generator) -> Tensor:
-    """Return labels y (n,) of which each is replaced, with probability p, by another class, all being equally likely.
+    """Return the labels y (n,), each replaced with probability p by another class, drawn uniformly.
 
     The generator (on the CPU) draws a uniform number and a class for each label; those with a number below p are
     replaced. So the labels that a smaller p replaces are replaced by the same classes with a larger p.
@@ -97,9 +97,9 @@ def split(
 
     Both are drawn by `generator` (on the CPU) and balanced over the classes. For one seed, the rows held out do not
     depend on `train_size`, and a smaller training set is the beginning of a larger one. With None and 0, all rows are
-    kept in their order. `labels` (n,), such as `noisy_labels`, are those to train on; the choice of rows and the labels
-    of the rows held out do not depend on them. Raises ValueError if the sizes exceed the rows, or leave none to train
-    on.
+    kept in their order. `labels` (n,), such as those of `noisy_labels`, replace the training labels; the choice of rows
+    and the labels of the rows held out do not depend on them. Raises ValueError if the sizes exceed the rows, or leave
+    none to train on.
     """
     y_train = data.y_train if labels is None else labels
     if train_size is None and validation_size == 0:
@@ -164,7 +164,7 @@ def _cache(arrays: dict[str, NDArray[Any]], cached: Path, stamp: Stamp) -> dict[
 
 
 def _write(cached: Path, arrays: dict[str, NDArray[Any]], stamp: Stamp) -> None:
-    """Write a line with the SHA-256 of the rest, a line of JSON, padded, and each array as it is in memory."""
+    """Write a line with the SHA-256 of the rest, a line of JSON, padded to align the arrays, and each array's bytes."""
     about = json.dumps({"files": stamp, "shapes": {name: array.shape for name, array in arrays.items()}}).encode()
     about += b" " * (-(_DIGEST + len(about) + 2) % _ALIGNED) + b"\n"
     digest = hashlib.sha256(about)

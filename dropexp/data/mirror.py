@@ -1,4 +1,4 @@
-"""Download one file from a mirror, with a second attempt after a failure that may pass.
+"""Download one file from a mirror, with a second attempt after a temporary failure.
 
 The download is our own: pooch reads no file:// addresses, limits no sizes, and needs requests; it would save 15 lines.
 """
@@ -20,7 +20,7 @@ Progress = Callable[[str, int, int], None]  # of one file: its name, bytes so fa
 
 
 class _Passing(DataError):
-    """A failure that may pass."""
+    """A failure that may be temporary, such as a timeout or a busy server."""
 
 
 def get(mirror: str, md5: Mapping[str, str], progress: Progress | None, timeout: float, name: str) -> bytes:
@@ -33,7 +33,7 @@ def get(mirror: str, md5: Mapping[str, str], progress: Progress | None, timeout:
 
 
 def _get(mirror: str, md5: Mapping[str, str], progress: Progress | None, timeout: float, name: str) -> bytes:
-    # Imported here: they take longer than all else that a command without a download needs.
+    # Imported here: a command that downloads nothing would spend most of its start-up time on them.
     import http.client
     import urllib.error
     import urllib.request
@@ -64,5 +64,5 @@ def _get(mirror: str, md5: Mapping[str, str], progress: Progress | None, timeout
 
 
 def _reason(cause: object) -> str:
-    """Return the reason without the system's number of the error."""
+    """Return the reason without the error number (errno)."""
     return (cause.strerror if isinstance(cause, OSError) else None) or str(cause)

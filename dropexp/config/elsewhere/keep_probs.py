@@ -11,10 +11,10 @@ _KEEP = re.compile(rf"(?:{_WORDS})*(?:keep|kept|retain|retained|retention|surviv
 
 
 def drop_probs_instead(key: str, value: Any = None, layers: int | None = None, *, several: bool = False) -> str | None:
-    """Return the remedy for a key that holds keep probabilities, such as keep_prob; None for any other key.
+    """Return the remedy for a key of keep probabilities, such as keep_prob; None for any other key.
 
     `value` has the keep probabilities, which are converted if they are numbers from 0 to 1; with `several` it is a list
-    of values, as in a matrix. A number stands for each of `layers` hidden layers; None leaves a number as it is.
+    of values, as in a matrix. A single number is repeated for each of `layers` hidden layers, unless that is None.
     """
     name = re.sub(r"[^a-z]", "", key.lower())
     if not _KEEP.fullmatch(name):

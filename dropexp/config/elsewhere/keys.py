@@ -17,7 +17,10 @@ MAX_LENGTH = 200  # of a converted value in a message
 
 @dataclass(frozen=True)
 class _Here:
-    """The key of this program, "" if there is none; what differs; and its value, from the other one and the layers."""
+    """The key of this program, "" if there is none, and a note on what differs.
+
+    `convert` returns its value for the other key's value and the number of hidden layers; None if there is none.
+    """
 
     key: str
     note: str = ""
@@ -34,7 +37,7 @@ def _per_layer(value: Any, layers: int) -> Any:
 
 
 def _images(value: Any, layers: int) -> Any:
-    """Return the number of images that a share of the training set is."""
+    """Return the number of images in a share of the training set; None if the value is no share."""
     return round(value * NUM_TRAIN_IMAGES) if _is_number(value) and 0 < value < 1 else None
 
 
@@ -168,9 +171,9 @@ _KEYS = {letters(name): here for here, names in _ROWS for name in names.split()}
 
 
 def key_instead(key: str, value: Any, layers: int, path: KeyPath, takes: Callable[[str, Any], bool]) -> str | None:
-    """Return the remedy for a key that is called otherwise here, with its value if that changes; None for any other.
+    """Return the remedy for a key that has another name here, with its value if that changes; None for any other key.
 
-    `layers` is the number of hidden layers, `path` leads to the key, and `takes` tells whether a key allows a value.
+    `layers` is the number of hidden layers, `path` leads to the key, and `takes` returns whether a key allows a value.
     """
     several = path[0] == "matrix"
     if keep := drop_probs_instead(key, value, layers, several=several):
