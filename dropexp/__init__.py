@@ -2,7 +2,7 @@
 
     from dropexp import load_config, fit, train, load_runs, compare
 
-These functions do in a program or a notebook what the commands do. `fit` trains a study with a progress bar and
+These functions do the work of the commands in a program or a notebook. `fit` trains a study with a progress bar and
 compares its runs; `train` yields the epochs as they are trained. `load_plugin` loads a file that adds a noise with
 `register`. `dropexp.errors` has the exceptions. Modules are imported when a function is first used.
 """

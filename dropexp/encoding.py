@@ -1,10 +1,10 @@
-"""Our own signs, such as ± and ─, where the terminal's encoding lacks them."""
+"""Substitutes for characters in messages, such as ± and ─, that the terminal's encoding lacks."""
 
 from __future__ import annotations
 
 import codecs
 
-ERRORS = "signs"  # the `errors` of a stream that writes substitutes
+ERRORS = "signs"  # name of the codec error handler that writes substitutes: the `errors` of a stream
 _SUBSTITUTES = {
     "±": "+-",
     "−": "-",
@@ -36,12 +36,12 @@ _SUBSTITUTES = {
 
 
 def encodable(text: str, encoding: str) -> str:
-    """Return the text with substitutes for what the encoding lacks; letters of names become \\u escapes."""
+    """Return the text with substitutes for what the encoding lacks; characters without one become \\u escapes."""
     return text.encode(encoding, ERRORS).decode(encoding)
 
 
 def cut_excess(encoding: str | None) -> int:
-    """Return how many columns substitutes take more than the ellipses of a cut name, which has two at most."""
+    """Return how many columns a cut name may grow by when its ellipses, at most two, are substituted."""
     return 2 * (len(encodable("…", encoding or "utf-8")) - 1)
 
 

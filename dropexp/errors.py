@@ -74,7 +74,7 @@ class UnfinishedRun:
 
 
 class TrainingError(DropexpError, RuntimeError):
-    """Runs that failed or diverged, after the others were trained."""
+    """Runs that failed or diverged. It is raised after all other runs were trained."""
 
     def __init__(self, runs: list[UnfinishedRun]) -> None:
         self.runs = runs
@@ -94,7 +94,7 @@ class EvaluationError(DropexpError, ValueError):
 
 
 class ChartError(DropexpError, ValueError):
-    """A chart or report that cannot be written: an unknown kind or ending, or too small. The message lists what can."""
+    """A chart or report that cannot be written: its kind is unknown, it is too small, or its data is missing."""
 
     exit_code = 2
 
@@ -129,7 +129,7 @@ class MissingRun(RunError):
 
 
 class AmbiguousRun(RunError):
-    """A name of several runs; lists some of them."""
+    """A name that several runs have. The message lists some of them."""
 
     exit_code = 2
 

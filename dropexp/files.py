@@ -1,8 +1,8 @@
 """Files that are replaced atomically, and checksums that reveal whether a file was changed after it was written.
 
 The SHA-256 is at a fixed position and covers all other bytes. A JSON file has it in its first line,
-`{"sha256": "<64 hex digits>",`, any other file in its last line, `sha256 <64 hex digits>`. Line ends and a byte order
-mark of JSON do not count.
+`{"sha256": "<64 hex digits>",`, any other file in its last line, `sha256 <64 hex digits>`. Changed line endings or a
+byte order mark in JSON do not invalidate it.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def write_result(path: Path, content: bytes) -> None:
 
 
 def why(error: OSError) -> str:
-    """Return the reason of an error of the system, in words."""
+    """Return the reason of an `OSError` in words."""
     path = Path(error.filename or "")
     file = next((one for one in (path, *path.parents) if one.is_file()), None)
-    if file and isinstance(error, FileExistsError | NotADirectoryError | FileNotFoundError):  # Windows has the last one
+    if file and isinstance(error, FileExistsError | NotADirectoryError | FileNotFoundError):  # the last on Windows
         return f"{file} is a file, not a folder"
     return error.strerror or str(error)
 
@@ -67,10 +67,10 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
         _replace(temporary, path)
     except OSError as error:
         if error.filename == str(temporary):
-            error.filename, error.filename2 = str(path), None  # which the user knows
+            error.filename, error.filename2 = str(path), None  # the name that the user knows
         raise
     finally:
-        with suppress(OSError):  # such as a path below a file
+        with suppress(OSError):  # for example, if the parent is a file
             temporary.unlink()
 
 
@@ -91,7 +91,7 @@ def _replace(temporary: Path, path: Path) -> None:
 
 
 def plain(text: bytes) -> bytes:
-    """Return a text without a byte order mark and with line feeds as line ends, which git and editors change."""
+    """Remove a byte order mark and convert line endings to line feeds: git and editors may change both."""
     text = text.removeprefix(codecs.BOM_UTF8)
     return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in text else text
 

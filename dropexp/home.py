@@ -13,7 +13,7 @@ HOME = "HOME"
 
 
 def expanded(path: str | Path) -> Path:
-    """Return the path with `~` or `~user` at its beginning replaced. Raises `PathError` if there is no such folder."""
+    """Return the path with `~` or `~user` at its beginning replaced. Raises `PathError` if that home is unknown."""
     try:
         if str(path).startswith("~") and os.environ.get(HOME) == str(_temporary()):
             raise RuntimeError
@@ -34,7 +34,7 @@ def provide_home() -> None:
 def temporary_home() -> Path:
     """Create a folder for temporary files that only this user can read and change.
 
-    Raises DataError if another user has it.
+    Raises DataError if it cannot be created or belongs to another user.
     """
     folder, remedy = _temporary(), "set HOME or XDG_CACHE_HOME to a folder of your own"
     try:

@@ -1,4 +1,4 @@
-"""Delay interrupts while torch is imported: an interrupted import can abort the process, or seem complete."""
+"""Delay interrupts while torch is imported: an interrupted import can abort the process or leave torch half loaded."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def locked(folder: Path, *names: str) -> Iterator[None]:
 
     Temporary files that a killed process left beside files of these names are removed.
     """
-    lock = FileLock(folder / LOCK, timeout=1)  # second, since `is_locked` locks for a moment
+    lock = FileLock(folder / LOCK, timeout=1)  # in seconds; `is_locked` in another process locks for a moment
     try:
         folder.mkdir(parents=True, exist_ok=True)
         try:

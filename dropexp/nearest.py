@@ -10,15 +10,15 @@ from pathlib import PurePath
 
 MAX_NAMES = 5000  # that are compared; a folder can have more runs
 SIMILAR = 0.6  # the share of equal letters from which a name is suggested
-ALIKE = 0.8  # the share from which it is preferred to one that contains the letters
-SHORT = 3  # letters, up to which a share says little: half of two letters is one
+ALIKE = 0.8  # the share from which a similar name is preferred to one that contains the word
+SHORT = 3  # up to so many letters, a share is no measure: half of two letters is one
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """Return the name most similar to `name`, whatever the case, hyphens and underscores; None if none is similar.
+    """Return the name most similar to `name`, ignoring case and punctuation; None if none is similar.
 
-    A name of up to three letters is similar to those that differ in one edit after the first letter, and to those
-    of which it is a word, as `acc` of `test_acc`.
+    A name of up to three letters is similar to names that differ by one edit after the first letter, and to names that
+    contain it as a word: `acc` is similar to `test_acc`.
     """
     known: dict[str, str] = {}
     for one in islice(names, MAX_NAMES):
@@ -47,7 +47,7 @@ def nearest_file(word: str, files: Iterable[str]) -> str | None:
 
 
 def _is_one_edit(word: str, other: str) -> bool:
-    """Return whether one letter was added, left out or replaced, or two that follow each other were swapped."""
+    """Return whether one letter was added, left out or replaced, or two adjacent letters were swapped."""
     pairs = enumerate(zip(word, other, strict=False))
     start = next((i for i, (one, two) in pairs if one != two), min(len(word), len(other)))
     first, second = word[start:], other[start:]

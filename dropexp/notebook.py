@@ -22,7 +22,7 @@ P = ParamSpec("P")
 
 
 class ShownComparison(comparison.Comparison):
-    """A comparison that Jupyter shows as tables, and that can be put into a text."""
+    """A comparison that Jupyter shows as tables, and that returns charts, Markdown and LaTeX."""
 
     @property
     def tables(self) -> list[Table]:
@@ -32,7 +32,7 @@ class ShownComparison(comparison.Comparison):
     def chart(
         self, name: str, *, width: int | None = None, height: int | None = None, title: str | None = None
     ) -> ChartType:
-        """Return an Altair chart: what `--chart NAME` of the command writes. Raises `ComparisonError`."""
+        """Return the Altair chart that the command's `--chart NAME` writes. Raises `ChartError`."""
         from dropexp.report import charts
         from dropexp.report.chart_parts import Size
 
@@ -78,13 +78,13 @@ def fit(
     from dropexp.cli.progress import Watcher, watching
     from dropexp.training.api import prepare, train_stages
 
-    study = config if isinstance(config, Study) else load_config(config)  # once: standard input is read once
+    study = config if isinstance(config, Study) else load_config(config)  # standard input can be read only once
     training, find_data = prepare(study, runs_dir, data_dir, device, force, jobs)
     watchers: dict[int, Watcher] = {}
     with ExitStack() as shown, closing(train_stages(training, find_data, jobs)) as events:
         for stage, event in events:
             if id(stage) not in watchers:
-                shown.close()  # the bar of the stage before
+                shown.close()  # the bar of the previous stage
                 watchers[id(stage)] = shown.enter_context(watching(stage, quiet))
             watchers[id(stage)].show(event)
     return compare(runs_dir=runs_dir, config=study)

@@ -1,4 +1,4 @@
-"""Commands that are printed to be copied: with this user's program, or in texts that are read elsewhere too."""
+"""Commands to copy from messages, which may need this program's path, and from reports, which have none."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ NAME = "dropexp"
 
 
 def command(*arguments: str) -> str:
-    """Return the command with these arguments as a report or json has it: without a path of this machine."""
+    """Return the command with these arguments for a report or json: `dropexp` without a path of this machine."""
     return shlex.join([NAME, *arguments])
 
 
 def command_line(*arguments: str) -> str:
-    """Return the command with these arguments: by the program's path if the shell would not find it.
+    """Return the command with these arguments for a message: with the program's path if the shell would not find it.
 
-    In another program, such as a notebook, it is `dropexp`.
+    Called from another program, such as a notebook, it begins with `dropexp`.
     """
     program, found = Path(sys.argv[0]), which(NAME)
     is_found = found is not None and Path(found).resolve() == program.resolve()

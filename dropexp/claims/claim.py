@@ -68,7 +68,7 @@ class Evidence:
 
     @property
     def verdict(self) -> ClaimVerdict:
-        """The findings' own verdict if they agree; DEPENDS if the claim holds in one setting and fails in another."""
+        """The verdict of all findings if they agree; DEPENDS if some hold and others fail; otherwise OPEN."""
         found = {finding.verdict for finding in self.findings} - {ClaimVerdict.NOT_TRAINED}
         if not found:
             return ClaimVerdict.NOT_TRAINED

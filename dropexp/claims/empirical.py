@@ -62,7 +62,7 @@ def monte_carlo_passes(arm: Arm) -> list[int]:
 
 
 def monte_carlo_contrast(arm: Arm, kind: str, arms: Arms) -> Contrast:
-    """Return the gain in test accuracy or loss of `PASSES` passes; the sentence also has the gains of other numbers."""
+    """Return the gain in test accuracy or loss of `PASSES` passes; a caveat has those of other numbers of passes."""
     gains = {
         k: figures(other, f"mc_{kind}") - figures(other, f"test_{kind}")
         for other in arms
@@ -134,10 +134,11 @@ def lower_at_input(arms: Arms) -> Iterator[Finding]:
 
 
 def slower(arms: Arms) -> Iterator[Finding]:
-    """Epochs to the test accuracy of the other seeds without dropout at epoch 10, and halfway: with minus without.
+    """Epochs until a run reaches a test accuracy, with dropout minus without.
 
-    A seed's own accuracy would be biased: without dropout every run would reach it by that epoch, even a lucky one. A
-    run that never reaches it counts as one epoch more than it has.
+    It is the mean accuracy without dropout, of the other seeds, at epoch 10 and halfway. A seed's own accuracy would be
+    biased: without dropout every run would reach it by that epoch, even a lucky one. A run that never reaches it counts
+    as one epoch more than the longest run.
     """
     contrasts = []
     for arm, base in matched_pairs(arms, dropout, no_dropout):
@@ -147,7 +148,7 @@ def slower(arms: Arms) -> Iterator[Finding]:
 
 
 def epochs_to_accuracy(arm: Arm, base: Arm, epoch: int) -> Contrast:
-    """Return the contrast of both arms in the epochs to the mean accuracy of the other seeds of `base` at an epoch."""
+    """Return the contrast in the epochs until runs reach the mean accuracy of the other seeds of `base` at `epoch`."""
     what = f"epochs to the test accuracy of epoch {epoch}"
     reference = figures(base, "test_acc", epoch)
     aim = (reference.sum() - reference) / (len(reference) - 1)

@@ -51,7 +51,7 @@ def extremes(layers: Mapping[str, Callable[[float], DropoutLayer]] = LAYERS) -> 
 
 
 def no_gradient(network: type[scratch.MLP] = scratch.MLP) -> Iterator[Finding]:
-    """ξⱼ = 0 makes ∂l/∂W[:, j] and ∂l/∂V[j, :] zero, W into unit j and V out of it, for one example.
+    """For one example, ξⱼ = 0 makes ∂l/∂W[:, j] and ∂l/∂V[j, :] zero: the weights into unit j and those out of it.
 
     In a batch every row has its own mask, so other rows keep the unit.
     """
@@ -83,9 +83,9 @@ def before_is_after(noises: Mapping[str, tuple[DropoutLayer, Noise]] | None = No
 
 
 def inverted_is_classic(classic: Noise | None = None) -> Iterator[Finding]:
-    """ξ/keep on h before W is ξ on h before W/keep, and h·W is keep·h·(W/keep): in training and at test time.
+    """In training (ξ/keep ⊙ h)·W = (ξ ⊙ h)·(W/keep), and at test time h·W = (keep·h)·(W/keep).
 
-    In training they differ: a step of SGD moves the inverted network's W/keep (1/keep)² times as far.
+    A step of SGD differs: it moves the inverted network's W/keep (1/keep)² times as far.
     """
     keep = 1 - P
     inverted = small_nets.scratch_net([None, Inverted(P)])

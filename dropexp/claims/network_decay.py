@@ -1,8 +1,8 @@
 """Weight decay under Adam in numbers: what the penalty and the decoupled decay do to the weights of the real network.
 
-Adam divides the gradient of each weight, that of the penalty too, by its usual size √ŝ. So the penalty shrinks a weight
-by ηλ/√ŝ per step, the more the smaller its gradients are. AdamW shrinks all of them by ηλ. (Loshchilov and Hutter,
-2019)
+Adam divides the gradient of each weight, including the penalty's, by its typical size √ŝ. So the penalty shrinks a
+weight by the fraction ηλ/√ŝ per step: more if its gradients are small. AdamW shrinks all weights by ηλ. (Loshchilov and
+Hutter, 2019)
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def norm(net: FusedMLP, pixels: Tensor) -> float:
 
 
 def synthetic_images(n: int = 1000) -> Images:
-    """Return images of ten classes, a random pattern each and as much noise, that are darker towards the border.
+    """Return images of ten classes: a random pattern per class, plus equally strong noise, darker towards the border.
 
     As in photographs of single objects, pixels near the border vary little, so that their gradients are small.
     """

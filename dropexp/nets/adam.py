@@ -37,7 +37,7 @@ class Adam:
     def update(self, layer: Layer, grad: Layer, moments: Moments, lr: float, *, hidden: bool) -> None:
         """Update one layer and its moments in place. Overwrites `grad`. `max_norm` applies to `hidden` layers only.
 
-        The factors of v̂ and ŝ are in the step: w ← w − lr·c/(1 − β₁ᵗ) · v / (√s + ε·c), c = √(1 − β₂ᵗ).
+        The step includes the bias corrections of v̂ and ŝ: w ← w − lr·c/(1 − β₁ᵗ) · v / (√s + ε·c), c = √(1 − β₂ᵗ).
         """
         (W, _), (dW, _) = layer, grad
         add_penalties(W, dW, 0.0 if self.decoupled else self.weight_decay, self.l1)

@@ -16,7 +16,7 @@ threshold_backward = torch.ops.aten.threshold_backward.grad_input
 class BitMask:
     """A noise with two values, sampled by comparing random integers of 8 or 16 bits with a threshold.
 
-    One random 64-bit word gives eight integers where drop_prob·256 is a whole number and stays so, and four otherwise.
+    One random 64-bit word gives eight integers if drop_prob·256 is a whole number and does not vary, otherwise four.
     The drop probability is rounded to a multiple of 1/65536: 0.2 becomes 13107/65536 = 0.199997, 0.5 is exact. Kept
     units are scaled by the exact p. ξ itself is never stored: the backward pass only needs H > 0, which is true where a
     unit was active and kept.

@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 def capture(step: Callable[[], Result], device: torch.device) -> tuple[torch.cuda.CUDAGraph, Result]:
     """Record what `step()` launches on this CUDA device. Return the graph and the result, which a replay overwrites.
 
-    The warm-up steps are computed, the recorded one is not. A step must not read values from the device.
+    The warm-up steps are executed, the recorded one is not. A step must not read values from the device.
     """
     with torch.cuda.device(device), ieee_matmul():
         stream = _stream(device, "capture")
@@ -47,7 +47,7 @@ def _stream(device: torch.device, purpose: str) -> torch.cuda.Stream:
 
 @contextmanager
 def side_stream(device: torch.device) -> Iterator[None]:
-    """Launch after all earlier work; on CUDA, later work does not wait for it until `join_side_stream`."""
+    """Launch the block's work after all earlier work; on CUDA, later work may overlap it until `join_side_stream`."""
     if device.type != "cuda":
         yield
         return
@@ -103,7 +103,7 @@ class GraphedMLP(torch_nn.TorchMLP):
     lr: float | None = None
 
     def step(self, X: Tensor, y: Tensor, lr: float, progress: float = 0.0) -> Tensor:
-        """Train on one batch and return its outputs, in a buffer that the next step overwrites. Has no schedule."""
+        """Train on one batch and return its outputs, in a buffer that the next step overwrites. Ignores `progress`."""
         if lr != self.lr:  # a constant in every graph
             self.graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor, Tensor, Tensor]] = {}
             self.lr = lr
@@ -125,7 +125,7 @@ class GraphedMLP(torch_nn.TorchMLP):
         return graph, X, y, logits
 
     def _moments(self) -> list[Tensor]:
-        """Return what the optimiser keeps, creating it as zeros where its first step would create it."""
+        """Return the tensors of the optimiser's state; create missing ones as zeros, as its first step would."""
         return [
             self.torch_optimizer.state[parameter].setdefault(name, parameter.new_zeros(shape))
             for parameter in self.net.parameters()

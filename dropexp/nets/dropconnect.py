@@ -6,8 +6,8 @@ With masks M_k and m_k for example k, and p the probability to drop a weight or 
     E[z_k] = h_k·W_i + b_i,   Var[z_k] = p/keep · (h_k²·W_i² + b_i²)        (squares of each element)
 
 so that evaluation mode is the network without noise, as for inverted dropout. The paper does not divide by keep, and
-multiplies W and b by keep at test time. Its parameters are W/keep and b/keep, and its learning rate lr is lr·keep²
-here.
+multiplies its parameters by keep at test time. These are W/keep and b/keep in terms of W and b here, and a learning
+rate lr in the paper corresponds to lr·keep² here.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ class DropConnectMLP(MLP):
         return MaskedPass(O=O, H=H, V=self.weights(), Z=Z, xi=[1.0] * len(Z), masks=masks)
 
     def mask(self, i: int) -> Mask | None:
-        """Return the kind of mask of layer i, or None; also None where a schedule has set p = 0."""
+        """Return the noise of layer i; None if it has none, or if a schedule has set p = 0."""
         noise = cast(Mask | None, self.noises[i])
         return noise if noise and noise.p > 0 else None
 
     def backward(self, y: Tensor, result: ForwardPass) -> list[Layer]:
-        """Return the gradients of the mean cross entropy by W and b of each layer."""
+        """Return the gradients of the mean cross entropy with respect to W and b of each layer."""
         if not isinstance(result, MaskedPass):
             return super().backward(y, result)
         D = self.output_gradient(y, result.O)
@@ -89,8 +89,8 @@ class DropConnectMLP(MLP):
     def moment_matching(self, X: Tensor, K: int, generator: torch.Generator) -> Iterator[Tensor]:
         """Yield samples of the outputs (n, num_outputs) for X (n, num_inputs), as the paper does at test time.
 
-        Each hidden layer passes on the mean of relu(z) over K samples of z; K samples of the last layer are yielded, or
-        the only value where it has no masks. The images have no noise. (Wan et al., 2013, algorithm 2)
+        Each hidden layer passes on the mean of relu(z) over K samples of z. The last layer yields K samples, or one
+        exact output if it has no masks. The images have no noise. (Wan et al., 2013, algorithm 2)
         """
         H, last = X, len(self.layers) - 1
         for i in range(last):
@@ -99,7 +99,7 @@ class DropConnectMLP(MLP):
             yield relu(Z) if self.output_relu else Z
 
     def normal_samples(self, i: int, H: Tensor, K: int, generator: torch.Generator) -> Iterator[Tensor]:
-        """Yield K samples of z of layer i, from the normal distribution with its mean and variance, or h·W + b."""
+        """Yield K samples of z of layer i from a normal distribution with its moments; without masks, h·W + b once."""
         (W, b), noise = self.layers[i], self.mask(i)
         Z = self.linear(H, W, b)
         if noise is None:

@@ -24,9 +24,9 @@ from dropexp.nets.sgd import Layer
 class Buffers:
     """The buffers of a step on n rows, named as in `scratch.py`: A = relu(Z), H, V, O.
 
-    D[i] is the gradient by the outputs of layer i, Y has a row of targets per example. H[i] is None where the input of
-    layer i has no noise; V[i] are the network's own weights where these have none. Creating a view takes as long as a
-    small operation, so the views that every step needs are created here.
+    D[i] is ∂l/∂Z of layer i, Y has a row of targets per example. H[i] is None where the input of layer i has no noise;
+    V[i] are the network's own weights if these have no noise. Creating a view takes as long as a small operation, so
+    the views that every step needs are created here.
     """
 
     def __init__(self, net: FusedMLP, n: int) -> None:

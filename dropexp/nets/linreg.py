@@ -59,7 +59,7 @@ def squared_loss(o: Tensor, y: Tensor) -> Tensor:
 def decay(
     w: Tensor, gradient: Tensor, lr: float, weight_decay: float, batch_size: int, *, printed: bool = False
 ) -> Tensor:
-    """Return the updated w by weight decay in closed form: (1 − ηλ)·w − (η/|B|)·Σ∂ℓ, with `gradient` = Σ∂ℓ.
+    """Return w after one step with weight decay: (1 − ηλ)·w − (η/|B|)·Σ∂ℓ, with `gradient` = Σ∂ℓ.
 
     This is a step of plain SGD on the mean loss + λ‖w‖²/2, and of `torch.optim.SGD(weight_decay=λ)`. With `printed` the
     factor is 1 − ηλ/|B|, as the book's Chinese PyTorch edition prints it (3.12.1; later editions print the form above):
@@ -96,7 +96,7 @@ class Scratch:
         self.l1 = l1
 
     def gradients(self, X: Tensor, o: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the gradients of the objective by w and b, for the outputs o = ŷ of the batch X, y."""
+        """Return the gradients of the objective with respect to w and b, for the outputs o = ŷ of the batch X, y."""
         d = (o - y) / len(y)  # ∂l/∂ŷ
         dw = X.T @ d
         if self.weight_decay:

@@ -1,7 +1,7 @@
 """The library that multiplies matrices on a CPU, and a check that it multiplies in float32.
 
 torch uses MKL by default. oneDNN is up to twice as fast on AMD, but torch uses it only where bfloat16 is allowed.
-ONEDNN_MAX_CPU_ISA (set in `dropexp/__init__.py`) keeps oneDNN from using AMX, without which it does not round float32.
+ONEDNN_MAX_CPU_ISA (set in `dropexp/__init__.py`) disables AMX: only with AMX does oneDNN round float32 to bfloat16.
 Because the variable has no effect if torch was used before this package was imported, the precision is measured here.
 A run with precision bf16 rounds on purpose, with `bf16_mm`.
 
@@ -13,8 +13,8 @@ Results should be equal bit for bit for any number of threads:
 - oneDNN: as long as it does not split the sums of a matrix product between threads. It was seen to do so for sums over
   2000 rows of a batch, but never over the width of a layer. A step therefore sums over at most ROWS rows at once.
 
-Two differences were still seen, on an AMD: in products of fewer than 4,096 multiplications, which torch always gives
-to MKL, and in MKL's sums over long batches for widths of 12 to 16.
+Two differences were still seen, on an AMD processor: in matrix products of fewer than 4,096 multiplications, which
+torch always computes with MKL, and in MKL's sums over long batches for widths of 12 to 16.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 ONEDNN, PLAIN = "onednn", "plain"  # the backends; "plain" is torch's default. run.json stores them
-ROWS = 1024  # oneDNN sums so many rows as one block, for every number of threads tried (1 to 8)
+ROWS = 1024  # oneDNN does not split sums over so many rows, with any number of threads tried (1 to 8)
 TOLERANCE = 2e-6  # max|error| / max|result|; bfloat16 would give 2e-3
 
 torch.ones(1).exp_().log_()  # one element, so one thread: MKL's vector functions select their code

@@ -85,7 +85,7 @@ class Inverted:
 
 @dataclass(frozen=True)
 class Unscaled:
-    """ξ = mask with mask ~ Bernoulli(keep). E[ξ] = keep, Var[ξ] = p·keep. Evaluation: ξ = 1, an uncorrected mean.
+    """ξ = mask with mask ~ Bernoulli(keep). E[ξ] = keep, Var[ξ] = p·keep. Evaluation: ξ = 1, which is not E[ξ].
 
     ("Dropout is drop-dead easy": its layer, and with `shared` its section on the mathematics)
     """

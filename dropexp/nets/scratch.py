@@ -150,7 +150,7 @@ class MLP:
         return X
 
     def draw(self, i: int, like: Tensor, generator: torch.Generator | None) -> Tensor | float:
-        """Sample ξ for the input of layer i, such as (rand < keep) / keep, or return its constant for evaluation."""
+        """Sample ξ of layer i for `like`, such as (rand < keep) / keep; without a generator, return its constant."""
         noise = self.noises[i]
         if noise is None:
             return 1.0
@@ -160,7 +160,7 @@ class MLP:
         return H @ W + b
 
     def backward(self, y: Tensor, result: ForwardPass) -> list[Layer]:
-        """Return the gradients of the mean cross entropy by W and b of each layer."""
+        """Return the gradients of the mean cross entropy with respect to W and b of each layer."""
         H, V, Z, xi = result.H, result.V, result.Z, result.xi
         D = self.output_gradient(y, result.O)
         grads: list[Layer] = []

@@ -2,8 +2,8 @@
 
 On a GPU, a single run's step of 256 rows spends its time launching kernels. Runs of equal shape therefore train
 together as a stack. On CUDA, a block of steps of all runs is captured as one CUDA graph (cuda_graph.py); its noise is
-sampled beforehand, into buffers (stacked_noise.py). Without a GPU the same code runs uncaptured; it is no faster there,
-but tested.
+sampled beforehand, into buffers (stacked_noise.py). Without a GPU the same code runs uncaptured: it is no faster, but
+can be tested.
 
 Two tricks reduce the memory traffic, which is the bottleneck. The inputs of a layer have an extra column of ones, whose
 weights are the bias: one GEMM computes H·W + b, and one computes both gradients. And where a gradient needs no
@@ -236,7 +236,10 @@ class Stack:
         return torch.bmm(H, V, out=out) if i > 0 else torch.baddbmm(b, H, V[:, :m], out=out)
 
     def _activate(self, Z: Tensor, noise: Tensor | None, H: Tensor, slope: Tensor) -> Tensor | None:
-        """Set H = ξ ⊙ relu(Z), or relu(ξ ⊙ Z), and return ∂H/∂Z. Without noise H is Z itself; return None."""
+        """Set H = ξ ⊙ relu(Z), or relu(ξ ⊙ Z), and return ∂H/∂Z.
+
+        Without noise, Z is the buffer of H: apply the ReLU in place and return None.
+        """
         if noise is None:
             Z.relu_()
             return None

@@ -1,7 +1,7 @@
 """The noise of a stack of runs: ξ for a block of steps, sampled before the steps are taken.
 
-Each run samples from its own generator, only what its own noises need, and for a fixed number of steps. Its noise
-therefore does not depend on which runs share the stack, nor on how many.
+Each run samples from its own generator, and only what its own noises need. Blocks have the same number of steps in
+every stack. So the noise of a run does not depend on which runs share the stack, nor on how many.
 """
 
 from __future__ import annotations

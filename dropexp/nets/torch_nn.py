@@ -85,9 +85,10 @@ def mlp(
 
 @contextmanager
 def as_default_generator(generator: torch.Generator) -> Iterator[None]:
-    """Let torch's default generator of the same device continue from this generator's state, then restore it.
+    """Let torch's default generator of the same device continue from this generator's state inside the block.
 
-    `nn.Dropout` has no other source of randomness, and a program that uses the default generator must not be affected.
+    At the end this generator has the advanced state, and the default one is restored. `nn.Dropout` has no other source
+    of randomness, and a program that uses the default generator must not be affected.
     """
     device = generator.device
     if device.type == "cpu":
@@ -207,7 +208,7 @@ class TorchMLP:
         parameters = [one for group in self.torch_optimizer.param_groups for one in group["params"]]
         for i, parameter in enumerate(parameters):
             for name, shape in state_shapes(self.optimizer, parameter).items():
-                if kept[i][name].shape != shape:  # which torch would accept
+                if kept[i][name].shape != shape:  # torch would accept it
                     raise ValueError(f"{name} of parameter {i} does not have the shape {tuple(shape)}")
         self.net.load_state_dict(state["net"])
         self.torch_optimizer.load_state_dict(self.torch_optimizer.state_dict() | {"state": kept})
@@ -227,7 +228,7 @@ def torch_optimizer(optimizer: Optimizer, linears: Sequence[nn.Linear]) -> torch
 
 
 def state_shapes(optimizer: Optimizer, parameter: Tensor) -> dict[str, torch.Size]:
-    """Return the shapes of the tensors that torch's optimiser keeps of a parameter, by torch's names."""
+    """Return the shapes of the tensors that torch's optimiser keeps for a parameter, by torch's names."""
     if isinstance(optimizer, Adam):
         return {"step": torch.Size(), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
     return {"momentum_buffer": parameter.shape} if optimizer.momentum else {}

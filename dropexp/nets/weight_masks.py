@@ -1,4 +1,4 @@
-"""Masks on the weights of a layer, one for each example, and products with masked weights. (Wan et al., 2013)
+"""Masks on the weights of a layer, one for each example, and matrix products with them. (Wan et al., 2013)
 
 n examples have n·num_inputs·num_outputs mask values: 17 million for a batch and the second layer of the book's network.
 They are sampled and stored as bits, and expanded for a few examples at a time.
@@ -26,7 +26,7 @@ class WeightMasks:
     """A sample ξ_k (num_inputs, num_outputs) of `noise` for each example k = 0 … n − 1.
 
     W are the weights (num_inputs, num_outputs). Bit s of words[j], counted from the sign, is 1 where example
-    s·len(words) + j drops a weight. The words are transposed, because loops over a network's ten outputs are slow.
+    s·len(words) + j drops a weight. words[j] has the shape of Wᵀ: inner loops over a network's ten outputs are slow.
     """
 
     def __init__(self, noise: Mask, W: Tensor, n: int, generator: torch.Generator) -> None:
@@ -56,9 +56,10 @@ class WeightMasks:
         return dW_T.T, dH
 
     def _slabs(self, like: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """Yield consecutive examples, integers that are negative where they drop a weight, and a buffer like `like`.
+        """Yield a slice of examples, integers that are negative where these drop a weight, and a buffer for weights.
 
-        The integers and the buffer have the shape (len, num_outputs, num_inputs). The next slab overwrites both.
+        Integers and buffer have the shape (len, num_outputs, num_inputs), the buffer with the dtype of `like`. The next
+        slab overwrites both.
         """
         G, shape = len(self.words), self.words.shape[1:]
         at_once = max(1, SLAB // shape.numel())

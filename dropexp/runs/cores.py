@@ -33,7 +33,7 @@ def quotas(root: Path = Path("/")) -> list[float]:
 
 
 def _with_parents(mounted: Path, group: str) -> Iterator[Path]:
-    """Yield the folder of a control group and of all above it; a container may see its own as the topmost."""
+    """Yield the folders of a control group and of all above it; in a container, its own group may be the topmost."""
     parts = [part for part in group.split("/") if part not in ("", "..")]
     for end in range(len(parts), -1, -1):
         yield mounted.joinpath(*parts[:end])

@@ -25,7 +25,7 @@ def by_hash(study: Path) -> dict[str, list[RunFolder]]:
 
 
 def folders(paths_or_names: Iterable[str], runs_dir: Path) -> list[RunFolder]:
-    """Return the runs of studies, run folders and folders of runs; all below `runs_dir` if none is given.
+    """Return the runs with these names of studies or paths of folders; all runs below `runs_dir` if none is given.
 
     Raises `RunError` for a name or path without a run.
     """
@@ -46,9 +46,9 @@ def folders(paths_or_names: Iterable[str], runs_dir: Path) -> list[RunFolder]:
 
 
 def find_named(names: Iterable[str], runs_dir: Path | None = None) -> list[RunFolder]:
-    """Return the runs of studies and folders of runs, and single runs, at a path or of a short name.
+    """Return the runs with these names of studies, paths of folders, or short names of single runs.
 
-    Short names are [STUDY/]FOLDER, and the folder's hash or the part before it alone. Raises `RunError` for a name
+    A short name is [STUDY/]FOLDER, with or without the hash at its end, or the hash alone. Raises `RunError` for a name
     without a run, `AmbiguousRun` for a short name of several.
     """
     root = runs_dir or default_runs_dir()
@@ -76,7 +76,7 @@ def _find(name: str, root: Path) -> list[RunFolder]:
 
 
 def _training(name: str, root: Path) -> str:
-    """Return "; `dropexp train dropout` trains them" for a config, or a run of one, of which there are no runs."""
+    """Return "; `dropexp train dropout` trains them" if the name is a config without runs, or a run in one."""
     words = [name, str(Path(name).parent)]
     config = next((word for word in words if word not in study_names(root) and is_config(word)), None)
     return "" if config is None else f"; `{command('train', config)}` trains them"

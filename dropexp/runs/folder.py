@@ -84,7 +84,7 @@ class RunFolder:
         return is_locked(self.path)
 
     def read(self, name: str) -> bytes | None:
-        """Return a file's bytes, None if there is no such file; of a text the `plain` ones.
+        """Return a file's bytes, `plain` ones of a text file; None if there is no such file.
 
         Raises `RunError` if it cannot be read.
         """
@@ -92,7 +92,7 @@ class RunFolder:
         return plain(content) if content is not None and name in TEXTS else content
 
     def read_info(self) -> RunInfo:
-        """Return what run.json says. Raises `MissingRun`, `CorruptedFile`, `NewerRun` or another `RunError`."""
+        """Read run.json. Raises `MissingRun`, `CorruptedFile`, `NewerRun` or another `RunError`."""
         path = self.path / RUN
         content = self.read(RUN)
         if content is None:

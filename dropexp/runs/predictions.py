@@ -7,7 +7,7 @@
     loss        (k, n) float16   cross entropy, nats
 
 Compressed, 10,000 images take about 45 kB per epoch; `numpy.load` reads the file. It is derived from checkpoint.pt, and
-run.json has its SHA-256. Runs of versions before it have none.
+run.json has its SHA-256. Runs of earlier versions do not have this file.
 """
 
 from __future__ import annotations

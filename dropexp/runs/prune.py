@@ -62,7 +62,7 @@ def needless(
 ) -> Pruning:
     """Plan to remove runs that are corrupted, interrupted or failed, second folders of a run, and leftovers.
 
-    `where` keeps runs whose keys have these values, and leaves out what has no config. Raises `NoRuns`.
+    `where` selects runs whose keys have these values; folders without a config are then left out. Raises `NoRuns`.
     """
     root = runs_dir or default_runs_dir()
     leftovers = [] if where else [*_leftovers(root, names)]
@@ -137,7 +137,7 @@ def _known_trials(study: Path) -> set[tuple[str, str, int]]:
 
 
 def _removal_of(run: Run, first: Run | None) -> Removal | None:
-    """Return what can be removed of a run's folder; `first` is the run, or the one that it is a second folder of."""
+    """Return what can be removed of a run's folder; `first` is the run itself, or the run that this folder repeats."""
     path, files = run.folder.path, _own_files(run.folder.path)
     known = _digest(path)  # before the folder is read again below: it may have changed since `run` was read
     if not files or run.folder.is_locked() is not False:
@@ -177,7 +177,7 @@ def _is_finished(folder: RunFolder) -> bool:
 
 
 def _has_epochs(folder: RunFolder) -> bool:
-    """Return whether a run without a run.json has a checkpoint, or figures."""
+    """Return whether a run without a readable run.json has a checkpoint or figures."""
     try:
         return folder.checkpoint.exists() or bool(folder.read_table())
     except RunError:

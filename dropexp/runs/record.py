@@ -32,7 +32,7 @@ from dropexp.runs.state import as_of_now
 from dropexp.runs.status import FINISHED, NO_RUN, Status
 from dropexp.runs.table import Columns, Row, rows_of
 
-LARGEST_FIGURE = 2.0**128  # of figures: they are measured in float32
+LARGEST_FIGURE = 2.0**128  # figures are computed in float32, whose numbers are all smaller
 
 # a run of an earlier version lacks the keys that were added since, and was trained with their defaults
 _DEFAULTS = {key: info.default for key, info in Config.model_fields.items() if not info.is_required()}
@@ -216,7 +216,7 @@ def read_any(folder: RunFolder) -> Run:
 
 
 def read_run(folder: RunFolder) -> Run:
-    """Return what run.json says. Raises `RunError` if it cannot be read."""
+    """Read a run from its run.json. Raises `RunError` if it cannot be read."""
     info = as_of_now(folder, folder.read_info())
     return Run(folder, info.name, info.status, info.why, info)
 
@@ -265,9 +265,9 @@ def _similar(wanted: Any, texts: Collection[str]) -> str:
 
 
 def _is(value: Any, wanted: Any) -> bool:
-    """Return whether a setting is unused, or is wanted as itself or as names have it; 1 is 1.0 and is not true."""
+    """Return whether a setting has the wanted value, as a value or as text; an unused one always has. 1 is not true."""
     same = value == wanted and isinstance(value, bool) == isinstance(wanted, bool)
-    if wanted is None:  # as a config has it; a run has a word in its place
+    if wanted is None:  # null in a config; `Run.setting` has a word in its place
         return value in (None, "none", *DEFAULT_WORDS.values())
     return value is None or same or bool({text(value), in_names(value)} & {str(wanted), str(wanted).lower()})
 

@@ -1,6 +1,7 @@
 """What study.json has of searches: their points, the validation figures of the trials, and which one is selected.
 
-The recorded points win over those that a later scipy would draw. With the figures, a comparison needs no trial.
+Recorded points take precedence over those that a later scipy would draw. A comparison needs only the figures, not the
+folders of the trials.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class SearchRecord(BaseModel):
     space: dict[str, dict[str, list[Value]]]
     repeat: int
     trials: list[TrialRecord] = Field(min_length=1)
-    num_trials: int = Field(ge=1)  # that the config asked for last; further ones are of a larger search before
+    num_trials: int = Field(ge=1)  # that the config asked for last; others are of an earlier, larger search
     selected: int | None = None  # the trial; None until all have ended
 
     @classmethod
@@ -84,7 +85,7 @@ class SearchRecord(BaseModel):
 
     @property
     def best(self) -> TrialRecord:
-        """The selected trial."""
+        """The selected trial; the first one if none is selected."""
         return self.trials[self.selected or 0]
 
     def dimension(self, key: str) -> Dimension:
@@ -115,7 +116,7 @@ def _with_recorded(search: Search, record: SearchRecord | None) -> Search:
     recorded = replace(search, points=[*known, *search.points[len(known) :]])
     try:
         return recorded if recorded.trials else search
-    except ValidationError:  # of another version, whose rules were others
+    except ValidationError:  # recorded by another version, with other rules
         return search
 
 
@@ -126,7 +127,7 @@ def known_trials(search: Search, record: SearchRecord | None) -> list[TrialRecor
 
 
 def selection(trials: Sequence[TrialRecord]) -> int | None:
-    """Return the trial with the highest validation accuracy; of equals that with the lowest loss, then the first.
+    """Return the trial with the highest validation accuracy. Ties: the lowest validation loss, then the first trial.
 
     None if one has not ended, or if all diverged.
     """

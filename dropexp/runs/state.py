@@ -159,8 +159,8 @@ def rename_for_restart(folder: RunFolder) -> list[str]:
 def start(folder: RunFolder, info: RunInfo, columns: Columns) -> list[str]:
     """new, interrupted, failed -> running. Begin after the epochs of the columns; return messages on repaired files.
 
-    Without epochs the run starts from its beginning, and what it had written is removed. So done, diverged -> running,
-    which only --force asks for. The figures of a run whose run.json is gone are kept: it may have been finished.
+    Without epochs the run starts from its beginning, and what it had written is removed. --force uses this for
+    done, diverged -> running. If run.json is missing, epochs.csv is renamed: it may be of a finished run.
     """
     notes = []
     if not info.epoch:
@@ -169,7 +169,7 @@ def start(folder: RunFolder, info: RunInfo, columns: Columns) -> list[str]:
             new = rename(folder.path / EPOCHS)
             notes.append(f"{folder.path / EPOCHS} may be of a finished run and is renamed to {new}")
     folder.write_info(info)
-    (folder.path / PREDICTIONS).unlink(missing_ok=True)  # of a result that is gone
+    (folder.path / PREDICTIONS).unlink(missing_ok=True)  # of the old result
     write_whole(folder.path / CONFIG, config_yaml(info), sync=False)
     table, found = to_csv(columns), folder.read(EPOCHS) or b""
     if not table:

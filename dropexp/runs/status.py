@@ -18,7 +18,7 @@ class Status(StrEnum):
     CORRUPTED = "corrupted"  # run.json, or epochs.csv of a finished run of schema 1, is not as it was written
     UNREADABLE = "unreadable"  # a folder without permission, of a later version, or of another run with the same hash
     DUPLICATE = "duplicate"  # a second folder of the same run
-    BUSY = "busy"  # what becomes of a run to train that another process trains
+    BUSY = "busy"  # the outcome of a job whose run another process trains
 
 
 FINISHED = (Status.DONE, Status.DIVERGED)

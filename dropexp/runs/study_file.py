@@ -1,7 +1,7 @@
 """study.json, beside the runs of a study: what each of its config files asks for and declares, and its searches.
 
-Usually a study has one file. Two files of the same name are two entries, so that the published figures of one are not
-set beside the runs of the other. The entry of a file is replaced when the file is edited and trained again.
+Usually a study has one file. Two files with the same `name` have two entries, so that the published figures of one are
+not compared with the runs of the other. The entry of a file is replaced when the file is edited and trained again.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class Declared(BaseModel):
 
     @classmethod
     def of(cls, study: Study, folder: Path) -> Self:
-        """Return what a study's file declares, without the options of a command that keep the study's name."""
+        """Return what a study's file declares, ignoring options of the command that do not rename the study."""
         written = study.written or study
         file = None if study.file is None else _relative(study.file, folder)
         return cls(file=file, seeds=written.seeds, published=written.published, labels=written.labels)
 
     def asks_for(self, arm: str) -> bool:
-        """Return whether the file asks for the arm with this digest, with whatever seeds; also if that is not known."""
+        """Return whether the file asks for the arm with this digest, with any seeds; True if that is not known."""
         return self.seeds is None or arm in self.seeds
 
     def covers(self, other: Declared) -> bool:
@@ -75,8 +75,9 @@ def _relative(file: Path, folder: Path) -> str:
 def write_study(runs_dir: Path, study: Study) -> list[str]:
     """Write what a study's file asks for and declares, unless another file covers it.
 
-    Entries of other files stay as long as they exist. Return messages: if there are any, if the file was corrupted, or
-    if it cannot be written because it cannot be read, is of a later version, or is locked by another process.
+    Entries of other files are kept as long as those files exist. Return messages: if there are such entries, if
+    study.json was corrupted, or if it cannot be written because it cannot be read, is of a later version, or is locked
+    by another process.
     """
     path = runs_dir / study.name / STUDY
     declared = Declared.of(study, path.parent)
@@ -96,7 +97,7 @@ def write_study(runs_dir: Path, study: Study) -> list[str]:
 
 
 def _is_written(path: Path, declared: Declared) -> bool:
-    """Return whether nothing is to be written. Raises `RunError` if the file cannot be read, or `NewerRun`."""
+    """Return whether study.json needs no change. Raises `RunError` if it cannot be read, or `NewerRun`."""
     try:
         entries = _read(path)
         read_searches(path.parent)

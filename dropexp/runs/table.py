@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 Row = dict[str, Any]  # the epoch, counted from 1, and its figures
-Column = list[float | None]  # a figure by epoch, which are 1, 2, …; None where it was not measured
+Column = list[float | None]  # a figure for each epoch 1, 2, …; None where it was not measured
 Columns = dict[str, Column]
 
 

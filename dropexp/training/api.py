@@ -28,7 +28,7 @@ def prepare(
     force: bool,
     jobs: int | None,
 ) -> tuple[Training, Callable[[], Path]]:
-    """Return the training of a study or a config, and what finds the data; no run is written.
+    """Return the training of a study or a config, and a function that finds the data; write no run.
 
     Raises what `train` raises before it trains.
     """
@@ -55,15 +55,15 @@ def train(
     jobs: int | None = None,
     force: bool = False,
 ) -> Generator[Row]:
-    """Train the unfinished runs of a study or a config; yield each new row of a table, with the key `run`.
+    """Train the unfinished runs of a study or a config; yield a row per epoch, with the run's name as `run`.
 
     Finished runs yield nothing; `load_runs` returns them. By default one run trains at a time, on a CUDA device 32 side
     by side; on a CPU more than one use worker processes. Notes, such as on corrupted files, are warnings. Settings of
-    torch in this process, such as autocast, change no figure; whenever a row is yielded they are as they were.
+    torch in this process, such as autocast, change no figure; they are restored whenever a row is yielded.
 
     A run trains when its rows are requested, but the call itself raises `ConfigError`, `DataError` or `DeviceError`.
-    The rows end in a `TrainingError` that lists the runs that failed or diverged. Runs that another process trains are
-    left to it, with a warning.
+    After the last row a `TrainingError` is raised if runs failed or diverged; it lists them. Runs that another process
+    trains are left to it, with a warning.
     """
     return _rows(*prepare(config, runs_dir, data_dir, device, force, jobs), jobs)
 

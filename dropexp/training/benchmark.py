@@ -57,7 +57,7 @@ class BenchmarkResult:
     timings: list[Timing]
     threads: int
     backend: str  # for matrix products of all contenders but the book's loop
-    peak_mb: float | None  # memory of training, in 10⁶ bytes above a process that has imported torch and multiplied
+    peak_mb: float | None  # of an epoch, in 10⁶ bytes more than torch takes once imported and used; None: unknown
 
     def seconds(self, name: str) -> float:
         """Return the median seconds per epoch of a contender."""

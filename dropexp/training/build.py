@@ -23,7 +23,7 @@ from dropexp.nets.sgd import SGD, Layer
 def network(config: Config, init: torch.Generator, noise: torch.Generator) -> Network:
     """Build the network on the device of the generator `noise`.
 
-    `init` draws the initial parameters, which are equal for all variants; `noise` draws the dropout. Raises
+    `init` samples the initial parameters, which are equal for all variants; `noise` samples the dropout noise. Raises
     RuntimeError if the device lacks the config's precision.
     """
     if config.precision == "bf16":

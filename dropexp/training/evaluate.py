@@ -70,8 +70,8 @@ class Prediction:
 class Evaluation:
     """Figures per rotation, and predictions per image and rotation. `passes` is None for a network without noise.
 
-    `differing` counts the test images whose class is predicted otherwise than training predicted it after this epoch:
-    another processor or another version of torch rounds otherwise. None if those predictions are not kept.
+    `differing` counts the test images with another predicted class than training recorded for this epoch: another
+    processor or version of torch can round differently. None if those predictions are not kept.
     """
 
     run: str

@@ -25,7 +25,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Note:
-    """A message about a run, such as the name of a corrupted file that was renamed; or, without a job, about all."""
+    """A message about a run, such as the name of a corrupted file that was renamed; without a job, about all runs."""
 
     job: int | None
     text: str

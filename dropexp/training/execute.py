@@ -27,9 +27,8 @@ def default_jobs(device: str) -> int:
 def execute(jobs: Sequence[Job], plan: Plan, at_once: int | None = None) -> Generator[Event]:
     """Train the jobs, at most `at_once` at a time (on a GPU in one process), and yield what happens.
 
-    On Ray these are at a time on each GPU, or on all processors together; None is as many as there are.
-    Raises `DataError`, `PluginError`, `ClusterError`. Closing the generator or KeyboardInterrupt marks the runs in
-    training as interrupted.
+    On Ray, `at_once` applies to each GPU, or to all processors together; None uses all processors. Raises `DataError`,
+    `PluginError`, `ClusterError`. Closing the generator or KeyboardInterrupt marks the runs in training as interrupted.
     """
     if plan.on_ray:
         return on_ray(jobs, plan, _groups(jobs, plan, at_once or STACK), at_once)
@@ -47,7 +46,7 @@ def _in_this_process(jobs: Sequence[Job], plan: Plan, at_once: int) -> Generator
 
 
 def _groups(jobs: Sequence[Job], plan: Plan, at_once: int) -> list[list[int]]:
-    """Return the indexes of the jobs that train together, ordered by the first: runs of one shape, or one run."""
+    """Return groups of the indexes of jobs that train together: at most `at_once` runs of one shape, or one run."""
     by_shape: dict[str | int, list[int]] = {}
     for index, job in enumerate(jobs):
         shape = stack_shape(job.planned.config) if plan.stacked else None

@@ -184,7 +184,7 @@ def _trainee(runs: Sequence[ActiveRun]) -> Trainee:
 
 
 def _labels(data: Data, config: Config) -> Tensor:
-    """Return the labels of all training rows as the run sees them, (n,): equal for all runs of a seed."""
+    """Return the labels (n,) of all training rows as the run sees them: equal for equal seeds and `label_noise`."""
     if not config.label_noise:
         return data.y_train
     return noisy_labels(data.y_train, config.label_noise, stream(config.seed, "labels"))
@@ -197,7 +197,7 @@ def _split(data: Data, config: Config, labels: Tensor) -> Data:
 def _stack(runs: Sequence[ActiveRun], data: Data) -> Trainee:
     config = runs[0].config
     row_numbers = torch.arange(len(data.y_train), device=runs[0].device)
-    numbered = replace(data, X_train=row_numbers)  # to split numbers of rows, not their pixels
+    numbered = replace(data, X_train=row_numbers)  # to split row numbers, not pixels
     labels = [_labels(data, run.config) for run in runs]
     splits = [_split(numbered, run.config, y) for run, y in zip(runs, labels, strict=True)]
     train = torch.stack([part.X_train for part in splits])

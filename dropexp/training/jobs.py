@@ -1,7 +1,4 @@
-"""What is to be trained: a job for each run of a study, and a plan that all jobs share. Imports no torch.
-
-The config key `task` is something else: what a network learns.
-"""
+"""What is to be trained: a job for each run of a study, and a plan that all jobs share. Imports no torch."""
 
 from __future__ import annotations
 
@@ -61,7 +58,7 @@ class Job:
         return status == Status.DONE or (self.is_trial and status == Status.DIVERGED)
 
     def ended_well(self, status: Status) -> bool:
-        """Return whether an end with this status is no failure; it is none if another process trains the run."""
+        """Return whether this is no failure: done, left to another process that trains it, or a diverged trial."""
         return status in (Status.DONE, *IN_TRAINING) or (self.is_trial and status == Status.DIVERGED)
 
     @property

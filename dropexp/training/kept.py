@@ -1,7 +1,7 @@
 """What a run keeps of single epochs: its predictions for the test images, and the network of the best validation epoch.
 
-Both are in checkpoint.pt while it trains. The test set is not evaluated for them: predictions come from the outputs of
-the evaluation that the epoch's row has figures of.
+Both are in checkpoint.pt. The test set is not evaluated again for them: the predictions are from the same outputs as
+the test figures of the epoch.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class BestNetwork:
 class Kept:
     """The best network, and the predictions by epoch; `content`, if given, are the same predictions, encoded.
 
-    They are encoded once: another version of numpy may encode them otherwise than run.json's checksum has it.
+    They are encoded once: another version of numpy may write other bytes, which would not match run.json's checksum.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Kept:
         return self._content
 
     def keep_network(self, epoch: int, network: Network) -> None:
-        """Keep a copy of the network after the best validation epoch so far, in place of an earlier one."""
+        """Keep a copy of the network after the best validation epoch so far; drop the earlier one's predictions."""
         if self.best:
             self.predictions.pop(self.best.epoch, None)
             self._content = None

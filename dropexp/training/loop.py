@@ -92,7 +92,7 @@ class Trainee(ABC):
 
 
 def is_evaluated(epoch: int, epochs: int, every: int) -> bool:
-    """Return whether the runs are evaluated after this epoch: every so many epochs, and after the last."""
+    """Return whether the runs are evaluated after this epoch: after every `every` epochs, and after the last."""
     return epoch % every == 0 or epoch == epochs
 
 
@@ -106,7 +106,7 @@ def fit(
     done: int = 0,
     backend: str = matmul.PLAIN,
 ) -> Iterator[list[EpochRecord]]:
-    """Train the epochs after the first `done`, and yield a record per run after each.
+    """Train the epochs after the first `done` ones. After each, yield one record per run.
 
     `lrs` are the learning rates of the runs, which `lr_schedule` scales epoch by epoch; `backend` is the matmul backend
     of a CPU. The runs are evaluated every `eval_every` epochs. Stops once every run has diverged, and closes the

@@ -69,9 +69,9 @@ class Average:
         self._log_sum, self._entropies = torch.tensor(-math.inf, dtype=torch.double), torch.zeros(())
 
     def add(self, O: Tensor) -> None:
-        """Add a pass, given by its outputs O (n, num_classes); their log-probabilities do as well."""
+        """Add a pass, given by its outputs O (n, num_classes) or by its log-probabilities."""
         log_p = log_softmax(O.cpu().double())
-        self._log_sum = torch.logaddexp(self._log_sum, log_p)  # in logs: a sum of p may be 0 where its log is needed
+        self._log_sum = torch.logaddexp(self._log_sum, log_p)  # in logs, since p can underflow to 0
         self._entropies = self._entropies + entropy(log_p)
         self.K += 1
 

@@ -78,7 +78,7 @@ def correlation(network: Network, X: Tensor, y: Tensor, generator: torch.Generat
 
     r is Pearson's correlation of two units over the images; the paper explains dropout by less co-adaptation of units
     (Srivastava et al., 2014, section 7.1). A unit with the same value for all images, such as one that is always 0, has
-    no correlation and is in no pair; without two other units the figure is NaN.
+    no correlation and is in no pair; if fewer than two units are left, the figure is NaN.
     """
     batches = [network.hidden(rows) for rows in X.split(EVAL_ROWS)]
     layers = (torch.cat(parts).cpu().double() for parts in zip(*batches, strict=True))
@@ -120,7 +120,7 @@ def noisy_outputs(network: Network, X: Tensor, generator: torch.Generator) -> Te
 def eval_outputs(network: Network, X: Tensor, generator: torch.Generator) -> Tensor:
     """Return the outputs (n, num_outputs) in evaluation mode.
 
-    A network with `noise_at_eval` samples from `generator`, not from its own generator, which the training continues.
+    A network with `noise_at_eval` samples from `generator`: its own one must not advance, since training uses it next.
     """
     if network.noise_at_eval:
         return noisy_outputs(network, X, generator)
@@ -152,4 +152,4 @@ def _mean_correlation(H: Tensor) -> float:
     D = D - D.mean(dim=0)
     D /= D.square().sum(dim=0).sqrt()
     total: float = sum((part.T @ D).abs().sum(dim=1).sum().item() for part in D.split(UNITS, dim=1))
-    return (total - units) / (units * (units - 1))  # without the units with themselves
+    return (total - units) / (units * (units - 1))  # without each unit's correlation with itself

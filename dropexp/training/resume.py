@@ -61,11 +61,11 @@ def resume(
         saved = checkpoint.read(folder)
         restart = _restart(folder, saved, trained, identity, is_complete)
         if saved is not None and saved.columns is not None and restart is None:
-            if saved.identity == identity:  # else its table is complete
+            if saved.identity == identity:  # otherwise the table is complete, and no epoch is left to train
                 state.load(saved, folder)
             state.kept, columns = saved.kept, saved.columns
     except CorruptedFile as error:
-        state = fresh()  # the first may be loaded in part
+        state = fresh()  # the first may be partly loaded
         restart = Restart(rename_corrupted(error), trained)
     if restart is not None:
         kept = " and ".join(rename_for_restart(folder) if restart.epochs else [])
@@ -114,7 +114,7 @@ def _restart(
 
 
 def _trained_epochs(folder: RunFolder) -> int:
-    """Return how many epochs a run has trained; 0 if it never had a checkpoint, or run.json does not tell."""
+    """Return how many epochs a run has trained; 0 if it never had a checkpoint, or run.json is unreadable."""
     try:
         info = folder.read_info()
     except RunError:

@@ -50,7 +50,7 @@ class ActiveRun:
         self.device = torch.device("cpu") if regression else device
         self.backend = matmul.PLAIN
         if self.data and device.type == "cpu" and not stacked:
-            # the reference implementation and torch.nn sum over whole batches, the fused network over ROWS at most
+            # the reference implementation sums over whole batches, all others over at most ROWS rows at once
             whole_batches = self.config.variant != "nn" and not self.config.fused
             self.backend = matmul.best_backend(
                 min(self.config.batch_size, len(self.data.y_train)) if whole_batches else matmul.ROWS
@@ -92,7 +92,7 @@ class ActiveRun:
         return {
             "hash": self.planned.digest(self.device.type),
             "data": self.data.checksum if self.data else DRAWN,
-            "route": "stack" if self.stacked else self.backend,  # a stack draws its noise otherwise
+            "route": "stack" if self.stacked else self.backend,  # a stack samples its noise differently
             "drawing": DRAWING,
             "torch": str(torch.__version__),
         }
@@ -105,7 +105,7 @@ class ActiveRun:
         return notes
 
     def stops_early(self) -> bool:
-        """Return whether validation accuracy, measured after the last epoch, has not improved for `early_stopping`."""
+        """Return whether val_acc was measured after the last epoch and has not improved for `early_stopping` epochs."""
         return self._stops_early(self.columns)
 
     def _stops_early(self, columns: Columns) -> bool:
@@ -154,7 +154,7 @@ class ActiveRun:
             )
 
     def save(self, record: EpochRecord) -> None:
-        """Write a checkpoint, unless the loss is not finite: nothing may resume from there."""
+        """Write a checkpoint if all losses are finite; no run may resume from a diverged network."""
         if not record.finite:
             return
         content = self.training_state.to_bytes(self.identity, self.columns)

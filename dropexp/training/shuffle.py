@@ -1,4 +1,4 @@
-"""The orders of the batches of several runs, drawn ahead of time. `train_epoch` in trainees.py draws a lone run's."""
+"""The row orders of several runs, drawn ahead of time. `train_epoch` in trainees.py draws that of a single run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ShuffleAhead:
     """Draws the batch orders of R runs an epoch ahead, on threads, while a GPU trains.
 
     They are drawn from copies: the generators `orders` advance only when an epoch's order is taken, so that a
-    checkpoint between two epochs holds the state before the next one.
+    checkpoint between two epochs has the state before the next one.
     """
 
     def __init__(self, orders: Sequence[torch.Generator], num_rows: int, *, pin_memory: bool) -> None:
@@ -27,9 +27,9 @@ class ShuffleAhead:
         self.states = self._draw()
 
     def next(self, *, last: bool) -> Tensor:
-        """Return the row order of each run's next epoch, (R, num_rows), valid until the call after the next one.
+        """Return the row order of each run's next epoch, (R, num_rows), valid until the next call.
 
-        Start to draw another order unless the epoch is the last.
+        Unless the epoch is the last, start to draw the order after it.
         """
         for order, state in zip(self.orders, self.states, strict=True):
             order.set_state(state)

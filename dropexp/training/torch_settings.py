@@ -2,8 +2,8 @@
 
 Many settings of torch are global, and change numbers: `torch.set_default_dtype(torch.float64)` in a notebook, or
 `with torch.autocast("cpu")` around a training, would give another table under the same hash. The number of threads is
-the caller's: no figure depends on it (docs/reproducibility.md). torch's default generator needs nothing here: it has
-a run's own state during a step of `nn.Dropout` alone (`nets.torch_nn.as_default_generator`).
+the caller's: no figure depends on it (docs/reproducibility.md). torch's default generator needs nothing here:
+`nets.torch_nn.as_default_generator` gives it a run's state during a pass of `nn.Dropout`, and restores it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ SETTINGS = [
         lambda pair: torch.set_anomaly_enabled(*pair),
         (False, True),
     ),
-    # the only sign of it: this half is below the smallest normal number
+    # torch has no getter: if denormal numbers are flushed, this one is 0
     Setting(lambda: sys.float_info.min / 2 == 0, torch.set_flush_denormal, False),
     *_attribute(torch.backends.mkldnn, "enabled", True),
     *_attribute(torch.backends.mkldnn, "deterministic", False),
@@ -77,7 +77,7 @@ HOOKS: list[dict[int, Any]] = [  # of every module and every optimiser
 
 @contextmanager
 def _no_autocast() -> Iterator[None]:
-    """Leave autocast on every device. Inside it, a nested one would keep its copies of the weights: they are cached."""
+    """Leave autocast on every device. Disable its cache: a nested autocast would use stale copies of the weights."""
     cached = torch.is_autocast_cache_enabled()
     torch.set_autocast_cache_enabled(False)
     try:
@@ -90,7 +90,7 @@ def _no_autocast() -> Iterator[None]:
 # newer than torch 2.6; the argument: also while torch traces
 top_saved_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda tracing: None)
 
-MODES: list[tuple[Callable[[], Any], Callable[[], AbstractContextManager[Any]]]] = [  # whether one is on, and its end
+MODES: list[tuple[Callable[[], Any], Callable[[], AbstractContextManager[Any]]]] = [  # whether one is on; how to leave
     (lambda: not torch.is_grad_enabled() or torch.is_inference_mode_enabled(), lambda: torch.inference_mode(False)),
     (torch._C._len_torch_function_stack, torch._C.DisableTorchFunction),  # the default device is one of these modes
     (torch._C._len_torch_dispatch_stack, torch._C._DisableTorchDispatch),
@@ -101,7 +101,7 @@ MODES: list[tuple[Callable[[], Any], Callable[[], AbstractContextManager[Any]]]]
 
 @contextmanager
 def own_settings() -> Iterator[None]:
-    """Set the program's own torch settings, and restore those of the caller at the end. Nothing is set in vain."""
+    """Set the program's own torch settings where they differ, and restore those of the caller at the end."""
     with ExitStack() as restore:
         for is_on, leave in MODES:
             if is_on():

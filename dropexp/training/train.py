@@ -80,11 +80,11 @@ class Training:
         return {}
 
     def _record_of(self, search: Search) -> SearchRecord | None:
-        """Return what study.json has of a search: trials that have ended need not be there any more."""
+        """Return study.json's record of a search, whose trials may have been removed; None with `force`."""
         return None if self.force else self.records[search.name].get((search.digest, self.kind))
 
     def _first_jobs(self) -> list[Job]:
-        """Return the jobs of runs and trials, without trials that study.json has the figures of and that are gone."""
+        """Return the jobs of runs and trials, without removed trials whose figures study.json has."""
         jobs = jobs_of(self.studies, self.runs_dir, self.device)
         needed = {
             self._key(trial)
@@ -104,7 +104,7 @@ class Training:
 
     @property
     def num_unselected(self) -> int:
-        """The number of searches whose trials are not known yet, each of which ends in a tested run."""
+        """The number of searches without a selection yet, each of which will add a tested run."""
         return len(self.searches) - len(self._selected) - len(self.blocked)
 
     def stages(self) -> Generator[Stage]:
@@ -146,7 +146,7 @@ class Training:
 
     @property
     def notes(self) -> list[str]:
-        """What to know before training: options that add arms to the study of a config."""
+        """Messages before training, on options that add arms to the study of a config."""
         notes = []
         for study in self.studies:
             if study.added:
@@ -203,7 +203,7 @@ def _events(notes: Sequence[str], jobs: Sequence[Job], plan: Plan, at_once: int 
 
 
 def _saved_predictions(folder: RunFolder) -> bytes:
-    """Return the predictions in checkpoint.pt; only then torch is loaded to repair finished runs. Raises `RunError`."""
+    """Return the predictions in checkpoint.pt. Imports torch, so it is called only if needed. Raises `RunError`."""
     import_torch()
     from dropexp.training.checkpoint import saved_predictions
 

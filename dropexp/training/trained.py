@@ -29,7 +29,7 @@ At = Literal["last", "best-val"]
 
 @dataclass(frozen=True)
 class Trained:
-    """A run's network on the CPU as it was after `epoch` epochs, and remarks on it; `done`: the run is finished.
+    """A run's network on the CPU as it was after `epoch` epochs, and remarks on it; `done`: the run's status is done.
 
     `kept` are the predictions that training kept of that epoch, None if there are none.
     """
@@ -56,7 +56,8 @@ def load_trained(folder: RunFolder, at: At = "last") -> Trained:
     try:
         saved = _read(run)
         epoch, state = _best(run, saved) if at == "best-val" else (saved.epoch, saved.network)
-        if folder.checkpoint.stat().st_size < 4 * build.num_params(config):  # bytes; else memory may be too small
+        # 4 bytes per parameter: building a network that is larger than its checkpoint could exhaust the memory
+        if folder.checkpoint.stat().st_size < 4 * build.num_params(config):
             raise CorruptedFile(folder.checkpoint, "it is smaller than the network")
         try:
             network = build.network(config, stream(config.seed, "init"), stream(config.seed, "noise"))

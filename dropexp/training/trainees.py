@@ -20,7 +20,7 @@ Rows = tuple[Tensor, Tensor]  # X (n, num_inputs), y (n,); in linear regression 
 
 
 class NetworkTrainee(Trainee):
-    """A network alone. `order` shuffles the training rows; `evaluated` are the rows of each part to evaluate on."""
+    """A single network. `order` shuffles the training rows; `evaluated` are the rows of each part to evaluate on."""
 
     def __init__(
         self,
@@ -98,11 +98,11 @@ class RegressionTrainee(Trainee):
 
 
 class StackTrainee(Trainee):
-    """R networks that train as a stack, each on its own rows of the stack's X, `train` (R, n).
+    """R networks that train as a stack, each on its own rows: `train` (R, n) are indices into the stack's X and y.
 
-    `validation` has such rows and their labels, both (R, n); those of the other rows are the stack's y. `orders`
-    shuffle the rows of each run; `test` is the same for all runs, or None. With `clean` the runs are evaluated on their
-    training rows.
+    `validation` are such indices (R, n) and the labels of these rows (R, n), without label noise. `orders` shuffle the
+    rows of each run; `test` is the same for all runs, or None. With `clean` the runs are evaluated on their training
+    rows.
     """
 
     def __init__(

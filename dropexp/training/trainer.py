@@ -24,8 +24,8 @@ class Trainer:
     def events(self, jobs: dict[int, Job]) -> Generator[Event]:
         """Train one job, or several of one shape as a stack; the keys are their indexes.
 
-        Trains under the program's own torch settings; those of the calling process are back at each event. Interrupts
-        are delayed while torch loads, before the first event.
+        Trains under the program's own torch settings; those of the calling process are restored at each event.
+        Interrupts are delayed while torch loads, before the first event.
         """
         import_torch()
 

@@ -1,6 +1,7 @@
 """Between the stages of a study with searches: select the best trial of each search, and plan the run that tests it.
 
-The rule: the highest validation accuracy after the last epoch; of equals the lowest validation loss, then the first.
+The best trial has the highest validation accuracy after the last epoch. Ties: the lowest validation loss, then the
+first trial.
 """
 
 from __future__ import annotations

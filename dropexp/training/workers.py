@@ -1,7 +1,7 @@
 """Train jobs in worker processes of one thread each. The parent imports no torch.
 
-A worker exits when its parent does. A worker that crashes costs only the run that it was training; one that is killed,
-most often because memory ran out, costs time.
+A worker exits when its parent does. If a worker crashes, only the run that it was training fails. If it is killed, most
+often because memory ran out, that run is tried again later.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def in_workers(jobs: Sequence[Job], plan: Plan, count: int) -> Generator[Event]:
 
 
 class _Pool:
-    """Workers that share the jobs. A worker that is killed beside others is not replaced, and its run is left over."""
+    """Workers that share the jobs. If one of several workers is killed, it is not replaced and its run is left over."""
 
     def __init__(self, jobs: Sequence[Job], plan: Plan, count: int) -> None:
         self.jobs, self.plan, self.count = jobs, plan, count
@@ -57,7 +57,7 @@ class _Pool:
         self.killed: list[int] = []
 
     def train(self, indexes: Iterable[int]) -> Generator[Event, None, list[int]]:
-        """Train the jobs with these indexes. Return those that are left over, the ones that were killed last."""
+        """Train the jobs with these indexes. Return those left over; the ones whose worker was killed come last."""
         self.waiting.extend(indexes)
         try:
             while self.waiting and len(self.workers) < self.count:
@@ -138,7 +138,7 @@ def _signal_name(number: int) -> str:
 
 
 class _Worker:
-    """The parent's side of a worker process, with a pipe for jobs and events, and one whose end stops the worker."""
+    """The parent's side of a worker process: a pipe for jobs and events, and one that stops the worker when closed."""
 
     def __init__(self, plan: Plan) -> None:
         spawn = multiprocessing.get_context("spawn")  # the only method on every platform, and safe with threads
@@ -217,7 +217,7 @@ def _work(plan: Plan, jobs: Connection, stop: Connection, gc_threshold: tuple[in
 
 
 def _train(trainer: Trainer, index: int, job: Job, parent: Connection) -> bool:
-    """Train a job and report its events; return False once the parent has gone."""
+    """Train a job and report its events; return False if the parent has exited."""
     try:
         with closing(trainer.events({index: job})) as events:
             import torch
@@ -234,7 +234,7 @@ def _train(trainer: Trainer, index: int, job: Job, parent: Connection) -> bool:
 def _report(parent: Connection, event: Event | DataError | PluginError) -> bool:
     try:
         parent.send(event)
-    except OSError:  # the parent has gone
+    except OSError:  # the parent has exited
         return False
     return True
 
@@ -242,7 +242,7 @@ def _report(parent: Connection, event: Event | DataError | PluginError) -> bool:
 def _exit_with_parent(stop: Connection) -> None:
     """Wait until the parent closes its end of the pipe, on purpose or by exiting, and exit at once.
 
-    Files survive that, and the parent marks the run. Raising an exception in the middle of torch is not safe.
+    This corrupts no file, and the parent marks the run. Raising an exception in the middle of torch is not safe.
     """
     with suppress(EOFError, OSError):
         stop.recv()

@@ -29,8 +29,8 @@ from dropexp.training.events import Ended, Epoch, Event, Note
 from dropexp.training.jobs import Job, Plan
 
 TRIES = 3  # for a run whose worker or node dies each time before another epoch is trained
-CHUNK = 8  # runs sent together at most: they share Ray's time per task, but all wait if their node is slow
-CHUNKS = 4  # per processor at least, so that all processors finish at about the same time
+CHUNK = 8  # most runs sent together: they share Ray's overhead per task, but all wait if their node is slow
+CHUNKS = 4  # fewest chunks per processor, so that all processors finish at about the same time
 ALONE = 4  # runs on one GPU at a time that cannot train as a stack: none of them fills it
 SILENCE = 20  # seconds without an update after which a message says that no node is left
 UPDATES = 50.0  # per second, from all nodes together: each costs this process some milliseconds

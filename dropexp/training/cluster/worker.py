@@ -28,7 +28,7 @@ from dropexp.training.jobs import Job, Plan
 from dropexp.training.trainer import Trainer
 
 Files = dict[str, bytes | None]  # the contents of a run folder's files by name; None for a file that is gone
-CHECKPOINT_EVERY = 10  # paces between two checkpoints of a run that are sent, unless it ends
+CHECKPOINT_EVERY = 10  # paces between two checkpoints of a run that are sent; the last one is sent when the run ends
 
 
 def file_names(folder: RunFolder) -> list[str]:
@@ -80,7 +80,9 @@ def fingerprint() -> str:
 
 
 def train(shared: Shared, groups: Sequence[Sequence[Parcel]], pace: float) -> Iterator[Update]:
-    """Train the runs on one thread, those of a group together; yield an update every `pace` seconds and at ends.
+    """Train the runs on one thread, those of a group together.
+
+    Yield an update at most every `pace` seconds, and when a run ends.
 
     Raises `Refused` if this node lacks what they need.
     """
@@ -89,7 +91,7 @@ def train(shared: Shared, groups: Sequence[Sequence[Parcel]], pace: float) -> It
             _load_plugin(*plugin)
         root = None if shared.packed is None else _data_root(shared.packed)
         trainer = _trainer(replace(shared.plan, data_root=root, force=False, plugins=()))
-        # In the folder of the system: the cache may be on a disk that many machines share.
+        # In the system's temporary folder: the cache may be on a disk that many machines share.
         with tempfile.TemporaryDirectory(prefix="dropexp-") as folder:
             outbox = _Outbox(Path(folder), pace)
             for group in groups:
@@ -158,7 +160,7 @@ class _Outbox:
 
 @lru_cache(maxsize=1)
 def _trainer(plan: Plan) -> Trainer:
-    """Return the trainer of this process, which Ray uses again: torch is imported and the data loaded once."""
+    """Return the trainer of this process. Ray reuses the process, so torch is imported and the data loaded once."""
     import torch
 
     torch.set_num_threads(1)
