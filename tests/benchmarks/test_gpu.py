@@ -1,4 +1,4 @@
-"""The GPU benchmark at small size, with the CPU in place of the GPU: its checks pass, and fail on TF32 products."""
+"""The GPU benchmark at small size, with the CPU in place of the GPU: its checks pass, and fail on TF32 matmuls."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_checks_of_steps_pass_on_a_cpu(gpu: ModuleType, data: Data) -> None:
 
 
 @pytest.mark.parametrize("name", ["bmm", "baddbmm"])
-def test_the_check_of_gradients_fails_on_tf32_products(
+def test_the_check_of_gradients_fails_on_tf32_matmuls(
     name: str, gpu: ModuleType, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     product = getattr(torch, name)

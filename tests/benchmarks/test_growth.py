@@ -17,7 +17,7 @@ from dropexp.nets import matmul
 
 
 def point(shape: Shape, peak_mb: float | None = 300.0) -> dict[str, Any]:
-    """Return figures as if the limit was 100 GFLOP/s, products took 1.25 times as long, and steps 1.8 to 2.2 times."""
+    """Return figures for a peak of 100 GFLOP/s: matmuls take 1.25 times the least time, steps 1.8 to 2.2 times."""
     limit = shape.flops(shape.train_size) / 1e11
     seconds = {"step": [1.8 * limit, 2.2 * limit, 2 * limit], "matmul": [1.25 * limit] * 3, "rate": [1e11] * 3}
     rows, times = shape.sample()
@@ -40,19 +40,19 @@ def test_flops_equal_a_count_by_hand() -> None:
 
 
 @pytest.mark.parametrize("batch_size", [256, 3000])  # 3000: more rows than oneDNN sums in one block
-def test_a_point_times_steps_and_their_products(
+def test_a_point_times_steps_and_their_matrix_products(
     batch_size: int, real_root: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(shared_cache))
     monkeypatch.setattr(growth, "SIDE", 64)
     receiver, sender = multiprocessing.Pipe()
     shape = Shape(batch_size=batch_size, train_size=3000)
-    matmul.best_backend()  # its first call multiplies too
+    matmul.best_backend()  # its first call runs matrix products too
     with FlopCounterMode(display=False) as counted:
         growth.measure(real_root, shape, 2, 1e6, sender)
     figures = receiver.recv()
     assert [len(figures[name]) for name in ("step", "matmul", "rate")] == [2, 2, 2]
-    epochs = 1 + 3 * figures["times"] * 2  # a warm-up; each round measures steps and products
+    epochs = 1 + 3 * figures["times"] * 2  # a warm-up; each round measures steps and matrix products
     large = 3 * growth.TRIES * 2 * growth.SIDE**3
     assert counted.get_total_flops() == epochs * shape.flops(figures["rows"]) + large
 
@@ -78,7 +78,7 @@ def test_memory_equals_a_count_by_hand() -> None:
     memory = Shape(train_size=1000).memory(1000)
     assert memory["parameters, gradients"] == pytest.approx(2 * 4 * (784 * 256 + 256 * 256 + 2560 + 522) / 1e6)
     assert memory["data"] == pytest.approx((71_000 * 3144 + 1000 * 56) / 1e6)
-    rows = 256 + 232  # of full batches, and of the last
+    rows = 256 + 232  # of a full batch, and of the last one
     assert memory["buffers"] == pytest.approx((4 * rows * (4 * 512 + 30) + 256 * (3144 + 512)) / 1e6)
 
 

@@ -1,4 +1,4 @@
-"""The simulated rule of verdicts is that of the program, and the table of its power is what the program writes."""
+"""The simulation judges like `dropexp.analysis.verdicts`, and the package has the table that `power_table` writes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_simulated_studies_are_judged_as_by_the_program(pairs: int) -> None:
         assert all(v.word in words[key] for v, key in zip(verdicts, shown, strict=True))
 
 
-def test_the_table_in_the_package_is_the_one_that_the_program_writes() -> None:
+def test_the_table_in_the_package_is_the_one_that_power_table_writes() -> None:
     table = json.loads(power_table.TABLE.read_text(encoding="utf-8"))
     assert table["comparisons"] == list(power_table.COMPARISONS)
     assert table["comparisons"][-1] == MOST_COMPARISONS

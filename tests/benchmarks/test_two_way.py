@@ -1,4 +1,4 @@
-"""The simulation of the interval over seeds and images: its values, its page, and what its results promise."""
+"""The simulation of the interval over seeds and images: its values, its page, and the published coverage."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def mean_squares(d: Values) -> tuple[float, float, float]:
 
 @pytest.mark.parametrize("ratio", two_way.RATIOS)
 @pytest.mark.parametrize("draw", [two_way.normal, two_way.accuracies])
-def test_the_standard_error_over_images_is_so_many_times_that_over_seeds(draw: two_way.Draw, ratio: float) -> None:
+def test_the_standard_error_over_images_is_ratio_times_that_over_seeds(draw: two_way.Draw, ratio: float) -> None:
     rng = np.random.default_rng(0)
     seeds, images, residuals = np.mean([mean_squares(draw(rng, 20, ratio)) for _ in range(20)], axis=0)
     assert max(0.0, (images - residuals) / seeds) ** 0.5 == pytest.approx(ratio, rel=0.15, abs=0.2)

@@ -1,4 +1,4 @@
-"""The simulation of verdicts: its figures on studies whose answer is known, its page, and what its results promise."""
+"""The simulation of verdicts: its figures on studies with known results, its page, and the published error rates."""
 
 from __future__ import annotations
 
@@ -85,15 +85,15 @@ def test_published_rates_of_normal_differences_are_the_promised_ones(row: dict[s
 @pytest.mark.parametrize(
     "row", load_results("verdicts", RESULTS)["two_stages"], ids=lambda row: str([*row.values()][:2])
 )
-def test_a_published_new_study_errs_as_rarely_as_any_other(row: dict[str, Any]) -> None:
+def test_published_error_rates_of_a_study_after_a_pilot_are_within_the_bounds(row: dict[str, Any]) -> None:
     assert max(row["false_difference"], row["false_equivalence"]) <= 0.055
     assert max(row["either_difference"], row["either_equivalence"]) <= 0.11
 
 
-def test_a_pilot_that_counts_is_wrong_first_or_open_and_followed_by_a_wrong_study() -> None:
+def test_either_counts_wrong_pilots_and_inconclusive_ones_before_a_wrong_study() -> None:
     d = spread_out(0.0)
     rate = np.array([0.04, 0.04])
-    assert verdicts._either(d, 0.1, rate, wrong=0) == pytest.approx(0.04)  # both pilots are open
+    assert verdicts._either(d, 0.1, rate, wrong=0) == pytest.approx(0.04)  # both pilots are INCONCLUSIVE
     assert verdicts._either(d, 5.0, rate, wrong=0) == 0.0  # both are EQUIVALENT
     d[0, 3] += 2
     assert verdicts._either(d, 0.1, rate, wrong=0) == pytest.approx(0.52)  # one is wrong

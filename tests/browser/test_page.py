@@ -56,7 +56,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def opened(
     browser: Browser, report: Path, size: ViewportSize = WIDE, *, dark: bool = False, script: bool = True
 ) -> Generator[Page]:
-    """Open the page, with its charts drawn; then assert that it logged nothing and requested nothing else."""
+    """Open the page and wait for its charts; at the end, assert that it logged nothing and requested no other URL."""
     context = browser.new_context(viewport=size, color_scheme="dark" if dark else "light", java_script_enabled=script)
     page = context.new_page()
     logged: list[str] = []
@@ -319,7 +319,7 @@ def test_the_table_of_runs_is_filtered_by_words_and_reports_how_many_are_left(br
 
 
 @pytest.mark.parametrize(("arms", "most"), [(2, 2), (12, 4), (40, 4)])
-def test_a_story_prints_on_a_few_pages(browser: Browser, tmp_path: Path, arms: int, most: int) -> None:
+def test_pages_before_the_appendix_are_few_in_print(browser: Browser, tmp_path: Path, arms: int, most: int) -> None:
     for i in range(arms):
         accs = [0.8 + 0.001 * (i % 7) + 0.002 * seed for seed in range(5)]
         name = f"arm-{i:02}-with-a-name-of-forty-characters--"

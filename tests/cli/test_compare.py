@@ -66,7 +66,7 @@ def test_every_format_has_the_interaction_of_two_keys(cli: InProcess) -> None:
     assert wrong.startswith("dropexp: unknown key 'learning_rate' of an interaction (")
 
 
-def test_another_kind_of_chart_is_refused_before_runs_are_read(cli: InProcess) -> None:
+def test_an_unknown_kind_of_chart_is_refused_before_runs_are_read(cli: InProcess) -> None:
     stderr = cli("compare", "nowhere", "--plot", "chart.gif", code=2).stderr
     assert stderr == "dropexp: chart.gif: unknown kind of chart '.gif'; allowed: .png, .svg, .pdf, .html\n"
 

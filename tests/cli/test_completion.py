@@ -59,7 +59,7 @@ def test_a_shell_completes_names(line: str, expected: set[str], own_study: InPro
         (["compare", "dropout", "--baseline", "nn,drop_probs", "=", "[0.2"], ["'[0.2, 0.5]'"]),
     ],
 )
-def test_bash_gets_what_follows_the_equals_sign_at_which_it_splits_words(
+def test_bash_splits_words_at_equals_signs_and_gets_only_the_part_after_one(
     words: list[str], expected: list[str], command: Command
 ) -> None:
     for p in (0.2, 0.5):

@@ -85,7 +85,7 @@ def test_messages_to_a_closed_stderr_are_not_written_to_stdout(command: Command)
     assert (done.returncode, done.stdout) == (5, "")
 
 
-def test_no_file_takes_the_number_of_a_closed_stream(command: Command) -> None:
+def test_no_file_gets_the_descriptor_of_a_closed_stream(command: Command) -> None:
     script = (
         "import os, sys\n"
         "from dropexp.cli.main import main\n"
@@ -119,7 +119,7 @@ def test_a_training_without_a_reader_trains_to_its_end(line: str, command: Comma
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals")
-def test_a_training_outlives_a_terminal_that_does_not_hang_up(command: Command) -> None:
+def test_a_training_outlives_a_terminal_that_closes_without_sighup(command: Command) -> None:
     import pty
 
     ours, theirs = pty.openpty()

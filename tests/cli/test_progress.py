@@ -62,7 +62,7 @@ class Clock:
 
 
 def counts_after(events: Iterable[tuple[float, Event]], jobs: list[Job]) -> Counts:
-    """Return the counts after events at these times, which follow a start of ten seconds."""
+    """Return the counts after events at these times, in seconds after a start-up of ten seconds."""
     clock = Clock()
     counts = Counts(jobs, clock)
     for seconds, event in events:
@@ -71,7 +71,7 @@ def counts_after(events: Iterable[tuple[float, Event]], jobs: list[Job]) -> Coun
     return counts
 
 
-def test_the_time_left_is_that_of_the_epochs_left_without_the_time_of_the_start() -> None:
+def test_the_time_left_is_estimated_without_the_start_up_time() -> None:
     counts = counts_after([(0, Started(0)), (1, epoch(0, 1)), (2, epoch(0, 2))], jobs())
     assert (counts.epochs_done, counts.epochs, counts.elapsed) == (2, 12, 12)
     assert counts.left == pytest.approx(10)
@@ -95,7 +95,7 @@ def test_an_epoch_of_more_images_takes_more_time() -> None:
     assert counts.left == pytest.approx(4 * 9)
 
 
-def test_nothing_is_left_to_know_before_the_first_epoch() -> None:
+def test_the_time_left_is_unknown_before_the_first_epoch() -> None:
     assert counts_after([(1, Started(0))], jobs()).left is None
 
 
@@ -139,7 +139,7 @@ def test_lines_have_the_overall_count_and_the_time_left(capsys: pytest.CaptureFi
     assert first.startswith("[1/4 epochs, 5:00 left] study/variant=nn,lr=0.5,seed=0  epoch 1/2  loss 0.5123")
 
 
-def test_lines_of_every_third_epoch_end_with_the_last_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_every_3_prints_every_third_and_the_last_epoch(capsys: pytest.CaptureFixture[str]) -> None:
     with watching(Stage("run", jobs(2, 7), force=False), quiet=False, log_every=3) as watcher:
         for i in range(1, 8):
             watcher.show(epoch(0, i))

@@ -12,7 +12,7 @@ def test_a_report_is_one_file(study: InProcess) -> None:
     assert "WORSE than none in test accuracy after 2 epochs (8 seeds): nn,drop_probs=[0.8, 0.8]" in page
 
 
-def test_another_kind_of_file_is_refused_before_runs_are_read(cli: InProcess) -> None:
+def test_an_unknown_kind_of_file_is_refused_before_runs_are_read(cli: InProcess) -> None:
     message = "unknown kind of report '.pdf'; allowed: .html, .htm; a browser prints the page as PDF"
     assert cli("report", "nowhere", "-o", "r.pdf", code=2).stderr == f"dropexp: r.pdf: {message}\n"
     assert not (cli.folder / "r.pdf").exists()

@@ -75,14 +75,14 @@ def test_runs_are_sorted_by_a_column_and_those_without_a_value_come_last(
     assert " ".join(seed for _, seed in listed(three_runs, "--sort", sort)) == expected
 
 
-def test_states_and_columns_that_do_not_exist_are_answered_with_the_nearest(three_runs: InProcess) -> None:
+def test_an_unknown_status_or_column_suggests_the_nearest(three_runs: InProcess) -> None:
     assert "did you mean 'failed'?" in three_runs("runs", "--filter", "status=faild", code=5).stderr
     assert "they are done or failed" in three_runs("runs", "--filter", "status=running", code=5).stderr
     assert "did you mean 'test_acc'?" in three_runs("runs", "--sort", "tset_acc", code=2).stderr
     assert len(listed(three_runs, "--filter", "status=[failed, done]")) == 3
 
 
-def test_pruning_keeps_to_the_status_that_is_asked_for(three_runs: InProcess) -> None:
+def test_pruning_lists_only_runs_with_the_given_status(three_runs: InProcess) -> None:
     (corrupted := three_runs.folder / "runs" / "dropout" / "variant=nn,seed=9-12345678").mkdir()
     (corrupted / "run.json").write_text("{")
     for status, count in (("failed", 2), ("corrupted", 1), ("done", 0)):

@@ -156,7 +156,7 @@ def test_a_run_whose_worker_is_killed_twice_fails_and_the_others_train(command: 
     workers = workers_of(process.pid)
     os.kill(workers[0], signal.SIGKILL)
     deadline = time.monotonic() + 120
-    while not (again := set(workers_of(process.pid)) - set(workers)):  # one, when the other worker has finished
+    while not (again := set(workers_of(process.pid)) - set(workers)):  # a single new one, once the other worker exits
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.1)
     os.kill(again.pop(), signal.SIGKILL)

@@ -21,7 +21,7 @@ TRAIN = ("train", "-c", "tuned.yaml", "--jobs", "1", "--device", "cpu")
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Iterator[InProcess]:
-    """The command in a folder with a study that is trained, and what training it printed. Only read it."""
+    """The command in a folder with a trained study, and its messages in printed.txt. Only read it."""
     cli = InProcess(tmp_path_factory.mktemp("tuned"), environment.copy())
     cli.write("tuned.yaml", SMALL)
     threads = torch.get_num_threads()
@@ -116,7 +116,7 @@ def test_a_comparison_hides_trials_and_does_not_need_them(own: InProcess) -> Non
 def test_an_option_fixes_a_key_for_all_arms_in_a_study_of_its_own(own: InProcess) -> None:
     options = ("--set", "lr=0.1", "--set", "name=fixed", "--set", "drop_probs=[0.5, 0.5]")
     printed = own(*TRAIN, *options).stderr
-    assert "4 trials: 4 trained now" in printed  # without open keys the trials of a search are one run
+    assert "4 trials: 4 trained now" in printed  # with every key fixed, all trials of a search are one run
     assert "4 tested runs: 4 trained now" in printed
     assert json.loads(own("compare", "fixed", "--format", "json").stdout)["differences"][0]["pairs"] == 2
 

@@ -3,7 +3,7 @@
     python tests/fuzz/atheris_targets.py TARGET [SECONDS]      yaml, set, require, run.json, epochs.csv, idx, or all
 
 Each must return or raise an error that the command reports. Anything else is a crash; its input is written to the
-current folder. Prints how many inputs were tried; none is a failure.
+current folder. Prints how many inputs were tried. A target that tries no input counts as failed.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def require_(content: bytes) -> None:
 
 def run_json(content: bytes) -> None:
     start, digits, rest = content[:12], content[12:76], content[76:]
-    if rest[:3] == b'",\n':  # with the right checksum, since no changed content would pass
+    if rest[:3] == b'",\n':  # recompute the checksum; otherwise no changed content is accepted
         content = start + sha256(rest[3:]).encode() + rest if len(digits) == 64 else content
     (FUZZED.path / RUN).write_bytes(content)
     with suppress(NoRuns, ComparisonError):

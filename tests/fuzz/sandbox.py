@@ -1,6 +1,6 @@
 """Run the command in this process, in a temporary folder, and check what it always guarantees.
 
-In the time of thousands of inputs, a process per input would allow hundreds.
+With a process per input, the same time would suffice for hundreds of inputs instead of thousands.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _working_folder(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _restored_signals() -> Iterator[None]:
-    """Restore the handlers of SIGTERM and SIGHUP, which the command replaces: they must end the tests."""
+    """Restore the handlers of SIGTERM and SIGHUP, which the command replaces, so that both still end the tests."""
     before = {name: signal.getsignal(name) for name in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))}
     try:
         yield
@@ -168,14 +168,14 @@ def _audit(event: str, arguments: tuple[object, ...]) -> None:
     if event == "open":
         path, _, flags = arguments
         paths = [path] if isinstance(flags, int) and flags & WRITES else []
-    elif event in ("os.remove", "os.rmdir") and arguments[1] != -1:  # relative to a folder, which shutil.rmtree named
+    elif event in ("os.remove", "os.rmdir") and arguments[1] != -1:  # shutil.rmtree reports its folder
         return
     elif event in CHANGES:
         paths = [word for word in arguments if isinstance(word, str | bytes | os.PathLike)]
     else:
         return
     for path in paths:
-        if not isinstance(path, str | bytes | os.PathLike):  # the number of an open file
+        if not isinstance(path, str | bytes | os.PathLike):  # a file descriptor
             continue
         target = Path(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100 (Path.resolve follows links, Path.absolute keeps ..)
         if event == "os.mkdir" and (target.is_dir() or "torchinductor" in target.name):  # it exists, or is torch's

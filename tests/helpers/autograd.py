@@ -1,4 +1,4 @@
-"""The reference for the networks by hand: the same step with gradients from autograd, in float64."""
+"""The reference for networks with gradients written by hand: the same step by autograd, in float64."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def fixed_noises(xi: Sequence[Tensor]) -> list[Noise | None]:
 
 
 def expanded(masks: WeightMasks, W: Tensor) -> Tensor:
-    """Return ξ (n, num_inputs, num_outputs) of masks on W, read by products with ones."""
+    """Return ξ of masks on W, (n, num_inputs, num_outputs): the outputs for unit vectors and weights of 1."""
     units = torch.eye(len(W), dtype=W.dtype)
     return torch.stack([masks.forward(unit.expand(masks.n, -1), torch.ones_like(W)) for unit in units], dim=1)
 
@@ -85,7 +85,7 @@ def velocities(net: MLP) -> list[Layer]:
 
 
 def worst_error(found: list[Layer], expected: list[Layer]) -> float:
-    """Return max|error| / max|gradient| of the parameter where it is largest."""
+    """Return max|error| / max|gradient| per parameter, and of these the largest."""
     pairs = [(f, e) for fs, es in zip(found, expected, strict=True) for f, e in zip(fs, es, strict=True)]
     return max(float((f.double() - e).abs().max() / e.abs().max()) for f, e in pairs)
 

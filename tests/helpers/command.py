@@ -65,7 +65,7 @@ class Command(Folder):
         return done
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start the command with large pipes, which no test reads while it waits for rows."""
+        """Start the command with large pipes: no test reads them while it waits for rows."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "pipesize": 1 << 20}
         return self.launch(DROPEXP, *arguments, **pipes)
 

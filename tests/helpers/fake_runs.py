@@ -60,7 +60,7 @@ def write_run(
     """Write a run with the test accuracies `test_acc` by epoch; a number x means [x - 0.1, x].
 
     `probed` has further figures of the last epoch; in the other epochs they are twice as large. With `eval_test=False`
-    the figures are those of validation rows; `eval_every` has its meaning.
+    the figures are those of validation rows. With `eval_every`, other epochs have no evaluation.
     """
     curve = [test_acc - 0.1, test_acc] if isinstance(test_acc, float) else test_acc
     config = {"variant": variant, "seed": seed, **DEFAULTS, **changed}
@@ -117,7 +117,7 @@ def _write(
     why: str | None,
     device: str,
 ) -> RunFolder:
-    """Write run.json, whose table is only that of a finished run, and epochs.csv; there is no checkpoint."""
+    """Write run.json, with the table only if the run is finished, and epochs.csv; there is no checkpoint."""
     variant, seed = config["variant"], config["seed"]
     settings = {"variant": variant, **changed, **({"seed": seed} if seed else {}), "device": device}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]

@@ -57,7 +57,7 @@ def _text(stream: io.TextIOWrapper) -> str:
 
 @contextmanager
 def _signal_handlers_restored() -> Iterator[None]:
-    """Restore the signal handlers that the command replaces: they must end the tests."""
+    """Restore the signal handlers that the command replaces, so that signals still end the tests."""
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
     try:

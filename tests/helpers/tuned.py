@@ -47,7 +47,7 @@ def by_trial(planned: PlannedRun) -> float:
 
 
 def write_outcome(job: Job, acc: float, loss: float = 0.5, status: str = "done") -> None:
-    """Write the run.json of a trial or a tested run with this accuracy, of a trial on validation rows."""
+    """Write the run.json of a trial or a tested run with this accuracy; for a trial it is on validation rows."""
     part = "val" if job.is_trial else "test"
     columns: Columns = {"train_loss": [0.5], "train_acc": [0.5], f"{part}_loss": [loss], f"{part}_acc": [acc]}
     job.folder.path.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def write_outcome(job: Job, acc: float, loss: float = 0.5, status: str = "done")
 
 
 def write_tuned(folder: Path, text: str = TUNED, acc: Figure = by_trial, *, stages: int = 2) -> Training:
-    """Write the missing runs of a config below folder/runs, and study.json, as training does; `acc` of each run."""
+    """Write study.json and the missing runs of a config below folder/runs as training does, with accuracies `acc`."""
     training = Training([tuned(folder, text)], folder / "runs", "cpu")
     for stage in islice(training.stages(), stages):
         training.start(stage, lambda: folder).close()  # writes study.json, and trains nothing

@@ -14,7 +14,7 @@ from dropexp.training.jobs import Plan
 
 
 def work(plan: Plan, jobs: Connection, stop: Connection, gc_threshold: tuple[int, int, int]) -> None:
-    """Take the place of `workers._work`: all runs are done at once, but the newest of too many workers are killed.
+    """Replace `workers._work`: each run is done immediately. If there are too many workers, the newest are killed.
 
     The name of the plan's data folder is the number of workers that fit into memory.
     """

@@ -114,7 +114,7 @@ class Corrupted:
             assert len(same) == 1 and {*arm.split(",")} <= {*same[0].split(",")}, f"{arm}: wrong\n{self.corrupted}"
 
     def check_reported(self, messages: str, *, derived: bool) -> None:
-        """Check that each corrupted file is reported, except a missing truth: nothing is left to rename."""
+        """Check that each corrupted file is reported, unless it is missing and not derived: none is left to rename."""
         for path, how in self.corrupted.items():
             if derived or not how.startswith("gone"):
                 report = f"{path.relative_to(self.command.folder)} was {'' if derived else 'corrupted'}"

@@ -26,7 +26,7 @@ ARROWS = {  # package: the packages that it may import
     "runs": {"config"},
     "training": {"config", "data", "nets", "runs"},
     "analysis": {"config", "runs"},
-    "report": {"analysis", "config", "runs", "training"},  # of training the types of its results, without torch
+    "report": {"analysis", "config", "runs", "training"},  # training: only the types of its results, without torch
     "claims": {"analysis", "nets", "report", "runs"},
     "cli": {"analysis", "claims", "config", "data", "report", "runs", "training"},
 }

@@ -126,7 +126,7 @@ def test_a_later_schema_is_not_reported_as_corruption(content: bytes) -> None:
     with pytest.raises(NewerRun):
         decode_json(Path("x"), content, 2)
     if has_json_checksum(content):
-        with pytest.raises(CorruptedFile):  # a later schema only by a flipped bit
+        with pytest.raises(CorruptedFile):  # the checksum shows that this schema is an edit
             decode_json(Path("x"), content.replace(b"3\n", b"7\n"), 2)
 
 

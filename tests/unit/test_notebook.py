@@ -31,7 +31,7 @@ LINES: dict[str, Any] = {
 
 @pytest.fixture
 def shown(cli: InProcess, monkeypatch: pytest.MonkeyPatch) -> ShownComparison:
-    """Two arms, one with an unpaired run, with the runs of `cli` in the same folder."""
+    """A comparison of two arms, one with an unpaired run; the runs are in the folder of `cli`."""
     monkeypatch.chdir(cli.folder)
     write_arm(cli.folder / "runs", "none", [0.80, 0.81])
     write_arm(cli.folder / "runs", "nn", [0.82, 0.84, 0.83], arm="a & b")
@@ -115,6 +115,6 @@ def test_a_study_is_compared_as_the_first_argument_too(tmp_path: Path) -> None:
         compare("lines", tmp_path, filter="lr=0.003")  # type: ignore[arg-type]  # a text is the mistake
 
 
-def test_fit_refuses_no_jobs(tmp_path: Path) -> None:
+def test_fit_rejects_zero_jobs(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="jobs is 0; it must be 1 or more"):
         fit(keys(), runs_dir=tmp_path, jobs=0)

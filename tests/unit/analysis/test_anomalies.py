@@ -84,7 +84,7 @@ def test_runs_that_still_improve_by_more_than_the_margin_are_noted(tmp_path: Pat
     assert not mentions(notes(tmp_path, margin=0.05), "still improves")
 
 
-def test_other_epochs_few_epochs_and_metrics_without_a_direction_improve_nothing(tmp_path: Path) -> None:
+def test_other_epochs_few_epochs_and_metrics_without_a_direction_have_no_note_on_improvement(tmp_path: Path) -> None:
     write_run(tmp_path, "nn", 0, [0.5, 0.6, 0.7, 0.8, 0.9])
     assert mentions(notes(tmp_path), "still improves")
     for query in ({"at": 5}, {"at": "best-test"}, {"metric": "gap"}, {"metric": "seconds"}):

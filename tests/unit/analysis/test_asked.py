@@ -176,7 +176,7 @@ def test_nothing_is_noted_of_a_study_whose_config_is_not_known(why: str, tmp_pat
     assert len(found.published) == (1 if why == "an earlier version" else 0)
 
 
-def test_a_config_that_is_gone_is_named_no_more(config: Path) -> None:
+def test_notes_do_not_name_a_config_that_was_removed(config: Path) -> None:
     write_runs_of(config, Path("runs"), "5")
     config.unlink()
     assert mentions(compare().notes, "not asked for by its config (seed 5); -c FILE in place of the name")

@@ -1,4 +1,4 @@
-"""A headline per question."""
+"""A headline per study."""
 
 from __future__ import annotations
 

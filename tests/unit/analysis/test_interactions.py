@@ -58,7 +58,7 @@ def test_equal_effects_are_equivalent_and_exchanging_the_keys_changes_nothing(tm
     assert rows[1]["arm"] == "nn,train_size=5000 − nn,train_size=1000"
 
 
-def test_a_loss_has_the_same_words(tmp_path: Path) -> None:
+def test_an_interaction_in_loss_is_also_higher_or_lower(tmp_path: Path) -> None:
     write_grid(tmp_path, {1000: 0.03, 5000: 0.01})
     (row,) = interaction_of(tmp_path, "variant", "train_size", metric="test_loss").interactions.to_dict("records")
     assert (row["difference"], row["verdict"]) == (pytest.approx(0.04), "HIGHER")
@@ -142,7 +142,7 @@ def test_an_open_interaction_names_the_study_that_decides_it(tmp_path: Path) -> 
     assert f"dropexp train -c FILE --runs-dir {tmp_path} --set name=dropout-confirm --seeds 100.." in row["sentence"]
 
 
-def test_a_missing_cell_is_named_in_a_note_and_is_an_error_if_no_square_is_left(tmp_path: Path) -> None:
+def test_a_missing_cell_is_named_in_a_note_and_is_an_error_if_no_four_arms_are_left(tmp_path: Path) -> None:
     write_grid(tmp_path, {1000: 0.03, 5000: 0.01})
     write_arm(tmp_path, "none", BASE, train_size=20000)
     compared = interaction_of(tmp_path, "variant", "train_size")

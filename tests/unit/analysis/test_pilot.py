@@ -35,7 +35,7 @@ def test_another_new_study_has_another_name_and_the_seeds_of_no_earlier_one(tmp_
         assert pilots_of(read_runs(study, tmp_path)) == {study: Pilot("dropout-confirm-3", 300)}
 
 
-def test_a_new_study_that_was_renamed_or_stands_alone_is_no_pilot_of_itself(tmp_path: Path) -> None:
+def test_a_new_study_in_a_renamed_folder_does_not_plan_itself_again(tmp_path: Path) -> None:
     write_run(tmp_path, "nn", 5, name="dropout-confirm")
     (tmp_path / "dropout-confirm").rename(tmp_path / "moved")
     assert pilots_of(read_runs("moved", tmp_path)) == {"dropout-confirm": Pilot("dropout-confirm-2", 100)}

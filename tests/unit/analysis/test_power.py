@@ -14,7 +14,7 @@ from dropexp.analysis.stats import least_sign_flip_p
 
 
 def power(pairs: int, comparisons: int, studies: int) -> float:
-    """Return the share of studies in which the first arm is BETTER, whose true difference is detectable."""
+    """Return the share of studies that find the first arm BETTER, whose true difference is the detectable one."""
     margin = detectable(pairs, comparisons)
     drawn = np.random.default_rng([pairs, 4]).normal(size=(studies, comparisons, pairs))
     drawn[:, 0] += margin
@@ -27,7 +27,7 @@ def test_the_rule_shows_the_detectable_difference_with_80_percent_power(pairs: i
     assert power(pairs, comparisons, 4000) == pytest.approx(0.8, abs=0.025)  # three standard errors are 0.019
 
 
-def test_beyond_the_table_the_random_sign_flips_have_this_power_too() -> None:
+def test_beyond_the_table_sampled_sign_flips_have_80_percent_power_too() -> None:
     assert power(30, 2, 400) == pytest.approx(0.8, abs=0.06)
 
 
@@ -38,7 +38,7 @@ def test_five_pairs_show_nothing_and_other_pairs_what_their_least_p_allows() -> 
             assert math.isfinite(detectable(pairs, comparisons)) == reachable
 
 
-def test_more_pairs_show_less_and_more_comparisons_need_more() -> None:
+def test_the_detectable_difference_falls_with_pairs_and_rises_with_comparisons() -> None:
     for comparisons in (1, 2, 11, 100):
         shown = [detectable(pairs, comparisons) for pairs in range(13, 60)]
         assert all(many < few for few, many in pairwise(shown))
@@ -47,7 +47,7 @@ def test_more_pairs_show_less_and_more_comparisons_need_more() -> None:
         assert all(few <= many for few, many in pairwise(shown))
 
 
-def test_many_pairs_are_those_of_a_t_test() -> None:
+def test_a_large_number_of_pairs_is_that_of_a_t_test() -> None:
     assert pairs_needed(0.02, 0.003, 1) == 351  # (1.960 + 0.842)²·(20/3)² = 349, and t is a little wider
 
 

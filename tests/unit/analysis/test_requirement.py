@@ -177,7 +177,7 @@ def test_a_requirement_can_have_the_labels_of_the_config_and_its_outcome_has_the
     assert require(compare("study", tmp_path / "runs"), "nn.test_acc > 0") == why
 
 
-def test_messages_know_labels_as_well_as_names(tmp_path: Path) -> None:
+def test_messages_suggest_labels_as_well_as_names(tmp_path: Path) -> None:
     config = tmp_path / "study.yaml"
     labels = "{none: without, nn: with dropout}"
     config.write_text(f"matrix: {{variant: [none, nn], seed: 0..2}}\nlabels: {labels}\n", "utf-8")

@@ -79,7 +79,7 @@ def test_labels_replace_arms_and_not_the_study_of_the_same_name(tmp_path: Path) 
     assert titles == {"dropout/dropout": "dropout/ours", "other/dropout": "other/ours"}
 
 
-def test_a_study_without_labels_is_as_before(tmp_path: Path) -> None:
+def test_a_study_without_labels_has_no_titles(tmp_path: Path) -> None:
     comparison = compared(tmp_path, STUDY.split("labels")[0])
     assert comparison.titles == {}
     assert "labels" not in (tmp_path / "runs/study/study.json").read_text(encoding="utf-8")

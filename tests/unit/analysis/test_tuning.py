@@ -32,7 +32,7 @@ def figure(planned: PlannedRun) -> float:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a study, all of whose runs are there. Only read it."""
+    """A folder with a completely trained study. Only read it."""
     folder = tmp_path_factory.mktemp("tuned")
     write_tuned(folder, acc=figure)
     return folder
@@ -85,7 +85,7 @@ def test_the_config_compares_the_same_runs_as_the_name(compared: Comparison, sha
     assert [*by_config.runs["path"]] == [*compared.runs["path"]]
 
 
-def test_a_study_of_which_only_trials_are_there_has_nothing_to_compare(tmp_path: Path) -> None:
+def test_a_study_with_only_trials_has_nothing_to_compare(tmp_path: Path) -> None:
     write_tuned(tmp_path, stages=1)
     with pytest.raises(NoRuns, match=r"tuned: there are only trials; `dropexp train -c FILE` tests the settings"):
         compare("tuned", tmp_path / "runs")

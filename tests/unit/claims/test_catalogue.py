@@ -29,7 +29,7 @@ def test_claims_are_selected_by_number_or_name() -> None:
 
 
 @pytest.mark.parametrize("study", CONFIGS)
-def test_a_claim_names_a_config_that_trains_its_study_and_that_make_trains(study: str) -> None:
+def test_the_config_of_a_claim_trains_its_study_and_is_in_the_makefile(study: str) -> None:
     file = CONFIGS[study].split()[0]
     assert load_config(ROOT / file).name == study
     assert file in (ROOT / "Makefile").read_text(encoding="utf-8")

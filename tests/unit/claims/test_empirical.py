@@ -33,9 +33,9 @@ def write_both_fits(runs_dir: Path) -> None:
     for study, size, by in (("claims-overfitting", 1000, -0.01), ("claims-underfitting", None, 0.01)):
         common: dict[str, Any] = {"name": study, "train_size": size}
         for seed in range(10):
-            lead = 3 if by > 0 else -3  # epochs by which dropout is behind
+            lag = 3 if by > 0 else -3  # epochs by which dropout is behind
             for arm, p, more in (("lower-first", [0.2, 0.5], by), ("higher-first", [0.5, 0.2], 0.0)):
-                accs = [0.7 + 0.001 * (epoch - lead) for epoch in range(30)]
+                accs = [0.7 + 0.001 * (epoch - lag) for epoch in range(30)]
                 accs[-1] = 0.8 + 0.0001 * seed + more * (1 + 0.01 * seed)
                 write_run(runs_dir, "scratch", seed, accs, arm=arm, drop_probs=p, **common)
             write_run(runs_dir, "none", seed, [0.7 + 0.001 * epoch for epoch in range(30)], arm="none", **common)

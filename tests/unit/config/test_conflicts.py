@@ -116,8 +116,8 @@ def test_masks_for_each_example_do_not_support_bf16() -> None:
         config(variant="dropconnect-per-example", precision="bf16")
 
 
-def test_dropout_in_evaluations_needs_all_of_them() -> None:
-    """Each draws from the generator of the training."""
+def test_dropout_in_evaluations_requires_every_evaluation() -> None:
+    """Each evaluation then draws from the generator of the training."""
     assert config(variant="none", noise_at_eval=True, eval_every=2, eval_test=False)  # it has no noise
     with pytest.raises(ValidationError, match="eval_every = 2 changes the weights with noise_at_eval = true"):
         config(variant="scratch", noise_at_eval=True, eval_every=2)

@@ -425,7 +425,7 @@ def test_a_name_is_text(name: str) -> None:
     assert problem.startswith("study.yaml:2: name = ")
 
 
-# Published figures
+# Words for defaults, numbers and anchors
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,6 @@ def test_what_the_loader_accepts_is_valid(line: str) -> None:
     ],
 )
 def test_what_the_loader_rejects_is_invalid(text: str) -> None:
-    if text not in ("lr: 0.1", "matrix: {seed: 0..4}"):  # without a variant, which is found when runs are made
+    if text not in ("lr: 0.1", "matrix: {seed: 0..4}"):  # no variant: reported later, when runs are planned
         assert problems(f"{text}\n")
     assert rejects(f"{text}\n")

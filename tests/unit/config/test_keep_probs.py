@@ -1,4 +1,4 @@
-"""Keys of other programs that hold keep probabilities: the rate is never inverted without a word."""
+"""Keys of other programs for keep probabilities: a rate is never inverted silently."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ NAMES = [
 
 
 @pytest.mark.parametrize("key", NAMES)
-def test_a_keep_probability_is_answered_with_the_drop_probability(key: str) -> None:
+def test_a_keep_probability_is_reported_with_the_drop_probability(key: str) -> None:
     assert problems(f"variant: nn\n{key}: [0.8, 0.5]\n") == [
         f"study.yaml:2: unknown key {key!r}; {RULE}: drop_probs = [0.2, 0.5]"
     ]
 
 
-def test_one_keep_probability_stands_for_each_hidden_layer() -> None:
+def test_one_keep_probability_applies_to_every_hidden_layer() -> None:
     assert problems("variant: nn\nkeep_prob: 0.9\n") == [
         f"study.yaml:2: unknown key 'keep_prob'; {RULE}: drop_probs = [0.1, 0.1]"
     ]
@@ -73,6 +73,6 @@ def test_a_value_that_is_no_probability_gets_the_rule_alone(value: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["keep_going", "keepdim", "keep_checkpoints", "skip", "upkeep_costs"])
-def test_other_keys_with_keep_in_their_name_are_unknown_as_before(key: str) -> None:
+def test_other_keys_with_keep_in_their_name_suggest_no_drop_probability(key: str) -> None:
     problem, *_ = problems(f"variant: nn\n{key}: 1\n")
     assert "DROP" not in problem

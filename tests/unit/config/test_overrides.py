@@ -197,6 +197,6 @@ def test_a_wrong_sweep_is_reported_as_typed(sweep: str, problem: str) -> None:
 
 
 @pytest.mark.parametrize("setting", ["hidden=[8,", "hidden={"])
-def test_a_bracket_without_its_other_half_is_explained_by_the_shell(setting: str) -> None:
+def test_the_message_for_an_unclosed_bracket_names_the_shell_as_the_cause(setting: str) -> None:
     (problem,) = problems("variant: nn\n", setting)
     assert problem.endswith("the shell splits a value at spaces: write it in quotes, such as 'hidden=[64, 64]'")

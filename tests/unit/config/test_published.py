@@ -53,6 +53,3 @@ def test_published_must_be_a_mapping(value: str, shown: str) -> None:
 )
 def test_published_figures_can_name_every_arm_of_the_config(text: str) -> None:
     assert parsed(f"{text}published: {{arm: none}}\n").published == {"arm": "none"}
-
-
-# Words for defaults, numbers and anchors

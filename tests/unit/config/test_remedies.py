@@ -1,4 +1,4 @@
-"""What a problem says to write instead: written there, it leaves one problem less."""
+"""Suggestions in messages about a config: each one, written where the message says, leaves fewer problems."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def replaced(value: str, index: Sequence[int], new: str) -> str:
 
 
 def repaired(place: str, key: str, value: str, problem: str) -> Text | None:
-    """Return the text after what the problem says; None if it says nothing to write."""
+    """Return the text with the suggestion of the problem applied; None if it has no suggestion."""
     if (found := remedy(problem)) is None or "not YAML" in problem:
         return None
     new = next(group for group in found.groups() if group)
@@ -90,11 +90,11 @@ def repaired(place: str, key: str, value: str, problem: str) -> Text | None:
         new = new.replace(",", "")
     if found.groupdict().get("range"):
         return PLACES["the matrix"](key, new)
-    if place == "--seeds":  # of which the problem shows one part
+    if place == "--seeds":  # the problem shows only one part
         new = value.replace(ast.literal_eval(problem.split(" is not ")[0].removeprefix("seed = ")), new)
     title = re.match(r"[\w.]+((?:\[\d+\])*)", problem)
     index = [int(digits) for digits in re.findall(r"\d+", title[1])] if title else []
-    if place == "--sweep" and index:  # of a value that the problem does not tell
+    if place == "--sweep" and index:  # the problem does not show which value
         return None
     return PLACES[place](key, replaced(value, index, new))
 

@@ -73,7 +73,7 @@ def test_a_file_of_that_name_wins(file: str, tmp_path: Path, monkeypatch: pytest
         ("x" * 300, ""),
     ],
 )
-def test_another_name_is_an_error_with_the_nearest_one(
+def test_an_unknown_name_is_an_error_that_suggests_the_nearest_one(
     word: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -24,7 +24,7 @@ def drawn(num_points: int = 64, **stream: Any) -> list[dict[str, Any]]:
 
 
 def test_the_first_points_stay_as_they_are() -> None:
-    """In any process. Others would be other runs; only a search that study.json has would keep its own."""
+    """In any process: other points would be other runs. Only a search in study.json would keep its points."""
     assert drawn(2) == [
         {"lr": 0.03015, "momentum": 0.0, "drop_probs": [0.3198, 0.2249], "input_drop_prob": 0.2999, "batch_size": 3},
         {"lr": 0.1298, "momentum": 0.9, "drop_probs": [0.7901, 0.4598], "input_drop_prob": 0.2013, "batch_size": 4},
@@ -72,7 +72,7 @@ def test_other_streams_have_other_points() -> None:
     assert len({point["lr"] for stream in streams for point in drawn(4, **stream)}) == 12
 
 
-def test_the_ends_of_a_range_are_never_left_by_rounding() -> None:
+def test_rounding_never_leaves_the_range() -> None:
     narrow = Dimension("uniform", (0.123456, 0.123457))
     assert {narrow.value([u]) for u in (0.0, 0.5, 1.0)} == {0.123457}  # 0.1235 would be above it
     assert Dimension("log", (0.33333, 3)).value([0.0]) == 0.33333

@@ -310,7 +310,7 @@ def test_the_next_mirror_is_tried_after_a_failure(
     assert files_in(root) == files_in(tmp_path / "served")
 
 
-def test_a_mirror_that_is_busy_once_is_asked_again(tmp_path: Path, hashes: dict[str, Any]) -> None:
+def test_a_request_to_a_mirror_that_is_busy_once_is_repeated(tmp_path: Path, hashes: dict[str, Any]) -> None:
     requests: list[str] = []
     raw = tmp_path / "served" / "FashionMNIST" / "raw"
     with mirror(raw, "503", requests.append) as url:

@@ -290,7 +290,7 @@ def test_both_parts_are_balanced_over_the_classes(data: Data, train_size: int | 
             assert counts.max() - counts.min() <= 1
 
 
-def test_unequal_classes_are_used_up_one_after_the_other(data: Data) -> None:
+def test_unequal_classes_alternate_until_the_smaller_one_is_used_up(data: Data) -> None:
     few = torch.cat([(data.y_train == 3).nonzero()[:5, 0], (data.y_train == 7).nonzero()[:2, 0]])
     small = Data(data.X_train[few], data.y_train[few], data.X_test, data.y_test, "")
     assert split(small, 7, 0, seeded()).y_train.tolist() == [3, 7, 3, 7, 3, 3, 3]
@@ -325,7 +325,7 @@ def test_sizes_that_exceed_the_rows_are_rejected(data: Data, train_size: int | N
 # Label noise
 
 
-def test_the_probability_is_that_of_another_class_which_is_uniform() -> None:
+def test_a_label_changes_with_the_given_probability_to_a_uniform_other_class() -> None:
     y = torch.arange(10).repeat(6000)
     noisy = noisy_labels(y, 0.3, seeded())
     wrong = noisy != y

@@ -47,13 +47,13 @@ def test_a_process_whose_onednn_would_round_to_bfloat16_uses_the_plain_backend()
     assert done.stdout.strip() == "True"
 
 
-def test_bfloat16_products_are_rounded_to_eight_bits_once() -> None:
+def test_bfloat16_matmuls_are_rounded_to_eight_bits_once() -> None:
     A, B = torch.rand(256, 784), torch.rand(784, 256)
     exact = A.double() @ B.double()
     out = torch.empty(256, 256)
     product = matmul.bf16_mm(A, B, out=out)
     assert product is out and torch.equal(matmul.bf16_mm(A, B), out)
-    error = ((out - exact).abs() / exact).max()  # of positive numbers: only the last rounding does not cancel
+    error = ((out - exact).abs() / exact).max()  # numbers are positive, so all but the last rounding average out
     assert 2**-10 < error <= 2**-8
 
 

@@ -144,7 +144,7 @@ def test_with_drop_prob_returns_a_new_noise_of_the_same_class(kind: Kind) -> Non
     assert with_drop_prob(noise, 0.5) == kind(0.5)
     assert noise == kind(0.2)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        noise.p = 0.5  # type: ignore[misc]  # the job must fail
+        noise.p = 0.5  # type: ignore[misc]  # the assignment must fail
 
 
 def test_with_drop_prob_keeps_a_shared_mask_shared() -> None:

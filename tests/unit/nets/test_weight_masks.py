@@ -1,4 +1,4 @@
-"""Masks on weights: each bit has its exact probability, and products use the mask of their example."""
+"""Masks on weights: each bit has its exact probability, and matrix products use the mask of each example."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_bits_are_independent() -> None:
 
 
 def test_a_digit_is_drawn_only_where_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """0.5 has one binary digit; of 0.2, with 52, most words need eight."""
+    """0.5 has one binary digit. 0.2 has 52, but the bits of a word are decided after eight or nine on average."""
     drawn: list[int] = []
     random = Tensor.random_
 
@@ -59,7 +59,7 @@ def test_a_digit_is_drawn_only_where_it_is_needed(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("slab", [1, 2**9, 2**19])
 @pytest.mark.parametrize("n", [1, 64, 70, 150])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_products_and_gradients_equal_those_of_autograd_under_the_same_masks(
+def test_matmuls_and_gradients_equal_those_of_autograd_under_the_same_masks(
     dtype: torch.dtype, n: int, slab: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(weight_masks, "SLAB", slab)

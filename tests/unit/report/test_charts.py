@@ -60,7 +60,7 @@ def test_arms_have_a_dot_per_seed_and_the_interval_of_the_mean(two_arms: Compari
     assert Spec(arm_charts.arms(two_arms)).content == spec.content
 
 
-def test_losses_before_a_divergence_are_drawn_and_labelled_shortly(tmp_path: Path) -> None:
+def test_losses_before_a_divergence_are_drawn_with_short_labels(tmp_path: Path) -> None:
     for seed in range(3):
         write_run(tmp_path, "none", seed, [0.8])
         run = write_run(tmp_path, "nn", seed, [0.8])
@@ -90,7 +90,7 @@ def test_a_chart_of_arms_grows_with_their_number(tmp_path: Path) -> None:
 
 def test_differences_have_the_margin_and_the_verdict(two_arms: Comparison) -> None:
     spec = Spec(arm_charts.differences(two_arms))
-    name, verdict = spec.rows("text")  # the layers left and right of the rows
+    name, verdict = spec.rows("text")  # of the layers left and right of the intervals
     assert name == verdict
     assert spec.rows("rect") == [{"low": -0.3, "high": 0.3, "zero": 0.0}]
     assert spec.titles("x") == {"difference in test accuracy (percentage points)"}
@@ -227,7 +227,7 @@ def test_arms_without_a_mean_need_no_room_in_a_sweep(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["chart.gif", "chart", "chart.json"])
-def test_a_file_of_another_kind_is_refused(page: ChartType, tmp_path: Path, name: str) -> None:
+def test_a_file_of_an_unknown_kind_is_refused(page: ChartType, tmp_path: Path, name: str) -> None:
     with pytest.raises(ChartError, match=r"\.png, \.svg, \.pdf, \.html"):
         charts.save(page, tmp_path / name)
     assert not list(tmp_path.iterdir())

@@ -18,7 +18,7 @@ from dropexp.report.origin import compared_runs
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    """Runs of none and nn, whose last 20 % and 10 % of the images are taken for the next class, and of scratch."""
+    """Runs of none and nn, which mistake the last 20 % and 10 % of the images for the next class, and of scratch."""
     for variant, acc in (("none", 0.8), ("nn", 0.9), ("scratch", 0.85)):
         for run in write_arm(tmp_path, variant, [acc, acc]):
             if variant != "scratch":
@@ -62,12 +62,12 @@ def test_a_reliability_diagram_has_the_accuracy_of_similar_confidences(study: Pa
     assert sum(row["share"] for row in rows if row["series"] == "nn") == pytest.approx(100, abs=0.01)
 
 
-def test_the_page_has_them(study: Path) -> None:
+def test_the_page_has_the_charts_by_class(study: Path) -> None:
     html = page(compare("dropout", study))
     assert all(f'id="chart-{name}"' in html for name in ("confusion", "classes", "reliability"))
 
 
-def test_without_predictions_the_page_has_none(study: Path) -> None:
+def test_without_predictions_the_page_has_no_charts_by_class(study: Path) -> None:
     for path in study.glob("dropout/*/predictions.npz"):
         path.write_bytes(b"edited")
     write_regression(study, name="lines")

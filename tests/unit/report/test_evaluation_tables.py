@@ -49,7 +49,7 @@ def test_a_narrow_terminal_leaves_out_the_confidence_by_class() -> None:
     assert "also shows: confidence, %" in shown(table, 60)
 
 
-def test_a_column_that_a_terminal_can_leave_out_is_one_of_the_table() -> None:
+def test_secondary_columns_must_be_columns_of_the_table() -> None:
     with pytest.raises(ValueError, match="'ECE'"):
         Table("", ["arm", "ECE, %"], [], secondary=("ECE",))
     table = Table("", ["arm", "ECE, %"], [["nn", "1.0"]], secondary=("ECE, %",)).without(["ECE, %"])

@@ -156,7 +156,7 @@ def test_exporting_again_changes_no_byte(tmp_path: Path, runs_dir: Path) -> None
 
 
 @pytest.mark.parametrize("torn", [0, 7], ids=["whole", "killed while appending"])
-def test_a_run_that_grew_is_appended_to_what_a_reader_has_open(tmp_path: Path, runs_dir: Path, torn: int) -> None:
+def test_new_epochs_are_appended_to_the_file_that_a_reader_has_open(tmp_path: Path, runs_dir: Path, torn: int) -> None:
     run = write_run(runs_dir)
     change(run, provenance={"began": BEGAN})
     export_events(tmp_path, runs_dir)

@@ -17,7 +17,7 @@ def test_common_characters_are_in_some_font() -> None:
 
 
 @pytest.mark.parametrize(("suffix", "noted"), [(".png", True), (".svg", False)])
-def test_a_picture_drawn_here_has_a_note(
+def test_a_picture_drawn_with_missing_glyphs_has_a_note(
     suffix: str, noted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dropexp.report.glyphs._drawn", lambda one: b"box" if one in (UNASSIGNED, "数") else b"glyph")

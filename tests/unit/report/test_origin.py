@@ -44,7 +44,7 @@ def test_runs_without_provenance_are_of_unknown_origin(tmp_path: Path) -> None:
     assert summary(comparison, runs) == "1 arm, 1 run."
 
 
-def test_no_run_has_no_origin(tmp_path: Path) -> None:
+def test_without_compared_runs_there_is_no_origin_table(tmp_path: Path) -> None:
     write_run(tmp_path, "nn", 0, [0.1], status="diverged", why="the loss is not finite in epoch 1")
     assert origin_table(compared_runs(compare((), tmp_path))) is None
 

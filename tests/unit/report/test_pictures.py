@@ -54,7 +54,7 @@ def test_samples_have_an_image_per_class_and_mistakes_name_both_classes(runs_dir
     assert (decoded(worst[0].url) == (255 * IMAGES[image]).round().reshape(28, 28)).all()
 
 
-def test_weights_are_those_of_the_largest_units_around_grey() -> None:
+def test_units_with_the_largest_weights_are_shown_around_grey() -> None:
     W = np.zeros((784, 40), np.float32)
     W[:, 7] = np.linspace(-1, 1, 784)
     (gallery,) = galleries(Arrays(weights={"nn": W}, seeds={"nn": 3}), {})

@@ -31,7 +31,7 @@ def recipe_of(comparison: Comparison) -> Recipe:
 
 
 def named(labels: Iterable[str]) -> list[str]:
-    """Return texts with lists as names of arms have them, without brackets."""
+    """Return the labels with lists as in names of arms: joined by hyphens, without brackets."""
     return [re.sub(r"=\[([^]]*)\]", lambda found: "=" + found[1].replace(", ", "-"), label) for label in labels]
 
 

@@ -47,7 +47,7 @@ def test_finished_runs_of_schema_1_stay_finished(old: Path) -> None:
     assert [(run.status, run.columns()) for run in read_runs((), old.parent)] == before
 
 
-def test_a_study_is_neither_trained_again_nor_compared_otherwise(cli: InProcess) -> None:
+def test_a_study_is_not_trained_again_and_its_comparison_is_unchanged(cli: InProcess) -> None:
     train = ("train", "-c", cli.write("lines.yaml", LINES), "--jobs", "1")
     cli(*train)
     compared = cli("compare", "lines").stdout

@@ -77,7 +77,7 @@ def test_anything_else_is_corrupted(content: bytes) -> None:
         decode(PATH, content)
 
 
-def test_a_file_is_read_only_as_run_json_has_it(tmp_path: Path) -> None:
+def test_only_a_file_with_the_sha256_in_run_json_is_read(tmp_path: Path) -> None:
     content = encode({5: predictions(0)})
     assert read_predictions(tmp_path, sha256(content)) == {}
     (tmp_path / "predictions.npz").write_bytes(content)

@@ -125,7 +125,7 @@ def test_without_git_there_is_no_commit_and_the_reason_is_known(
     assert "git" in str(reason)
 
 
-def test_the_reason_of_git_that_refuses_a_checkout_is_known(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_git_refuses_a_checkout_its_reason_is_known(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)

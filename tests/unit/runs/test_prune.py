@@ -212,7 +212,7 @@ def test_a_run_that_is_trained_now_stays(tmp_path: Path) -> None:
     assert (run / "run.json").exists()
 
 
-def test_a_run_that_has_changed_since_it_was_planned_stays(tmp_path: Path) -> None:
+def test_a_run_that_has_changed_since_its_removal_was_planned_stays(tmp_path: Path) -> None:
     run = run_of(tmp_path, status="interrupted")
     (removal,) = removals_in(tmp_path)
     set_status(RunFolder(run), "done")  # as another process does

@@ -200,7 +200,7 @@ def test_searches_that_no_training_writes_are_corruption(changed: dict[str, Any]
 
 
 @pytest.mark.parametrize("searches", [5, "x", [5], [{}]])
-def test_a_list_of_searches_that_is_none_is_corruption(searches: Any, folder: Path) -> None:
+def test_searches_that_are_not_a_list_of_records_are_corruption(searches: Any, folder: Path) -> None:
     folder.mkdir(parents=True)
     declare(folder.parent, "tuned", {"configs": [], "searches": searches})
     with pytest.raises(CorruptedFile, match=r"study\.json is corrupted"):

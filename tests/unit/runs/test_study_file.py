@@ -109,7 +109,7 @@ def test_two_files_of_one_name_are_two_entries_with_a_message(run: RunFolder, ru
 
 
 @pytest.mark.parametrize("how", ["removed", "moved", "copied"])
-def test_a_file_that_is_gone_or_asks_for_the_same_is_no_other_file(
+def test_a_removed_moved_or_copied_file_adds_no_second_entry(
     how: str, run: RunFolder, runs: Path, study: Study, tmp_path: Path
 ) -> None:
     write_study(runs, study)

@@ -80,8 +80,7 @@ def test_figures_of_epochs_without_an_evaluation_are_empty_and_all_others_are_eq
     assert [i + 1 for i, loss in enumerate(table["test_loss"]) if loss is None] == skipped
 
 
-def test_no_evaluation_takes_place_between(tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither an evaluation nor a probe."""
+def test_skipped_epochs_run_no_evaluation_or_probe(tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
 
     def logits(network: object, X: Tensor) -> Tensor:

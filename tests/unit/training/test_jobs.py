@@ -24,7 +24,7 @@ def unfinished(study: Study, runs_dir: Path) -> list[Job]:
     return Training([study], runs_dir, "cpu").first.unfinished
 
 
-def test_a_run_that_two_configs_request_is_one_trial(tmp_path: Path) -> None:
+def test_a_run_that_two_configs_request_is_one_job(tmp_path: Path) -> None:
     studies = [Study("tiny", [planned("tiny", cell)]) for cell in ("seed=0", "lr=0.5,seed=0")]
     (job,) = jobs_of(studies, tmp_path, "cpu")
     assert job.folder.path.name == f"seed=0-{job.planned.digest('cpu')}"

@@ -69,7 +69,7 @@ def test_without_validation_the_predictions_of_the_last_epoch_are_kept(tmp_path:
 
 
 @pytest.mark.parametrize("variant", ["scratch", "nn", "none"])
-def test_with_validation_those_of_the_best_epoch_are_kept_too(variant: str, tmp_path: Path, data: Data) -> None:
+def test_with_validation_the_predictions_of_the_best_epoch_are_kept(variant: str, tmp_path: Path, data: Data) -> None:
     train(tmp_path / "run", data, planned(variant=variant, **EARLIER))
     best = best_of(tmp_path / "run")
     assert best < 8 and list(kept(tmp_path / "run")) == [best, 8]
@@ -92,7 +92,7 @@ def test_early_stopping_keeps_the_epoch_that_it_stops_at(tmp_path: Path, data: D
 
 
 @pytest.mark.parametrize("variant", ["scratch", "nn"])
-def test_a_run_that_is_interrupted_anywhere_keeps_the_same(variant: str, tmp_path: Path, data: Data) -> None:
+def test_a_run_interrupted_anywhere_keeps_the_same_predictions(variant: str, tmp_path: Path, data: Data) -> None:
     run = planned(variant=variant, momentum=0.9, **EARLIER | {"lr": 0.1})
     train(tmp_path / "whole", data, run)
     best = best_of(tmp_path / "whole")
@@ -104,7 +104,7 @@ def test_a_run_that_is_interrupted_anywhere_keeps_the_same(variant: str, tmp_pat
         assert parts == whole and same(saved(folder), saved(tmp_path / "whole"))
 
 
-def test_each_run_of_a_stack_keeps_its_own(tmp_path: Path, data: Data) -> None:
+def test_each_run_of_a_stack_keeps_its_own_predictions(tmp_path: Path, data: Data) -> None:
     runs = [planned(seed=seed, **EARLIER) for seed in range(3)]
     folders = [RunFolder(tmp_path / str(seed)) for seed in range(3)]
     list(train_stack(runs, folders, data, CPU))
@@ -164,7 +164,7 @@ def test_without_test_figures_the_best_network_is_kept_and_no_predictions(tmp_pa
     assert saved(tmp_path)["best"]["epoch"] == best_of(tmp_path)
 
 
-def test_evaluations_further_apart_keep_an_evaluated_epoch(tmp_path: Path, data: Data) -> None:
+def test_with_eval_every_the_best_epoch_is_an_evaluated_one(tmp_path: Path, data: Data) -> None:
     train(tmp_path, data, planned(eval_every=3, **EARLIER))
     best = best_of(tmp_path)
     assert best in (3, 6, 8) and set(kept(tmp_path)) == {best, 8}

@@ -144,7 +144,7 @@ def test_an_interrupt_on_a_full_disk_is_raised_as_an_interrupt(
 def test_a_run_that_is_killed_while_it_restarts_leaves_no_other_files(
     before: str, removed: int, tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After `removed` files are removed, of a run that trained an epoch without a checkpoint, or that is forced."""
+    """The kill follows `removed` removals. The run has trained an epoch without a checkpoint, or is forced."""
     run, whole, folder = planned(variant="nn"), tmp_path / "whole", tmp_path / "killed"
     train(run, whole, data)
     if before == "a result":
@@ -372,7 +372,7 @@ def test_runs_trained_in_turn_in_one_process_do_not_disturb_each_other(
     for events in zip(*generators, strict=True):
         if rows := rows_of(events):  # none in the last events
             assert len({row["test_loss"] for row in rows}) == 2
-    assert torch.equal(torch.get_rng_state(), before)  # nor the generator of the program
+    assert torch.equal(torch.get_rng_state(), before)  # nor torch's default generator
     for seed in (0, 1):
         assert table(tmp_path / f"turn{seed}") == table(tmp_path / f"alone{seed}")
         assert same(saved(tmp_path / f"turn{seed}"), saved(tmp_path / f"alone{seed}"))

@@ -68,7 +68,7 @@ PRECISIONS: list[Any] = [torch.backends, torch.backends.mkldnn.matmul, torch.bac
 
 @contextmanager
 def precision(setter: Callable[[], object]) -> Iterator[None]:
-    """Change the precision of float32 products; in the end restore it, also from states that torch cannot read."""
+    """Change the precision of float32 matmuls; in the end restore it, also from states that torch cannot read."""
     before = [owner.fp32_precision for owner in PRECISIONS]
     setter()
     try:
@@ -176,7 +176,7 @@ def ordinary(tmp_path_factory: pytest.TempPathFactory, data: Data) -> Path:
 def test_a_training_under_a_foreign_setting_gives_the_same_tables_and_weights(
     setting: str, ordinary: Path, tmp_path: Path, data: Data
 ) -> None:
-    matmul._best_backend.cache_clear()  # its check is made here too
+    matmul._best_backend.cache_clear()  # repeat its check under the setting
     runs = [planned(i) for i in range(len(KEYS))]
     with FOREIGN[setting]():
         events = list(train(tmp_path, data, runs))

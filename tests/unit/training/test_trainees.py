@@ -83,7 +83,7 @@ def trained(network: Recorder, n: int = 352, test: int = 10, **options: Any) -> 
     ("n", "batch_size", "sizes"),
     [(352, 256, [256, 96]), (512, 256, [256, 256]), (100, 256, [100]), (5, 2, [2, 2, 1]), (3, 1, [1, 1, 1])],
 )
-def test_every_row_counts_once_the_smaller_last_batch_included(n: int, batch_size: int, sizes: list[int]) -> None:
+def test_every_row_counts_once_including_the_smaller_last_batch(n: int, batch_size: int, sizes: list[int]) -> None:
     network = Recorder()
     loss, acc = train_epoch(network, *rows(n), 0.5, batch_size, order())
     assert [len(batch) for batch in network.batches] == sizes
@@ -125,7 +125,7 @@ print((own() - before) / 1000)
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports a process's anonymous memory")
 def test_an_epoch_of_small_batches_does_not_fragment_memory() -> None:
     done = subprocess.run([sys.executable, "-c", SMALL_BATCHES], capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 20  # MB; outputs kept one by one left 53 to 65
+    assert float(done.stdout) < 20  # MB; it was 53 to 65 when each batch's outputs were kept
 
 
 def test_batches_differ_between_epochs_and_seeds_and_depend_on_the_order_alone() -> None:

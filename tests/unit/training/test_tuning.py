@@ -37,7 +37,7 @@ class Trials:
     select: Callable[[], Selected | Blocked]
 
     def end(self, accs: list[float], losses: list[float] | None = None, diverged: int = 0) -> None:
-        """Write how they ended; the first ones diverged."""
+        """Write how they ended; the first `diverged` of them diverged."""
         for job, acc, loss in zip(self.jobs, accs, losses or [0.5] * len(accs), strict=True):
             write_outcome(job, acc, loss, "diverged" if job in self.jobs[:diverged] else "done")
 

@@ -61,7 +61,7 @@ def schema_1(kind: str, to: Path) -> dict[str, tuple[PlannedRun, Path]]:
 
 
 def table_trained_here(run: PlannedRun, tmp_path: Path, data: Data) -> str:
-    """Return the table of a run that was never corrupted or interrupted: other processors round differently."""
+    """Train the run on this machine and return its table, since processors round differently."""
     train(tmp_path / "here", data, run)
     return table(tmp_path / "here")
 

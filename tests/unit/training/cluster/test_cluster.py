@@ -96,7 +96,7 @@ def test_two_nodes_give_the_tables_of_one_process(remote: Command, nodes: Nodes)
     assert all(line.startswith(("[", "8 runs:", "next:")) for line in done.stderr.splitlines())  # Ray prints nothing
     assert len(remote.tables()) == 8 and remote.tables() == here.tables()
     assert same(saved_below(remote.folder / "runs"), saved_below(here.folder / "runs"))
-    for number in nodes.training:  # with data that it was sent
+    for number in nodes.training:  # each has decoded the data that it was sent
         assert len(nodes.decoded(number)) == 1
     for folder in remote.folder.glob("runs/small/variant=*"):
         assert {path.name for path in folder.iterdir()} == {*FILES, ".lock"}
@@ -107,7 +107,7 @@ def test_two_nodes_give_the_tables_of_one_process(remote: Command, nodes: Nodes)
 
 @dataclass(frozen=True)
 class Mixed:
-    """Two commands on nodes of which most have another version: while one node has the command's, and then none."""
+    """Two commands of another version than the nodes: first with one node of their version, then with none."""
 
     command: Command
     with_one: subprocess.CompletedProcess[str]  # under a low limit of open files

@@ -76,7 +76,7 @@ def test_an_address_without_a_cluster_is_an_error(address: str, why: str, cli: I
         taken.bind(("127.0.0.1", 0))
         address = address.format(port=taken.getsockname()[1])
         done = cli("train", "-c", cli.write("drawn.yaml", DRAWN), "--ray", address, code=2)
-    assert why in done.stderr and "nothing is there" not in done.stderr  # Ray, which would try for longer, is not asked
+    assert why in done.stderr and "nothing is there" not in done.stderr  # Ray, which would try longer, is not called
     assert not list(cli.folder.glob("runs/*"))
 
 

@@ -61,7 +61,7 @@ def test_line_ends_of_windows_do_not_change_the_fingerprint(tmp_path: Path, monk
 
 def test_runs_are_sent_in_chunks_that_become_smaller_towards_the_end() -> None:
     sender = object.__new__(_Driver)  # without a cluster
-    sender.waiting, sender.max_locks = deque([place] for place in range(200)), 1000
+    sender.waiting, sender.max_locks = deque([index] for index in range(200)), 1000
     sizes = []
     while sender.waiting:
         sizes.append(len(sender._next_groups(slots=4)))
