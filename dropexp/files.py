@@ -36,8 +36,10 @@ def write_result(path: Path, content: bytes) -> None:
         raise OSError(f"{path} cannot be written: {why(error)}") from None
 
 
-def why(error: OSError) -> str:
-    """Return the reason of an `OSError` in words."""
+def why(error: Exception) -> str:
+    """Return the reason of an error in words, for an `OSError` without its number and file."""
+    if not isinstance(error, OSError):
+        return str(error)
     path = Path(error.filename or "")
     file = next((one for one in (path, *path.parents) if one.is_file()), None)
     if file and isinstance(error, FileExistsError | NotADirectoryError | FileNotFoundError):  # the last on Windows

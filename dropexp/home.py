@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from dropexp.errors import DataError, PathError
+from dropexp.files import why
 
 HOME = "HOME"
 
@@ -15,11 +16,11 @@ HOME = "HOME"
 def expanded(path: str | Path) -> Path:
     """Return the path with `~` or `~user` at its beginning replaced. Raises `PathError` if that home is unknown."""
     try:
-        if str(path).startswith("~") and os.environ.get(HOME) == str(_temporary()):
+        if Path(path).parts[:1] == ("~",) and os.environ.get(HOME) == str(_temporary()):
             raise RuntimeError
         return Path(path).expanduser()
     except RuntimeError:
-        raise PathError(f"{path}: there is no home folder for ~; give the whole path") from None
+        raise PathError(f"{path}: there is no home folder for {Path(path).parts[0]}; give the whole path") from None
 
 
 def provide_home() -> None:
@@ -41,7 +42,7 @@ def temporary_home() -> Path:
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
     except OSError as error:
-        raise DataError(f"there is no home folder and no cache: {error}; {remedy}") from None
+        raise DataError(f"there is no home folder, and {folder} cannot be created: {why(error)}; {remedy}") from None
     is_own = os.name == "nt" or (found.st_uid == os.getuid() and not found.st_mode & 0o022)
     if not stat.S_ISDIR(found.st_mode) or not is_own:
         raise DataError(f"there is no home folder, and {folder} belongs to another user; {remedy}")

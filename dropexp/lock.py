@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from dropexp.files import half_written
+from dropexp.files import half_written, why
 
 LOCK = ".lock"
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # errors of a network disk that was mounted without locks
@@ -89,5 +89,5 @@ def max_locks() -> int:
 def not_written(error: OSError) -> str:
     """Return the rest of a message about a folder that gave this error: what is wrong, and what to do."""
     if error.errno in NO_LOCKS:
-        return f"is on a disk where locks do not work ({error}); choose a folder on another disk with --runs-dir"
-    return f"cannot be written: {error}"
+        return f"is on a disk where locks do not work ({why(error)}); choose a folder on another disk with --runs-dir"
+    return f"cannot be written: {why(error)}"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from dropexp.cli.output import print_message
 from dropexp.errors import Problem, printable
+from dropexp.files import why
 
 if TYPE_CHECKING:
     from dropexp.analysis.comparison import Comparison
@@ -76,4 +77,4 @@ def add_to_summary(comparison: Comparison, outcomes: Mapping[str, str | None]) -
                 return
             file.write(content)
     except OSError as error:
-        print_message(f"note: the step's summary cannot be written: {error}")
+        print_message(f"note: the step's summary cannot be written: {why(error)}")

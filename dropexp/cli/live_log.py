@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dropexp.cli.export import Target, export_to
 from dropexp.cli.output import print_message
 from dropexp.errors import ExportError
+from dropexp.files import why
 from dropexp.runs.record import read_any
 from dropexp.training.events import Ended, Epoch, Event
 from dropexp.training.jobs import Job
@@ -45,5 +46,7 @@ class LiveLog:
             export_to(self.target, [read_any(job.folder) for job in jobs], report=report)
         except (ExportError, OSError) as error:
             self.failed = True
-            print_message(f"note: no longer logged to {self.target}: {error}; later: dropexp export --to {self.target}")
+            where = f"{file}: " if (file := getattr(error, "filename", None)) else ""
+            later = f"later: dropexp export --to {self.target}"
+            print_message(f"note: no longer logged to {self.target}: {where}{why(error)}; {later}")
         self.exported = time.monotonic()

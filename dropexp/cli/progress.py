@@ -122,8 +122,8 @@ def downloading(quiet: bool) -> Iterator[DownloadProgress | None]:
 
         def bar(name: str, done: int, total: int) -> None:
             if name not in bars:
-                bars[name] = progress.add_task(name)
-            progress.update(bars[name], completed=done, total=total)
+                bars[name] = progress.add_task(name, total=None)  # a size of None is unknown
+            progress.update(bars[name], completed=done, total=total or None)
 
         with _shown(progress):
             yield bar

@@ -11,7 +11,7 @@ from typing import Any
 
 from dropexp.config.variants import VARIANTS, Variant
 from dropexp.errors import PluginError
-from dropexp.files import plain
+from dropexp.files import plain, why
 from dropexp.interrupts import import_torch
 
 loading: list[str] = []  # the digests of the plugin files that run now, the innermost last
@@ -30,7 +30,7 @@ def load_plugin(file: str | Path, digest: str | None = None) -> None:
         file = Path(file).resolve()
         text = file.read_bytes()
     except (OSError, RuntimeError) as error:  # RuntimeError: a cycle of links
-        raise PluginError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise PluginError(f"{file} cannot be read: {why(error)}") from None
     found = hashlib.sha256(plain(text)).hexdigest()[:8]
     if digest not in (None, found):
         raise PluginError(f"{file} has changed since it was loaded; load it again, or restart the command")

@@ -12,6 +12,7 @@ from yaml import YAMLError
 from dropexp.config import yaml
 from dropexp.config.shipped import find
 from dropexp.errors import ConfigError, Problem
+from dropexp.files import why
 
 MAX_BYTES = 500_000  # the shipped configs have up to 2,300
 STDIN = "standard input"
@@ -37,7 +38,7 @@ def read_config(word: str) -> tuple[str, Path | None]:
         with open(path, "rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise ConfigError([Problem(str(path), f"cannot be read: {error}")]) from None
+        raise ConfigError([Problem(str(path), f"cannot be read: {why(error)}")]) from None
     return _decoded(content, str(path)), path
 
 

@@ -16,7 +16,7 @@ from typing import IO
 from dropexp.data.cache import cache_dir, cache_lock
 from dropexp.data.mirror import LARGEST, Progress, get
 from dropexp.errors import DataError
-from dropexp.files import replacing
+from dropexp.files import replacing, why
 from dropexp.home import expanded
 
 MIRRORS = (  # the first is torchvision's, the second that of the authors
@@ -76,8 +76,7 @@ def raw_dir(root: Path) -> Path:
 
 def source(root: Path, name: str) -> Path:
     """Return the path of `name` (a key of CHECKSUMS): the unpacked file if it exists, else the .gz."""
-    unpacked = raw_dir(root) / name
-    return unpacked if _is_file(unpacked) else unpacked.with_name(f"{name}.gz")
+    return _source(raw_dir(root), name)
 
 
 def read(root: Path, checksums: Mapping[str, str] = CHECKSUMS) -> dict[str, bytes]:
@@ -114,13 +113,16 @@ def fetch(
     Tries the mirror `url` (http, https or file) first, then MIRRORS. A mirror that sends nothing for `timeout` seconds
     fails. A file appears only when it is complete and correct: `md5` has the checksums of the packed files,
     `checksums` the SHA-256 of their contents. Raises DataError if no mirror has the files (with the failure of each),
-    if `url` has another scheme, if the folder cannot be written, or if it is complete and has wrong files.
+    if `url` has another scheme, if `folder` has wrong files, or if it cannot be written.
     """
     if url is not None and not url.startswith(("http://", "https://", "file://")):
         raise DataError(f"--data-url {url!r} is not an address; it must begin with http://, https:// or file://.")
-    if folder is not None and not _missing(raw_dir(folder)):
-        read(folder, checksums)  # wrong files there may be the user's own, and are not replaced
-        return folder
+    if folder is not None:
+        missing = _missing(raw_dir(folder))
+        present = {name: sha256 for name, sha256 in checksums.items() if name not in missing}
+        read(folder, present)  # wrong files there may be the user's own, and are not replaced
+        if not missing:
+            return folder
     root, failures = folder or cache_dir(), []
     with cache_lock() if folder is None else nullcontext():
         for mirror in [url, *MIRRORS] if url is not None else MIRRORS:
@@ -131,7 +133,7 @@ def fetch(
             except OSError as error:
                 where = "in the cache" if folder is None else f"in {folder}"
                 raise DataError(
-                    f"Fashion-MNIST cannot be stored {where}: {error}.\nName a writable folder by "
+                    f"Fashion-MNIST cannot be stored {where}: {why(error)}.\nName a writable folder by "
                     f"{'XDG_CACHE_HOME, or a folder with the data by ' if folder is None else ''}--data-dir or "
                     "DROPEXP_DATA."
                 ) from error
@@ -168,9 +170,9 @@ def _fill(root: Path, packed: Callable[[str], bytes], checksums: Mapping[str, st
     raw = root / "FashionMNIST" / "raw"
     raw.mkdir(parents=True, exist_ok=True)
     for name, sha256 in checksums.items():
-        path = raw / f"{name}.gz"
+        path, found = raw / f"{name}.gz", _source(raw, name)
         try:
-            _read(path, sha256)
+            _read(found, sha256)
         except DataError:
             content = packed(name)
             try:
@@ -179,7 +181,14 @@ def _fill(root: Path, packed: Callable[[str], bytes], checksums: Mapping[str, st
                 raise DataError(f"{path.name}: {fault}") from fault
             with replacing(path, sync=False) as file:
                 file.write(content)
+            if found != path:
+                found.unlink()  # `source` would prefer the wrong unpacked file
     return root
+
+
+def _source(folder: Path, name: str) -> Path:
+    unpacked = folder / name
+    return unpacked if _is_file(unpacked) else unpacked.with_name(f"{name}.gz")
 
 
 def _missing(folder: Path) -> list[str]:
@@ -198,14 +207,14 @@ def _read(path: Path, sha256: str) -> bytes:
                 raise DataError(f"it has more than {LARGEST:,} bytes, which none of the files has")
             return _unpack(file, path.suffix == ".gz", sha256)
     except OSError as error:
-        raise DataError(error.strerror or str(error)) from error
+        raise DataError(why(error)) from error
 
 
 def _unpack(file: IO[bytes], packed: bool, sha256: str) -> bytes:
     try:
         content = (gzip.GzipFile(fileobj=file) if packed else file).read(LARGEST + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(getattr(error, "strerror", None) or str(error)) from error
+        raise DataError(why(error)) from error
     if len(content) > LARGEST:
         raise DataError(f"it has more than {LARGEST:,} bytes, which none of the files has")
     if (found := hashlib.sha256(content).hexdigest()) != sha256:

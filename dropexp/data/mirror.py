@@ -10,16 +10,18 @@ import time
 from collections.abc import Callable, Mapping
 
 from dropexp.errors import DataError
+from dropexp.files import why
 
 LARGEST = 47_040_016  # bytes in the largest file, unpacked
 PAUSE = 1.0  # seconds before the second attempt
 BUSY = (408, 425, 429, 500, 502, 503, 504)  # HTTP codes of a server that may answer the next request
 _PIECE = 1 << 16  # bytes per read
 
-Progress = Callable[[str, int, int], None]  # of one file: its name, bytes so far, bytes in all (0: unknown)
+# Of one file: its name, bytes so far, bytes in all. An unknown size is 0 until the last call.
+Progress = Callable[[str, int, int], None]
 
 
-class _Passing(DataError):
+class _Temporary(DataError):
     """A failure that may be temporary, such as a timeout or a busy server."""
 
 
@@ -27,7 +29,7 @@ def get(mirror: str, md5: Mapping[str, str], progress: Progress | None, timeout:
     """Return the packed file `name` from the address `mirror`. Raises DataError with the reason."""
     try:
         return _get(mirror, md5, progress, timeout, name)
-    except _Passing:
+    except _Temporary:
         time.sleep(PAUSE)
     return _get(mirror, md5, progress, timeout, name)
 
@@ -49,20 +51,18 @@ def _get(mirror: str, md5: Mapping[str, str], progress: Progress | None, timeout
                     progress(file, len(content), total)
     except urllib.error.HTTPError as error:
         error.close()  # else the connection stays open
-        raise (_Passing if error.code in BUSY else DataError)(f"{file}: {error}") from error
+        raise (_Temporary if error.code in BUSY else DataError)(f"{file}: {error}") from error
     except (OSError, ValueError, http.client.HTTPException) as error:
         cause = error.reason if type(error) is urllib.error.URLError else error
         if isinstance(cause, TimeoutError):
-            raise _Passing(f"{file}: no data for {timeout:g} s") from error
-        passes = isinstance(cause, ConnectionResetError | http.client.HTTPException)
-        raise (_Passing if passes else DataError)(f"{file}: {_reason(cause)}") from error
+            raise _Temporary(f"{file}: no data for {timeout:g} s") from error
+        is_temporary = isinstance(cause, ConnectionResetError | http.client.HTTPException)
+        reason = why(cause) if isinstance(cause, Exception) else cause
+        raise (_Temporary if is_temporary else DataError)(f"{file}: {reason}") from error
     if len(content) < total:
-        raise _Passing(f"{file}: the connection was cut after {len(content):,} of {total:,} bytes")
+        raise _Temporary(f"{file}: the connection was cut after {len(content):,} of {total:,} bytes")
     if (found := hashlib.md5(content, usedforsecurity=False).hexdigest()) != md5[name]:
         raise DataError(f"{file}: it is another file: its MD5 is {found}, not {md5[name]}")
+    if progress and not total:
+        progress(file, len(content), len(content))
     return bytes(content)
-
-
-def _reason(cause: object) -> str:
-    """Return the reason without the error number (errno)."""
-    return (cause.strerror if isinstance(cause, OSError) else None) or str(cause)

@@ -26,7 +26,7 @@ from pathlib import Path
 import yaml
 
 from dropexp.errors import CorruptedFile, MissingRun, RunError
-from dropexp.files import plain, sha256, write_whole
+from dropexp.files import plain, sha256, why, write_whole
 from dropexp.home import expanded
 from dropexp.lock import is_locked, locked
 from dropexp.runs.run_json import RunInfo
@@ -52,13 +52,13 @@ def make_runs_dir(path: Path) -> None:
     except FileExistsError:
         raise NotADirectoryError(f"{path} is a file, and runs need a folder; --runs-dir names another one") from None
     except OSError as error:
-        raise OSError(f"{path} cannot be created: {error.strerror}; --runs-dir names another folder") from None
+        raise OSError(f"{path} cannot be created: {why(error)}; --runs-dir names another folder") from None
     tried = path / f".{os.getpid()}.tmp"
     try:  # os.access is wrong on Windows and on read-only disks
         tried.touch()
         tried.unlink()
     except OSError as error:
-        raise OSError(f"{path} cannot be written to: {error.strerror}; --runs-dir names another folder") from None
+        raise OSError(f"{path} cannot be written to: {why(error)}; --runs-dir names another folder") from None
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def read_file(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise RunError(f"{path} cannot be read ({error})") from None
+        raise RunError(f"{path} cannot be read ({why(error)})") from None
 
 
 def _open_at_once(path: str, flags: int) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dropexp.errors import RunError
-from dropexp.files import sha256, write_whole
+from dropexp.files import sha256, why, write_whole
 from dropexp.lock import Busy
 from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, PREDICTIONS, RUN, RunFolder, config_yaml
 from dropexp.runs.run_json import RunInfo
@@ -79,4 +79,4 @@ def _repair_predictions(folder: RunFolder, info: RunInfo, saved: Callable[[RunFo
         return [f"{_rewrite(path, content)} from {CHECKPOINT}"]
     except (OSError, RunError) as error:
         was = "was edited" if path.exists() else "is missing"
-        return [f"{path} {was} and is not rewritten: {error}"]
+        return [f"{path} {was} and is not rewritten: {why(error)}"]

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dropexp.config.study import Study
 from dropexp.errors import CorruptedFile, RunError
-from dropexp.files import decode_json, encode_json, write_whole
+from dropexp.files import decode_json, encode_json, why, write_whole
 from dropexp.lock import Busy, locked, not_written
 from dropexp.runs.folder import RunFolder, read_file, rename_corrupted
 from dropexp.runs.run_json import SCHEMA
@@ -147,7 +147,7 @@ def write_searches(folder: Path, records: Sequence[SearchRecord]) -> list[str]:
                 _write(path, _read(path), merged(known, records))
         return []
     except (RunError, OSError) as error:
-        return [f"{path} is not written: {error}"]
+        return [f"{path} is not written: {why(error)}"]
     except Busy:
         return [f"{path} is not written: another process has locked its folder; the same command writes it later"]
 

@@ -10,6 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from dropexp import files
 from dropexp.config.tasks import LINEAR_REGRESSION
 from dropexp.data.fashion_mnist import Data
 from dropexp.errors import NewerRun, RunError
@@ -173,7 +174,7 @@ class ActiveRun:
             predictions = self.training_state.kept.content if status == Status.DONE else None
             state.finish(self.folder, self._info(status, why), predictions)
         except OSError as error:
-            status, why = Status.FAILED, f"its result cannot be written: {error}"
+            status, why = Status.FAILED, f"its result cannot be written: {files.why(error)}"
         self.ended = True
         return Ended(self.index, status, why)
 

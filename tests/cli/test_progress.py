@@ -13,7 +13,7 @@ from rich.console import Console
 from dropexp.cli.bars import Bars
 from dropexp.cli.counts import Counts, clock_text
 from dropexp.cli.figures import figures
-from dropexp.cli.progress import watching
+from dropexp.cli.progress import downloading, watching
 from dropexp.config.planned import PlannedRun
 from dropexp.config.schema import Config
 from dropexp.runs.folder import RunFolder
@@ -148,3 +148,13 @@ def test_log_every_3_prints_every_third_and_the_last_epoch(capsys: pytest.Captur
     lines = capsys.readouterr().err.splitlines()
     assert [line.split("  ")[1] for line in lines[:-1]] == ["epoch 3/7", "epoch 6/7", "epoch 7/7", "epoch 2/7"]
     assert lines[-1].endswith("diverged: the loss is not finite in epoch 2")
+
+
+def test_a_bar_of_a_download_of_unknown_size_has_no_total(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dropexp.cli.progress.on_terminal", lambda: True)
+    with downloading(quiet=False) as show:
+        assert show is not None
+        show("labels.gz", 4000, 0)
+    assert "4.0/? kB" in capsys.readouterr().err

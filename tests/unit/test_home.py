@@ -45,6 +45,15 @@ def test_a_path_in_the_home_folder_of_a_user_without_one_is_an_error(no_home: Pa
     assert expanded("runs/~") == Path("runs/~")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such user database")
+def test_the_home_folder_of_another_user_is_known_without_one_of_ones_own(no_home: Path) -> None:
+    import pwd
+
+    provide_home()
+    user = pwd.getpwuid(os.getuid())
+    assert expanded(f"~{user.pw_name}/runs") == Path(user.pw_dir) / "runs"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
 def test_a_temporary_home_that_others_can_change_is_not_used(no_home: Path) -> None:
     temporary_home().chmod(0o777)

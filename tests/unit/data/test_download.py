@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -52,8 +53,8 @@ def hashes(tmp_path: Path) -> dict[str, Any]:
 def mirror(raw: Path, fault: str = "none", before: Callable[[str], object] = lambda file: None) -> Iterator[str]:
     """Serve the files in `raw` and yield the address; `before` is called with the name of each requested file.
 
-    Faults: "404" has no file; "503" is busy at the first request; "cut" and "stall" send half of the training images,
-    "corrupt" flips a byte of them.
+    Faults: "404" has no file; "no size" sends no Content-Length; "503" is busy at the first request; "cut"
+    and "stall" send half of the training images, "corrupt" flips a byte of them.
     """
     finished, busy = threading.Event(), threading.Event()
 
@@ -73,7 +74,8 @@ def mirror(raw: Path, fault: str = "none", before: Callable[[str], object] = lam
             if faulty and fault == "corrupt":
                 body[len(body) // 2] ^= 0xFF
             self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
+            if fault != "no size":
+                self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if faulty and fault in ("cut", "stall"):
                 del body[len(body) // 2 :]
@@ -272,6 +274,14 @@ def test_downloaded_files_are_stored_and_progress_is_reported(tmp_path: Path, ha
     }
 
 
+def test_progress_of_a_file_of_unknown_size_ends_with_its_size(tmp_path: Path, hashes: dict[str, Any]) -> None:
+    raw, last = tmp_path / "served" / "FashionMNIST" / "raw", {}
+    with mirror(raw, "no size") as url:
+        download.fetch(url, lambda name, done, total: last.update({name: (done, total)}), **hashes)
+    sizes = {path.name: path.stat().st_size for path in raw.iterdir()}
+    assert last == {name: (size, size) for name, size in sizes.items()}
+
+
 def test_a_mirror_can_be_a_folder(tmp_path: Path, hashes: dict[str, Any]) -> None:
     root = download.fetch((tmp_path / "served" / "FashionMNIST" / "raw").as_uri(), **hashes)
     download.read(root, hashes["checksums"])
@@ -337,12 +347,31 @@ def test_files_are_downloaded_to_a_folder_that_lacks_some(tmp_path: Path, hashes
     assert files_in(tmp_path / "cache") == {}
 
 
-def test_wrong_files_of_a_complete_folder_are_reported_and_kept(tmp_path: Path, hashes: dict[str, Any]) -> None:
-    raw = tmp_path / "served" / "FashionMNIST" / "raw"
-    (raw / f"{LABELS}.gz").write_bytes(gzip.compress(b"my own"))
-    with pytest.raises(DataError, match=LABELS):
-        download.fetch(UNREACHABLE, folder=tmp_path / "served", **hashes)
-    assert gzip.decompress((raw / f"{LABELS}.gz").read_bytes()) == b"my own"
+@pytest.mark.parametrize("is_complete", [True, False])
+@pytest.mark.parametrize("name", [LABELS, f"{LABELS}.gz"])
+def test_wrong_files_of_a_named_folder_are_reported_and_kept(
+    tmp_path: Path, hashes: dict[str, Any], name: str, is_complete: bool
+) -> None:
+    raw = shutil.copytree(tmp_path / "served", tmp_path / "own") / "FashionMNIST" / "raw"
+    (raw / name).write_bytes(b"my own")
+    if not is_complete:
+        (raw / f"{IMAGES}.gz").unlink()
+    before = files_in(tmp_path / "own")
+    with mirror(tmp_path / "served" / "FashionMNIST" / "raw") as url, pytest.raises(DataError, match=f"{name}: "):
+        download.fetch(url, folder=tmp_path / "own", **hashes)
+    assert files_in(tmp_path / "own") == before
+
+
+def test_an_unpacked_file_is_kept_if_it_is_right_and_replaced_in_the_cache_if_it_is_wrong(
+    tmp_path: Path, hashes: dict[str, Any]
+) -> None:
+    shutil.copytree(tmp_path / "served", cache_dir())
+    unpack(cache_dir())
+    (cache_dir() / "FashionMNIST" / "raw" / LABELS).write_bytes(b"wrong")
+    requested: list[str] = []
+    with mirror(tmp_path / "served" / "FashionMNIST" / "raw", before=requested.append) as url:
+        download.read(download.fetch(url, **hashes), hashes["checksums"])
+    assert requested == [f"{LABELS}.gz"]
 
 
 def test_other_contents_with_the_right_md5_are_rejected(tmp_path: Path, hashes: dict[str, Any]) -> None:

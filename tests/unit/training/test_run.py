@@ -299,7 +299,7 @@ def test_a_folder_that_cannot_be_created_fails_the_run_with_a_message(tmp_path: 
     (tmp_path / "file").write_text("")
     outcome = train(planned(variant="none"), tmp_path / "file" / "run", data)
     assert outcome.status == "failed"
-    assert "cannot be written" in str(outcome.why)
+    assert outcome.why == f"its folder cannot be written: {tmp_path / 'file'} is a file, not a folder"
 
 
 @pytest.mark.parametrize("force", [False, True])
