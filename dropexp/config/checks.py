@@ -115,7 +115,7 @@ class Checks:
         is_meant = not any(self.takes(key, value) for value in values) and all(self.takes(key, one) for one in lists)
         return f"--sweep {shlex.quote(setting)}" if is_meant else ""
 
-    def has_no_duplicates(self, key: str, values: list[Any], path: KeyPath) -> None:
+    def check_duplicates(self, key: str, values: list[Any], path: KeyPath) -> None:
         """Add a problem if values of an axis are equal: they would be one run, where several were asked for."""
         seen: set[str] = set()
         twice: dict[str, int] = {}

@@ -132,11 +132,11 @@ class _Parser:
             self._check_name("name", given, ("name",))
             return str(given)
         if stem is None:
-            self.problems.found.append(Problem(self.problems.where, "it has no name; add a line `name: …`"))
+            self.problems.add_one(Problem(self.problems.where, "it has no name; add a line `name: …`"))
             return ""
         if not names.is_name(stem := names.normalised(stem)):
             what = f"a study is named after its file, and {stem!r} cannot name a folder; add a line `name: …`, such as"
-            self.problems.found.append(Problem(self.problems.where, f"{what} `name: {names.safe(stem)}`"))
+            self.problems.add_one(Problem(self.problems.where, f"{what} `name: {names.safe(stem)}`"))
         return stem
 
     def _section(self, key: str, value: Any) -> dict[str, Any]:
@@ -151,7 +151,8 @@ class _Parser:
             try:
                 override = parse(text, where)
             except ConfigError as error:
-                self.problems.found += error.problems
+                for problem in error.problems:
+                    self.problems.add_one(problem)
                 continue
             key, value = override.key, override.value
             if self._is_given_otherwise(override):
@@ -172,7 +173,7 @@ class _Parser:
         first = self.problems.options.get(override.key, override.option)
         if first.split()[0] == override.option.split()[0]:
             return False
-        self.problems.found.append(Problem(override.option, f"{override.key!r} is given twice, first by {first}"))
+        self.problems.add_one(Problem(override.option, f"{override.key!r} is given twice, first by {first}"))
         return True
 
     def _sweep(self, text: str, where: str) -> Override:
@@ -200,7 +201,7 @@ class _Parser:
                     continue
                 axes[key] = [value for i, value in enumerate(values) if self.checks.is_valid(key, value, (*path, i))]
                 if len(axes[key]) == len(values) <= MAX_RUNS:
-                    self.checks.has_no_duplicates(key, values, path)
+                    self.checks.check_duplicates(key, values, path)
             else:
                 what = self.checks.axis(key, values)
                 self.problems.add(path, f"{self.checks.title(path)} = {shown(values)} is not {what}")

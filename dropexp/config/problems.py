@@ -23,8 +23,11 @@ class Problems:
         self.footer = ""  # follows the problems
 
     def add(self, path: KeyPath, message: str) -> None:
-        """Add a problem with the value at `path`, once. Raises `ConfigError` with all when there are too many."""
-        problem = Problem(self._origin(path), message)
+        """Add a problem with the value at `path`, as `add_one` does."""
+        self.add_one(Problem(self._origin(path), message))
+
+    def add_one(self, problem: Problem) -> None:
+        """Add a problem, once. Raises `ConfigError` with all when there are too many."""
         if problem in self.found:  # of another run of the same file
             return
         self.found.append(problem)

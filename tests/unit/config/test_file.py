@@ -242,6 +242,13 @@ def test_at_most_a_hundred_problems_are_listed(text: str) -> None:
     assert found[-1] == "study.yaml: only the first 100 problems are listed"
 
 
+def test_problems_of_options_count_towards_the_hundred() -> None:
+    settings = [f"lr{i}" for i in range(99)]  # without a value
+    found = problems("".join(f"epochs{i}: 1\n" for i in range(9)), *settings)
+    assert len(found) == 101
+    assert found[-1] == "study.yaml: only the first 100 problems are listed"
+
+
 @pytest.mark.parametrize("keys", ["{lr: x}", "5"])
 def test_an_arm_with_line_breaks_in_its_name_is_reported_on_one_line(keys: str) -> None:
     found = problems(f'variant: nn\narms: {{"a\\nb\\e[2J": {keys}}}\n')
