@@ -102,6 +102,11 @@ class GraphedMLP(torch_nn.TorchMLP):
 
     lr: float | None = None
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if self.schedule:
+            raise ValueError("a captured step has fixed drop probabilities; use TorchMLP for a schedule")
+
     def step(self, X: Tensor, y: Tensor, lr: float, progress: float = 0.0) -> Tensor:
         """Train on one batch and return its outputs, in a buffer that the next step overwrites. Ignores `progress`."""
         if lr != self.lr:  # a constant in every graph

@@ -63,7 +63,7 @@ def activations(network: Network, X: Tensor, y: Tensor, generator: torch.Generat
     """Measure mean, variance and fraction of zeros of hidden layers h1, h2, …, over all units and images.
 
     h1_mean, h1_var, h1_zero are taken in evaluation mode, h1_noisy_mean, h1_noisy_var with dropout active. They
-    describe the values that the next layer reads. The variance is the mean of (h − mean)².
+    describe the values that the next layer reads. The variance is the mean of h² less mean².
     """
     values: dict[str, float] = {}
     layers = zip(_moments(network, X, None), _moments(network, X, generator), strict=True)
@@ -140,7 +140,7 @@ def _moments(network: Network, X: Tensor, generator: torch.Generator | None) -> 
         for rows in X.split(EVAL_ROWS)
     ]
     layers = (torch.cat(parts, dim=1).mean(dim=1).tolist() for parts in zip(*batches, strict=True))
-    return [(mean, square - mean**2, zero) for mean, square, zero in layers]
+    return [(mean, max(square - mean**2, 0.0), zero) for mean, square, zero in layers]
 
 
 def _mean_correlation(H: Tensor) -> float:

@@ -16,6 +16,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from dropexp.nets import cuda_graph, scratch, torch_nn
 from dropexp.nets.adam import Adam, Optimizer
 from dropexp.nets.noise import Gaussian, Inverted, Noise
+from dropexp.nets.schedules import DropSchedule, curriculum
 from dropexp.nets.sgd import SGD
 from dropexp.nets.stacked import BLOCK, Stack
 
@@ -47,11 +48,17 @@ def recomputing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda_graph, "capture", capture)
 
 
-def network(kind: type[torch_nn.TorchMLP], optimizer: Optimizer, device: torch.device = CPU) -> torch_nn.TorchMLP:
+def network(
+    kind: type[torch_nn.TorchMLP],
+    optimizer: Optimizer,
+    device: torch.device = CPU,
+    schedule: DropSchedule | None = None,
+) -> torch_nn.TorchMLP:
     layers, *_ = problem(SIZES, 1)
     layers = [(W.to(device), b.to(device)) for W, b in layers]
     net = torch_nn.mlp(SIZES, [None, nn.Dropout(0.2), nn.Dropout(0.5)])
-    return kind(net, layers, torch.Generator(device).manual_seed(0), optimizer, noise_at_eval=False)
+    generator = torch.Generator(device).manual_seed(0)
+    return kind(net, layers, generator, optimizer, noise_at_eval=False, schedule=schedule)
 
 
 def compare_steps(a: torch_nn.TorchMLP, b: torch_nn.TorchMLP, tolerance: float) -> None:
@@ -77,6 +84,11 @@ def test_capturing_changes_neither_parameters_nor_generators(optimizer: Optimize
     before = torch.get_rng_state()
     compare_steps(*networks, 0.0)
     assert torch.equal(torch.get_rng_state(), before)  # the program's own generator too
+
+
+def test_a_captured_network_has_no_schedule_which_a_replay_would_ignore() -> None:
+    with pytest.raises(ValueError, match="use TorchMLP for a schedule"):
+        network(cuda_graph.GraphedMLP, SGD(), schedule=curriculum)
 
 
 class Recorded(Stack):

@@ -78,6 +78,15 @@ def test_activations_follow_from_the_parameters(data: Data) -> None:
         assert found[f"{name}_zero"] == (H == 0).double().mean().item()
 
 
+@pytest.mark.parametrize("value", [0.7, 1.1, 2.2])
+def test_the_variance_of_constant_activations_is_not_negative(value: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = built(variant="none")
+    monkeypatch.setattr(network, "hidden", lambda X, generator=None: [torch.full((len(X), 3), value)])
+    found = probes.activations(network, torch.zeros(500, 784), torch.zeros(500), stream(0, "probe"))
+    assert found["h1_mean"] == pytest.approx(value)
+    assert 0 <= found["h1_var"] < 1e-14
+
+
 @pytest.mark.parametrize("hidden", [[32, 16], [300, 2]])
 def test_correlations_are_those_of_numpy(hidden: list[int], data: Data) -> None:
     network = built(variant="scratch", hidden=hidden)
