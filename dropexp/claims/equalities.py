@@ -124,7 +124,7 @@ def same_step(kinds: Mapping[str, type[scratch.MLP]] | None = None) -> Iterator[
     O = reference.step(X, y, lr=1.0)
     # Where h is 0, ξ is unknown and has no effect: ξ·0 = 0, and the ReLU passes no gradient.
     noises = [None, *(FixedNoise(xi.to(X.dtype)) for xi in masks)]
-    for name, kind in (kinds or {"by hand": scratch.MLP, "tuned": fused.FusedMLP}).items():
+    for name, kind in (kinds or {"by hand": scratch.MLP, "fused": fused.FusedMLP}).items():
         net = small_nets.scratch_net(noises, sizes, kind)
         outputs = max_difference(net.step(X, y, lr=1.0), O)
         weights = map(max_difference, net.weights(), reference.weights())

@@ -57,7 +57,7 @@ def implementations(p: float = 0.5, noise_at_eval: bool = False) -> dict[str, Ne
     noises = [None, Inverted(p)]
     return {
         "by hand": scratch_net(noises, noise_at_eval=noise_at_eval),
-        "tuned": scratch_net(noises, kind=fused.FusedMLP, noise_at_eval=noise_at_eval),
+        "fused": scratch_net(noises, kind=fused.FusedMLP, noise_at_eval=noise_at_eval),
         "nn.Dropout": torch_net(p, noise_at_eval=noise_at_eval),
     }
 

@@ -106,18 +106,18 @@ def lines(bars: Sequence[Bar], width: int, ascii_only: bool = False) -> list[Tex
     bars, name_width = list(bars), max(cell_len(bar.name) for bar in bars)
     count_width = max(cell_len(bar.count) for bar in bars)
 
-    def too_wide(name_width: int, bar_width: int) -> int:
+    def excess_width(name_width: int, bar_width: int) -> int:
         figures = max(sum(len(GAP) + cell_len(figure) for figure in bar.figures) for bar in bars)
         return name_width + bar_width + count_width + 2 * len(GAP) + figures - width
 
-    while too_wide(name_width, BAR) > 0 and any(bar.figures for bar in bars):
+    while excess_width(name_width, BAR) > 0 and any(bar.figures for bar in bars):
         bars = [Bar(bar.name, bar.done, bar.total, bar.count, bar.figures[1:]) for bar in bars]
     bar_width = BAR
-    if (excess := too_wide(name_width, bar_width)) > 0:
+    if (excess := excess_width(name_width, bar_width)) > 0:
         name_width = max(min(name_width, SHORT_NAME), name_width - excess)
-    if (excess := too_wide(name_width, bar_width)) > 0:
+    if (excess := excess_width(name_width, bar_width)) > 0:
         bar_width = max(SHORT_BAR, bar_width - excess)
-    if (excess := too_wide(name_width, bar_width)) > 0:
+    if (excess := excess_width(name_width, bar_width)) > 0:
         name_width = max(1, name_width - excess)
     names = [bar.name for bar in bars]
     if max(map(cell_len, names)) > name_width:

@@ -49,8 +49,8 @@ def exit_codes() -> Iterator[None]:
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(getattr(signal, name), _interrupt)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal or a C locale may be unable to encode ± and bars
-        is_file = not sys.stdout.isatty()  # or a pipe, as in `config show > my.yaml`: on Windows it would not be UTF-8
-        sys.stdout.reconfigure(encoding="utf-8" if is_file else None, errors=ERRORS)
+        is_terminal = sys.stdout.isatty()  # a file, as in `config show > my.yaml`, would not be UTF-8 on Windows
+        sys.stdout.reconfigure(encoding=None if is_terminal else "utf-8", errors=ERRORS)
     if isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr.reconfigure(errors=ERRORS)
     try:

@@ -73,7 +73,7 @@ def _planned(
         return prune.checkpoints(names, runs_dir, wanted)
     if trials:
         return prune.trials(names, runs_dir, wanted)
-    found = prune.needless(names, runs_dir, wanted)
+    found = prune.without_result(names, runs_dir, wanted)
     for note in found.notes:
         print_message(f"note: {note}")
     return found.removals

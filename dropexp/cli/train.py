@@ -76,7 +76,10 @@ def train(
         bool, typer.Option("--keep-going/--fail-fast", help="Whether to train the remaining runs after one fails.")
     ] = True,
     ray: Annotated[
-        str | None, typer.Option(metavar="auto|ADDRESS", help="Train on a Ray cluster; --jobs are on each GPU there.")
+        str | None,
+        typer.Option(
+            metavar="auto|ADDRESS", help="Train on a Ray cluster; with GPUs, --jobs counts the runs on each GPU."
+        ),
     ] = None,
     log_every: Annotated[
         int,
@@ -110,7 +113,7 @@ def train(
             _list(training, data_dir)
             return
         if training.first.unfinished and (reason := missing_commit()):
-            print_message(f"note: the commit of dropexp is not recorded with the runs: {reason}", quiet)
+            print_message(f"note: the commit of dropexp is not recorded with the runs: {reason}")
         log = _live_log(log_to)
         stages = []
         with closing(training.stages()) as coming:
@@ -124,7 +127,7 @@ def train(
 
     for blocked in training.blocked:
         print_message(f"note: {blocked}")
-    unfinished = [job for stage in stages for job in stage.jobs if not job.is_finished_well]
+    unfinished = [job for stage in stages for job in stage.jobs if not job.needs_no_training]
     elsewhere = [job for job in unfinished if job.folder.is_locked()]
     not_done = [job for job in unfinished if job not in elsewhere]
     for job in not_done:
@@ -178,7 +181,9 @@ def _list(training: Training, data_dir: Path | None) -> None:
     counts = Counter(str(state.status) for state in states)
     print_message(f"{counted(len(jobs), 'run')}: {', '.join(f'{count} {status}' for status, count in counts.items())}")
     if waiting := training.num_unselected:
-        print_message(f"note: {waiting} tested runs follow, each with the settings that its trials select")
+        print_message(
+            f"note: after the trials: {counted(waiting, 'tested run')}, each with the settings that its trials select"
+        )
     for note in [*training.blocked, *training.notes, *training.restarts(data_dir)]:
         print_message(f"note: {note}")
 
@@ -210,7 +215,7 @@ def _train_stage(
                     print_message(f"note: {text}")
                 case Ended(job=index, status=status):
                     trained += status in FINISHED
-                    if not (keep_going or stage.unfinished[index].ended_well(status)):
+                    if not (keep_going or stage.unfinished[index].is_no_failure(status)):
                         succeeded = False
                         break
     finished_before = len(stage.jobs) - len(stage.unfinished)

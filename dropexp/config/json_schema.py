@@ -41,7 +41,7 @@ def json_schema() -> dict[str, Any]:
         return found if row.value is None else {**found, "default": row.value}
 
     own = {key: documented(key, _value(key)) for key in Config.model_fields}
-    arm = {"type": ["object", "null"], "properties": own | _ANCHORED, "additionalProperties": False}
+    arm = {"type": "object", "properties": own | _ANCHORED, "additionalProperties": False}
     matrix = {
         key: {"description": docs[key].text, "anyOf": [{"type": "array", "items": _value(key), "minItems": 1}, _RANGE]}
         for key in Config.model_fields
@@ -49,7 +49,7 @@ def json_schema() -> dict[str, Any]:
     sections: dict[str, dict[str, Any]] = {
         "name": {"type": "string", "pattern": r"^[^\s/\\:*?\"<>|.\-][^/\\:*?\"<>|]*$"},
         "matrix": _mapping(matrix, nullable=True),
-        "arms": {"type": ["object", "null"], "additionalProperties": {**arm, "type": "object"}},
+        "arms": {"type": ["object", "null"], "additionalProperties": arm},
         "tune": _mapping(
             {
                 "trials": documented("tune.trials", {"type": "integer", "minimum": 1, "maximum": MAX_RUNS}),

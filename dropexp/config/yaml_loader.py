@@ -17,7 +17,7 @@ from dropexp.config.yaml_faults import character_fault
 MERGE = "tag:yaml.org,2002:merge"  # of the key <<, which YAML 1.2 leaves out and many files use
 _LINE_SEPARATORS = "\x85\u2028\u2029"  # line breaks of YAML 1.1, ordinary characters of YAML 1.2
 _BREAKS = f"\r\n{_LINE_SEPARATORS}"
-_SPACES = tuple(" \t")  # peek() at the end is "\0", which is in no tuple; "" would be in every text
+_SPACES = " \t"
 
 
 class Loader(yaml.SafeLoader):
@@ -25,7 +25,7 @@ class Loader(yaml.SafeLoader):
 
     def scan_line_break(self) -> str:
         """Skip a line break, if there is one, and return it as \\n. Raises ScannerError for one of YAML 1.1 only."""
-        if self.peek() in tuple(_LINE_SEPARATORS):
+        if self.peek() in _LINE_SEPARATORS:
             raise ScannerError(None, None, character_fault(self.peek()), self.get_mark())
         return str(super().scan_line_break())  # type: ignore[no-untyped-call]  # PyYAML has no types for it
 

@@ -40,7 +40,7 @@ class WeightMasks:
         """Return Z (n, num_outputs) with z_k = h_k·(ξ_k ⊙ W), for H (n, num_inputs)."""
         W_T, Z = W.T.contiguous(), H.new_empty(self.n, W.shape[1])
         for rows, signs, V_T in self._slabs(W):
-            keep(W_T, signs, out=V_T)
+            masked(W_T, signs, out=V_T)
             torch.bmm(H[rows].unsqueeze(1), V_T.mT, out=Z[rows].unsqueeze(1))
         return Z.mul_(self.scale)
 
@@ -49,9 +49,9 @@ class WeightMasks:
         D, W_T, dH = self.scale * D, W.T.contiguous(), torch.empty_like(H)
         dW_T, slab_sum = torch.zeros_like(W_T), torch.empty_like(W_T)
         for rows, signs, V_T in self._slabs(W):
-            keep(W_T, signs, out=V_T)
+            masked(W_T, signs, out=V_T)
             torch.bmm(D[rows].unsqueeze(1), V_T, out=dH[rows].unsqueeze(1))
-            keep(H[rows].unsqueeze(1), signs, out=V_T)
+            masked(H[rows].unsqueeze(1), signs, out=V_T)
             dW_T.add_(torch.sum(V_T.mul_(D[rows].unsqueeze(2)), dim=0, out=slab_sum))
         return dW_T.T, dH
 
@@ -77,7 +77,7 @@ class WeightMasks:
                 yield slice(start, start + count), signs[:count], buffer[:count]
 
 
-def keep(A: Tensor, signs: Tensor, out: Tensor) -> None:
+def masked(A: Tensor, signs: Tensor, out: Tensor) -> None:
     """Set `out` to A, expanded to its shape, with 0 where `signs` is negative."""
     integers = A.view(signs.dtype).expand_as(signs)
     threshold_backward(integers, signs, -1, grad_input=out.view(signs.dtype))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dropexp.errors import NoRuns, RunError
-from dropexp.files import half_written, sha256
+from dropexp.files import half_written, sha256, why
 from dropexp.lock import LOCK, Busy
 from dropexp.runs.folder import BEFORE, CORRUPTED, FILES, RUN, RunFolder, default_runs_dir, read_file
 from dropexp.runs.record import Run, keep, read_any, read_runs
@@ -57,7 +57,7 @@ class Pruning:
     notes: list[str]
 
 
-def needless(
+def without_result(
     names: Sequence[str] = (), runs_dir: Path | None = None, where: Mapping[str, Any] | None = None
 ) -> Pruning:
     """Plan to remove runs that are corrupted, interrupted or failed, second folders of a run, and leftovers.
@@ -72,9 +72,9 @@ def needless(
         if not leftovers:
             raise
         return Pruning(leftovers, [])
-    kept = keep(found, where or {})
-    chosen = {run.identity: run for run in kept if run.status not in NO_RUN}
-    corrupted = [run.folder for run in kept if run.status == Status.CORRUPTED and set(where or {}) <= {"status"}]
+    selected = keep(found, where or {})
+    chosen = {run.identity: run for run in selected if run.status not in NO_RUN}
+    corrupted = [run.folder for run in selected if run.status == Status.CORRUPTED and set(where or {}) <= {"status"}]
     removals, notes = [], []
     for run in found:
         if run.identity in chosen or run.folder in corrupted:
@@ -155,7 +155,9 @@ def _removal_of(run: Run, first: Run | None) -> Removal | None:
     else:
         return None
     others = [entry.name for entry in _listed(path) if entry not in files]
-    return _removal(run.status, path, files, f"{why}; it keeps {', '.join(others)}" if others else why, known)
+    return _removal(
+        run.status, path, files, f"{why}; the folder and its {', '.join(others)} are kept" if others else why, known
+    )
 
 
 def _removal(state: str, path: Path, files: Sequence[Path], why: str, known: str) -> Removal:
@@ -216,7 +218,7 @@ def remove(removal: Removal) -> str | None:
     except Busy:
         return f"{removal.path} is not removed: another process has locked it"
     except (OSError, RunError) as error:
-        return f"{removal.path} is not removed: {error}"
+        return f"{removal.path} is not removed: {why(error)}"
     if os.name == "nt":  # where no open file can be removed
         failed = failed or _unlink(locks)
     with suppress(OSError):  # there is something else in it
@@ -227,11 +229,11 @@ def remove(removal: Removal) -> str | None:
 
 def _unlink(files: Iterable[Path]) -> str | None:
     """Remove files, run.json last: without it the next call would not find the others. Return a message on failure."""
-    try:
-        for file in sorted(files, key=lambda file: file.name == RUN):
+    for file in sorted(files, key=lambda file: file.name == RUN):
+        try:
             file.unlink(missing_ok=True)
-    except OSError as error:
-        return str(error)
+        except OSError as error:
+            return f"{file} is not removed: {why(error)}"
     return None
 
 

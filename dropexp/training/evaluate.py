@@ -120,17 +120,17 @@ def evaluate_network(
             row = RotationFigures(rotation, **figures_of("", clean, y))
             if rotation == 0 and trained.kept is not None and len(trained.kept.classes) == len(y):
                 differing = int((clean.classes.numpy() != trained.kept.classes).sum())
-            best = clean
+            shown = clean
             if passes:
-                best = predictive(noisy_outputs(network, X, generator) for _ in range(passes))
-                mutual_information = best.mutual_information.mean().item()
-                row = replace(row, **figures_of("mc_", best, y), mutual_information=mutual_information)
+                shown = predictive(noisy_outputs(network, X, generator) for _ in range(passes))
+                mutual_information = shown.mutual_information.mean().item()
+                row = replace(row, **figures_of("mc_", shown, y), mutual_information=mutual_information)
             if passes and isinstance(network, DropConnectMLP):
                 row = replace(
                     row, **figures_of("moment_", predictive(network.moment_matching(X, passes, generator)), y)
                 )
             figures.append(row)
-            classes, entropies = best.classes.tolist(), best.entropy.tolist()
+            classes, entropies = shown.classes.tolist(), shown.entropy.tolist()
             answers += [Prediction(i, CLASSES[int(y[i])], rotation, CLASSES[classes[i]], entropies[i]) for i in images]
     run = str(trained.folder.path)
     evaluation = Evaluation(run, config.seed, trained.epoch, passes, differing, figures, answers)

@@ -52,12 +52,12 @@ class Job:
         return self.planned.tuning is not None and self.planned.tuning.role == "trial"
 
     @property
-    def is_finished_well(self) -> bool:
+    def needs_no_training(self) -> bool:
         """Return whether the run is done; a trial may also diverge, and then ranks last."""
         status = self.state().status
         return status == Status.DONE or (self.is_trial and status == Status.DIVERGED)
 
-    def ended_well(self, status: Status) -> bool:
+    def is_no_failure(self, status: Status) -> bool:
         """Return whether this is no failure: done, left to another process that trains it, or a diverged trial."""
         return status in (Status.DONE, *IN_TRAINING) or (self.is_trial and status == Status.DIVERGED)
 

@@ -33,10 +33,10 @@ class NetworkTrainee(Trainee):
     ) -> None:
         self.network, self.rows, self.evaluated = network, train, evaluated
         self.batch_size, self.order = batch_size, order
-        self.tested: Tensor | None = None
+        self.outputs_on_test: Tensor | None = None
 
     def train_epoch(self, lrs: Sequence[float], epoch: int, epochs: int) -> list[Score]:
-        self.tested = None
+        self.outputs_on_test = None
         return [Score(*train_epoch(self.network, *self.rows, lrs[0], self.batch_size, self.order, epoch, epochs))]
 
     def evaluate(self, part: Part) -> list[Score]:
@@ -45,11 +45,11 @@ class NetworkTrainee(Trainee):
         X, y = self.evaluated[part]
         outputs = logits(self.network, X)
         if part == "test":
-            self.tested = outputs
+            self.outputs_on_test = outputs
         return [Score(*score(outputs, y))]
 
     def test_outputs(self, r: int) -> Tensor | None:
-        return self.tested
+        return self.outputs_on_test
 
     def finish_epoch(self) -> None:
         pass  # the parameters are the network's own
@@ -118,10 +118,10 @@ class StackTrainee(Trainee):
         self.stack, self.rows, self.test = stack, train, test
         self.evaluated = {"train": (train, stack.y.gather(1, train)) if clean else None, "validation": validation}
         self.shuffle = ShuffleAhead(orders, train.shape[1], pin_memory=train.is_cuda)
-        self.tested: Tensor | None = None
+        self.outputs_on_test: Tensor | None = None
 
     def train_epoch(self, lrs: Sequence[float], epoch: int, epochs: int) -> list[Score]:
-        self.tested = None
+        self.outputs_on_test = None
         shuffled = self.shuffle.next(last=epoch == epochs)
         rows = self.rows.gather(1, shuffled.to(self.rows.device, non_blocking=True))
         return score_stack(self.stack.train_epoch(rows, lrs, epoch, epochs), self.stack.y.gather(1, rows))
@@ -131,8 +131,8 @@ class StackTrainee(Trainee):
             if self.test is None:
                 return []
             X, y = self.test
-            self.tested = stack_logits(self.stack, X)
-            return score_stack(self.tested, y)
+            self.outputs_on_test = stack_logits(self.stack, X)
+            return score_stack(self.outputs_on_test, y)
         evaluated = self.evaluated[part]
         if evaluated is None:
             return []
@@ -140,7 +140,7 @@ class StackTrainee(Trainee):
         return score_stack(stack_logits(self.stack, self.stack.X, rows), y)
 
     def test_outputs(self, r: int) -> Tensor | None:
-        return None if self.tested is None else self.tested[r]
+        return None if self.outputs_on_test is None else self.outputs_on_test[r]
 
     def finish_epoch(self) -> None:
         self.stack.write_back()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -16,7 +17,7 @@ from dropexp.analysis.comparison import compare
 from dropexp.errors import NoRuns
 from dropexp.runs import prune
 from dropexp.runs.folder import RunFolder
-from dropexp.runs.prune import Pruning, Removal, checkpoints, needless, remove
+from dropexp.runs.prune import Pruning, Removal, checkpoints, remove, without_result
 from dropexp.runs.record import Run, read_runs
 from dropexp.runs.status import Status
 
@@ -37,7 +38,7 @@ def listing(runs_dir: Path) -> set[str]:
 
 
 def removals_in(runs_dir: Path, *names: str, **where: object) -> list[Removal]:
-    return needless(names, runs_dir, where).removals
+    return without_result(names, runs_dir, where).removals
 
 
 def planned(runs_dir: Path, *names: str, **where: object) -> dict[str, Removal]:
@@ -111,7 +112,7 @@ def test_a_corrupted_run_with_epochs_stays_with_a_message(has: str, content: byt
     run = run_of(tmp_path)
     (run / "run.json").unlink() if content is None else (run / "run.json").write_bytes(content)
     (run / ("epochs.csv" if has == "checkpoint.pt" else "checkpoint.pt")).unlink()
-    found = needless((), tmp_path)
+    found = without_result((), tmp_path)
     assert found.removals == []
     (note,) = found.notes
     assert f"{run} is kept, since training may resume it or keep its figures" in note and "run.json" in note
@@ -119,14 +120,14 @@ def test_a_corrupted_run_with_epochs_stays_with_a_message(has: str, content: byt
 
 def test_a_run_of_a_later_version_stays(tmp_path: Path) -> None:
     (run_of(tmp_path) / "run.json").write_text('{"schema": 3}')
-    assert needless((), tmp_path) == Pruning([], [])
+    assert without_result((), tmp_path) == Pruning([], [])
 
 
 def test_a_finished_run_of_schema_1_stays_even_if_its_table_is_corrupted(tmp_path: Path) -> None:
     shutil.copytree(SCHEMA_1, tmp_path, dirs_exist_ok=True)
     for table in tmp_path.glob("*/*/epochs.csv"):
         table.write_text("")
-    assert needless((), tmp_path) == Pruning([], [])
+    assert without_result((), tmp_path) == Pruning([], [])
 
 
 def test_the_second_folder_of_a_run_is_removed_and_the_result_stays(tmp_path: Path) -> None:
@@ -269,7 +270,7 @@ def test_files_that_dropexp_does_not_write_stay_and_are_named(tmp_path: Path) ->
     (run / "notes.txt").write_text("mine")
     (run / "plots").mkdir()
     removal = planned(tmp_path)[run.name]
-    assert removal.why == "no room; it keeps notes.txt, plots"
+    assert removal.why == "no room; the folder and its notes.txt, plots are kept"
     assert remove(removal) is None
     assert {path.name for path in run.iterdir()} == {"notes.txt", "plots"}
 
@@ -318,10 +319,11 @@ def test_a_file_that_cannot_be_removed_is_named(tmp_path: Path, monkeypatch: pyt
     (removal,) = removals_in(tmp_path)
 
     def refused(self: Path, missing_ok: bool = False) -> None:
-        raise PermissionError(f"may not remove {self.name}")
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "unlink", refused)
-    assert remove(removal) == "may not remove checkpoint.pt"
+    file = removal.path / "checkpoint.pt"
+    assert remove(removal) == f"{file} is not removed: Permission denied"
 
 
 # Checkpoints

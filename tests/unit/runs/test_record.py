@@ -17,7 +17,7 @@ from dropexp.cli.app import app
 from dropexp.config.planned import PlannedRun
 from dropexp.config.schema import Config
 from dropexp.runs.folder import RUN, RunFolder
-from dropexp.runs.prune import needless
+from dropexp.runs.prune import without_result
 from dropexp.runs.record import Run
 from dropexp.runs.run_json import RunInfo
 from dropexp.runs.status import Status
@@ -70,7 +70,7 @@ def test_runs_with_the_same_hash_and_different_settings_are_two_runs(tmp_path: P
     change(other, hash=one.read_info().hash)
     assert list(load_runs(runs_dir=tmp_path)["status"]) == ["done", "done"]
     assert list(compare(runs_dir=tmp_path).arms["n"]) == [2]
-    assert needless((), tmp_path).removals == []
+    assert without_result((), tmp_path).removals == []
 
 
 @pytest.mark.parametrize("task", ["fashion-mnist", "linear-regression"])

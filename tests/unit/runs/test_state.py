@@ -21,7 +21,7 @@ from dropexp.errors import NewerRun, OtherRun, RunError
 from dropexp.runs import state
 from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, FILES, PREDICTIONS, RUN, RunFolder
 from dropexp.runs.provenance import this_host
-from dropexp.runs.prune import needless
+from dropexp.runs.prune import without_result
 from dropexp.runs.record import read_run
 from dropexp.runs.run_json import RunInfo
 from dropexp.runs.state import Outcome, status_of
@@ -91,7 +91,7 @@ def test_a_run_that_may_be_running_is_not_interrupted(
     monkeypatch.setattr(RunFolder, "is_locked", lambda folder: locked)
     run = read_run(folder)
     assert run.status == expected and why in (run.why or "")
-    assert needless(runs_dir=folder.path.parent.parent).removals == [] or expected == Status.INTERRUPTED
+    assert without_result(runs_dir=folder.path.parent.parent).removals == [] or expected == Status.INTERRUPTED
 
 
 def test_a_run_that_ends_while_it_is_read_has_ended(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
