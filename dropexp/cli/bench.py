@@ -56,5 +56,5 @@ def _table(result: benchmark.BenchmarkResult) -> Table:
     )
     if result.peak_mb is not None:
         about += f" Peak memory of training: {result.peak_mb:.0f} MB, without torch and its first matrix product."
-    headers = ["", "s/epoch", "min - max", "times the\nbook's speed", "times the\nproducts' time"]
+    headers = ["", "s/epoch", "min - max", "times the\nbook's speed", "times the matrix\nproducts' time"]
     return Table("Epoch time, median", headers, rows, about=about)

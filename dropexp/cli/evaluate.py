@@ -183,8 +183,8 @@ def _print_remarks(network: Trained, which: str = "") -> None:
 
 def _print_differing(result: Evaluation, data: Data) -> None:
     if result.differing:
-        images = f"{result.differing} of {len(data.y_test):,} test images of {result.run}"
-        print_message(f"note: {images} are predicted to be of another class than when the run was trained")
+        count = f"{result.differing:,} of {len(data.y_test):,} test images"
+        print_message(f"note: {result.run}: {count} get another predicted class than when the run was trained")
 
 
 def image_numbers(text: str) -> list[int]:

@@ -93,7 +93,7 @@ DataUrl = Annotated[
 Plugin = Annotated[
     list[Path] | None, typer.Option(metavar="FILE", help="A Python file with a noise of your own; repeatable.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and notes only.")]
 RunsDir = Annotated[
     Path | None,
     typer.Option("--runs-dir", metavar="DIR", help="The folder of runs.", show_default="$DROPEXP_RUNS or runs"),

@@ -158,9 +158,8 @@ class Config(BaseModel):
         "constant",
     )
     early_stopping: int | None = key_field(
-        "Patience: the run ends when validation accuracy has not improved for this number of epochs, after an epoch "
-        "with an evaluation. "
-        "`compare --at best-val` uses the best epoch.",
+        "Patience, in epochs, checked after each evaluation: the run ends when validation accuracy has not improved "
+        "for so long. `compare --at best-val` uses the best epoch.",
         "a whole number of epochs, 1 or more",
         None,
         ge=1,

@@ -35,7 +35,7 @@ eval_every: 20               # epochs; after the last one always
 
 matrix:                      # every combination is a run
   variant: [none, scratch]   # without dropout; dropout from scratch. `nn` is nn.Dropout
-  seed: 0..7                 # inclusive; fewer than six seeds can show no difference
+  seed: 0..7                 # inclusive; fewer than six seeds cannot show a difference
 
 # In place of a full product, arms with names:
 #

@@ -76,7 +76,7 @@ METRICS = _by_name(
     Metric("clean_train_loss", "train loss", NATS, False),
     Metric("val_acc", "validation accuracy", FRACTION, True),
     Metric("val_loss", "validation loss", NATS, False),
-    Metric("gap", "gap", POINTS, None),
+    Metric("gap", "generalisation gap", POINTS, None),
     Metric("seconds", "seconds per epoch", SECONDS, False),
 )
 REGRESSION = _by_name(
@@ -92,8 +92,8 @@ _PROBES = {
     r"w(\d+)_norm": r"norm of W\1",
     r"h(\d+)_mean": r"mean of h\1",
     r"h(\d+)_var": r"variance of h\1",
-    r"h(\d+)_noisy_mean": r"mean of noisy h\1",
-    r"h(\d+)_noisy_var": r"variance of noisy h\1",
+    r"h(\d+)_noisy_mean": r"mean of h\1 with dropout active",
+    r"h(\d+)_noisy_var": r"variance of h\1 with dropout active",
     r"h(\d+)_zero": r"share of zeros in h\1",
     r"h(\d+)_corr": r"mean absolute correlation of the units in h\1",
     r"mc_acc": "Monte-Carlo accuracy",

@@ -173,5 +173,5 @@ def saved_predictions(folder: RunFolder) -> bytes:
     """Return the predictions in checkpoint.pt, the content of predictions.npz. Raises `RunError` if there are none."""
     saved = read(folder)
     if saved is None or saved.kept.content is None:
-        raise RunError(f"{folder.checkpoint} {'is missing' if saved is None else 'has none'}")
+        raise RunError(f"{folder.checkpoint} {'is missing' if saved is None else 'has no predictions'}")
     return saved.kept.content

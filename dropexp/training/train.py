@@ -14,6 +14,7 @@ from dropexp.config.digests import canonical
 from dropexp.config.planned import PlannedRun
 from dropexp.config.search import Search
 from dropexp.config.study import Study
+from dropexp.counting import counted
 from dropexp.data import download
 from dropexp.errors import DataError, RunError
 from dropexp.interrupts import import_torch
@@ -150,10 +151,9 @@ class Training:
         notes = []
         for study in self.studies:
             if study.added:
-                what = f"{study.file or 'standard input'} does not ask for {study.added} of these runs"
-                options = shlex.join(study.options[2:])
-                hint = "`--set name=NAME` makes them a study of their own"
-                notes.append(f"{what}, because of {options}, but they are in its study {study.name!r}; {hint}")
+                what = f"the study {study.name!r} gets {counted(study.added, 'run')}"
+                reason = f"because of {shlex.join(study.options[2:])}; `--set name=NAME` names another study"
+                notes.append(f"{what} that {study.file or 'standard input'} does not ask for, {reason}")
         return notes
 
     def restarts(self, data_dir: Path | None) -> Generator[str]:

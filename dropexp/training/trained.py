@@ -128,7 +128,7 @@ def _config(folder: RunFolder, content: dict[str, Any]) -> Config:
         return Config.model_validate(content)
     except ValidationError as error:
         if (variant := content["variant"]) not in VARIANTS:
-            what = f"variant {variant!r} does not exist here; name the file that adds it by --plugin"
+            what = f"variant {variant!r} does not exist here; load the file that adds it with --plugin"
             raise ConfigError([Problem(str(folder.path), what)]) from None
         wrong = ", ".join(".".join(map(str, one["loc"])) or one["msg"] for one in error.errors())
         raise RunError(f"{folder.path} has an invalid config ({wrong}); train the run again") from None

@@ -112,7 +112,8 @@ class _Pool:
             self.killed.append(index)
             mark(folder, Status.INTERRUPTED, why)
             return Note(index, f"{folder.path}: {why}; it resumes after the others, with fewer workers")
-        hint = "no other was left to take memory from it" if how in KILLED else "fewer --jobs need less memory"
+        only = "it was the only worker: the run may need more memory than there is"
+        hint = only if how in KILLED else "fewer --jobs need less memory"
         why += f"; the same command trains it again; {hint}"
         mark(folder, Status.FAILED, why)
         return Ended(index, Status.FAILED, why)

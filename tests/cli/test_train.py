@@ -128,7 +128,7 @@ def test_one_note_has_the_reason_if_the_commit_cannot_be_recorded(
     monkeypatch.setattr("dropexp.runs.provenance.missing_commit", lambda: "git: detected dubious ownership")
     config = cli.write("lines.yaml", "task: linear-regression\nvariant: nn\nepochs: 2\nmatrix: {seed: 0..1}\n")
     for count in (1, 0):  # finished runs need no commit
-        stderr = cli("train", config, "--jobs", "1").stderr
+        stderr = cli("train", config, "--jobs", "1", "-q").stderr
         assert stderr.count("is not recorded with the runs: git: detected dubious ownership") == count
 
 
@@ -179,7 +179,7 @@ def test_the_study_learns_the_real_data(variant: str, cli: InProcess) -> None:
     ("runs_dir", "message"),
     [
         ("t.yaml", "t.yaml is a file, and runs need a folder; --runs-dir names another one"),
-        ("t.yaml/runs", "t.yaml/runs cannot be created: Not a directory"),
+        ("t.yaml/runs", "t.yaml/runs cannot be created: t.yaml is a file, not a folder"),
         ("/proc/runs", "/proc/runs cannot be created: No such file or directory"),
     ],
 )

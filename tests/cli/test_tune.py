@@ -63,7 +63,7 @@ def test_a_dry_run_lists_the_trials_and_counts_the_tested_runs_that_follow(cli: 
     listed = cli(*TRAIN, "--dry-run")
     lines = listed.stdout.splitlines()
     assert len(lines) == 8 and all(line.startswith("new ") and ",trial=" in line for line in lines)
-    assert "note: 4 tested runs follow, each with the settings that its trials select" in listed.stderr
+    assert "note: after the trials: 4 tested runs, each with the settings that its trials select" in listed.stderr
     assert not (cli.folder / "runs").exists()
 
 
@@ -71,7 +71,7 @@ def test_a_dry_run_of_a_trained_study_lists_the_tested_runs_too(trained: InProce
     listed = trained(*TRAIN, "--dry-run")
     lines = listed.stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["done"] * 12
-    assert len([line for line in lines if ",selected=" in line]) == 4 and "follow" not in listed.stderr
+    assert len([line for line in lines if ",selected=" in line]) == 4 and "after the trials" not in listed.stderr
 
 
 def test_a_dry_run_without_the_trials_lists_the_tested_runs_alone(own: InProcess) -> None:

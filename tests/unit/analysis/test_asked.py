@@ -249,8 +249,8 @@ def test_training_with_options_warns_that_the_runs_share_the_study(cli: InProces
     lines = "task: linear-regression\nvariant: nn\nepochs: 1\n"
     train: tuple[str, ...] = ("train", "-c", cli.write("lines.yaml", lines), "--jobs", "1")
     note = (
-        "note: lines.yaml does not ask for 1 of these runs, because of --set lr=0.1, but they are in its study "
-        "'lines'; `--set name=NAME` makes them a study of their own\n"
+        "note: the study 'lines' gets 1 run that lines.yaml does not ask for, because of --set lr=0.1; "
+        "`--set name=NAME` names another study\n"
     )
     assert cli(*train, "--set", "lr=0.1", "--dry-run").stderr == f"1 run: 1 new\n{note}"
     done = cli(*train, "--set", "lr=0.1")

@@ -123,7 +123,7 @@ def test_a_difference_with_a_diverged_run_meets_no_requirement_on_its_figures(co
         ("none.test_acc > −0.1", "the test accuracy is a fraction from 0 to 1"),
         ("none.test_acc <= 1e999", "the test accuracy is a fraction from 0 to 1"),
         ("nn - none.low > 1.5", "a difference in test accuracy is a fraction from -1 to 1: 1.5 points is 0.015"),
-        ("none.gap > −2", "the gap is a fraction from -1 to 1: -2 points is -0.02"),
+        ("none.gap > −2", "the generalisation gap is a fraction from -1 to 1: -2 points is -0.02"),
         ("nn - none.p < 5", "p is a fraction from 0 to 1"),
     ],
 )
@@ -145,7 +145,7 @@ def test_the_ends_of_a_range_and_bounds_on_losses_are_allowed(of_differences: Co
     [
         ("nn.test_acc >= 83%", "the test accuracy is a fraction from 0 to 1: 83 % is 0.83"),
         ("nn.test_acc >= .5 %", "the test accuracy is a fraction from 0 to 1: 0.5 % is 0.005"),
-        ("nn.gap>=−83 %", "the gap is a fraction from -1 to 1: -83 % is -0.83"),
+        ("nn.gap>=−83 %", "the generalisation gap is a fraction from -1 to 1: -83 % is -0.83"),
         ("nn - none.low > 1.5 %", "a difference in test accuracy is a fraction from -1 to 1: 1.5 % is 0.015"),
         ("nn - none.p < 5 %", "p is a fraction from 0 to 1: 5 % is 0.05"),
         ("nn.test_acc >= 300 %", "the test accuracy is a fraction from 0 to 1"),

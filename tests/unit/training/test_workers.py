@@ -97,7 +97,8 @@ def test_a_run_that_is_killed_as_the_only_one_fails_and_the_others_are_tried(
     monkeypatch.setattr("dropexp.training.workers._work", work)
     events = list(in_workers(jobs_below(tmp_path, 3), Plan(tmp_path / "0"), 2))
     why = (
-        "its worker process ended (SIGKILL); the same command trains it again; no other was left to take memory from it"
+        "its worker process ended (SIGKILL); the same command trains it again; it was the only worker: the run may "
+        "need more memory than there is"
     )
     assert sorted((event.job, event.status, event.why) for event in events if isinstance(event, Ended)) == [
         (job, Status.FAILED, why) for job in range(3)
