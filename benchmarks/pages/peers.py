@@ -145,8 +145,8 @@ def _many(rows: list[dict[str, Any]]) -> str:
             f"`dropexp train` of {runs} scratch runs of {many.EPOCHS} epochs (`eval_train: false`). *s per run-epoch* "
             "is the wall time of the whole command divided by the number of epochs of all runs; *without start-up* is "
             "the time of training and evaluation from `epochs.csv`, divided by the jobs. *own* is the largest private "
-            "memory (USS) sampled from a worker while it trained. *mapped* is its resident memory of data mapped from a "
-            "file; with a single worker it is part of *own* too.",
+            "memory (USS) sampled from a worker while it trained. *mapped* is its resident memory of data mapped from "
+            "a file; with a single worker it is part of *own* too.",
             table(header, lines),
             f"Two workers with one thread each do {gain[0]:.2f} times the work of one in the same time, {gain[1]:.2f} "
             f"times without start-up: an efficiency of {gain[0] / 2:.0%} and {gain[1] / 2:.0%}. (One thread: "
