@@ -89,27 +89,34 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--epochs", type=int, nargs="+", default=[5, 100])
     options = parser.parse_args()
+    reported = True
     for epochs in options.epochs:
         for seeds in (5, 100):
             with tempfile.TemporaryDirectory() as folder:
-                measure(Path(folder), options.runs, seeds, epochs)
+                reported &= measure(Path(folder), options.runs, seeds, epochs)
+    if not reported:
+        sys.exit("a command did not report the corrupted run")
 
 
-def measure(runs_dir: Path, count: int, seeds: int, epochs: int) -> None:
-    """Time both commands in two formats. They must report and skip the corrupted run."""
+def measure(runs_dir: Path, count: int, seeds: int, epochs: int) -> bool:
+    """Time both commands in two formats. Return whether all of them report the corrupted run, as they must."""
     write_runs(runs_dir, count, seeds, epochs)
     corrupted = next(runs_dir.glob("many/*nn,seed=3-*"))
     (corrupted / "run.json").write_text("{")
+    all_report = True
     for command in ("compare", "runs"):
         for form in ("table", "json"):
             seconds, peak, done = timed(command, "--runs-dir", str(runs_dir), "--format", form)
-            reported = "reported" if corrupted.name in done.stdout else "NOT reported"
+            reports = corrupted.name in done.stdout
+            all_report &= reports
+            reported = "reported" if reports else "NOT reported"
             print(
                 f"{command:<8} --format {form:<6} {count} runs of {epochs} epochs, {seeds:>3} seeds each: "
                 f"{seconds:5.2f} s  {peak:4.0f} MB  exit {done.returncode}, the corrupted run is {reported}"
             )
             if form == "json":
                 json.loads(done.stdout)
+    return all_report
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 By pairs and comparisons, the whole rule of verdicts is simulated: normal differences with an SD of 1, a true difference
 of the margin for one arm and of zero for the others, sign flips and equivalence tests, each Holm-adjusted. The power is
-the share of studies in which the one arm is BETTER. Other arms are drawn from a pool. About two minutes on one core.
+the share of studies in which the one arm is BETTER. Other arms are drawn from a pool.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python benchmarks/publish.py [NAME…]
 
 NAME is gpu, growth, noises, peers, scale, soak, two_way or verdicts; by default every benchmark with a file in
-benchmarks/out/. A NAME without such a file is drawn again from its published results.
+benchmarks/out/. A NAME without such a file is drawn again from its published results, if there are any.
 """
 
 from __future__ import annotations

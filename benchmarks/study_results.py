@@ -18,6 +18,7 @@ from studies import STUDIES, Judged
 
 from dropexp import compare, load_config, load_runs
 from dropexp.errors import DropexpError
+from dropexp.program import command
 from dropexp.runs.folder import default_runs_dir
 
 FOLDER = RESULTS / "studies"
@@ -53,9 +54,14 @@ def judged_table(config: Path, judged: Judged, runs_dir: Path) -> pd.DataFrame:
     return table
 
 
+def config_of(path: str) -> Path:
+    """Return the config of a study, named by its path below configs/."""
+    return ROOT / "configs" / f"{path}.yaml"
+
+
 def keep(path: str, runs_dir: Path, folder: Path = FOLDER) -> None:
-    """Write the two tables of a study, named by its path below configs/."""
-    config = ROOT / "configs" / f"{path}.yaml"
+    """Write the two tables of a study."""
+    config = config_of(path)
     name = load_config(config).name
     folder.mkdir(parents=True, exist_ok=True)
     judged = pd.concat([judged_table(config, one, runs_dir) for one in STUDIES[path]])
@@ -69,11 +75,12 @@ def main() -> None:
     parser.add_argument("studies", nargs="*", default=list(STUDIES), choices=STUDIES, metavar="STUDY")
     parser.add_argument("--runs-dir", type=Path, default=default_runs_dir())
     options = parser.parse_args()
-    try:
-        for path in options.studies:
+    for path in options.studies:
+        try:
             keep(path, options.runs_dir)
-    except DropexpError as error:
-        sys.exit(f"{error}\n`make findings` trains the runs first")
+        except DropexpError as error:
+            training = command("train", "-c", str(config_of(path).relative_to(ROOT)))
+            sys.exit(f"{error}\n`{training}` trains the runs first")
 
 
 if __name__ == "__main__":

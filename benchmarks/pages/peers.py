@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
+from peers import many, whole
 from peers.contenders import BOOK, ONE_THREAD, PRODUCTS, SCRATCH
 
 from pages.markdown import span, table
@@ -110,9 +111,10 @@ def _whole(rows: list[dict[str, Any]]) -> str:
     return "\n\n".join(
         [
             "## Whole processes",
-            "Seconds from start to exit of a process that imports, loads the data, trains five epochs and evaluates "
-            f"after each; in turn, {len(rows[0]['seconds'])} rounds, caches warm (compiled code, decoded data). Peers "
-            "write no file; `dropexp train` writes its run folder, and by default it evaluates the training set too.",
+            f"Seconds from start to exit of a process that imports, loads the data, trains {whole.EPOCHS} epochs and "
+            f"evaluates after each; in turn, {len(rows[0]['seconds'])} rounds, caches warm (compiled code, decoded "
+            "data). Peers write no file; `dropexp train` writes its run folder, and by default it evaluates the "
+            "training set too.",
             table(header, lines),
         ]
     )
@@ -136,15 +138,15 @@ def _many(rows: list[dict[str, Any]]) -> str:
     header = ["", "wall, s", "s per run-epoch", "without start-up", "own MB", "mapped MB", "of it shared MB"]
     one, two = rows[0], next(row for row in rows if row["jobs"] == 2)
     gain = [figure(one, start) / figure(two, start) for start in (True, False)]
-    runs = one["rounds"][0]["run_epochs"] // 5
+    runs = one["rounds"][0]["run_epochs"] // many.EPOCHS
     return "\n\n".join(
         [
             "## Many runs",
-            f"`dropexp train` of {runs} scratch runs of 5 epochs (`eval_train: false`). *s per run-epoch* is the wall "
-            "time of the whole command divided by the number of epochs of all runs; *without start-up* is the time of "
-            "training and evaluation from `epochs.csv`, divided by the jobs. *own* is the largest private memory (USS) "
-            "sampled from a worker while it trained. *mapped* is its resident memory of data mapped from a file; with "
-            "a single worker it is part of *own* too.",
+            f"`dropexp train` of {runs} scratch runs of {many.EPOCHS} epochs (`eval_train: false`). *s per run-epoch* "
+            "is the wall time of the whole command divided by the number of epochs of all runs; *without start-up* is "
+            "the time of training and evaluation from `epochs.csv`, divided by the jobs. *own* is the largest private "
+            "memory (USS) sampled from a worker while it trained. *mapped* is its resident memory of data mapped from "
+            "a file; with a single worker it is part of *own* too.",
             table(header, lines),
             f"Two workers with one thread each do {gain[0]:.2f} times the work of one in the same time, {gain[1]:.2f} "
             f"times without start-up: an efficiency of {gain[0] / 2:.0%} and {gain[1] / 2:.0%}. (One thread: "

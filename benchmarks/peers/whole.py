@@ -1,4 +1,4 @@
-"""Part two: whole processes, from start to exit, that train five epochs and evaluate after each."""
+"""Part two: whole processes, from start to exit, that train `EPOCHS` epochs and evaluate after each."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from dropexp.runs.metrics import METRICS, Metric
 
 GUESSING = math.log(NUM_OUTPUTS)  # the cross entropy of equal probabilities, in nats
 EXPLODING = 10  # times the loss that a run is compared with
-FIFTHS = 5
+NUM_PARTS = 5  # of a curve, of which the last two are compared
 ACCURACY = METRICS["test_acc"].unit
 
 
@@ -105,7 +105,7 @@ def _improves(run: MeasuredRun, metric: Metric, margin: float) -> bool:
         return False
     curve = run.curve(metric.name) if metric.higher_is_better else -run.curve(metric.name)
     known = curve[np.isfinite(curve)]
-    fifth = len(known) // FIFTHS
+    fifth = len(known) // NUM_PARTS
     if not fifth or known[-1] < known.max():
         return False
     return bool(known[-fifth:].mean() - known[-2 * fifth : -fifth].mean() > margin)

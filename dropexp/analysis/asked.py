@@ -42,7 +42,7 @@ class Selection:
     declared: dict[str, list[Declared]]  # by study
     records: dict[str, Records]  # the searches, by study
     notes: list[str]
-    words: dict[str, tuple[str, ...]] = field(default_factory=dict)  # options of `dropexp train` for a study, if known
+    train_options: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of `dropexp train`, by study, if known
 
 
 def select(
@@ -57,8 +57,9 @@ def select(
     if study is None:
         found = _current(paths_or_names, runs_dir)
         declared = _declared_by(found.runs)
-        words = _words(found.runs, declared.value, runs_dir)
-        return replace(found, declared=declared.value, notes=[*declared.notes, *found.notes], words=words)
+        options = _train_options(found.runs, declared.value, runs_dir)
+        notes = [*declared.notes, *found.notes]
+        return replace(found, declared=declared.value, notes=notes, train_options=options)
     if paths_or_names:
         raise ComparisonError("give names of runs or a config, not both")
     one = load_config(study) if isinstance(study, str | Path | Mapping) else study
@@ -104,7 +105,7 @@ def _declared_by(runs: Iterable[Run]) -> Noted[dict[str, list[Declared]]]:
     return Noted(declared, notes)
 
 
-def _words(
+def _train_options(
     runs: Iterable[Run], declared: Mapping[str, Sequence[Declared]], runs_dir: Path | str | None
 ) -> dict[str, tuple[str, ...]]:
     """Return, by study, the options of `dropexp train`: the path of its config if that asks for all arms, else FILE.
@@ -115,13 +116,13 @@ def _words(
     for run in runs:
         if run.info is not None:
             by_study[run.study].append(run)
-    words = {}
+    options = {}
     for study, own in by_study.items():
         folders = {run.folder.path.parent for run in own}
         files = {str(path): one for one in declared.get(study, ()) for folder in folders if (path := one.path(folder))}
         asks_for_all = len(files) == 1 and all(one.asks_for(run.arm_digest) for one in files.values() for run in own)
-        words[study] = ("-c", next(iter(files)) if asks_for_all else "FILE", *_plugins(own), *_in(runs_dir))
-    return words
+        options[study] = ("-c", next(iter(files)) if asks_for_all else "FILE", *_plugins(own), *_in(runs_dir))
+    return options
 
 
 def _plugins(runs: Iterable[Run]) -> list[str]:
@@ -163,8 +164,8 @@ def _asked_by(studies: Sequence[Study], runs_dir: Path | str | None) -> Selectio
             notes.append(f"{study.name}: {missing}; `{training}` trains what is missing{saved}{others}")
     if not selected:
         raise NoRuns("\n".join(notes))
-    words = {study.name: (*_without_seeds(study.options), *more) for study in studies}
-    return Selection(list(selected.values()), dict(declared), records, notes, words)
+    train_options = {study.name: (*_without_seeds(study.options), *more) for study in studies}
+    return Selection(list(selected.values()), dict(declared), records, notes, train_options)
 
 
 def _without_seeds(options: Sequence[str]) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import NamedTuple
 
 from dropexp.analysis.arms import Arm
 from dropexp.analysis.notes import Noted
@@ -15,11 +16,24 @@ from dropexp.runs.record import Run, text
 from dropexp.runs.status import NO_RUN
 
 NOT_SETTINGS = {"seed", "name", "arm"}  # keys that identify runs and arms
-# By task, the subject of its studies: in words, and the config keys that set it.
-STUDIED = {
-    FASHION_MNIST: ("dropout", {"variant"}),
-    LINEAR_REGRESSION: ("weight decay", {"weight_decay", "l1"}),
+
+
+class Studied(NamedTuple):
+    """The subject of the studies of a task: in words, and the config keys that set it."""
+
+    title: str
+    keys: Set[str]
+
+
+_STUDIED = {
+    FASHION_MNIST: Studied("dropout", {"variant"}),
+    LINEAR_REGRESSION: Studied("weight decay", {"weight_decay", "l1"}),
 }
+
+
+def studied_by(arm: Arm) -> Studied:
+    """Return what the task of an arm studies."""
+    return _STUDIED.get(arm.first.task, _STUDIED[FASHION_MNIST])
 
 
 def task_of(runs: Iterable[Run]) -> str:
@@ -68,7 +82,7 @@ def _matching(study: str, members: list[Arm], titles: Mapping[str, str]) -> Note
     choices = {arm.label: matched[arm.label] or candidates for arm in members if not _is_baseline(arm.first)}
     found = {label: choice[0] for label, choice in choices.items() if len(choice) == 1}
     without = [label for label in choices if label not in found]
-    studied, _ = STUDIED.get(members[0].first.task, STUDIED[FASHION_MNIST])
+    studied = studied_by(members[0]).title
     if len(candidates) > 1 and not choices:
         note = f"{study}: all {len(candidates)} arms are without {studied}"
         return Noted(found, [f"{note}; choose a baseline with --baseline ARM"])
@@ -87,7 +101,7 @@ def _notes_on_left_out(
     left_out = [titles.get(arm.label, arm.label) for arm in candidates if arm.label not in used]
     if not left_out or not used:
         return []
-    studied, _ = STUDIED.get(candidates[0].first.task, STUDIED[FASHION_MNIST])
+    studied = studied_by(candidates[0]).title
     is_compared = "is compared with no arm" if len(left_out) == 1 else "are compared with no arm"
     arms = f"{', '.join(left_out)} without {studied} {is_compared}"
     return [f"{study}: {arms}; --baseline ARM compares every arm with that one"]
@@ -120,8 +134,8 @@ def _settings(arm: Arm, keys: list[str]) -> tuple[str, ...]:
 
 
 def _comparable_keys(*arms: Arm) -> set[str]:
-    _, studied = STUDIED.get(arms[0].first.task, STUDIED[FASHION_MNIST])
-    return {key for arm in arms for key in (*arm.first.config, *arm.first.settings)} - NOT_SETTINGS - studied
+    keys = {key for arm in arms for key in (*arm.first.config, *arm.first.settings)}
+    return keys - NOT_SETTINGS - studied_by(arms[0]).keys
 
 
 def differing_keys(arm: Arm, other: Arm) -> list[str]:

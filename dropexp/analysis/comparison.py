@@ -22,8 +22,8 @@ from dropexp.analysis.headlines import Headline, headlines
 from dropexp.analysis.interactions import interactions_of
 from dropexp.analysis.likelihood import Fit, fit_arms, fit_sentence
 from dropexp.analysis.metric_choice import choose_metric, usual_metric
+from dropexp.analysis.new_study import new_studies_of
 from dropexp.analysis.notes import Noted
-from dropexp.analysis.pilot import pilots_of
 from dropexp.analysis.published import PublishedRow, Source, published_rows, sources_of
 from dropexp.analysis.query import Query, check_margin, in_words, parse_epoch
 from dropexp.analysis.select_on import select_settings
@@ -48,7 +48,7 @@ class Comparison:
     usual        the metric that is compared by default
     metrics      by name, every figure that runs of this task have, and what probes measured in any of these runs
     by, margin   the swept parameter, if any; differences within ±margin do not matter
-    options      further options of the same command: baseline, at, filter, published, select-on
+    options      further options of the same command: baseline, at, filter, published, interaction, select-on
     arms         a row per arm: `arm` (its label), `series` (the label without `by`), `study`, `by` (its value), `n`,
                  `diverged`, `mean` and `sd` of the metric over the seeds, the mean of every metric (`seconds`: the
                  median) over the runs that have it, and `curve`: the metric's mean by epoch, as far as all runs go
@@ -205,10 +205,10 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
     metric = metrics[choose_metric(arms, metrics, query.metric)]
     what = in_words(metric, query.at, arms)
     baselines = baselines_of(arms, query.baseline, titles)
-    pilots = pilots_of(selected.runs, selected.words)
-    differences = differences_of(arms, baselines.value, pilots, metric, what, query.margin, titles)
+    planned = new_studies_of(selected.runs, selected.records, selected.train_options)
+    differences = differences_of(arms, baselines.value, planned, metric, what, query.margin, titles)
     reference = next((arm for arm in arms if arm.label == query.baseline), None)
-    interactions = interactions_of(arms, query.interaction, reference, pilots, metric, what, query.margin, titles)
+    interactions = interactions_of(arms, query.interaction, reference, planned, metric, what, query.margin, titles)
     tuning = tuning_of(arms, selected.records, titles)
     sources = sources_of(arms, selected.declared)
     fits_by_source = _fits(sources.value, titles) if query.published else Noted([], [])

@@ -11,10 +11,10 @@ import pandas as pd
 
 from dropexp.analysis.anomalies import broken_runs
 from dropexp.analysis.arms import Arm
-from dropexp.analysis.baselines import differing_keys
+from dropexp.analysis.baselines import differing_keys, studied_by
 from dropexp.analysis.frames import frame_of
+from dropexp.analysis.new_study import NewStudy
 from dropexp.analysis.notes import Noted
-from dropexp.analysis.pilot import Pilot
 from dropexp.analysis.sentences import sentence
 from dropexp.analysis.titles import named
 from dropexp.analysis.two_way import half_widths
@@ -77,7 +77,7 @@ class Differences:
 def differences_of(
     arms: Sequence[Arm],
     baselines: Mapping[str, Arm],
-    pilots: Mapping[str, Pilot],
+    new_studies: Mapping[str, NewStudy],
     metric: Metric,
     what: str,
     margin: float,
@@ -85,18 +85,21 @@ def differences_of(
 ) -> Noted[Differences]:
     """Compare each arm that has a baseline with it; the notes name unpaired runs and unmatched settings.
 
-    `pilots` are by study, and `titles` by label: what sentences call the arms.
+    `new_studies` are by study, and `titles` by label: what sentences call the arms.
     """
     compared = [(arm, base) for arm in arms if (base := baselines.get(arm.label, arm)) is not arm]
     pairs = [
-        replace(_pair(arm, base, metric, what, titles), pilot=pilots[arm.study] if arm.study == base.study else None)
+        replace(
+            _pair(arm, base, metric, what, titles),
+            new_study=new_studies[arm.study] if arm.study == base.study else None,
+        )
         for arm, base in compared
     ]
     widths = half_widths(compared, metric.name)
     verdicts = judge(pairs, margin)
     rows = [_row(verdict, half, titles) for verdict, half in zip(verdicts, widths.value, strict=True)]
     notes = [note for sides in compared for note in _unpaired(*named(sides, titles))]
-    notes += _caveats(pairs)
+    notes += _caveats(pairs, arms)
     return Noted(Differences(_frame(rows), verdicts), [*notes, *_only_these_images(rows, titles), *widths.notes])
 
 
@@ -139,12 +142,13 @@ def _caveat(arm: Arm, base: Arm) -> str:
     return f"{arm.label} also differs from {base.label} in {', '.join(values)}." if keys else ""
 
 
-def _caveats(pairs: Sequence[Pair]) -> list[str]:
+def _caveats(pairs: Sequence[Pair], arms: Sequence[Arm]) -> list[str]:
     """Return the caveats of pairs; if there are many, only their number."""
     caveats = [pair.caveat for pair in pairs if pair.caveat]
     if len(caveats) <= MOST_CAVEATS:
         return caveats
-    return [f"{len(caveats)} arms differ from their baselines in more than the dropout: see the settings that differ"]
+    more = f"more than {studied_by(arms[0]).title}"
+    return [f"{len(caveats)} arms differ from their baselines in {more}: see the settings that differ"]
 
 
 def _unpaired(arm: Arm, base: Arm) -> list[str]:

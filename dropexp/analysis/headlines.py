@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dropexp.analysis.pilot import Pilot
+from dropexp.analysis.new_study import NewStudy
 from dropexp.analysis.sentences import amount, interval, p_in_words, rounded, seeds_to_plan
 from dropexp.analysis.stats import ALPHA
 from dropexp.analysis.verdicts import Verdict, VerdictWord
@@ -29,14 +29,14 @@ class Headline:
 
 def headlines(verdicts: Sequence[Verdict], titles: Titles | None = None) -> list[Headline]:
     """Return a headline per study. Differences between arms of two studies share one, which has no command."""
-    questions: dict[Pilot | None, list[Verdict]] = {}
+    questions: dict[NewStudy | None, list[Verdict]] = {}
     for verdict in verdicts:
-        questions.setdefault(verdict.pair.pilot, []).append(verdict)
-    return [_headline(question, pilot, titles or {}) for pilot, question in questions.items()]
+        questions.setdefault(verdict.pair.new_study, []).append(verdict)
+    return [_headline(question, new_study, titles or {}) for new_study, question in questions.items()]
 
 
-def _headline(verdicts: Sequence[Verdict], pilot: Pilot | None, titles: Titles) -> Headline:
-    found, plan = _found(verdicts, titles), _plan(verdicts, pilot)
+def _headline(verdicts: Sequence[Verdict], new_study: NewStudy | None, titles: Titles) -> Headline:
+    found, plan = _found(verdicts, titles), _plan(verdicts, new_study)
     return replace(plan, sentence=f"{found} {plan.sentence}".rstrip())
 
 
@@ -123,27 +123,28 @@ def _figures(verdict: Verdict) -> str:
     return f"{_amount(verdict)}, 95 % interval {ends}, {'TOST ' if is_equivalent else ''}{p}"
 
 
-def _plan(verdicts: Sequence[Verdict], pilot: Pilot | None) -> Headline:
+def _plan(verdicts: Sequence[Verdict], new_study: NewStudy | None) -> Headline:
     """Return how to decide what is open: a study of other seeds that is judged alone, and its command."""
     open_ones = [one for one in verdicts if one.word is VerdictWord.INCONCLUSIVE]
     needed = [one.needed.pairs for one in open_ones if one.needed.pairs is not None]
-    if pilot is None or not needed:
+    if new_study is None or not needed:
         return Headline("")
-    units, shown = "repeats" if pilot.tuned else "seeds", amount(open_ones[0].margin, open_ones[0].pair.unit, "g")
+    units, shown = "repeats" if new_study.tuned else "seeds", amount(open_ones[0].margin, open_ones[0].pair.unit, "g")
     seeds = seeds_to_plan(open_ones, max(needed))
-    if seeds is None or not pilot.has_room(seeds):
+    if not new_study.has_room(seeds):
         return Headline(f"About {rounded(max(needed)):,} {units} show a true difference of {shown} with 80 % power.")
     study = f"a new study of {seeds:,} other {units}, judged alone"
     sentence = f"These {units} are a pilot; {study}, shows a true difference of {shown} with 80 % power"
-    if pilot.tuned:  # its plan is no command
-        return Headline(f"{sentence}: {pilot.plan(seeds)}")
-    return Headline(sentence, pilot.plan(seeds))
+    if new_study.tuned:  # its plan is no command
+        return Headline(f"{sentence}: {new_study.plan(seeds)}")
+    return Headline(sentence, new_study.plan(seeds))
 
 
 def _seeds(verdicts: Sequence[Verdict]) -> str:
     """Return how many seeds the differences have: "8 seeds" or "7 to 8 seeds"."""
     counts = sorted({one.difference.pairs for one in verdicts})
-    units = "repeat" if verdicts[0].pair.pilot and verdicts[0].pair.pilot.tuned else "seed"
+    new_study = verdicts[0].pair.new_study
+    units = "repeat" if new_study and new_study.tuned else "seed"
     return f"{' to '.join(map(str, counts[:: len(counts) - 1 or 1]))} {units}{'' if counts == [1] else 's'}"
 
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from dropexp.analysis.anomalies import broken_runs
 from dropexp.analysis.arms import Arm
 from dropexp.analysis.differences import Differences, frame_of_verdicts
+from dropexp.analysis.new_study import NewStudy
 from dropexp.analysis.notes import Noted
-from dropexp.analysis.pilot import Pilot
 from dropexp.analysis.sentences import amount
 from dropexp.analysis.squares import Square, check_keys, squares_of
 from dropexp.analysis.stats import mean
@@ -32,7 +32,7 @@ def interactions_of(
     arms: Sequence[Arm],
     keys: Sequence[str],
     reference: Arm | None,
-    pilots: Mapping[str, Pilot],
+    new_studies: Mapping[str, NewStudy],
     metric: Metric,
     what: str,
     margin: float,
@@ -49,7 +49,8 @@ def interactions_of(
         found = f"no interaction of {' and '.join(keys)}: no four arms differ only in these keys"
         raise ComparisonError("\n".join([found, *squares.notes]))
     pairs = [
-        replace(interaction(square, metric, what, titles), pilot=pilots[square.both.study]) for square in squares.value
+        replace(interaction(square, metric, what, titles), new_study=new_studies[square.both.study])
+        for square in squares.value
     ]
     verdicts = judge(pairs, margin)
     side_titles = {

@@ -43,6 +43,8 @@ class Query:
         options += [f"--filter={key}={json.dumps(value)}" for key, value in self.filter.items()]
         if self.published:
             options.append("--published")
+        if self.interaction:
+            options.append(f"--interaction={','.join(self.interaction)}")
         if self.select_on is not None:
             options.append(f"--select-on={self.select_on}")
         return options

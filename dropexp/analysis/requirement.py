@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
+from dropexp.analysis import two_way
 from dropexp.analysis.comparison import Comparison
 from dropexp.analysis.frames import records
 from dropexp.analysis.metric_choice import similar_metric
@@ -72,12 +73,15 @@ class Requirement:
         meant = f": {bound:g} {hundredths} is {bound / 100:g}" if hundredths and low <= bound / 100 <= 1 else ""
         raise ComparisonError(f"{self.text!r}: {what} is a fraction from {low} to 1{meant}")
 
-    def fails(self, value: float, origin: str) -> str | None:
-        """Return why a figure does not meet the bound, or None if it does. `origin` says what the figure is."""
+    def fails(self, value: float, origin: str, unknown: str) -> str | None:
+        """Return why a figure does not meet the bound, or None if it does.
+
+        `origin` says what the figure is, and `unknown` why it would be NaN.
+        """
         holds, limit = _OPERATORS[self.sign], float(self.bound)
         title = f"{self.subject}.{self.name}"
         if math.isnan(value):
-            return f"{title} is unknown: no run has this figure"
+            return f"{title} is unknown: {unknown}"
         if holds(value, limit):
             return None
         shown = f"{value:z.4f}"
@@ -185,7 +189,7 @@ def _require_figure(wanted: Requirement, arm: Mapping[str, Any], comparison: Com
     if broken := _broken(comparison, arm["arm"]):
         return broken
     kind = "median" if wanted.name == "seconds" else "mean"
-    return wanted.fails(arm[wanted.name], f"{kind} of {arm['n']}")
+    return wanted.fails(arm[wanted.name], f"{kind} of {arm['n']}", "no run has this figure")
 
 
 def _require_difference(wanted: Requirement, row: Mapping[str, Any], comparison: Comparison) -> str | None:
@@ -202,7 +206,19 @@ def _require_difference(wanted: Requirement, row: Mapping[str, Any], comparison:
         wanted.check_bound(f"a difference in {metric.title}", low, metric.unit.differences)
     if broken := _broken(comparison, row["arm"], row["baseline"]):
         return broken
-    return wanted.fails(row[_FIELDS[wanted.name]], counted(row["pairs"], "pair"))
+    value, pairs = row[_FIELDS[wanted.name]], counted(row["pairs"], "pair")
+    return wanted.fails(value, pairs, _why_unknown(wanted.name, row, metric.name))
+
+
+def _why_unknown(figure: str, row: Mapping[str, Any], metric: str) -> str:
+    """Return why a difference would not have this figure."""
+    pairs, least = row["pairs"], 1 if figure == "difference" else 2
+    if pairs < least:
+        found = "is 1" if pairs else "are none"
+        return f"it needs at least {counted(least, 'pair')} of runs with {metric}, and there {found}"
+    if metric not in two_way.METRICS:
+        return f"it exists for {' and '.join(two_way.METRICS)} only, not for {metric}"
+    return "it needs predictions for the test images, and some of these runs have not kept any of this epoch"
 
 
 def _broken(comparison: Comparison, *labels: str) -> str | None:

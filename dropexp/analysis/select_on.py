@@ -16,7 +16,7 @@ from dropexp.nearest import did_you_mean
 from dropexp.runs.metrics import Metric
 from dropexp.runs.record import text
 
-QUESTION = sorted(NOT_TUNED - {"variant", "seed", "probes"})  # arms that differ in one of these keys do not compete
+NOT_SELECTED = sorted(NOT_TUNED - {"variant", "seed", "probes"})  # arms that differ in one of these do not compete
 
 
 def select_settings(
@@ -24,9 +24,9 @@ def select_settings(
 ) -> Noted[list[Arm]]:
     """Return, for each declared arm or variant, the settings with the best mean validation metric over the seeds.
 
-    Arms with different values of `by`, or of a key in `QUESTION`, such as `train_size`, do not compete. Settings with a
-    diverged run are not selected. The notes name what was selected among how many; `titles` are by label and replace
-    the labels in them. Raises ComparisonError for a metric that is not of validation rows, or that no run has.
+    Arms with different values of `by`, or of a key in `NOT_SELECTED`, such as `train_size`, do not compete. Settings
+    with a diverged run are not selected. The notes name what was selected from how many; `titles` are by label and
+    replace the labels in them. Raises ComparisonError for a metric that is not of validation rows, or that no run has.
     """
     of_validation = [metric for metric in metrics if metric.startswith("val_")]
     known = [metric for metric in of_validation if any(np.isfinite(arm.figures(metric)).any() for arm in arms)]
@@ -36,7 +36,7 @@ def select_settings(
         raise ComparisonError(f"--select-on {name}{similar}: settings are selected on a validation metric; {allowed}")
     groups: dict[tuple[str, ...], list[Arm]] = defaultdict(list)
     for arm in arms:
-        question = [text(arm.first.setting(key)) for key in (*QUESTION, *([by] if by else []))]
+        question = [text(arm.first.setting(key)) for key in (*NOT_SELECTED, *([by] if by else []))]
         groups[(arm.study, arm.first.base, *question)].append(arm)
     selected, notes = [], []
     for (study, *_), candidates in groups.items():
@@ -50,7 +50,7 @@ def select_settings(
         selected.append(best)
         seeds = {len(arm.seeds) for arm in measured}
         unequal = "; they have different numbers of seeds" if len(seeds) > 1 else ""
-        what = f"{titles.get(best.label, best.label)} is selected of {len(candidates)} settings of {shown}"
+        what = f"{titles.get(best.label, best.label)} is selected from {len(candidates)} settings of {shown}"
         notes.append(f"{study}: {what}, by mean {metrics[name].title}{unequal}")
     if not selected:
         raise ComparisonError("\n".join(notes))

@@ -11,7 +11,6 @@ import numpy as np
 from dropexp.analysis.power import MOST_COMPARISONS, Needed
 from dropexp.analysis.stats import ALPHA
 from dropexp.analysis.verdicts import Verdict, VerdictWord
-from dropexp.config.overrides import MAX_RUNS
 from dropexp.runs.metrics import Unit, format_figure
 
 PLAN = "These {0} are a pilot: decide on the number of {0} first, and judge a new study of other {0} alone"
@@ -57,11 +56,14 @@ def _number(value: float, unit: Unit, form: str = "") -> str:
 
 
 def p_in_words(p: float) -> str:
-    """Format a p-value. Rounding never moves it across the 5 % that decide a verdict."""
-    if p < 0.001:
-        return "p < 0.001"
-    decimals = next(k for k in count(3) if (round(p, k) < ALPHA) == (p < ALPHA))
-    return f"p = {p:.{decimals}f}"
+    """Format a p-value for a sentence."""
+    return "p < 0.001" if p < 0.001 else f"p = {rounded_p(p, 3)}"
+
+
+def rounded_p(p: float, decimals: int) -> str:
+    """Format a p-value with this many decimals, or with more if rounding moved it across the 5 % of a verdict."""
+    enough = next(k for k in count(decimals) if (round(p, k) < ALPHA) == (p < ALPHA))
+    return f"{p:.{enough}f}"
 
 
 def _agreement(verdict: Verdict) -> str:
@@ -104,8 +106,8 @@ def _power(verdict: Verdict) -> str:
 
 def _units(verdict: Verdict) -> str:
     """Return what pairs are of: seeds, or repeats of a search."""
-    pilot = verdict.pair.pilot
-    return "repeats" if pilot is not None and pilot.tuned else "seeds"
+    new_study = verdict.pair.new_study
+    return "repeats" if new_study is not None and new_study.tuned else "seeds"
 
 
 def _pairs_needed(needed: Needed, units: str) -> str:
@@ -117,22 +119,18 @@ def _pairs_needed(needed: Needed, units: str) -> str:
 
 def _plan(verdict: Verdict) -> str:
     """Return how to decide an open comparison: a fixed number of other seeds, and the command that trains them."""
-    pilot, needed = verdict.pair.pilot, verdict.needed.pairs
-    if verdict.word is not VerdictWord.INCONCLUSIVE or pilot is None or needed is None:
+    new_study, needed = verdict.pair.new_study, verdict.needed.pairs
+    if verdict.word is not VerdictWord.INCONCLUSIVE or new_study is None or needed is None:
         return ""
     seeds = seeds_to_plan([verdict], needed)
-    if seeds is None or not pilot.has_room(seeds):
+    if not new_study.has_room(seeds):
         return ""
-    return f"{PLAN.format(_units(verdict))}: {pilot.plan(seeds)}"
+    return f"{PLAN.format(_units(verdict))}: {new_study.plan(seeds)}"
 
 
-def seeds_to_plan(verdicts: Sequence[Verdict], needed: int) -> int | None:
-    """Return the number of seeds of a new study: `needed`, rounded up, and no fewer than the pilot had.
-
-    None if the study would exceed `MAX_RUNS`.
-    """
-    seeds = max(rounded(needed), *(one.difference.pairs for one in verdicts))
-    return seeds if seeds * (verdicts[0].family.size + 1) <= MAX_RUNS else None
+def seeds_to_plan(verdicts: Sequence[Verdict], needed: int) -> int:
+    """Return the number of seeds of a new study: `needed`, rounded up, and no fewer than the pilot had."""
+    return max(rounded(needed), *(one.difference.pairs for one in verdicts))
 
 
 def rounded(number: int) -> int:

@@ -13,6 +13,7 @@ from dropexp.config.digests import canonical
 from dropexp.config.planned import SearchPart
 from dropexp.config.schema import Config
 from dropexp.config.search import TESTED_SEED
+from dropexp.counting import counted
 from dropexp.runs.record import Run
 from dropexp.runs.searches import Records, SearchRecord
 
@@ -44,7 +45,8 @@ def current(runs: Iterable[Run], records: Mapping[str, Records]) -> Noted[list[R
             stale[run.study] += known
             kept += [] if known else [run]
     notes = [
-        f"{study}: tested runs that are left out: {count}, since study.json has another selection, or none yet"
+        f"{study}: {counted(count, 'tested run')} {'is' if count == 1 else 'are'} left out: "
+        "study.json selects other settings, or none yet"
         for study, count in stale.items()
         if count
     ]

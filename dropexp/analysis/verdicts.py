@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dropexp.analysis import power, stats
-from dropexp.analysis.pilot import Pilot
+from dropexp.analysis.new_study import NewStudy
 from dropexp.analysis.power import NO_NUMBER, Needed
 from dropexp.analysis.stats import ALPHA, Difference
 from dropexp.runs.metrics import Unit
@@ -52,7 +52,7 @@ class Pair:
     unit              of the metric; differences in fractions are printed in points
     caveat            sentences that follow the verdict's
     absent            why there is no difference, if there is none
-    pilot             the plan of a new study if both arms are of one study, otherwise None
+    new_study         the new study to which these runs are a pilot, if both arms are of one study, otherwise None
     broken            runs of the arms that finished badly, in words; a verdict without them would hide that
     """
 
@@ -64,7 +64,7 @@ class Pair:
     unit: Unit
     caveat: str = ""
     absent: str = "the arms have no seed in common"
-    pilot: Pilot | None = None
+    new_study: NewStudy | None = None
     broken: Sequence[str] = ()
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from dropexp.analysis.sentences import rounded_p
 from dropexp.runs.metrics import Unit, format_figure
 
 ABSENT = "-"
@@ -37,8 +38,10 @@ def header(title: str, unit: Unit) -> str:
 
 
 def p_cell(value: float) -> str:
-    """Format a p-value with four decimals."""
-    return number_cell(value) if math.isnan(value) or value >= 0.0001 else "<.0001"
+    """Format a p-value with at least four decimals."""
+    if math.isnan(value):
+        return ABSENT
+    return "<.0001" if value < 0.0001 else rounded_p(value, 4)
 
 
 def spread_cell(mean: float, sd: float, unit: Unit) -> str:

@@ -23,9 +23,9 @@ from dropexp.report.cells import (
 from dropexp.report.difference_tables import (
     best_val_table,
     differences_table,
+    has_several_epochs,
     interactions_table,
     is_classification,
-    is_evaluated_again,
     repetition,
 )
 from dropexp.report.names import titled
@@ -123,7 +123,7 @@ def arms_table(comparison: Comparison) -> Table:
         terms=terms,
         secondary=("s/epoch", "by epoch", *reversed(others.values())),
     )
-    return table if is_evaluated_again(comparison, metric.name) else table.without(["by epoch"])
+    return table if has_several_epochs(comparison, metric.name) else table.without(["by epoch"])
 
 
 def probes_table(comparison: Comparison) -> Table | None:

@@ -59,11 +59,11 @@ def differences_table(comparison: Comparison) -> Table | None:
         "interval: 95 % t-interval of one difference.",
         terms={
             **dict.fromkeys(intervals[1:], "over seeds and images: the same for new seeds and new test images."),
-            "p": "p: exact two-sided sign-flip test, Holm-adjusted over these rows.",
+            "p": "p: two-sided sign-flip test, Holm-adjusted over these rows.",
             "TOST\np": f"TOST p: two one-sided t-tests against ±{margin}, Holm-adjusted too.",
             "win\nrate": f"win rate: pairs in which the arm is {side}; ties count half.",
-            "minimum\ndetectable\ndifference": "minimum detectable difference: with 80 % power, as many pairs show a "
-            "true difference of this size, if it is the margin.",
+            "minimum\ndetectable\ndifference": "minimum detectable difference: the smallest margin for which this "
+            "many pairs show a true difference of the margin with 80 % power.",
         },
     )
 
@@ -126,7 +126,7 @@ def _images_cell(row: dict[str, Any], unit: Unit) -> str:
 def best_val_table(comparison: Comparison) -> Table | None:
     """Return a row per arm at the last and at the best validation epoch; None without several validated epochs."""
     validated = "val_acc" if is_classification(comparison) else "val_loss"
-    if comparison.best_val.empty or not is_evaluated_again(comparison, validated):
+    if comparison.best_val.empty or not has_several_epochs(comparison, validated):
         return None
     metric, unit = comparison.metric, comparison.metric.unit
     rows = [
@@ -166,7 +166,7 @@ def is_classification(comparison: Comparison) -> bool:
     return "test_acc" in comparison.metrics
 
 
-def is_evaluated_again(comparison: Comparison, metric: str) -> bool:
+def has_several_epochs(comparison: Comparison, metric: str) -> bool:
     """Return whether any run has a metric at several epochs."""
     if comparison.curves.empty:
         return False

@@ -128,7 +128,7 @@ def _classes_table(epoch: int, classes: Sequence[ClassFigures]) -> Table:
         for one in classes
     ]
     return Table(
-        f"By class, as training predicted the test images after epoch {epoch}",
+        f"By class: predictions kept by training after epoch {epoch}",
         ["class", "images", "accuracy, %", "NLL", "confidence, %", "most often taken for"],
         rows,
         left=(0, 5),

@@ -35,13 +35,13 @@ from dropexp.report.kept import kept_of
 from dropexp.report.names import for_charts, titled
 from dropexp.report.origin import compared_runs, origin_table, summary
 from dropexp.report.pictures import Arrays, galleries
-from dropexp.report.recipe import arm_configs, commands, recipes
+from dropexp.report.recipe import arm_configs, commands, recipes, studies_without_recipe
 from dropexp.report.run_table import run_table
 from dropexp.report.table import Table
 from dropexp.report.tuning_tables import selections_table, tuning_table
 
 SUFFIXES = (".html", ".htm")
-MOST_NOTES, MOST_ROWS = 5, 8  # in the story; longer tables, except that of the arms, are in the appendix
+MOST_NOTES, MOST_ROWS = 5, 8  # in the main part; longer tables, except that of the arms, are in the appendix
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ def write(comparison: Comparison, path: Path, arrays: Arrays | None = None) -> N
 def page(comparison: Comparison, arrays: Arrays | None = None) -> str:
     """Return the page, with pictures if there are arrays; the same runs and arrays give the same bytes."""
     runs = compared_runs(comparison)
-    story, details = _sections(comparison)
-    figures = {section.figure.id: section.figure.spec for section in [*story, *details] if section.figure}
+    main_part, details = _sections(comparison)
+    figures = {section.figure.id: section.figure.spec for section in [*main_part, *details] if section.figure}
     themes = {"light": chart_parts.theme(dark=False), "dark": chart_parts.theme(dark=True)}
     return _template().render(
         comparison=comparison,
@@ -92,7 +92,7 @@ def page(comparison: Comparison, arrays: Arrays | None = None) -> str:
         summary=summary(comparison, runs),
         notes=comparison.notes[:MOST_NOTES],
         more_notes=comparison.notes[MOST_NOTES:],
-        story=story,
+        main_part=main_part,
         details=details,
         galleries=galleries(arrays, kept_of(runs), comparison.titles) if arrays else [],
         runs=run_table(titled(comparison)),
@@ -100,6 +100,7 @@ def page(comparison: Comparison, arrays: Arrays | None = None) -> str:
         configs=arm_configs(comparison, runs),
         origin=origin_table(runs),
         recipes=recipes(comparison, runs),
+        without_recipe=studies_without_recipe(comparison, runs),
         commands="\n".join(commands(comparison, runs)),
         figures=_json_for_script({"charts": figures, "themes": themes}),
         vega=Markup(chart_parts.vega()),
@@ -132,14 +133,14 @@ def _json_for_script(content: Any) -> Markup:
 
 @schemapi.debug_mode(False)  # validating each part takes as long as drawing it; the tests validate
 def _sections(comparison: Comparison) -> tuple[list[Section], list[Section]]:
-    """Return the sections of the story, which prints on a few pages, and those of the appendix."""
+    """Return the sections of the main part, which prints on a few pages, and those of the appendix."""
     named, whole = for_charts(comparison), titled(comparison)
 
     def section(name: str, heading: str, *shown: Table | None, chart: str | None = None) -> Section:
         figure = _figure(chart or name, KINDS[chart or name].draw(named, AUTO))
         return Section(name, heading, figure, [table for table in shown if table])
 
-    story = [
+    main_part = [
         Section("arms", "Arms", None, [arms_table(named)]),
         _short(section("differences", "Differences", differences_table(named), best_val_table(named))),
         section("sweep", f"Effect of {comparison.by}"),
@@ -148,7 +149,7 @@ def _sections(comparison: Comparison) -> tuple[list[Section], list[Section]]:
         section("book", "Training"),
     ]
     details = [
-        *(one.appendix for one in story if one.appendix),
+        *(one.appendix for one in main_part if one.appendix),
         section("seeds", "Runs by arm", chart="arms"),
         Section("probes", "Probes", None, [table] if (table := probes_table(named)) else []),
         section("learning", f"{comparison.metric.title.capitalize()} by epoch"),
@@ -159,7 +160,7 @@ def _sections(comparison: Comparison) -> tuple[list[Section], list[Section]]:
         section("classes", "Classes", accuracies_table(kept_of(compared_runs(named)))),
         section("reliability", "Reliability"),
     ]
-    return [one for one in story if one.figure or one.tables], [one for one in details if one.figure or one.tables]
+    return [one for one in main_part if one.figure or one.tables], [one for one in details if one.figure or one.tables]
 
 
 def _short(section: Section) -> Section:

@@ -34,15 +34,25 @@ def recipes(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[Recipe]
 
     A study with tested runs gets no config if study.json lacks their searches, which select the tested settings.
     """
+    without = studies_without_recipe(comparison, runs)
+    return [
+        _recipe(study, own, comparison.declared.get(study, []), comparison.tuning.records)
+        for study, own in _by_study(runs).items()
+        if study not in without
+    ]
+
+
+def studies_without_recipe(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[str]:
+    """Return the studies with tested runs whose searches study.json lacks."""
+    searches = comparison.tuning.records
+    return list(dict.fromkeys(run.study for run in runs if run.tuned and run.arm not in searches))
+
+
+def _by_study(runs: Sequence[ComparedRun]) -> dict[str, list[ComparedRun]]:
     studies: dict[str, list[ComparedRun]] = {}
     for run in runs:
         studies.setdefault(run.study, []).append(run)
-    searches = comparison.tuning.records
-    return [
-        _recipe(study, own, comparison.declared.get(study, []), searches)
-        for study, own in studies.items()
-        if all(run.arm in searches for run in own if run.tuned)
-    ]
+    return studies
 
 
 def _recipe(study: str, runs: Sequence[ComparedRun], declared: Sequence[Declared], searches: Searches) -> Recipe:
@@ -124,8 +134,10 @@ def _section(runs: Sequence[ComparedRun], names: dict[str, str], file: Declared)
 
 def commands(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[str]:
     """Return the commands that train the recipes and compare them; a run's device is part of its identity."""
+    without = studies_without_recipe(comparison, runs)
+    trained = [run for run in runs if run.study not in without]
     configs: dict[str, dict[str, None]] = {}  # by device
-    for run in runs:
+    for run in trained:
         configs.setdefault(run.device, {})[f"--config={run.study}.yaml"] = None
     options = []
     if comparison.by is not None:
@@ -134,18 +146,13 @@ def commands(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[str]:
         options.append(f"--metric={comparison.metric.name}")
     if comparison.margin != MARGIN:
         options.append(f"--margin={comparison.margin}")
-    names = {
-        label: name for study in dict.fromkeys(run.study for run in runs) for label, name in _of(runs, study).items()
-    }
+    names = {label: name for study, own in _by_study(trained).items() for label, name in _arm_names(study, own).items()}
     options += [_renamed(option, names) for option in comparison.options]
+    of_page = [option for option in options if not option.startswith("--interaction=")]  # `report` has no such option
     studies = dict.fromkeys(comparison.arms["study"])
     lines = [["train", *files, f"--device={device}"] for device, files in configs.items()]
-    lines += [["compare", *studies, *options], ["report", *studies, *options]]
+    lines += [["compare", *studies, *options], ["report", *studies, *of_page]]
     return [command(*line) for line in lines]
-
-
-def _of(runs: Sequence[ComparedRun], study: str) -> dict[str, str]:
-    return _arm_names(study, [run for run in runs if run.study == study])
 
 
 def _renamed(option: str, names: Mapping[str, str]) -> str:

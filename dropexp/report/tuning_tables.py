@@ -54,8 +54,9 @@ def tuning_table(comparison: Comparison) -> Table | None:
         left=(0, *range(4, 4 + len(keys))),
         secondary=("trials\neach", "repeats"),
         about="the best trial of each repeat, by validation accuracy after the last epoch. "
-        "Ranges: median [lowest, highest] over the repeats, or the median of each entry; choices: (repeats). "
-        "validation accuracy: of the selected trials, which it favours; the tested runs have other seeds.",
+        "Ranges: median [lowest, highest] over the repeats, or the median of each entry; choices: number of "
+        "repeats in parentheses. validation accuracy: of the selected trials; too high on average, because it selects "
+        "them; the tested runs have other seeds.",
     )
 
 

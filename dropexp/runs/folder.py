@@ -1,13 +1,13 @@
 """The folder of a run: the names of its files, how they are read and written, and its lock.
 
     runs/<name>/<cell>-<hash8>/
-      run.json         the truth of a finished run; from the start its status, config and provenance
-      checkpoint.pt    the truth of a run in progress; the weights of a finished one
+      run.json         authoritative for a finished run; from the start its status, config and provenance
+      checkpoint.pt    authoritative for a run in progress; the weights of a finished one
       config.yaml      derived: the resolved config, complete
       epochs.csv       derived: one row per epoch
       predictions.npz  derived, of a finished run: its predictions for the test images
 
-The truths are replaced atomically and have a checksum. The derived files are for people and other programs; epochs.csv
+These two are replaced atomically and have a checksum. The derived files are for people and other programs; epochs.csv
 grows by a line per epoch. `state.py` decides what is written when, and docs/architecture.md describes it.
 """
 

@@ -71,7 +71,7 @@ class SearchRecord(BaseModel):
         if self.num_trials > len(self.trials):
             raise ValueError(f"{self.num_trials} trials are asked for and {len(self.trials)} recorded")
         if self.selected is not None and not 0 <= self.selected < self.num_trials:
-            raise ValueError(f"trial {self.selected} is selected of {self.num_trials}")
+            raise ValueError(f"trial {self.selected} is selected from {self.num_trials}")
         try:
             for key in self.space:
                 value: Any = self.best.values[key]

@@ -134,7 +134,7 @@ def _read_finished(folder: RunFolder, planned: PlannedRun) -> RunInfo | None:
     return info if info.finished else None
 
 
-def rename_corrupted_truth(folder: RunFolder, planned: PlannedRun) -> list[str]:
+def rename_if_corrupted(folder: RunFolder, planned: PlannedRun) -> list[str]:
     """Rename a corrupted run.json, or the corrupted epochs.csv of a finished run of schema 1; return a message.
 
     corrupted -> interrupted if there is a checkpoint, else new. Raises as `status_of`.

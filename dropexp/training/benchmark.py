@@ -78,7 +78,7 @@ def run(root: Path, rounds: int) -> BenchmarkResult:
             BOOK: _book(Path(unpacked)),
             NN: _ours(NN, data, backend),
             SCRATCH: _ours(SCRATCH, data, backend),
-            PRODUCTS: _products(data, backend),
+            PRODUCTS: products(data, backend),
         }
         seconds: dict[str, list[float]] = {name: [] for name in contenders}
         for _ in range(rounds + 1):
@@ -137,7 +137,7 @@ def _ours(variant: str, data: Data, backend: str) -> Callable[[], object]:
     return epoch
 
 
-def _products(data: Data, backend: str) -> Callable[[], object]:
+def products(data: Data, backend: str) -> Callable[[], object]:
     """Return the matrix products of an epoch: into fixed buffers, without shuffling the images."""
     W = [torch.randn(n, m) * 0.1 for n, m in pairwise(SIZES)]
     dW = [torch.empty_like(w) for w in W]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from dropexp.config.planned import PlannedRun
 from dropexp.errors import CorruptedFile, RunError
 from dropexp.runs.folder import RunFolder, rename_corrupted
-from dropexp.runs.state import rename_corrupted_truth, rename_for_restart
+from dropexp.runs.state import rename_for_restart, rename_if_corrupted
 from dropexp.runs.table import Columns, num_epochs
 from dropexp.training import checkpoint
 from dropexp.training.checkpoint import Checkpoint, TrainingState
@@ -55,7 +55,7 @@ def resume(
     """
     state = fresh()  # first: if memory is too small for it, nothing is renamed
     trained = _trained_epochs(folder)
-    notes = rename_corrupted_truth(folder, planned)
+    notes = rename_if_corrupted(folder, planned)
     columns: Columns = {}
     try:
         saved = checkpoint.read(folder)

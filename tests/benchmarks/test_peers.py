@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pages import peers as page
 from pages import peers_chart as chart
+from peers import many, whole
 from peers.contenders import ALONE, CONTENDERS, Contender
 from peers.process import Failed, check_learning, environment
 
@@ -69,6 +70,13 @@ def test_many_runs_are_compared_with_one_worker_of_one_thread() -> None:
     assert row_of(text, "2 jobs, one thread each")[1:5] == ["37.5", "0.250", "0.167", "400"]
     assert "with one thread each do 1.60 times the work of one in the same time, 1.80" in text
     assert "efficiency of 80% and 90%" in text
+
+
+def test_the_text_has_the_epochs_that_were_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole, "EPOCHS", 7)
+    monkeypatch.setattr(many, "EPOCHS", 10)
+    text = page.text(results())
+    assert "trains 7 epochs and evaluates after each" in text and "of 15 scratch runs of 10 epochs" in text
 
 
 def test_section_shows_the_chart(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -34,6 +35,14 @@ def test_a_study_is_kept_as_a_row_per_run_and_a_row_per_arm(tmp_path: Path, monk
     arms = pd.read_csv(tmp_path / "kept/small.csv").set_index(["metric", "arm"])
     assert arms.loc[("test_acc", "nn"), "difference"] == pytest.approx(0.11)
     assert arms.loc[("test_loss", "none"), "baseline"] == "nn"
+
+
+def test_a_study_without_runs_exits_with_the_command_that_trains_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["study_results.py", "findings/tuned-1000", "--runs-dir", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"`dropexp train -c configs/findings/tuned-1000\.yaml` trains the runs first"):
+        study_results.main()
 
 
 @pytest.mark.parametrize("path", STUDIES)

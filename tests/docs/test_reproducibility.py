@@ -77,7 +77,7 @@ def test_the_same_config_trains_to_the_same_figures_and_weights(
     assert other != table and not same(weights["network"], other_weights["network"])
 
 
-def test_nothing_about_the_process_matters(cli: InProcess, command: Command) -> None:
+def test_results_do_not_depend_on_folder_locale_time_zone_or_hash_seed(cli: InProcess, command: Command) -> None:
     text = "train_size: 500\nepochs: 2\nhidden: [32, 16]\nmatrix: {variant: [nn, scratch]}\n"
     config = cli.write("tiny.yaml", text)
     cli("train", "-c", config, "--jobs", "1", "-q")

@@ -43,7 +43,7 @@ def compiled(text: str, preamble: str, folder: Path) -> str:
 @pytest.mark.parametrize("preamble", ["", r"\usepackage{booktabs}"], ids=["plain", "booktabs"])
 @pytest.mark.parametrize("study", ["realistic", "sweeps", "odd"])
 def test_the_tables_of_a_comparison_compile_and_fit_the_page(study: str, preamble: str, tmp_path: Path) -> None:
-    runs_dir, by = tmp_path / "runs", None
+    runs_dir = tmp_path / "runs"
     match study:
         case "realistic":
             write_realistic_study(runs_dir)
@@ -57,7 +57,7 @@ def test_the_tables_of_a_comparison_compile_and_fit_the_page(study: str, preambl
             write_arm(runs_dir, "nn", [0.8, 0.81], arm=r"50% & more_\x{y}~^$#<>|αωΓΩ→", lr=0.1)
             write_arm(runs_dir, "nn", [0.8, 0.82], arm="a rather long name of an arm, " * 4, lr=0.2)
             write_arm(runs_dir, "nn", [0.8, 0.82], arm=WITHOUT_NOTE, lr=0.3)
-    comparison = compare((), runs_dir, by=by, published=study == "realistic")
+    comparison = compare((), runs_dir, published=study == "realistic")
     log = compiled(latex(comparison_tables(comparison), comparison.notes), preamble, tmp_path)
     assert "undefined" not in log
     assert note_on_characters(WITHOUT_NOTE) is None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from helpers.comparisons import mentions, row_of
-from helpers.fake_runs import change, write_arm, write_run
+from helpers.fake_runs import change, write_arm, write_regression, write_run
 
 from dropexp.analysis.comparison import Comparison, compare
 
@@ -102,6 +102,18 @@ def test_a_sentence_names_the_other_settings_that_differ_from_the_baseline(tmp_p
     write_arm(tmp_path, "nn", [0.6 + i / 1000 for i in range(7)], lr=1.0)
     (sentence,) = compare(runs_dir=tmp_path).findings
     assert sentence.endswith("nn also differs from none in lr (1.0, 0.5).")
+
+
+def test_many_caveats_are_counted_with_what_the_task_studies(tmp_path: Path) -> None:
+    rates = (0.01, 0.02, 0.04, 0.08)
+    write_arm(tmp_path / "dropout", "none", [0.8, 0.81])
+    write_regression(tmp_path / "decay")
+    for lr in rates:
+        write_arm(tmp_path / "dropout", "nn", [0.8, 0.81], lr=lr)
+        write_regression(tmp_path / "decay", weight_decay=4.0, lr=lr)
+    for name, studied in (("dropout", "dropout"), ("decay", "weight decay")):
+        notes = compare(runs_dir=tmp_path / name).notes
+        assert mentions(notes, f"4 arms differ from their baselines in more than {studied}: see the settings")
 
 
 def test_a_verdict_hides_no_diverged_run(tmp_path: Path) -> None:

@@ -16,14 +16,14 @@ from helpers.verdicts import MARGIN, SHAPE, pair
 
 from dropexp.analysis.comparison import compare
 from dropexp.analysis.headlines import Titles, headlines
-from dropexp.analysis.pilot import Pilot
+from dropexp.analysis.new_study import NewStudy
 from dropexp.analysis.verdicts import Verdict, judge
 from dropexp.config.study import load_config
 from dropexp.report.html import page
 from dropexp.report.markup import markdown
 from dropexp.runs.folder import RunFolder
 
-PILOT = Pilot("dropout-confirm", 100)
+NEW_STUDY = NewStudy("dropout-confirm", 100)
 PLANNED = "These seeds are a pilot; a new study of {} other seeds, judged alone, shows a true difference of 0.3 points"
 
 
@@ -44,7 +44,7 @@ def test_a_single_difference_has_its_statistics() -> None:
 
 def test_differences_are_grouped_by_verdict_with_the_command_that_decides_the_open_ones() -> None:
     pairs = [pair(0.001 + 0.01 * SHAPE, "open"), pair(0.012 + 0.004 * SHAPE), pair(0.02 + 0.004 * SHAPE, "scratch")]
-    (text,) = texts(judge([replace(one, pilot=PILOT) for one in pairs], MARGIN))
+    (text,) = texts(judge([replace(one, new_study=NEW_STUDY) for one in pairs], MARGIN))
     assert text.startswith(
         "BETTER than none in test accuracy after 5 epochs (10 seeds): scratch (+2.00 points) and nn (+1.20 points); "
         "INCONCLUSIVE against none: open (+0.10 points). These seeds are a pilot; a new study of 73 other seeds, "
@@ -53,7 +53,7 @@ def test_differences_are_grouped_by_verdict_with_the_command_that_decides_the_op
 
 
 def test_many_open_differences_are_one_sentence() -> None:
-    pairs = [replace(pair(i / 1e4 + 0.01 * SHAPE, f"arm {i}"), pilot=PILOT) for i in range(12)]
+    pairs = [replace(pair(i / 1e4 + 0.01 * SHAPE, f"arm {i}"), new_study=NEW_STUDY) for i in range(12)]
     (text,) = texts(judge(pairs, MARGIN))
     assert text.startswith(
         "INCONCLUSIVE: with 10 seeds none of the 12 differences in test accuracy after 5 epochs can be decided "

@@ -88,12 +88,15 @@ def test_a_requirement_on_a_difference_that_holds_returns_none(of_differences: C
     assert require(of_differences, requirement) is None
 
 
+NOT_KEPT = "it needs predictions for the test images, and some of these runs have not kept any of this epoch"
+
+
 @pytest.mark.parametrize(
     ("requirement", "why"),
     [
         ("nn - none.low >= 0.02", "nn - none.low is 0.0111 (8 pairs), not >= 0.02"),
         ("nn - none.p < 0.001", "nn - none.p is 0.0078 (8 pairs), not < 0.001"),
-        ("nn - none.images_low > 0", "nn - none.images_low is unknown: no run has this figure"),
+        ("nn - none.images_low > 0", f"nn - none.images_low is unknown: {NOT_KEPT}"),
         ("nn - none.verdict == EQUIVALENT", "nn - none.verdict is BETTER, not == EQUIVALENT"),
         ("nn - none.verdict != BETTER", "nn - none.verdict is BETTER, not != BETTER"),
     ],
@@ -102,6 +105,26 @@ def test_a_requirement_on_a_difference_that_fails_says_why(
     of_differences: Comparison, requirement: str, why: str
 ) -> None:
     assert require(of_differences, requirement) == why
+
+
+def test_a_difference_without_a_figure_says_what_the_figure_needs(tmp_path: Path) -> None:
+    write_run(tmp_path, "none", 0)
+    write_run(tmp_path, "nn", 0)
+    write_run(tmp_path, "scratch", 1)
+    compared = compare(runs_dir=tmp_path)
+    two = "it needs at least 2 pairs of runs with test_acc, and there"
+    for figure in ("low", "high", "p", "images_low"):
+        assert require(compared, f"nn - none.{figure} < 1") == f"nn - none.{figure} is unknown: {two} is 1"
+    assert require(compared, "scratch - none.p < 1") == f"scratch - none.p is unknown: {two} are none"
+    one = "it needs at least 1 pair of runs with test_acc, and there are none"
+    assert require(compared, "scratch - none.difference < 1") == f"scratch - none.difference is unknown: {one}"
+
+
+def test_the_interval_over_images_exists_for_test_figures_only(tmp_path: Path) -> None:
+    write_arm(tmp_path, "none", [0.8, 0.81])
+    write_arm(tmp_path, "nn", [0.8, 0.81])
+    fault = require(compare(runs_dir=tmp_path, metric="train_acc"), "nn - none.images_low > 0")
+    assert fault == "nn - none.images_low is unknown: it exists for test_acc and test_loss only, not for train_acc"
 
 
 def test_p_is_adjusted_for_all_comparisons(tmp_path: Path) -> None:

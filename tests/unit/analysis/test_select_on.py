@@ -57,7 +57,7 @@ def test_the_settings_with_the_best_mean_on_validation_rows_are_compared_alone(s
     assert [*comparison.arms["mean"]] == pytest.approx([0.8005, 0.8205])
     assert len(comparison.differences) == 1 and comparison.options == ["--select-on=val_acc"]
     for label, base in zip(labels(comparison), ("none", "nn"), strict=True):
-        note = f"dropout: {label} is selected of 2 settings of {base}, by mean validation accuracy"
+        note = f"dropout: {label} is selected from 2 settings of {base}, by mean validation accuracy"
         assert note in comparison.notes
 
 
@@ -71,7 +71,8 @@ def test_declared_arms_are_selected_separately(tmp_path: Path) -> None:
         for lr in (0.1, 0.5):
             write_setting(tmp_path, "nn", lr, 0.8, val_acc=lr, arm=arm, label_smoothing=0.1 * (arm == "wide"))
     notes = compare(runs_dir=tmp_path, select_on="val_acc").notes
-    assert mentions(notes, "is selected of 2 settings of wide") and mentions(notes, "selected of 2 settings of narrow")
+    for arm in ("wide", "narrow"):
+        assert mentions(notes, f"is selected from 2 settings of {arm}")
 
 
 def test_settings_with_a_diverged_run_are_not_selected(tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_settings_with_a_diverged_run_are_not_selected(tmp_path: Path) -> None:
     write_run(tmp_path, "nn", 2, lr=0.5, validation_size=100, status="diverged", why="the loss is not finite")
     comparison = compare(runs_dir=tmp_path, select_on="val_acc")
     assert [*comparison.arms["mean"]] == pytest.approx([0.8005])
-    assert mentions(comparison.notes, "is selected of 2 settings of nn")
+    assert mentions(comparison.notes, "is selected from 2 settings of nn")
 
 
 def test_settings_with_different_numbers_of_seeds_are_noted(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers.verdicts import MARGIN, SHAPE, pair, verdict
 
-from dropexp.analysis.pilot import Pilot
+from dropexp.analysis.new_study import NewStudy
 from dropexp.analysis.sentences import sentence
 from dropexp.analysis.verdicts import VerdictWord, judge
 from dropexp.runs.metrics import NATS, SECONDS
@@ -75,7 +75,9 @@ def test_an_open_comparison_has_the_difference_that_its_seeds_show_and_the_seeds
 
 
 def test_an_open_comparison_ends_in_the_command_of_a_new_study_with_other_seeds() -> None:
-    open_pair = replace(pair(0.001 + 0.01 * SHAPE), pilot=Pilot("dropout-confirm", 100), caveat="nn also differs.")
+    open_pair = replace(
+        pair(0.001 + 0.01 * SHAPE), new_study=NewStudy("dropout-confirm", 100), caveat="nn also differs."
+    )
     assert sentence(judge([open_pair], MARGIN)[0]).endswith(
         " show a true difference of 0.3 points. nn also differs. These seeds are a pilot: decide on the number of "
         "seeds first, and judge a new study of other seeds alone: "
@@ -86,10 +88,10 @@ def test_an_open_comparison_ends_in_the_command_of_a_new_study_with_other_seeds(
 
 
 def test_the_command_has_the_seeds_of_the_sentence_and_no_fewer_than_the_pilot() -> None:
-    wide = replace(pair(0.03 * SHAPE), pilot=Pilot("dropout-confirm", 100))
+    wide = replace(pair(0.03 * SHAPE), new_study=NewStudy("dropout-confirm", 100))
     assert "about 480 seeds" in (text := sentence(judge([wide], MARGIN)[0]))
     assert text.endswith("--seeds 100..579")
-    enough = replace(pair(0.0016 + 0.0034 * SHAPE), pilot=Pilot("dropout-confirm", 100))
+    enough = replace(pair(0.0016 + 0.0034 * SHAPE), new_study=NewStudy("dropout-confirm", 100))
     (found,) = judge([enough], MARGIN)
     assert found.word is VerdictWord.INCONCLUSIVE
     assert (found.needed.pairs or 0) < 10
@@ -130,7 +132,7 @@ def test_six_pairs_without_other_comparisons_suffice_for_significance() -> None:
     ("size", "shown"), [(1e4, "7954.3053"), (1e10, "7.954e+09"), (1e38, "7.954e+37")], ids=["1e4", "1e10", "1e38"]
 )
 def test_seeds_beyond_any_study_are_not_counted(size: float, shown: str) -> None:
-    (found,) = judge([replace(pair(size * SHAPE, unit=NATS), pilot=Pilot("dropout-confirm", 100))], MARGIN)
+    (found,) = judge([replace(pair(size * SHAPE, unit=NATS), new_study=NewStudy("dropout-confirm", 100))], MARGIN)
     assert found.needed.pairs is None
     assert sentence(found).endswith(
         f". With 80 % power, 10 seeds show a true difference of {shown} nats; "

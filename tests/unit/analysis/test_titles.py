@@ -157,7 +157,7 @@ def test_notes_on_baselines_and_sources_have_the_labels(tmp_path: Path) -> None:
 def test_the_note_on_selected_settings_has_the_labels(tmp_path: Path) -> None:
     compared(tmp_path, f"validation_size: 100\neval_test: false\n{STUDY}")
     notes = compare("study", tmp_path / "runs", select_on="val_acc").notes
-    assert mentions(notes, "study: nn.Dropout,lr=0.1 is selected of 2 settings of nn.Dropout, by mean")
+    assert mentions(notes, "study: nn.Dropout,lr=0.1 is selected from 2 settings of nn.Dropout, by mean")
 
 
 def test_searches_have_the_labels_and_in_csv_the_names(tmp_path: Path) -> None:

@@ -127,6 +127,9 @@ def test_import_loads_no_heavy_module() -> None:
     assert {"torch", "torchvision", "numpy", "pandas", "rich", "urllib.request"}.isdisjoint(loaded)
 
 
+# Cache
+
+
 def test_cache_is_in_the_platforms_folder_unless_xdg_cache_home_is_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,9 +143,6 @@ def test_cache_is_in_the_platforms_folder_unless_xdg_cache_home_is_set(
         assert cache_dir() == Path.home() / ".cache" / "dropexp"
 
 
-# Find
-
-
 def test_without_a_home_folder_the_cache_is_a_temporary_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*args: object, **options: object) -> Path:
         raise RuntimeError("could not determine the home directory")
@@ -151,6 +151,9 @@ def test_without_a_home_folder_the_cache_is_a_temporary_one(tmp_path: Path, monk
     monkeypatch.setattr("platformdirs.user_cache_path", unknown)
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     assert cache_dir().parent == tmp_path
+
+
+# Find
 
 
 def test_data_is_looked_for_in_option_variable_working_folder_and_cache(

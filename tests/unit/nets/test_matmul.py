@@ -14,7 +14,7 @@ from dropexp.nets import matmul
 
 @pytest.mark.parametrize("backend", sorted({matmul.PLAIN, matmul.best_backend()}))
 @pytest.mark.parametrize(("n", "k", "m"), [(256, 784, 256), (96, 256, 10), (1000, 2048, 2048)])
-def test_products_are_float32_on_every_backend(backend: str, n: int, k: int, m: int) -> None:
+def test_matmuls_are_float32_on_every_backend(backend: str, n: int, k: int, m: int) -> None:
     generator = torch.Generator().manual_seed(n)
     A, B = torch.rand(n, k, generator=generator), torch.randn(k, m, generator=generator)
     exact = A.double() @ B.double()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from helpers.fake_runs import write_arm, write_predictions
 
 from dropexp.analysis.comparison import compare
-from dropexp.report.cells import figure_cell, interval_cell
+from dropexp.report.cells import figure_cell, interval_cell, p_cell
 from dropexp.report.comparison_tables import comparison_tables
 from dropexp.report.difference_tables import differences_table, interactions_table
 from dropexp.runs.metrics import FRACTION, NUMBER, POINTS
@@ -44,6 +45,11 @@ def test_differences_show_the_interval_over_seeds_and_images_or_that_it_is_not_k
     assert cells["nn - none"].startswith("[") and cells["scratch - none"] == "not kept"
     other = differences_table(compare("dropout", tmp_path, metric="train_acc"))
     assert other is not None and other.headers[4] == "p" and "images" not in other.legend
+
+
+def test_rounding_never_moves_p_across_five_percent() -> None:
+    cells = [p_cell(p) for p in (0.04996, 0.04994, 0.05, 0.050004, 0.00009, 0.00012, 1.0, math.nan)]
+    assert cells == ["0.04996", "0.0499", "0.0500", "0.0500", "<.0001", "0.0001", "1.0000", "-"]
 
 
 def test_a_figure_that_is_rounded_to_zero_has_no_minus_sign() -> None:

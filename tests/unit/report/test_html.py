@@ -83,9 +83,9 @@ def found(comparison: Comparison) -> Page:
 
 def test_the_sections_are_in_order_below_one_heading(found: Page) -> None:
     ids = [own.get("id") for tag, own, _ in found.elements if tag == "h2"]
-    story = ["arms", "notes", "differences", "published", "loss", "book"]
+    main_part = ["arms", "notes", "differences", "published", "loss", "book"]
     assert ids == [
-        *story,
+        *main_part,
         "appendix",
         "seeds",
         "learning",
@@ -181,7 +181,8 @@ def test_the_recipe_is_on_the_page(tmp_path: Path) -> None:
     write_run(tmp_path, "nn", 2, status="diverged", why="the loss is not finite in epoch 2")
     found = page_of(tmp_path)
     assert "matrix: {seed: 0..2}" in found.texts("pre", **{"aria-label": "dropout.yaml"})[0]
-    assert "It has every arm with every seed: 1 run more than this comparison." in found.texts("p")
+    more = "This config trains every arm with every seed, which is 1 run more than this comparison has."
+    assert more in found.texts("p")
     assert "dropexp compare dropout" in found.texts("pre", **{"aria-label": "Commands"})[0].splitlines()
     assert "seed 2 diverged (the loss is not finite in epoch 2)" in "".join(found.texts("li"))
 
@@ -247,16 +248,16 @@ def test_probes_have_a_table_and_a_compared_probe_has_charts(tmp_path: Path) -> 
     assert "Test accuracy" in found.texts("h2")
 
 
-def test_long_tables_of_the_story_are_in_the_appendix(tmp_path: Path) -> None:
+def test_long_tables_of_the_main_part_are_in_the_appendix(tmp_path: Path) -> None:
     write_arm(tmp_path, "none", [0.8, 0.81], lr=0.5)
     for i in range(10):
         write_arm(tmp_path, "nn", [0.8, 0.82], lr=0.5, drop_probs=[0.1, round(0.1 + 0.05 * i, 2)])
     found = page_of(tmp_path)
-    story, appendix = found.html.split('id="appendix"')
-    assert "Arms: test accuracy after 2 epochs" in story and 'id="chart-differences"' in story
+    main_part, appendix = found.html.split('id="appendix"')
+    assert "Arms: test accuracy after 2 epochs" in main_part and 'id="chart-differences"' in main_part
     table = "Differences: test accuracy after 2 epochs"
-    assert table not in story and table in appendix
-    assert 'href="#differences-tables"' in story and 'id="differences-tables"' in appendix
+    assert table not in main_part and table in appendix
+    assert 'href="#differences-tables"' in main_part and 'id="differences-tables"' in appendix
 
 
 def test_a_regression_has_a_page(tmp_path: Path) -> None:
@@ -304,6 +305,6 @@ def test_many_notes_are_in_the_appendix(tmp_path: Path) -> None:
     for i in range(9):
         write_run(tmp_path, "none" if i == 0 else "nn", 0, status="diverged", why="the loss is nan", lr=0.1 + i)
     found = page_of(tmp_path)
-    story, appendix = found.html.split('id="appendix"')
-    shown = [text for text in found.texts("li") if "diverged" in text and f"<li>{text}" in story]
-    assert 3 <= len(shown) <= 5 and 'href="#more-notes"' in story and 'id="more-notes"' in appendix
+    main_part, appendix = found.html.split('id="appendix"')
+    shown = [text for text in found.texts("li") if "diverged" in text and f"<li>{text}" in main_part]
+    assert 3 <= len(shown) <= 5 and 'href="#more-notes"' in main_part and 'id="more-notes"' in appendix

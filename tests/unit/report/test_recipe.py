@@ -81,7 +81,19 @@ def test_tested_runs_whose_searches_are_not_known_have_no_recipe(tmp_path: Path)
     (tmp_path / "runs" / "tuned" / "study.json").unlink()
     comparison = compare("tuned", tmp_path / "runs")
     assert recipes(comparison, compared_runs(comparison)) == []
-    assert "Arms" in page(comparison)
+    assert "No config of tuned is known: study.json lacks the searches" in page(comparison)
+    assert commands(comparison, compared_runs(comparison)) == ["dropexp compare tuned", "dropexp report tuned"]
+
+
+def test_only_configs_on_the_page_are_trained(tmp_path: Path) -> None:
+    write_tuned(tmp_path)
+    (tmp_path / "runs" / "tuned" / "study.json").unlink()
+    write_arm(tmp_path / "runs", "none", [0.8, 0.81])
+    comparison = compare((), tmp_path / "runs")
+    runs = compared_runs(comparison)
+    assert [recipe.file for recipe in recipes(comparison, runs)] == ["dropout.yaml"]
+    training, *_ = commands(comparison, runs)
+    assert training == "dropexp train --config=dropout.yaml --device=cpu"
 
 
 @pytest.mark.parametrize(
@@ -138,6 +150,17 @@ def test_the_commands_name_studies_devices_and_options(tmp_path: Path) -> None:
         "dropexp train --config=other.yaml --device=cuda",
         "dropexp compare 'my study' other --by=lr --metric=test_loss --margin=0.01",
         "dropexp report 'my study' other --by=lr --metric=test_loss --margin=0.01",
+    ]
+
+
+def test_the_command_of_compare_has_the_interaction(tmp_path: Path) -> None:
+    for lr in (0.1, 0.5):
+        for variant in ("none", "nn"):
+            write_arm(tmp_path, variant, [0.8, 0.81], lr=lr)
+    comparison = compare((), tmp_path, interaction=("variant", "lr"))
+    assert commands(comparison, compared_runs(comparison))[1:] == [
+        "dropexp compare dropout --interaction=variant,lr",
+        "dropexp report dropout",
     ]
 
 

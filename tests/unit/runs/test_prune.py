@@ -371,11 +371,6 @@ def test_nothing_is_removed_without_yes(cli: InProcess) -> None:
         assert (again.stdout, again.stderr) == ("", "nothing to remove\n")
 
 
-def test_yes_and_checkpoints_require_prune(cli: InProcess) -> None:
-    for option in ("--yes", "--checkpoints"):
-        assert "requires --prune" in cli("runs", option, code=2).stderr
-
-
 def test_a_run_without_its_checkpoint_is_done_and_compared_but_not_evaluated(cli: InProcess) -> None:
     config = cli.write("tiny.yaml", TINY)
     cli("train", "-c", config, "--jobs", "1", "-q")

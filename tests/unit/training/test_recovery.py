@@ -56,14 +56,14 @@ from dropexp.training.trained import load_trained
 pytestmark = pytest.mark.usefixtures("checkpoint_each_epoch")
 COUNTS = "2 runs: 1 done, 1 interrupted\n"  # the last line of a dry run
 
-TRUTHS = [(name, corrupt) for name in ("checkpoint.pt", "run.json") for corrupt in CORRUPTIONS[name]]
+AUTHORITATIVE = [(name, corrupt) for name in ("checkpoint.pt", "run.json") for corrupt in CORRUPTIONS[name]]
 DERIVED = [(name, corrupt) for name in ("epochs.csv", "config.yaml") for corrupt in CORRUPTIONS[name]]
 
 # An interrupted run
 
 
-@pytest.mark.parametrize(("name", "corrupt"), TRUTHS)
-def test_a_corrupted_truth_of_an_interrupted_run_is_renamed_and_the_run_ends_with_the_same_table(
+@pytest.mark.parametrize(("name", "corrupt"), AUTHORITATIVE)
+def test_a_corrupted_authoritative_file_of_an_interrupted_run_is_renamed_and_the_run_ends_with_the_same_table(
     name: str, corrupt: Corruption, trained: Path, tmp_path: Path, data: Data
 ) -> None:
     folder = a_copy(trained, "interrupted", tmp_path)
@@ -237,7 +237,7 @@ def test_a_finished_run_stays_finished_if_its_checkpoint_is_corrupted(
 
 
 @pytest.mark.parametrize("checkpoint_is", ["missing", "corrupted"])
-def test_a_finished_run_without_any_truth_restarts_and_keeps_its_figures(
+def test_a_finished_run_without_any_authoritative_file_restarts_and_keeps_its_figures(
     checkpoint_is: str, trained: Path, tmp_path: Path, data: Data
 ) -> None:
     folder = a_copy(trained, "done", tmp_path)
