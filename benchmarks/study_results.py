@@ -18,7 +18,6 @@ from studies import STUDIES, Judged
 
 from dropexp import compare, load_config, load_runs
 from dropexp.errors import DropexpError
-from dropexp.program import command
 from dropexp.runs.folder import default_runs_dir
 
 FOLDER = RESULTS / "studies"
@@ -54,14 +53,9 @@ def judged_table(config: Path, judged: Judged, runs_dir: Path) -> pd.DataFrame:
     return table
 
 
-def config_of(path: str) -> Path:
-    """Return the config of a study, named by its path below configs/."""
-    return ROOT / "configs" / f"{path}.yaml"
-
-
 def keep(path: str, runs_dir: Path, folder: Path = FOLDER) -> None:
-    """Write the two tables of a study."""
-    config = config_of(path)
+    """Write the two tables of a study, named by its path below configs/."""
+    config = ROOT / "configs" / f"{path}.yaml"
     name = load_config(config).name
     folder.mkdir(parents=True, exist_ok=True)
     judged = pd.concat([judged_table(config, one, runs_dir) for one in STUDIES[path]])
@@ -75,12 +69,11 @@ def main() -> None:
     parser.add_argument("studies", nargs="*", default=list(STUDIES), choices=STUDIES, metavar="STUDY")
     parser.add_argument("--runs-dir", type=Path, default=default_runs_dir())
     options = parser.parse_args()
-    for path in options.studies:
-        try:
+    try:
+        for path in options.studies:
             keep(path, options.runs_dir)
-        except DropexpError as error:
-            training = command("train", "-c", str(config_of(path).relative_to(ROOT)))
-            sys.exit(f"{error}\n`{training}` trains the runs first")
+    except DropexpError as error:
+        sys.exit(str(error))  # of missing runs, with the command that trains them
 
 
 if __name__ == "__main__":
