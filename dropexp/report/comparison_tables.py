@@ -110,7 +110,7 @@ def arms_table(comparison: Comparison) -> Table:
     terms["s/epoch"] = "s/epoch: median, training and test evaluation."
     if values:
         ends = f"from {figure_cell(low, unit)} ({BARS[0]}) to {figure_cell(high, unit)} ({BARS[-1]})"
-        terms["by epoch"] = f"by epoch: mean {metric.title}, {ends}."
+        terms["by epoch"] = f"by epoch: {metric.title}, mean over the runs, {ends}."
     table = Table(
         f"Arms: {comparison.what}",
         titles,

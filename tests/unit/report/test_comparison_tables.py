@@ -40,7 +40,7 @@ def test_curves_of_all_arms_share_a_scale(tmp_path: Path) -> None:
     write_run(tmp_path, "nn", test_acc=[0.4, 0.5, 0.58])
     arms = tables.arms_table(compare(runs_dir=tmp_path))
     assert [row[-1] for row in arms.rows] == ["▁▃█", "▃▄▅"]
-    assert "from 20.00 (▁) to 90.00 (█)" in arms.legend
+    assert "by epoch: test accuracy, mean over the runs, from 20.00 (▁) to 90.00 (█)" in arms.legend
 
 
 def test_a_long_curve_is_thinned_to_evenly_spaced_epochs_with_the_first_and_the_last(tmp_path: Path) -> None:
