@@ -40,10 +40,11 @@ def why(error: Exception) -> str:
     """Return the reason of an error in words, for an `OSError` without its number and file."""
     if not isinstance(error, OSError):
         return str(error)
-    path = Path(error.filename or "")
-    file = next((one for one in (path, *path.parents) if one.is_file()), None)
-    if file and isinstance(error, FileExistsError | NotADirectoryError | FileNotFoundError):  # the last on Windows
-        return f"{file} is a file, not a folder"
+    if isinstance(error, FileExistsError | NotADirectoryError | FileNotFoundError):  # the last on Windows
+        path = Path(error.filename or "")
+        for one in (path, *path.parents):
+            if os.path.isfile(one):  # noqa: PTH113 (up to Python 3.13 Path.is_file raises in an unreadable folder)
+                return f"{one} is a file, not a folder"
     return error.strerror or str(error)
 
 
