@@ -41,11 +41,22 @@ def why(error: Exception) -> str:
     if not isinstance(error, OSError):
         return str(error)
     if isinstance(error, FileExistsError | NotADirectoryError | FileNotFoundError):  # the last on Windows
-        path = Path(error.filename or "")
+        path = Path(os.fsdecode(error.filename or ""))
         for one in (path, *path.parents):
-            if os.path.isfile(one):  # noqa: PTH113 (up to Python 3.13 Path.is_file raises in an unreadable folder)
+            if is_file(one):
                 return f"{one} is a file, not a folder"
     return error.strerror or str(error)
+
+
+def what_failed(error: Exception) -> str:
+    """Return the reason of an error in words, for an `OSError` after its file."""
+    file = getattr(error, "filename", None)
+    return why(error) if file is None else f"{os.fsdecode(file)}: {why(error)}"
+
+
+def is_file(path: Path) -> bool:
+    """Return whether the path is a file, or a link to one; False in a folder that is not readable."""
+    return os.path.isfile(path)  # noqa: PTH113 (up to Python 3.13 Path.is_file raises there)
 
 
 def write_whole(path: Path, content: bytes, *, sync: bool = True) -> None:

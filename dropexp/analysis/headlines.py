@@ -132,7 +132,8 @@ def _plan(verdicts: Sequence[Verdict], new_study: NewStudy | None) -> Headline:
     units, shown = "repeats" if new_study.tuned else "seeds", amount(open_ones[0].margin, open_ones[0].pair.unit, "g")
     seeds = seeds_to_plan(open_ones, max(needed))
     if not new_study.has_room(seeds):
-        return Headline(f"About {rounded(max(needed)):,} {units} show a true difference of {shown} with 80 % power.")
+        about = f"About {rounded(max(needed)):,} {units} show a true difference of {shown} with 80 % power"
+        return Headline(f"{about}: more than one config can have.")
     study = f"a new study of {seeds:,} other {units}, judged alone"
     sentence = f"These {units} are a pilot; {study}, shows a true difference of {shown} with 80 % power"
     if new_study.tuned:  # its plan is no command

@@ -218,7 +218,7 @@ def _why_unknown(figure: str, row: Mapping[str, Any], metric: str) -> str:
         return f"it needs at least {counted(least, 'pair')} of runs with {metric}, and there {found}"
     if metric not in two_way.METRICS:
         return f"it exists for {' and '.join(two_way.METRICS)} only, not for {metric}"
-    return "it needs predictions for the test images, and some of these runs have not kept any of this epoch"
+    return "it needs kept predictions of the same test images at this epoch, which some of these runs lack"
 
 
 def _broken(comparison: Comparison, *labels: str) -> str | None:

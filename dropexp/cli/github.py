@@ -77,4 +77,4 @@ def add_to_summary(comparison: Comparison, outcomes: Mapping[str, str | None]) -
                 return
             file.write(content)
     except OSError as error:
-        print_message(f"note: the step's summary cannot be written: {why(error)}")
+        print_message(f"note: {path}, which GITHUB_STEP_SUMMARY names, cannot be written: {why(error)}")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dropexp.cli.export import Target, export_to
 from dropexp.cli.output import print_message
 from dropexp.errors import ExportError
-from dropexp.files import why
+from dropexp.files import what_failed
 from dropexp.runs.record import read_any
 from dropexp.training.events import Ended, Epoch, Event
 from dropexp.training.jobs import Job
@@ -46,7 +46,6 @@ class LiveLog:
             export_to(self.target, [read_any(job.folder) for job in jobs], report=report)
         except (ExportError, OSError) as error:
             self.failed = True
-            where = f"{file}: " if (file := getattr(error, "filename", None)) else ""
             later = f"later: dropexp export --to {self.target}"
-            print_message(f"note: no longer logged to {self.target}: {where}{why(error)}; {later}")
+            print_message(f"note: no longer logged to {self.target}: {what_failed(error)}; {later}")
         self.exported = time.monotonic()

@@ -22,7 +22,7 @@ from dropexp.cli.github import print_failure
 from dropexp.cli.output import discard_output, next_command, print_message, redirect_to_devnull
 from dropexp.encoding import ERRORS
 from dropexp.errors import ConfigError, DropexpError, Problem
-from dropexp.files import why
+from dropexp.files import what_failed, why
 from dropexp.home import provide_home
 
 FAILED, INTERRUPTED = 1, 130
@@ -118,10 +118,8 @@ def _exit(message: str, code: int, problems: Sequence[Problem] = ()) -> NoReturn
 
 def _reason(error: OSError) -> str:
     """Return the reason of an error of the system. A write error without a file name is one of stdout."""
-    if error.filename is not None:
-        return f"{error.filename}: {why(error)}"
-    is_written = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EIO)
-    return f"the output cannot be written: {why(error)}" if is_written else str(error)
+    is_written = error.filename is None and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EIO)
+    return f"the output cannot be written: {why(error)}" if is_written else what_failed(error)
 
 
 def _flush_stdout() -> None:

@@ -131,8 +131,8 @@ def _evaluation_conflicts(config: Config) -> Iterator[Conflict]:
     if "probes" in used and on_images:
         yield Conflict(
             ("probes", "eval_test"),
-            f"probes = {', '.join(on_images)} needs the test images, which eval_test = false does not evaluate; "
-            "only weight_norms does not",
+            f"probes = {', '.join(on_images)}: evaluated on the test images, which eval_test = false leaves out; "
+            "weight_norms is the only probe without them",
         )
 
 

@@ -16,7 +16,7 @@ from typing import IO
 from dropexp.data.cache import cache_dir, cache_lock
 from dropexp.data.mirror import LARGEST, Progress, get
 from dropexp.errors import DataError
-from dropexp.files import replacing, why
+from dropexp.files import is_file, replacing, why
 from dropexp.home import expanded
 
 MIRRORS = (  # the first is torchvision's, the second that of the authors
@@ -131,7 +131,7 @@ def fetch(
             except DataError as failure:
                 failures.append(f"  {mirror}: {failure}\n")
             except OSError as error:
-                where = "in the cache" if folder is None else f"in {folder}"
+                where = f"in the cache, {root}" if folder is None else f"in {folder}"
                 raise DataError(
                     f"Fashion-MNIST cannot be stored {where}: {why(error)}.\nName a writable folder by "
                     f"{'XDG_CACHE_HOME, or a folder with the data by ' if folder is None else ''}--data-dir or "
@@ -188,15 +188,11 @@ def _fill(root: Path, packed: Callable[[str], bytes], checksums: Mapping[str, st
 
 def _source(folder: Path, name: str) -> Path:
     unpacked = folder / name
-    return unpacked if _is_file(unpacked) else unpacked.with_name(f"{name}.gz")
+    return unpacked if is_file(unpacked) else unpacked.with_name(f"{name}.gz")
 
 
 def _missing(folder: Path) -> list[str]:
-    return [name for name in CHECKSUMS if not any(_is_file(folder / f"{name}{end}") for end in ("", ".gz"))]
-
-
-def _is_file(path: Path) -> bool:
-    return os.path.isfile(path)  # noqa: PTH113 (up to Python 3.13 Path.is_file raises in a folder that is not readable)
+    return [name for name in CHECKSUMS if not any(is_file(folder / f"{name}{end}") for end in ("", ".gz"))]
 
 
 def _read(path: Path, sha256: str) -> bytes:

@@ -49,7 +49,7 @@ REGRESSION_COLUMNS = {
 }
 TERMS = {
     "clean_train_acc": "train accuracy: in evaluation mode.",
-    "gap": "gap: train accuracy minus test accuracy.",
+    "gap": "gap: generalisation gap, train accuracy minus test accuracy.",
     "w_norm": "‖w‖: norm of the weights.",
 }
 NATS = "test loss: mean cross entropy, nats."

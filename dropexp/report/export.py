@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dropexp.config import yaml
 from dropexp.errors import ExportError, RunError
+from dropexp.files import what_failed
 from dropexp.runs.folder import RUN
 from dropexp.runs.status import Status
 from dropexp.runs.table import Row
@@ -59,7 +60,7 @@ def with_epochs(runs: Iterable[Run]) -> tuple[list[TimedRun], list[str]]:
         try:
             found.append(_timed(run))
         except (RunError, OSError, ValueError) as error:
-            skipped.append(str(error))
+            skipped.append(what_failed(error))
     return found, skipped
 
 

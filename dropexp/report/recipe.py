@@ -149,6 +149,8 @@ def commands(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[str]:
     names = {label: name for study, own in _by_study(trained).items() for label, name in _arm_names(study, own).items()}
     options += [_renamed(option, names) for option in comparison.options]
     of_page = [option for option in options if not option.startswith("--interaction=")]  # `report` has no such option
+    if any("arm" in option.partition("=")[2].split(",") for option in options if option not in of_page):
+        options = of_page  # each arm of a recipe has a name of its own, so that `arm` crosses no other key
     studies = dict.fromkeys(comparison.arms["study"])
     lines = [["train", *files, f"--device={device}"] for device, files in configs.items()]
     lines += [["compare", *studies, *options], ["report", *studies, *of_page]]

@@ -90,10 +90,10 @@ def checkpoints(
     names: Sequence[str] = (), runs_dir: Path | None = None, where: Mapping[str, Any] | None = None
 ) -> list[Removal]:
     """Plan to remove the checkpoints of finished runs. Raises `NoRuns`."""
-    why = "only `dropexp evaluate` would read it, and `train` to rewrite lost predictions"
+    reason = "only `dropexp evaluate` would read it, and `train` to rewrite lost predictions"
     finished = (run.folder for run in keep(read_runs(names, runs_dir), where or {}) if run.status in FINISHED)
     return [
-        _removal("checkpoint", folder.path, [folder.checkpoint], why, _digest(folder.path))
+        _removal("checkpoint", folder.path, [folder.checkpoint], reason, _digest(folder.path))
         for folder in finished
         if folder.checkpoint in _own_files(folder.path)
     ]
@@ -105,7 +105,7 @@ def trials(
     """Plan to remove the trials of searches whose selection and figures study.json has. Raises `NoRuns`."""
     runs = keep(read_runs(names, runs_dir), where or {})
     known = {folder: _known_trials(folder) for folder in {run.folder.path.parent for run in runs}}
-    why = "study.json has its figures and the selection; `train` does not train it again"
+    reason = "study.json has its figures and the selection; `train` does not train it again"
     removals = []
     for run in runs:
         tuning, path = run.tuning, run.folder.path
@@ -117,7 +117,7 @@ def trials(
         ):
             continue
         if (tuning.search, str(run.settings.get("device")), tuning.trial) in known[path.parent]:
-            removals.append(_removal("trial", path, _own_files(path), why, _digest(path)))
+            removals.append(_removal("trial", path, _own_files(path), reason, _digest(path)))
     return removals
 
 
@@ -147,25 +147,31 @@ def _removal_of(run: Run, first: Run | None) -> Removal | None:
         return _removal("leftover", path, left, LEFTOVER, known) if left else None
     status = read_any(run.folder).status
     if run.status == Status.DUPLICATE and first is not None and (_is_finished(first.folder) or status not in FINISHED):
-        why = f"the same run as {first.folder.path}"
+        reason = f"the same run as {first.folder.path}"
     elif status == run.status == Status.CORRUPTED:
-        why = run.why or ""
+        reason = run.why or ""
     elif status == run.status and status in (Status.INTERRUPTED, Status.FAILED):
-        why = run.why or f"{_saved_epochs(run)} of {run.config.get('epochs')} epochs, from which training would resume"
+        reason = (
+            run.why or f"{_saved_epochs(run)} of {run.config.get('epochs')} epochs, from which training would resume"
+        )
     else:
         return None
     others = [entry.name for entry in _listed(path) if entry not in files]
     return _removal(
-        run.status, path, files, f"{why}; the folder and its {', '.join(others)} are kept" if others else why, known
+        run.status,
+        path,
+        files,
+        f"{reason}; the folder and its {', '.join(others)} are kept" if others else reason,
+        known,
     )
 
 
-def _removal(state: str, path: Path, files: Sequence[Path], why: str, known: str) -> Removal:
+def _removal(state: str, path: Path, files: Sequence[Path], reason: str, known: str) -> Removal:
     size = 0
     for file in files:
         with suppress(OSError):  # it is gone
             size += file.lstat().st_size
-    return Removal(state, path, files, why, size, known)
+    return Removal(state, path, files, reason, size, known)
 
 
 def _saved_epochs(run: Run) -> int:
@@ -191,7 +197,7 @@ def _leftovers(root: Path, names: Sequence[str]) -> Iterator[Removal]:
     for study in [root / name for name in names] or _listed(root):
         if study.is_symlink():
             continue
-        files = [file for file in _listed(study) if _STUDY_LEFTOVER.fullmatch(file.name) and _is_file(file)]
+        files = [file for file in _listed(study) if _STUDY_LEFTOVER.fullmatch(file.name) and _is_regular(file)]
         if files:
             yield _removal("leftover", study, files, LEFTOVER, "")
         for path in filter(_never_started, _listed(study)):
@@ -249,10 +255,12 @@ def _own_files(path: Path) -> list[Path]:
     if path.is_symlink() or path.parent.is_symlink():
         return []
     names = (*FILES, LOCK)
-    return [file for file in _listed(path) if (file.name in names or _LEFTOVER.fullmatch(file.name)) and _is_file(file)]
+    return [
+        file for file in _listed(path) if (file.name in names or _LEFTOVER.fullmatch(file.name)) and _is_regular(file)
+    ]
 
 
-def _is_file(path: Path) -> bool:
+def _is_regular(path: Path) -> bool:
     """Return whether the path is a regular file, not a link."""
     with suppress(OSError):
         return stat.S_ISREG(path.lstat().st_mode)

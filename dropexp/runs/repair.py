@@ -31,7 +31,7 @@ def repair_finished(folder: RunFolder, saved_predictions: Callable[[RunFolder], 
     except Busy:
         return []
     except (OSError, RunError) as error:
-        return [f"{folder.path} is not repaired: {error}"]
+        return [f"{folder.path} is not repaired: {why(error)}"]
 
 
 def _edited(folder: RunFolder, info: RunInfo) -> dict[str, bytes]:
@@ -49,7 +49,7 @@ def repair(folder: RunFolder, info: RunInfo) -> list[str]:
         for name, content in _edited(folder, info).items():
             notes.append(f"{_rewrite(folder.path / name, content)} from {RUN}")
     except (OSError, RunError) as error:  # the result is complete without them
-        notes.append(f"{folder.path} is not repaired: {error}")
+        notes.append(f"{folder.path} is not repaired: {why(error)}")
     return notes
 
 

@@ -20,6 +20,7 @@ from dropexp.files import (
     has_checksum,
     has_json_checksum,
     sha256,
+    what_failed,
     why,
     write_result,
     write_whole,
@@ -160,3 +161,10 @@ def test_the_reason_of_an_error_names_a_file_in_place_of_a_folder_only_if_there_
     nowhere = str(tmp_path / "nowhere" / "x")
     assert why(NotADirectoryError(20, "Not a directory", nowhere)) == "Not a directory"
     assert why(FileNotFoundError(2, "No such file or directory", nowhere)) == "No such file or directory"
+    assert why(NotADirectoryError(20, "Not a directory", os.fsencode(below))).endswith("is a file, not a folder")
+
+
+def test_what_failed_names_the_file_of_an_error_that_has_one(tmp_path: Path) -> None:
+    assert what_failed(PermissionError(13, "Permission denied", "a.csv")) == "a.csv: Permission denied"
+    assert what_failed(OSError(28, "No space left on device")) == "No space left on device"
+    assert what_failed(ValueError("odd")) == "odd"

@@ -15,6 +15,7 @@ from typing import Any
 
 from dropexp.data import download
 from dropexp.errors import ClusterError, RunError
+from dropexp.files import what_failed
 from dropexp.lock import max_locks, not_written
 from dropexp.runs import state
 from dropexp.runs.folder import CONFIG
@@ -118,7 +119,7 @@ class _Driver:
                             parcels[-1].append(self._pack(index))
                     except (RunError, OSError) as error:
                         self._unlock(index)
-                        yield Ended(index, Status.FAILED, str(error))
+                        yield Ended(index, Status.FAILED, what_failed(error))
             parcels = [group for group in parcels if group]
             if not parcels:
                 continue

@@ -21,6 +21,7 @@ from dropexp.config.planned import PlannedRun
 from dropexp.config.plugins import load_plugin
 from dropexp.data import download
 from dropexp.errors import DataError, PluginError
+from dropexp.files import what_failed
 from dropexp.runs.folder import BEFORE, CHECKPOINT, CORRUPTED, FILES, RUN, RunFolder
 from dropexp.runs.provenance import version_of
 from dropexp.training.events import Ended, Event, Note
@@ -99,7 +100,7 @@ def train(shared: Shared, groups: Sequence[Sequence[Parcel]], pace: float) -> It
                     for event in events:
                         yield from outbox.post(event)
     except (DataError, PluginError, OSError) as error:
-        raise Refused(str(error)) from error
+        raise Refused(what_failed(error)) from error
 
 
 class _Outbox:

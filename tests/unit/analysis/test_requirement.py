@@ -88,7 +88,7 @@ def test_a_requirement_on_a_difference_that_holds_returns_none(of_differences: C
     assert require(of_differences, requirement) is None
 
 
-NOT_KEPT = "it needs predictions for the test images, and some of these runs have not kept any of this epoch"
+NOT_KEPT = "it needs kept predictions of the same test images at this epoch, which some of these runs lack"
 
 
 @pytest.mark.parametrize(

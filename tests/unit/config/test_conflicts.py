@@ -123,5 +123,5 @@ def test_dropout_in_evaluations_requires_every_evaluation() -> None:
 def test_probes_of_images_need_the_test_set(probes: list[Any]) -> None:
     assert config(variant="scratch", probes=["weight_norms"], eval_test=False)
     on_images = ", ".join(str(probe) for probe in probes if probe != "weight_norms").replace("{'mc': 5}", "mc")
-    with pytest.raises(ValidationError, match=f"probes = {on_images} needs the test images"):
+    with pytest.raises(ValidationError, match=f"probes = {on_images}: evaluated on the test images"):
         config(variant="scratch", probes=probes, eval_test=False)

@@ -466,7 +466,7 @@ def test_a_cache_that_is_not_writable_is_reported(tmp_path: Path, hashes: dict[s
     (tmp_path / "cache").write_text("a file where the folder should be")
     with (
         mirror(tmp_path / "served" / "FashionMNIST" / "raw") as url,
-        pytest.raises(DataError, match=r"cannot be stored in the cache: .*\n.*XDG_CACHE_HOME"),
+        pytest.raises(DataError, match=rf"cannot be stored in the cache, {tmp_path}.*: .*\n.*XDG_CACHE_HOME"),
     ):
         download.fetch(url, **hashes)
 

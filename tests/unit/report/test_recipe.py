@@ -164,6 +164,14 @@ def test_the_command_of_compare_has_the_interaction(tmp_path: Path) -> None:
     ]
 
 
+def test_an_interaction_with_the_arms_cannot_be_reproduced_since_a_recipe_renames_them(tmp_path: Path) -> None:
+    for arm, width in (("narrow", 64), ("wide", 128)):
+        for lr in (0.1, 0.5):
+            write_arm(tmp_path, "nn", [0.8, 0.81], arm=arm, lr=lr, hidden=[width, width])
+    comparison = compare((), tmp_path, interaction=("arm", "lr"))
+    assert "dropexp compare dropout" in commands(comparison, compared_runs(comparison))
+
+
 def test_the_commands_of_a_regression_need_no_metric(tmp_path: Path) -> None:
     write_regression(tmp_path)
     comparison = compare((), tmp_path)
