@@ -1,4 +1,4 @@
-"""The studies behind docs/findings.md, and the comparisons that the page needs of each."""
+"""The studies whose results are kept for docs/findings.md, with the comparisons and charts that the page shows."""
 
 from __future__ import annotations
 
@@ -27,3 +27,6 @@ TUNED = [
     if metric != "ece" or at == "last"  # a probe has no figure of its own at the best validation epoch
 ]
 STUDIES = {"findings/tuned-1000": TUNED}  # by path below configs/
+CHARTS = {"findings/tuned-1000": ("differences",)}  # of the first comparison, saved in docs/
+BOOK = ("book/scratch", "book/concise", "book/blog-scratch")  # studies beside printed figures
+BOOK_SEEDS = "0..39"

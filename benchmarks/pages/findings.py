@@ -8,12 +8,10 @@ Each figure is one that `dropexp compare STUDY --baseline ARM --metric METRIC` p
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
 import altair as alt
 import pandas as pd
-import vl_convert
 from altair.typing import ChartType
 from storage import DOCS, ROOT
 
@@ -31,7 +29,6 @@ from dropexp.report.chart_parts import (
     line_ends,
     line_labels,
     looks_of,
-    theme,
     titled,
 )
 from dropexp.report.charts import save
@@ -42,7 +39,6 @@ from pages.markdown import replace_section, unaligned_table
 SIZES = (1000, 5000, 20000, 60000)
 KINDS = ("dropout", "weight decay", "both")
 TITLE = "Gain over no regulariser, by number of training images"
-DARK_BACKGROUND = "#0d1117"  # GitHub's
 MOMENTUM = "srivastava/appendix-a-momentum"
 DROPS = ("scratch,drop_probs=[0.2, 0.5]", "scratch,drop_probs=[0.5, 0.2]")
 
@@ -81,8 +77,8 @@ EXERCISES = [
     Question("7: Gaussian noise against dropout", "exercises/other-noise", "gaussian", "scratch"),
     Question("7: one mask per batch against dropout", "exercises/other-noise", "per-batch", "scratch"),
     Question("7: a random rate per batch against dropout", "exercises/other-noise", "random", "scratch"),
-    Question("8: dropout, 64 units per layer", "exercises/wider-net", *both("hidden=64-64")),
-    Question("8: dropout, 1,024 units per layer", "exercises/wider-net", *both("hidden=1024-1024")),
+    Question("8: dropout, 64 units per layer", "exercises/wider-net", *both("hidden=[64, 64]")),
+    Question("8: dropout, 1,024 units per layer", "exercises/wider-net", *both("hidden=[1024, 1024]")),
     Question("9: three values of noise against two", "exercises/three-values", "three-values", "two-values"),
 ]
 PAPER = [
@@ -98,7 +94,7 @@ PAPER = [
         )
     ),
     *(
-        Question(f"Figure 9a: drop {p}", "srivastava/figure-9a-rate", f"scratch,drop_probs={p}-{p}-{p}", "none")
+        Question(f"Figure 9a: drop {p}", "srivastava/figure-9a-rate", f"scratch,drop_probs=[{p}, {p}, {p}]", "none")
         for p in (0.2, 0.5, 0.8)
     ),
     *(
@@ -190,12 +186,6 @@ def gains_chart(by_size: dict[int, Comparison]) -> ChartType:
     return titled(chart, TITLE, "mean over ten seeds, 95 % interval", figures)
 
 
-def save_dark(chart: ChartType, path: Path) -> None:
-    """Write a chart as SVG with the colours of a dark page."""
-    config = theme(dark=True) | {"background": DARK_BACKGROUND}
-    path.write_text(vl_convert.vegalite_to_svg(chart.to_dict(), config=config), encoding="utf-8")
-
-
 def recipes_table() -> str:
     """Return accuracies with and without dropout under two recipes."""
     found, rows = compare("recipes"), []
@@ -249,7 +239,6 @@ def write() -> None:
     by_size = sizes()
     chart = gains_chart(by_size)
     save(chart, DOCS / "findings-sizes.svg")
-    save_dark(chart, DOCS / "findings-sizes-dark.svg")  # for the README
     for study in ("recipes", "best"):
         save(learning_curves(compare(study)), DOCS / f"findings-{study}.svg")
     tables = {

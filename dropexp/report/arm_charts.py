@@ -41,6 +41,7 @@ from dropexp.report.chart_parts import (
     titled,
     tooltips,
 )
+from dropexp.report.difference_tables import repetition
 from dropexp.report.sweep_axis import are_texts, sweep_axis
 
 ARM_FIELDS = ("arm", "mean", "sd", "low", "high", "n", "diverged")
@@ -78,7 +79,7 @@ def arms(comparison: Comparison, size: Size = AUTO) -> ChartType:
 
 
 def differences(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
-    """Draw each arm minus its baseline, paired by seed: 95 % interval, margin and verdict; None without baselines."""
+    """Draw each arm minus its baseline, over pairs: 95 % interval, margin and verdict; None without baselines."""
     if comparison.differences.empty:
         return None
     rows = difference_rows(comparison)
@@ -107,7 +108,8 @@ def differences(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
     within = f"±{margin:g} {metric.unit.differences}".rstrip()
     baseline = shared_baseline(comparison)
     minus = f"each arm minus {baseline}, " if baseline is not None else ""
-    legend = f"{minus}paired by seed, with 95 % interval; grey: within {within}; {better[metric.higher_is_better]}"
+    paired = f"{minus}paired by {repetition(comparison)}, with 95 % interval"
+    legend = f"{paired}; grey: within {within}; {better[metric.higher_is_better]}"
     figures = (rows["name"] + ": " + rows["figures"]).tolist()
     return titled(chart, f"Differences in {comparison.what}", legend, figures)
 

@@ -1,4 +1,4 @@
-"""The page of findings: its chart in light and dark colours."""
+"""The page of findings: its charts in light and dark colours, and its tables of kept results."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 from helpers.fake_runs import write_run
-from pages import findings
-from storage import DOCS
+from pages import book, findings, tuned
+from pages.dark import save_light_and_dark
+from pages.markdown import replace_section
+from storage import DOCS, ROOT
+from studies import CHARTS
 
-from dropexp.report.charts import save
+from dropexp import compare, load_config
 
 
 def without_colours(svg: Path) -> str:
@@ -27,15 +30,65 @@ def test_light_and_dark_chart_show_the_same_figures(tmp_path: Path, monkeypatch:
                 write_run(
                     tmp_path, variant, seed, acc, name="does-dropout-help", arm=arm, train_size=size, weight_decay=decay
                 )
-    chart = findings.gains_chart(findings.sizes())
-    light, dark = tmp_path / "light.svg", tmp_path / "dark.svg"
-    save(chart, light)
-    findings.save_dark(chart, dark)
+    light, dark = tmp_path / "sizes.svg", tmp_path / "sizes-dark.svg"
+    save_light_and_dark(findings.gains_chart(findings.sizes()), light)
     assert without_colours(light) == without_colours(dark)
     assert light.read_text(encoding="utf-8") != dark.read_text(encoding="utf-8")
 
 
-def test_published_light_and_dark_chart_show_the_same_figures() -> None:
-    light, dark = DOCS / "findings-sizes.svg", DOCS / "findings-sizes-dark.svg"
-    assert findings.TITLE in light.read_text(encoding="utf-8")
-    assert without_colours(light) == without_colours(dark)
+@pytest.mark.parametrize("study", tuned.STUDIES)
+def test_published_charts_show_the_kept_results_in_light_and_dark_colours(study: str) -> None:
+    rows = tuned.kept_rows(study, "test_acc")
+    del rows[tuned.BASELINE]
+    for chart in CHARTS[f"findings/{study}"]:
+        light, dark = DOCS / f"findings-{study}-{chart}.svg", DOCS / f"findings-{study}-{chart}-dark.svg"
+        assert without_colours(light) == without_colours(dark)
+        for arm, row in rows.items():
+            assert f">{arm}" in light.read_text(encoding="utf-8")
+            if chart == "differences":
+                mean, low, high = (f"{100 * row[name]:+.2f}" for name in ("difference", "low", "high"))
+                assert f"{row['verdict']} {mean} [{low}, {high}]" in light.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("study", tuned.STUDIES)
+def test_the_page_shows_the_kept_results(study: str) -> None:
+    text = (DOCS / "findings.md").read_text(encoding="utf-8")
+    assert replace_section(text, study, tuned.table(study)) == text
+
+
+def test_the_gains_in_the_readme_are_kept_results() -> None:
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").partition("## Quick start")[0].split())
+    number = r"[+-][\d.]+"
+    shown = re.findall(rf"\(`([\w-]+)`\)[^`]*? ({number} \[{number}, {number}\])", text)
+    rows = tuned.kept_rows("tuned-1000", "test_acc")
+    assert len(shown) == len(re.findall(rf"{number} \[", text)) >= 3
+    assert all(tuned.gain(rows[arm]) == gain for arm, gain in shown)
+
+
+def test_the_readme_has_the_kept_figures_beside_those_of_the_book() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert replace_section(text, "book", book.table()) == text
+
+
+QUESTIONS = {question.config: question for question in (*findings.EXERCISES, *findings.PAPER)}
+
+
+@pytest.mark.parametrize("config", QUESTIONS)
+def test_questions_are_about_arms_of_their_studies(config: str, tmp_path: Path) -> None:
+    runs = load_config(ROOT / "configs" / f"{config}.yaml").runs
+    probed = dict.fromkeys(("h1_var", "h1_mean", "h1_zero", "w1_norm", "noisy_acc"), 0.5)
+    seeds = sorted({run.config.seed for run in runs})[:2]
+    for run in runs:
+        if run.config.seed in seeds:
+            settings = run.config.model_dump(exclude_defaults=True) | {"epochs": 2}
+            write_run(tmp_path, probed=probed, name=run.name, arm=run.arm, **settings)
+    for question in (*findings.EXERCISES, *findings.PAPER):
+        if question.config == config:
+            found = compare(
+                runs[0].name,
+                runs_dir=tmp_path,
+                baseline=question.baseline,
+                metric=question.metric,
+                filter=question.where,
+            )
+            assert question.arm in set(found.differences["arm"])

@@ -34,13 +34,6 @@ def test_the_readme_is_short_and_narrow() -> None:
         assert code or line.startswith("|") or len(line) <= 120, line
 
 
-def test_gains_in_the_readme_are_those_of_the_findings() -> None:
-    gains = dict(re.findall(r"^\| ([\d,]+) \| 0[^|]* \| \+([\d.]+) \[", page("findings"), re.MULTILINE))
-    shown = re.findall(r"([\d.]+)(?: points)? with (\d+,000)", README)
-    assert len(shown) == 3
-    assert all(gains[images] == gain for gain, images in shown)
-
-
 def test_the_speed_in_the_readme_is_near_the_published_one() -> None:
     (ratio,) = re.findall(r"about (\d+) times the speed of the book's loop", " ".join(README.split()))
     (published,) = re.findall(r"^\| `scratch` *\| +[\d.]+ \| +([\d.]+) \|", page("performance"), re.MULTILINE)

@@ -17,6 +17,7 @@ from helpers.chart_specs import Spec, strings_under
 from helpers.fake_runs import change, publish, write_arm, write_predictions, write_regression, write_run
 from helpers.printing import printed
 from helpers.studies import rising
+from helpers.tuned import write_tuned
 
 from dropexp.analysis.comparison import Comparison, compare
 from dropexp.config.tasks import CLASSES
@@ -104,6 +105,11 @@ def test_rows_are_named_by_their_arm_if_the_baseline_is_the_same(tmp_path: Path)
     assert {row["label"] for row in spec.rows("text")} == {"nn", "scratch"}
     assert spec.content["title"]["subtitle"].startswith("each arm minus none, paired by seed")
     assert "nn − none: " in spec.description
+
+
+def test_differences_of_searches_are_paired_by_repeat(tmp_path: Path) -> None:
+    write_tuned(tmp_path)
+    assert "paired by repeat" in Spec(arm_charts.differences(compare("tuned", tmp_path / "runs"))).description
 
 
 def test_differences_without_a_better_side_say_so(tmp_path: Path) -> None:

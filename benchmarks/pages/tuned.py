@@ -1,0 +1,67 @@
+"""Write the table of docs/findings.md on arms that were tuned with the same budget, from kept results.
+
+    PYTHONPATH=benchmarks python -m pages.tuned
+
+`benchmarks/study_results.py` keeps the results of a trained study, and draws its charts.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import studies
+from storage import DOCS
+from study_results import FOLDER
+
+from pages.markdown import replace_section, unaligned_table
+
+STUDIES = [Path(path).name for path in studies.STUDIES]
+BASELINE = "none"
+
+
+def kept_rows(study: str, metric: str, folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
+    """Return, by arm, the columns of benchmarks/results/studies/: its mean, and its difference from `BASELINE`."""
+    kept = pd.read_csv(folder / f"{study}.csv", keep_default_na=False, na_values=[""]).to_dict("records")
+    found: dict[str, dict[str, Any]] = {}
+    for row in kept:
+        if row["metric"] == metric and row["at"] == "last" and BASELINE in (row["baseline"], row["arm"]):
+            found.setdefault(str(row["arm"]), {str(name): value for name, value in row.items()})
+    return found
+
+
+def gain(row: Mapping[str, Any]) -> str:
+    """Return a difference in accuracy with its interval over repeats and test images, in points."""
+    mean, low, high = (f"{100 * row[name]:+.2f}" for name in ("difference", "images_low", "images_high"))
+    return f"{mean} [{low}, {high}]"
+
+
+def table(study: str, folder: Path = FOLDER) -> str:
+    """Return a row per arm: test accuracy, its gain over the baseline and the verdict, test loss and calibration."""
+    losses, calibration = (kept_rows(study, metric, folder) for metric in ("test_loss", "ece"))
+    rows = []
+    for arm, row in kept_rows(study, "test_acc", folder).items():
+        accuracy = f"{100 * row['mean']:.2f} ± {100 * row['sd']:.2f}"
+        loss, ece = f"{losses[arm]['mean']:.3f}", f"{100 * calibration[arm]['mean']:.1f}"
+        if arm == BASELINE:
+            rows.append([f"`{arm}`", accuracy, "", "", loss, ece])
+        else:
+            loss_verdict = losses[arm]["verdict"]
+            rows.append([f"`{arm}`", accuracy, gain(row), row["verdict"], f"{loss}, {loss_verdict}", ece])
+    return unaligned_table(["arm", "test accuracy, %", "gain, points", "verdict", "test loss, nats", "ECE, %"], rows)
+
+
+def main() -> None:
+    page = DOCS / "findings.md"
+    text = page.read_text(encoding="utf-8")
+    for study in STUDIES:
+        text = replace_section(text, study, table(study))
+    page.write_text(text, encoding="utf-8")
+    print(f"wrote {page}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
