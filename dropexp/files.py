@@ -56,7 +56,7 @@ def what_failed(error: Exception) -> str:
 
 def is_file(path: Path) -> bool:
     """Return whether the path is a file, or a link to one; False in a folder that is not readable."""
-    return os.path.isfile(path)  # noqa: PTH113 (up to Python 3.13 Path.is_file raises there)
+    return os.path.isfile(path)  # noqa: PTH113 (up to Python 3.13 Path.is_file raises in such a folder)
 
 
 def write_whole(path: Path, content: bytes, *, sync: bool = True) -> None:

@@ -161,7 +161,7 @@ def _asked_by(studies: Sequence[Study], runs_dir: Path | str | None) -> Selectio
             training = command("train", *study.options, *more)
             saved = "" if study.file else ", with the config saved as FILE"
             others = _others(study, len(present.runs) - len(found))
-            notes.append(f"{study.name}: {missing}; `{training}` trains what is missing{saved}{others}")
+            notes.append(f"{study.name}: {missing}; `{training}` trains the missing runs{saved}{others}")
     if not selected:
         raise NoRuns("\n".join(notes))
     train_options = {study.name: (*_without_seeds(study.options), *more) for study in studies}

@@ -41,7 +41,7 @@ def test_a_study_without_runs_exits_with_the_command_that_trains_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["study_results.py", "findings/tuned-1000", "--runs-dir", str(tmp_path)])
-    training = rf"`dropexp train -c \S+/findings/tuned-1000\.yaml --runs-dir {tmp_path}` trains what is missing$"
+    training = rf"`dropexp train -c \S+/findings/tuned-1000\.yaml --runs-dir {tmp_path}` trains the missing runs$"
     with pytest.raises(SystemExit, match=training):
         study_results.main()
 

@@ -120,7 +120,7 @@ def test_a_config_of_standard_input_is_a_file_in_printed_commands(
     text = f"name: piped\n{TINY}"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode()), "utf-8"))
     printed = cli(command, "-c", "-", code=5).stderr
-    assert "`dropexp train -c FILE` trains what is missing, with the config saved as FILE\n" in printed
+    assert "`dropexp train -c FILE` trains the missing runs, with the config saved as FILE\n" in printed
 
 
 def test_a_config_can_come_from_standard_input(cli: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,7 @@ INSTEAD = {  # a phrase as a regular expression, and what to write
     r"hand (has|may have) (changed|made)": "edited",
     r"is not a result": "no spread can be estimated",
     r"are written for": "should work, untested",
+    r"trains? (what|everything that) is missing": "trains the missing runs",
 }
 SPACE = r"[\s_]+"
 PATTERNS = {

@@ -66,7 +66,7 @@ def test_an_error_in_the_keys_of_a_config_names_no_file(changed: dict[str, Any],
     assert str(error.value).startswith("the config") and message in str(error.value)
 
 
-def test_fit_trains_what_is_missing_and_compares_exactly_these_runs(
+def test_fit_trains_the_missing_runs_and_compares_exactly_the_runs_of_its_config(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fit(keys(), runs_dir=tmp_path, device="cpu", quiet=True)

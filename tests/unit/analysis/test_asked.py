@@ -70,7 +70,7 @@ def test_several_configs_are_compared_together(config: Path) -> None:
 def test_missing_runs_are_counted_with_the_command_that_trains_them(config: Path) -> None:
     found = compare(config=load_config(config, seeds="0..4"))
     assert arms(found) == {"none": 2, "nn": 2}
-    note = "study: 6 of 10 runs are missing; `dropexp train -c study.yaml --seeds 0..4` trains what is missing"
+    note = "study: 6 of 10 runs are missing; `dropexp train -c study.yaml --seeds 0..4` trains the missing runs"
     assert found.notes[0] == note and json.loads(found.to_json())["notes"][0] == note
     shutil.move("runs", "elsewhere")
     found = compare(config=load_config(config, seeds="0..4"), runs_dir="elsewhere")
@@ -103,7 +103,7 @@ OTHERS = "; 4 other runs of study exist: to compare them, repeat the options of 
 @pytest.mark.parametrize("settings", [["lr=3"], ["name=other"]])
 def test_a_config_without_any_run_is_an_error_that_names_the_command(settings: list[str], config: Path) -> None:
     study = load_config(config, settings)
-    command = f"`dropexp train -c study.yaml --set {settings[0]}` trains what is missing"
+    command = f"`dropexp train -c study.yaml --set {settings[0]}` trains the missing runs"
     with pytest.raises(
         NoRuns, match=f"^{study.name}: 4 of 4 runs are missing; {command}{OTHERS if study.name == 'study' else ''}$"
     ):
@@ -219,7 +219,7 @@ def test_the_commands_compare_the_runs_of_a_config(cli: InProcess) -> None:
     done = cli("compare", *options, "--format", "csv")
     assert [line.split(",")[0] for line in done.stdout.splitlines()] == ["arm", "none", "nn"]
     training = "dropexp train -c study.yaml --set lr=0.1 --seeds 1..2"
-    missing = f"study: 2 of 4 runs are missing; `{training}` trains what is missing"
+    missing = f"study: 2 of 4 runs are missing; `{training}` trains the missing runs"
     assert f"note: {missing}" in done.stderr
     markdown = cli("compare", *options, "--format", "md").stdout
     assert missing in markdown.replace("\\`", "`")
