@@ -1,6 +1,8 @@
 """Write the table of README.md that has the book's figures beside ours, from kept results.
 
-PYTHONPATH=benchmarks python -m pages.book
+    PYTHONPATH=benchmarks python -m pages.book
+
+`benchmarks/study_results.py` keeps the results of the trained studies.
 """
 
 from __future__ import annotations
