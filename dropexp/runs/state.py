@@ -181,12 +181,6 @@ def start(folder: RunFolder, info: RunInfo, columns: Columns) -> list[str]:
     return notes
 
 
-def clear(folder: RunFolder) -> None:
-    """Remove what a run would resume from. A finished run stays finished until its run.json is replaced."""
-    for name in (CHECKPOINT, EPOCHS, PREDICTIONS):
-        (folder.path / name).unlink(missing_ok=True)
-
-
 def save(folder: RunFolder, checkpoint: bytes, info: RunInfo | None = None) -> None:
     """running -> running, with another checkpoint; the last one needs no run.json, since `finish` writes it."""
     write_whole(folder.checkpoint, checkpoint)
@@ -231,12 +225,15 @@ def mark(folder: RunFolder, status: Status, why: str | None = None) -> None:
         stop(folder, status, why)
 
 
-def receive(folder: RunFolder, files: Mapping[str, bytes | None]) -> None:
+def receive(folder: RunFolder, files: Mapping[str, bytes | None], restart: bool = False) -> None:
     """Write the files of a run that another machine trains; None removes one, and unknown names are renamed files.
 
     Wherever this is cut short, the run can resume: renamed files come first, run.json last. A folder without run.json
-    gets one without a table first; otherwise the other files would be those of a corrupted run.
+    gets one without a table first; otherwise the other files would be those of a corrupted run. With `restart` a
+    finished run starts again: its checkpoint is removed first, the rest of the old result after the new run.json.
     """
+    if restart:
+        folder.checkpoint.unlink(missing_ok=True)  # nothing may resume from it
     for name in [name for name in files if name not in FILES]:
         write_whole(folder.path / name, files[name] or b"", sync=False)
     for name in [name for name in reversed(FILES) if name in files and files[name] is None]:
@@ -252,6 +249,9 @@ def receive(folder: RunFolder, files: Mapping[str, bytes | None]) -> None:
     for name in FILES:
         if (content := files.get(name)) is not None:
             write_whole(folder.path / name, content, sync=name in (CHECKPOINT, RUN))
+    for name in (EPOCHS, PREDICTIONS):
+        if restart and name not in files:
+            (folder.path / name).unlink(missing_ok=True)
 
 
 def now() -> str:

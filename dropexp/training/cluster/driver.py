@@ -74,7 +74,7 @@ class _Driver:
         self.waiting = deque(groups)
         self.chunks: dict[Any, _Chunk] = {}  # by the stream of their updates, the one that was read last at the end
         self.locks: dict[int, ExitStack] = {}  # of the runs that were sent and have not ended
-        self.forced = {*range(len(jobs))} if plan.force else set()  # runs to be cleared when they start
+        self.forced = {*range(len(jobs))} if plan.force else set()  # finished runs that start again
         self.max_locks = max_locks()
         self.epochs: Counter[int] = Counter()  # the last epoch yielded, by job
         self.deaths: Counter[int] = Counter()  # of workers and nodes since the last epoch, by job
@@ -217,10 +217,8 @@ class _Driver:
                 continue
             folder = self.jobs[index].folder
             try:
-                if index in self.forced:
-                    self.forced.remove(index)
-                    state.clear(folder)
-                state.receive(folder, files)
+                state.receive(folder, files, restart=index in self.forced)
+                self.forced.discard(index)
             except OSError as error:
                 self._unlock(index)
                 yield Ended(index, Status.FAILED, f"its folder {not_written(error)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -326,10 +327,18 @@ def test_an_unfinished_run_of_schema_1_is_never_rewritten(tmp_path: Path) -> Non
     assert content(run) == before
 
 
-def test_clearing_a_finished_run_leaves_it_finished(done: RunFolder) -> None:
-    state.clear(done)
+def test_a_finished_run_keeps_its_predictions_until_its_restart_on_another_machine_is_written(
+    done: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = {CONFIG: b"", RUN: info_of("running", {}).to_bytes()}
+    with monkeypatch.context() as killed:
+        killed.setattr(state, "write_whole", lambda *args, **options: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            state.receive(done, running, restart=True)
     assert status_of(done) == Status.DONE
-    assert not done.checkpoint.exists()
+    assert set(content(done)) == {RUN, CONFIG, EPOCHS, PREDICTIONS}
+    state.receive(done, running, restart=True)
+    assert set(content(done)) == {RUN, CONFIG}
 
 
 def test_a_result_on_a_full_disk_is_not_cleared(done: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
