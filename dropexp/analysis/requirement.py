@@ -182,7 +182,9 @@ def _not_a_requirement(text: str, example: str) -> ComparisonError:
 
 def _require_figure(wanted: Requirement, arm: Mapping[str, Any], comparison: Comparison) -> str | None:
     if wanted.name not in comparison.metrics:
-        raise _unknown_figure(wanted, "metric", comparison.metrics)
+        of_difference = f"; {wanted.name} belongs to a difference: '{wanted.subject} - BASELINE.{wanted.name}'"
+        remedy = of_difference if wanted.name in _FIELDS else ""
+        raise _unknown_figure(wanted, "metric", comparison.metrics, remedy)
     metric = comparison.metrics[wanted.name]
     low = None if metric.unit.factor == 1 else -1 if metric.unit == POINTS else 0
     wanted.check_bound(f"the {metric.title}", low, metric.unit.figures)
@@ -194,7 +196,8 @@ def _require_figure(wanted: Requirement, arm: Mapping[str, Any], comparison: Com
 
 def _require_difference(wanted: Requirement, row: Mapping[str, Any], comparison: Comparison) -> str | None:
     if wanted.name not in _FIELDS:
-        raise _unknown_figure(wanted, "figure", _FIELDS)
+        remedy = f"; --metric {wanted.name} compares it" if wanted.name in comparison.metrics else ""
+        raise _unknown_figure(wanted, "figure", _FIELDS, remedy)
     if wanted.name == "verdict":  # which takes broken runs into account
         holds = _OPERATORS[wanted.sign](row["verdict"], wanted.bound)
         return None if holds else f"{wanted.subject}.verdict is {row['verdict']}, not {wanted.sign} {wanted.bound}"
@@ -233,9 +236,9 @@ def _broken(comparison: Comparison, *labels: str) -> str | None:
     )
 
 
-def _unknown_figure(wanted: Requirement, kind: str, known: Mapping[str, object]) -> ComparisonError:
-    similar = similar_metric(wanted.name, known)
-    what = f"unknown {kind} {wanted.name!r}{similar}; the {kind}s are: {', '.join(known)}"
+def _unknown_figure(wanted: Requirement, kind: str, known: Mapping[str, object], remedy: str) -> ComparisonError:
+    similar = "" if remedy else similar_metric(wanted.name, known)
+    what = f"unknown {kind} {wanted.name!r}{similar}; the {kind}s are: {', '.join(known)}{remedy}"
     return ComparisonError(f"{wanted.text!r}: {what}")
 
 
@@ -244,7 +247,8 @@ def _unknown_subject(wanted: Requirement, subjects: Mapping[str, _Subject]) -> s
     typed = wanted.subject
     is_difference = wanted.name in _FIELDS or " - " in typed
     arms = {name: subject for name, subject in subjects.items() if not subject.is_difference}
-    listed = dict.fromkeys(subject.shown for subject in subjects.values() if subject.is_difference == is_difference)
+    same_kind = {name: subject for name, subject in subjects.items() if subject.is_difference == is_difference}
+    listed = dict.fromkeys(subject.shown for subject in same_kind.values())
     kind, known, remedy = "difference" if is_difference else "arm", ", ".join(listed) or "none", ""
     for base in arms:
         arm = typed.removesuffix(f"-{base}")
@@ -256,5 +260,5 @@ def _unknown_subject(wanted: Requirement, subjects: Mapping[str, _Subject]) -> s
         remedy = f"; --baseline {shlex.quote(bases[0])} compares with {bases[0]}"
     elif any(name.startswith(f"{typed},") for name in arms):
         remedy = "; -c FILE compares only the arms of a config"
-    similar = "" if bases else did_you_mean(typed, subjects)
+    similar = "" if bases else did_you_mean(typed, same_kind)
     return f"unknown {kind} {typed!r}{similar}; the {kind}s are: {known}{remedy}"

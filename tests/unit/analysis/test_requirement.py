@@ -220,6 +220,26 @@ def test_messages_suggest_labels_as_well_as_names(tmp_path: Path) -> None:
         assert message in str(error.value)
 
 
+def test_an_arm_is_suggested_for_an_arm_and_a_difference_for_a_difference(tmp_path: Path) -> None:
+    for variant in ("none", "nn"):
+        for lr in (0.1, 0.5):
+            write_run(tmp_path, variant, 0, 0.8, lr=lr)
+    for requirement, similar in (("nn.test_acc > 0", "nn,lr=0.1"), ("nn.low > 0", "nn,lr=0.1 - none,lr=0.1")):
+        with pytest.raises(ComparisonError) as error:
+            require(compare(runs_dir=tmp_path), requirement)
+        assert f"(did you mean {similar!r}?)" in str(error.value)
+
+
+def test_a_figure_of_a_difference_and_a_metric_are_not_mixed_up_in_silence(compared: Comparison) -> None:
+    for requirement, remedy in (
+        ("scratch.low > 0", "; low belongs to a difference: 'scratch - BASELINE.low'"),
+        ("scratch - none.test_loss < 0", "; --metric test_loss compares it"),
+    ):
+        with pytest.raises(ComparisonError) as error:
+            require(compared, requirement)
+        assert str(error.value).endswith(remedy)
+
+
 def test_the_names_of_a_headline_can_be_copied(tmp_path: Path) -> None:
     for arm, acc in (("a − b", 0.7), ("none", 0.8)):
         write_arm(tmp_path, "none" if arm == "none" else "nn", [acc, acc, acc], arm=arm)
