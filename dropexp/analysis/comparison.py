@@ -273,7 +273,9 @@ def _group(runs: Sequence[Run], query: Query, order: Sequence[str]) -> Noted[lis
     grouped = group_arms(runs, query.at, query.by, order)
     if not any(run.status in FINISHED for run in runs) or (not grouped.value and query.at == "last"):
         raise NoRuns(
-            "\n".join(["no run is finished; `dropexp train -c FILE` resumes interrupted runs", *grouped.notes])
+            "\n".join(
+                ["no run is finished; the same `dropexp train` command again resumes interrupted runs", *grouped.notes]
+            )
         )
     if not grouped.value:
         raise ComparisonError("\n".join([f"no run has figures at {query.at}", *grouped.notes]))

@@ -201,10 +201,12 @@ def _train_stage(
     """Train the jobs of a stage. Return whether to train the next stage: False after a failure without `keep_going`."""
     from dropexp.cli.progress import watching
     from dropexp.runs.status import FINISHED
-    from dropexp.training.events import Ended, Note
+    from dropexp.training.events import Ended, Epoch, Note
 
     events = training.start(stage, find_data, at_once)
-    trained, succeeded = 0, True
+    trained: set[int] = set()  # those with an epoch of this process
+    finished: set[int] = set()
+    succeeded = True
     with watching(stage, quiet, log_every) as watcher, closing(events):
         for event in events:
             watcher.show(event)
@@ -213,11 +215,14 @@ def _train_stage(
             match event:
                 case Note(text=text):
                     print_message(f"note: {text}")
+                case Epoch(job=index):
+                    trained.add(index)
                 case Ended(job=index, status=status):
-                    trained += status in FINISHED
+                    if status in FINISHED:
+                        finished.add(index)
                     if not (keep_going or stage.unfinished[index].is_no_failure(status)):
                         succeeded = False
                         break
-    finished_before = len(stage.jobs) - len(stage.unfinished)
-    print_message(f"{counted(len(stage.jobs), stage.noun)}: {trained} trained now, {finished_before} before", quiet)
+    now, before = len(finished & trained), len(stage.finished) + len(finished - trained)
+    print_message(f"{counted(len(stage.jobs), stage.noun)}: {now} trained now, {before} before", quiet)
     return succeeded

@@ -36,6 +36,7 @@ from dropexp.report.shorten import short_names
 
 CELL = 24  # pixels of a cell of a confusion matrix
 MOST = 6  # confusion matrices that are drawn
+LEAST = 0.001  # the share of predictions from which a bin is drawn: an accuracy of a few is luck
 
 
 def _kept(comparison: Comparison) -> Kept:
@@ -69,7 +70,7 @@ def _matrix(arm: str, shares: NDArray[np.float64], size: tuple[int, int]) -> Cha
         for j in range(len(names))
     ]
     frame = pd.DataFrame(cells).dropna()
-    frame["shown"] = [f"{share:.0f}" if share >= 0.5 else "" for share in frame["share"]]
+    frame["shown"] = [f"{share:.0f}" if share > 0.5 else "" for share in frame["share"]]
     frame["depth"] = 0.75 * (frame["share"] / 100) ** 0.5
     x = alt.X("predicted", type="nominal", sort=names, title="predicted", axis=alt.Axis(labelAngle=-45, grid=False))
     y = alt.Y("class", type="nominal", sort=names, title=None, axis=alt.Axis(grid=False))
@@ -126,6 +127,7 @@ def reliability(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
             | {"share": 100 * one.share}
             for arm, own in bins.items()
             for one in own
+            if one.share >= LEAST
         ]
     )
     low = min(float(frame["x"].min()), float(frame["mean"].min())) - 2
@@ -139,7 +141,10 @@ def reliability(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
         f"{arm} is right in {own[-1].accuracy:.1%} of its most confident predictions ({own[-1].confidence:.1%})"
         for arm, own in bins.items()
     ]
-    legend = "predictions of all seeds in bins of confidence; on the dashed line confidence equals accuracy"
+    legend = (
+        f"predictions of all seeds in bins of confidence, without bins of less than {LEAST:.1%} of them; on the "
+        "dashed line confidence equals accuracy"
+    )
     return titled(chart, "Reliability", legend, figures)
 
 

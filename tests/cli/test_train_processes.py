@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -178,4 +179,5 @@ def test_two_commands_on_the_same_runs_do_not_train_one_run_twice(command: Comma
     assert [process.returncode for process in both] == [0, 0]
     assert "another process is training it" in messages
     assert messages.count("  epoch ") == 2 * 8
+    assert sum(int(trained) for trained in re.findall(r"2 runs: (\d) trained now", messages)) == 2
     assert all(len(table) == 9 for table in command.tables().values())

@@ -193,15 +193,19 @@ def write_arm(
     return [write_run(runs_dir, variant, first_seed + i, acc, **more) for i, acc in enumerate(test_accs)]
 
 
-def write_predictions(run: RunFolder, *epochs: int, correct: float = 0.8, images: int = 50, seed: int = 0) -> None:
-    """Write the predictions of a run after these epochs; the last labels are predicted wrongly."""
+def write_predictions(
+    run: RunFolder, *epochs: int, correct: float = 0.8, images: int = 50, seed: int = 0, unsure: int = 0
+) -> None:
+    """Write the predictions of a run after these epochs; the last labels are wrong, the first `unsure` guessed."""
     labels = (np.arange(images) % 10).astype(np.uint8)
     draw = np.random.default_rng(seed)
     wrong = np.arange(images) >= round(correct * images)
+    confidences = draw.uniform(0.5, 1, images)
+    confidences[:unsure] = 0.12
     predictions = Predictions(
         labels=labels,
         classes=((labels + wrong) % 10).astype(np.uint8),
-        confidences=draw.uniform(0.5, 1, images).astype(np.float16),
+        confidences=confidences.astype(np.float16),
         losses=draw.exponential(size=images).astype(np.float16),
     )
     content = encode(dict.fromkeys(epochs, predictions))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.chart_specs import Spec
 from helpers.fake_runs import write_arm, write_predictions, write_regression
@@ -60,6 +61,21 @@ def test_a_reliability_diagram_has_the_accuracy_of_similar_confidences(study: Pa
     assert {row["series"] for row in rows} == {"none", "nn"}
     assert all(50 <= row["x"] <= 100 and 0 <= row["mean"] <= 100 for row in rows)
     assert sum(row["share"] for row in rows if row["series"] == "nn") == pytest.approx(100, abs=0.01)
+
+
+def test_a_reliability_diagram_leaves_out_bins_of_a_few_predictions(tmp_path: Path) -> None:
+    (run,) = write_arm(tmp_path, "nn", [0.9])
+    write_predictions(run, 2, images=5000, unsure=4)
+    points = Spec(class_charts.reliability(compare((), tmp_path))).rows("point")
+    assert len(points) == 8 and min(point["x"] for point in points) > 50
+
+
+def test_a_share_that_rounds_to_zero_has_no_number_in_a_confusion_matrix() -> None:
+    shares = np.eye(10)
+    shares[0, 0], shares[0, 1], shares[0, 2] = 0.989, 0.005, 0.006
+    rows = Spec(class_charts._matrix("nn", shares, (240, 240))).rows("text")
+    shown = {row["predicted"]: row["shown"] for row in rows if row["class"] == "T-shirt/top"}
+    assert shown["Trouser"] == "" and shown["Pullover"] == "1"
 
 
 def test_the_page_has_the_charts_by_class(study: Path) -> None:
