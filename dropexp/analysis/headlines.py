@@ -132,10 +132,10 @@ def _plan(verdicts: Sequence[Verdict], new_study: NewStudy | None) -> Headline:
     units, shown = "repeats" if new_study.tuned else "seeds", amount(open_ones[0].margin, open_ones[0].pair.unit, "g")
     seeds = seeds_to_plan(open_ones, max(needed))
     if not new_study.has_room(seeds):
-        about = f"About {rounded(max(needed)):,} {units} show a true difference of {shown} with 80 % power"
-        return Headline(f"{about}: more than one config can have.")
+        about = f"About {rounded(max(needed)):,} {units} are needed for 80 % power to detect a true difference of "
+        return Headline(f"{about}{shown}: more than one config can have.")
     study = f"a new study of {seeds:,} other {units}, judged alone"
-    sentence = f"These {units} are a pilot; {study}, shows a true difference of {shown} with 80 % power"
+    sentence = f"These {units} are a pilot; {study}, has 80 % power to detect a true difference of {shown}"
     if new_study.tuned:  # its plan is no command
         return Headline(f"{sentence}: {new_study.plan(seeds)}")
     return Headline(sentence, new_study.plan(seeds))

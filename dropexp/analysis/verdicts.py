@@ -131,8 +131,8 @@ class Verdict:
     p_equivalent       TOST p, of a true difference at or beyond the margin
     p_equivalent_holm  the same, adjusted for the family
     detectable         minimum detectable difference, in the differences' unit: the smallest margin for which these
-                       pairs show a true difference of the margin with 80 % power; NaN if they can show none
-    needed             how many pairs show a true difference of the margin with 80 % power
+                       pairs have 80 % power to detect a true difference of the margin; NaN if they can detect none
+    needed             how many pairs have 80 % power to detect a true difference of the margin
     """
 
     word: VerdictWord
