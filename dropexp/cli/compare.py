@@ -27,7 +27,7 @@ from dropexp.cli.options import (
     SelectOn,
     Settings,
     Sweeps,
-    load_asked,
+    load_study_runs,
     parse_filters,
     whole_number,
 )
@@ -133,7 +133,7 @@ def compare(
         published=published,
         margin=margin,
         select_on=select_on,
-        config=load_asked(config, settings, sweeps, seeds, plugin, names),
+        config=load_study_runs(config, settings, sweeps, seeds, plugin, names),
         interaction=[key.strip() for key in interaction.split(",")] if interaction is not None else (),
     )
     outcomes = {line: requirement.require(compared, line) for line in requirements or []}

@@ -109,7 +109,7 @@ Configs = Annotated[
     typer.Option(
         *("--config", "-c"),
         metavar="CONFIG",
-        help="Exactly the runs that a config asks for: a file, a shipped study, or - for standard input; repeatable.",
+        help="Exactly the runs that a config defines: a file, a shipped study, or - for standard input; repeatable.",
         autocompletion=complete_configs,
     ),
 ]
@@ -218,7 +218,7 @@ def load_studies(
     return [replace(study, options=(*study.options, *options)) for study in studies]
 
 
-def load_asked(
+def load_study_runs(
     configs: Sequence[str] | None,
     settings: Sequence[str] | None,
     sweeps: Sequence[str] | None,

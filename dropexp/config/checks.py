@@ -116,7 +116,7 @@ class Checks:
         return f"--sweep {shlex.quote(setting)}" if is_meant else ""
 
     def check_duplicates(self, key: str, values: list[Any], path: KeyPath) -> None:
-        """Add a problem if values of an axis are equal: they would be one run, where several were asked for."""
+        """Add a problem if values of an axis are equal: they would be one run, where several were requested."""
         seen: set[str] = set()
         twice: dict[str, int] = {}
         for i, value in enumerate(values):

@@ -1,4 +1,4 @@
-"""Build the network that a config asks for."""
+"""Build the network that a config defines."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _has_noise(variant: Variant) -> bool:
 
 
 def _noise(variant: Variant, mask: str, p: float) -> Noise:
-    """Make a variant's noise for one drop probability, as the config key `mask` asks for."""
+    """Make a variant's noise for one drop probability, as the config key `mask` defines it."""
     if variant.factory is not None:
         made: Noise = variant.factory(p)
         return made

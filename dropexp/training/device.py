@@ -44,7 +44,7 @@ def kind(device: str) -> str:
 
 
 def _has_cuda_driver() -> bool:
-    """Return whether an NVIDIA driver is installed and visible. Asking torch would require its import."""
+    """Return whether an NVIDIA driver is installed and visible. A check by torch would require its import."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return False
     try:
