@@ -82,7 +82,7 @@ def _epochs(rows: list[dict[str, Any]]) -> str:
     both = median[SCRATCH] / median[PRODUCTS]
     return "\n\n".join(
         [
-            "## Beside peers",
+            "## Compared with peers",
             "Seconds per epoch of the same work: 60,000 images shuffled, batches of 256, dropout 0.2 and 0.5, SGD "
             "with lr 0.5, float32, weights from N(0, 0.01²), running loss and accuracy, then loss and accuracy on the "
             "10,000 test images. Every contender is a separate process, started beforehand and idle while others are "

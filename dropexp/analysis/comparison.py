@@ -62,7 +62,7 @@ class Comparison:
     runs         a row per run that is done: arm, series, study, by, seed, path, epoch, every metric at that epoch
     curves       a row per such run and epoch, the same columns but the path
     declared     by study, what its config files define and declare
-    titles       what people see in place of the name of an arm, a series or a side of an interaction: config labels
+    titles       the display names of arms, series and sides of an interaction: config labels
     broken       by arm, which of its runs diverged or are at chance level, in words; arms without any are left out
     headlines    a `Headline` per question: its verdicts, and the command that decides what is open
     findings     each verdict in a sentence, with its statistics
@@ -162,7 +162,7 @@ def compare(
     filter      keeps runs whose config keys have these values
     published   whether to compute which arm a source's figures fit best
     margin      the smallest difference that matters: a fraction for accuracies and gaps, otherwise in the metric's unit
-    config      in place of names: a config, a study or a list of studies; exactly the runs that it defines are
+    config      instead of names: a config, a study or a list of studies; exactly the runs that it defines are
                 compared. A study or a dict can also be the first argument
     select_on   a validation metric: of each declared arm or variant, only the settings with its best mean are compared
     interaction two config keys: whether the effect of one depends on the other; `baseline` has the reference values
@@ -281,7 +281,7 @@ def _group(runs: Sequence[Run], query: Query, order: Sequence[str]) -> Noted[lis
 
 
 def _with_titles(notes: Iterable[str], titles: Mapping[str, str]) -> list[str]:
-    """Return the notes with an arm's title in place of its label at their start; no label contains a colon."""
+    """Return the notes with an arm's title instead of its label at their start; no label contains a colon."""
     parts = [note.partition(": ") for note in notes]
     return [f"{titles.get(label, label)}{colon}{rest}" for label, colon, rest in parts]
 

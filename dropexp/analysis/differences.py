@@ -67,7 +67,7 @@ class DifferenceRow:
 
 @dataclass(frozen=True)
 class Differences:
-    """A `DifferenceRow` per difference, the verdicts on them, and what people see in place of names in the frame."""
+    """A `DifferenceRow` per difference, the verdicts on them, and the display names of those in the frame."""
 
     frame: pd.DataFrame
     verdicts: list[Verdict]

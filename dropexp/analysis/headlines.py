@@ -13,7 +13,7 @@ from dropexp.analysis.verdicts import Verdict, VerdictWord
 
 MOST_NAMED = 4  # differences that a headline names for each verdict
 AGAINST = {VerdictWord.EQUIVALENT: "to", VerdictWord.NEGLIGIBLE: "against", VerdictWord.INCONCLUSIVE: "against"}
-Titles = Mapping[str, str]  # what is shown in place of the names of arms
+Titles = Mapping[str, str]  # the display names of arms
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def _doubts(verdict: Verdict) -> str:
     pairs, broken = verdict.difference.pairs, verdict.pair.broken
     if broken:
         rest = f"all pairs with figures: {_estimate(verdict)}" if pairs else verdict.pair.absent
-        return f"{'; '.join(broken)}; a verdict cannot leave out runs that finished badly ({rest})."
+        return f"{'; '.join(broken)}; a verdict must not exclude runs that went wrong ({rest})."
     if pairs == 0:
         return f"{verdict.pair.absent}."
     if pairs == 1:

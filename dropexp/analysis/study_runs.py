@@ -235,7 +235,7 @@ def notes_on_others(runs: Sequence[Run], declared: Mapping[str, Sequence[Declare
             what += " or ".join(paths) or "its config"
             hint = "; `train --set name=NAME` keeps such runs apart" if arms else ""
             option = f"-c {paths[0] if len(paths) == 1 else 'FILE'}"
-            notes.append(f"{study}: {what} ({which}); {option} in place of the name leaves them out{hint}")
+            notes.append(f"{study}: {what} ({which}); {option} instead of the name leaves them out{hint}")
     return notes
 
 

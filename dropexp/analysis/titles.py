@@ -1,4 +1,4 @@
-"""What people see in place of the names of arms: the labels of their config."""
+"""The display names of arms: the labels of their config."""
 
 from __future__ import annotations
 

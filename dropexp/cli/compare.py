@@ -72,7 +72,7 @@ def compare(
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the charts too, as .png, .svg, .pdf or .html."),
+        typer.Option(metavar="FILE", help="Also write the charts, as .png, .svg, .pdf or .html."),
     ] = None,
     chart: Annotated[
         str | None,
@@ -91,7 +91,7 @@ def compare(
         typer.Option(**whole_number("PIXELS", 50, 5000), help="The height of --chart without labels, 50 to 5000."),
     ] = None,
     title: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="The title of --chart, in place of its own; '' for none.")
+        str | None, typer.Option(metavar="TEXT", help="The title of --chart, instead of its own; '' for none.")
     ] = None,
     requirements: Annotated[
         list[str] | None,

@@ -58,7 +58,7 @@ def evaluate(
         list[float] | None,
         typer.Option(
             **any_number("DEG"),
-            help="Degrees by which to rotate the images too, counter-clockwise; repeatable.",
+            help="Also evaluate the images rotated by this many degrees, counter-clockwise; repeatable.",
         ),
     ] = None,
     images: Annotated[

@@ -61,7 +61,7 @@ class ConfigFile:
     axes: dict[str, list[Any]]  # the matrix: the values of each key
     arms: dict[str | None, dict[str, Any]]  # the keys of each arm; {None: {}} without arms
     published: dict[str, Any]
-    labels: dict[str, str]  # shown in place of the names of arms
+    labels: dict[str, str]  # the display names of arms
     tune: Tune | None
     problems: Problems  # to which conflicts between keys can be added
 

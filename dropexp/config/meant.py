@@ -1,4 +1,4 @@
-"""What a text in place of a number, a list or a boolean was meant to be: '10', 50%, 60,000, 0,5, or 0.2, 0.5."""
+"""What a text that should be a number, a list or a boolean was meant to be: '10', 50%, 60,000, 0,5, or 0.2, 0.5."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def _parse(value: str, option: str) -> Any:
 
 
 def _edit(section: str, below: list[str], where: str) -> str:
-    """Return what to do in place of setting a section, or a key of it."""
+    """Return what to do instead of setting a section, or a key of it."""
     if section == "matrix":
         key = below[0] if below else "KEY"
         return "--seeds 0..9 replaces the seeds" if key == "seed" else f"--sweep {key}=a,b adds an axis"

@@ -159,7 +159,7 @@ class Config(BaseModel):
     )
     early_stopping: int | None = key_field(
         "Patience, in epochs, checked after each evaluation: the run ends when validation accuracy has not improved "
-        "for so long. `compare --at best-val` uses the best epoch.",
+        "for this many epochs. `compare --at best-val` uses the best epoch.",
         "a whole number of epochs, 1 or more",
         None,
         ge=1,
@@ -187,10 +187,10 @@ class Config(BaseModel):
         "rand",
     )
     output_relu: bool = key_field(
-        "ReLU on the outputs too: a bug of another source, to run it as printed.", TRUE_OR_FALSE, False
+        "Also apply a ReLU to the outputs, which reproduces a bug in published code.", TRUE_OR_FALSE, False
     )
     noise_at_eval: bool = key_field(
-        "Dropout active in evaluation mode too: a bug of another source, to run it as printed.", TRUE_OR_FALSE, False
+        "Keep dropout active in evaluation mode, which reproduces a bug in published code.", TRUE_OR_FALSE, False
     )
     fused: bool = key_field(
         "`false` trains `scratch` and `none` with the reference implementation, `dropexp/nets/scratch.py`.",
@@ -217,14 +217,14 @@ class Config(BaseModel):
         "Evaluate the training set after each epoch, which the generalisation gap needs.", TRUE_OR_FALSE, True
     )
     eval_every: int = key_field(
-        "Evaluate and measure `probes` every so many epochs, and after the last one. In `epochs.csv`, figures of the "
+        "Evaluate and measure `probes` every k epochs, and after the last one. In `epochs.csv`, figures of the "
         "epochs between are empty; weights and running figures stay the same.",
         COUNT,
         1,
         ge=1,
     )
     eval_test: bool = key_field(
-        "Evaluate the test set after each epoch. With `false` the run has no test figures, and no probes but "
+        "Evaluate the test set after each epoch. With `false` the run has no test figures, and no probes except "
         "`weight_norms`; `compare` uses `val_acc`.",
         TRUE_OR_FALSE,
         True,

@@ -1,4 +1,4 @@
-"""What is wrong with a text that is not YAML, and what to do, in place of the parser's own terms."""
+"""What is wrong with a text that is not YAML, and what to do, instead of the parser's own terms."""
 
 from __future__ import annotations
 

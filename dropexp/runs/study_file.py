@@ -33,7 +33,7 @@ class Declared(BaseModel):
     file: str | None  # relative to the study's folder; None: unknown
     seeds: dict[str, list[int]] | None  # of each arm, by the digest of its settings; None: unknown
     published: dict[str, Any] = {}
-    labels: dict[str, str] = {}  # what people see in place of the names of arms
+    labels: dict[str, str] = {}  # the display names of arms
 
     @classmethod
     def of(cls, study: Study, folder: Path) -> Self:

@@ -57,7 +57,7 @@ def test_broken_runs_are_named_with_the_estimate_of_the_others() -> None:
     many, none = judge([replace(one, broken=broken) for one in pairs], MARGIN)
     start = (
         "nn against none in test accuracy after 5 epochs is INCONCLUSIVE: seeds 3, 5 of nn diverged; seed 4 of none is "
-        "at chance level (10.00 %); a verdict cannot leave out runs that finished badly "
+        "at chance level (10.00 %); a verdict must not exclude runs that went wrong "
     )
     assert sentence(many) == f"{start}(all pairs with figures: +1.20 points, 95 % interval [+0.98, +1.42])."
     assert sentence(none) == f"{start}(the arms have no seed in common)."

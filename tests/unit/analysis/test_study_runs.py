@@ -121,7 +121,7 @@ def test_names_and_a_config_are_not_given_together(config: Path) -> None:
 def test_runs_of_options_are_noted_in_a_comparison_by_name(config: Path) -> None:
     write_runs_of(config, Path("runs"), "0", "lr=0.1")
     note = (
-        "study: 2 of 6 runs are not defined by study.yaml (arms nn,lr=0.1, none,lr=0.1); -c study.yaml in place of "
+        "study: 2 of 6 runs are not defined by study.yaml (arms nn,lr=0.1, none,lr=0.1); -c study.yaml instead of "
         "the name leaves them out; `train --set name=NAME` keeps such runs apart"
     )
     found = compare("study")
@@ -133,7 +133,7 @@ def test_further_seeds_are_noted_in_a_comparison_by_name(config: Path) -> None:
     write_runs_of(config, Path("runs"), "1..9")
     assert mentions(
         compare("study").notes,
-        "study: 16 of 20 runs are not defined by study.yaml (seeds 2, 3, 4, 5, 6 and 3 more); -c study.yaml in place "
+        "study: 16 of 20 runs are not defined by study.yaml (seeds 2, 3, 4, 5, 6 and 3 more); -c study.yaml instead "
         "of the name leaves them out",
     )
     assert not mentions(compare("study").notes, "name=NAME")
@@ -179,7 +179,7 @@ def test_nothing_is_noted_of_a_study_whose_config_is_not_known(why: str, tmp_pat
 def test_notes_do_not_name_a_config_that_was_removed(config: Path) -> None:
     write_runs_of(config, Path("runs"), "5")
     config.unlink()
-    assert mentions(compare().notes, "not defined by its config (seed 5); -c FILE in place of the name")
+    assert mentions(compare().notes, "not defined by its config (seed 5); -c FILE instead of the name")
 
 
 # Published figures

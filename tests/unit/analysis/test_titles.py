@@ -1,4 +1,4 @@
-"""Labels of a config are what people see in place of the names of arms."""
+"""Labels of a config are the display names of arms."""
 
 from __future__ import annotations
 

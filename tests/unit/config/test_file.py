@@ -204,7 +204,7 @@ def test_a_long_value_is_shortened() -> None:
 @pytest.mark.parametrize("key", ["xyzzy", "on", "2020-01-01"])
 def test_an_unknown_key_similar_to_none_lists_the_keys(key: str) -> None:
     first, title, *groups = problems(f"variant: nn\n{key}: 1\n")
-    assert first == f"study.yaml:2: unknown key {key!r}, which is none of the keys listed below"
+    assert first == f"study.yaml:2: unknown key {key!r}, which is not one of the keys listed below"
     assert title == "study.yaml: the keys, which `dropexp config keys` explains:"
     listed = ", ".join(line.split(": ")[-1].strip() for line in groups).replace(",,", ",")
     assert {*listed.split(", ")} == {*Config.model_fields, *STUDY_KEYS}

@@ -173,7 +173,7 @@ def ordinary(tmp_path_factory: pytest.TempPathFactory, data: Data) -> Path:
 
 
 @pytest.mark.parametrize("setting", FOREIGN)
-def test_a_training_under_a_foreign_setting_gives_the_same_tables_and_weights(
+def test_a_run_under_a_foreign_setting_gives_the_same_tables_and_weights(
     setting: str, ordinary: Path, tmp_path: Path, data: Data
 ) -> None:
     matmul._best_backend.cache_clear()  # repeat its check under the setting
