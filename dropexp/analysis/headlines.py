@@ -106,7 +106,7 @@ def _name(verdict: Verdict, baseline: str | None, titles: Titles) -> str:
 
 
 def _joined(names: list[str]) -> str:
-    if len(names) > MOST_NAMED + 1:  # "1 more" is no shorter than a name
+    if len(names) > MOST_NAMED + 1:  # "1 more" is not shorter than a name
         names[MOST_NAMED:] = [f"{len(names) - MOST_NAMED} more"]
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
@@ -136,7 +136,7 @@ def _plan(verdicts: Sequence[Verdict], new_study: NewStudy | None) -> Headline:
         return Headline(f"{about}{shown}: more than one config can have.")
     study = f"a new study of {seeds:,} other {units}, judged alone"
     sentence = f"These {units} are a pilot; {study}, has 80 % power to detect a true difference of {shown}"
-    if new_study.tuned:  # its plan is no command
+    if new_study.tuned:  # its plan is not a command
         return Headline(f"{sentence}: {new_study.plan(seeds)}")
     return Headline(sentence, new_study.plan(seeds))
 

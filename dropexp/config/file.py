@@ -248,7 +248,7 @@ class _Parser:
             taken = [name for other in arms if other != arm for name in (other, labels.get(other))]
             if arm not in arms:
                 similar, known = did_you_mean(str(arm), map(str, arms)), ", ".join(map(str, arms))
-                self.problems.add(path, f"labels.{arm} is no arm of this config{similar}, which has {known}")
+                self.problems.add(path, f"labels.{arm} is not an arm of this config{similar}, which has {known}")
             elif not _is_label(label):
                 what = f"is not a line of 1 to {MAX_LABEL} printable characters"
                 self.problems.add(path, f"labels.{arm} = {shown(label)} {what}")

@@ -2,7 +2,7 @@
 
 One flat set of keys. Every default is the book's (*Dive into Deep Learning*). A run's folder name contains a hash
 of its `settings`: the keys that differ from their defaults and that its variant uses. So a key that a later version
-adds renames no finished run.
+adds does not rename finished runs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from dropexp.config.tasks import LINEAR_REGRESSION, NUM_TRAIN_IMAGES
 from dropexp.config.used import used_keys
 from dropexp.config.variants import VARIANTS
 
-STUDY_KEYS = ("name", "matrix", "arms", "labels", "tune", "published")  # the keys of a file that are no keys of a run
+STUDY_KEYS = ("name", "matrix", "arms", "labels", "tune", "published")  # the keys of a file that are not keys of a run
 GROUPS: dict[str, tuple[str, ...]] = {
     "dropout": (
         *("variant", "drop_probs", "input_drop_prob", "input_noise_std", "placement", "drop_schedule", "drop_epochs"),
@@ -55,10 +55,10 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
 
     variant: VariantName = key_field(
-        "Kind of dropout. `none`; `nn` (`nn.Dropout`); by hand: `scratch` (inverted dropout), `unscaled`, `classic` "
-        "(scaled at test time), `gaussian`, `three-point`; on weights, with one mask per batch, `dropconnect` and "
-        "`dropconnect-unscaled`; on weights and biases, with a mask per image, `dropconnect-per-example` (DropConnect, "
-        "Wan et al., 2013). `dropexp/nets/noise.py` and `dropconnect.py` have the equations.",
+        "Kind of dropout. `none`; `nn` (`nn.Dropout`); from scratch: `scratch` (inverted dropout), `unscaled`, "
+        "`classic` (scaled at test time), `gaussian`, `three-point`; on weights, with one mask per batch, "
+        "`dropconnect` and `dropconnect-unscaled`; on weights and biases, with a mask per image, `dropconnect-per-example` "
+        "(DropConnect, Wan et al., 2013). `dropexp/nets/noise.py` and `dropconnect.py` have the equations.",
         "one of the variants",
     )
     task: Literal["fashion-mnist", "linear-regression"] = key_field(
@@ -129,8 +129,8 @@ class Config(BaseModel):
     )
     momentum: float = key_field("Momentum of SGD.", FRACTION, 0.0, ge=0, lt=1)
     weight_decay: float = key_field(
-        "λ of the penalty λ/2·‖w‖² on weights, not on biases (3.12). With `adamw` it is no penalty but a step of its "
-        "own, w ← w − lr·λ·w.",
+        "λ of the penalty λ/2·‖w‖² on weights, not on biases (3.12). With `adamw` it is not a penalty but a step of "
+        "its own, w ← w − lr·λ·w.",
         NOT_NEGATIVE,
         0.0,
         ge=0,

@@ -27,7 +27,7 @@ class Study:
     """The runs of one config file, and its published figures.
 
     With `searches`, `runs` are their trials; the runs that test the selected settings are known only after these.
-    `options` are the command's words that define these runs, with FILE for a config that is no file. `written` is
+    `options` are the command's words that define these runs, with FILE for a config that is not a file. `written` is
     the study without the command's --set, --sweep and --seeds, if these replace keys and keep the name; None if it is
     the same, or the file alone is invalid.
     """

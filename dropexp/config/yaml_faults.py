@@ -79,7 +79,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _without_colon(line: str) -> str:
-    """Return what is wrong with a line that is no key with a value."""
+    """Return what is wrong with a line that is not a key with a value."""
     line = line.strip()
     shown = repr(line if len(line) <= 40 else f"{line[:39]}…")
     found = re.match(r"([A-Za-z_][\w-]*)\s*(?:[:=]+|\s)\s*(\S.*)", line[:80])

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent by hand: momentum, penalties on the weights, and a bound on their norms."""
+"""Stochastic gradient descent from scratch: momentum, penalties on the weights, and a bound on their norms."""
 
 from __future__ import annotations
 

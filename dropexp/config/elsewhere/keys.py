@@ -37,7 +37,7 @@ def _per_layer(value: Any, layers: int) -> Any:
 
 
 def _images(value: Any, layers: int) -> Any:
-    """Return the number of images in a share of the training set; None if the value is no share."""
+    """Return the number of images in a share of the training set; None if the value is not a share."""
     return round(value * NUM_TRAIN_IMAGES) if _is_number(value) and 0 < value < 1 else None
 
 

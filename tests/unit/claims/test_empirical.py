@@ -99,7 +99,7 @@ def test_pairs_of_different_variants_are_not_enough(tmp_path: Path) -> None:
     assert evidence.findings[0].evidence.startswith("some of the arms to compare are missing; dropexp train")
 
 
-def test_unscaled_dropout_and_dropout_by_hand_are_compared_with_that_of_torch(tmp_path: Path) -> None:
+def test_unscaled_dropout_and_dropout_from_scratch_are_compared_with_that_of_torch(tmp_path: Path) -> None:
     for variant, by in (("nn", 0.0), ("scratch", 0.0), ("unscaled", -0.02)):
         write_arm(tmp_path, variant, shifted(by), name="exercise-7-other-noise")
     write_arm(tmp_path, "scratch", shifted(-0.1), arm="per-batch", mask="per-batch", name="exercise-7-other-noise")

@@ -429,7 +429,7 @@ def test_invalid_names_are_reported(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["5", "010", "true", "[a]", "null", "{a: b}"])
-def test_a_name_that_is_no_text_is_to_be_quoted(name: str) -> None:
+def test_a_name_that_is_not_text_is_to_be_quoted(name: str) -> None:
     (problem,) = problems(f"variant: nn\nname: {name}\n")
     assert problem.startswith("study.yaml:2: name = ")
     assert problem.endswith("is not text; write it in quotes")

@@ -195,7 +195,7 @@ def lines_until(words: str, stream: IO[str]) -> Iterator[str]:
     raise AssertionError(f"no line has {words!r}")
 
 
-def test_a_run_that_fails_on_the_nodes_or_in_its_folder_fails_alone(remote: Command, nodes: Nodes) -> None:
+def test_a_run_that_fails_on_the_nodes_or_in_its_folder_does_not_fail_other_runs(remote: Command, nodes: Nodes) -> None:
     arms = "arms: {good: {variant: none}, pipe: {variant: none, lr: 0.2}, deadly: {variant: deadly}}"
     config = remote.write("deadly.yaml", f"name: deadly\ntrain_size: 500\nepochs: 2\n{arms}\n")
     words = ("train", "-c", config, "--plugin", remote.write("deadly.py", DEADLY))
