@@ -47,7 +47,7 @@ def needed(sd: float, pairs: int, margin: float, comparisons: int) -> Needed:
 
 @lru_cache(maxsize=4096)
 def detectable(pairs: int, comparisons: int) -> float:
-    """Return the margin, in SDs of the differences, that so many pairs show with a power of `POWER`.
+    """Return the margin, in SDs of the differences, that this many pairs detect with a power of `POWER`.
 
     Infinite if they cannot: too few pairs, or more comparisons than `power.json` has.
     """

@@ -57,8 +57,9 @@ class Config(BaseModel):
     variant: VariantName = key_field(
         "Kind of dropout. `none`; `nn` (`nn.Dropout`); from scratch: `scratch` (inverted dropout), `unscaled`, "
         "`classic` (scaled at test time), `gaussian`, `three-point`; on weights, with one mask per batch, "
-        "`dropconnect` and `dropconnect-unscaled`; on weights and biases, with a mask per image, `dropconnect-per-example` "
-        "(DropConnect, Wan et al., 2013). `dropexp/nets/noise.py` and `dropconnect.py` have the equations.",
+        "`dropconnect` and `dropconnect-unscaled`; on weights and biases, with a mask per image, "
+        "`dropconnect-per-example` (DropConnect, Wan et al., 2013). `dropexp/nets/noise.py` and `dropconnect.py` "
+        "have the equations.",
         "one of the variants",
     )
     task: Literal["fashion-mnist", "linear-regression"] = key_field(
