@@ -324,7 +324,7 @@ def test_the_gap_is_open_if_a_run_diverged_and_unfinished_runs_are_named(tmp_pat
     evidence = check("gap", tmp_path)
     (finding,) = evidence.findings  # fake runs have one gap, whatever the variant
     assert finding.verdict is OPEN
-    assert "is INCONCLUSIVE: seed 10 of scratch diverged; a verdict cannot leave out" in finding.evidence
+    assert "is INCONCLUSIVE: seed 10 of scratch diverged; a verdict must not exclude runs" in finding.evidence
     assert f"{study}: scratch: seed 11 failed (no memory), left out" in evidence.notes
 
 
