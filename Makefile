@@ -113,11 +113,11 @@ report: .venv/installed
 	$(BIN)/dropexp train --config configs/dropout.yaml
 	$(BIN)/dropexp report $(or $(RUNS),dropout)
 
-bench:    ## time an epoch on this machine beside the book's loop
+bench:    ## time an epoch on this machine, compared with the book's loop
 bench: .venv/installed
 	@$(BIN)/dropexp bench
 
-bench-peers: ## time dropexp beside its peers, into benchmarks/out/; PARTS=epochs,whole,many ROUNDS=5
+bench-peers: ## time dropexp compared with its peers, into benchmarks/out/; PARTS=epochs,whole,many ROUNDS=5
 bench-peers: .venv-peers/installed
 	PYTHONPATH=benchmarks .venv-peers/bin/python -m peers $(if $(PARTS),--parts $(PARTS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 

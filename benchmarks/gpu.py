@@ -41,8 +41,8 @@ from dropexp.training.trainees import NetworkTrainee, StackTrainee
 STUDY = ROOT / "configs" / "dropout.yaml"
 MANY = 30  # runs in a stack
 EPOCHS = 8  # of a timing; the first two, which capture graphs, are ignored
-SEEDS = 30  # of the compared trainings
-NN_SEEDS = 10  # of the compared trainings of nn, which are equal bit for bit
+SEEDS = 30  # of the compared runs
+NN_SEEDS = 10  # of the compared runs of nn, which are equal bit for bit
 GRADIENT = 2e-6  # bound on max|error| / max|gradient|, float32 against float64; TF32 would give 1e-3
 LARGE_LR = 1024.0  # so large that the step can be recovered from the change of the parameters
 CAPTURED = 1e-5  # bound on max|difference| / max|value| of outputs and parameters
@@ -125,7 +125,7 @@ def fresh(one: Config, device: torch.device) -> Network:
 
 @contextmanager
 def uncaptured() -> Iterator[None]:
-    """Launch the steps of a stack one by one on one stream, in place of replaying CUDA graphs."""
+    """Launch the steps of a stack one by one on one stream, instead of replaying CUDA graphs."""
 
     def launch(steps: Callable[[], None], device: torch.device) -> tuple[mock.Mock, None]:
         return mock.Mock(replay=steps), None

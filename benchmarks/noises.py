@@ -2,9 +2,9 @@
 
     python benchmarks/noises.py [--rounds 5] [--quick]
 
-Every round trains the book's network by hand for one epoch with each noise in turn. A noise's figure is the median over
-the rounds of its time divided by the time of inverted dropout in the same round. Needs an idle machine. --quick takes
-2,000 images and one round, and writes nothing.
+Every round trains the book's network from scratch for one epoch with each noise in turn. A noise's figure is the median
+over the rounds of its time divided by the time of inverted dropout in the same round. Needs an idle machine. --quick
+takes 2,000 images and one round, and writes nothing.
 """
 
 from __future__ import annotations

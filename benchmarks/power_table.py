@@ -1,4 +1,4 @@
-"""Write dropexp/analysis/power.json: the margin, in SDs of the differences, that a study shows with 80 % power.
+"""Write dropexp/analysis/power.json: the margin, in SDs of the differences, that a study detects with 80 % power.
 
     python benchmarks/power_table.py
 

@@ -11,7 +11,7 @@ from pathlib import PurePath
 MAX_NAMES = 5000  # that are compared; a folder can have more runs
 SIMILAR = 0.6  # the share of equal letters from which a name is suggested
 ALIKE = 0.8  # the share from which a similar name is preferred to one that contains the word
-SHORT = 3  # up to so many letters, a share is no measure: half of two letters is one
+SHORT = 3  # up to this many letters, a share is not a measure: half of two letters is one
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

@@ -71,7 +71,7 @@ def fit(
     force: bool = False,
     quiet: bool = False,
 ) -> ShownComparison:
-    """Train the unfinished runs of a study with a progress bar, and compare the runs that it asks for.
+    """Train the unfinished runs of a study with a progress bar, and compare the runs that it defines.
 
     The options are those of `train`; `quiet` shows no progress. Raises what `train` and `compare` raise.
     """

@@ -73,8 +73,8 @@ def best_ratio(point: dict[str, Any], name: str) -> float:
 
 def table(results: dict[str, Any], key: str) -> str:
     """Return the table of a sweep in Markdown."""
-    header = [key, "step, s/epoch", "products, s", "limit, s", "ps/FLOP", "step / limit", "range"]
-    header += ["products / limit", "peak MB", "accounted MB"]
+    header = [key, "step, s/epoch", "matrix products, s", "limit, s", "ps/FLOP", "step / limit", "range"]
+    header += ["matrix products / limit", "peak MB", "accounted MB"]
     lines = []
     for point in swept(results, key):
         scaled = "" if point["rows"] == point["train_size"] else "\\*"

@@ -35,7 +35,7 @@ def summary(results: Results) -> str:
         for label, name in IN_SHORT.items()
         if name in median
     ]
-    return table(["", "s/epoch", "× the book's speed", "× the products' time"], lines)
+    return table(["", "s/epoch", "× the book's speed", "× the matrix products' time"], lines)
 
 
 def text(results: Results, chart: str = "") -> str:
@@ -76,20 +76,21 @@ def _epochs(rows: list[dict[str, Any]]) -> str:
         cells += [f"{median[name] / median[PRODUCTS + threads]:.2f}"]
         cells += [f"{row['peak_mb']:.0f}" if row["peak_mb"] else "–", _learned(row["epochs"][-1])]
         lines.append(cells)
-    header = ["", "train, s", "eval, s", "epoch, s", "range", "× the book's speed", "× the products' time"]
+    header = ["", "train, s", "eval, s", "epoch, s", "range", "× the book's speed", "× the matrix products' time"]
     header += ["peak MB", "last train loss, test accuracy"]
     alone = median[SCRATCH + ONE_THREAD] / median[PRODUCTS + ONE_THREAD]
     both = median[SCRATCH] / median[PRODUCTS]
     return "\n\n".join(
         [
-            "## Beside peers",
+            "## Compared with peers",
             "Seconds per epoch of the same work: 60,000 images shuffled, batches of 256, dropout 0.2 and 0.5, SGD "
             "with lr 0.5, float32, weights from N(0, 0.01²), running loss and accuracy, then loss and accuracy on the "
             "10,000 test images. Every contender is a separate process, started beforehand and idle while others are "
             f"timed; they take turns for {len(by_name[BOOK]['epochs'])} rounds after one warm-up epoch. Medians and "
             "ranges.",
             table(header, lines),
-            f"`scratch` takes {both:.2f} times its products' time on all cores and {alone:.2f} times on one thread.",
+            f"`scratch` takes {both:.2f} times the time of its matrix products on all cores and {alone:.2f} times on "
+            "one thread.",
             "\n".join(f"- *{row['name']}*: {row['note']}." for row in rows if row["note"]),
         ]
     )
@@ -135,7 +136,7 @@ def _many(rows: list[dict[str, Any]]) -> str:
         cells = [row["name"], f"{statistics.median(each['wall'] for each in row['rounds']):.1f}"]
         cells += [f"{figure(row, True):.3f}", f"{figure(row, False):.3f}"]
         lines.append([*cells, *(most(row, key) for key in ("own_mb", "mapped_mb", "mapped_shared_mb"))])
-    header = ["", "wall, s", "s per run-epoch", "without start-up", "own MB", "mapped MB", "of it shared MB"]
+    header = ["", "wall, s", "s per run-epoch", "without start-up", "own MB", "mapped MB", "of which shared, MB"]
     one, two = rows[0], next(row for row in rows if row["jobs"] == 2)
     gain = [figure(one, start) / figure(two, start) for start in (True, False)]
     runs = one["rounds"][0]["run_epochs"] // many.EPOCHS

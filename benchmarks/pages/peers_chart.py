@@ -51,7 +51,7 @@ def draw(results: dict[str, Any], folder: Path) -> None:
     ).properties(width=WIDTH, height=26 * len(frame))
     legend = f"dot: median, line: range of {len(rows[0]['epochs'])} rounds; right: speed relative to {BOOK}"
     figures = (frame["name"] + " " + frame["figures"]).tolist()
-    save(titled(chart, "An epoch beside peers", legend, figures), folder / CHART)
+    save(titled(chart, "An epoch compared with peers", legend, figures), folder / CHART)
 
 
 def _kind(row: dict[str, Any]) -> str:

@@ -50,7 +50,7 @@ CONTENDERS = [
     ),
     Contender("JAX, jit + scan", "jax_scan", {}, "a whole epoch under one `jit`"),
     Contender("dropexp nn", "ours", {"VARIANT": "nn"}, "`nn.Dropout` and autograd"),
-    Contender(SCRATCH, "ours", {"VARIANT": "scratch"}, "the step by hand"),
+    Contender(SCRATCH, "ours", {"VARIANT": "scratch"}, "the step from scratch"),
     Contender(PRODUCTS, "products", {}, "of an epoch, with dropexp's matmul backend; no learning", learns=False),
     Contender(PEAK, "peak", {}, "an epoch's operations at the rate of a 2048³ float32 product", learns=False),
 ]

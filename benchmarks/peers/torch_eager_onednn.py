@@ -1,4 +1,4 @@
-"""torch, eager, with oneDNN's matrix products in place of MKL's, by torch's public switch.
+"""torch, eager, with oneDNN's matrix products instead of MKL's, by torch's public switch.
 
 The switch allows bfloat16. ONEDNN_MAX_CPU_ISA restricts oneDNN to instructions without it, so products stay float32.
 They are checked against float64 before anything is timed.

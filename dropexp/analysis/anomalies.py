@@ -1,4 +1,4 @@
-"""Runs that ended badly, or whose training may have ended too early.
+"""Diverged and suspicious runs.
 
     diverged         the loss is not finite
     chance level     the final accuracy is at most that of guessing; not defined for linear regression

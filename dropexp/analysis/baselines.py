@@ -96,7 +96,7 @@ def _matching(study: str, members: list[Arm], titles: Mapping[str, str]) -> Note
 def _notes_on_left_out(
     study: str, candidates: list[Arm], found: Mapping[str, Arm], titles: Mapping[str, str]
 ) -> list[str]:
-    """Return a note on candidates that are no arm's baseline: no difference includes them."""
+    """Return a note on candidates that are not the baseline of any arm: no difference includes them."""
     used = {baseline.label for baseline in found.values()}
     left_out = [titles.get(arm.label, arm.label) for arm in candidates if arm.label not in used]
     if not left_out or not used:

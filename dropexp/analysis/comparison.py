@@ -13,7 +13,6 @@ import pandas as pd
 from dropexp.analysis import frames
 from dropexp.analysis.anomalies import broken_runs, notes_on_runs
 from dropexp.analysis.arms import Arm, columns_of, group_arms
-from dropexp.analysis.asked import Selection, notes_on_others, select
 from dropexp.analysis.baselines import NOT_SETTINGS, baselines_of, task_of
 from dropexp.analysis.best_val import best_val_frame
 from dropexp.analysis.caveats import caveats
@@ -27,6 +26,7 @@ from dropexp.analysis.notes import Noted
 from dropexp.analysis.published import PublishedRow, Source, published_rows, sources_of
 from dropexp.analysis.query import Query, check_margin, in_words, parse_epoch
 from dropexp.analysis.select_on import select_settings
+from dropexp.analysis.study_runs import Selection, notes_on_others, select
 from dropexp.analysis.titles import named, titles_of
 from dropexp.analysis.tuning import SearchFrames, tuning_of
 from dropexp.config.elsewhere.keys import similar_key
@@ -61,8 +61,8 @@ class Comparison:
     settings     a row per arm, a column per config key that differs between arms; None where a variant does not use it
     runs         a row per run that is done: arm, series, study, by, seed, path, epoch, every metric at that epoch
     curves       a row per such run and epoch, the same columns but the path
-    declared     by study, what its config files ask for and declare
-    titles       what people see in place of the name of an arm, a series or a side of an interaction: config labels
+    declared     by study, what its config files define and declare
+    titles       the display names of arms, series and sides of an interaction: config labels
     broken       by arm, which of its runs diverged or are at chance level, in words; arms without any are left out
     headlines    a `Headline` per question: its verdicts, and the command that decides what is open
     findings     each verdict in a sentence, with its statistics
@@ -162,7 +162,7 @@ def compare(
     filter      keeps runs whose config keys have these values
     published   whether to compute which arm a source's figures fit best
     margin      the smallest difference that matters: a fraction for accuracies and gaps, otherwise in the metric's unit
-    config      in place of names: a config, a study or a list of studies; exactly the runs that it asks for are
+    config      instead of names: a config, a study or a list of studies; exactly the runs that it defines are
                 compared. A study or a dict can also be the first argument
     select_on   a validation metric: of each declared arm or variant, only the settings with its best mean are compared
     interaction two config keys: whether the effect of one depends on the other; `baseline` has the reference values
@@ -283,7 +283,7 @@ def _group(runs: Sequence[Run], query: Query, order: Sequence[str]) -> Noted[lis
 
 
 def _with_titles(notes: Iterable[str], titles: Mapping[str, str]) -> list[str]:
-    """Return the notes with an arm's title in place of its label at their start; no label contains a colon."""
+    """Return the notes with an arm's title instead of its label at their start; no label contains a colon."""
     parts = [note.partition(": ") for note in notes]
     return [f"{titles.get(label, label)}{colon}{rest}" for label, colon, rest in parts]
 

@@ -37,10 +37,10 @@ class DifferenceRow:
     wins                   share of pairs in which the arm is better (or higher, without a better direction), ties half
     p_equivalent           TOST p, against the margin
     p_equivalent_holm      the same, adjusted by Holm over all rows
-    detectable             minimum detectable difference: the smallest margin for which these pairs show a true
-                           difference of the margin with 80 % power
-    pairs_needed           how many pairs show a true difference of the margin with 80 % power, and the 95 % interval of
-                           this number: pairs_needed_low, pairs_needed_high; None above 10⁹
+    detectable             minimum detectable difference: the smallest margin for which these pairs have 80 % power to
+                           detect a true difference of the margin
+    pairs_needed           how many pairs have 80 % power to detect a true difference of the margin, and the 95 %
+                           interval of this number: pairs_needed_low, pairs_needed_high; None above 10⁹
     """
 
     arm: str
@@ -67,7 +67,7 @@ class DifferenceRow:
 
 @dataclass(frozen=True)
 class Differences:
-    """A `DifferenceRow` per difference, the verdicts on them, and what people see in place of names in the frame."""
+    """A `DifferenceRow` per difference, the verdicts on them, and the display names of those in the frame."""
 
     frame: pd.DataFrame
     verdicts: list[Verdict]

@@ -13,7 +13,7 @@ from dropexp.analysis.verdicts import Verdict, VerdictWord
 
 MOST_NAMED = 4  # differences that a headline names for each verdict
 AGAINST = {VerdictWord.EQUIVALENT: "to", VerdictWord.NEGLIGIBLE: "against", VerdictWord.INCONCLUSIVE: "against"}
-Titles = Mapping[str, str]  # what is shown in place of the names of arms
+Titles = Mapping[str, str]  # the display names of arms
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _name(verdict: Verdict, baseline: str | None, titles: Titles) -> str:
 
 
 def _joined(names: list[str]) -> str:
-    if len(names) > MOST_NAMED + 1:  # "1 more" is no shorter than a name
+    if len(names) > MOST_NAMED + 1:  # "1 more" is not shorter than a name
         names[MOST_NAMED:] = [f"{len(names) - MOST_NAMED} more"]
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
@@ -132,11 +132,11 @@ def _plan(verdicts: Sequence[Verdict], new_study: NewStudy | None) -> Headline:
     units, shown = "repeats" if new_study.tuned else "seeds", amount(open_ones[0].margin, open_ones[0].pair.unit, "g")
     seeds = seeds_to_plan(open_ones, max(needed))
     if not new_study.has_room(seeds):
-        about = f"About {rounded(max(needed)):,} {units} show a true difference of {shown} with 80 % power"
-        return Headline(f"{about}: more than one config can have.")
+        about = f"About {rounded(max(needed)):,} {units} are needed for 80 % power to detect a true difference of "
+        return Headline(f"{about}{shown}: more than one config can have.")
     study = f"a new study of {seeds:,} other {units}, judged alone"
-    sentence = f"These {units} are a pilot; {study}, shows a true difference of {shown} with 80 % power"
-    if new_study.tuned:  # its plan is no command
+    sentence = f"These {units} are a pilot; {study}, has 80 % power to detect a true difference of {shown}"
+    if new_study.tuned:  # its plan is not a command
         return Headline(f"{sentence}: {new_study.plan(seeds)}")
     return Headline(sentence, new_study.plan(seeds))
 

@@ -67,7 +67,7 @@ def interactions_of(
 
 
 def _sides(square: Square, titles: Mapping[str, str]) -> tuple[str, str]:
-    """Return the names of the two differences, or what people see in place of them."""
+    """Return the names of the two differences, or their display names."""
     both, second, first, neither = (titles.get(arm.label, arm.label) for arm in square.arms)
     return f"{both} − {second}", f"{first} − {neither}"
 

@@ -47,7 +47,7 @@ def needed(sd: float, pairs: int, margin: float, comparisons: int) -> Needed:
 
 @lru_cache(maxsize=4096)
 def detectable(pairs: int, comparisons: int) -> float:
-    """Return the margin, in SDs of the differences, that so many pairs show with a power of `POWER`.
+    """Return the margin, in SDs of the differences, that this many pairs detect with a power of `POWER`.
 
     Infinite if they cannot: too few pairs, or more comparisons than `power.json` has.
     """
@@ -59,7 +59,7 @@ def detectable(pairs: int, comparisons: int) -> float:
 
 
 def pairs_needed(sd: float, margin: float, comparisons: int) -> int | None:
-    """Return the fewest pairs that show a true difference of the margin with a power of at least `POWER`.
+    """Return the fewest pairs that detect a true difference of the margin with a power of at least `POWER`.
 
     None if `sd` is unknown, more than `MOST_PAIRS` are needed, or there are more comparisons than `power.json` has.
     Raises ValueError if the margin is not positive.

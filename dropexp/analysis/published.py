@@ -66,13 +66,13 @@ class PublishedRow:
 def sources_of(arms: Sequence[Arm], declared: Mapping[str, Sequence[Declared]]) -> Noted[list[Source]]:
     """Return the sources of each study with published figures; the notes name figures that the runs lack.
 
-    `declared` has, by study, what its config files declare. A file's figures belong to the arms that it asks for.
+    `declared` has, by study, what its config files declare. A file's figures belong to the arms that it defines.
     """
     measured = {name for arm in arms for run in arm.runs.values() for name in run.curves}
     sources, notes = [], []
     for study, files in declared.items():
         for file in files:
-            members = [arm for arm in arms if arm.study == study and file.asks_for(arm.first.arm_digest)]
+            members = [arm for arm in arms if arm.study == study and file.defines(arm.first.arm_digest)]
             if not file.published or not members:
                 continue
             section = check_published(file.published, members[0].first.folder)

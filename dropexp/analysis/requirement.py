@@ -111,8 +111,8 @@ def require(comparison: Comparison, requirement: str) -> str | None:
     """Return None if `requirement` holds, or else a sentence on why it does not.
 
     Figures of arms are means over their runs, `seconds` a median; figures of differences are those of `compare`:
-    accuracies are fractions, and p is Holm-adjusted. A figure of an arm with a run that diverged or is at chance level
-    meets no requirement.
+    accuracies are fractions, and p is Holm-adjusted. If a run of an arm diverged or is at chance level, no requirement
+    on figures of the arm can pass.
 
     Raises ComparisonError if it cannot be parsed, or names no arm, difference or figure.
     """
@@ -148,7 +148,7 @@ def _parse(text: str, example: str) -> Requirement:
     wanted = Requirement(text, subject, name.strip(), signs[-1].group() if signs else "", bound)
     if subject and wanted.name and wanted.sign not in _OPERATORS and (bound in list(VerdictWord) or _is_number(bound)):
         meant = "==" if wanted.name == "verdict" else _INSTEAD.get(wanted.sign, ">=")
-        raise ComparisonError(f"{text!r}: {wanted.sign!r} is no operator; did you mean {meant!r}?")
+        raise ComparisonError(f"{text!r}: {wanted.sign!r} is not an operator; did you mean {meant!r}?")
     is_equality = wanted.sign in _EQUALITY
     if not (wanted.subject and name and dot) or is_equality != (wanted.name == "verdict"):
         raise _not_a_requirement(text, example)
@@ -229,7 +229,7 @@ def _broken(comparison: Comparison, *labels: str) -> str | None:
     broken = {label: comparison.broken[label] for label in labels if label in comparison.broken}
     return (
         "; ".join(
-            f"{comparison.titles.get(label, label)} meets no requirement: {'; '.join(runs)}"
+            f"no requirement on figures of {comparison.titles.get(label, label)} can pass: {'; '.join(runs)}"
             for label, runs in broken.items()
         )
         or None

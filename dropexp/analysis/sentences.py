@@ -78,7 +78,7 @@ def _doubts(verdict: Verdict) -> str:
     pairs, broken = verdict.difference.pairs, verdict.pair.broken
     if broken:
         rest = f"all pairs with figures: {_estimate(verdict)}" if pairs else verdict.pair.absent
-        return f"{'; '.join(broken)}; a verdict cannot leave out runs that finished badly ({rest})."
+        return f"{'; '.join(broken)}; a verdict must not exclude runs that went wrong ({rest})."
     if pairs == 0:
         return f"{verdict.pair.absent}."
     if pairs == 1:
@@ -87,7 +87,7 @@ def _doubts(verdict: Verdict) -> str:
 
 
 def _power(verdict: Verdict) -> str:
-    """Return whether these seeds can show a difference, and how many show one of the margin with 80 % power."""
+    """Return whether these seeds can show a difference, and how many detect one of the margin with 80 % power."""
     pairs, size, units = verdict.difference.pairs, verdict.family.size, _units(verdict)
     least, shown = verdict.family.least_p(verdict.index, pairs), ""
     if least >= ALPHA:
@@ -96,12 +96,12 @@ def _power(verdict: Verdict) -> str:
         shown = f"{words} cannot be reached with {pairs} {units}{others}: p is at least {least:.3g}. "
     if size > MOST_COMPARISONS:
         return f"{shown}How many {units} are needed is known for up to {MOST_COMPARISONS} comparisons only."
-    needed = f"{_pairs_needed(verdict.needed, units)} show a true difference of {_margin(verdict)}"
+    needed = f"{_pairs_needed(verdict.needed, units)} detect a true difference of {_margin(verdict)}"
     if math.isnan(verdict.detectable):
         return f"{shown}With 80 % power, {needed}."
     unit = verdict.pair.unit
     least_shown = amount(verdict.detectable, unit, unit.difference_form)
-    return f"{shown}With 80 % power, {pairs} {units} show a true difference of {least_shown}; {needed}."
+    return f"{shown}With 80 % power, {pairs} {units} detect a true difference of {least_shown}; {needed}."
 
 
 def _units(verdict: Verdict) -> str:

@@ -1,4 +1,4 @@
-"""What people see in place of the names of arms: the labels of their config."""
+"""The display names of arms: the labels of their config."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dropexp.runs.study_file import Declared
 def titles_of(arms: Sequence[Arm], declared: Mapping[str, Sequence[Declared]]) -> dict[str, str]:
     """Return titles by the label of an arm, and by its series; none for arms without a label in their config.
 
-    If several configs ask for an arm, the first that has labels is used. The result is empty if two arms have the same
+    If several configs define an arm, the first that has labels is used. The result is empty if two arms have the same
     title, or one arm's title is the label of another.
     """
     titles: dict[str, str] = {}
     for arm in arms:
-        files = [one for one in declared.get(arm.study, ()) if one.labels and one.asks_for(arm.first.arm_digest)]
+        files = [one for one in declared.get(arm.study, ()) if one.labels and one.defines(arm.first.arm_digest)]
         title = files[0].labels.get(arm.first.base) if files else None
         for label in (arm.label, arm.series):
             study = f"{arm.study}/" if label.startswith(f"{arm.study}/") else ""

@@ -53,7 +53,7 @@ class Pair:
     caveat            sentences that follow the verdict's
     absent            why there is no difference, if there is none
     new_study         the new study to which these runs are a pilot, if both arms are of one study, otherwise None
-    broken            runs of the arms that finished badly, in words; a verdict without them would hide that
+    broken            runs of the arms that diverged or are at chance level, in words; a verdict without them hides that
     """
 
     arm: str
@@ -131,8 +131,8 @@ class Verdict:
     p_equivalent       TOST p, of a true difference at or beyond the margin
     p_equivalent_holm  the same, adjusted for the family
     detectable         minimum detectable difference, in the differences' unit: the smallest margin for which these
-                       pairs show a true difference of the margin with 80 % power; NaN if they can show none
-    needed             how many pairs show a true difference of the margin with 80 % power
+                       pairs have 80 % power to detect a true difference of the margin; NaN if they can detect none
+    needed             how many pairs have 80 % power to detect a true difference of the margin
     """
 
     word: VerdictWord

@@ -112,7 +112,7 @@ CLAIMS = [
         studies={"exercise-5-with-weight-decay": empirical.additive},
     ),
     Claim(
-        "20", "stable", "The framework's dropout is more stable than dropout by hand",
+        "20", "stable", "The framework's dropout is more stable than dropout from scratch",
         "a blog on d2l-zh 4.6", "ratio of the SDs over seeds, TOST at 4/5 and 5/4 (normality assumed)",
         studies={"dropout": empirical.stable},
     ),

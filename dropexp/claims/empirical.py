@@ -44,8 +44,10 @@ EARLY = 10  # epochs of a short training
 
 
 def same_accuracy(arms: Arms) -> Iterator[Finding]:
-    """Test accuracy with dropout by hand minus with `nn.Dropout`."""
-    return judge_contrasts([contrast(*pair, "test_acc") for pair in matched_pairs(arms, by_hand, nn_dropout)], "equal")
+    """Test accuracy with dropout from scratch minus with `nn.Dropout`."""
+    return judge_contrasts(
+        [contrast(*pair, "test_acc") for pair in matched_pairs(arms, from_scratch, nn_dropout)], "equal"
+    )
 
 
 def monte_carlo(arms: Arms) -> Iterator[Finding]:
@@ -209,8 +211,8 @@ def with_single_effects(finding: Finding, effects: Sequence[Verdict]) -> Finding
 
 
 def stable(arms: Arms) -> Iterator[Finding]:
-    """SD over seeds of the test accuracy: with `nn.Dropout` against by hand."""
-    for arm, base in matched_pairs(arms, nn_dropout, by_hand):
+    """SD over seeds of the test accuracy: with `nn.Dropout` against dropout from scratch."""
+    for arm, base in matched_pairs(arms, nn_dropout, from_scratch):
         ours, theirs = figures(arm, "test_acc").align(figures(base, "test_acc"), join="inner")
         finding = sd_ratio(f"test accuracy of {arm.label}", values(ours), values(theirs), setting(arm))
         if broken := broken_runs(arm, base):
@@ -236,7 +238,7 @@ def no_dropout(run: Run) -> bool:
     return run.variant == "none"
 
 
-def by_hand(run: Run) -> bool:
+def from_scratch(run: Run) -> bool:
     return run.variant == "scratch" and rand_mask(run)
 
 

@@ -33,7 +33,7 @@ def eval_is_deterministic(networks: Mapping[str, Network] | None = None) -> Iter
 
 DropoutLayer = Callable[[Tensor], Tensor]
 LAYERS: dict[str, Callable[[float], DropoutLayer]] = {  # layers of dropout, by drop probability
-    "by hand": lambda p: lambda H: Inverted(p).draw(H, small_nets.generator()) * H,
+    "reference": lambda p: lambda H: Inverted(p).draw(H, small_nets.generator()) * H,
     "this program's layer": torch_nn.Dropout,
     "nn.Dropout": nn.Dropout,
 }
@@ -114,20 +114,20 @@ class FixedNoise:
 
 
 def same_step(kinds: Mapping[str, type[scratch.MLP]] | None = None) -> Iterator[Finding]:
-    """Under the masks of `nn.Dropout`, networks by hand give the same outputs and, after a step, the same weights."""
+    """Under the masks of `nn.Dropout`, networks from scratch give the same outputs and, after a step, weights."""
     X, y = small_nets.batch(ROWS)
     sizes = (20, 32, 32, 4)
-    reference, masks = small_nets.torch_net(P, sizes), []
-    for module in reference.net:
+    in_torch, masks = small_nets.torch_net(P, sizes), []
+    for module in in_torch.net:
         if isinstance(module, nn.Dropout):
             module.register_forward_hook(lambda layer, inputs, H: masks.append((H != 0) / (1 - P)))
-    O = reference.step(X, y, lr=1.0)
+    O = in_torch.step(X, y, lr=1.0)
     # Where h is 0, ξ is unknown and has no effect: ξ·0 = 0, and the ReLU passes no gradient.
     noises = [None, *(FixedNoise(xi.to(X.dtype)) for xi in masks)]
-    for name, kind in (kinds or {"by hand": scratch.MLP, "fused": fused.FusedMLP}).items():
+    for name, kind in (kinds or {"reference": scratch.MLP, "fused": fused.FusedMLP}).items():
         net = small_nets.scratch_net(noises, sizes, kind)
         outputs = max_difference(net.step(X, y, lr=1.0), O)
-        weights = map(max_difference, net.weights(), reference.weights())
+        weights = map(max_difference, net.weights(), in_torch.weights())
         yield equality(f"a step ({name})", max(outputs, *weights), "outputs and new weights under the same masks")
 
 

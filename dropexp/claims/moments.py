@@ -60,13 +60,13 @@ def output_expectation(networks: Mapping[str, MLP] | None = None) -> Iterator[Fi
 
 
 def same_masks(noise: Noise | None = None) -> Iterator[Finding]:
-    """ξ by hand and ξ of `nn.Dropout` have the same mean and the same variance."""
+    """ξ from scratch and ξ of `nn.Dropout` have the same mean and the same variance."""
     dropout = nn.Dropout(P)
     with small_nets.seeded_global_generator():
         xi = dropout(ones(MASKS, dtype=float64))
-    by_hand = noisy_activations(noise or Inverted(P)) / ACTIVATION
-    yield mean_is("mean of their masks", by_hand - xi, 0.0, of="mean difference")
-    squares = (by_hand - by_hand.mean()) ** 2 - (xi - xi.mean()) ** 2
+    from_scratch = noisy_activations(noise or Inverted(P)) / ACTIVATION
+    yield mean_is("mean of their masks", from_scratch - xi, 0.0, of="mean difference")
+    squares = (from_scratch - from_scratch.mean()) ** 2 - (xi - xi.mean()) ** 2
     yield mean_is("variance of their masks", squares, 0.0, of="difference in variance")
 
 

@@ -40,7 +40,7 @@ def scratch_net(
     kind: type[scratch.MLP] = scratch.MLP,
     noise_at_eval: bool = False,
 ) -> scratch.MLP:
-    """Return a network by hand, of a class derived from `scratch.MLP`."""
+    """Return a network from scratch, of a class derived from `scratch.MLP`."""
     return kind(layers(sizes), noises, generator(3), SGD(), noise_at_eval=noise_at_eval)
 
 
@@ -56,7 +56,7 @@ def implementations(p: float = 0.5, noise_at_eval: bool = False) -> dict[str, Ne
     """Return the same network in each of the package's implementations."""
     noises = [None, Inverted(p)]
     return {
-        "by hand": scratch_net(noises, noise_at_eval=noise_at_eval),
+        "reference": scratch_net(noises, noise_at_eval=noise_at_eval),
         "fused": scratch_net(noises, kind=fused.FusedMLP, noise_at_eval=noise_at_eval),
         "nn.Dropout": torch_net(p, noise_at_eval=noise_at_eval),
     }

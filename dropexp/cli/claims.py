@@ -15,7 +15,7 @@ def claims(
         list[str] | None, typer.Argument(metavar="NAME", help="Claims by name or number.", show_default="all")
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Only those that computation can decide: seconds, without data.")
+        bool, typer.Option("--quick", help="Check only claims that need no trained runs: takes seconds and no data.")
     ] = False,
     runs_dir: RunsDir = None,
     output: Output = Format.table,

@@ -27,7 +27,7 @@ from dropexp.cli.options import (
     SelectOn,
     Settings,
     Sweeps,
-    load_asked,
+    load_study_runs,
     parse_filters,
     whole_number,
 )
@@ -72,7 +72,7 @@ def compare(
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the charts too, as .png, .svg, .pdf or .html."),
+        typer.Option(metavar="FILE", help="Also write the charts, as .png, .svg, .pdf or .html."),
     ] = None,
     chart: Annotated[
         str | None,
@@ -91,7 +91,7 @@ def compare(
         typer.Option(**whole_number("PIXELS", 50, 5000), help="The height of --chart without labels, 50 to 5000."),
     ] = None,
     title: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="The title of --chart, in place of its own; '' for none.")
+        str | None, typer.Option(metavar="TEXT", help="The title of --chart, instead of its own; '' for none.")
     ] = None,
     requirements: Annotated[
         list[str] | None,
@@ -133,7 +133,7 @@ def compare(
         published=published,
         margin=margin,
         select_on=select_on,
-        config=load_asked(config, settings, sweeps, seeds, plugin, names),
+        config=load_study_runs(config, settings, sweeps, seeds, plugin, names),
         interaction=[key.strip() for key in interaction.split(",")] if interaction is not None else (),
     )
     outcomes = {line: requirement.require(compared, line) for line in requirements or []}

@@ -14,7 +14,7 @@ _BREAK = re.compile("[=:]+")
 
 @contextmanager
 def bash_words() -> Iterator[None]:
-    """Complete whole words in place of the parts that bash has split them into, if bash requests completions."""
+    """Complete whole words instead of the parts that bash has split them into, if bash requests completions."""
     if os.environ.get("_DROPEXP_COMPLETE") != "complete_bash":
         yield
         return

@@ -58,7 +58,7 @@ def evaluate(
         list[float] | None,
         typer.Option(
             **any_number("DEG"),
-            help="Degrees by which to rotate the images too, counter-clockwise; repeatable.",
+            help="Also evaluate the images rotated by this many degrees, counter-clockwise; repeatable.",
         ),
     ] = None,
     images: Annotated[
@@ -82,8 +82,8 @@ def evaluate(
 
     numbers = image_numbers(images or IMAGES)
     import_torch()
-    from dropexp.analysis.asked import select
     from dropexp.analysis.classes import by_class
+    from dropexp.analysis.study_runs import select
     from dropexp.report import evaluation_tables as tables
     from dropexp.runs.find import find_named
     from dropexp.training.evaluate import evaluate as evaluate_run

@@ -67,7 +67,7 @@ def add_to_summary(comparison: Comparison, outcomes: Mapping[str, str | None]) -
     from dropexp.report.table import Table
 
     rows = [(line, "yes" if failure is None else "no", failure or "") for line, failure in outcomes.items()]
-    checked = [Table("Requirements", ("requirement", "holds", "why not"), rows, left=(0, 1, 2))] if rows else []
+    checked = [Table("Requirements", ("requirement", "passed", "reason"), rows, left=(0, 1, 2))] if rows else []
     tables = [*checked, *comparison_tables(comparison)]
     content = f"{printable(markup.markdown(tables, comparison.headlines, comparison.notes))}\n\n".encode()
     try:

@@ -79,7 +79,7 @@ def exit_codes() -> Iterator[None]:
 
 
 def _reserve_standard_streams() -> None:
-    """Open the null device in place of closed standard streams, or what a library prints would go into a run's file."""
+    """Open the null device instead of closed standard streams, or what a library prints would go into a run's file."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)
@@ -92,10 +92,10 @@ def _skip_final_collection() -> None:
 
 
 def _interrupted(arguments: list[str]) -> str:
-    """Return the message for an interrupt; for a training it ends with the command that resumes it."""
+    """Return the message for an interrupt; for `train` it ends with the command that resumes it."""
     if arguments[:1] != ["train"]:
         return "interrupted"
-    kept = "runs that --force has not reached are unchanged\n" if "--force" in arguments else ""
+    kept = "finished runs that were not restarted yet are unchanged\n" if "--force" in arguments else ""
     resuming = [argument for argument in arguments if argument != "--force"]
     return f"{kept}interrupted; {next_command('to resume', resuming)}"
 

@@ -91,7 +91,7 @@ DataUrl = Annotated[
     typer.Option(metavar="URL", help="A mirror to try first.", show_default="torchvision's mirror, then the authors'"),
 ]
 Plugin = Annotated[
-    list[Path] | None, typer.Option(metavar="FILE", help="A Python file with a noise of your own; repeatable.")
+    list[Path] | None, typer.Option(metavar="FILE", help="A Python file that registers a custom noise; repeatable.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and notes only.")]
 RunsDir = Annotated[
@@ -109,7 +109,7 @@ Configs = Annotated[
     typer.Option(
         *("--config", "-c"),
         metavar="CONFIG",
-        help="Exactly the runs that a config asks for: a file, a shipped study, or - for standard input; repeatable.",
+        help="Exactly the runs that a config defines: a file, a shipped study, or - for standard input; repeatable.",
         autocompletion=complete_configs,
     ),
 ]
@@ -141,7 +141,7 @@ By = Annotated[
     str | None,
     typer.Option(
         metavar="KEY",
-        help="A swept config key: order the arms by it, and chart its effect.",
+        help="The swept parameter: order the arms by this config key, and chart its effect.",
         autocompletion=complete_swept,
     ),
 ]
@@ -174,14 +174,14 @@ Margin = Annotated[
     float,
     typer.Option(
         **any_number("X"),
-        help="Differences within ±X count as none; a fraction for accuracies, else in the metric's unit.",
+        help="The smallest difference that matters; a fraction for accuracies, else in the metric's unit.",
     ),
 ]
 Interaction = Annotated[
     str | None,
     typer.Option(
         metavar="KEY,KEY",
-        help="Report too how far the effect of one config key depends on another: a difference of differences.",
+        help="Also report how much the effect of one config key depends on another: a difference of differences.",
     ),
 ]
 SelectOn = Annotated[
@@ -218,7 +218,7 @@ def load_studies(
     return [replace(study, options=(*study.options, *options)) for study in studies]
 
 
-def load_asked(
+def load_study_runs(
     configs: Sequence[str] | None,
     settings: Sequence[str] | None,
     sweeps: Sequence[str] | None,

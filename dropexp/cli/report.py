@@ -24,7 +24,7 @@ from dropexp.cli.options import (
     SelectOn,
     Settings,
     Sweeps,
-    load_asked,
+    load_study_runs,
     parse_filters,
 )
 from dropexp.runs.metrics import MARGIN
@@ -68,7 +68,7 @@ def report(
         published=published,
         margin=margin,
         select_on=select_on,
-        config=load_asked(config, settings, sweeps, seeds, plugin, names),
+        config=load_study_runs(config, settings, sweeps, seeds, plugin, names),
     )
     html.write(comparison, out, fetch_arrays(comparison, data_dir))
     print(out)

@@ -68,7 +68,7 @@ class Checks:
         elif nested:
             remedy = f"; keys are not nested: write those in it at the top; a key for anchors begins with {ANCHORS}"
         else:
-            remedy = ", which is none of the keys listed below"
+            remedy = ", which is not one of the keys listed below"
             self.problems.footer = listed_keys()
         self.problems.add(path, f"unknown key {key!r}{remedy}")
         return False
@@ -90,7 +90,7 @@ class Checks:
         return True
 
     def axis(self, key: str, value: Any) -> str:
-        """Return what an axis of the matrix allows, and what to write in place of this value if that is known."""
+        """Return what an axis of the matrix allows, and what to write instead of this value if that is known."""
 
         def takes(values: Any) -> bool:
             is_list = isinstance(values, list) and bool(values)
@@ -116,7 +116,7 @@ class Checks:
         return f"--sweep {shlex.quote(setting)}" if is_meant else ""
 
     def check_duplicates(self, key: str, values: list[Any], path: KeyPath) -> None:
-        """Add a problem if values of an axis are equal: they would be one run, where several were asked for."""
+        """Add a problem if values of an axis are equal: they would be one run, where several were requested."""
         seen: set[str] = set()
         twice: dict[str, int] = {}
         for i, value in enumerate(values):
@@ -183,7 +183,7 @@ class Checks:
         return f"; {fix}for several values use --sweep{f' {setting}' if len(setting) < 60 else ''}"
 
     def _meant(self, key: str, value: Any, in_list: bool) -> str:
-        """Return what to write in place of a value, or of an entry of a list; "" if unknown."""
+        """Return what to write instead of a value, or of an entry of a list; "" if unknown."""
         if (in_list or key != "probes") and (remedy := value_instead(key, value, choices(key))):
             return remedy
         if key == "probes" and not in_list and value in PROBES:
@@ -210,7 +210,7 @@ class Checks:
         return ""
 
     def _is_percentage(self, key: str, value: Any, in_list: bool) -> bool:
-        """Return whether a number in place of a probability is a percentage; one just above 1 is rather a typo."""
+        """Return whether a number given for a probability is a percentage; one just above 1 is rather a typo."""
         return allowed(Config, key, item=in_list) == PROBABILITY and type(value) in (int, float) and 5 <= value <= 100
 
     def title(self, path: KeyPath) -> str:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-TUNED = "tuned"  # in place of a value that a search chose
+TUNED = "tuned"  # instead of a value that a search chose
 
 
 def canonical(settings: dict[str, Any]) -> str:

@@ -61,7 +61,7 @@ class ConfigFile:
     axes: dict[str, list[Any]]  # the matrix: the values of each key
     arms: dict[str | None, dict[str, Any]]  # the keys of each arm; {None: {}} without arms
     published: dict[str, Any]
-    labels: dict[str, str]  # shown in place of the names of arms
+    labels: dict[str, str]  # the display names of arms
     tune: Tune | None
     problems: Problems  # to which conflicts between keys can be added
 
@@ -248,7 +248,7 @@ class _Parser:
             taken = [name for other in arms if other != arm for name in (other, labels.get(other))]
             if arm not in arms:
                 similar, known = did_you_mean(str(arm), map(str, arms)), ", ".join(map(str, arms))
-                self.problems.add(path, f"labels.{arm} is no arm of this config{similar}, which has {known}")
+                self.problems.add(path, f"labels.{arm} is not an arm of this config{similar}, which has {known}")
             elif not _is_label(label):
                 what = f"is not a line of 1 to {MAX_LABEL} printable characters"
                 self.problems.add(path, f"labels.{arm} = {shown(label)} {what}")

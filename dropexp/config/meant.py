@@ -1,4 +1,4 @@
-"""What a text in place of a number, a list or a boolean was meant to be: '10', 50%, 60,000, 0,5, or 0.2, 0.5."""
+"""What a text that should be a number, a list or a boolean was meant to be: '10', 50%, 60,000, 0,5, or 0.2, 0.5."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _as_yaml(text: str) -> Iterator[Any]:
 
 
 def _number(text: str) -> Iterator[float]:
-    """Yield the number of a text such as 0.5, 0,5, 1_000 or 50%; nothing if it is no number."""
+    """Yield the number of a text such as 0.5, 0,5, 1_000 or 50%; nothing if it is not a number."""
     number = text.rstrip("%").strip().replace("_", "")
     if _NUMBER.fullmatch(number):
         yield float(number.replace(",", ".")) / (100 if text.endswith("%") else 1)

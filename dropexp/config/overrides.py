@@ -40,7 +40,7 @@ def parse_setting(text: str, where: str = "the config") -> Override:
 def parse_sweep(text: str, where: str = "the config", *, in_list: bool = False) -> Override:
     """Parse the text of a `--sweep`: values with commas between them, a YAML list of them, or a range.
 
-    `in_list` tells whether a value of the key is itself a list. Raises `ConfigError`.
+    `in_list`: whether a value of the key is itself a list. Raises `ConfigError`.
     """
     key, value, option = _split("--sweep", text, "a,b")
     if key.split(".")[0] in STUDY_KEYS:
@@ -107,7 +107,7 @@ def _parse(value: str, option: str) -> Any:
 
 
 def _edit(section: str, below: list[str], where: str) -> str:
-    """Return what to do in place of setting a section, or a key of it."""
+    """Return what to do instead of setting a section, or a key of it."""
     if section == "matrix":
         key = below[0] if below else "KEY"
         return "--seeds 0..9 replaces the seeds" if key == "seed" else f"--sweep {key}=a,b adds an axis"

@@ -1,4 +1,4 @@
-"""A run that a config asks for, and its part in a search for settings."""
+"""A run that a config defines, and its part in a search for settings."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class Problems:
 
 
 def dotted(path: KeyPath) -> str:
-    """Return a path as in arms.wide.hidden[1]; parts that are no valid names are quoted, to keep it on one line."""
+    """Return a path as in arms.wide.hidden[1]; parts that are not valid names are quoted, to keep it on one line."""
     parts = (
         f"[{part}]" if isinstance(part, int) else f".{part if names.is_name(part) else repr(part)}" for part in path
     )

@@ -52,7 +52,7 @@ STUDY_KEY_ROWS = (
         "matrix",
         "null",
         "a mapping from keys to lists of values, or to ranges like 0..4",
-        "Every combination of the values is a run. A range includes both ends.",
+        "Every combination of the values is a run. A range is inclusive.",
     ),
     KeyRow(
         "arms",

@@ -2,7 +2,7 @@
 
 One flat set of keys. Every default is the book's (*Dive into Deep Learning*). A run's folder name contains a hash
 of its `settings`: the keys that differ from their defaults and that its variant uses. So a key that a later version
-adds renames no finished run.
+adds does not rename finished runs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from dropexp.config.tasks import LINEAR_REGRESSION, NUM_TRAIN_IMAGES
 from dropexp.config.used import used_keys
 from dropexp.config.variants import VARIANTS
 
-STUDY_KEYS = ("name", "matrix", "arms", "labels", "tune", "published")  # the keys of a file that are no keys of a run
+STUDY_KEYS = ("name", "matrix", "arms", "labels", "tune", "published")  # the keys of a file that are not keys of a run
 GROUPS: dict[str, tuple[str, ...]] = {
     "dropout": (
         *("variant", "drop_probs", "input_drop_prob", "input_noise_std", "placement", "drop_schedule", "drop_epochs"),
@@ -55,10 +55,11 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
 
     variant: VariantName = key_field(
-        "Kind of dropout. `none`; `nn` (`nn.Dropout`); by hand: `scratch` (inverted dropout), `unscaled`, `classic` "
-        "(scaled at test time), `gaussian`, `three-point`; on weights, with one mask per batch, `dropconnect` and "
-        "`dropconnect-unscaled`; on weights and biases, with a mask per image, `dropconnect-per-example` (DropConnect, "
-        "Wan et al., 2013). `dropexp/nets/noise.py` and `dropconnect.py` have the equations.",
+        "Kind of dropout. `none`; `nn` (`nn.Dropout`); from scratch: `scratch` (inverted dropout), `unscaled`, "
+        "`classic` (scaled at test time), `gaussian`, `three-point`; on weights, with one mask per batch, "
+        "`dropconnect` and `dropconnect-unscaled`; on weights and biases, with a mask per image, "
+        "`dropconnect-per-example` (DropConnect, Wan et al., 2013). `dropexp/nets/noise.py` and `dropconnect.py` "
+        "have the equations.",
         "one of the variants",
     )
     task: Literal["fashion-mnist", "linear-regression"] = key_field(
@@ -129,8 +130,8 @@ class Config(BaseModel):
     )
     momentum: float = key_field("Momentum of SGD.", FRACTION, 0.0, ge=0, lt=1)
     weight_decay: float = key_field(
-        "λ of the penalty λ/2·‖w‖² on weights, not on biases (3.12). With `adamw` it is no penalty but a step of its "
-        "own, w ← w − lr·λ·w.",
+        "λ of the penalty λ/2·‖w‖² on weights, not on biases (3.12). With `adamw` it is not a penalty but a step of "
+        "its own, w ← w − lr·λ·w.",
         NOT_NEGATIVE,
         0.0,
         ge=0,
@@ -159,7 +160,7 @@ class Config(BaseModel):
     )
     early_stopping: int | None = key_field(
         "Patience, in epochs, checked after each evaluation: the run ends when validation accuracy has not improved "
-        "for so long. `compare --at best-val` uses the best epoch.",
+        "for this many epochs. `compare --at best-val` uses the best epoch.",
         "a whole number of epochs, 1 or more",
         None,
         ge=1,
@@ -187,10 +188,10 @@ class Config(BaseModel):
         "rand",
     )
     output_relu: bool = key_field(
-        "ReLU on the outputs too: a bug of another source, to run it as printed.", TRUE_OR_FALSE, False
+        "Also apply a ReLU to the outputs, which reproduces a bug in published code.", TRUE_OR_FALSE, False
     )
     noise_at_eval: bool = key_field(
-        "Dropout active in evaluation mode too: a bug of another source, to run it as printed.", TRUE_OR_FALSE, False
+        "Keep dropout active in evaluation mode, which reproduces a bug in published code.", TRUE_OR_FALSE, False
     )
     fused: bool = key_field(
         "`false` trains `scratch` and `none` with the reference implementation, `dropexp/nets/scratch.py`.",
@@ -217,14 +218,14 @@ class Config(BaseModel):
         "Evaluate the training set after each epoch, which the generalisation gap needs.", TRUE_OR_FALSE, True
     )
     eval_every: int = key_field(
-        "Evaluate and measure `probes` every so many epochs, and after the last one. In `epochs.csv`, figures of the "
+        "Evaluate and measure `probes` every k epochs, and after the last one. In `epochs.csv`, figures of the "
         "epochs between are empty; weights and running figures stay the same.",
         COUNT,
         1,
         ge=1,
     )
     eval_test: bool = key_field(
-        "Evaluate the test set after each epoch. With `false` the run has no test figures, and no probes but "
+        "Evaluate the test set after each epoch. With `false` the run has no test figures, and no probes except "
         "`weight_norms`; `compare` uses `val_acc`.",
         TRUE_OR_FALSE,
         True,

@@ -76,7 +76,7 @@ def draw_points(
     from scipy.stats import qmc
 
     seed = int.from_bytes(sha256(canonical(stream).encode()).digest()[:8], "big")
-    with warnings.catch_warnings(action="ignore", category=UserWarning):  # a number of points that is no power of 2
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # a number of points that is not a power of 2
         cube = qmc.Sobol(sum(sizes), rng=seed).random(num_points).tolist()
     points = []
     for coordinates in cube:

@@ -37,7 +37,7 @@ matrix:                      # every combination is a run
   variant: [none, scratch]   # without dropout; dropout from scratch. `nn` is nn.Dropout
   seed: 0..7                 # inclusive; fewer than six seeds cannot show a difference
 
-# In place of a full product, arms with names:
+# Instead of a full product, arms with names:
 #
 # arms:
 #   none: {{variant: none}}

@@ -27,7 +27,7 @@ class Study:
     """The runs of one config file, and its published figures.
 
     With `searches`, `runs` are their trials; the runs that test the selected settings are known only after these.
-    `options` are the command's words that define these runs, with FILE for a config that is no file. `written` is
+    `options` are the command's words that define these runs, with FILE for a config that is not a file. `written` is
     the study without the command's --set, --sweep and --seeds, if these replace keys and keep the name; None if it is
     the same, or the file alone is invalid.
     """
@@ -53,11 +53,11 @@ class Study:
 
     @property
     def added(self) -> int:
-        """The number of runs to compare that the file alone does not ask for, because of --set or --sweep."""
+        """The number of runs to compare that the file alone does not define, because of --set or --sweep."""
         if self.written is None:
             return 0
-        asked = self.written.seeds
-        return sum(len(seeds) for arm, seeds in self.seeds.items() if arm not in asked)
+        defined = self.written.seeds
+        return sum(len(seeds) for arm, seeds in self.seeds.items() if arm not in defined)
 
 
 def load_config(
@@ -149,7 +149,7 @@ def _runs(file: ConfigFile) -> list[PlannedRun]:
 
 
 def _too_many(file: ConfigFile, each: int) -> bool:
-    """Return whether a config asks for too many runs, `each` for an arm at a point of the matrix; add the problem."""
+    """Return whether a config defines too many runs, `each` for an arm at a point of the matrix; add the problem."""
     count = len(file.arms) * math.prod(map(len, file.axes.values())) * each
     if count > MAX_RUNS:
         section = "tune" if file.tune else "matrix"

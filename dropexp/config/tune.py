@@ -27,7 +27,7 @@ NOT_TUNED = {
 
 @dataclass(frozen=True)
 class Tune:
-    """What the section asks for."""
+    """What the section defines."""
 
     trials: int  # per arm and repeat
     repeats: list[int]  # independent searches, the unit of comparison
@@ -64,7 +64,7 @@ def parse_tune(given: Any, fixed: Iterable[str], checks: Checks) -> Tune | None:
 
 
 def _repeats(given: Any) -> list[int] | None:
-    """Return the repeats that a number of them, or a range like 8..15, asks for; None if it is neither."""
+    """Return the repeats that a number of them, or a range like 8..15, defines; None if it is neither."""
     repeats = list(range(given)) if type(given) is int and 1 <= given <= MAX_REPEATS else whole_range(given)
     return repeats if repeats and repeats[-1] < MAX_REPEATS else None
 

@@ -32,7 +32,7 @@ def normalised(key: str, value: Any, takes: Callable[[str, Any], bool]) -> Any:
 
 
 def whole(value: Any) -> Any:
-    """Return a value with whole numbers in place of floats that are whole."""
+    """Return a value with whole numbers instead of floats that are whole."""
     if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_EXACT:
         return int(value)
     if isinstance(value, list):

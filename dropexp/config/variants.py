@@ -14,7 +14,7 @@ from typing import Any, Literal
 class Variant:
     """One row of the table."""
 
-    builder: Literal["by_hand", "torch_nn", "dropconnect"] = "by_hand"
+    builder: Literal["from_scratch", "torch_nn", "dropconnect"] = "from_scratch"
     noise: str | None = None  # the name of a class in nets/noise.py
     on_weights: bool = False  # the noise multiplies weights instead of units
     unused: frozenset[str] = frozenset()  # config keys that cannot change this variant's numbers

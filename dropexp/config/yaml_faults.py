@@ -1,4 +1,4 @@
-"""What is wrong with a text that is not YAML, and what to do, in place of the parser's own terms."""
+"""What is wrong with a text that is not YAML, and what to do, instead of the parser's own terms."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _without_colon(line: str) -> str:
-    """Return what is wrong with a line that is no key with a value."""
+    """Return what is wrong with a line that is not a key with a value."""
     line = line.strip()
     shown = repr(line if len(line) <= 40 else f"{line[:39]}…")
     found = re.match(r"([A-Za-z_][\w-]*)\s*(?:[:=]+|\s)\s*(\S.*)", line[:80])

@@ -62,7 +62,7 @@ def _get(mirror: str, md5: Mapping[str, str], progress: Progress | None, timeout
     if len(content) < total:
         raise _Temporary(f"{file}: the connection was cut after {len(content):,} of {total:,} bytes")
     if (found := hashlib.md5(content, usedforsecurity=False).hexdigest()) != md5[name]:
-        raise DataError(f"{file}: it is another file: its MD5 is {found}, not {md5[name]}")
+        raise DataError(f"{file}: it has other contents: MD5 {found}, expected {md5[name]}")
     if progress and not total:
         progress(file, len(content), len(content))
     return bytes(content)

@@ -1,4 +1,4 @@
-"""Adam and AdamW by hand."""
+"""Adam and AdamW from scratch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Adam:
     with v̂ = v/(1 − β₁ᵗ) and ŝ = s/(1 − β₂ᵗ) at step t = 1, 2, … (Kingma and Ba, 2015; Dive into Deep Learning, 7.8).
     g is the gradient of the mean loss and of the penalties, as in `SGD`.
 
-    With `decoupled` this is AdamW: `weight_decay` is no penalty, but w ← w − lr·weight_decay·w before the step
+    With `decoupled` this is AdamW: `weight_decay` is not a penalty, but w ← w − lr·weight_decay·w before the step
     (Loshchilov and Hutter, 2019; with lr in the decay, as in torch). `l1` stays a penalty. `max_norm` is that of `SGD`.
     """
 

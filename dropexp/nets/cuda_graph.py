@@ -1,4 +1,4 @@
-"""CUDA graphs: record the kernels that a step launches once, and replay them with one call in place of some thirty.
+"""CUDA graphs: record the kernels that a step launches once, and replay them with one call instead of some thirty.
 
 With 256 rows, a GPU computes a step faster than a CPU can launch its kernels. A graph is recorded from the same code
 that runs without one. A replay uses the addresses of the recording, so inputs and outputs must stay in their buffers.

@@ -1,4 +1,4 @@
-"""The weight-decay study: linear regression with ten times as many features as rows, by hand and in torch.nn.
+"""The weight-decay study: linear regression with ten times as many features as rows, from scratch and in torch.nn.
 
 Dive into Deep Learning, section 3.7 (3.12 in the Chinese PyTorch edition), in its order and symbols: data, parameters,
 loss, training step. With so few rows the model overfits; a penalty on the weights, but not on the bias, reduces this.
@@ -85,7 +85,7 @@ class Model(Protocol):
 
 
 class Scratch:
-    """The model by hand. The objective is the mean of (ŷ − y)²/2 over the batch + weight_decay/2·‖w‖² + l1·‖w‖₁.
+    """The model from scratch. The objective is the mean of (ŷ − y)²/2 over the batch + weight_decay/2·‖w‖² + l1·‖w‖₁.
 
     `w` (num_inputs, 1) and `b` (1,) are the parameters; they are updated in place.
     """

@@ -130,7 +130,7 @@ class Classic:
 class Randn2019:
     """ξ = mask / keep with mask = (z < keep), z ~ N(0, 1): a bug in the book's code until October 2019.
 
-    The actual keep probability is Φ(keep): 0.788 in place of 0.8, 0.691 in place of 0.5. E[ξ] = Φ(keep) / keep ≠ 1,
+    The actual keep probability is Φ(keep): 0.788 instead of 0.8, 0.691 instead of 0.5. E[ξ] = Φ(keep) / keep ≠ 1,
     Var[ξ] = Φ(keep)·(1 − Φ(keep)) / keep². Evaluation: ξ = 1. p = 0 would drop 16 %, so `build` uses no noise for it.
     """
 

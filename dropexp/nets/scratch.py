@@ -1,4 +1,4 @@
-"""The reference implementation: a multilayer perceptron with dropout, by hand.
+"""The reference implementation: a multilayer perceptron with dropout, from scratch.
 
 Dive into Deep Learning, section 3.13.2, in its order and symbols: parameters, network, loss, training step. Rows are
 examples, and every tensor has two dimensions (biases one). With p the drop probability and keep = 1 − p, layer i of the

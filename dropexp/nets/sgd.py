@@ -1,4 +1,4 @@
-"""Stochastic gradient descent by hand: momentum, penalties on the weights, and a bound on their norms."""
+"""Stochastic gradient descent from scratch: momentum, penalties on the weights, and a bound on their norms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SGD:
     """v ← momentum·v + g;  w ← w − lr/divisor · v, where g is the gradient of the mean loss and of the penalties.
 
     The penalties are weight_decay/2·‖w‖² and l1·‖w‖₁, on weights but not on biases. With `nesterov` the step is
-    g + momentum·v in place of v (Sutskever et al., 2013, in the form of torch). With `max_norm`, incoming weights of a
+    g + momentum·v instead of v (Sutskever et al., 2013, in the form of torch). With `max_norm`, incoming weights of a
     hidden unit whose norm exceeds it are rescaled to it after the step (Srivastava et al., 2014, section 5.1). The
     book's own `sgd` divides the gradient of the mean by the batch size once more: divisor = batch_size.
     """

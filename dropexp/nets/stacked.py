@@ -2,7 +2,7 @@
 
 On a GPU, a single run's step of 256 rows spends its time launching kernels. Runs of equal shape therefore train
 together as a stack. On CUDA, a block of steps of all runs is captured as one CUDA graph (cuda_graph.py); its noise is
-sampled beforehand, into buffers (stacked_noise.py). Without a GPU the same code runs uncaptured: it is no faster, but
+sampled beforehand, into buffers (stacked_noise.py). Without a GPU the same code runs uncaptured: it is not faster, but
 can be tested.
 
 Two tricks reduce the memory traffic, which is the bottleneck. The inputs of a layer have an extra column of ones, whose

@@ -1,4 +1,4 @@
-"""The optimiser of a stack: SGD or Adam by hand for R networks at once, each with its own lr and penalties."""
+"""The optimiser of a stack: SGD or Adam from scratch for R networks at once, each with its own lr and penalties."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def series_by_arm(comparison: Comparison) -> dict[str, str]:
 class Swept:
     """The swept parameter of a comparison: the title of its axis, and each arm's value in text and on the axis.
 
-    Values on the axis are numbers, or the texts if they are no numbers; None for an arm without the parameter.
+    Values on the axis are numbers, or the texts if they are not numbers; None for an arm without the parameter.
     """
 
     title: str

@@ -63,7 +63,7 @@ def differences_table(comparison: Comparison) -> Table | None:
             "TOST\np": f"TOST p: two one-sided t-tests against ±{margin}, Holm-adjusted too.",
             "win\nrate": f"win rate: pairs in which the arm is {side}; ties count half.",
             "minimum\ndetectable\ndifference": "minimum detectable difference: the smallest margin for which this "
-            "many pairs show a true difference of the margin with 80 % power.",
+            "many pairs have 80 % power to detect a true difference of the margin.",
         },
     )
 

@@ -37,7 +37,7 @@ def tables_of(evaluation: Evaluation, classes: Sequence[ClassFigures]) -> list[T
         secondary=columns.secondary,
     )
     tables = [figures, *([_classes_table(evaluation.epoch, classes)] if classes else [])]
-    return tables + ([_images_table(evaluation)] if evaluation.answers else [])
+    return tables + ([_images_table(evaluation)] if evaluation.predictions_by_image else [])
 
 
 def arm_table(arm: ArmEvaluation) -> Table:
@@ -140,8 +140,10 @@ def _classes_table(epoch: int, classes: Sequence[ClassFigures]) -> Table:
 
 def _images_table(evaluation: Evaluation) -> Table:
     by_image: dict[tuple[int, str], list[str]] = {}
-    for answer in evaluation.answers:
-        by_image.setdefault((answer.image, answer.label), []).append(f"{answer.predicted} {answer.entropy:.2f}")
+    for prediction in evaluation.predictions_by_image:
+        by_image.setdefault((prediction.image, prediction.label), []).append(
+            f"{prediction.predicted} {prediction.entropy:.2f}"
+        )
     source = f"the mean over {evaluation.passes} passes" if evaluation.passes else "one pass in evaluation mode"
     rotations = [_rotation(row.rotation) for row in evaluation.figures]
     return Table(
@@ -189,11 +191,16 @@ def _csv(rows: Iterator[dict[str, Any]]) -> str:
 
 def to_json(evaluation: Evaluation, classes: Sequence[ClassFigures]) -> str:
     """Return everything about a run in full precision; figures that do not apply are null."""
-    content = {"schema": 1, **asdict(evaluation), "classes": [asdict(one) for one in classes]}
+    content = {"schema": 1, **_content(evaluation), "classes": [asdict(one) for one in classes]}
     return json.dumps(content, indent=2, ensure_ascii=False)
 
 
 def arms_to_json(arms: Sequence[ArmEvaluation]) -> str:
     """Return an object per arm, with its runs and its ensemble, null if it has none."""
-    content = {"schema": 1, "arms": [asdict(arm) for arm in arms]}
+    content = {"schema": 1, "arms": [{**asdict(arm), "runs": [_content(run) for run in arm.runs]} for arm in arms]}
     return json.dumps(content, indent=2, ensure_ascii=False)
+
+
+def _content(evaluation: Evaluation) -> dict[str, Any]:
+    names = {"predictions_by_image": "answers"}  # the keys of schema 1
+    return {names.get(key, key): value for key, value in asdict(evaluation).items()}

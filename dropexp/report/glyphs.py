@@ -32,7 +32,7 @@ def _drawn(character: str) -> bytes:
 
 
 def note_on_glyphs(spec: dict[str, Any], path: Path) -> str | None:
-    """Return a note if the chart in this file has boxes in place of characters."""
+    """Return a note if the chart in this file has boxes instead of characters."""
     missing = missing_glyphs(spec) if path.suffix.lower() in DRAWN else []
     if not missing:
         return None

@@ -22,7 +22,7 @@ Searches = Mapping[str, Sequence[SearchRecord]]  # by the label of their arm
 
 @dataclass(frozen=True)
 class Recipe:
-    """A config that asks for the compared runs of a study and for `more_runs` more."""
+    """A config that defines the compared runs of a study and `more_runs` more."""
 
     file: str
     text: str
@@ -30,7 +30,7 @@ class Recipe:
 
 
 def recipes(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[Recipe]:
-    """Return a config per study that asks for these runs with the labels that they have in the comparison.
+    """Return a config per study that defines these runs with the labels that they have in the comparison.
 
     A study with tested runs gets no config if study.json lacks their searches, which select the tested settings.
     """
@@ -113,7 +113,7 @@ def _as_in_folders(found: re.Match[str]) -> str:
 
 def _published(runs: Sequence[ComparedRun], names: dict[str, str], declared: Sequence[Declared]) -> dict[str, Any]:
     """Return the first published figures that belong to any of these arms, under the arms' new names."""
-    found = (_section([run for run in runs if file.asks_for(run.arm_digest)], names, file) for file in declared)
+    found = (_section([run for run in runs if file.defines(run.arm_digest)], names, file) for file in declared)
     return next(filter(None, found), {})
 
 

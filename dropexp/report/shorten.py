@@ -78,7 +78,7 @@ def words(line: str) -> list[str]:
 
 
 def wrapped(text: str, width: int) -> str:
-    """Return the text with line breaks in place of spaces, and within words wider than `width`."""
+    """Return the text with line breaks instead of spaces, and within words wider than `width`."""
     lines = []
     for paragraph in text.split("\n"):
         lines.append("")

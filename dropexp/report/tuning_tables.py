@@ -17,7 +17,7 @@ from dropexp.report.table import Table
 from dropexp.runs.metrics import METRICS
 from dropexp.runs.record import natural, text
 
-# The columns that are no config keys.
+# The columns that are not config keys.
 NAMES = ("arm", "repeat", "trial", "trials", "selected", "status", "val_acc", "val_loss")
 
 

@@ -34,8 +34,8 @@ def folders(paths_or_names: Iterable[str], runs_dir: Path) -> list[RunFolder]:
         return [RunFolder(runs_dir / name) for name in _runs_below(runs_dir)]
     found: dict[Path, RunFolder] = {}
     for item in wanted:
-        places = (runs_dir / item, runs_dir / normalised(item), expanded(item))
-        roots = {path.resolve(): path for path in places if path.is_dir()}
+        candidates = (runs_dir / item, runs_dir / normalised(item), expanded(item))
+        roots = {path.resolve(): path for path in candidates if path.is_dir()}
         here = {real / name: RunFolder(root / name) for real, root in roots.items() for name in _runs_below(root)}
         if not here:
             names = study_names(runs_dir)

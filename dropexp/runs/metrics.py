@@ -10,7 +10,7 @@ from functools import cache
 from dropexp.config.tasks import LINEAR_REGRESSION
 
 MARGIN = 0.003  # the smallest difference that matters, by default
-NO_FIGURES = ("epoch", "lr")  # columns of epochs.csv that are no measurements
+NO_FIGURES = ("epoch", "lr")  # columns of epochs.csv that are not measurements
 # Other columns in tables of runs and arms: a column of epochs.csv with one of these names is ignored.
 _OF_RUNS = {"name", "arm", "label", "seed", "status", "why", "path", "hash", "began", "ended", "task", "variant"}
 _OF_ARMS = {"series", "study", "by", "n", "diverged", "mean", "sd", "curve"}

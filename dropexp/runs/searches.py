@@ -45,7 +45,7 @@ class SearchRecord(BaseModel):
     space: dict[str, dict[str, list[Value]]]
     repeat: int
     trials: list[TrialRecord] = Field(min_length=1)
-    num_trials: int = Field(ge=1)  # that the config asked for last; others are of an earlier, larger search
+    num_trials: int = Field(ge=1)  # that the config defined last; others are of an earlier, larger search
     selected: int | None = None  # the trial; None until all have ended
 
     @classmethod
@@ -69,7 +69,7 @@ class SearchRecord(BaseModel):
     def _check_selected(self) -> Self:
         """Check that the selected trial exists, and that its values have positions in their ranges."""
         if self.num_trials > len(self.trials):
-            raise ValueError(f"{self.num_trials} trials are asked for and {len(self.trials)} recorded")
+            raise ValueError(f"{self.num_trials} trials are defined and {len(self.trials)} recorded")
         if self.selected is not None and not 0 <= self.selected < self.num_trials:
             raise ValueError(f"trial {self.selected} is selected from {self.num_trials}")
         try:

@@ -1,4 +1,4 @@
-"""study.json, beside the runs of a study: what each of its config files asks for and declares, and its searches.
+"""study.json, beside the runs of a study: what each of its config files defines and declares, and its searches.
 
 Usually a study has one file. Two files with the same `name` have two entries, so that the published figures of one are
 not compared with the runs of the other. The entry of a file is replaced when the file is edited and trained again.
@@ -26,14 +26,14 @@ STUDY = "study.json"
 
 
 class Declared(BaseModel):
-    """What one config file asks for and declares, when it was trained last."""
+    """What one config file defines and declares, when it was trained last."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     file: str | None  # relative to the study's folder; None: unknown
     seeds: dict[str, list[int]] | None  # of each arm, by the digest of its settings; None: unknown
     published: dict[str, Any] = {}
-    labels: dict[str, str] = {}  # what people see in place of the names of arms
+    labels: dict[str, str] = {}  # the display names of arms
 
     @classmethod
     def of(cls, study: Study, folder: Path) -> Self:
@@ -42,12 +42,12 @@ class Declared(BaseModel):
         file = None if study.file is None else _relative(study.file, folder)
         return cls(file=file, seeds=written.seeds, published=written.published, labels=written.labels)
 
-    def asks_for(self, arm: str) -> bool:
-        """Return whether the file asks for the arm with this digest, with any seeds; True if that is not known."""
+    def defines(self, arm: str) -> bool:
+        """Return whether the file defines the arm with this digest, with any seeds; True if that is not known."""
         return self.seeds is None or arm in self.seeds
 
     def covers(self, other: Declared) -> bool:
-        """Return whether this file asks for all runs of the other, and declares all that it declares."""
+        """Return whether this file defines all runs of the other, and declares all that it declares."""
         seeds = self.seeds
         if seeds is None or other.seeds is None or other.published not in ({}, self.published):
             return False
@@ -73,7 +73,7 @@ def _relative(file: Path, folder: Path) -> str:
 
 
 def write_study(runs_dir: Path, study: Study) -> list[str]:
-    """Write what a study's file asks for and declares, unless another file covers it.
+    """Write what a study's file defines and declares, unless another file covers it.
 
     Entries of other files are kept as long as those files exist. Return messages: if there are such entries, if
     study.json was corrupted, or if it cannot be written because it cannot be read, is of a later version, or is locked

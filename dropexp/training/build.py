@@ -1,4 +1,4 @@
-"""Build the network that a config asks for."""
+"""Build the network that a config defines."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def network(config: Config, init: torch.Generator, noise: torch.Generator) -> Ne
         matmul.require_bf16(noise.device)
     if VARIANTS[config.variant].builder == "torch_nn":
         return _torch_nn(config, init, noise)
-    return _by_hand(config, init, noise)
+    return _from_scratch(config, init, noise)
 
 
 def regression(config: Config, init: torch.Generator) -> linreg.Model:
@@ -41,7 +41,7 @@ def regression(config: Config, init: torch.Generator) -> linreg.Model:
 
 def reference_mlp(config: Config, init: torch.Generator, noise: torch.Generator) -> scratch.MLP:
     """Build the reference implementation, which a stack trains, of a config that has a `stack_shape`."""
-    return _by_hand(config.model_copy(update={"fused": False}), init, noise)
+    return _from_scratch(config.model_copy(update={"fused": False}), init, noise)
 
 
 def drop_probs(config: Config) -> list[float]:
@@ -54,7 +54,7 @@ def num_params(config: Config) -> int:
     return sum((n + 1) * m for n, m in itertools.pairwise(_sizes(config)))
 
 
-def _by_hand(config: Config, init: torch.Generator, noise: torch.Generator) -> scratch.MLP:
+def _from_scratch(config: Config, init: torch.Generator, noise: torch.Generator) -> scratch.MLP:
     variant = VARIANTS[config.variant]
     kind: Callable[..., scratch.MLP] = scratch.MLP
     if variant.builder == "dropconnect":
@@ -105,7 +105,7 @@ def _has_noise(variant: Variant) -> bool:
 
 
 def _noise(variant: Variant, mask: str, p: float) -> Noise:
-    """Make a variant's noise for one drop probability, as the config key `mask` asks for."""
+    """Make a variant's noise for one drop probability, as the config key `mask` defines it."""
     if variant.factory is not None:
         made: Noise = variant.factory(p)
         return made

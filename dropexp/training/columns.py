@@ -8,7 +8,7 @@ from dropexp.training import probes
 
 
 def columns_of(config: Config) -> list[str]:
-    """Return the names of the columns that a config asks for, in their order."""
+    """Return the names of the columns that a config defines, in their order."""
     regression = config.task == LINEAR_REGRESSION
     parts = {
         "train": True,

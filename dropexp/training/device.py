@@ -23,7 +23,7 @@ def resolve(device: str) -> str:
         return "cpu"
     if kind not in ("auto", "cuda", "mps") or (colon and (kind != "cuda" or not index.isdecimal())):
         similar = " (did you mean 'cuda'?)" if device in _CUDA else did_you_mean(device, ("auto", "cpu", "cuda", "mps"))
-        raise DeviceError(f"device {device!r} is none of auto, cpu, cuda, cuda:N, mps{similar}")
+        raise DeviceError(f"device {device!r} is not one of auto, cpu, cuda, cuda:N, mps{similar}")
     import_torch()
     import torch
 
@@ -44,7 +44,7 @@ def kind(device: str) -> str:
 
 
 def _has_cuda_driver() -> bool:
-    """Return whether an NVIDIA driver is installed and visible. Asking torch would require its import."""
+    """Return whether an NVIDIA driver is installed and visible. A check by torch would require its import."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return False
     try:

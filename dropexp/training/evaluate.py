@@ -80,12 +80,12 @@ class Evaluation:
     passes: int | None
     differing: int | None
     figures: list[RotationFigures]
-    answers: list[Prediction]
+    predictions_by_image: list[Prediction]
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """An evaluation, and the predictions in evaluation mode that it rests on, per rotation."""
+    """An evaluation, and the predictions in evaluation mode that it is based on, per rotation."""
 
     evaluation: Evaluation
     clean: list[Predictive]
@@ -109,7 +109,7 @@ def evaluate_network(
     degrees = all_rotations(rotations)
     _check(degrees, images, len(y))
     passes = K if has_noise(config) else None
-    figures, answers, predictions = [], [], []
+    figures, predictions_by_image, predictions = [], [], []
     differing = None
     with matmul.using(matmul.best_backend()), torch.inference_mode():
         for rotation in degrees:
@@ -131,9 +131,11 @@ def evaluate_network(
                 )
             figures.append(row)
             classes, entropies = shown.classes.tolist(), shown.entropy.tolist()
-            answers += [Prediction(i, CLASSES[int(y[i])], rotation, CLASSES[classes[i]], entropies[i]) for i in images]
+            predictions_by_image += [
+                Prediction(i, CLASSES[int(y[i])], rotation, CLASSES[classes[i]], entropies[i]) for i in images
+            ]
     run = str(trained.folder.path)
-    evaluation = Evaluation(run, config.seed, trained.epoch, passes, differing, figures, answers)
+    evaluation = Evaluation(run, config.seed, trained.epoch, passes, differing, figures, predictions_by_image)
     return Evaluated(evaluation, predictions)
 
 

@@ -58,7 +58,7 @@ class Job:
         return status == Status.DONE or (self.is_trial and status == Status.DIVERGED)
 
     def is_no_failure(self, status: Status) -> bool:
-        """Return whether this is no failure: done, left to another process that trains it, or a diverged trial."""
+        """Return whether this is not a failure: done, left to another process that trains it, or a diverged trial."""
         return status in (Status.DONE, *IN_TRAINING) or (self.is_trial and status == Status.DIVERGED)
 
     @property

@@ -103,14 +103,14 @@ def _restart(
         return Restart(f"{folder.checkpoint} is missing", trained) if trained else None
     epochs = max(trained, saved.epoch)
     if saved.columns is None:
-        why = f"{folder.checkpoint} was written by an earlier version of dropexp, from which no run resumes"
+        why = f"{folder.checkpoint} was written by an earlier version of dropexp and cannot be resumed"
         return Restart(why, epochs)
     same = saved.identity == identity
     if is_complete(saved.columns):
         same = all(saved.identity.get(key) == identity[key] for key in ("hash", "data"))
-    return (
-        None if same else Restart(f"{folder.checkpoint} is of another {_differences(saved.identity, identity)}", epochs)
-    )
+    if same:
+        return None
+    return Restart(f"{folder.checkpoint} was written with another {_differences(saved.identity, identity)}", epochs)
 
 
 def _trained_epochs(folder: RunFolder) -> int:

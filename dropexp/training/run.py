@@ -32,7 +32,7 @@ from dropexp.training.resume import Restart, resume, would_restart
 from dropexp.training.rng import stream
 
 DRAWING = "2"  # version of how noise and order are sampled: a run resumes only with the one that it started with
-DRAWN = "drawn"  # in place of a checksum: data that a task draws from the run's own stream
+DRAWN = "drawn"  # instead of a checksum: data that a task draws from the run's own stream
 
 
 class ActiveRun:

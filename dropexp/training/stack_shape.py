@@ -20,6 +20,6 @@ SHARED_KEYS = frozenset(  # must be equal
 def stack_shape(config: Config) -> str | None:
     """Return a text that is equal for runs that can share a stack, or None for a run that must train alone."""
     variant, used = VARIANTS[config.variant], config.settings("")
-    if variant.builder != "by_hand" or not used.keys() <= OWN_KEYS | SHARED_KEYS:
+    if variant.builder != "from_scratch" or not used.keys() <= OWN_KEYS | SHARED_KEYS:
         return None
     return str([variant.on_weights, *((key, used.get(key)) for key in sorted(SHARED_KEYS))])

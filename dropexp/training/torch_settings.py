@@ -1,7 +1,7 @@
 """Train and evaluate under the program's own torch settings, whatever the calling process has set.
 
 Many settings of torch are global, and change numbers: `torch.set_default_dtype(torch.float64)` in a notebook, or
-`with torch.autocast("cpu")` around a training, would give another table under the same hash. The number of threads is
+`with torch.autocast("cpu")` around a run, would give another table under the same hash. The number of threads is
 the caller's: no figure depends on it (docs/reproducibility.md). torch's default generator needs nothing here:
 `nets.torch_nn.as_default_generator` gives it a run's state during a pass of `nn.Dropout`, and restores it.
 """

@@ -153,7 +153,7 @@ class Training:
             if study.added:
                 what = f"the study {study.name!r} gets {counted(study.added, 'run')}"
                 reason = f"because of {shlex.join(study.options[2:])}; `--set name=NAME` names another study"
-                notes.append(f"{what} that {study.file or 'standard input'} does not ask for, {reason}")
+                notes.append(f"{what} that {study.file or 'standard input'} does not define, {reason}")
         return notes
 
     def restarts(self, data_dir: Path | None) -> Generator[str]:

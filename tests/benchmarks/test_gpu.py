@@ -1,4 +1,4 @@
-"""The GPU benchmark at small size, with the CPU in place of the GPU: its checks pass, and fail on TF32 matmuls."""
+"""The GPU benchmark at small size, with the CPU instead of the GPU: its checks pass, and fail on TF32 matmuls."""
 
 from __future__ import annotations
 

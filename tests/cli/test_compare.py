@@ -216,8 +216,8 @@ def test_arms_are_in_the_order_of_the_config(cli: InProcess) -> None:
     arms = "{zeta: {weight_decay: 0.1}, alpha: {weight_decay: 0.2}, mid: {weight_decay: 0}}"
     cli.write("t.yaml", f"task: linear-regression\nvariant: scratch\nepochs: 1\narms: {arms}\n")
     cli("train", "t.yaml", "--device", "cpu", "--jobs", "1")
-    for asked in (("t",), ("-c", "t.yaml")):
-        table = cli("compare", *asked, "--format", "csv").stdout
+    for chosen in (("t",), ("-c", "t.yaml")):
+        table = cli("compare", *chosen, "--format", "csv").stdout
         assert [line.split(",")[0] for line in table.splitlines()[1:]] == ["zeta", "alpha", "mid"]
 
 

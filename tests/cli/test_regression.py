@@ -90,7 +90,7 @@ def test_a_loss_of_a_study_that_almost_diverges_can_be_compared(cli: InProcess) 
     matrix = "{variant: [scratch], weight_decay: [0.0, 0.1], seed: 0..2}"
     text = f"task: linear-regression\nlr: 3\nepochs: 2\nmatrix: {matrix}\n"
     cli(*TRAIN, cli.write("wd.yaml", text))
-    assert "more than 10⁹ seeds show a true difference of 0.003." in cli("compare", "--format", "json").stdout
+    assert "more than 10⁹ seeds detect a true difference of 0.003." in cli("compare", "--format", "json").stdout
     rows = json.loads(cli("compare", "--format", "json", "--plot", "losses.svg").stdout)["differences"]
     assert [row["pairs_needed"] for row in rows] == [None]
     assert abs(rows[0]["difference"]) > 1e6

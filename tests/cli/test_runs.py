@@ -90,7 +90,7 @@ def test_pruning_lists_only_runs_with_the_given_status(three_runs: InProcess) ->
         assert len(json.loads(done.stdout)) == count
 
 
-def test_sorting_is_no_option_of_pruning(study: InProcess) -> None:
+def test_sorting_is_not_an_option_of_pruning(study: InProcess) -> None:
     assert "Invalid value for --sort" in study("runs", "--prune", "--sort", "seed", code=2).stderr
 
 

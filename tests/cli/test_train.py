@@ -110,7 +110,7 @@ def test_a_quiet_training_prints_why_a_run_is_not_done(cli: InProcess) -> None:
     assert stderr == f"diverged: {folder.relative_to(cli.folder)}: the loss is not finite in epoch 1\n"
 
 
-def test_a_run_that_another_process_trains_is_no_failure(cli: InProcess) -> None:
+def test_a_run_that_another_process_trains_is_not_a_failure(cli: InProcess) -> None:
     config = cli.write("lines.yaml", "task: linear-regression\nvariant: nn\nepochs: 2\nmatrix: {seed: 0..2}\n")
     train = ("train", "-c", config, "--jobs", "1", "--fail-fast")
     first = cli.folder / cli(*train, "--dry-run").stdout.split()[1]

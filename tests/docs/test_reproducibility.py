@@ -28,7 +28,7 @@ TESTS = {
     for node in ast.parse(path.read_text(encoding="utf-8")).body
     if isinstance(node, ast.FunctionDef)
 }
-LINES = [line for line in PAGE.splitlines() if line.startswith("| ") and "| proved by |" not in line]
+LINES = [line for line in PAGE.splitlines() if line.startswith("| ") and "| tested by |" not in line]
 CPU = torch.device("cpu")
 
 

@@ -45,7 +45,7 @@ def _nested(depth: int) -> Any:
     return tree
 
 
-odd = trees | st.sampled_from([10, 100, 300]).map(_nested)  # in place of a value
+odd = trees | st.sampled_from([10, 100, 300]).map(_nested)  # instead of a value
 
 
 @st.composite

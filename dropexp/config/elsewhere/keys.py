@@ -37,7 +37,7 @@ def _per_layer(value: Any, layers: int) -> Any:
 
 
 def _images(value: Any, layers: int) -> Any:
-    """Return the number of images in a share of the training set; None if the value is no share."""
+    """Return the number of images in a share of the training set; None if the value is not a share."""
     return round(value * NUM_TRAIN_IMAGES) if _is_number(value) and 0 < value < 1 else None
 
 
@@ -153,7 +153,7 @@ _ROWS: list[tuple[_Here, str]] = [
      "beta beta1 beta2 beta_1 beta_2 betas eps epsilon amsgrad adam_epsilon adam_beta1 adam_beta2"),
     (_Here("", "gradients are not clipped"),
      "clip clipnorm clipvalue clip_norm grad_clip gradient_clip gradient_clip_val max_grad_norm clip_grad"),
-    (_Here("", "the length of a training is given in epochs"),
+    (_Here("", "the length of a run is given in epochs"),
      "steps max_steps num_steps iterations num_iterations steps_per_epoch total_steps"),
     (_Here("", "the training images are shuffled in each epoch"), "shuffle"),
     (_Here("", "the network has no normalisation layers"), "batch_norm batchnorm bn use_bn layer_norm layernorm"),

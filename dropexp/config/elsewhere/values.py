@@ -56,7 +56,7 @@ _BOOLEANS = {"true": {"yes", "on", "y", "1", "t"}, "false": {"no", "off", "n", "
 
 
 def value_instead(key: str, value: Any, choices: tuple[str, ...]) -> str:
-    """Return what to write in place of a value that a key does not take, such as "; it is called cosine", or "".
+    """Return what to write instead of a value that a key does not take, such as "; it is called cosine", or "".
 
     `choices` are the words that the key takes; none for numbers.
     """

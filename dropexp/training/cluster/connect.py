@@ -54,7 +54,7 @@ def connected(address: str) -> Iterator[None]:
 def resolve(device: str) -> str:
     """Return the device that "auto" means on the cluster: its GPUs, otherwise its processors. Raises `ClusterError`."""
     if device not in ("auto", "cpu", "cuda"):
-        raise ClusterError(f"device {device!r} is none of auto, cpu, cuda; Ray assigns a GPU to each run")
+        raise ClusterError(f"device {device!r} is not one of auto, cpu, cuda; Ray assigns a GPU to each run")
     gpus, cpus = amount("GPU"), amount("CPU")
     if cpus < 1 or (device == "cuda" and not gpus):
         raise ClusterError(f"the cluster has {cpus:g} CPUs and {gpus:g} GPUs, too few to train on {device}")

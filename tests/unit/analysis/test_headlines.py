@@ -24,7 +24,10 @@ from dropexp.report.markup import markdown
 from dropexp.runs.folder import RunFolder
 
 NEW_STUDY = NewStudy("dropout-confirm", 100)
-PLANNED = "These seeds are a pilot; a new study of {} other seeds, judged alone, shows a true difference of 0.3 points"
+PLANNED = (
+    "These seeds are a pilot; a new study of {} other seeds, judged alone, has 80 % power to detect a true difference "
+    "of 0.3 points"
+)
 
 
 def texts(verdicts: Sequence[Verdict], titles: Titles | None = None) -> list[str]:
@@ -57,7 +60,7 @@ def test_many_open_differences_are_one_sentence() -> None:
     (text,) = texts(judge(pairs, MARGIN))
     assert text.startswith(
         "INCONCLUSIVE: with 10 seeds none of the 12 differences in test accuracy after 5 epochs can be decided "
-        f"(largest: arm 11 − none, +0.11 points). {PLANNED.format(96)} with 80 % power: dropexp train"
+        f"(largest: arm 11 − none, +0.11 points). {PLANNED.format(96)}: dropexp train"
     )
     few = judge([pair(0.01 + 0.01 * SHAPE[:5], str(i)) for i in range(12)], MARGIN)
     assert texts(few)[0].startswith("INCONCLUSIVE: 5 seeds are too few to show any of the 12 differences in test")

@@ -9,9 +9,9 @@ from helpers.comparisons import mentions
 from helpers.fake_runs import write_arm, write_run
 from helpers.tuned import write_tuned
 
-from dropexp.analysis.asked import select
 from dropexp.analysis.comparison import compare
 from dropexp.analysis.new_study import NewStudy, new_studies_of
+from dropexp.analysis.study_runs import select
 from dropexp.config.study import load_config
 from dropexp.runs.record import read_runs
 

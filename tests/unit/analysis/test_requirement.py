@@ -46,15 +46,15 @@ def test_a_label_can_contain_dots_and_commas(tmp_path: Path) -> None:
 def test_an_arm_with_a_diverged_run_meets_no_requirement(compared: Comparison) -> None:
     fault = require(compared, "nn.test_acc > 0")
     assert fault is not None
-    assert fault == "nn meets no requirement: seed 3 of nn diverged"
+    assert fault == "no requirement on figures of nn can pass: seed 3 of nn diverged"
 
 
 def test_an_arm_with_a_run_at_chance_level_meets_no_requirement_on_a_figure(tmp_path: Path) -> None:
     write_arm(tmp_path, "none", [0.1, 0.8, 0.8])
     write_arm(tmp_path, "nn", [0.8, 0.8, 0.1])
     compared = compare(runs_dir=tmp_path)
-    why = "nn meets no requirement: seed 2 of nn is at chance level (10.00 %)"
-    base = "none meets no requirement: seed 0 of none is at chance level (10.00 %)"
+    why = "no requirement on figures of nn can pass: seed 2 of nn is at chance level (10.00 %)"
+    base = "no requirement on figures of none can pass: seed 0 of none is at chance level (10.00 %)"
     assert require(compared, "nn.test_acc >= 0.1") == why
     assert require(compared, "nn - none.low >= -0.5") == f"{why}; {base}"
     assert require(compared, "nn - none.verdict == INCONCLUSIVE") is None
@@ -135,7 +135,7 @@ def test_p_is_adjusted_for_all_comparisons(tmp_path: Path) -> None:
 
 
 def test_a_difference_with_a_diverged_run_meets_no_requirement_on_its_figures(compared: Comparison) -> None:
-    assert require(compared, "nn - none.low >= -1") == "nn meets no requirement: seed 3 of nn diverged"
+    assert require(compared, "nn - none.low >= -1") == "no requirement on figures of nn can pass: seed 3 of nn diverged"
     assert require(compared, "nn - none.verdict == INCONCLUSIVE") is None
 
 
@@ -196,7 +196,7 @@ def test_a_requirement_can_have_the_labels_of_the_config_and_its_outcome_has_the
         assert require(compared, f"{difference}.low > 0.5") == why
     (diverged,) = (tmp_path / "runs/study").glob("*variant=nn,seed=2-*")
     change(RunFolder(diverged), status="diverged", why="the loss is nan in epoch 2")
-    why = "with meets no requirement: seed 2 of with diverged"
+    why = "no requirement on figures of with can pass: seed 2 of with diverged"
     assert require(compare("study", tmp_path / "runs"), "nn.test_acc > 0") == why
 
 
@@ -291,10 +291,10 @@ def test_a_long_requirement_is_parsed_quickly(compared: Comparison, requirement:
         ("none - none.low >= 0", "the differences are: nn - none, scratch - none"),
         ("scratch-none.low >= 0", "write spaces around the minus: 'scratch - none.low >= 0'"),
         ("nn-scratch.p < 0.05", "write spaces around the minus: 'nn - scratch.p < 0.05'"),
-        ("nn.test_acc => 0.8", "'=>' is no operator; did you mean '>='?"),
-        ("nn.test_acc =< 0.8", "'=<' is no operator; did you mean '<='?"),
-        ("nn.test_acc = 0.8", "'=' is no operator; did you mean '>='?"),
-        ("nn - none.verdict = BETTER", "'=' is no operator; did you mean '=='?"),
+        ("nn.test_acc => 0.8", "'=>' is not an operator; did you mean '>='?"),
+        ("nn.test_acc =< 0.8", "'=<' is not an operator; did you mean '<='?"),
+        ("nn.test_acc = 0.8", "'=' is not an operator; did you mean '>='?"),
+        ("nn - none.verdict = BETTER", "'=' is not an operator; did you mean '=='?"),
         ("nn,lr=0.1", "ARM.METRIC OP NUMBER"),
         ("nn.test_acc >= high", "ARM.METRIC OP NUMBER"),
         ("nn.test_acc >= .", "ARM.METRIC OP NUMBER"),

@@ -57,7 +57,7 @@ def test_broken_runs_are_named_with_the_estimate_of_the_others() -> None:
     many, none = judge([replace(one, broken=broken) for one in pairs], MARGIN)
     start = (
         "nn against none in test accuracy after 5 epochs is INCONCLUSIVE: seeds 3, 5 of nn diverged; seed 4 of none is "
-        "at chance level (10.00 %); a verdict cannot leave out runs that finished badly "
+        "at chance level (10.00 %); a verdict must not exclude runs that went wrong "
     )
     assert sentence(many) == f"{start}(all pairs with figures: +1.20 points, 95 % interval [+0.98, +1.42])."
     assert sentence(none) == f"{start}(the arms have no seed in common)."
@@ -67,8 +67,8 @@ def test_an_open_comparison_has_the_difference_that_its_seeds_show_and_the_seeds
     found = verdict(0.001 + 0.01 * SHAPE)
     assert sentence(found) == (
         "nn against none in test accuracy after 5 epochs is INCONCLUSIVE: +0.10 points, "
-        "95 % interval [-0.46, +0.66], p = 0.719. With 80 % power, 10 seeds show a true difference of 0.80 points; "
-        "about 55 seeds (95 % interval 28 to 180) show a true difference of 0.3 points."
+        "95 % interval [-0.46, +0.66], p = 0.719. With 80 % power, 10 seeds detect a true difference of 0.80 points; "
+        "about 55 seeds (95 % interval 28 to 180) detect a true difference of 0.3 points."
     )
     assert found.detectable == pytest.approx(0.0080, abs=5e-5)
     assert (found.needed.pairs, found.needed.low, found.needed.high) == (55, 28, 178)
@@ -79,7 +79,7 @@ def test_an_open_comparison_ends_in_the_command_of_a_new_study_with_other_seeds(
         pair(0.001 + 0.01 * SHAPE), new_study=NewStudy("dropout-confirm", 100), caveat="nn also differs."
     )
     assert sentence(judge([open_pair], MARGIN)[0]).endswith(
-        " show a true difference of 0.3 points. nn also differs. These seeds are a pilot: decide on the number of "
+        " detect a true difference of 0.3 points. nn also differs. These seeds are a pilot: decide on the number of "
         "seeds first, and judge a new study of other seeds alone: "
         "dropexp train -c FILE --set name=dropout-confirm --seeds 100..154"
     )
@@ -135,8 +135,8 @@ def test_seeds_beyond_any_study_are_not_counted(size: float, shown: str) -> None
     (found,) = judge([replace(pair(size * SHAPE, unit=NATS), new_study=NewStudy("dropout-confirm", 100))], MARGIN)
     assert found.needed.pairs is None
     assert sentence(found).endswith(
-        f". With 80 % power, 10 seeds show a true difference of {shown} nats; "
-        "more than 10⁹ seeds show a true difference of 0.003 nats."
+        f". With 80 % power, 10 seeds detect a true difference of {shown} nats; "
+        "more than 10⁹ seeds detect a true difference of 0.003 nats."
     )
 
 

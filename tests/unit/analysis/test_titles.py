@@ -1,4 +1,4 @@
-"""Labels of a config are what people see in place of the names of arms."""
+"""Labels of a config are the display names of arms."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_study_without_labels_has_no_titles(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ("{nnn: x}", "labels.nnn is no arm of this config (did you mean 'nn'?), which has none, nn"),
+        ("{nnn: x}", "labels.nnn is not an arm of this config (did you mean 'nn'?), which has none, nn"),
         ("{nn: 3}", "labels.nn = 3 is not a line of 1 to 200 printable characters"),
         ('{nn: "a\\nb"}', "is not a line of 1 to 200 printable characters"),
         ('{nn: "a\\rb"}', "is not a line of 1 to 200 printable characters"),

@@ -59,10 +59,10 @@ def test_trials_are_hidden_and_arms_are_paired_by_repeat(compared: Comparison) -
     difference = row_of(compared.differences, "units")
     assert (difference["baseline"], difference["pairs"]) == ("none", 2)
     assert difference["difference"] == pytest.approx(0.1)
-    assert not mentions(compared.notes, "left out") and not mentions(compared.notes, "not asked for")
+    assert not mentions(compared.notes, "left out") and not mentions(compared.notes, "not defined by")
 
 
-def test_a_repeat_that_one_arm_lacks_is_no_pair(folder: Path) -> None:
+def test_a_repeat_that_one_arm_lacks_is_not_a_pair(folder: Path) -> None:
     (path,) = folder.glob("runs/tuned/arm=none,selected=1,seed=1001-*")
     shutil.rmtree(path)
     comparison = compare("tuned", folder / "runs")
@@ -111,9 +111,9 @@ def _best(planned: PlannedRun, trial: int) -> float:
     return 0.9 if planned.tuning and planned.tuning.trial == trial else 0.3
 
 
-def test_tested_runs_of_a_space_that_was_edited_are_no_runs_of_the_new_one(folder: Path) -> None:
+def test_tested_runs_of_a_space_that_was_edited_are_not_runs_of_the_new_one(folder: Path) -> None:
     write_tuned(folder, TUNED.replace("[0.005, 0.5]", "[0.005, 0.6]"), lambda planned: _best(planned, 2))
-    assert mentions(compare("tuned", folder / "runs").notes, "tuned: 4 of 8 runs are not asked for")
+    assert mentions(compare("tuned", folder / "runs").notes, "tuned: 4 of 8 runs are not defined by")
     comparison = compare(config=folder / "tuned.yaml", runs_dir=folder / "runs")
     assert [*comparison.arms["n"]] == [2, 2] and [*comparison.arms["mean"]] == pytest.approx([0.9, 0.9])
 

@@ -47,7 +47,7 @@ def test_a_claim_without_runs_names_the_command_that_trains_them(tmp_path: Path)
 def test_a_proof_counts_without_the_runs_of_the_claim(tmp_path: Path) -> None:
     evidence = check(BY_NAME["scratch"], tmp_path)
     assert evidence.verdict is HOLDS
-    assert evidence.summary.startswith("holds for a step (by hand), a step (fused), mean of their masks, ")
+    assert evidence.summary.startswith("holds for a step (reference), a step (fused), mean of their masks, ")
     assert evidence.summary.endswith("; not trained for study exercise-7-other-noise")
     alone = check(BY_NAME["scratch"], None)
     assert alone.summary.startswith("holds for a step") and "trained" not in alone.summary

@@ -99,7 +99,7 @@ def test_pairs_of_different_variants_are_not_enough(tmp_path: Path) -> None:
     assert evidence.findings[0].evidence.startswith("some of the arms to compare are missing; dropexp train")
 
 
-def test_unscaled_dropout_and_dropout_by_hand_are_compared_with_that_of_torch(tmp_path: Path) -> None:
+def test_unscaled_dropout_and_dropout_from_scratch_are_compared_with_that_of_torch(tmp_path: Path) -> None:
     for variant, by in (("nn", 0.0), ("scratch", 0.0), ("unscaled", -0.02)):
         write_arm(tmp_path, variant, shifted(by), name="exercise-7-other-noise")
     write_arm(tmp_path, "scratch", shifted(-0.1), arm="per-batch", mask="per-batch", name="exercise-7-other-noise")
@@ -324,7 +324,7 @@ def test_the_gap_is_open_if_a_run_diverged_and_unfinished_runs_are_named(tmp_pat
     evidence = check("gap", tmp_path)
     (finding,) = evidence.findings  # fake runs have one gap, whatever the variant
     assert finding.verdict is OPEN
-    assert "is INCONCLUSIVE: seed 10 of scratch diverged; a verdict cannot leave out" in finding.evidence
+    assert "is INCONCLUSIVE: seed 10 of scratch diverged; a verdict must not exclude runs" in finding.evidence
     assert f"{study}: scratch: seed 11 failed (no memory), left out" in evidence.notes
 
 

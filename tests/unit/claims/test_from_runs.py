@@ -71,7 +71,7 @@ def test_a_claim_is_open_if_a_run_diverged_or_is_at_chance_level() -> None:
     for expected in everything:
         (finding,) = judge_contrasts([Contrast("", "", broken)], expected)
         assert finding.verdict is OPEN
-        assert "is INCONCLUSIVE: seed 3 of arm diverged; a verdict cannot leave out" in finding.evidence
+        assert "is INCONCLUSIVE: seed 3 of arm diverged; a verdict must not exclude runs" in finding.evidence
 
 
 def test_the_contrasts_of_a_check_are_one_family() -> None:

@@ -36,7 +36,7 @@ def test_inverted_and_gaussian_noise_have_the_claimed_variance_and_others_do_not
     assert verdicts(moments.variance(others)) == {"three-point": FAILS, "randn-2019": FAILS}
 
 
-def test_masks_by_hand_have_the_moments_of_those_of_torch() -> None:
+def test_masks_from_scratch_have_the_moments_of_those_of_torch() -> None:
     assert set(verdicts(moments.same_masks()).values()) == {HOLDS}
     assert [*verdicts(moments.same_masks(Randn2019(0.2))).values()] == [FAILS, FAILS]
     assert [*verdicts(moments.same_masks(ThreePoint(0.2))).values()] == [HOLDS, FAILS]

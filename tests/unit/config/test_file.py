@@ -204,7 +204,7 @@ def test_a_long_value_is_shortened() -> None:
 @pytest.mark.parametrize("key", ["xyzzy", "on", "2020-01-01"])
 def test_an_unknown_key_similar_to_none_lists_the_keys(key: str) -> None:
     first, title, *groups = problems(f"variant: nn\n{key}: 1\n")
-    assert first == f"study.yaml:2: unknown key {key!r}, which is none of the keys listed below"
+    assert first == f"study.yaml:2: unknown key {key!r}, which is not one of the keys listed below"
     assert title == "study.yaml: the keys, which `dropexp config keys` explains:"
     listed = ", ".join(line.split(": ")[-1].strip() for line in groups).replace(",,", ",")
     assert {*listed.split(", ")} == {*Config.model_fields, *STUDY_KEYS}
@@ -429,7 +429,7 @@ def test_invalid_names_are_reported(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["5", "010", "true", "[a]", "null", "{a: b}"])
-def test_a_name_that_is_no_text_is_to_be_quoted(name: str) -> None:
+def test_a_name_that_is_not_text_is_to_be_quoted(name: str) -> None:
     (problem,) = problems(f"variant: nn\nname: {name}\n")
     assert problem.startswith("study.yaml:2: name = ")
     assert problem.endswith("is not text; write it in quotes")

@@ -66,7 +66,7 @@ def test_a_keep_probability_of_the_pixels_is_input_drop_prob() -> None:
 
 
 @pytest.mark.parametrize("value", ["true", "80", "[0.8, 50]", "[]", "80%", "null", "-0.1", f"[{'0.5,' * 100}]"])
-def test_a_value_that_is_no_probability_gets_the_rule_alone(value: str) -> None:
+def test_a_value_that_is_not_a_probability_gets_the_rule_alone(value: str) -> None:
     (problem,) = problems(f"variant: nn\nkeep_prob: {value}\n")
     assert problem.startswith(f"study.yaml:2: unknown key 'keep_prob'; {RULE}")
     assert "drop_probs =" not in problem

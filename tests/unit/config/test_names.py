@@ -18,14 +18,14 @@ def test_valid_names(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "../x", "a/b", "a\\b", "-x", ".x", "x.", "x ", "a\0b", "a\nb", "🎲", "\u202ex"]
 )
-def test_a_path_an_option_or_an_unprintable_text_is_no_name(name: str) -> None:
+def test_a_path_an_option_or_an_unprintable_text_is_not_a_name(name: str) -> None:
     assert not is_name(name)
 
 
 @pytest.mark.parametrize(
     "name", ["con", "NUL", "nul.txt", "COM1", "lpt9.a.b", "com¹", "LPT³.txt", "con .txt", "aux  .a"]
 )
-def test_a_windows_device_is_no_name_with_any_ending(name: str) -> None:
+def test_a_windows_device_is_not_a_name_with_any_ending(name: str) -> None:
     assert not is_name(name)
 
 

@@ -38,7 +38,7 @@ def _variant(key: str) -> str:
     return "" if key == "variant" else "variant: nn\n"
 
 
-PLACES: dict[str, Place] = {
+POSITIONS: dict[str, Place] = {
     "the top": lambda key, value: (f"{_variant(key)}{key}: {value}\n", NO_OPTIONS),
     "an arm": lambda key, value: (f"{_variant(key)}arms:\n  a:\n    {key}: {value}\n", NO_OPTIONS),
     "the matrix": lambda key, value: (f"{_variant(key)}matrix:\n  {key}: {value}\n", NO_OPTIONS),
@@ -89,17 +89,17 @@ def repaired(place: str, key: str, value: str, problem: str) -> Text | None:
     if "the largest is" in found[0]:
         new = new.replace(",", "")
     if found.groupdict().get("range"):
-        return PLACES["the matrix"](key, new)
+        return POSITIONS["the matrix"](key, new)
     if place == "--seeds":  # the problem shows only one part
         new = value.replace(ast.literal_eval(problem.split(" is not ")[0].removeprefix("seed = ")), new)
     title = re.match(r"[\w.]+((?:\[\d+\])*)", problem)
     index = [int(digits) for digits in re.findall(r"\d+", title[1])] if title else []
     if place == "--sweep" and index:  # the problem does not show which value
         return None
-    return PLACES[place](key, replaced(value, index, new))
+    return POSITIONS[place](key, replaced(value, index, new))
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", POSITIONS)
 @pytest.mark.parametrize("key", KEYS)
 def test_a_value_that_a_problem_says_to_write_is_valid(place: str, key: str) -> None:
     if place == "--seeds" and key != "seed":
@@ -107,7 +107,7 @@ def test_a_value_that_a_problem_says_to_write_is_valid(place: str, key: str) -> 
     values = VALUES if place != "the matrix" else [*VALUES, *(f"[{value}]" for value in VALUES)]
     wrong = []
     for value in values:
-        before = problems(PLACES[place](key, value))
+        before = problems(POSITIONS[place](key, value))
         for problem in before:
             new = repaired(place, key, value, problem)
             if new and len(after := problems(new)) >= len(before):
@@ -131,15 +131,15 @@ def test_a_key_that_a_problem_names_is_known_there(place: str) -> None:
     wrong = []
     for key in OTHER_KEYS:
         for value in ("0.5", "128", "[0.2, 0.5]", "x"):
-            for problem in problems(PLACES[place](key, value)):
+            for problem in problems(POSITIONS[place](key, value)):
                 named = re.search(r"did you mean '(.+?)'|it is '(.+?)' alone", problem)
                 if named and "unknown key" in problem:
                     other = named[1] or named[2]
                     there = "the top" if "at the top of the file" in problem else place
-                    after = problems(PLACES[there](other, value))
+                    after = problems(POSITIONS[there](other, value))
                     wrong += [(key, value, problem)] if any("unknown key" in one for one in after) else []
                 if example := re.search(r": (\w+) = (.+)$", problem):
-                    wrong += [(key, value, problem)] if problems(PLACES[place](example[1], example[2])) else []
+                    wrong += [(key, value, problem)] if problems(POSITIONS[place](example[1], example[2])) else []
     assert wrong == []
 
 

@@ -52,7 +52,7 @@ def test_every_study_is_found_by_its_names(name: str, tmp_path: Path, monkeypatc
 def test_a_file_of_that_name_wins(file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     if file != "dropout":
-        (tmp_path / "dropout").mkdir()  # a folder is no config
+        (tmp_path / "dropout").mkdir()  # a folder is not a config
     (tmp_path / file).write_text("name: own\nvariant: nn\n")
     assert find("dropout") == Path(file)
     study = load_config("dropout", ["lr=0.1"], sweeps=["epochs=1,2"])

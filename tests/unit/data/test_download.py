@@ -292,7 +292,7 @@ def test_a_mirror_can_be_a_folder(tmp_path: Path, hashes: dict[str, Any]) -> Non
 
 FAULTS = {
     "cut": r"the connection was cut after [\d,]+ of [\d,]+ bytes",
-    "corrupt": "it is another file: its MD5 is",
+    "corrupt": "it has other contents: MD5",
     "stall": "no data for 0.3 s",
     "404": "HTTP Error 404: Not Found",
 }

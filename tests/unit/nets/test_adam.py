@@ -1,4 +1,4 @@
-"""The update by hand equals torch.optim.Adam and AdamW; decoupled weight decay is no penalty."""
+"""The update from scratch equals torch.optim.Adam and AdamW; decoupled weight decay is not a penalty."""
 
 from __future__ import annotations
 

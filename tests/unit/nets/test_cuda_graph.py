@@ -1,4 +1,4 @@
-"""Captured networks step like uncaptured ones. On a CPU, a fake graph repeats the computation in place of a replay."""
+"""Captured networks step like uncaptured ones. On a CPU, a fake graph repeats the computation instead of a replay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The weight-decay study: the models by hand and in torch.nn agree, and penalties have the intended effect."""
+"""The weight-decay study: the models from scratch and in torch.nn agree, and penalties have the intended effect."""
 
 from __future__ import annotations
 

@@ -252,15 +252,15 @@ def test_scratch_steps_like_nn_dropout_with_the_same_masks(
     net = mlp([40, 24, 16, 10], [None] * (3 - len(drop_probs)) + dropouts, before_relu=before).double()
     network = TorchMLP(net, layers, generator(), optimizer, label_smoothing=0.1)
     xi, placement = masks_of(net), PLACEMENTS[before]
-    net_by_hand = scratch.MLP(copies(layers), [], generator(), optimizer, placement=placement, label_smoothing=0.1)
+    scratch_net = scratch.MLP(copies(layers), [], generator(), optimizer, placement=placement, label_smoothing=0.1)
     for _ in range(3):
         xi.clear()
         O = network.step(X, y, lr)
         assert len(xi) == len(drop_probs) and all((x == 0).any() for x in xi)
-        net_by_hand.noises = [*[None] * (3 - len(drop_probs)), *(FixedNoise(x) for x in xi)]
-        torch.testing.assert_close(net_by_hand.step(X, y, lr), O, rtol=1e-12, atol=1e-12)
+        scratch_net.noises = [*[None] * (3 - len(drop_probs)), *(FixedNoise(x) for x in xi)]
+        torch.testing.assert_close(scratch_net.step(X, y, lr), O, rtol=1e-12, atol=1e-12)
     trained = [(one.weight.detach().T, one.bias.detach()) for one in net if isinstance(one, nn.Linear)]
-    assert worst_error(net_by_hand.layers, trained) < 1e-12
+    assert worst_error(scratch_net.layers, trained) < 1e-12
 
 
 def test_noise_on_the_images_is_equal_in_all_three_networks() -> None:

@@ -225,9 +225,7 @@ def test_the_column_lr_follows_the_schedule(name: str, expected: list[float]) ->
 
 @pytest.mark.parametrize("variant", NETWORKS[:4], ids=str)
 @pytest.mark.parametrize("drop_schedule", ["early", "linear-decay", "late", "curriculum", "random"])
-def test_a_resumed_training_with_schedules_equals_an_uninterrupted_one(
-    drop_schedule: str, variant: dict[str, Any]
-) -> None:
+def test_a_resumed_run_with_schedules_equals_an_uninterrupted_one(drop_schedule: str, variant: dict[str, Any]) -> None:
     run = config(drop_schedule=drop_schedule, lr_schedule="cosine", momentum=0.9, nesterov=True, **variant)
     order, noise = generator(5), generator(4)
     network = build.network(run, generator(3), noise)

@@ -1,4 +1,4 @@
-"""The update by hand equals torch.optim.SGD, and max_norm limits the norms of weights."""
+"""The update from scratch equals torch.optim.SGD, and max_norm limits the norms of weights."""
 
 from __future__ import annotations
 

@@ -230,8 +230,8 @@ def test_variant_nn_at_p_0_equals_variant_none_within_rounding(fused: bool) -> N
     for _ in range(2):
         torch.testing.assert_close(nn_net.step(X, y, 0.5), none.step(X, y, 0.5), rtol=1e-6, atol=1e-6)
     state = none.state()
-    by_hand = [(state[f"W{i}"], state[f"b{i}"]) for i in (1, 2, 3)]
-    assert worst_error(layers_of(nn_net), by_hand) < 1e-6
+    from_scratch = [(state[f"W{i}"], state[f"b{i}"]) for i in (1, 2, 3)]
+    assert worst_error(layers_of(nn_net), from_scratch) < 1e-6
 
 
 def test_the_initial_parameters_are_copied() -> None:

@@ -42,7 +42,7 @@ def test_differences_show_the_interval_over_seeds_and_images_or_that_it_is_not_k
     assert table is not None and table.headers[4] == "over seeds\nand images"
     assert "over seeds and images: the same for new seeds and new test images." in table.legend
     assert "p: two-sided sign-flip test, Holm-adjusted" in table.legend  # above 20 pairs it is not exact
-    assert "the smallest margin for which this many pairs show a true difference of the margin" in table.legend
+    assert "the smallest margin for which this many pairs have 80 % power to detect" in table.legend
     cells = {row[0]: row[4] for row in table.rows}
     assert cells["nn - none"].startswith("[") and cells["scratch - none"] == "not kept"
     other = differences_table(compare("dropout", tmp_path, metric="train_acc"))

@@ -30,14 +30,14 @@ def test_latex_has_booktabs_labels_notes_and_numbers_in_math_mode(study: Path) -
     assert not set(text) & set(BARS)
 
 
-def test_unknown_figures_powers_and_words_are_no_numbers() -> None:
+def test_unknown_figures_powers_and_words_are_not_numbers() -> None:
     rows = [["a", "-", "1.5e+38", "not kept"], ["b", "<.0001", "[-1e-05, +2]", "2, 1 diverged"]]
     text = latex([Table("", ["name", "p", "loss", "kept"], rows)])
     assert r"a & -- & $1.5\cdot10^{38}$ & not kept \\" in text
     assert r"b & $<.0001$ & $[-1\cdot10^{-5}, +2]$ & 2, 1 diverged \\" in text
 
 
-def test_hashes_are_no_numbers() -> None:
+def test_hashes_are_not_numbers() -> None:
     text = latex([Table("", ["name", "hash"], [["a", "402e016e"], ["b", "40260e16"], ["c", "1e5"]])])
     assert "$" not in text.split("midrule\n")[-1]
 
@@ -69,7 +69,7 @@ def test_a_listing_without_a_title_has_no_caption_and_no_label() -> None:
     assert "\\caption{A title}\n\\label{tab:a-title}\n" in latex([Table("A title", ["a"], [["b"]])])
 
 
-def test_a_row_that_begins_with_a_bracket_is_no_option_of_the_row_before() -> None:
+def test_a_row_that_begins_with_a_bracket_is_not_an_option_of_the_row_before() -> None:
     text = latex([Table("", ["drop_probs"], [["[0.2, 0.5]"]])])
     assert "\n{}[0.2, 0.5] \\\\\n" in text
     assert r"\parbox" not in text

@@ -1,4 +1,4 @@
-"""The recipe of a report: its configs ask for the same runs, and its commands for the same comparison."""
+"""The recipe of a report: its configs define the same runs, and its commands for the same comparison."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def named(labels: Iterable[str]) -> list[str]:
     return [re.sub(r"=\[([^]]*)\]", lambda found: "=" + found[1].replace(", ", "-"), label) for label in labels]
 
 
-def assert_recipe_asks_for_the_same_runs(config: Path, folder: Path, seeds: str | None = None) -> None:
+def assert_recipe_defines_the_same_runs(config: Path, folder: Path, seeds: str | None = None) -> None:
     """Compare the runs of a config with those of the recipe that they give."""
     write_runs_of(config, folder / "runs", seeds)
     first = compare((), folder / "runs")
@@ -55,8 +55,8 @@ def assert_recipe_asks_for_the_same_runs(config: Path, folder: Path, seeds: str 
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
-def test_the_recipe_of_a_shipped_config_asks_for_the_same_runs(config: Path, tmp_path: Path) -> None:
-    assert_recipe_asks_for_the_same_runs(config, tmp_path, seeds="0..1")
+def test_the_recipe_of_a_shipped_config_defines_the_same_runs(config: Path, tmp_path: Path) -> None:
+    assert_recipe_defines_the_same_runs(config, tmp_path, seeds="0..1")
 
 
 @pytest.mark.parametrize("config", TUNED, ids=lambda path: path.stem)
@@ -108,10 +108,10 @@ def test_only_configs_on_the_page_are_trained(tmp_path: Path) -> None:
     ],
     ids=["matrix", "arms-and-published", "name-like-a-date", "arms-like-numbers", "published-without-arm"],
 )
-def test_the_recipe_of_any_config_asks_for_the_same_runs(text: str, tmp_path: Path) -> None:
+def test_the_recipe_of_any_config_defines_the_same_runs(text: str, tmp_path: Path) -> None:
     config = tmp_path / "mine.yaml"
     config.write_text(text, encoding="utf-8")
-    assert_recipe_asks_for_the_same_runs(config, tmp_path)
+    assert_recipe_defines_the_same_runs(config, tmp_path)
 
 
 def test_published_figures_keep_their_arm_under_its_new_name(tmp_path: Path) -> None:

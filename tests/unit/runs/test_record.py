@@ -51,7 +51,7 @@ def test_a_figure_beyond_what_training_can_measure_is_unknown(tmp_path: Path, fi
 
 
 @pytest.mark.parametrize("column", ["arm", "mean", "curve", "", "a b", "\x1b[2J"])
-def test_a_column_with_the_name_of_another_is_no_metric(tmp_path: Path, column: str) -> None:
+def test_a_column_with_the_name_of_another_is_not_a_metric(tmp_path: Path, column: str) -> None:
     run = write_run(tmp_path, "nn", 0, 0.75)
     table = run.read_table(run.read_info())
     change(run, table={column if name == "train_loss" else name: figures for name, figures in table.items()})

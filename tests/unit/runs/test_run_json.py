@@ -95,7 +95,7 @@ def test_a_run_json_with_a_field_that_no_training_writes_is_corrupted(changed: d
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"schema": 2, "status": "done"}'])
-def test_bytes_that_are_no_run_json_are_corrupted(content: bytes, tmp_path: Path) -> None:
+def test_bytes_that_are_not_a_run_json_are_corrupted(content: bytes, tmp_path: Path) -> None:
     run = write_run(tmp_path)
     write(run, content)
     with pytest.raises(CorruptedFile):

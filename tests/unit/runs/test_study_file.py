@@ -1,4 +1,4 @@
-"""study.json: what the config files of a study ask for and declare, beside the runs."""
+"""study.json: what the config files of a study define and declare, beside the runs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def study(tmp_path: Path) -> Study:
     return study_of(tmp_path / "one.yaml")
 
 
-def test_the_file_has_what_a_config_asks_for_and_declares(
+def test_the_file_has_what_a_config_defines_and_declares(
     run: RunFolder, runs: Path, study: Study, tmp_path: Path
 ) -> None:
     assert write_study(runs, study) == []
@@ -62,7 +62,7 @@ def test_the_file_has_what_a_config_asks_for_and_declares(
 
 
 @pytest.mark.parametrize("options", [("lr=0.1",), (), ("seed=7",)])
-def test_options_that_keep_the_name_do_not_change_what_the_file_asks_for(
+def test_options_that_keep_the_name_do_not_change_what_the_file_defines(
     options: tuple[str, ...], run: RunFolder, runs: Path, study: Study, tmp_path: Path
 ) -> None:
     write_study(runs, study)
@@ -123,7 +123,7 @@ def test_a_removed_moved_or_copied_file_adds_no_second_entry(
 
 
 @pytest.mark.parametrize("first", ["the part", "the whole"])
-def test_a_file_that_asks_for_a_part_of_the_runs_of_another_has_no_entry(
+def test_a_file_that_defines_a_part_of_the_runs_of_another_has_no_entry(
     first: str, run: RunFolder, runs: Path, study: Study, tmp_path: Path
 ) -> None:
     """Such as the config.yaml of a run."""
@@ -186,7 +186,7 @@ def test_published_figures_of_schema_1_belong_to_all_runs_until_a_config_is_trai
     folder = RunFolder(path.parent / "a-00000000")
     (declared,) = read_study(folder)
     assert declared.published == {"arm": "images", "test_acc": [0.1, 0.1, 0.1]}
-    assert declared.asks_for("any arm")
+    assert declared.defines("any arm")
     notes = write_study(tmp_path, Study("schema-1", [], published))
     assert len(notes) == (0 if published else 1) and all("other published figures" in note for note in notes)
     assert json.loads(path.read_bytes())["schema"] == 2

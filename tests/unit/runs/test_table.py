@@ -66,17 +66,17 @@ def test_a_last_line_that_was_cut_short_is_left_out(torn: bytes) -> None:
     assert from_csv(TEXT + torn) == COLUMNS
 
 
-def test_a_header_that_was_cut_short_is_no_table() -> None:
+def test_a_header_that_was_cut_short_is_not_a_table() -> None:
     assert from_csv(b"epoch,train_lo") == {}
 
 
 @pytest.mark.parametrize("line", ["x,1,1,1", "4,1,1,1,1", "4,1", "4,one,1,1", "\0,1,1,1", "3,1,1,1", "5,1,1,1", ""])
-def test_a_line_that_is_no_row_of_the_next_epoch_is_an_error(line: str) -> None:
+def test_a_line_that_is_not_a_row_of_the_next_epoch_is_an_error(line: str) -> None:
     with pytest.raises(ValueError):
         from_csv(TEXT + f"{line}\n".encode())
 
 
-def test_bytes_that_are_no_text_are_an_error() -> None:
+def test_bytes_that_are_not_text_are_an_error() -> None:
     with pytest.raises(ValueError):
         from_csv(b"epoch\n\xff\xfe\n")
 

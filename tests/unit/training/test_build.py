@@ -25,7 +25,7 @@ def built(**keys: Any) -> Network:
     return build.network(config, stream(0, "init"), stream(0, "noise"))
 
 
-def by_hand(**keys: Any) -> scratch.MLP:
+def from_scratch(**keys: Any) -> scratch.MLP:
     net = built(**keys)
     assert isinstance(net, scratch.MLP)
     return net
@@ -49,39 +49,39 @@ def test_the_tests_cover_every_variant() -> None:
 
 @pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("variant", NOISES)
-def test_a_variant_by_hand_has_noise_where_the_probability_is_over_0(variant: str, fused: bool) -> None:
-    net = by_hand(variant=variant, input_drop_prob=0.1, drop_probs=[0, 0.5], fused=fused)
+def test_a_variant_from_scratch_has_noise_where_the_probability_is_over_0(variant: str, fused: bool) -> None:
+    net = from_scratch(variant=variant, input_drop_prob=0.1, drop_probs=[0, 0.5], fused=fused)
     assert net.noises == [NOISES[variant](0.1), None, NOISES[variant](0.5)]
     assert net.placement == ("weights" if variant.startswith("dropconnect") else "after")
-    assert by_hand(variant=variant).noises == [None] * 3
+    assert from_scratch(variant=variant).noises == [None] * 3
 
 
 @pytest.mark.parametrize("variant", NOISES)
 def test_one_variant_has_masks_on_weights_for_each_example(variant: str) -> None:
-    assert isinstance(by_hand(variant=variant), DropConnectMLP) == (variant == "dropconnect-per-example")
+    assert isinstance(from_scratch(variant=variant), DropConnectMLP) == (variant == "dropconnect-per-example")
 
 
 @pytest.mark.parametrize("variant", NOISES)
 def test_placement_applies_to_noise_on_units(variant: str) -> None:
-    placement = by_hand(variant=variant, placement="before").placement
+    placement = from_scratch(variant=variant, placement="before").placement
     assert placement == ("weights" if variant.startswith("dropconnect") else "before")
 
 
 @pytest.mark.parametrize("variant", NOISES)
 def test_mask_per_batch_applies_to_masks_of_units_only(variant: str) -> None:
     shared = {"shared": True} if variant in ("scratch", "unscaled", "classic") else {}
-    net = by_hand(variant=variant, mask="per-batch", drop_probs=[0.2, 0.5])
+    net = from_scratch(variant=variant, mask="per-batch", drop_probs=[0.2, 0.5])
     assert net.noises == [None, *(NOISES[variant](p, **shared) for p in (0.2, 0.5))]
 
 
 @pytest.mark.parametrize("variant", sorted(set(NOISES) - {"unscaled", "classic"}))
 def test_mask_randn_2019_applies_to_scratch_only(variant: str) -> None:
     kind = Randn2019 if variant == "scratch" else NOISES[variant]
-    assert by_hand(variant=variant, mask="randn-2019", drop_probs=[0, 0.5]).noises == [None, None, kind(0.5)]
+    assert from_scratch(variant=variant, mask="randn-2019", drop_probs=[0, 0.5]).noises == [None, None, kind(0.5)]
 
 
 def test_none_has_no_dropout_but_can_have_noise_on_images() -> None:
-    net = by_hand(variant="none", input_drop_prob=0.5, drop_probs=[0.5, 0.5], input_noise_std=0.1)
+    net = from_scratch(variant="none", input_drop_prob=0.5, drop_probs=[0.5, 0.5], input_noise_std=0.1)
     assert (net.noises, net.input_noise_std) == ([None] * 3, 0.1)
 
 

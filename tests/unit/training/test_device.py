@@ -46,7 +46,7 @@ def test_an_invalid_name_is_rejected_with_a_list_of_valid_ones(name: str) -> Non
     similar = {"CPU": "cpu", "gpu": "cuda"}.get(name, name.partition(":")[0].partition(" ")[0])
     known = similar in ("auto", "cpu", "cuda", "mps")
     meant = f" (did you mean {similar!r}?)" if known else ""
-    assert str(error.value) == f"device {name!r} is none of auto, cpu, cuda, cuda:N, mps{meant}"
+    assert str(error.value) == f"device {name!r} is not one of auto, cpu, cuda, cuda:N, mps{meant}"
 
 
 @pytest.mark.parametrize("name", ["cuda:999", "cuda:99999999999999999999"])

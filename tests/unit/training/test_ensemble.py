@@ -54,7 +54,7 @@ def by_hand(folders: Sequence[RunFolder], X: Tensor, y: Tensor, at: At) -> dict[
     probabilities = []
     for folder in folders:
         V, U = (W.double() for W in load_trained(folder, at).network.weights())
-        b, c = (layer[1].double() for layer in load_trained(folder, at).network.layers)  # type: ignore[attr-defined]  # a network by hand
+        b, c = (layer[1].double() for layer in load_trained(folder, at).network.layers)  # type: ignore[attr-defined]  # a network from scratch
         probabilities.append(((X.double() @ V + b).relu() @ U + c).softmax(dim=1))
     p = (probabilities[0] + probabilities[1]) / 2
     confidence, classes = p.max(dim=1)

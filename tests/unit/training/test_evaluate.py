@@ -75,7 +75,7 @@ def test_figures_of_a_rotation_do_not_depend_on_other_rotations(tmp_path: Path, 
     one, other = evaluated(tmp_path, data, 30), evaluated(tmp_path, data, 60, 30, 60)
     assert [figures.rotation for figures in other.figures] == [0, 60, 30]
     assert one.figures == [other.figures[0], other.figures[2]]
-    assert [answer for answer in other.answers if answer.rotation != 60] == one.answers
+    assert [row for row in other.predictions_by_image if row.rotation != 60] == one.predictions_by_image
 
 
 def test_mutual_information_is_a_part_of_the_entropy(tmp_path: Path, data: Data) -> None:
@@ -88,11 +88,11 @@ def test_mutual_information_is_a_part_of_the_entropy(tmp_path: Path, data: Data)
 def test_predictions_have_true_and_predicted_classes(tmp_path: Path, data: Data) -> None:
     run_of(tmp_path, data, epochs=None, lr=0.1)
     found = evaluated(tmp_path, data, 20, images=tuple(range(100)))
-    clean = [answer for answer in found.answers if answer.rotation == 0]
-    assert [answer.label for answer in clean] == [CLASSES[y] for y in data.y_test.tolist()]
-    correct = sum(answer.predicted == answer.label for answer in clean)
+    clean = [one for one in found.predictions_by_image if one.rotation == 0]
+    assert [one.label for one in clean] == [CLASSES[y] for y in data.y_test.tolist()]
+    correct = sum(one.predicted == one.label for one in clean)
     assert correct / 100 == found.figures[0].mc_acc
-    assert sum(answer.entropy for answer in clean) / 100 == pytest.approx(found.figures[0].mc_entropy)
+    assert sum(one.entropy for one in clean) / 100 == pytest.approx(found.figures[0].mc_entropy)
 
 
 @pytest.mark.usefixtures("one_thread")

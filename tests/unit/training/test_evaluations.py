@@ -126,7 +126,7 @@ def test_patience_counts_epochs_and_is_checked_after_evaluations(tmp_path: Path,
 
 @pytest.mark.parametrize("variant", ["none", "nn", "scratch"])
 @pytest.mark.parametrize("hidden", [[8], [8, 6, 4]])
-def test_a_table_has_the_columns_that_its_config_asks_for(
+def test_a_table_has_the_columns_that_its_config_defines(
     variant: str, hidden: list[int], tmp_path: Path, data: Data
 ) -> None:
     every = [*PROBES, {"mc": 2}]

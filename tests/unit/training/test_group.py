@@ -242,7 +242,7 @@ def test_a_folder_that_cannot_be_written_fails_its_run_alone(
     assert events[1] == [Ended(1, Status.FAILED, "OSError: no space left on device")]
 
 
-def test_a_run_that_cannot_start_fails_alone(tmp_path: Path, data: Data) -> None:
+def test_a_run_that_cannot_start_does_not_fail_other_runs(tmp_path: Path, data: Data) -> None:
     (tmp_path / "1" / "config.yaml").mkdir(parents=True)  # a folder where a file should be
     events = train(SEEDS, tmp_path, data)
     assert ends(events) == ["done", "failed", "done"]

@@ -112,8 +112,8 @@ def test_a_run_restarts_under_another_torch_with_a_message_and_keeps_its_files(
         ended, (note,), epochs = train(folder, data)
     assert (ended, epochs) == (DONE, 3)
     assert note == (
-        f"{folder / 'checkpoint.pt'} is of another torch ({version} → another); the run restarts, 2 epochs are lost; "
-        "kept as epochs.csv.before-1 and checkpoint.pt.before-1"
+        f"{folder / 'checkpoint.pt'} was written with another torch ({version} → another); the run restarts, "
+        "2 epochs are lost; kept as epochs.csv.before-1 and checkpoint.pt.before-1"
     )
     files = content_of(folder)
     assert files.pop("predictions.npz")  # the run is finished now
@@ -438,8 +438,8 @@ def test_a_dry_run_says_which_runs_would_restart_and_writes_nothing(
         assert cli("train", "-c", config, "--device", "cpu", "--dry-run", "--force").stderr == COUNTS
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["done", "interrupted"]
     assert done.stderr == (
-        f"{COUNTS}note: {checkpoint.relative_to(cli.folder)} is of another torch ({torch.__version__} → another); "
-        "the run restarts, 2 epochs are lost\n"
+        f"{COUNTS}note: {checkpoint.relative_to(cli.folder)} was written with another torch "
+        f"({torch.__version__} → another); the run restarts, 2 epochs are lost\n"
     )
     assert content_of(checkpoint.parent) == before
     checkpoint.write_bytes(b"x")

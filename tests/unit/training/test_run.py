@@ -217,7 +217,7 @@ def test_a_run_started_with_another_matmul_backend_is_not_resumed(
     events = list(train_run(run, RunFolder(tmp_path), data, CPU))
     assert len(rows_of(events)) == 4
     (note,) = notes_of(events)
-    assert "checkpoint.pt is of another matmul backend (" in note and f"→ {other}), torch (" in note
+    assert "checkpoint.pt was written with another matmul backend (" in note and f"→ {other}), torch (" in note
     assert "→ 99.0); the run restarts, 1 epoch is lost; kept as " in note
 
 

@@ -173,7 +173,7 @@ def ordinary(tmp_path_factory: pytest.TempPathFactory, data: Data) -> Path:
 
 
 @pytest.mark.parametrize("setting", FOREIGN)
-def test_a_training_under_a_foreign_setting_gives_the_same_tables_and_weights(
+def test_a_run_under_a_foreign_setting_gives_the_same_tables_and_weights(
     setting: str, ordinary: Path, tmp_path: Path, data: Data
 ) -> None:
     matmul._best_backend.cache_clear()  # repeat its check under the setting
@@ -197,7 +197,7 @@ def test_the_callers_settings_are_back_at_each_event_and_after_the_last(
         assert settings_now() == before
 
 
-def test_a_setting_that_the_caller_changes_between_two_events_stays_and_changes_no_figure(
+def test_settings_changed_between_two_events_stay_and_do_not_change_results(
     ordinary: Path, tmp_path: Path, data: Data
 ) -> None:
     with set_to(torch.set_default_dtype, torch.float32, torch.float32):

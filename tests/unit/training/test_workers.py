@@ -91,7 +91,7 @@ def test_the_number_of_workers_is_halved_until_they_fit_into_memory(
 
 
 @linux
-def test_a_run_that_is_killed_as_the_only_one_fails_and_the_others_are_tried(
+def test_a_run_killed_while_running_alone_fails_and_the_others_are_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dropexp.training.workers._work", work)

@@ -158,7 +158,7 @@ def test_nodes_that_die_lose_nothing_and_the_command_waits_for_the_next_node(
         "run.py",
         "from dropexp.cli.main import main\n"
         "from dropexp.training.cluster import driver\n"
-        "driver.SILENCE = 2\n"  # seconds, in place of 20
+        "driver.SILENCE = 2\n"  # seconds, instead of 20
         "main()\n",
     )
     config = remote.write("long.yaml", LONG)
@@ -195,7 +195,7 @@ def lines_until(words: str, stream: IO[str]) -> Iterator[str]:
     raise AssertionError(f"no line has {words!r}")
 
 
-def test_a_run_that_fails_on_the_nodes_or_in_its_folder_fails_alone(remote: Command, nodes: Nodes) -> None:
+def test_a_run_that_fails_on_the_nodes_or_in_its_folder_does_not_fail_other_runs(remote: Command, nodes: Nodes) -> None:
     arms = "arms: {good: {variant: none}, pipe: {variant: none, lr: 0.2}, deadly: {variant: deadly}}"
     config = remote.write("deadly.yaml", f"name: deadly\ntrain_size: 500\nepochs: 2\n{arms}\n")
     words = ("train", "-c", config, "--plugin", remote.write("deadly.py", DEADLY))

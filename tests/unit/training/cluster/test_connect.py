@@ -1,4 +1,4 @@
-"""Connecting to a Ray cluster, with a module in place of Ray."""
+"""Connecting to a Ray cluster, with a module instead of Ray."""
 
 from __future__ import annotations
 

@@ -188,7 +188,7 @@ def test_a_node_trains_in_a_folder_on_its_own_machine_not_in_a_shared_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # in place of the system's folder
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # instead of the system's folder
     keys = {"task": "linear-regression", "variant": "scratch", "lr": 0.003, "batch_size": 5, "epochs": 6}
     run = PlannedRun("drawn", None, "cell", Config.model_validate(keys))
     updates = worker.train(Shared(Plan(None)), [[Parcel(0, run, {})]], pace=0.0)

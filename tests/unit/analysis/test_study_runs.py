@@ -1,4 +1,4 @@
-"""The runs that a config asks for are compared exactly, and runs of other configs are noted."""
+"""The runs that a config defines are compared exactly, and runs of other configs are noted."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ def arms(comparison: Comparison) -> dict[str, int]:
 # Exactly the runs of a config
 
 
-def test_the_runs_that_a_config_asks_for_are_compared_whatever_else_is_in_its_folder(config: Path) -> None:
+def test_the_runs_that_a_config_defines_are_compared_whatever_else_is_in_its_folder(config: Path) -> None:
     write_runs_of(config, Path("runs"), "0", "lr=0.1")
     write_runs_of(config, Path("runs"), "7..8")
     assert arms(compare()) == {"none,lr=0.1": 1, "none,lr=0.5": 4, "nn,lr=0.1": 1, "nn,lr=0.5": 4}
     found = compare(config=config)
     assert arms(found) == {"none": 2, "nn": 2}
-    assert not mentions(found.notes, "asked") and not mentions(found.notes, "missing")
+    assert not mentions(found.notes, "defined by") and not mentions(found.notes, "missing")
 
 
-def test_settings_and_seeds_ask_for_other_runs(config: Path) -> None:
+def test_settings_and_seeds_define_other_runs(config: Path) -> None:
     write_runs_of(config, Path("runs"), "0", "lr=0.1")
     write_runs_of(config, Path("runs"), "7..8")
     assert arms(compare(config=load_config(config, ["lr=0.1"], "0"))) == {"none": 1, "nn": 1}
@@ -115,37 +115,37 @@ def test_names_and_a_config_are_not_given_together(config: Path) -> None:
         compare("study", config=config)
 
 
-# Runs that the config of a study does not ask for
+# Runs that the config of a study does not define
 
 
 def test_runs_of_options_are_noted_in_a_comparison_by_name(config: Path) -> None:
     write_runs_of(config, Path("runs"), "0", "lr=0.1")
     note = (
-        "study: 2 of 6 runs are not asked for by study.yaml (arms nn,lr=0.1, none,lr=0.1); -c study.yaml in place of "
+        "study: 2 of 6 runs are not defined by study.yaml (arms nn,lr=0.1, none,lr=0.1); -c study.yaml instead of "
         "the name leaves them out; `train --set name=NAME` keeps such runs apart"
     )
     found = compare("study")
     assert note in found.notes and note in page(found)
-    assert not mentions(compare("study", filter={"lr": 0.5}).notes, "asked for")
+    assert not mentions(compare("study", filter={"lr": 0.5}).notes, "defined by")
 
 
 def test_further_seeds_are_noted_in_a_comparison_by_name(config: Path) -> None:
     write_runs_of(config, Path("runs"), "1..9")
     assert mentions(
         compare("study").notes,
-        "study: 16 of 20 runs are not asked for by study.yaml (seeds 2, 3, 4, 5, 6 and 3 more); -c study.yaml in place "
+        "study: 16 of 20 runs are not defined by study.yaml (seeds 2, 3, 4, 5, 6 and 3 more); -c study.yaml instead "
         "of the name leaves them out",
     )
     assert not mentions(compare("study").notes, "name=NAME")
 
 
 def test_the_runs_of_an_edited_config_are_noted(config: Path) -> None:
-    assert not mentions(compare().notes, "asked for")
+    assert not mentions(compare().notes, "defined by")
     write(config, f"{TEXT}lr: 0.1\n")
     write_runs_of(config, Path("runs"))
     found = compare()
     assert len(arms(found)) == 4
-    assert mentions(found.notes, "4 of 8 runs are not asked for by study.yaml (arms nn,lr=0.5, none,lr=0.5)")
+    assert mentions(found.notes, "4 of 8 runs are not defined by study.yaml (arms nn,lr=0.5, none,lr=0.5)")
     assert arms(compare(config=config)) == {"none": 2, "nn": 2}
 
 
@@ -160,7 +160,7 @@ def test_two_files_of_one_name_are_noted_and_each_is_compared_alone(tmp_path: Pa
     assert mentions(
         found.notes, "config has the runs of a/config.yaml and b/config.yaml; -c FILE compares those of one"
     )
-    assert not mentions(found.notes, "asked for")
+    assert not mentions(found.notes, "defined by")
     assert set(found.published["arm"]) == {"none,lr=0.5", "nn,lr=0.5"}
     assert set(compare(config=a).published["arm"]) == {"none", "nn"}
     assert arms(compare(config=b)) == {"none": 1, "nn": 1} and compare(config=b).published.empty
@@ -172,20 +172,20 @@ def test_nothing_is_noted_of_a_study_whose_config_is_not_known(why: str, tmp_pat
     if why == "an earlier version":
         publish(tmp_path, source="a book", test_acc=[0.8])
     found = compare(runs_dir=tmp_path)
-    assert not mentions(found.notes, "asked for")
+    assert not mentions(found.notes, "defined by")
     assert len(found.published) == (1 if why == "an earlier version" else 0)
 
 
 def test_notes_do_not_name_a_config_that_was_removed(config: Path) -> None:
     write_runs_of(config, Path("runs"), "5")
     config.unlink()
-    assert mentions(compare().notes, "not asked for by its config (seed 5); -c FILE in place of the name")
+    assert mentions(compare().notes, "not defined by its config (seed 5); -c FILE instead of the name")
 
 
 # Published figures
 
 
-def test_published_figures_belong_to_the_arms_that_their_file_asks_for(config: Path) -> None:
+def test_published_figures_belong_to_the_arms_that_their_file_defines(config: Path) -> None:
     write(config, TEXT + FIGURES)
     write_runs_of(config, Path("runs"), "0..9")
     write_runs_of(config, Path("runs"), "0..1", "lr=0.1")
@@ -249,7 +249,7 @@ def test_training_with_options_warns_that_the_runs_share_the_study(cli: InProces
     lines = "task: linear-regression\nvariant: nn\nepochs: 1\n"
     train: tuple[str, ...] = ("train", "-c", cli.write("lines.yaml", lines), "--jobs", "1")
     note = (
-        "note: the study 'lines' gets 1 run that lines.yaml does not ask for, because of --set lr=0.1; "
+        "note: the study 'lines' gets 1 run that lines.yaml does not define, because of --set lr=0.1; "
         "`--set name=NAME` names another study\n"
     )
     assert cli(*train, "--set", "lr=0.1", "--dry-run").stderr == f"1 run: 1 new\n{note}"
@@ -258,7 +258,7 @@ def test_training_with_options_warns_that_the_runs_share_the_study(cli: InProces
     assert done.stderr.endswith("next: dropexp compare -c lines.yaml --set lr=0.1\n")
     for options in (["--seeds", "3"], ["--set", "lr=0.5"], ["--set", "lr=0.1", "--set", "name=other"]):
         done = cli(*train, *options)
-        assert "does not ask for" not in done.stderr
+        assert "does not define" not in done.stderr
         assert done.stderr.splitlines()[-1] == f"next: dropexp compare {'other' if len(options) == 4 else 'lines'}"
 
 

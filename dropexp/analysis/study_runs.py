@@ -1,6 +1,6 @@
-"""Select the runs to compare: by name, or exactly those that configs ask for; note missing and ignored runs.
+"""Select the runs to compare: by name, or exactly those that configs define; note missing and ignored runs.
 
-A study's folder can have runs that its config does not ask for: of an edited config, of `--set` and `--seeds`, or of
+A study's folder can have runs that its config does not define: of an edited config, of `--set` and `--seeds`, or of
 another file of the same name. They change labels and enlarge the family of comparisons.
 """
 
@@ -50,7 +50,7 @@ def select(
     runs_dir: Path | str | None,
     study: Study | str | Path | Mapping[str, Any] | Sequence[Study] | None,
 ) -> Selection:
-    """Return the runs with these names or paths, by default all; or those that `study` asks for: a config or several.
+    """Return the runs with these names or paths, by default all; or those that `study` defines: a config or several.
 
     Raises `NoRuns` if there is none, `ComparisonError` if both are given.
     """
@@ -63,7 +63,7 @@ def select(
     if paths_or_names:
         raise ComparisonError("give names of runs or a config, not both")
     one = load_config(study) if isinstance(study, str | Path | Mapping) else study
-    return _asked_by([one] if isinstance(one, Study) else one, runs_dir)
+    return _defined_by([one] if isinstance(one, Study) else one, runs_dir)
 
 
 def _current(
@@ -108,7 +108,7 @@ def _declared_by(runs: Iterable[Run]) -> Noted[dict[str, list[Declared]]]:
 def _train_options(
     runs: Iterable[Run], declared: Mapping[str, Sequence[Declared]], runs_dir: Path | str | None
 ) -> dict[str, tuple[str, ...]]:
-    """Return, by study, the options of `dropexp train`: the path of its config if that asks for all arms, else FILE.
+    """Return, by study, the options of `dropexp train`: the path of its config if that defines all arms, else FILE.
 
     Arms of `--set` and `--sweep` are not in the file: training it would train other arms.
     """
@@ -120,8 +120,8 @@ def _train_options(
     for study, own in by_study.items():
         folders = {run.folder.path.parent for run in own}
         files = {str(path): one for one in declared.get(study, ()) for folder in folders if (path := one.path(folder))}
-        asks_for_all = len(files) == 1 and all(one.asks_for(run.arm_digest) for one in files.values() for run in own)
-        options[study] = ("-c", next(iter(files)) if asks_for_all else "FILE", *_plugins(own), *_in(runs_dir))
+        defines_all = len(files) == 1 and all(one.defines(run.arm_digest) for one in files.values() for run in own)
+        options[study] = ("-c", next(iter(files)) if defines_all else "FILE", *_plugins(own), *_in(runs_dir))
     return options
 
 
@@ -138,8 +138,8 @@ def _in(runs_dir: Path | str | None) -> tuple[str, ...]:
     return ("--runs-dir", str(where)) if where else ()
 
 
-def _asked_by(studies: Sequence[Study], runs_dir: Path | str | None) -> Selection:
-    """Return the runs that the studies ask for, on every kind of device; the notes count those that are missing."""
+def _defined_by(studies: Sequence[Study], runs_dir: Path | str | None) -> Selection:
+    """Return the runs that the studies define, on every kind of device; the notes count those that are missing."""
     root = default_runs_dir() if runs_dir is None else expanded(runs_dir)
     more = _in(runs_dir)
     selected: dict[tuple[Path, str], Run] = {}
@@ -179,7 +179,7 @@ def _names_or_seeds(option: str, value: str) -> bool:
 
 
 def _runs_of(study: Study, present: Sequence[Run]) -> list[Run]:
-    """Return the runs that a study asks for, and the folders that cannot be read and are named as one of them."""
+    """Return the runs that a study defines, and the folders that cannot be read and are named as one of them."""
     seeds = _sets([study.seeds])
     runs = [run for run in present if run.info is not None and run.seed in seeds.get(run.arm_digest, ())]
     if unreadable := [run for run in present if run.info is None]:
@@ -189,7 +189,7 @@ def _runs_of(study: Study, present: Sequence[Run]) -> list[Run]:
 
 
 def _others(study: Study, count: int) -> str:
-    """Return a hint on runs that the study does not ask for: they may have been trained with options such as --set."""
+    """Return a hint on runs that the study does not define: they may have been trained with options such as --set."""
     if not count:
         return ""
     exist = "exists" if count == 1 else "exist"
@@ -199,18 +199,18 @@ def _others(study: Study, count: int) -> str:
 
 def _missing(study: Study, found: Sequence[Run]) -> str:
     """Return "2 of 4 runs are missing", "" if none is: on each kind of device that any run was trained on."""
-    asked = sum(map(len, study.seeds.values()))
+    total = sum(map(len, study.seeds.values()))
     unreadable = sum(run.info is None for run in found)
     kinds = Counter(str(run.settings.get("device")) for run in found if run.status not in NO_RUN)
-    gaps = {kind: asked - count - unreadable for kind, count in kinds.items()} or {"": asked - unreadable}
+    gaps = {kind: total - count - unreadable for kind, count in kinds.items()} or {"": total - unreadable}
     left = {kind: gap for kind, gap in sorted(gaps.items()) if gap > 0}
     on = {kind: f" on {kind}" if len(kinds) > 1 else "" for kind in left}
-    parts = [f"{gap} of {counted(asked, 'run')}{on[kind]}" for kind, gap in left.items()]
+    parts = [f"{gap} of {counted(total, 'run')}{on[kind]}" for kind, gap in left.items()]
     return f"{' and '.join(parts)} {'is' if sum(left.values()) == 1 else 'are'} missing" if parts else ""
 
 
 def notes_on_others(runs: Sequence[Run], declared: Mapping[str, Sequence[Declared]]) -> list[str]:
-    """Return a note per study that has runs which its config does not ask for, or the runs of several configs.
+    """Return a note per study that has runs which its config does not define, or the runs of several configs.
 
     Nothing is noted of studies whose configs are not known.
     """
@@ -224,18 +224,18 @@ def notes_on_others(runs: Sequence[Run], declared: Mapping[str, Sequence[Declare
         paths = [shlex.quote(str(path)) for file in files if (path := file.path(folder))]
         if len(paths) > 1:
             notes.append(f"{study} has the runs of {' and '.join(paths)}; -c FILE compares those of one file")
-        asked = _sets(file.seeds or {} for file in files)
-        others = [run for run in finished if run.seed not in asked.get(run.arm_digest, ())]
+        defined = _sets(file.seeds or {} for file in files)
+        others = [run for run in finished if run.seed not in defined.get(run.arm_digest, ())]
         if others:
-            arms = sorted({labels[study, run.key] for run in others if run.arm_digest not in asked})
-            seeds = sorted({run.seed or 0 for run in others if run.arm_digest in asked})
+            arms = sorted({labels[study, run.key] for run in others if run.arm_digest not in defined})
+            seeds = sorted({run.seed or 0 for run in others if run.arm_digest in defined})
             which = ", ".join([*_listed("arm", arms), *_listed("seed", seeds)])
             are = "is" if len(others) == 1 else "are"
-            what = f"{len(others)} of {counted(len(finished), 'run')} {are} not asked for by "
+            what = f"{len(others)} of {counted(len(finished), 'run')} {are} not defined by "
             what += " or ".join(paths) or "its config"
             hint = "; `train --set name=NAME` keeps such runs apart" if arms else ""
             option = f"-c {paths[0] if len(paths) == 1 else 'FILE'}"
-            notes.append(f"{study}: {what} ({which}); {option} in place of the name leaves them out{hint}")
+            notes.append(f"{study}: {what} ({which}); {option} instead of the name leaves them out{hint}")
     return notes
 
 
@@ -248,9 +248,9 @@ def _listed(what: str, names: Sequence[object]) -> list[str]:
 
 
 def _sets(seeds: Iterable[Mapping[str, Iterable[int]]]) -> dict[str, set[int]]:
-    """Return the seeds of each arm that any of these asks for."""
-    asked: dict[str, set[int]] = defaultdict(set)
+    """Return the seeds of each arm that any of these defines."""
+    defined: dict[str, set[int]] = defaultdict(set)
     for one in seeds:
         for arm, own in one.items():
-            asked[arm].update(own)
-    return dict(asked)
+            defined[arm].update(own)
+    return dict(defined)
