@@ -18,6 +18,7 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.modules import module
 from torch.optim import optimizer
+from torch.serialization import get_default_load_endianness, set_default_load_endianness
 
 T = TypeVar("T")
 
@@ -62,6 +63,9 @@ SETTINGS = [
     *_attribute(torch.backends.mkldnn, "enabled", True),
     *_attribute(torch.backends.mkldnn, "deterministic", False),
     *_attribute(torch.backends.cuda.matmul, "allow_bf16_reduced_precision_reduction", True),
+    # of checkpoints: `skip_data` saves them without their numbers
+    *_attribute(getattr(torch.serialization, "_serialization_tls", None), "skip_data", False),
+    Setting(get_default_load_endianness, set_default_load_endianness, None),
 ]
 # The precision of float32 matrix products is set where they are computed: `matmul.using` and `cuda_graph.ieee_matmul`.
 
@@ -69,6 +73,7 @@ HOOKS: list[dict[int, Any]] = [  # of every module and every optimiser
     getattr(owner, f"_global_{kind}_hooks")
     for owner, kind in (
         *((module, kind) for kind in ("forward_pre", "forward", "backward_pre", "backward")),
+        *((module, f"{kind}_registration") for kind in ("module", "parameter", "buffer")),
         *((optimizer, kind) for kind in ("optimizer_pre", "optimizer_post")),
     )
     if hasattr(owner, f"_global_{kind}_hooks")

@@ -123,6 +123,22 @@ FOREIGN: dict[str, Foreign] = {
         nn.modules.module.register_module_full_backward_hook, lambda *about: tuple(2 * grad for grad in about[1])
     ),
     "optimiser hook": lambda: hooked(register_optimizer_step_pre_hook, lambda *about: about[0].zero_grad()),
+    "module registration": lambda: hooked(
+        nn.modules.module.register_module_module_registration_hook,
+        lambda *about: nn.Identity() if isinstance(about[-1], nn.ReLU) else None,
+    ),
+    "parameter registration": lambda: hooked(
+        nn.modules.module.register_module_parameter_registration_hook,
+        lambda *about: None if about[-1] is None else nn.Parameter(about[-1].detach() + 1),
+    ),
+    "buffer registration": lambda: hooked(
+        nn.modules.module.register_module_buffer_registration_hook,
+        lambda *about: None if about[-1] is None else about[-1] + 1,
+    ),
+    "checkpoints without numbers": torch.serialization.skip_data,
+    "checkpoints of another byte order": lambda: set_to(
+        torch.serialization.set_default_load_endianness, torch.serialization.LoadEndianness.BIG, None
+    ),
     "saved tensors": lambda: torch.autograd.graph.saved_tensors_hooks(lambda tensor: 2 * tensor, lambda tensor: tensor),
 }
 KEYS: list[dict[str, Any]] = [
@@ -159,6 +175,7 @@ def settings_now() -> str:
         (torch.initial_seed(), torch.get_rng_state().tolist(), sys.float_info.min / 2),
         ([hooks.copy() for hooks in HOOKS], len(torch.overrides._get_current_function_mode_stack())),
         (torch.exp(one.detach()), top_saved_hooks(True)),
+        (torch.serialization._serialization_tls.skip_data, torch.serialization.get_default_load_endianness()),
     ]
     return repr(seen)
 
