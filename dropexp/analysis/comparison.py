@@ -205,7 +205,7 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
     metric = metrics[choose_metric(arms, metrics, query.metric)]
     what = in_words(metric, query.at, arms)
     baselines = baselines_of(arms, query.baseline, titles)
-    planned = new_studies_of(selected.runs, selected.records, selected.train_options)
+    planned = new_studies_of(selected.runs, selected.records, selected.train_options, selected.missing)
     differences = differences_of(arms, baselines.value, planned, metric, what, query.margin, titles)
     reference = next((arm for arm in arms if arm.label == query.baseline), None)
     interactions = interactions_of(arms, query.interaction, reference, planned, metric, what, query.margin, titles)

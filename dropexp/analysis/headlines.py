@@ -129,6 +129,8 @@ def _plan(verdicts: Sequence[Verdict], new_study: NewStudy | None) -> Headline:
     needed = [one.needed.pairs for one in open_ones if one.needed.pairs is not None]
     if new_study is None or not needed:
         return Headline("")
+    if new_study.missing:
+        return Headline(f"{new_study.missing}; train them before a new study is planned.")
     units, shown = "repeats" if new_study.tuned else "seeds", amount(open_ones[0].margin, open_ones[0].pair.unit, "g")
     seeds = seeds_to_plan(open_ones, max(needed))
     if not new_study.has_room(seeds):

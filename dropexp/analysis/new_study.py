@@ -33,6 +33,7 @@ class NewStudy:
     tuned: bool = False
     runs_per_seed: int = 1  # one for each arm; with a search, for each arm its trials and a tested run
     train_options: tuple[str, ...] = ("-c", "FILE")  # of `dropexp train`: they select the pilot's config
+    missing: str = ""  # "2 of 4 runs are missing" if the pilot is incomplete: nothing can be planned yet
 
     def has_room(self, pairs: int) -> bool:
         """Return whether a config can have this many pairs: its runs, and its repeats of a search, are limited."""
@@ -54,18 +55,22 @@ def new_studies_of(
     runs: Sequence[Run],
     records: Mapping[str, Records] | None = None,
     train_options: Mapping[str, tuple[str, ...]] | None = None,
+    missing: Mapping[str, str] | None = None,
 ) -> dict[str, NewStudy]:
     """Return, by study, the new study to which its runs are a pilot.
 
     The seeds in use are those of the runs, and those in the names of other run folders. `records` has the searches by
-    study, and `train_options` the options of `dropexp train` that select its config.
+    study, `train_options` the options of `dropexp train` that select its config, and `missing` what it lacks.
     """
     by_study: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         by_study[run.study].append(run)
     planned = {study: _new_study(study, own, (records or {}).get(study, {})) for study, own in by_study.items()}
-    known = train_options or {}
-    return {study: replace(one, train_options=known.get(study, one.train_options)) for study, one in planned.items()}
+    known, lacking = train_options or {}, missing or {}
+    return {
+        study: replace(one, train_options=known.get(study, one.train_options), missing=lacking.get(study, ""))
+        for study, one in planned.items()
+    }
 
 
 def _new_study(study: str, runs: Sequence[Run], records: Records) -> NewStudy:

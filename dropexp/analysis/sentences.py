@@ -123,7 +123,7 @@ def _plan(verdict: Verdict) -> str:
     if verdict.word is not VerdictWord.INCONCLUSIVE or new_study is None or needed is None:
         return ""
     seeds = seeds_to_plan([verdict], needed)
-    if not new_study.has_room(seeds):
+    if new_study.missing or not new_study.has_room(seeds):
         return ""
     return f"{PLAN.format(_units(verdict))}: {new_study.plan(seeds)}"
 

@@ -43,6 +43,7 @@ class Selection:
     records: dict[str, Records]  # the searches, by study
     notes: list[str]
     train_options: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of `dropexp train`, by study, if known
+    missing: dict[str, str] = field(default_factory=dict)  # "2 of 4 runs are missing", by study
 
 
 def select(
@@ -145,6 +146,7 @@ def _defined_by(studies: Sequence[Study], runs_dir: Path | str | None) -> Select
     selected: dict[tuple[Path, str], Run] = {}
     declared: dict[str, list[Declared]] = defaultdict(list)
     records: dict[str, Records] = {}
+    missing: dict[str, str] = {}
     notes: list[str] = []
     for study in studies:
         try:
@@ -157,15 +159,16 @@ def _defined_by(studies: Sequence[Study], runs_dir: Path | str | None) -> Select
         declared[study.name].append(Declared.of(study, root / study.name))
         records |= present.records
         notes += present.notes
-        if missing := _missing(study, found):
+        if lacking := _missing(study, found):
+            missing[study.name] = lacking
             training = command("train", *study.options, *more)
             saved = "" if study.file else ", with the config saved as FILE"
             others = _others(study, len(present.runs) - len(found))
-            notes.append(f"{study.name}: {missing}; `{training}` trains the missing runs{saved}{others}")
+            notes.append(f"{study.name}: {lacking}; `{training}` trains the missing runs{saved}{others}")
     if not selected:
         raise NoRuns("\n".join(notes))
     train_options = {study.name: (*_without_seeds(study.options), *more) for study in studies}
-    return Selection(list(selected.values()), dict(declared), records, notes, train_options)
+    return Selection(list(selected.values()), dict(declared), records, notes, train_options, missing)
 
 
 def _without_seeds(options: Sequence[str]) -> list[str]:

@@ -34,7 +34,7 @@ def test_without_runs_the_error_names_the_command_that_trains_them(tmp_path: Pat
 
 def test_without_finished_runs_the_error_names_the_unfinished_ones(tmp_path: Path) -> None:
     write_run(tmp_path, "nn", 4, status="interrupted")
-    with pytest.raises(NoRuns, match=r"no run is finished.*dropexp train -c(.|\n)*seed 4 interrupted"):
+    with pytest.raises(NoRuns, match=r"no run is finished.*`dropexp train` command(.|\n)*seed 4 interrupted"):
         compare(runs_dir=tmp_path)
 
 

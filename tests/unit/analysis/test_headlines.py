@@ -14,7 +14,7 @@ from helpers.printing import printed
 from helpers.studies import write_runs_of
 from helpers.verdicts import MARGIN, SHAPE, pair
 
-from dropexp.analysis.comparison import compare
+from dropexp.analysis.comparison import Comparison, compare
 from dropexp.analysis.headlines import Titles, headlines
 from dropexp.analysis.new_study import NewStudy
 from dropexp.analysis.verdicts import Verdict, judge
@@ -148,6 +148,18 @@ def test_the_command_names_no_file_that_trains_other_arms(config: Path, tmp_path
     assert f"dropexp train -c FILE --runs-dir {tmp_path / 'runs'} --set name=study-confirm" in text
     by_config = compare(config=load_config(config, ["lr=0.1"]), runs_dir=tmp_path / "runs").headlines[0].command
     assert f"dropexp train -c {config} --set lr=0.1 --runs-dir" in by_config
+
+
+def test_an_incomplete_study_is_no_pilot_yet(config: Path, tmp_path: Path) -> None:
+    complete = compare(config=load_config(config), runs_dir=tmp_path / "runs")
+    assert "These seeds are a pilot" in str(complete.headlines[0]) and "name=study-confirm" in text_of(complete)
+    missing = compare(config=load_config(config, seeds="0..4"), runs_dir=tmp_path / "runs")
+    assert str(missing.headlines[0]).endswith("4 of 10 runs are missing; train them before a new study is planned.")
+    assert "study-confirm" not in text_of(missing)
+
+
+def text_of(comparison: Comparison) -> str:
+    return " ".join([*map(str, comparison.headlines), *comparison.differences["sentence"]])
 
 
 def test_the_command_has_an_option_for_plugins(tmp_path: Path) -> None:
