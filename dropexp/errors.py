@@ -129,7 +129,7 @@ class MissingRun(RunError):
 
 
 class AmbiguousRun(RunError):
-    """A name that several runs have. The message lists some of them."""
+    """A name that several runs, or two folders of runs, have. The message lists some of them."""
 
     exit_code = 2
 
