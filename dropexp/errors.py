@@ -41,7 +41,7 @@ class ConfigError(DropexpError):
 
 
 class PathError(DropexpError):
-    """A path that begins with ~ where no home folder is known, or that names a file where a folder is needed."""
+    """A path that is empty, begins with ~ where no home folder is known, or names a file instead of a folder."""
 
     exit_code = 2
 
