@@ -41,7 +41,7 @@ class ConfigError(DropexpError):
 
 
 class PathError(DropexpError):
-    """A path that begins with ~ where no home folder is known."""
+    """A path that is empty, begins with ~ where no home folder is known, or names a file instead of a folder."""
 
     exit_code = 2
 
@@ -129,7 +129,7 @@ class MissingRun(RunError):
 
 
 class AmbiguousRun(RunError):
-    """A name that several runs have. The message lists some of them."""
+    """A name that several runs, or two folders of runs, have. The message lists some of them."""
 
     exit_code = 2
 

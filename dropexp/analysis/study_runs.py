@@ -28,7 +28,7 @@ from dropexp.runs.folder import default_runs_dir
 from dropexp.runs.record import Run, read_runs
 from dropexp.runs.searches import Records, with_trials
 from dropexp.runs.status import FINISHED, NO_RUN
-from dropexp.runs.study_file import Declared, read_searches, read_study
+from dropexp.runs.study_file import NO_FILE, Declared, read_searches, read_study
 
 KINDS = ("cpu", "cuda", "mps")  # of devices
 MOST = 5  # arms or seeds that a note lists
@@ -225,8 +225,12 @@ def notes_on_others(runs: Sequence[Run], declared: Mapping[str, Sequence[Declare
             continue
         folder = finished[0].folder.path.parent
         paths = [shlex.quote(str(path)) for file in files if (path := file.path(folder))]
-        if len(paths) > 1:
-            notes.append(f"{study} has the runs of {' and '.join(paths)}; -c FILE compares those of one file")
+        unsaved = [
+            file for file in files if file.file is None and any(file.defines(run.arm_digest) for run in finished)
+        ]
+        sources = [*paths, *(NO_FILE for _ in unsaved)] if paths else []
+        if len(sources) > 1:
+            notes.append(f"{study} has the runs of {' and '.join(sources)}; -c FILE compares those of one file")
         defined = _sets(file.seeds or {} for file in files)
         others = [run for run in finished if run.seed not in defined.get(run.arm_digest, ())]
         if others:
@@ -235,9 +239,9 @@ def notes_on_others(runs: Sequence[Run], declared: Mapping[str, Sequence[Declare
             which = ", ".join([*_listed("arm", arms), *_listed("seed", seeds)])
             are = "is" if len(others) == 1 else "are"
             what = f"{len(others)} of {counted(len(finished), 'run')} {are} not defined by "
-            what += " or ".join(paths) or "its config"
+            what += " or ".join(sources) or "its config"
             hint = "; `train --set name=NAME` keeps such runs apart" if arms else ""
-            option = f"-c {paths[0] if len(paths) == 1 else 'FILE'}"
+            option = f"-c {paths[0] if len(sources) == 1 else 'FILE'}"
             notes.append(f"{study}: {what} ({which}); {option} instead of the name leaves them out{hint}")
     return notes
 

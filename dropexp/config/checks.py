@@ -13,7 +13,7 @@ from dropexp.config.elsewhere.keys import key_instead
 from dropexp.config.elsewhere.values import value_instead
 from dropexp.config.fields import PROBABILITY, PROBES
 from dropexp.config.meant import meant, written
-from dropexp.config.overrides import MAX_RUNS, RANGE, meant_range, whole_range
+from dropexp.config.overrides import MAX_RUNS, meant_range, range_ends, whole_range
 from dropexp.config.problems import Problems, dotted, shown
 from dropexp.config.schema import GROUPS, STUDY_KEYS, Config, allowed
 from dropexp.config.values import in_words, normalised
@@ -136,8 +136,7 @@ class Checks:
             return what
         if text := self._range(key, value):
             return f"{what}, or a range like 0..4 (did you mean {text}?)"
-        is_long = isinstance(value, str) and RANGE.match(value.strip())
-        return f"a range of 1 to {MAX_RUNS:,} seeds" if is_long else f"{what}, or a range like 0..4"
+        return f"a range of 1 to {MAX_RUNS:,} seeds" if range_ends(value) else f"{what}, or a range like 0..4"
 
     def _takes_ranges(self, key: str, path: KeyPath) -> bool:
         """Return whether the value at `path` can be a range: that of `--set seed`, and each one of `--seeds`."""

@@ -19,7 +19,7 @@ from dropexp.config.overrides import (
     whole_range,
 )
 from dropexp.config.problems import Problems, dotted, shown
-from dropexp.config.published import Published
+from dropexp.config.published import Published, problems_in
 from dropexp.config.schema import Config, allowed
 from dropexp.config.tune import Tune, parse_tune
 from dropexp.config.variants import VARIANTS
@@ -268,12 +268,8 @@ class _Parser:
         try:
             published = Published.model_validate(value)
         except ValidationError as error:
-            for key in dict.fromkeys(str(one["loc"][0]) for one in error.errors()):
-                similar = did_you_mean(key, Published.model_fields)
-                what = f"unknown key {key!r}{similar}; the keys of published are {', '.join(Published.model_fields)}"
-                if key in Published.model_fields:
-                    what = f"published.{key} = {shown(value.get(key))} is not {allowed(Published, key)}"
-                self.problems.add((*path, key), what)
+            for below, what in problems_in(value, error):
+                self.problems.add((*path, *below), what)
             return {}
         named = [("arm", arm) for arm in ([published.arm] if isinstance(published.arm, str) else published.arm or [])]
         for key, arm in [*named, *(("w_norm", arm) for arm in published.w_norm)]:

@@ -28,7 +28,8 @@ _LABEL = {
     "maxLength": MAX_LABEL,
     "not": {"pattern": r"[\u0000-\u001f\u007f-\u009f\u2028\u2029]"},
 }
-_RANGE = {"type": "string", "pattern": r"^\s*\d{1,18} *\.\. *\d{1,18}\s*$"}
+_WHOLE = r"(0x[0-9a-fA-F]+|0o[0-7]+|\+?\d+(\.\d*)?([eE]\+?\d+)?)"
+_RANGE = {"type": "string", "pattern": rf"^\s*{_WHOLE} *\.\. *{_WHOLE}\s*$"}
 
 
 def json_schema() -> dict[str, Any]:

@@ -10,10 +10,11 @@ from typing import Any
 
 from dropexp.config import yaml
 from dropexp.config.schema import STUDY_KEYS
+from dropexp.config.values import whole
 from dropexp.errors import ConfigError, Problem, quoted
 
 MAX_RUNS = 100_000
-RANGE = re.compile(r"(\d{1,18}) *\.\. *(\d{1,18})\Z")
+_RANGE = re.compile(r"(\S{1,40}?) *\.\. *(\S{1,40})\Z")
 
 
 @dataclass(frozen=True)
@@ -55,18 +56,24 @@ def parse_sweep(text: str, where: str = "the config", *, in_list: bool = False) 
 
 def parse_seeds(text: str) -> Override:
     """Parse the text of `--seeds`. Parts that are not seeds stay text, to be reported with the file's problems."""
-    parts: Iterator[list[Any]] = (whole_range(part) or [_whole_number(part)] for part in text.split(","))
+    parts: Iterator[list[Any]] = (whole_range(part) or [_seed(part)] for part in text.split(","))
     seeds = list(itertools.islice(itertools.chain.from_iterable(parts), MAX_RUNS + 1))
     return Override("seed", seeds, f"--seeds {quoted(text)}", axis=True)
 
 
 def whole_range(value: Any) -> list[int] | None:
     """Return [0, 1, 2, 3, 4] for "0..4", [] for "4..0"; None for no such range, or one of over MAX_RUNS numbers."""
-    match = RANGE.match(value.strip()) if isinstance(value, str) else None
-    if not match:
+    if (ends := range_ends(value)) is None:
         return None
-    first, last = int(match[1]), int(match[2])
+    first, last = ends
     return list(range(first, last + 1)) if last - first < MAX_RUNS else None
+
+
+def range_ends(value: Any) -> tuple[int, int] | None:
+    """Return (0, 4) for "0..4", and (10, 16) for "1e1..0x10"; None for anything else."""
+    match = _RANGE.match(value.strip()) if isinstance(value, str) else None
+    first, last = (_whole_number(match[1]), _whole_number(match[2])) if match else (None, None)
+    return None if first is None or last is None else (first, last)
 
 
 def meant_range(value: Any) -> str:
@@ -74,7 +81,9 @@ def meant_range(value: Any) -> str:
     if isinstance(value, list) and len(value) == 1:
         (value,) = value
     text = value.replace(" ", "") if isinstance(value, str) else ""
-    if found := re.fullmatch(r"(\d{1,9})(?:\.{2,}|-|–|to|…)(\d{1,9})", text):
+    if ends := range_ends(text):
+        first, last = ends
+    elif found := re.fullmatch(r"(\d{1,9})(?:\.{2,}|-|–|to|…)(\d{1,9})", text):
         first, last = int(found[1]), int(found[2])
     elif found := re.fullmatch(r"range\((?:(\d{1,9}),)?(\d{1,9})\)|(\d{1,9}):(\d{1,9})", text):  # the end is exclusive
         first, last = int(found[1] or found[3] or 0), int(found[2] or found[4]) - 1
@@ -117,6 +126,17 @@ def _edit(section: str, below: list[str], where: str) -> str:
     return f"edit {name} in {where}, or in a copy of it with another `name`"
 
 
-def _whole_number(text: str) -> int | str:
-    digits = text.strip()  # removes more than int() ignores, such as \x1c
-    return int(digits) if digits.isdecimal() and len(text) <= 40 else text
+def _seed(text: str) -> int | str:
+    number = _whole_number(text.strip()) if len(text) <= 40 else None  # removes more than int() ignores, such as \x1c
+    return text if number is None else number
+
+
+def _whole_number(text: str) -> int | None:
+    """Return the number of a text such as 7, 007, 1e1 or 0x1f, as a value of a config has it; None for other texts."""
+    if text.isdecimal():
+        return int(text)
+    try:
+        number = whole(yaml.parse(text, "").content)
+    except ConfigError:
+        return None
+    return number if type(number) is int and number >= 0 else None

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from dropexp.config.text import other_encoding
 from dropexp.config.variants import VARIANTS, Variant
 from dropexp.errors import PluginError
 from dropexp.files import plain, why
@@ -32,6 +33,8 @@ def load_plugin(file: str | Path, digest: str | None = None) -> None:
     except (OSError, RuntimeError) as error:  # RuntimeError: a cycle of links
         raise PluginError(f"{file} cannot be read: {why(error)}") from None
     found = hashlib.sha256(plain(text)).hexdigest()[:8]
+    if encoding := other_encoding(text):
+        raise PluginError(f"{file} is {encoding}; save it as UTF-8")
     if digest not in (None, found):
         raise PluginError(f"{file} has changed since it was loaded; load it again, or restart the command")
     if _loaded.get(file) == found:

@@ -72,11 +72,16 @@ def _decoded(content: bytes, where: str) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         why, what = f"has the byte 0x{content[error.start]:02x}, which is not UTF-8", "save the file as UTF-8"
-    encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None)
-    if encoding is None and content[:64].count(0) * 3 > len(content[:64]):
-        encoding = "UTF-16"  # without a mark: every second byte of ASCII is 0
-    if encoding:
+    if encoding := other_encoding(content):
         raise ConfigError([Problem(where, f"is {encoding}; save it as UTF-8")])
     if sum(byte < 9 for byte in content[:1000]) > (2 if what == "remove it" else 0):
         what = "is it a config?"
     raise ConfigError([Problem(f"{where}:{line}", f"{why}; {what}")])
+
+
+def other_encoding(content: bytes) -> str | None:
+    """Return the name of the encoding of a text that is evidently not UTF-8; None for any other text."""
+    encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None)
+    if encoding is None and content[:64].count(0) * 3 > len(content[:64]):
+        encoding = "UTF-16"  # without a mark: every second byte of ASCII is 0
+    return encoding

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dropexp.analysis.comparison import compare
 from dropexp.errors import DropexpError, ExportError
 from dropexp.files import why
+from dropexp.home import expanded
 from dropexp.report import html
 from dropexp.report.export import Exported, TimedRun, figures, import_tool, text, with_epochs
 from dropexp.runs.status import Status
@@ -45,6 +46,7 @@ def to_mlflow(runs: Iterable[Run], uri: str, *, report: bool = False) -> Exporte
     """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # before the import, which starts it
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # by default it logs every table that it creates
+    uri = _with_home(uri)
     (mlflow,) = import_tool("MLflow", "mlflow")
     errors: list[type[Exception]] = [mlflow.exceptions.MlflowException]
     if not uri.startswith("http"):
@@ -162,6 +164,13 @@ def _check_can_write(database: Path) -> None:
             pass
     except OSError as error:
         raise ExportError(f"{database} cannot be written: {why(error)}") from None
+
+
+def _with_home(uri: str) -> str:
+    """Return the URI with `~` at the beginning of its path replaced: MLflow would create a folder of that name."""
+    scheme = next((one for one in (SQLITE, "file://", "file:") if uri.startswith(one)), "")
+    path = uri.removeprefix(scheme)
+    return f"{scheme}{expanded(path)}" if path.startswith("~") else uri
 
 
 def _absolute(uri: str) -> str:

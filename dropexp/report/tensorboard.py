@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dropexp.errors import PathError
 from dropexp.files import write_result
 from dropexp.report.export import Exported, TimedRun, figures, import_tool, with_epochs
 from dropexp.report.export import text as as_text
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from dropexp.runs.record import Run
 
 EVENTS = "events.out.tfevents.0.dropexp"  # TensorBoard looks for "tfevents"; no other writer uses this name
+FILES = (*(".csv", ".json", ".txt", ".yaml", ".yml", ".md", ".tex", ".html", ".htm"), ".png", ".svg", ".pdf", ".db")
 STRING = 7  # DT_STRING of TensorFlow
 
 
@@ -22,8 +24,9 @@ def to_tensorboard(runs: Iterable[Run], out: Path) -> Exported:
     """Write out/<study>/<run folder>/: every column of the table and the gap as scalars, the config and the commit.
 
     Scalars are float32, because TensorBoard's default loader shows no others. The config is there as hyperparameters
-    and as a text. Raises `ExportError`.
+    and as a text. Raises `ExportError`, and `PathError` if `out` names a file.
     """
+    check_folder(out)
     event, tensor, text, data, hparams, records = import_tool(
         "TensorBoard",
         "tensorboard.compat.proto.event_pb2",
@@ -41,6 +44,13 @@ def to_tensorboard(runs: Iterable[Run], out: Path) -> Exported:
             writer.write(event.Event(**fields).SerializeToString(deterministic=True))
         _replace_or_append(out / timed.run.study / timed.run.folder.path.name / EVENTS, file.getvalue())
     return Exported(len(found), str(out), skipped, _gone(found, out))
+
+
+def check_folder(path: Path) -> None:
+    """Raise `PathError` for a path that names a file: a folder would be created with that name."""
+    if path.suffix.lower() in FILES and not path.is_dir():
+        what = f"{path.suffix!r} is the ending of a file; runs are exported to a folder, such as {path.with_suffix('')}"
+        raise PathError(f"{path}: {what}")
 
 
 def _headers(timed: TimedRun, data: Any, hparams: Any, tensor: Any, text: Any) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from dropexp.home import expanded
 from dropexp.nearest import did_you_mean
 from dropexp.program import command
 from dropexp.runs.folder import CHECKPOINT, EPOCHS, RUN, RunFolder, default_runs_dir
+
+_EXPLICIT = re.compile(r"\.{1,2}[/\\]")  # the beginning of a path that is no name of a study
 
 
 def by_hash(study: Path) -> dict[str, list[RunFolder]]:
@@ -27,22 +30,33 @@ def by_hash(study: Path) -> dict[str, list[RunFolder]]:
 def folders(paths_or_names: Iterable[str], runs_dir: Path) -> list[RunFolder]:
     """Return the runs with these names of studies or paths of folders; all runs below `runs_dir` if none is given.
 
-    Raises `RunError` for a name or path without a run.
+    A path that begins with ./ or ../ is no name. Raises `RunError` for a name or path without a run, and `AmbiguousRun`
+    for one that is both the name of a study and the path of another folder of runs.
     """
     wanted = list(paths_or_names)
     if not wanted:
         return [RunFolder(runs_dir / name) for name in _runs_below(runs_dir)]
     found: dict[Path, RunFolder] = {}
     for item in wanted:
-        candidates = (runs_dir / item, runs_dir / normalised(item), expanded(item))
-        roots = {path.resolve(): path for path in candidates if path.is_dir()}
-        here = {real / name: RunFolder(root / name) for real, root in roots.items() for name in _runs_below(root)}
+        studies = [] if _EXPLICIT.match(item) else [runs_dir / item, runs_dir / normalised(item)]
+        named, here = _runs_of(studies), _runs_of([expanded(item)])
+        if here and named and not (here.keys() & named.keys()):
+            study, folder = shlex.quote(str(studies[0])), shlex.quote(f"./{item}")
+            what = f"names both the runs in {study} and those in {folder}; write one of these paths"
+            raise AmbiguousRun(f"{item!r} {what}")
+        here = named | here
         if not here:
             names = study_names(runs_dir)
             what = f"neither a name under {runs_dir} ({', '.join(names) or 'nothing yet'}) nor a folder of runs"
             raise RunError(f"no runs at {item!r}{_similar(item, names, runs_dir)}: {what}")
         found |= here
     return list(found.values())
+
+
+def _runs_of(roots: Iterable[Path]) -> dict[Path, RunFolder]:
+    """Return the runs in these folders by their real paths."""
+    real = {root.resolve(): root for root in roots if root.is_dir()}
+    return {path / name: RunFolder(root / name) for path, root in real.items() for name in _runs_below(root)}
 
 
 def find_named(names: Iterable[str], runs_dir: Path | None = None) -> list[RunFolder]:
@@ -62,6 +76,8 @@ def find_named(names: Iterable[str], runs_dir: Path | None = None) -> list[RunFo
 def _find(name: str, root: Path) -> list[RunFolder]:
     try:
         return folders([name], root)
+    except AmbiguousRun:
+        raise
     except RunError as error:
         every = folders([], root)
         found = [folder for folder in every if name in _names(folder.path)]

@@ -20,7 +20,7 @@ from dropexp.config.shipped import is_config
 from dropexp.config.tasks import FASHION_MNIST
 from dropexp.config.used import used_keys
 from dropexp.config.values import DEFAULT_WORDS
-from dropexp.errors import CorruptedFile, MissingRun, NoRuns, RunError, quoted
+from dropexp.errors import AmbiguousRun, CorruptedFile, MissingRun, NoRuns, RunError, quoted
 from dropexp.home import expanded
 from dropexp.nearest import did_you_mean
 from dropexp.program import command
@@ -179,6 +179,8 @@ def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) 
     wanted = [paths_or_names] if isinstance(paths_or_names, str) else list(paths_or_names)
     try:
         found = folders(wanted, root)
+    except AmbiguousRun:
+        raise
     except RunError as error:
         config = next((item for item in wanted if is_config(item)), None)
         remedy = "dropexp train CONFIG creates runs"

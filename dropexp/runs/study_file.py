@@ -23,6 +23,7 @@ from dropexp.runs.run_json import SCHEMA
 from dropexp.runs.searches import SearchRecord, merged
 
 STUDY = "study.json"
+NO_FILE = "a config without a file"  # of standard input, or a mapping in Python
 
 
 class Declared(BaseModel):
@@ -55,6 +56,13 @@ class Declared(BaseModel):
             return False
         return all(arm in seeds and {*own} <= {*seeds[arm]} for arm, own in other.seeds.items())
 
+    def source(self, folder: Path) -> str | None:
+        """Return the file's path, or that the config was no file; None if the file does not exist or is not known."""
+        if self.file is None:
+            return None if self.seeds is None else NO_FILE
+        path = self.path(folder)
+        return None if path is None else str(path)
+
     def path(self, folder: Path) -> Path | None:
         """Return the file's path, relative to the current folder if it is below; None if it does not exist."""
         with suppress(OSError, ValueError, RuntimeError):  # such as a cycle of links
@@ -75,9 +83,9 @@ def _relative(file: Path, folder: Path) -> str:
 def write_study(runs_dir: Path, study: Study) -> list[str]:
     """Write what a study's file defines and declares, unless another file covers it.
 
-    Entries of other files are kept as long as those files exist. Return messages: if there are such entries, if
-    study.json was corrupted, or if it cannot be written because it cannot be read, is of a later version, or is locked
-    by another process.
+    Entries of other files are kept as long as those files exist, and that of a config without a file. Return messages:
+    if there are such entries, if study.json was corrupted, or if it cannot be written because it cannot be read, is of
+    a later version, or is locked by another process.
     """
     path = runs_dir / study.name / STUDY
     declared = Declared.of(study, path.parent)
@@ -168,18 +176,18 @@ def read_searches(folder: Path) -> dict[tuple[str, str], SearchRecord]:
 
 
 def _others(path: Path, declared: Declared) -> list[Declared]:
-    """Return the entries of other files that still exist, unless one covers the other. Raises as `_read`."""
+    """Return the entries of other configs, unless their file is gone, or one covers the other. Raises as `_read`."""
     return [
         one
         for one in _read(path)
-        if one.file != declared.file and one.path(path.parent) and not (declared.covers(one) or one.covers(declared))
+        if one.file != declared.file and one.source(path.parent) and not (declared.covers(one) or one.covers(declared))
     ]
 
 
 def _note_on_others(path: Path, declared: Declared) -> list[str]:
-    """Return a message if the study is that of other files too."""
-    files = " and ".join(str(one.path(path.parent)) for one in _others(path, declared))
-    hint = "a line `name: …` in one of the files keeps their runs apart"
+    """Return a message if the study is that of other configs too."""
+    files = " and ".join(str(one.source(path.parent)) for one in _others(path, declared))
+    hint = "a line `name: …` in one of the configs keeps their runs apart"
     return [f"{path.parent} has the runs of {files} too; {hint}"] if files else []
 
 

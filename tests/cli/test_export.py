@@ -54,3 +54,12 @@ def test_a_tracker_that_is_not_installed_is_an_error_before_anything_trains(
     done = cli("train", "t.yaml", "--device", "cpu", "--log-to", "mlflow", code=1)
     assert "pip install 'dropexp[mlflow]'" in done.stderr
     assert not list(cli.folder.glob("runs/*/*"))
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.YAML", "x.html", "x.db"])
+def test_runs_are_not_exported_to_tensorboard_under_the_name_of_a_file(name: str, cli: InProcess) -> None:
+    write_run(cli.folder / "runs", "none", 0)
+    errors = cli("export", "--to", "tensorboard", "-o", name, code=2).stderr
+    assert f"{name}: '{name[1:]}' is the ending of a file; runs are exported to a folder, such as x\n" in errors
+    assert not (cli.folder / name).exists()
+    cli("export", "--to", "tensorboard", "-o", "logs-0.5")

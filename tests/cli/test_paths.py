@@ -43,7 +43,51 @@ def test_files_are_written_to_the_home_folder(home: Path, cli: InProcess) -> Non
     assert list(cli.folder.iterdir()) == []
 
 
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own
+@pytest.mark.parametrize("how", ["option", "variable"])
+def test_a_database_of_mlflow_can_be_in_the_home_folder(how: str, home: Path, cli: InProcess) -> None:
+    if how == "variable":
+        cli.environment["MLFLOW_TRACKING_URI"] = "sqlite:///~/z.db"
+    option = ["--out=sqlite:///~/z.db"] if how == "option" else []
+    assert cli("export", "--runs-dir", "~/runs", "--to", "mlflow", *option).stdout == f"sqlite:///{home / 'z.db'}\n"
+    assert (home / "z.db").exists()
+    assert list(cli.folder.iterdir()) == []
+
+
 def test_an_unknown_home_folder_is_an_error(cli: InProcess) -> None:
     message = cli("runs", "--runs-dir", "~no-such-user/runs", code=2).stderr
     assert "~no-such-user/runs: there is no home folder for ~" in message
     assert list(cli.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["train", "lines.yaml", "--runs-dir", ""], "--runs-dir"),
+        (["train", "lines.yaml", "--runs-dir="], "--runs-dir"),
+        (["train", "lines.yaml", "--data-dir", ""], "--data-dir"),
+        (["train", "lines.yaml", "--plugin", ""], "--plugin"),
+        (["train", "-c", ""], "--config"),
+        (["train", "lines.yaml", ""], "CONFIG"),
+        (["compare", ""], "RUN|NAME"),
+        (["compare", "lines", "--plot", ""], "--plot"),
+        (["report", "-o", ""], "--out"),
+        (["runs", "--runs-dir", ""], "--runs-dir"),
+        (["evaluate", ""], "RUN|NAME"),
+        (["export", "--to", "tensorboard", "-o", ""], "--out"),
+        (["config", "init", ""], "FILE"),
+        (["data", "fetch", "--data-dir", ""], "--data-dir"),
+    ],
+)
+def test_an_empty_path_is_an_error(words: list[str], name: str, cli: InProcess) -> None:
+    cli.write("lines.yaml", CONFIG)
+    errors = cli(*words, code=2).stderr
+    assert errors == f"dropexp: {name} is empty, as with a variable of the shell that is not set; give a path\n"
+    assert [path.name for path in cli.folder.iterdir()] == ["lines.yaml"]
+
+
+def test_an_empty_text_that_is_no_path_is_allowed(cli: InProcess) -> None:
+    cli.write("lines.yaml", CONFIG)
+    cli("train", "lines.yaml", "--jobs", "1", "-q")
+    cli("compare", "lines", "--chart", "learning", "--title", "")
+    assert (cli.folder / "learning.svg").exists()

@@ -97,3 +97,18 @@ def test_sorting_is_not_an_option_of_pruning(study: InProcess) -> None:
 @pytest.mark.parametrize("option", ["--yes", "--checkpoints"])
 def test_options_of_pruning_require_prune(study: InProcess, option: str) -> None:
     assert f"Invalid value for {option}: requires --prune" in study("runs", option, code=2).stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["runs"], ["compare"], ["report"], ["evaluate"], ["export", "--to", "tensorboard"]],
+    ids=lambda words: words[0],
+)
+def test_a_name_of_a_study_and_of_a_folder_here_is_an_error(words: list[str], cli: InProcess) -> None:
+    write_run(cli.folder / "runs", "nn", 0, name="two")
+    write_run(cli.folder, "none", 0, name="two")
+    errors = cli(*words, "two", code=2).stderr
+    assert "'two' names both the runs in runs/two and those in ./two; write one of these paths\n" in errors
+    if words == ["compare"]:
+        assert cli("compare", "./two", "--format", "csv").stdout.splitlines()[1].startswith("none,")
+        assert cli("compare", "runs/two", "--format", "csv").stdout.splitlines()[1].startswith("nn,")

@@ -16,6 +16,7 @@ from dropexp import compare, load_config
 from dropexp.analysis.comparison import Comparison
 from dropexp.errors import ComparisonError, NoRuns
 from dropexp.report.html import page
+from dropexp.runs.study_file import write_study
 
 TEXT = "name: study\ntrain_size: 100\nmatrix: {variant: [none, nn], seed: 0..1}\n"
 FIGURES = "published: {source: a book, test_acc: [0.8]}\n"
@@ -166,6 +167,26 @@ def test_two_files_of_one_name_are_noted_and_each_is_compared_alone(tmp_path: Pa
     assert arms(compare(config=b)) == {"none": 1, "nn": 1} and compare(config=b).published.empty
 
 
+def test_the_runs_of_a_config_without_a_file_are_noted_and_counted(config: Path) -> None:
+    write_runs_of(write(config, f"{TEXT}lr: 0.1\n"), Path("runs"))
+    other = write(Path("other/study.yaml"), f"{TEXT}lr: 0.3\n")
+    write_runs_of(other, Path("runs"))
+    other.unlink()
+    mapping = {"name": "study", "train_size": 100, "lr": 0.3, "matrix": {"variant": ["none", "nn"], "seed": "0..1"}}
+    write_study(Path("runs"), load_config(mapping))
+    for _ in ("written", "kept when the file is trained again"):
+        found = compare("study")
+        assert mentions(found.notes, "study has the runs of study.yaml and a config without a file; -c FILE compares")
+        assert mentions(found.notes, "4 of 12 runs are not defined by study.yaml or a config without a file (arms ")
+        assert mentions(found.notes, "; -c FILE instead of the name leaves them out")
+        (note,) = write_study(Path("runs"), load_config(config))
+        assert "runs/study has the runs of a config without a file too; a line `name: …`" in note
+        write(config, f"{TEXT}lr: 0.1\nlabels: {{nn: dropout}}\n")
+    shutil.rmtree("runs/study")
+    write_runs_of(config, Path("runs"))
+    assert not mentions(compare().notes, "without a file")
+
+
 @pytest.mark.parametrize("why", ["no study.json", "an earlier version"])
 def test_nothing_is_noted_of_a_study_whose_config_is_not_known(why: str, tmp_path: Path) -> None:
     write_arm(tmp_path, "nn", [0.8, 0.9])
@@ -269,6 +290,6 @@ def test_training_two_files_of_one_name_says_so(cli: InProcess) -> None:
         config = cli.write(f"{name}/config.yaml", text)
         stderr = cli("train", "-c", config, "--jobs", "1", "-q").stderr
     assert stderr == (
-        "note: runs/config has the runs of a/config.yaml too; a line `name: …` in one of the files keeps their runs "
-        "apart\n"
+        "note: runs/config has the runs of a/config.yaml too; a line `name: …` in one of the configs keeps their "
+        "runs apart\n"
     )

@@ -66,6 +66,7 @@ def test_the_starter_file_is_valid_under_any_name(file: str) -> None:
         "epochs: 5.0",
         "hidden: [8, 1e1]\ndrop_probs: [0, 1]",
         "probes: [weight_norms, mc: 5]",
+        "matrix: {seed: 0x0..1e1}",
         "matrix: {seed: 0..4, train_size: [1000, all], hidden: [[8, 8], [16, 16]]}",
         "matrix:",
         "arms: {a: {lr: 1}, b: {}}",

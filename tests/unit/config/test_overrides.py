@@ -78,6 +78,11 @@ def test_a_setting_that_is_not_yaml_hides_no_other_problems(setting: str) -> Non
         ("0..2,7", [0, 1, 2, 7]),
         (" 3 , 1..2 ", [3, 1, 2]),
         ("010", [10]),
+        ("007..010", [7, 8, 9, 10]),
+        ("1e1", [10]),
+        ("8..1e1,0x10", [8, 9, 10, 16]),
+        ("0x1..0x3", [1, 2, 3]),
+        ("1.0 .. +2.0", [1, 2]),
     ],
 )
 @pytest.mark.parametrize("text", ["lr: 1\n", "seed: 4\n", "matrix: {seed: 0..3}\n", "arms: {a: {seed: 1}}\n"])
@@ -121,6 +126,9 @@ def test_only_the_invalid_part_of_seeds_is_reported(seeds: str, part: str) -> No
             "is not a whole number, 0 or more, or a range like 0..4 (did you mean 1..3?)",
         ),
         ("0..99999999", "is not a range of 1 to 100,000 seeds"),
+        ("0..1e8", "is not a range of 1 to 100,000 seeds"),
+        ("1e1..0x8", "is not a whole number, 0 or more, or a range like 0..4 (did you mean 8..10?)"),
+        ("0.5..2", "is not a whole number, 0 or more, or a range like 0..4"),
     ],
 )
 def test_a_backward_or_too_long_range_is_reported(part: str, what: str) -> None:
@@ -156,6 +164,7 @@ def test_problems_of_options_are_listed_last(comments: int) -> None:
         ("lr=[0.1, 0.5]", "lr", [0.1, 0.5]),
         ("lr=0.1", "lr", [0.1]),
         ("epochs=2..4", "epochs", [2, 3, 4]),
+        ("epochs=0x2..4e0", "epochs", [2, 3, 4]),
         ("epochs=1e1,20", "epochs", [10, 20]),
         ("variant=none,nn", "variant", ["none", "nn"]),
         ("hidden=[8, 8],[16, 16]", "hidden", [[8, 8], [16, 16]]),

@@ -115,6 +115,13 @@ def test_a_changed_file_can_be_loaded_again_in_a_notebook(tmp_path: Path) -> Non
     assert digest(Config.model_validate(config).settings("cpu")) == seen[1]  # the variant is unchanged
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_plugin_in_another_encoding_is_rejected_with_its_name(encoding: str, tmp_path: Path) -> None:
+    (file := tmp_path / "mine.py").write_text(EXAMPLE.read_text(encoding="utf-8"), encoding=encoding)
+    with pytest.raises(PluginError, match=r"mine\.py is UTF-16; save it as UTF-8"):
+        load_plugin(file)
+
+
 def test_a_cycle_of_links_is_rejected(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.symlink_to(file)

@@ -23,8 +23,15 @@ def test_published_figures_are_parsed() -> None:
         ("loss: 3", "published.loss = 3 is not a list of numbers, one per epoch"),
         ("loss: [a]", "published.loss = ['a'] is not a list of numbers, one per epoch"),
         ("loss_scale: 0", "published.loss_scale = 0 is not a number greater than 0"),
-        ("train_acc: [.nan]", "published.train_acc = [nan] is not a list of numbers, one per epoch"),
-        ("test_acc: [true]", "published.test_acc = [True] is not a list of numbers, one per epoch"),
+        ("loss: [1, .nan]", "published.loss = [1, nan] is not a list of numbers, one per epoch"),
+        ("train_acc: 0.8", "published.train_acc = 0.8 is not a list of fractions from 0 to 1, one per epoch"),
+        ("train_acc: [.nan]", "published.train_acc[0] = nan is not a fraction from 0 to 1"),
+        ("test_acc: [true]", "published.test_acc[0] = true is not a fraction from 0 to 1"),
+        ("test_acc: [83.9]", "published.test_acc[0] = 83.9 is not a fraction from 0 to 1; write 0.839"),
+        ("train_acc: [0.8, 85%]", "published.train_acc[1] = '85%' is not a fraction from 0 to 1; write 0.85"),
+        ("train_acc: ['0.85']", "published.train_acc[0] = '0.85' is not a fraction from 0 to 1; write 0.85"),
+        ("test_acc: [1.02]", "published.test_acc[0] = 1.02 is not a fraction from 0 to 1"),
+        ("test_acc: [-0.1]", "published.test_acc[0] = -0.1 is not a fraction from 0 to 1"),
         (
             "w_norm: 1.5",
             "published.w_norm = 1.5 is not a mapping from arms to the norm of their weights after the last epoch",
@@ -53,3 +60,12 @@ def test_published_must_be_a_mapping(value: str, shown: str) -> None:
 )
 def test_published_figures_can_name_every_arm_of_the_config(text: str) -> None:
     assert parsed(f"{text}published: {{arm: none}}\n").published == {"arm": "none"}
+
+
+def test_every_accuracy_in_percent_is_reported_at_its_line() -> None:
+    text = "variant: nn\npublished:\n  train_acc: [84.8, 0.9]\n  test_acc:\n    - 0.8\n    - 83.9\n    - 90\n"
+    assert problems(text) == [
+        "study.yaml:3: published.train_acc[0] = 84.8 is not a fraction from 0 to 1; write 0.848",
+        "study.yaml:6: published.test_acc[1] = 83.9 is not a fraction from 0 to 1; write 0.839",
+        "study.yaml:7: published.test_acc[2] = 90 is not a fraction from 0 to 1; write 0.9",
+    ]

@@ -68,6 +68,22 @@ def test_runs_are_named_by_an_absolute_path(tree: Path) -> None:
     assert found(tree, str(tree / "one")) == ONE
 
 
+def test_a_study_and_a_folder_of_the_same_name_are_not_merged(tree: Path) -> None:
+    make_run(tree.with_name("two") / "c-00000002")
+    for find in (folders, find_named):
+        with pytest.raises(AmbiguousRun) as error:
+            find(["two"], Path("runs"))
+        both = "'two' names both the runs in runs/two and those in ./two; write one of these paths"
+        assert str(error.value) == both
+        for path, cell in (("./two", "c-00000002"), ("runs/two", "a-00000000")):
+            assert [run.path for run in find([path], Path("runs"))] == [Path(path) / cell]
+
+
+def test_a_link_to_a_study_names_the_same_runs(tree: Path) -> None:
+    tree.with_name("two").symlink_to(tree / "two", target_is_directory=True)
+    assert found(tree, "two") == TWO
+
+
 @pytest.mark.parametrize("name", ["three", "runs/three", "two/empty", "notes.txt", "runs/notes.txt"])
 def test_a_name_without_runs_is_an_error_that_lists_the_studies(tree: Path, name: str) -> None:
     with pytest.raises(RunError) as error:
