@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dropexp.runs.record import Run
 
 EVENTS = "events.out.tfevents.0.dropexp"  # TensorBoard looks for "tfevents"; no other writer uses this name
-FILES = (*(".csv", ".json", ".txt", ".yaml", ".yml", ".md", ".tex", ".html", ".htm"), ".png", ".svg", ".pdf", ".db")
+FILES = frozenset(".csv .json .txt .yaml .yml .md .tex .html .htm .png .svg .pdf .db".split())  # endings of files
 STRING = 7  # DT_STRING of TensorFlow
 
 
