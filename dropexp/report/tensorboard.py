@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 EVENTS = "events.out.tfevents.0.dropexp"  # TensorBoard looks for "tfevents"; no other writer uses this name
 TEXTS = (".csv", ".json", ".txt", ".yaml", ".yml", ".md", ".tex", ".html", ".htm")  # endings of files
-PICTURES = (".png", ".svg", ".pdf")
+BINARIES = (".png", ".svg", ".pdf", ".db")
 STRING = 7  # DT_STRING of TensorFlow
 
 
@@ -49,7 +49,7 @@ def to_tensorboard(runs: Iterable[Run], out: Path) -> Exported:
 
 def check_folder(path: Path) -> None:
     """Raise `PathError` for a path that names a file: a folder would be created with that name."""
-    if path.suffix.lower() in (*TEXTS, *PICTURES) and not path.is_dir():
+    if path.suffix.lower() in (*TEXTS, *BINARIES) and not path.is_dir():
         what = f"{path.suffix!r} is the ending of a file; runs are exported to a folder, such as {path.with_suffix('')}"
         raise PathError(f"{path}: {what}")
 
