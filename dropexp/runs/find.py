@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
 from dropexp.config.names import normalised
 from dropexp.config.shipped import is_config
-from dropexp.errors import AmbiguousRun, RunError
+from dropexp.errors import AmbiguousRun, RunError, UnknownRuns, quoted
 from dropexp.home import expanded
 from dropexp.nearest import did_you_mean
 from dropexp.program import command
@@ -27,7 +28,7 @@ def by_hash(study: Path) -> dict[str, list[RunFolder]]:
 def folders(paths_or_names: Iterable[str], runs_dir: Path) -> list[RunFolder]:
     """Return the runs with these names of studies or paths of folders; all runs below `runs_dir` if none is given.
 
-    Raises `RunError` for a name or path without a run.
+    Raises `UnknownRuns` for a name or path without a run.
     """
     wanted = list(paths_or_names)
     if not wanted:
@@ -40,9 +41,20 @@ def folders(paths_or_names: Iterable[str], runs_dir: Path) -> list[RunFolder]:
         if not here:
             names = study_names(runs_dir)
             what = f"neither a name under {runs_dir} ({', '.join(names) or 'nothing yet'}) nor a folder of runs"
-            raise RunError(f"no runs at {item!r}{_similar(item, names, runs_dir)}: {what}")
+            raise UnknownRuns(item, f"{_similar(item, names, runs_dir)}: {what}")
         found |= here
     return list(found.values())
+
+
+def instead(item: str, wanted: Iterable[str], runs_dir: Path) -> str:
+    """Return what to do about a name without runs, which may be an arm of one of the `wanted` studies, or a config."""
+    for study in wanted:
+        if any(re.match(rf"(variant=)?{re.escape(item)},", name) for name in _subfolders(runs_dir / study)):
+            return f"{item!r} is an arm of {study}: --filter {shlex.quote(f'arm={item}')} keeps its runs"
+    if is_config(item):
+        train, compare = command("train", item), f"-c {shlex.quote(item)}"
+        return f"{quoted(item)} is a config: `{train}` creates its runs, {compare} compares them"
+    return "dropexp train CONFIG creates runs"
 
 
 def find_named(names: Iterable[str], runs_dir: Path | None = None) -> list[RunFolder]:

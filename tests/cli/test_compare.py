@@ -105,6 +105,8 @@ def test_a_sweep_is_charted(study: InProcess) -> None:
         (["--require", "none.test_accuracy >= 0.5"], 2, "(did you mean 'test_acc'?)"),
         (["--require", "nnoe.test_acc >= 0.5"], 2, "(did you mean 'none'?)"),
         (["--require", "none.test_acc"], 2, "in quotes, since > and < redirect in a shell"),
+        (["dropout", "nn"], 5, "'nn' is an arm of dropout: --filter arm=nn keeps its runs"),
+        (["dropout", "xyz"], 5, "; dropexp train CONFIG creates runs"),
         (["dropuot"], 5, "(did you mean 'dropout'?)"),
         (["--sweep", "lr=1,2"], 2, "requires --config"),
     ],
