@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from dropexp.config.elsewhere.keep_probs import drop_probs_instead
-from dropexp.config.schema import STUDY_KEYS
+from dropexp.config.schema import STUDY_KEYS, Config
 from dropexp.config.tasks import NUM_TRAIN_IMAGES
+from dropexp.config.values import whole
 from dropexp.config.yaml import KeyPath
-from dropexp.nearest import did_you_mean, letters
+from dropexp.nearest import did_you_mean, letters, nearest
 
 MAX_LENGTH = 200  # of a converted value in a message
 
@@ -193,6 +196,25 @@ def key_instead(key: str, value: Any, layers: int, path: KeyPath, takes: Callabl
     is_valid = None not in converted and all(takes(here.key, one) for one in converted)
     example = f": {here.key} = {text}" if is_valid and len(text) <= MAX_LENGTH else ""
     return f"{similar}; {here.note}{example}"
+
+
+def setting_instead(option: str, value: str, options: Sequence[str]) -> str | None:
+    """Return the --set for an option that is called like a key, here or elsewhere; None for any other option.
+
+    `value` is "" if none was given. An option that is more similar to one of `options` is none of a key.
+    """
+    here, known = _KEYS.get(letters(option)), [*Config.model_fields, "name"]
+    number: Any = value
+    with suppress(ValueError):
+        number = whole(float(value))
+    if keep := drop_probs_instead(option, number, 2):
+        return f"; {keep}; --set KEY=VALUE sets a key"
+    key = here.key if here else nearest(option, [*known, *options])
+    if key not in known or any(one.startswith(option) and len(option) > len("--abc") for one in options):
+        return None
+    converted = here.convert(number, 2) if here and here.convert else None
+    setting = shlex.quote(f"{key}={value if converted is None else converted}") if value else f"{key}=…"
+    return f" (did you mean --set {setting}?)"
 
 
 def similar_key(key: str, known: Sequence[str], value: Any = None) -> str:
