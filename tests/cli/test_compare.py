@@ -99,6 +99,13 @@ def test_a_sweep_is_charted(study: InProcess) -> None:
         (["--metric", "tset_acc"], 2, "unknown metric 'tset_acc' (did you mean 'test_acc'?)"),
         (["--by", "dropprobs"], 2, "(did you mean 'drop_probs'?)"),
         (["--baseline", "nnoe"], 2, "unknown baseline 'nnoe' (did you mean 'none'?)"),
+        (["--baseline", "no"], 2, "unknown baseline 'no' (did you mean 'none'?)"),
+        (
+            ["--baseline", "nn"],
+            2,
+            "unknown baseline 'nn' (did you mean 'nn,drop_probs=[0.2, 0.2]' or 'nn,drop_probs=[0.5, 0.5]' or "
+            "'nn,drop_probs=[0.8, 0.8]'?)",
+        ),
         (["--at", "best_val"], 2, "(did you mean 'best-val'?)"),
         (["--filter", "variant=dropout"], 5, "variant is nn or none"),
         (["--filter", "learning_rate=0.5"], 5, "(did you mean 'lr'?)"),
