@@ -6,8 +6,10 @@ import re
 from typing import Any
 
 MAX_LENGTH = 200  # of a converted value in a message
-_WORDS = "p|probs?|probability|probabilities|rates?|ratios?|fractions?|dropout|drop|inputs?|hiddens?|units?|layers?"
-_KEEP = re.compile(rf"(?:{_WORDS})*(?:keep|kept|retain|retained|retention|survival)(?:{_WORDS})*")
+_WORDS = (
+    "p|probs?|probability|probabilities|rates?|ratios?|fractions?|dropout|drop|inputs?|hiddens?|units?|layers?|outputs?"
+)
+_KEEP = re.compile(rf"kp|(?:{_WORDS})*(?:keep|kept|retain|retained|retention|survival)(?:{_WORDS})*")
 
 
 def drop_probs_instead(key: str, value: Any = None, layers: int | None = None, *, several: bool = False) -> str | None:

@@ -25,6 +25,8 @@ NAMES = [
     "retention_rate",
     "survival_prob",
     "hidden_keep_prob",
+    "output_keep_prob",
+    "kp",
 ]
 
 
