@@ -105,7 +105,7 @@ class _Parser:
             self.checks.layers = len(top["hidden"])
         top = {
             key: self.checks.normal(key, value)
-            for key, value in top.items()
+            for key, value in self.checks.without_numbered(top).items()
             if key == "name" or self.checks.is_known(key, value, (key,))
         }
         sections = [top, matrix, *(keys for keys in arms.values() if isinstance(keys, dict))]

@@ -226,9 +226,9 @@ def keep(runs: list[Run], wanted: Mapping[str, Any]) -> list[Run]:
     if not wanted or not readable:
         return runs
     known = sorted({"arm", "status", *(name for run in readable for name in run.config)})
-    for key, value in wanted.items():
+    for key in wanted:
         if key not in known:
-            raise NoRuns(f"no run has a key {key!r} to filter by{similar_key(key, known, value)}")
+            raise NoRuns(f"no run has a key {key!r} to filter by{similar_key(key, known)}")
     kept = [run for run in readable if all(_is(run.setting(key), value) for key, value in wanted.items())]
     if not kept:
         shown = ", ".join(f"{key}={text(value)}" for key, value in wanted.items())

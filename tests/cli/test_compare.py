@@ -87,7 +87,7 @@ def test_a_sweep_is_charted(study: InProcess) -> None:
         (["--filter", "lr=["], 2, "--filter lr=[:1: not YAML"),
         (["--filter", "lr=3"], 5, "no run has lr=3; lr is 0.5"),
         (["--filter", "rate=3"], 5, "no run has a key 'rate'"),
-        (["--filter", "keep_prob=[0.8, 0.5]"], 5, "probabilities to DROP, 1 − keep: drop_probs = [0.2, 0.5]"),
+        (["--filter", "keep_prob=[0.8, 0.5]"], 5, "drop_probs are probabilities to DROP, 1 − keep\n"),
         (["--by", "keep_prob"], 2, "drop_probs are probabilities to DROP, 1 − keep"),
         (["--at", "never"], 2, "unknown epoch 'never'; allowed: last, best-val, best-test or a number from 1"),
         (["--at", "9"], 2, "2 epochs, not 9"),

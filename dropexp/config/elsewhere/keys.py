@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -70,18 +71,20 @@ _ROWS: list[tuple[_Here, str]] = [
      "dropout dropout_rate dropout_rates dropout_p dropout_prob dropout_probs dropout_probability dropout_ratio "
      "dropouts drop drop_rate drop_rates drop_p drop_prob drop_probability drop_ratio p p_drop pdrop p_dropout "
      "rate hidden_dropout hidden_dropout_prob hidden_drop_prob hidden_drop_probs fc_dropout mlp_dropout "
-     "layer_dropout dropout1 dropout2 drop_prob1 drop_prob2 dropout_1 dropout_2 drop1 drop2 p1 p2 attention_dropout "
+     "layer_dropout attention_dropout "
      "attn_dropout"),
+    (_Here("drop_probs", "it has an entry for each hidden layer"),
+     "dropout1 dropout2 drop_prob1 drop_prob2 dropout_1 dropout_2 drop1 drop2 p1 p2"),
     (_Here("input_drop_prob"),
      "input_dropout input_dropout_rate input_drop_rate input_drop input_p visible_dropout pixel_dropout "
      "input_dropout_prob dropout_input dropout_in"),
     (_Here("hidden", "a list with the width of each hidden layer", _per_layer),
      "hidden_size hidden_sizes hidden_dim hidden_dims hidden_units hidden_layers hidden_layer_sizes hidden_width "
-     "num_hidden num_hiddens num_hiddens1 num_hiddens2 num_hiddens_1 num_hiddens_2 n_hidden nhid units width "
+     "num_hidden num_hiddens n_hidden nhid units width "
      "widths layers layer_sizes fc_dims num_units hidden_features dims features n_units neurons n_neurons "
      "mlp_dims layers_sizes"),
     (_Here("hidden", "a list with the width of each hidden layer"),
-     "num_layers n_layers nlayers depth num_hidden_layers"),
+     "num_layers n_layers nlayers depth num_hidden_layers num_hiddens1 num_hiddens2 num_hiddens_1 num_hiddens_2"),
     (_Here("weight_decay"), "wd weightdecay lambd lambda lam l2_weight_decay wdecay"),
     (_Here("weight_decay", _L2, _doubled),
      "l2 l2_reg l2reg l2_penalty l2_lambda l2_regularization l2_regularizer kernel_regularizer reg reg_lambda "
@@ -184,6 +187,17 @@ _ROWS: list[tuple[_Here, str]] = [
 _KEYS = {letters(name): here for here, names in _ROWS for name in names.split()}
 
 
+def numbered(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the keys of this program that several of these names are the entries of, each with its names in order."""
+    found: dict[str, list[str]] = {}
+    endings = {name: int(digits[0]) for name in names if (digits := re.search(r"[0-9]{1,3}\Z", name))}
+    for name in sorted(endings, key=endings.__getitem__):
+        here = _KEYS.get(letters(name.rstrip("0123456789")))
+        if here and here.convert is _per_layer:
+            found.setdefault(here.key, []).append(name)
+    return {key: several for key, several in found.items() if len(several) > 1}
+
+
 def key_instead(key: str, value: Any, layers: int, path: KeyPath, takes: Callable[[str, Any], bool]) -> str | None:
     """Return the remedy for a key that has another name here, with its value if that changes; None for any other key.
 
@@ -228,10 +242,10 @@ def setting_instead(option: str, value: str, options: Sequence[str]) -> str | No
     return f" (did you mean --set {setting}?)"
 
 
-def similar_key(key: str, known: Sequence[str], value: Any = None) -> str:
+def similar_key(key: str, known: Sequence[str]) -> str:
     """Return the remedy for a key that is not among the `known` keys of runs: a similar one, or a list of all."""
     return (
-        key_instead(key, value, 2, (key,), lambda key, value: True)
+        key_instead(key, None, 2, (key,), lambda key, value: True)
         or did_you_mean(key, known)
         or f"; the keys are: {', '.join(known)}"
     )

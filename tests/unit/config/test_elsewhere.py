@@ -87,6 +87,21 @@ def test_a_key_that_is_not_like_ours_suggests_none(key: str) -> None:
     assert problem == f"study.yaml:2: unknown key {key!r}, which is not one of the keys listed below"
 
 
+@pytest.mark.parametrize(
+    ("lines", "named", "ours"),
+    [
+        (("dropout1: 0.2", "dropout2: 0.5"), "'dropout1' and 'dropout2'", "drop_probs = [0.2, 0.5]"),
+        (("num_hiddens2: 64", "num_hiddens1: 256"), "'num_hiddens1' and 'num_hiddens2'", "hidden = [256, 64]"),
+    ],
+)
+def test_keys_that_are_numbered_by_layer_are_one_list(lines: tuple[str, str], named: str, ours: str) -> None:
+    (problem,) = problems("\n".join(["variant: nn", *lines]))
+    key = ours.partition(" ")[0]
+    assert problem.endswith(f": unknown keys {named} (did you mean {key!r}?); they are one list: {ours}")
+    _, *alone = problems(f"variant: nn\nlr: 0\n{lines[0]}")
+    assert key in alone[0] and " = " not in alone[0]
+
+
 def test_values_in_a_matrix_and_of_other_layers_are_converted() -> None:
     (found,) = problems("variant: nn\nhidden: [8, 8, 8]\nmatrix: {dropout: [0.1, 0.2]}\n")
     assert found.endswith(": drop_probs = [[0.1, 0.1, 0.1], [0.2, 0.2, 0.2]]")
