@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from dropexp.config.names import normalised
@@ -46,11 +46,10 @@ def folders(paths_or_names: Iterable[str], runs_dir: Path) -> list[RunFolder]:
     return list(found.values())
 
 
-def instead(item: str, wanted: Iterable[str], runs_dir: Path) -> str:
-    """Return what to do about a name without runs, which may be an arm of one of the `wanted` studies, or a config."""
-    for study in wanted:
-        if any(re.match(rf"(variant=)?{re.escape(item)},", name) for name in _subfolders(runs_dir / study)):
-            return f"{item!r} is an arm of {study}: --filter {shlex.quote(f'arm={item}')} keeps its runs"
+def instead(item: str, arms: Mapping[str, str]) -> str:
+    """Return what to do about a name without runs, which may be a config or one of these arms, each with its study."""
+    if item in arms:
+        return f"{item!r} is an arm of {arms[item]}: --filter {shlex.quote(f'arm={item}')} keeps its runs"
     if is_config(item):
         train, compare = command("train", item), f"-c {shlex.quote(item)}"
         return f"{quoted(item)} is a config: `{train}` creates its runs, {compare} compares them"

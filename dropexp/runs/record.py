@@ -21,7 +21,7 @@ from dropexp.config.values import DEFAULT_WORDS
 from dropexp.errors import CorruptedFile, MissingRun, NoRuns, RunError, UnknownRuns
 from dropexp.home import expanded
 from dropexp.nearest import did_you_mean
-from dropexp.runs.find import folders, instead
+from dropexp.runs.find import folders, instead, study_names
 from dropexp.runs.folder import RunFolder, default_runs_dir
 from dropexp.runs.metrics import metrics_of
 from dropexp.runs.run_json import RunInfo
@@ -177,7 +177,9 @@ def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) 
     try:
         found = folders(wanted, root)
     except UnknownRuns as error:
-        raise NoRuns(f"{error}; {instead(error.item, wanted, root)}") from None
+        studies = [name for name in wanted if name in study_names(root)]
+        arms = {run.base: run.study for run in map(read_any, folders(studies, root) if studies else ())}
+        raise NoRuns(f"{error}; {instead(error.item, arms)}") from None
     if not found:
         raise NoRuns(f"no runs under {root}; dropexp train CONFIG creates some, --runs-dir names another folder")
     runs: dict[tuple[str, str, int | None], Run] = {}
