@@ -121,6 +121,14 @@ class RunError(DropexpError):
     exit_code = 5
 
 
+class UnknownRuns(RunError):
+    """A name or path without runs."""
+
+    def __init__(self, item: str, what: str) -> None:
+        super().__init__(f"no runs at {item!r}{what}")
+        self.item = item
+
+
 class MissingRun(RunError):
     """A run folder without a run.json."""
 

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import PurePath
 
 MAX_NAMES = 5000  # that are compared; a folder can have more runs
-SIMILAR = 0.6  # the share of equal letters from which a name is suggested
+SIMILAR = 0.72  # the share of equal letters from which a name is suggested
 ALIKE = 0.8  # the share from which a similar name is preferred to one that contains the word
 SHORT = 3  # up to this many letters, a share is not a measure: half of two letters is one
 
@@ -17,8 +17,8 @@ SHORT = 3  # up to this many letters, a share is not a measure: half of two lett
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """Return the name most similar to `name`, ignoring case and punctuation; None if none is similar.
 
-    A name of up to three letters is similar to names that differ by one edit after the first letter, and to names that
-    contain it as a word: `acc` is similar to `test_acc`.
+    A name of up to three letters is similar to names that it begins, two letters at least, to names that differ by one
+    edit after the first letter, and to names that contain it as a word: `acc` is similar to `test_acc`.
     """
     known: dict[str, str] = {}
     for one in islice(names, MAX_NAMES):
@@ -29,7 +29,8 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     if wanted in known:
         return known[wanted]
     if len(wanted) <= SHORT:
-        close = [one for one in known if one[:1] == wanted[:1] and _is_one_edit(wanted, one)]
+        close = [one for one in known if len(wanted) > 1 and one.startswith(wanted)]
+        close += [one for one in known if one[:1] == wanted[:1] and _is_one_edit(wanted, one)]
         longer = [one for one, full in known.items() if wanted in re.split(r"[\W_]+", full.casefold())]
     else:
         longer = [one for one in known if wanted in one]

@@ -13,11 +13,16 @@ import pandas as pd
 from dropexp.analysis.frames import hashable
 from dropexp.analysis.labels import labels_of
 from dropexp.errors import ComparisonError
-from dropexp.nearest import did_you_mean
+from dropexp.nearest import did_you_mean, letters
 from dropexp.runs.metrics import METRICS
 from dropexp.runs.record import Run, keep, natural, read_runs, text
 from dropexp.runs.status import Status
 
+_CALLED = {
+    **dict.fromkeys(("time", "date", "finished", "end", "newest"), "ended"),
+    "started": "began",
+    "start": "began",
+}
 PARTS = ("role", "repeat", "trial")  # of a run in a search
 
 
@@ -72,7 +77,7 @@ def _sorted(rows: list[dict[str, Any]], sort: str) -> list[dict[str, Any]]:
     key = sort.removeprefix("-")
     columns = list(dict.fromkeys(name for row in rows for name in row))
     if key not in columns:
-        remedy = f"{did_you_mean(key, columns)}; there are: {', '.join(columns)}"
+        remedy = f"{did_you_mean(_CALLED.get(letters(key), key), columns)}; there are: {', '.join(columns)}"
         raise ComparisonError(f"no column {key!r} to sort by{remedy}")
     values = [row.get("label" if key == "arm" else key) for row in rows]  # labels are the arms that tables show
     known = [i for i, value in enumerate(values) if value is not None and value == value]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
-from dropexp.config.elsewhere.keys import key_instead
+from dropexp.config.elsewhere.keys import key_instead, numbered
 from dropexp.config.elsewhere.values import value_instead
 from dropexp.config.fields import PROBABILITY, PROBES
 from dropexp.config.meant import meant, written
@@ -72,6 +72,17 @@ class Checks:
             self.problems.footer = listed_keys()
         self.problems.add(path, f"unknown key {key!r}{remedy}")
         return False
+
+    def without_numbered(self, keys: dict[str, Any]) -> dict[str, Any]:
+        """Return keys of the top without those that are entries of one list, such as dropout1 and dropout2."""
+        found = numbered(keys)
+        for key, names in found.items():
+            values = [keys[name] for name in names]
+            example = f": {key} = {values}" if self.takes(key, values) else ""
+            named = " and ".join(map(repr, names))
+            self.problems.add((names[0],), f"unknown keys {named} (did you mean {key!r}?); they are one list{example}")
+        gone = [name for names in found.values() for name in names]
+        return {key: value for key, value in keys.items() if key not in gone}
 
     def is_valid(self, key: str, value: Any, path: KeyPath) -> bool:
         """Return whether the key allows the value."""

@@ -83,7 +83,7 @@ def parse_config(text: str, where: str, stem: str | None, options: Options = NO_
     if not isinstance(document.content, dict):
         line, what = not_a_mapping(document.content, text)
         raise ConfigError([Problem(f"{where}:{line}", what)])
-    return _Parser(Problems(where, document.lines)).parse(document.content, stem, options)
+    return _Parser(Problems(where, document.lines, document.typed)).parse(document.content, stem, options)
 
 
 def _is_label(value: Any) -> bool:
@@ -105,7 +105,7 @@ class _Parser:
             self.checks.layers = len(top["hidden"])
         top = {
             key: self.checks.normal(key, value)
-            for key, value in top.items()
+            for key, value in self.checks.without_numbered(top).items()
             if key == "name" or self.checks.is_known(key, value, (key,))
         }
         sections = [top, matrix, *(keys for keys in arms.values() if isinstance(keys, dict))]
@@ -281,7 +281,7 @@ class _Parser:
 
     def _check_name(self, what: str, name: Any, path: KeyPath) -> None:
         if not isinstance(name, str):
-            self.problems.add(path, f"{what} = {shown(name)} is not text; write it in quotes")
+            self.problems.add_not_text(what, name)
         elif not names.is_name(name):
             self.problems.add(path, f"{what} = {shown(name)} cannot name a folder; use {names.RULE}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from dropexp.config.values import whole
 from dropexp.errors import ConfigError, Problem, quoted
 
 MAX_RUNS = 100_000
+_AT_NEXT_KEY = re.compile(r"[,;\s]+(?=[A-Za-z_][\w.]* *=)")  # in lr=0.1,epochs=2
 _RANGE = re.compile(r"(\S{1,40}?) *\.\. *(\S{1,40})\Z")
 
 
@@ -97,6 +99,10 @@ def _split(option: str, text: str, form: str) -> tuple[str, str, str]:
     """Return the key, the value, and the option as it was typed. Raises `ConfigError`."""
     key, equals, value = text.partition("=")
     typed = f"{option} {quoted(text)}"
+    settings = _AT_NEXT_KEY.split(text)
+    if len(settings) > 1 and key.strip() != "name" and all(map(_is_closed, settings)):
+        meant = " ".join(f"{option} {shlex.quote(one)}" for one in settings)
+        raise ConfigError([Problem(typed, f"one key per {option}: {meant}")])
     if equals:
         return key.strip().lstrip("+"), value, typed  # Hydra adds a key with +
     word, colon, value = text.partition(":")
@@ -109,10 +115,15 @@ def _parse(value: str, option: str) -> Any:
     try:
         return yaml.parse(value, option).content
     except ConfigError as error:
-        if any(value.count(left) != value.count(right) for left, right in ("[]", "{}")):
+        if not _is_closed(value):
             why = "; the shell splits a value at spaces: write it in quotes, such as 'hidden=[64, 64]'"
             raise ConfigError([Problem(one.where, one.what + why) for one in error.problems]) from None
         raise
+
+
+def _is_closed(value: str) -> bool:
+    """Return whether a text has as many closing as opening brackets."""
+    return all(value.count(left) == value.count(right) for left, right in ("[]", "{}"))
 
 
 def _edit(section: str, below: list[str], where: str) -> str:

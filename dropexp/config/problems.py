@@ -15,9 +15,10 @@ from dropexp.errors import ConfigError, Problem
 class Problems:
     """Collects the problems of a config file, each with its line, or with the command's option that set the key."""
 
-    def __init__(self, where: str, lines: dict[KeyPath, int]) -> None:
+    def __init__(self, where: str, lines: dict[KeyPath, int], typed: dict[KeyPath, str] | None = None) -> None:
         self.where = where
         self.lines = lines
+        self.typed = typed or {}
         self.options: dict[str, str] = {}  # keys that an option set, and the option as it was typed
         self.found: list[Problem] = []
         self.footer = ""  # follows the problems
@@ -50,6 +51,16 @@ class Problems:
         if self.found:
             footer = [Problem(self.where, self.footer)] if self.footer else []
             raise ConfigError([*sorted(self.found, key=self._line), *footer])
+
+    def add_not_text(self, key: str, value: Any) -> None:
+        """Add the problem that a name at the top is a number, true or the like, with what to write instead."""
+        option, _, setting = self.options.get(key, "").partition("=")
+        typed = setting.strip() if option else self.typed.get((key,), "")
+        if not names.is_name(typed):
+            self.add((key,), f"{key} = {shown(value)} is not text; use {names.RULE}")
+            return
+        line = f"--set '{key}=\"{typed}\"'" if option else f'{key}: "{typed}"'  # the shell removes double quotes alone
+        self.add((key,), f"{key} = {typed} is not text; write {line}")
 
     def _line(self, problem: Problem) -> int:
         file, _, line = problem.where.rpartition(":")

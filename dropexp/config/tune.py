@@ -73,7 +73,7 @@ def _dimensions(space: Mapping[str, Any], checks: Checks) -> dict[str, Dimension
     found = {}
     for key, given in space.items():
         path: KeyPath = ("tune", "space", key)
-        if not checks.is_known(key, None, path):
+        if not checks.is_known(key, given, path):
             continue
         if key in NOT_TUNED:
             checks.problems.add(path, f"{key!r} cannot be searched: it belongs to the question, not to the settings")

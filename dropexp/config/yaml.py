@@ -27,10 +27,11 @@ _TAGS = {
 
 @dataclass(frozen=True)
 class Document:
-    """The content of a text, and the line of each key and list item."""
+    """The content of a text, the line of each key and list item, and what was typed for each scalar."""
 
     content: Any
     lines: dict[KeyPath, int]
+    typed: dict[KeyPath, str]
 
 
 def dump(content: dict[str, Any]) -> str:
@@ -67,7 +68,7 @@ def parse(text: str, where: str) -> Document:
         loader.dispose()
     if builder.problems:
         raise ConfigError(first_of(builder.problems, where))
-    return Document(content, builder.lines)
+    return Document(content, builder.lines, builder.typed)
 
 
 def first_of(problems: list[Problem], where: str) -> list[Problem]:
@@ -83,6 +84,7 @@ class _Builder:
     def __init__(self, loader: Loader, where: str) -> None:
         self.loader, self.where = loader, where
         self.lines: dict[KeyPath, int] = {}
+        self.typed: dict[KeyPath, str] = {}
         self.problems: list[Problem] = []
         self.count = 0  # of values, also of those that an alias repeats
 
@@ -91,6 +93,7 @@ class _Builder:
         self._count()
         self.lines.setdefault(path, _line(node))
         if isinstance(node, yaml.ScalarNode):
+            self.typed.setdefault(path, node.value)
             return self._scalar(node)
         self._check_tag(node)
         if isinstance(node, yaml.MappingNode):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from dropexp.config.names import normalised
 from dropexp.config.shipped import is_config
-from dropexp.errors import AmbiguousRun, RunError
+from dropexp.errors import AmbiguousRun, RunError, UnknownRuns, quoted
 from dropexp.home import expanded
 from dropexp.nearest import did_you_mean
 from dropexp.program import command
@@ -30,8 +30,8 @@ def by_hash(study: Path) -> dict[str, list[RunFolder]]:
 def folders(paths_or_names: Iterable[str], runs_dir: Path) -> list[RunFolder]:
     """Return the runs with these names of studies or paths of folders; all runs below `runs_dir` if none is given.
 
-    A path that begins with ./ or ../ is no name. Raises `RunError` for a name or path without a run, and `AmbiguousRun`
-    for one that is both the name of a study and the path of another folder of runs.
+    A path that begins with ./ or ../ is no name. Raises `UnknownRuns` for a name or path without a run, and
+    `AmbiguousRun` for one that is both the name of a study and the path of another folder of runs.
     """
     wanted = list(paths_or_names)
     if not wanted:
@@ -48,7 +48,7 @@ def folders(paths_or_names: Iterable[str], runs_dir: Path) -> list[RunFolder]:
         if not here:
             names = study_names(runs_dir)
             what = f"neither a name under {runs_dir} ({', '.join(names) or 'nothing yet'}) nor a folder of runs"
-            raise RunError(f"no runs at {item!r}{_similar(item, names, runs_dir)}: {what}")
+            raise UnknownRuns(item, f"{_similar(item, names, runs_dir)}: {what}")
         found |= here
     return list(found.values())
 
@@ -57,6 +57,16 @@ def _runs_of(roots: Iterable[Path]) -> dict[Path, RunFolder]:
     """Return the runs in these folders by their real paths."""
     real = {root.resolve(): root for root in roots if root.is_dir()}
     return {path / name: RunFolder(root / name) for path, root in real.items() for name in _runs_below(root)}
+
+
+def instead(item: str, arms: Mapping[str, str]) -> str:
+    """Return what to do about a name without runs, which may be a config or one of these arms, each with its study."""
+    if item in arms:
+        return f"{item!r} is an arm of {arms[item]}: --filter {shlex.quote(f'arm={item}')} keeps its runs"
+    if is_config(item):
+        train, compare = command("train", item), f"-c {shlex.quote(item)}"
+        return f"{quoted(item)} is a config: `{train}` creates its runs, {compare} compares them"
+    return "dropexp train CONFIG creates runs"
 
 
 def find_named(names: Iterable[str], runs_dir: Path | None = None) -> list[RunFolder]:

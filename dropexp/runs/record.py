@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,15 +15,13 @@ from dropexp.config.digests import arm_digest, searched
 from dropexp.config.elsewhere.keys import similar_key
 from dropexp.config.planned import SearchPart
 from dropexp.config.schema import Config
-from dropexp.config.shipped import is_config
 from dropexp.config.tasks import FASHION_MNIST
 from dropexp.config.used import used_keys
 from dropexp.config.values import DEFAULT_WORDS
-from dropexp.errors import AmbiguousRun, CorruptedFile, MissingRun, NoRuns, RunError, quoted
+from dropexp.errors import CorruptedFile, MissingRun, NoRuns, RunError, UnknownRuns
 from dropexp.home import expanded
 from dropexp.nearest import did_you_mean
-from dropexp.program import command
-from dropexp.runs.find import folders
+from dropexp.runs.find import folders, instead, study_names
 from dropexp.runs.folder import RunFolder, default_runs_dir
 from dropexp.runs.metrics import metrics_of
 from dropexp.runs.run_json import RunInfo
@@ -179,15 +176,10 @@ def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) 
     wanted = [paths_or_names] if isinstance(paths_or_names, str) else list(paths_or_names)
     try:
         found = folders(wanted, root)
-    except AmbiguousRun:
-        raise
-    except RunError as error:
-        config = next((item for item in wanted if is_config(item)), None)
-        remedy = "dropexp train CONFIG creates runs"
-        if config is not None:
-            train, compare = command("train", config), f"-c {shlex.quote(config)}"
-            remedy = f"{quoted(config)} is a config: `{train}` creates its runs, {compare} compares them"
-        raise NoRuns(f"{error}; {remedy}") from None
+    except UnknownRuns as error:
+        studies = [name for name in wanted if name in study_names(root)]
+        arms = {run.base: run.study for run in map(read_any, folders(studies, root) if studies else ())}
+        raise NoRuns(f"{error}; {instead(error.item, arms)}") from None
     if not found:
         raise NoRuns(f"no runs under {root}; dropexp train CONFIG creates some, --runs-dir names another folder")
     runs: dict[tuple[str, str, int | None], Run] = {}
@@ -236,9 +228,9 @@ def keep(runs: list[Run], wanted: Mapping[str, Any]) -> list[Run]:
     if not wanted or not readable:
         return runs
     known = sorted({"arm", "status", *(name for run in readable for name in run.config)})
-    for key, value in wanted.items():
+    for key in wanted:
         if key not in known:
-            raise NoRuns(f"no run has a key {key!r} to filter by{similar_key(key, known, value)}")
+            raise NoRuns(f"no run has a key {key!r} to filter by{similar_key(key, known)}")
     kept = [run for run in readable if all(_is(run.setting(key), value) for key, value in wanted.items())]
     if not kept:
         shown = ", ".join(f"{key}={text(value)}" for key, value in wanted.items())

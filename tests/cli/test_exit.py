@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from helpers.command import DROPEXP, TIMEOUT, Command
 from helpers.fake_runs import write_arm
+from helpers.in_process import InProcess
 
 from dropexp.cli.output import Format
 from dropexp.cli.progress import watching
@@ -169,3 +170,27 @@ def test_one_sigterm_ends_a_command_whose_output_is_never_read(study: Command) -
     assert "dropexp: interrupted" in process.communicate(timeout=TIMEOUT)[1]
     assert process.returncode == 130
     os.close(ours)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("train dropout --lr 0.1", "No such option: --lr (did you mean --set lr=0.1?)"),
+        ("train dropout --lr=0.1", "No such option: --lr (did you mean --set lr=0.1?)"),
+        ("train --batch-size 64 dropout", "No such option: --batch-size (did you mean --set batch_size=64?)"),
+        ("train dropout --learning-rate 0.1", "No such option: --learning-rate (did you mean --set lr=0.1?)"),
+        ("train dropout --dropout 0.5", "No such option: --dropout (did you mean --set 'drop_probs=[0.5, 0.5]'?)"),
+        ("train dropout --epoch --dry-run", "No such option: --epoch (did you mean --set epochs=…?)"),
+        ("train dropout --keep-prob 0.8", "1 − keep: drop_probs = [0.2, 0.2]; --set KEY=VALUE sets a key"),
+        ("compare -c dropout --epochs 2", "No such option: --epochs (did you mean --set epochs=2?)"),
+        ("train dropout --seed 3", "No such option: --seed (did you mean '--seeds'?)"),
+        ("train dropout --data x", "No such option: --data (did you mean '--data-dir'?)"),
+        ("compare --formt json", "No such option: --formt (did you mean '--format'?)"),
+        ("runs --lr 0.1", "No such option: --lr"),
+        ("train dropout --xyzzy", "No such option: --xyzzy"),
+    ],
+)
+def test_an_unknown_option_suggests_the_setting_of_a_key_or_a_similar_option(
+    arguments: str, message: str, cli: InProcess
+) -> None:
+    assert cli(*arguments.split(), code=2).stderr.splitlines()[-1].endswith(message)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from dropexp.config.elsewhere.keep_probs import drop_probs_instead
-from dropexp.config.schema import STUDY_KEYS
+from dropexp.config.schema import STUDY_KEYS, Config
 from dropexp.config.tasks import NUM_TRAIN_IMAGES
+from dropexp.config.values import whole
 from dropexp.config.yaml import KeyPath
-from dropexp.nearest import did_you_mean, letters
+from dropexp.nearest import did_you_mean, letters, nearest
 
 MAX_LENGTH = 200  # of a converted value in a message
 
@@ -56,7 +60,7 @@ _OPTION = "it is an option of the command: "
 _ROWS: list[tuple[_Here, str]] = [
     (_Here("lr"),
      "lr_rate lrate learning_rate learn_rate learning_rate_init initial_learning_rate initial_lr init_lr base_lr "
-     "max_lr lr0 eta eta0"),
+     "max_lr lr0 eta eta0 lr_init peak_lr learning_rates"),
     (_Here("epochs"),
      "num_epochs n_epochs nb_epoch nb_epochs max_epochs max_epoch total_epochs train_epochs training_epochs "
      "num_train_epochs number_of_epochs max_iter n_iter passes"),
@@ -67,25 +71,32 @@ _ROWS: list[tuple[_Here, str]] = [
      "dropout dropout_rate dropout_rates dropout_p dropout_prob dropout_probs dropout_probability dropout_ratio "
      "dropouts drop drop_rate drop_rates drop_p drop_prob drop_probability drop_ratio p p_drop pdrop p_dropout "
      "rate hidden_dropout hidden_dropout_prob hidden_drop_prob hidden_drop_probs fc_dropout mlp_dropout "
-     "layer_dropout dropout1 dropout2 drop_prob1 drop_prob2 dropout_1 dropout_2 drop1 drop2 p1 p2"),
+     "layer_dropout attention_dropout "
+     "attn_dropout"),
+    (_Here("drop_probs", "it has an entry for each hidden layer"),
+     "dropout1 dropout2 drop_prob1 drop_prob2 dropout_1 dropout_2 drop1 drop2 p1 p2"),
     (_Here("input_drop_prob"),
      "input_dropout input_dropout_rate input_drop_rate input_drop input_p visible_dropout pixel_dropout "
      "input_dropout_prob dropout_input dropout_in"),
     (_Here("hidden", "a list with the width of each hidden layer", _per_layer),
      "hidden_size hidden_sizes hidden_dim hidden_dims hidden_units hidden_layers hidden_layer_sizes hidden_width "
-     "num_hidden num_hiddens num_hiddens1 num_hiddens2 num_hiddens_1 num_hiddens_2 n_hidden nhid units width "
-     "widths layers layer_sizes fc_dims num_units hidden_features dims"),
+     "num_hidden num_hiddens n_hidden nhid units width "
+     "widths layers layer_sizes fc_dims num_units hidden_features dims features n_units neurons n_neurons "
+     "mlp_dims layers_sizes"),
     (_Here("hidden", "a list with the width of each hidden layer"),
-     "num_layers n_layers nlayers depth num_hidden_layers"),
+     "num_layers n_layers nlayers depth num_hidden_layers num_hiddens1 num_hiddens2 num_hiddens_1 num_hiddens_2"),
     (_Here("weight_decay"), "wd weightdecay lambd lambda lam l2_weight_decay wdecay"),
     (_Here("weight_decay", _L2, _doubled),
      "l2 l2_reg l2reg l2_penalty l2_lambda l2_regularization l2_regularizer kernel_regularizer reg reg_lambda "
      "regularization"),
+    (_Here("weight_decay", "λ of λ/2·‖w‖², a number"), "penalty"),
+    (_Here("weight_decay", "a larger one is a stronger penalty, unlike a larger C"), "C"),
     (_Here("l1"), "l1_reg l1_penalty l1_lambda l1_regularization l1_weight lasso"),
     (_Here("early_stopping", "the patience, in epochs"),
      "patience earlystopping early_stop early_stopping_patience early_stopping_rounds es_patience n_iter_no_change "
      "stop_patience"),
     (_Here("optimizer"), "opt optim optimiser solver updater trainer optimizer_name optimizer_type algorithm"),
+    (_Here("optimizer", "optimizer: adam"), "fused_adam"),
     (_Here("momentum"), "sgd_momentum mom mu momentum_rate"),
     (_Here("nesterov"), "use_nesterov nesterovs_momentum nesterov_momentum"),
     (_Here("train_size"),
@@ -146,6 +157,12 @@ _ROWS: list[tuple[_Here, str]] = [
     (_Here("", "the network has 784 inputs and 10 outputs"),
      "num_inputs num_outputs n_inputs n_outputs num_classes n_classes input_dim input_size output_dim output_size "
      "input_shape in_features out_features"),
+    (_Here("", "batch_size is that of training; that of evaluation cannot be set"),
+     "validation_batch_size val_batch_size eval_batch_size test_batch_size"),
+    (_Here("", "write a comment: # …"), "comment comments description notes note remark"),
+    (_Here("", "it is an option of compare: --margin"), "margin"),
+    (_Here("", "it is an option of compare: --metric"), "metric"),
+    (_Here("", "it is an option of compare: --baseline"), "baseline"),
     (_Here("", f"{_OPTION}--quiet"), "verbose verbosity quiet silent"),
     (_Here("", "the hidden layers have ReLU"), "activation activation_fn act nonlinearity hidden_act act_fn"),
     (_Here("", "the loss is the mean cross entropy"), "loss loss_fn criterion loss_function objective"),
@@ -168,6 +185,17 @@ _ROWS: list[tuple[_Here, str]] = [
 
 
 _KEYS = {letters(name): here for here, names in _ROWS for name in names.split()}
+
+
+def numbered(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the keys of this program that several of these names are the entries of, each with its names in order."""
+    found: dict[str, list[str]] = {}
+    endings = {name: int(digits[0]) for name in names if (digits := re.search(r"[0-9]{1,3}\Z", name))}
+    for name in sorted(endings, key=endings.__getitem__):
+        here = _KEYS.get(letters(name.rstrip("0123456789")))
+        if here and here.convert is _per_layer:
+            found.setdefault(here.key, []).append(name)
+    return {key: several for key, several in found.items() if len(several) > 1}
 
 
 def key_instead(key: str, value: Any, layers: int, path: KeyPath, takes: Callable[[str, Any], bool]) -> str | None:
@@ -195,10 +223,29 @@ def key_instead(key: str, value: Any, layers: int, path: KeyPath, takes: Callabl
     return f"{similar}; {here.note}{example}"
 
 
-def similar_key(key: str, known: Sequence[str], value: Any = None) -> str:
+def setting_instead(option: str, value: str, options: Sequence[str]) -> str | None:
+    """Return the --set for an option that is called like a key, here or elsewhere; None for any other option.
+
+    `value` is "" if none was given. An option that is more similar to one of `options` is none of a key.
+    """
+    here, known = _KEYS.get(letters(option)), [*Config.model_fields, "name"]
+    number: Any = value
+    with suppress(ValueError):
+        number = whole(float(value))
+    if keep := drop_probs_instead(option, number, 2):
+        return f"; {keep}; --set KEY=VALUE sets a key"
+    key = here.key if here else nearest(option, [*known, *options])
+    if key not in known or any(one.startswith(option) and len(option) > len("--abc") for one in options):
+        return None
+    converted = here.convert(number, 2) if here and here.convert else None
+    setting = shlex.quote(f"{key}={value if converted is None else converted}") if value else f"{key}=…"
+    return f" (did you mean --set {setting}?)"
+
+
+def similar_key(key: str, known: Sequence[str]) -> str:
     """Return the remedy for a key that is not among the `known` keys of runs: a similar one, or a list of all."""
     return (
-        key_instead(key, value, 2, (key,), lambda key, value: True)
+        key_instead(key, None, 2, (key,), lambda key, value: True)
         or did_you_mean(key, known)
         or f"; the keys are: {', '.join(known)}"
     )

@@ -51,6 +51,22 @@ from dropexp.nearest import letters
             " (did you mean 'weight_decay'?); λ of λ/2·‖w‖²; λ·‖w‖² without the ½, as in Keras, is twice as strong: "
             "weight_decay = 0.002",
         ),
+        *((f"{name}: 1", " (did you mean 'lr'?)") for name in ("lr_init", "peak_lr", "learning_rates")),
+        *(
+            (f"{name}: 8", " (did you mean 'hidden'?); a list with the width of each hidden layer: hidden = [8, 8]")
+            for name in ("features", "n_units", "neurons", "mlp_dims", "layer_sizes", "layers_sizes")
+        ),
+        (
+            "attention_dropout: 0.1",
+            " (did you mean 'drop_probs'?); a list with the probability to DROP for each hidden layer: drop_probs = "
+            "[0.1, 0.1]",
+        ),
+        ("fused_adam: true", " (did you mean 'optimizer'?); optimizer: adam"),
+        ("penalty: l2", " (did you mean 'weight_decay'?); λ of λ/2·‖w‖², a number"),
+        ("C: 1", " (did you mean 'weight_decay'?); a larger one is a stronger penalty, unlike a larger C"),
+        *((f"{name}: x", ": write a comment: # …") for name in ("comment", "description", "notes")),
+        *((f"{name}: x", f": it is an option of compare: --{name}") for name in ("margin", "metric", "baseline")),
+        ("validation_batch_size: 9", ": batch_size is that of training; that of evaluation cannot be set"),
         ("activation: relu", ": the hidden layers have ReLU"),
         ("device: cuda", ": it is an option of the command: --device"),
         ("training: {lr: 1}", "; keys are not nested: write those in it at the top; a key for anchors begins with x-"),
@@ -61,6 +77,29 @@ from dropexp.nearest import letters
 def test_a_key_of_another_library_gets_ours_with_its_value(line: str, remedy: str) -> None:
     key = line.partition(":")[0]
     assert problems(f"variant: nn\n{line}\n") == [f"study.yaml:2: unknown key {key!r}{remedy}"]
+
+
+@pytest.mark.parametrize(
+    "key", ["base", "max_fun", "warm_start", "noise_shape", "training", "transform", "defaults", "features_in"]
+)
+def test_a_key_that_is_not_like_ours_suggests_none(key: str) -> None:
+    problem, *_ = problems(f"variant: nn\n{key}: 1\n")
+    assert problem == f"study.yaml:2: unknown key {key!r}, which is not one of the keys listed below"
+
+
+@pytest.mark.parametrize(
+    ("lines", "named", "ours"),
+    [
+        (("dropout1: 0.2", "dropout2: 0.5"), "'dropout1' and 'dropout2'", "drop_probs = [0.2, 0.5]"),
+        (("num_hiddens2: 64", "num_hiddens1: 256"), "'num_hiddens1' and 'num_hiddens2'", "hidden = [256, 64]"),
+    ],
+)
+def test_keys_that_are_numbered_by_layer_are_one_list(lines: tuple[str, str], named: str, ours: str) -> None:
+    (problem,) = problems("\n".join(["variant: nn", *lines]))
+    key = ours.partition(" ")[0]
+    assert problem.endswith(f": unknown keys {named} (did you mean {key!r}?); they are one list: {ours}")
+    _, *alone = problems(f"variant: nn\nlr: 0\n{lines[0]}")
+    assert key in alone[0] and " = " not in alone[0]
 
 
 def test_values_in_a_matrix_and_of_other_layers_are_converted() -> None:

@@ -428,11 +428,19 @@ def test_invalid_names_are_reported(name: str) -> None:
     assert problems("variant: nn\n", f"name={quoted}") == [f"--set name={quoted}: name = {shown} {rule}"]
 
 
-@pytest.mark.parametrize("name", ["5", "010", "true", "[a]", "null", "{a: b}"])
-def test_a_name_that_is_not_text_is_to_be_quoted(name: str) -> None:
+@pytest.mark.parametrize("name", ["5", "007", "0x10", "1e3", "1.0", "true"])
+def test_a_name_that_is_not_text_is_shown_as_typed_and_as_text(name: str) -> None:
+    what = f"name = {name} is not text; write"
+    assert problems(f"variant: nn\nname: {name}  # a comment\n") == [f'study.yaml:2: {what} name: "{name}"']
+    assert parsed(f'variant: nn\nname: "{name}"\n').name == name
+    assert problems("variant: nn\n", f"name={name}") == [f"--set name={name}: {what} --set 'name=\"{name}\"'"]
+    assert parsed("variant: nn\n", f'name="{name}"').name == name
+
+
+@pytest.mark.parametrize("name", ["[a]", "{a: b}", "", "-5", "1" * 200])
+def test_a_name_that_is_not_text_and_cannot_name_a_folder_as_text_gets_the_rule(name: str) -> None:
     (problem,) = problems(f"variant: nn\nname: {name}\n")
-    assert problem.startswith("study.yaml:2: name = ")
-    assert problem.endswith("is not text; write it in quotes")
+    assert problem.startswith("study.yaml:2: name = ") and problem.endswith(f" is not text; use {RULE}")
 
 
 # Words for defaults, numbers and anchors

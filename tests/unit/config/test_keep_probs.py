@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from helpers.configs import problems
+from helpers.configs import parsed, problems
 
 RULE = "drop_probs are probabilities to DROP, 1 − keep"
 NAMES = [
@@ -25,6 +25,8 @@ NAMES = [
     "retention_rate",
     "survival_prob",
     "hidden_keep_prob",
+    "output_keep_prob",
+    "kp",
 ]
 
 
@@ -65,11 +67,42 @@ def test_a_keep_probability_of_the_pixels_is_input_drop_prob() -> None:
     ]
 
 
-@pytest.mark.parametrize("value", ["true", "80", "[0.8, 50]", "[]", "80%", "null", "-0.1", f"[{'0.5,' * 100}]"])
+@pytest.mark.parametrize(
+    "value", ["true", "2", "[0.8, 2]", "[]", "101%", "null", "-0.1", "x", "{}", f"[{'0.5,' * 100}]"]
+)
 def test_a_value_that_is_not_a_probability_gets_the_rule_alone(value: str) -> None:
     (problem,) = problems(f"variant: nn\nkeep_prob: {value}\n")
     assert problem.startswith(f"study.yaml:2: unknown key 'keep_prob'; {RULE}")
     assert "drop_probs =" not in problem
+
+
+@pytest.mark.parametrize(
+    ("value", "drop_probs"),
+    [
+        ('"0.8"', [0.2, 0.2]),
+        ("80%", [0.2, 0.2]),
+        ("80", [0.2, 0.2]),
+        ("[80%, 50%]", [0.2, 0.5]),
+        ("0,75", [0.25, 0.25]),
+    ],
+)
+def test_keep_probabilities_as_text_and_percentages_are_converted(value: str, drop_probs: list[float]) -> None:
+    assert problems(f"variant: nn\nkeep_prob: {value}\n")[0].endswith(f"{RULE}: drop_probs = {drop_probs}")
+
+
+@pytest.mark.parametrize(
+    ("space", "ours"),
+    [
+        ("keep_prob: {each: [0.5, 0.9]}", "drop_probs: {each: [0.1, 0.5]}"),
+        ("keep_prob: {uniform: [0.5, 0.9]}", "drop_probs: {each: [0.1, 0.5]}"),
+        ("input_keep_prob: {uniform: [0.8, 1]}", "input_drop_prob: {uniform: [0, 0.2]}"),
+    ],
+)
+def test_a_range_of_keep_probabilities_to_search_is_converted(space: str, ours: str) -> None:
+    text = "variant: nn\ntune:\n  trials: 2\n  repeats: 1\n  space:\n    {}\n"
+    (problem,) = problems(text.format(space))
+    assert problem.endswith(f"DROP, 1 − keep: {ours}")
+    assert parsed(text.format(ours)).tune is not None
 
 
 @pytest.mark.parametrize("key", ["keep_going", "keepdim", "keep_checkpoints", "skip", "upkeep_costs"])

@@ -35,6 +35,10 @@ def test_a_setting_replaces_a_wrong_value_of_the_file() -> None:
         ("matrix.lr=[1, 2]", "matrix cannot be set by an option; --sweep lr=a,b adds an axis"),
         ("matrix.seed=0..4", "matrix cannot be set by an option; --seeds 0..9 replaces the seeds"),
         ("lr=0.1,0.5", "lr = '0.1,0.5' is not a number greater than 0; for several values use --sweep lr=0.1,0.5"),
+        ("lr=0.1,epochs=2", "one key per --set: --set lr=0.1 --set epochs=2"),
+        ("lr=0.1;epochs=2", "one key per --set: --set lr=0.1 --set epochs=2"),
+        ("lr=0.1 epochs=2", "one key per --set: --set lr=0.1 --set epochs=2"),
+        ("hidden=[8, 8], lr=1, epochs=2", "one key per --set: --set 'hidden=[8, 8]' --set lr=1 --set epochs=2"),
         ("lr:0.1", "is not of the form key=value (did you mean lr=0.1?)"),
         ("sgd.lr=0.1", "unknown key 'sgd.lr'; keys are not nested: it is 'lr' alone"),
         ("epochs=5..2", "epochs = '5..2' is not a whole number, 1 or more; for several values use --sweep epochs=2..5"),
@@ -184,6 +188,7 @@ def test_a_sweep_replaces_a_key_by_an_axis(sweep: str, key: str, values: list[An
     ("sweep", "problem"),
     [
         ("lr", "is not of the form key=a,b"),
+        ("lr=1,2,epochs=2,3", "one key per --sweep: --sweep lr=1,2 --sweep epochs=2,3"),
         ("lr=", "lr = [] is not a list of values, or a range like 0..4"),
         ("lr=0.1,x", "lr = 'x' is not a number greater than 0"),
         ("lrr=1,2", "unknown key 'lrr' (did you mean 'lr'?)"),
@@ -203,6 +208,10 @@ def test_a_sweep_replaces_a_key_by_an_axis(sweep: str, key: str, values: list[An
 )
 def test_a_wrong_sweep_is_reported_as_typed(sweep: str, problem: str) -> None:
     assert problems("variant: nn\n", sweeps=(sweep,)) == [f"--sweep {sweep}: {problem}"]
+
+
+def test_a_name_like_several_settings_is_a_name() -> None:
+    assert parsed("variant: nn\n", "name=nn,lr=0.1").name == "nn,lr=0.1"
 
 
 @pytest.mark.parametrize("setting", ["hidden=[8,", "hidden={"])

@@ -191,7 +191,9 @@ def test_an_invisible_character_is_reported_with_its_line(character: str, name: 
 @pytest.mark.parametrize("character", ["\x85", "\u2028", "\u2029"])
 def test_a_comment_can_have_line_separators_of_yaml_1_1(character: str) -> None:
     text = f"# a{character}b: c\na: 1 # x{character}y\nb: 2\n"
-    assert parse(text, "f.yaml") == Document({"a": 1, "b": 2}, {(): 2, ("a",): 2, ("b",): 3})
+    assert parse(text, "f.yaml") == Document(
+        {"a": 1, "b": 2}, {(): 2, ("a",): 2, ("b",): 3}, {("a",): "1", ("b",): "2"}
+    )
     assert problems(f"{text}c: [1\n") == [
         "f.yaml:4: not YAML: the '[' of this line is not closed, or a comma is missing after it"
     ]
@@ -360,7 +362,9 @@ def test_letters_are_the_same_whether_composed_or_not() -> None:
 
 
 def test_byte_order_mark_and_windows_line_ends_are_ignored() -> None:
-    assert parse("\ufeffa: 1\r\nb: 2\r\n", "f.yaml") == Document({"a": 1, "b": 2}, {(): 1, ("a",): 1, ("b",): 2})
+    assert parse("\ufeffa: 1\r\nb: 2\r\n", "f.yaml") == Document(
+        {"a": 1, "b": 2}, {(): 1, ("a",): 1, ("b",): 2}, {("a",): "1", ("b",): "2"}
+    )
 
 
 @pytest.mark.parametrize("value", ["1e-3", "no", "0x1f", "", "a: b", "\x1b", 1e-3, None, [1, 2.5, True], {"b": ["x"]}])
