@@ -29,8 +29,8 @@ from dropexp import load_config, train
 from dropexp.analysis.stats import tost_p
 from dropexp.config.schema import Config
 from dropexp.data.fashion_mnist import Data, load
-from dropexp.nets import cuda_graph, scratch, torch_nn
-from dropexp.nets.base import Network
+from dropexp.nets import cuda_graph, from_scratch, torch_nn
+from dropexp.nets.network_interface import Network
 from dropexp.nets.sgd import SGD, Layer
 from dropexp.nets.stacked import Stack
 from dropexp.training import build
@@ -189,7 +189,7 @@ def check_gradients(report: Report, data: Data) -> None:
     worst = 0.0
     for r, batch in enumerate(rows):
         noises = [None if xi is None else FixedNoise(xi[r, 0].double()) for xi in stack.noise.xi]
-        network = scratch.MLP(before[r], noises, torch.Generator(GPU), SGD())
+        network = from_scratch.MLP(before[r], noises, torch.Generator(GPU), SGD())
         result = network.forward(data.X_train[batch].double(), network.generator)
         exact = network.backward(data.y_train[batch], result)
         for was, now, true in zip(before[r], parameters(stack, r), exact, strict=True):

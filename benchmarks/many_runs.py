@@ -20,10 +20,10 @@ from pathlib import Path
 
 from dropexp.config.digests import digest
 from dropexp.config.schema import Config
+from dropexp.runs.epochs_table import Columns, add_row, last_figures, to_csv
 from dropexp.runs.folder import CONFIG, EPOCHS, RunFolder, config_yaml
 from dropexp.runs.run_json import RunInfo
-from dropexp.runs.status import Status
-from dropexp.runs.table import Columns, add_row, last_figures, to_csv
+from dropexp.runs.state_names import Status
 
 
 def write_runs(runs_dir: Path, count: int, seeds: int, epochs: int = 5) -> None:

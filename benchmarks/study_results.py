@@ -23,7 +23,7 @@ from studies import BOOK, BOOK_SEEDS, CHARTS, STUDIES, Judged
 from dropexp import compare, load_config, load_runs
 from dropexp.analysis.comparison import Comparison
 from dropexp.errors import DropexpError
-from dropexp.report.charts import single
+from dropexp.report.charts.by_name import single
 from dropexp.runs.folder import default_runs_dir
 
 FOLDER = RESULTS / "studies"

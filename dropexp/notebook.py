@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 from dropexp.analysis import comparison
 from dropexp.config.study import Study, load_config
-from dropexp.report import fragment, markup
-from dropexp.report.comparison_tables import comparison_tables
-from dropexp.report.latex import latex
-from dropexp.report.table import Table
+from dropexp.report.formats.latex import latex
+from dropexp.report.formats.markdown import markdown
+from dropexp.report.formats.notebook import html
+from dropexp.report.tables.comparison import comparison_tables
+from dropexp.report.tables.table import Table
 
 if TYPE_CHECKING:
     from altair.typing import ChartType
@@ -33,21 +34,21 @@ class ShownComparison(comparison.Comparison):
         self, name: str, *, width: int | None = None, height: int | None = None, title: str | None = None
     ) -> ChartType:
         """Return the Altair chart that the command's `--chart NAME` writes. Raises `ChartError`."""
-        from dropexp.report import charts
-        from dropexp.report.chart_parts import Size
+        from dropexp.report.charts import by_name as charts
+        from dropexp.report.charts.style import Size
 
         return charts.single(self, name, Size(width, height), title)
 
     def to_markdown(self) -> str:
         """Return the headlines, tables and notes in GitHub's Markdown."""
-        return markup.markdown(self.tables, self.headlines, self.notes)
+        return markdown(self.tables, self.headlines, self.notes)
 
     def to_latex(self) -> str:
         """Return the tables for the LaTeX package booktabs."""
         return latex(self.tables, [*map(str, self.headlines), *self.notes])
 
     def _repr_html_(self) -> str:
-        return fragment.html(self.tables, self.headlines, self.notes)
+        return html(self.tables, self.headlines, self.notes)
 
 
 def _shown(function: Callable[P, comparison.Comparison]) -> Callable[P, ShownComparison]:

@@ -14,7 +14,7 @@ from helpers.command import DROPEXP, Command
 from helpers.synthetic import real_data, write_synthetic
 
 from dropexp.config import plugins
-from dropexp.config.variants import VARIANTS
+from dropexp.config.variant_table import VARIANTS
 
 if TYPE_CHECKING:  # the process that distributes the tests runs none, and imports no torch
     from helpers.in_process import InProcess

@@ -7,8 +7,8 @@ from pathlib import Path
 import vl_convert
 from altair.typing import ChartType
 
-from dropexp.report.chart_parts import theme
-from dropexp.report.charts import save
+from dropexp.report.charts.by_name import save
+from dropexp.report.charts.style import theme
 
 DARK_BACKGROUND = "#0d1117"  # GitHub's
 

@@ -19,8 +19,10 @@ from dropexp import compare, load_config, load_runs
 from dropexp.analysis.comparison import Comparison
 from dropexp.analysis.sentences import amount
 from dropexp.errors import DropexpError
-from dropexp.report.chart_data import domain_of
-from dropexp.report.chart_parts import (
+from dropexp.report.charts.by_name import save
+from dropexp.report.charts.data import domain_of
+from dropexp.report.charts.epochs import learning_curves
+from dropexp.report.charts.style import (
     WIDTH,
     ValueAxis,
     click_selection,
@@ -31,9 +33,7 @@ from dropexp.report.chart_parts import (
     looks_of,
     titled,
 )
-from dropexp.report.charts import save
-from dropexp.report.epoch_charts import learning_curves
-from dropexp.report.sweep_axis import sweep_axis
+from dropexp.report.charts.sweep_axis import sweep_axis
 from pages.markdown import replace_section, unaligned_table
 
 SIZES = (1000, 5000, 20000, 60000)

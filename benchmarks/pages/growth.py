@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from altair.typing import ChartType
 
-from dropexp.report.chart_data import domain_of
-from dropexp.report.chart_parts import (
+from dropexp.report.charts.by_name import save
+from dropexp.report.charts.data import domain_of
+from dropexp.report.charts.style import (
     COLORS,
     DASHES,
     GREY,
@@ -25,8 +26,7 @@ from dropexp.report.chart_parts import (
     line_labels,
     titled,
 )
-from dropexp.report.charts import save
-from dropexp.report.sweep_axis import sweep_axis
+from dropexp.report.charts.sweep_axis import sweep_axis
 from pages import markdown
 
 CHARTS = {  # by swept parameter: the file and the axis

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from peers.contenders import BOOK, ONE_THREAD
 
-from dropexp.report.chart_parts import COLORS, GREY, WIDTH, data_of, row_axis, row_labels, titled
-from dropexp.report.charts import save
+from dropexp.report.charts.by_name import save
+from dropexp.report.charts.style import COLORS, GREY, WIDTH, data_of, row_axis, row_labels, titled
 from pages.peers import CHART, seconds
 
 

@@ -13,7 +13,7 @@ import typer
 from storage import DOCS
 
 from dropexp.cli.app import app
-from dropexp.config.reference import key_rows
+from dropexp.config.key_table import key_rows
 from dropexp.config.schema import Config
 from pages.markdown import replace_section, unaligned_table
 

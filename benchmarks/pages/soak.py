@@ -9,8 +9,9 @@ import altair as alt
 import pandas as pd
 from altair.typing import ChartType
 
-from dropexp.report.chart_data import domain_of
-from dropexp.report.chart_parts import (
+from dropexp.report.charts.by_name import save
+from dropexp.report.charts.data import domain_of
+from dropexp.report.charts.style import (
     WIDTH,
     ValueAxis,
     click_selection,
@@ -22,7 +23,6 @@ from dropexp.report.chart_parts import (
     looks_of,
     titled,
 )
-from dropexp.report.charts import save
 
 SHM = "new in /dev/shm"
 TITLES = {"own_mb": "own memory, MB", "files": "open files", "threads": "threads", "shm": SHM}  # by what was sampled

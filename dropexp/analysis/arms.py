@@ -16,7 +16,7 @@ from dropexp.analysis.measure import MeasuredRun, measure
 from dropexp.analysis.notes import Noted
 from dropexp.config.tasks import NUM_TRAIN_IMAGES
 from dropexp.runs.record import Run, natural, text
-from dropexp.runs.status import NO_RUN, Status
+from dropexp.runs.state_names import NO_RUN, Status
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from dropexp.analysis.arms import Arm
 from dropexp.analysis.notes import Noted
 from dropexp.config.names import normalised
 from dropexp.config.tasks import FASHION_MNIST, LINEAR_REGRESSION
+from dropexp.did_you_mean import did_you_mean
 from dropexp.errors import ComparisonError
-from dropexp.nearest import did_you_mean
 from dropexp.runs.record import Run, text
-from dropexp.runs.status import NO_RUN
+from dropexp.runs.state_names import NO_RUN
 
 MAX_BEGUN = 4  # arms that are suggested for what they begin with
 NOT_SETTINGS = {"seed", "name", "arm"}  # keys that identify runs and arms

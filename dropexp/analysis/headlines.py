@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dropexp.analysis.new_study import NewStudy
+from dropexp.analysis.plan_new_study import NewStudy
 from dropexp.analysis.sentences import amount, interval, p_in_words, rounded, seeds_to_plan
 from dropexp.analysis.stats import ALPHA
 from dropexp.analysis.verdicts import Verdict, VerdictWord

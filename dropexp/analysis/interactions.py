@@ -1,8 +1,8 @@
 """Interactions of two config keys: differences of differences, paired by seed.
 
-Of a square of arms (`squares.py`), the interaction is (both − second) − (first − neither): the effect of the first key
-at another value of the second key, minus its effect at the reference value. It is 0 if the two effects add up, and
-stays the same if the keys are exchanged.
+Of a square of arms (`interaction_squares.py`), the interaction is (both − second) − (first − neither): the effect of
+the first key at another value of the second key, minus its effect at the reference value. It is 0 if the two effects
+add up, and stays the same if the keys are exchanged.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from dropexp.analysis.anomalies import broken_runs
 from dropexp.analysis.arms import Arm
 from dropexp.analysis.differences import Differences, frame_of_verdicts
-from dropexp.analysis.new_study import NewStudy
+from dropexp.analysis.interaction_squares import Square, check_keys, squares_of
 from dropexp.analysis.notes import Noted
+from dropexp.analysis.plan_new_study import NewStudy
 from dropexp.analysis.sentences import amount
-from dropexp.analysis.squares import Square, check_keys, squares_of
 from dropexp.analysis.stats import mean
 from dropexp.analysis.titles import named
 from dropexp.analysis.verdicts import Pair, judge

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 
 from dropexp.runs.record import Run, text
-from dropexp.runs.status import FINISHED, NO_RUN
+from dropexp.runs.state_names import FINISHED, NO_RUN
 
 
 def labels_of(runs: Iterable[Run], without: Collection[str] = ()) -> dict[tuple[str, str], str]:

@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from dropexp.analysis.frames import hashable
+from dropexp.analysis.arm_frames import hashable
 from dropexp.analysis.labels import labels_of
+from dropexp.did_you_mean import did_you_mean, letters
 from dropexp.errors import ComparisonError
-from dropexp.nearest import did_you_mean, letters
 from dropexp.runs.metrics import METRICS
 from dropexp.runs.record import Run, keep, natural, read_runs, text
-from dropexp.runs.status import Status
+from dropexp.runs.state_names import Status
 
 _CALLED = {
     **dict.fromkeys(("time", "date", "finished", "end", "newest"), "ended"),

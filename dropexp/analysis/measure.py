@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from dropexp.analysis.notes import Noted
 from dropexp.analysis.stats import median
-from dropexp.counting import counted
 from dropexp.errors import RunError
+from dropexp.plurals import counted
+from dropexp.runs.epochs_table import num_epochs
 from dropexp.runs.metrics import metrics_of
 from dropexp.runs.record import LARGEST_FIGURE, Run
-from dropexp.runs.status import Status
-from dropexp.runs.table import num_epochs
+from dropexp.runs.state_names import Status
 
 Curve = NDArray[np.float64]  # a figure by epoch, shape (epochs,)
 

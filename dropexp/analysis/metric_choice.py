@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from dropexp.analysis.arms import Arm
+from dropexp.did_you_mean import did_you_mean
 from dropexp.errors import ComparisonError
-from dropexp.nearest import did_you_mean
 from dropexp.runs.metrics import USUAL, Metric
 
 SETTING_FOR = {  # what to set for a metric that is not always measured

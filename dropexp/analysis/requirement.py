@@ -12,14 +12,14 @@ from itertools import product
 from typing import Any
 
 from dropexp.analysis import two_way
+from dropexp.analysis.arm_frames import records
 from dropexp.analysis.comparison import Comparison
-from dropexp.analysis.frames import records
 from dropexp.analysis.metric_choice import similar_metric
 from dropexp.analysis.verdicts import VerdictWord
 from dropexp.config.names import normalised
-from dropexp.counting import counted
+from dropexp.did_you_mean import did_you_mean
 from dropexp.errors import ComparisonError
-from dropexp.nearest import did_you_mean
+from dropexp.plurals import counted
 from dropexp.runs.metrics import POINTS
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {

@@ -10,9 +10,9 @@ import numpy as np
 from dropexp.analysis.arms import Arm
 from dropexp.analysis.notes import Noted
 from dropexp.analysis.titles import title_of_base
-from dropexp.config.tune import NOT_TUNED
+from dropexp.config.tune_section import NOT_TUNED
+from dropexp.did_you_mean import did_you_mean
 from dropexp.errors import ComparisonError
-from dropexp.nearest import did_you_mean
 from dropexp.runs.metrics import Metric
 from dropexp.runs.record import text
 

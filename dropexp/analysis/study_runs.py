@@ -16,18 +16,19 @@ from typing import Any
 
 from dropexp.analysis.labels import labels_of
 from dropexp.analysis.notes import Noted
-from dropexp.analysis.tested import current
+from dropexp.analysis.search_runs import current
 from dropexp.config.plugins import files_of
 from dropexp.config.study import Study, load_config
-from dropexp.config.variants import VARIANTS
-from dropexp.counting import counted
+from dropexp.config.variant_table import VARIANTS
 from dropexp.errors import ComparisonError, NoRuns, RunError
-from dropexp.home import expanded
+from dropexp.home_folder import expanded
+from dropexp.plurals import counted
 from dropexp.program import command
+from dropexp.runs.best_trial import with_trials
 from dropexp.runs.folder import default_runs_dir
 from dropexp.runs.record import Run, read_runs
-from dropexp.runs.searches import Records, with_trials
-from dropexp.runs.status import FINISHED, NO_RUN
+from dropexp.runs.search_records import Records
+from dropexp.runs.state_names import FINISHED, NO_RUN
 from dropexp.runs.study_file import NO_FILE, Declared, read_searches, read_study
 
 KINDS = ("cpu", "cuda", "mps")  # of devices

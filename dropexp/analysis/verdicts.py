@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dropexp.analysis import power, stats
-from dropexp.analysis.new_study import NewStudy
+from dropexp.analysis.plan_new_study import NewStudy
 from dropexp.analysis.power import NO_NUMBER, Needed
 from dropexp.analysis.stats import ALPHA, Difference
 from dropexp.runs.metrics import Unit

@@ -11,9 +11,9 @@ from itertools import product
 
 from dropexp.analysis.anomalies import broken_runs
 from dropexp.analysis.arms import Arm
+from dropexp.analysis.interaction_squares import squares_of
 from dropexp.analysis.interactions import interaction
 from dropexp.analysis.sentences import amount, sentence
-from dropexp.analysis.squares import squares_of
 from dropexp.analysis.verdicts import Pair, Verdict, VerdictWord, judge
 from dropexp.claims.claim import ClaimVerdict, Finding
 from dropexp.claims.from_runs import (

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from dropexp.claims import small_nets
 from dropexp.claims.claim import Finding, equality, holds_if
-from dropexp.nets import fused, scratch, torch_nn
-from dropexp.nets.base import Network
+from dropexp.nets import from_scratch, fused, torch_nn
+from dropexp.nets.network_interface import Network
 from dropexp.nets.noise import Classic, Gaussian, Inverted, Noise
 
 P = 0.5
@@ -50,7 +50,7 @@ def extremes(layers: Mapping[str, Callable[[float], DropoutLayer]] = LAYERS) -> 
         yield Finding(name, holds_if(identity and zeros), evidence)
 
 
-def no_gradient(network: type[scratch.MLP] = scratch.MLP) -> Iterator[Finding]:
+def no_gradient(network: type[from_scratch.MLP] = from_scratch.MLP) -> Iterator[Finding]:
     """For one example, ξⱼ = 0 makes ∂l/∂W[:, j] and ∂l/∂V[j, :] zero: the weights into unit j and those out of it.
 
     In a batch every row has its own mask, so other rows keep the unit.
@@ -73,8 +73,8 @@ def before_is_after(noises: Mapping[str, tuple[DropoutLayer, Noise]] | None = No
     """relu(ξ·z) = ξ·relu(z), since ξ ≥ 0; but sigmoid(0·z) = 1/2, and Gaussian ξ can be negative."""
     Z, _ = small_nets.batch(ROWS)
     noises = noises or {
-        "ReLU": (scratch.relu, Inverted(P)),
-        "ReLU under Gaussian noise": (scratch.relu, Gaussian(P)),
+        "ReLU": (from_scratch.relu, Inverted(P)),
+        "ReLU under Gaussian noise": (from_scratch.relu, Gaussian(P)),
         "sigmoid": (torch.sigmoid, Inverted(P)),
     }
     for name, (activation, noise) in noises.items():
@@ -113,7 +113,7 @@ class FixedNoise:
         return self.xi
 
 
-def same_step(kinds: Mapping[str, type[scratch.MLP]] | None = None) -> Iterator[Finding]:
+def same_step(kinds: Mapping[str, type[from_scratch.MLP]] | None = None) -> Iterator[Finding]:
     """Under the masks of `nn.Dropout`, networks from scratch give the same outputs and, after a step, weights."""
     X, y = small_nets.batch(ROWS)
     sizes = (20, 32, 32, 4)
@@ -124,7 +124,7 @@ def same_step(kinds: Mapping[str, type[scratch.MLP]] | None = None) -> Iterator[
     O = in_torch.step(X, y, lr=1.0)
     # Where h is 0, ξ is unknown and has no effect: ξ·0 = 0, and the ReLU passes no gradient.
     noises = [None, *(FixedNoise(xi.to(X.dtype)) for xi in masks)]
-    for name, kind in (kinds or {"reference": scratch.MLP, "fused": fused.FusedMLP}).items():
+    for name, kind in (kinds or {"reference": from_scratch.MLP, "fused": fused.FusedMLP}).items():
         net = small_nets.scratch_net(noises, sizes, kind)
         outputs = max_difference(net.step(X, y, lr=1.0), O)
         weights = map(max_difference, net.weights(), in_torch.weights())

@@ -23,8 +23,8 @@ from dropexp.analysis.sentences import amount, sentence
 from dropexp.analysis.stats import ALPHA
 from dropexp.analysis.verdicts import Pair, Verdict, VerdictWord, judge
 from dropexp.claims.claim import ClaimVerdict, Finding
-from dropexp.counting import counted
 from dropexp.errors import NoRuns
+from dropexp.plurals import counted
 from dropexp.program import command
 from dropexp.runs.metrics import MARGIN, NUMBER, metrics_of
 from dropexp.runs.record import Run, read_runs, text

@@ -11,8 +11,8 @@ from torch import Tensor, float64, nn, ones
 from dropexp.analysis.sentences import p_in_words
 from dropexp.claims import small_nets
 from dropexp.claims.claim import ClaimVerdict, Finding
+from dropexp.nets.from_scratch import MLP
 from dropexp.nets.noise import Classic, Gaussian, Inverted, Noise, Randn2019, ThreePoint, Unscaled
-from dropexp.nets.scratch import MLP
 
 MASKS = 100_000
 LEVEL = 0.001  # at 5 %, one in twenty of these many intervals would miss by chance

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dropexp.claims import small_nets
 from dropexp.claims.claim import Finding, holds_if
-from dropexp.nets import scratch
+from dropexp.nets import from_scratch
 from dropexp.nets.adam import Adam, Optimizer
 from dropexp.nets.fused import FusedMLP
 
@@ -62,7 +62,7 @@ def penalty_on_network(penalty: Optimizer | None = None, images: Images | None =
 
 def trained(optimizer: Optimizer, images: Images) -> FusedMLP:
     """Return the network after `STEPS` steps; all start from the same weights and see the same batches."""
-    layers = scratch.init_params(SIZES, small_nets.generator(1), init="torch")
+    layers = from_scratch.init_params(SIZES, small_nets.generator(1), init="torch")
     net = FusedMLP(layers, [None] * len(layers), small_nets.generator(), optimizer)
     g = small_nets.generator(2)
     for _ in range(STEPS):

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from dropexp.nets import fused, scratch, torch_nn
-from dropexp.nets.base import Network
+from dropexp.nets import from_scratch, fused, torch_nn
+from dropexp.nets.network_interface import Network
 from dropexp.nets.noise import Inverted, Noise
 from dropexp.nets.sgd import SGD, Layer
 from dropexp.nets.torch_nn import as_default_generator
@@ -23,7 +23,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def layers(sizes: Sequence[int] = SIZES) -> list[Layer]:
     """Return weights initialised like those of `nn.Linear`, and biases 0."""
-    params = scratch.init_params(sizes, generator(1), init="torch")
+    params = from_scratch.init_params(sizes, generator(1), init="torch")
     return [(W.double(), b.double()) for W, b in params]
 
 
@@ -37,10 +37,10 @@ def batch(n: int, sizes: Sequence[int] = SIZES) -> tuple[Tensor, Tensor]:
 def scratch_net(
     noises: Sequence[Noise | None],
     sizes: Sequence[int] = SIZES,
-    kind: type[scratch.MLP] = scratch.MLP,
+    kind: type[from_scratch.MLP] = from_scratch.MLP,
     noise_at_eval: bool = False,
-) -> scratch.MLP:
-    """Return a network from scratch, of a class derived from `scratch.MLP`."""
+) -> from_scratch.MLP:
+    """Return a network from scratch, of a class derived from `from_scratch.MLP`."""
     return kind(layers(sizes), noises, generator(3), SGD(), noise_at_eval=noise_at_eval)
 
 

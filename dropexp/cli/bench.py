@@ -10,7 +10,7 @@ from dropexp.cli.options import DataDir, DataUrl, find_or_download_data, whole_n
 from dropexp.cli.output import print_message
 
 if TYPE_CHECKING:
-    from dropexp.report.table import Table
+    from dropexp.report.tables.table import Table
     from dropexp.training import benchmark
 
 
@@ -25,7 +25,7 @@ def bench(
     from rich.console import Console
 
     from dropexp.interrupts import import_torch
-    from dropexp.report import console
+    from dropexp.report.formats import console
 
     import_torch()
     from dropexp.training import benchmark
@@ -36,7 +36,7 @@ def bench(
 
 
 def _table(result: benchmark.BenchmarkResult) -> Table:
-    from dropexp.report.table import Table
+    from dropexp.report.tables.table import Table
     from dropexp.training.benchmark import BOOK, PRODUCTS
 
     book, products = result.seconds(BOOK), result.seconds(PRODUCTS)

@@ -25,8 +25,8 @@ def claims(
     from dropexp.runs.folder import default_runs_dir
 
     import_torch()
-    from dropexp.claims import catalogue, table
-    from dropexp.nearest import did_you_mean
+    from dropexp.claims import catalogue, evidence_table
+    from dropexp.did_you_mean import did_you_mean
 
     if unknown := catalogue.unknown_names(names or ()):
         known = ", ".join(f"{claim.number} {claim.name}" for claim in catalogue.CLAIMS)
@@ -38,18 +38,18 @@ def claims(
         raise typer.BadParameter("these claims need trained runs", param_hint="--quick")
     folder = None if quick else runs_dir or default_runs_dir()
     checked = [catalogue.check(claim, folder) for claim in selected]
-    tables, notes = [table.overview(checked), *table.details(checked)], table.notes(checked)
+    tables, notes = [evidence_table.overview(checked), *evidence_table.details(checked)], evidence_table.notes(checked)
     if output is Format.table:
         tables = tables[1:] if names else tables[:1]
     print_tables(
         tables,
         output,
-        csv=lambda: table.to_csv(checked),
-        json=lambda: table.to_json(checked),
+        csv=lambda: evidence_table.to_csv(checked),
+        json=lambda: evidence_table.to_json(checked),
         notes=notes,
-        heading=f"{table.heading()}\n",
+        heading=f"{evidence_table.heading()}\n",
     )
     if output is Format.table and not names:
         print_message("dropexp claims NAME shows the evidence for a verdict, with its source and its test")
-    for command in table.missing(checked):
+    for command in evidence_table.missing(checked):
         print_message(f"not trained: {command}")

@@ -11,9 +11,9 @@ import typer
 from typer.core import TyperCommand
 
 from dropexp.cli.help import HelpContext
+from dropexp.did_you_mean import did_you_mean
 from dropexp.errors import PathError
-from dropexp.home import expanded
-from dropexp.nearest import did_you_mean
+from dropexp.home_folder import expanded
 
 _UsageError: Any = typer.BadParameter.__base__  # typer exports no other name of it
 _PATHS = re.compile("FILE|DIR|CONFIG|RUN|STUDY")  # in the metavar of arguments and options that can be a path
@@ -61,7 +61,7 @@ def _check_not_empty(paths: Iterable[Any], typed: dict[str, Any]) -> None:
 
 def _suggestion(option: str, arguments: list[str], options: list[str]) -> str:
     """Return the --set that an unknown option means, or a similar option; "" if there is neither."""
-    from dropexp.config.elsewhere.keys import setting_instead
+    from dropexp.config.other_libraries.keys import setting_instead
 
     at = next((i for i, word in enumerate(arguments) if word.partition("=")[0] == option), len(arguments))
     _, equals, value = arguments[at].partition("=") if at < len(arguments) else ("", "", "")

@@ -106,9 +106,9 @@ def compare(
     """Compare the arms of a study: means and spreads over seeds, differences and verdicts, published figures."""
     from dropexp.analysis import comparison, requirement
     from dropexp.errors import ComparisonError
-    from dropexp.report.comparison_tables import comparison_tables
-    from dropexp.report.names import titled
-    from dropexp.report.tuning_tables import trials_table
+    from dropexp.report.arm_names import titled
+    from dropexp.report.tables.comparison import comparison_tables
+    from dropexp.report.tables.searches import trials_table
 
     if chart is None and (width, height, title) != (None, None, None):
         raise typer.BadParameter("requires --chart", param_hint="--width, --height, --title")
@@ -116,7 +116,8 @@ def compare(
         what = "requires --format table, md or latex, and no --trials: csv and json have all figures in one output"
         raise typer.BadParameter(what, param_hint="--table")
     if plot or chart:
-        from dropexp.report import chart_parts, charts
+        from dropexp.report.charts import by_name as charts
+        from dropexp.report.charts import style as chart_parts
 
         if chart:
             charts.check_kind(chart)

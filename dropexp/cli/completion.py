@@ -80,7 +80,7 @@ def _names(ctx: typer.Context) -> list[str]:
 
 def complete_keys(incomplete: str) -> list[str]:
     """Complete a key of a config."""
-    from dropexp.config.reference import key_rows
+    from dropexp.config.key_table import key_rows
 
     return _starting((row.key for row in key_rows()), incomplete)
 
@@ -113,7 +113,7 @@ def complete_metrics(incomplete: str) -> list[str]:
 
 def complete_filters(incomplete: str) -> list[str]:
     """Complete KEY= or KEY=WORD of a config key, or of `status`."""
-    from dropexp.runs.status import Status
+    from dropexp.runs.state_names import Status
 
     statuses = [f"status={status}" for status in Status] if incomplete.startswith("status=") else ["status="]
     return [*complete_settings(incomplete), *_starting(statuses, incomplete)]
@@ -121,7 +121,7 @@ def complete_filters(incomplete: str) -> list[str]:
 
 def complete_epochs(incomplete: str) -> list[str]:
     """Complete the word for an epoch."""
-    from dropexp.analysis.query import AT
+    from dropexp.analysis.comparison_query import AT
 
     return _starting(AT, incomplete)
 

@@ -14,12 +14,12 @@ from dropexp.cli.completion import complete_configs, complete_keys
 from dropexp.cli.help import Group, epilog
 from dropexp.cli.options import CONFIG, Plugin, load_plugins
 from dropexp.cli.output import next_command, print_message
-from dropexp.counting import counted
+from dropexp.plurals import counted
 
 if TYPE_CHECKING:
-    from dropexp.config.reference import KeyRow
+    from dropexp.config.key_table import KeyRow
     from dropexp.config.study import Study
-    from dropexp.report.table import Table
+    from dropexp.report.tables.table import Table
 
 app = typer.Typer(
     help="List, print, check and write configs, and explain their keys.",
@@ -33,7 +33,7 @@ app = typer.Typer(
 def list_() -> None:
     """List the studies that ship with dropexp, each with its question."""
     from dropexp.config.shipped import question, shipped
-    from dropexp.report.table import Table
+    from dropexp.report.tables.table import Table
 
     rows = [[name, question(path)] for name, path in shipped().items()]
     _print_tables([Table("", ["study", "question"], rows, fold=(1,), cut=(), left=(0, 1))])
@@ -45,7 +45,7 @@ def show(
     name: Annotated[str, typer.Argument(metavar="STUDY", help="A shipped study.", autocompletion=complete_configs)],
 ) -> None:
     """Print a study that ships with dropexp, to copy and change."""
-    from dropexp.config.text import read_config
+    from dropexp.config.source import read_config
 
     print(read_config(name)[0], end="")
 
@@ -72,10 +72,10 @@ def keys(
     plugin: Plugin = None,
 ) -> None:
     """Explain the keys of a config: default, allowed values, meaning and section of the book."""
-    from dropexp.config.elsewhere.keys import similar_key
-    from dropexp.config.reference import key_rows
+    from dropexp.config.key_table import key_rows
+    from dropexp.config.other_libraries.keys import similar_key
     from dropexp.config.schema import GROUPS
-    from dropexp.report.table import Table
+    from dropexp.report.tables.table import Table
 
     load_plugins(plugin)
     rows = {row.key: row for row in key_rows()}
@@ -179,6 +179,6 @@ def _explain(row: KeyRow, first: bool) -> None:
 def _print_tables(tables: Sequence[Table]) -> None:
     from rich.console import Console
 
-    from dropexp.report import console
+    from dropexp.report.formats import console
 
     console.show(tables, Console())

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dropexp.runs.record import Run
     from dropexp.training.ensemble import ArmEvaluation
     from dropexp.training.evaluate import Evaluation
-    from dropexp.training.trained import Trained
+    from dropexp.training.trained_network import Trained
 
 
 IMAGES = "0..9"  # test images that are shown by default
@@ -82,12 +82,12 @@ def evaluate(
 
     numbers = image_numbers(images or IMAGES)
     import_torch()
-    from dropexp.analysis.classes import by_class
+    from dropexp.analysis.by_class import by_class
     from dropexp.analysis.study_runs import select
-    from dropexp.report import evaluation_tables as tables
+    from dropexp.report.tables import evaluation as tables
     from dropexp.runs.find import find_named
     from dropexp.training.evaluate import evaluate as evaluate_run
-    from dropexp.training.trained import load_trained
+    from dropexp.training.trained_network import load_trained
 
     load_plugins(plugin)
     folders = find_named(runs, runs_dir)
@@ -129,7 +129,7 @@ def _evaluate_arms(
     from dropexp.analysis.labels import labels_of
     from dropexp.errors import RunError
     from dropexp.runs.record import natural
-    from dropexp.runs.status import NO_RUN
+    from dropexp.runs.state_names import NO_RUN
     from dropexp.training.ensemble import evaluate_arm
 
     labels = labels_of(runs)
@@ -155,7 +155,7 @@ def _evaluate_arms(
 def _load_each(runs: Sequence[Run], at: Weights) -> Iterator[Trained]:
     """Load and yield the networks one at a time. Print a note on each run that is left out because it has none."""
     from dropexp.errors import RunError
-    from dropexp.training.trained import load_trained
+    from dropexp.training.trained_network import load_trained
 
     for run in runs:
         try:

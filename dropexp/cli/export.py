@@ -10,11 +10,11 @@ import typer
 
 from dropexp.cli.options import Names, RunsDir, one_of
 from dropexp.cli.output import print_message
-from dropexp.counting import counted
-from dropexp.home import expanded
+from dropexp.home_folder import expanded
+from dropexp.plurals import counted
 
 if TYPE_CHECKING:
-    from dropexp.report.export import Exported
+    from dropexp.report.trackers.rows import Exported
     from dropexp.runs.record import Run
 
 
@@ -57,9 +57,9 @@ def export(
 def export_to(target: Target, runs: Iterable[Run], out: str | None = None, *, report: bool = True) -> Exported:
     """Export runs to where the program looks by default, or to `out`. Raises `ExportError`."""
     if target is Target.tensorboard:
-        from dropexp.report.tensorboard import to_tensorboard
+        from dropexp.report.trackers.tensorboard import to_tensorboard
 
         return to_tensorboard(runs, expanded(out or "tensorboard"))
-    from dropexp.report.mlflow import default_uri, to_mlflow
+    from dropexp.report.trackers.mlflow import default_uri, to_mlflow
 
     return to_mlflow(runs, out or default_uri(), report=report)

@@ -62,14 +62,14 @@ def add_to_summary(comparison: Comparison, outcomes: Mapping[str, str | None]) -
     """
     if not (path := os.environ.get("GITHUB_STEP_SUMMARY")):
         return
-    from dropexp.report import markup
-    from dropexp.report.comparison_tables import comparison_tables
-    from dropexp.report.table import Table
+    from dropexp.report.formats.markdown import markdown
+    from dropexp.report.tables.comparison import comparison_tables
+    from dropexp.report.tables.table import Table
 
     rows = [(line, "yes" if failure is None else "no", failure or "") for line, failure in outcomes.items()]
     checked = [Table("Requirements", ("requirement", "passed", "reason"), rows, left=(0, 1, 2))] if rows else []
     tables = [*checked, *comparison_tables(comparison)]
-    content = f"{printable(markup.markdown(tables, comparison.headlines, comparison.notes))}\n\n".encode()
+    content = f"{printable(markdown(tables, comparison.headlines, comparison.notes))}\n\n".encode()
     try:
         with open(path, "ab") as file:
             if file.tell() + len(content) > MAX_SUMMARY:

@@ -20,10 +20,10 @@ from typing import NoReturn
 from dropexp.cli.completion_in_bash import bash_words
 from dropexp.cli.github import print_failure
 from dropexp.cli.output import discard_output, next_command, print_message, redirect_to_devnull
-from dropexp.encoding import ERRORS
 from dropexp.errors import ConfigError, DropexpError, Problem
 from dropexp.files import what_failed, why
-from dropexp.home import provide_home
+from dropexp.home_folder import provide_home
+from dropexp.terminal_encoding import ERRORS
 
 FAILED, INTERRUPTED = 1, 130
 

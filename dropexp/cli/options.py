@@ -24,7 +24,7 @@ from dropexp.cli.completion import (
     complete_words,
 )
 from dropexp.cli.output import Format
-from dropexp.nearest import did_you_mean
+from dropexp.did_you_mean import did_you_mean
 from dropexp.runs.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _number(text: object, is_allowed: Callable[[Any], bool], allowed: str) -> An
     with suppress(ValueError):
         if is_allowed(number := whole(float(typed))):
             return number
-    from dropexp.config.meant import meant, written
+    from dropexp.config.mistyped_values import meant, written
 
     fix = "" if (number := meant(typed, is_allowed)) is None else f"; write {written(number)}"
     raise typer.BadParameter(f"{typed!r:.60} is not {allowed}{fix}")

@@ -11,15 +11,15 @@ from json import dumps
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, TextIO
 
-from dropexp.encoding import cut_excess
 from dropexp.errors import printable
 from dropexp.program import command_line
+from dropexp.terminal_encoding import cut_excess
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from dropexp.analysis.headlines import Headline
-    from dropexp.report.table import Table
+    from dropexp.report.tables.table import Table
 
 
 class Format(StrEnum):
@@ -89,13 +89,13 @@ def print_tables(
     if output is Format.table:
         from rich.console import Console
 
-        from dropexp.report import console
+        from dropexp.report.formats import console
 
         console.show(tables, Console(), headlines, notes)
         return
 
-    from dropexp.report.latex import latex, note_on_characters
-    from dropexp.report.markup import markdown
+    from dropexp.report.formats.latex import latex, note_on_characters
+    from dropexp.report.formats.markdown import markdown
 
     match output:
         case Format.md:
@@ -116,11 +116,11 @@ def print_tables(
 
 def print_frame(frame: pd.DataFrame, table: Callable[[pd.DataFrame], Table], output: Format) -> None:
     """Print a listing; csv and json have all of its columns in full precision."""
-    from dropexp.analysis import frames
+    from dropexp.analysis import arm_frames
 
     print_tables(
         [table(frame)],
         output,
-        csv=lambda: frames.csv(frame),
-        json=lambda: dumps(frames.json_records(frame), indent=2, ensure_ascii=False, allow_nan=False),
+        csv=lambda: arm_frames.csv(frame),
+        json=lambda: dumps(arm_frames.json_records(frame), indent=2, ensure_ascii=False, allow_nan=False),
     )

@@ -12,16 +12,16 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from dropexp.cli.bars import SHORT_BAR, Bars
-from dropexp.cli.counts import Counts, clock_text
-from dropexp.cli.figures import figures
-from dropexp.cli.notebook_bar import NotebookBar, in_notebook
+from dropexp.cli.epoch_figures import figures
 from dropexp.cli.output import print_message
-from dropexp.counting import counted
+from dropexp.cli.progress_bars import SHORT_BAR, Bars
+from dropexp.cli.progress_in_notebook import NotebookBar, in_notebook
+from dropexp.cli.time_left import Counts, clock_text
 from dropexp.data.mirror import Progress as DownloadProgress
-from dropexp.runs.table import Row
+from dropexp.plurals import counted
+from dropexp.runs.epochs_table import Row
 from dropexp.training.events import Ended, Epoch, Event
-from dropexp.training.train import Stage
+from dropexp.training.pipeline import Stage
 
 
 class Watcher(Protocol):

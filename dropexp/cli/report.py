@@ -53,8 +53,8 @@ def report(
 ) -> None:
     """Write an HTML page that needs no network: verdicts, charts, tables, configs and provenance."""
     from dropexp.analysis.comparison import compare
-    from dropexp.cli.pictures import fetch_arrays
-    from dropexp.report import html
+    from dropexp.cli.fetch_images import fetch_arrays
+    from dropexp.report.page import page as html
 
     html.check_suffix(out)
     comparison = compare(

@@ -11,7 +11,7 @@ import typer
 from dropexp.cli.completion import complete_columns
 from dropexp.cli.options import Filters, Names, Output, RunsDir, parse_filters
 from dropexp.cli.output import Format, print_frame, print_message
-from dropexp.counting import counted
+from dropexp.plurals import counted
 
 if TYPE_CHECKING:
     from dropexp.runs.prune import Removal
@@ -48,7 +48,7 @@ def runs(
 ) -> None:
     """List runs with status, arm, seed, last epoch, test accuracy, end and hash, or remove those without a result."""
     from dropexp.analysis.listing import load_runs
-    from dropexp.report.listing_tables import runs_table
+    from dropexp.report.tables.listing import runs_table
 
     if prune:
         if sort is not None:
@@ -81,7 +81,7 @@ def _planned(
 
 def _prune(planned: list[Removal], yes: bool, output: Format) -> None:
     """List what can be removed, and remove it if `yes`."""
-    from dropexp.report.listing_tables import file_size, removals_frame, removals_table
+    from dropexp.report.tables.listing import file_size, removals_frame, removals_table
     from dropexp.runs import prune
 
     if planned or output in (Format.csv, Format.json):

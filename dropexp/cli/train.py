@@ -31,13 +31,13 @@ from dropexp.cli.options import (
     whole_number,
 )
 from dropexp.cli.output import next_command, print_message, shown_paths
-from dropexp.counting import counted
+from dropexp.plurals import counted
 
 if TYPE_CHECKING:
     from dropexp.cli.live_log import LiveLog
     from dropexp.config.study import Study
     from dropexp.training.jobs import Job
-    from dropexp.training.train import Stage, Training
+    from dropexp.training.pipeline import Stage, Training
 
 
 def train(
@@ -98,7 +98,7 @@ def train(
     from dropexp.runs.provenance import missing_commit
     from dropexp.training import device as devices
     from dropexp.training.cluster import connect
-    from dropexp.training.train import Training
+    from dropexp.training.pipeline import Training
 
     if not (given := [*(config or ()), *(configs or ())]):
         raise typer.BadParameter(
@@ -200,7 +200,7 @@ def _train_stage(
 ) -> bool:
     """Train the jobs of a stage. Return whether to train the next stage: False after a failure without `keep_going`."""
     from dropexp.cli.progress import watching
-    from dropexp.runs.status import FINISHED
+    from dropexp.runs.state_names import FINISHED
     from dropexp.training.events import Ended, Epoch, Note
 
     events = training.start(stage, find_data, at_once)

@@ -9,17 +9,17 @@ from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
-from dropexp.config.elsewhere.keys import key_instead, numbered
-from dropexp.config.elsewhere.values import value_instead
 from dropexp.config.fields import PROBABILITY, PROBES
-from dropexp.config.meant import meant, written
+from dropexp.config.mistyped_values import is_percentage, meant, written
+from dropexp.config.other_libraries.keys import key_instead, numbered
+from dropexp.config.other_libraries.values import value_instead
 from dropexp.config.overrides import MAX_RUNS, meant_range, range_ends, whole_range
 from dropexp.config.problems import Problems, dotted, shown
 from dropexp.config.schema import GROUPS, STUDY_KEYS, Config, allowed
 from dropexp.config.values import in_words, normalised
-from dropexp.config.variants import VARIANTS
+from dropexp.config.variant_table import VARIANTS
 from dropexp.config.yaml import KeyPath
-from dropexp.nearest import did_you_mean
+from dropexp.did_you_mean import did_you_mean
 
 FIELDS: dict[str, TypeAdapter[Any]] = {
     key: TypeAdapter(cast(Any, Annotated[info.annotation, info]), config=Config.model_config | {"defer_build": True})
@@ -205,7 +205,7 @@ class Checks:
         if found is not None:
             text = written(found)
             return f"; write {text[1:-1] if in_list and isinstance(found, list) else text}"
-        if self._is_percentage(key, value, in_list):
+        if is_percentage(value) and allowed(Config, key, item=in_list) == PROBABILITY:
             return f"; {value:g} % is {value / 100:g}"
         if in_list:
             return ""
@@ -218,10 +218,6 @@ class Checks:
         if means_none or (isinstance(value, str) and value.lower() in _DEFAULTS and not choices(key)):
             return f"; its default is {in_words(key, default)}"
         return ""
-
-    def _is_percentage(self, key: str, value: Any, in_list: bool) -> bool:
-        """Return whether a number given for a probability is a percentage; one just above 1 is rather a typo."""
-        return allowed(Config, key, item=in_list) == PROBABILITY and type(value) in (int, float) and 5 <= value <= 100
 
     def title(self, path: KeyPath) -> str:
         """Return how a message names the key at `path`: alone if an option set it, else with its sections."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dropexp.config.tasks import LINEAR_REGRESSION, LINREG_KEYS, LINREG_ROWS, LINREG_VARIANTS, NUM_TRAIN_IMAGES
-from dropexp.counting import counted
+from dropexp.plurals import counted
 
 if TYPE_CHECKING:
     from dropexp.config.schema import Config

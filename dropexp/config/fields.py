@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from dropexp.config.variants import VARIANTS
+from dropexp.config.variant_table import VARIANTS
 
 PROBES = ("weight_norms", "activations", "correlation", "noise_at_test", "calibration")  # without mc: K
 

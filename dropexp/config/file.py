@@ -19,14 +19,14 @@ from dropexp.config.overrides import (
     whole_range,
 )
 from dropexp.config.problems import Problems, dotted, shown
-from dropexp.config.published import Published, problems_in
+from dropexp.config.published_section import Published, problems_in
 from dropexp.config.schema import Config, allowed
-from dropexp.config.tune import Tune, parse_tune
-from dropexp.config.variants import VARIANTS
+from dropexp.config.tune_section import Tune, parse_tune
+from dropexp.config.variant_table import VARIANTS
 from dropexp.config.yaml import KeyPath
 from dropexp.config.yaml_faults import not_a_mapping
+from dropexp.did_you_mean import did_you_mean
 from dropexp.errors import ConfigError, Problem
-from dropexp.nearest import did_you_mean
 
 
 @dataclass(frozen=True)

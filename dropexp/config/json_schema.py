@@ -13,12 +13,12 @@ from pydantic import BaseModel
 from dropexp.config.checks import ANCHORS, FIELDS, choices
 from dropexp.config.fields import PROBES
 from dropexp.config.file import MAX_LABEL
+from dropexp.config.key_table import key_rows
 from dropexp.config.overrides import MAX_RUNS
-from dropexp.config.published import Published
-from dropexp.config.reference import key_rows
+from dropexp.config.published_section import Published
 from dropexp.config.schema import Config
-from dropexp.config.space import KINDS, RANGES
-from dropexp.config.tune import MAX_REPEATS, NOT_TUNED
+from dropexp.config.search_space import KINDS, RANGES
+from dropexp.config.tune_section import MAX_REPEATS, NOT_TUNED
 from dropexp.config.values import DEFAULT_WORDS, NULLABLE
 
 FILE = "dropexp.schema.json"  # as `config init` writes it

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from dropexp.config.text import other_encoding
-from dropexp.config.variants import VARIANTS, Variant
+from dropexp.config.source import other_encoding
+from dropexp.config.variant_table import VARIANTS, Variant
 from dropexp.errors import PluginError
 from dropexp.files import plain, why
 from dropexp.interrupts import import_torch

@@ -28,8 +28,8 @@ from dropexp.config.fields import (
     key_field,
 )
 from dropexp.config.tasks import LINEAR_REGRESSION, NUM_TRAIN_IMAGES
-from dropexp.config.used import used_keys
-from dropexp.config.variants import VARIANTS
+from dropexp.config.used_keys import used_keys
+from dropexp.config.variant_table import VARIANTS
 
 STUDY_KEYS = ("name", "matrix", "arms", "labels", "tune", "published")  # the keys of a file that are not keys of a run
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -194,7 +194,7 @@ class Config(BaseModel):
         "Keep dropout active in evaluation mode, which reproduces a bug in published code.", TRUE_OR_FALSE, False
     )
     fused: bool = key_field(
-        "`false` trains `scratch` and `none` with the reference implementation, `dropexp/nets/scratch.py`.",
+        "`false` trains `scratch` and `none` with the reference implementation, `dropexp/nets/from_scratch.py`.",
         TRUE_OR_FALSE,
         True,
     )

@@ -7,8 +7,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from dropexp.did_you_mean import nearest, nearest_file
 from dropexp.errors import ConfigError, Problem, quoted
-from dropexp.nearest import nearest, nearest_file
 
 SUFFIXES = (".yaml", ".yml")
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dropexp.home import expanded, temporary_home
+from dropexp.home_folder import expanded, temporary_home
 
 
 def cache_dir() -> Path:

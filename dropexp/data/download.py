@@ -17,7 +17,7 @@ from dropexp.data.cache import cache_dir, cache_lock
 from dropexp.data.mirror import LARGEST, Progress, get
 from dropexp.errors import DataError
 from dropexp.files import is_file, replacing, why
-from dropexp.home import expanded
+from dropexp.home_folder import expanded
 
 MIRRORS = (  # the first is torchvision's, the second that of the authors
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",

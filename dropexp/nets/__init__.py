@@ -1,4 +1,4 @@
 """The mathematics: networks, noise and optimiser. Plain arguments, no config, no files.
 
-It imports no other subpackage. Start with `scratch.py`, the reference implementation.
+It imports no other subpackage. Start with `from_scratch.py`, the reference implementation.
 """

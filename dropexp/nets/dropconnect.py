@@ -19,11 +19,11 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from dropexp.nets.dropconnect_masks import WeightMasks
+from dropexp.nets.from_scratch import MLP, ForwardPass, relu
 from dropexp.nets.matmul import ROWS
 from dropexp.nets.noise import Mask
-from dropexp.nets.scratch import MLP, ForwardPass, relu
 from dropexp.nets.sgd import Layer
-from dropexp.nets.weight_masks import WeightMasks
 
 
 @dataclass(frozen=True)

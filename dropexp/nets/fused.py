@@ -1,8 +1,8 @@
-"""The training step of `scratch.py` optimised for a CPU: equal up to rounding, and several times faster.
+"""The training step of `from_scratch.py` optimised for a CPU: equal up to rounding, and several times faster.
 
 It is faster because every result has its own buffer, weights are stored in the layout that oneDNN prefers and outputs
-in the one that softmax prefers, masks are sampled by comparing random bits (bitmask.py), and loss and accuracy are left
-to the caller, who computes them once per epoch from the outputs.
+in the one that softmax prefers, masks are sampled by comparing random bits (fused_noise.py), and loss and accuracy are
+left to the caller, who computes them once per epoch from the outputs.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dropexp.nets import scratch
+from dropexp.nets import from_scratch
 from dropexp.nets.adam import Optimizer
-from dropexp.nets.bitmask import sampler, threshold_backward
+from dropexp.nets.fused_noise import sampler, threshold_backward
 from dropexp.nets.matmul import ROWS
 from dropexp.nets.noise import Noise
 from dropexp.nets.sgd import Layer
 
 
 class Buffers:
-    """The buffers of a step on n rows, named as in `scratch.py`: A = relu(Z), H, V, O.
+    """The buffers of a step on n rows, named as in `from_scratch.py`: A = relu(Z), H, V, O.
 
     D[i] is ∂l/∂Z of layer i, Y has a row of targets per example. H[i] is None where the input of layer i has no noise;
     V[i] are the network's own weights if these have no noise. Creating a view takes as long as a small operation, so
@@ -53,8 +53,8 @@ class Buffers:
         ]
 
 
-class FusedMLP(scratch.MLP):
-    """The reference network with optimised `step` and `logits`. Options and state are those of `scratch.MLP`.
+class FusedMLP(from_scratch.MLP):
+    """The reference network with optimised `step` and `logits`. Options and state are those of `from_scratch.MLP`.
 
     `layers` are copied. `mm` multiplies matrices: `torch.mm`, or `matmul.bf16_mm`.
     """

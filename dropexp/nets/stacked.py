@@ -1,4 +1,4 @@
-"""The training step of `scratch.py` for R runs of equal shape at once, with batched matrix products (R, …).
+"""The training step of `from_scratch.py` for R runs of equal shape at once, with batched matrix products (R, …).
 
 On a GPU, a single run's step of 256 rows spends its time launching kernels. Runs of equal shape therefore train
 together as a stack. On CUDA, a block of steps of all runs is captured as one CUDA graph (cuda_graph.py); its noise is
@@ -17,8 +17,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dropexp.nets import cuda_graph, scratch
-from dropexp.nets.bitmask import threshold_backward
+from dropexp.nets import cuda_graph, from_scratch
+from dropexp.nets.fused_noise import threshold_backward
 from dropexp.nets.sgd import Layer
 from dropexp.nets.stacked_noise import StackNoise
 from dropexp.nets.stacked_optimizer import StackOptimizer
@@ -37,7 +37,9 @@ class Stack:
     them to the networks.
     """
 
-    def __init__(self, networks: Sequence[scratch.MLP], X: Tensor, y: Tensor, num_rows: int, batch_size: int) -> None:
+    def __init__(
+        self, networks: Sequence[from_scratch.MLP], X: Tensor, y: Tensor, num_rows: int, batch_size: int
+    ) -> None:
         first, R = networks[0], len(networks)
         self.networks, self.X, self.y = list(networks), X, y.expand(R, -1)
         self.output_relu = first.output_relu
@@ -59,7 +61,7 @@ class Stack:
             for name, tensor in network.state().items():
                 state[name].copy_(tensor)
 
-        # buffers of a step, named as in `scratch.py`; but D is n·∂l/∂Z, or −lr·n·∂l/∂Z where GEMMs update directly
+        # buffers of a step, named as in `from_scratch.py`; but D is n·∂l/∂Z, or −lr·n·∂l/∂Z where GEMMs update directly
         self.noise = StackNoise(self.networks, self.steps, n)
         has_noise, on_weights = [xi is not None for xi in self.noise.xi], self.noise.placement == "weights"
         self.rows = torch.zeros(self.steps, R * n, dtype=torch.int64, device=X.device)

@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from dropexp.nets import scratch
+from dropexp.nets import from_scratch
 from dropexp.nets.noise import Gaussian, Mask, Noise, ThreePoint
 
 LEVELS = 2**16  # values of the random 16-bit integer that keeps or drops a unit
@@ -27,7 +27,7 @@ class StackNoise:
     their drop probabilities by their schedules.
     """
 
-    def __init__(self, networks: Sequence[scratch.MLP], steps: int, n: int) -> None:
+    def __init__(self, networks: Sequence[from_scratch.MLP], steps: int, n: int) -> None:
         self.networks = networks
         noisy = [network for network in networks if any(network.noises)]
         self.placement = noisy[0].placement if noisy else "after"  # a network without noise may have another placement

@@ -107,9 +107,9 @@ def as_default_generator(generator: torch.Generator) -> Iterator[None]:
 
 
 class TorchMLP:
-    """A torch.nn network with torch's own SGD, Adam or AdamW. Its interface is that of `scratch.MLP`.
+    """A torch.nn network with torch's own SGD, Adam or AdamW. Its interface is that of `from_scratch.MLP`.
 
-    `layers` are the initial parameters in the layout of `scratch.py`; they replace the initialisation of `nn.Linear`.
+    `layers` are the initial parameters in the layout of `from_scratch.py`; they replace those of `nn.Linear`.
     With `bf16`, matrix products and activations are bfloat16 where `torch.autocast` chooses it; parameters and updates
     stay float32.
     """

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from dropexp.config.names import normalised
 from dropexp.config.shipped import is_config
+from dropexp.did_you_mean import did_you_mean
 from dropexp.errors import AmbiguousRun, RunError, UnknownRuns, quoted
-from dropexp.home import expanded
-from dropexp.nearest import did_you_mean
+from dropexp.home_folder import expanded
 from dropexp.program import command
 from dropexp.runs.folder import CHECKPOINT, EPOCHS, RUN, RunFolder, default_runs_dir
 
-_EXPLICIT = re.compile(r"\.{1,2}[/\\]")  # the beginning of a path that is no name of a study
+_EXPLICIT = re.compile(r"\.{1,2}[/\\]")  # the beginning of a path, which names no study
 
 
 def by_hash(study: Path) -> dict[str, list[RunFolder]]:
@@ -30,7 +30,7 @@ def by_hash(study: Path) -> dict[str, list[RunFolder]]:
 def folders(paths_or_names: Iterable[str], runs_dir: Path) -> list[RunFolder]:
     """Return the runs with these names of studies or paths of folders; all runs below `runs_dir` if none is given.
 
-    A path that begins with ./ or ../ is no name. Raises `UnknownRuns` for a name or path without a run, and
+    A path that begins with ./ or ../ names no study. Raises `UnknownRuns` for a name or path without a run, and
     `AmbiguousRun` for one that is both the name of a study and the path of another folder of runs.
     """
     wanted = list(paths_or_names)
@@ -86,9 +86,7 @@ def find_named(names: Iterable[str], runs_dir: Path | None = None) -> list[RunFo
 def _find(name: str, root: Path) -> list[RunFolder]:
     try:
         return folders([name], root)
-    except AmbiguousRun:
-        raise
-    except RunError as error:
+    except UnknownRuns as error:
         every = folders([], root)
         found = [folder for folder in every if name in _names(folder.path)]
         if not found:

@@ -8,7 +8,7 @@
       predictions.npz  derived, of a finished run: its predictions for the test images
 
 These two are replaced atomically and have a checksum. The derived files are for people and other programs; epochs.csv
-grows by a line per epoch. `state.py` decides what is written when, and docs/architecture.md describes it.
+grows by a line per epoch. `transitions.py` decides what is written when, and docs/architecture.md describes it.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ import yaml
 
 from dropexp.errors import CorruptedFile, MissingRun, RunError
 from dropexp.files import plain, sha256, why, write_whole
-from dropexp.home import expanded
+from dropexp.home_folder import expanded
 from dropexp.lock import is_locked, locked
+from dropexp.runs.epochs_table import Columns, Row, csv_header, csv_line, from_csv
 from dropexp.runs.run_json import RunInfo
-from dropexp.runs.table import Columns, Row, csv_header, csv_line, from_csv
 
 CONFIG, EPOCHS, RUN, CHECKPOINT = "config.yaml", "epochs.csv", "run.json", "checkpoint.pt"
 PREDICTIONS = "predictions.npz"

@@ -21,7 +21,7 @@ from dropexp.lock import LOCK, Busy
 from dropexp.runs.folder import BEFORE, CORRUPTED, FILES, RUN, RunFolder, default_runs_dir, read_file
 from dropexp.runs.record import Run, keep, read_any, read_runs
 from dropexp.runs.run_json import SCHEMA
-from dropexp.runs.status import FINISHED, NO_RUN, Status
+from dropexp.runs.state_names import FINISHED, NO_RUN, Status
 from dropexp.runs.study_file import STUDY, read_searches
 
 LEFTOVER = "renamed because it was corrupted or the run restarted, or half-written"

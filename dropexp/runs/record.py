@@ -12,22 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from dropexp.config.digests import arm_digest, searched
-from dropexp.config.elsewhere.keys import similar_key
-from dropexp.config.planned import SearchPart
+from dropexp.config.other_libraries.keys import similar_key
+from dropexp.config.planned_run import SearchPart
 from dropexp.config.schema import Config
 from dropexp.config.tasks import FASHION_MNIST
-from dropexp.config.used import used_keys
+from dropexp.config.used_keys import used_keys
 from dropexp.config.values import DEFAULT_WORDS
+from dropexp.did_you_mean import did_you_mean
 from dropexp.errors import CorruptedFile, MissingRun, NoRuns, RunError, UnknownRuns
-from dropexp.home import expanded
-from dropexp.nearest import did_you_mean
+from dropexp.home_folder import expanded
+from dropexp.runs.epochs_table import Columns, Row, rows_of
 from dropexp.runs.find import folders, instead, study_names
 from dropexp.runs.folder import RunFolder, default_runs_dir
 from dropexp.runs.metrics import metrics_of
 from dropexp.runs.run_json import RunInfo
-from dropexp.runs.state import as_of_now
-from dropexp.runs.status import FINISHED, NO_RUN, Status
-from dropexp.runs.table import Columns, Row, rows_of
+from dropexp.runs.state_names import FINISHED, NO_RUN, Status
+from dropexp.runs.transitions import as_of_now
 
 LARGEST_FIGURE = 2.0**128  # figures are computed in float32, whose numbers are all smaller
 

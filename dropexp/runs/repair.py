@@ -11,9 +11,9 @@ from pathlib import Path
 from dropexp.errors import RunError
 from dropexp.files import sha256, why, write_whole
 from dropexp.lock import Busy
+from dropexp.runs.epochs_table import to_csv
 from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, PREDICTIONS, RUN, RunFolder, config_yaml
 from dropexp.runs.run_json import RunInfo
-from dropexp.runs.table import to_csv
 
 
 def repair_finished(folder: RunFolder, saved_predictions: Callable[[RunFolder], bytes]) -> list[str]:

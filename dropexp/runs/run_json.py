@@ -15,11 +15,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializ
 from typing_extensions import TypeAliasType
 
 from dropexp.config.names import is_name
-from dropexp.config.planned import SearchPart
-from dropexp.counting import counted
+from dropexp.config.planned_run import SearchPart
 from dropexp.errors import CorruptedFile
 from dropexp.files import decode_json, encode_json, has_json_checksum
-from dropexp.runs.status import FINISHED, WRITTEN, Status
+from dropexp.plurals import counted
+from dropexp.runs.state_names import FINISHED, WRITTEN, Status
 
 SCHEMA = 2  # of run.json, study.json and checkpoint.pt
 _START = b'{"sha256": "'  # of a run.json since schema 2

@@ -20,7 +20,7 @@ from dropexp.files import decode_json, encode_json, why, write_whole
 from dropexp.lock import Busy, locked, not_written
 from dropexp.runs.folder import RunFolder, read_file, rename_corrupted
 from dropexp.runs.run_json import SCHEMA
-from dropexp.runs.searches import SearchRecord, merged
+from dropexp.runs.search_records import SearchRecord, merged
 
 STUDY = "study.json"
 NO_FILE = "a config without a file"  # of standard input, or a mapping in Python

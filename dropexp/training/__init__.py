@@ -1,4 +1,4 @@
 """From a config to a finished run: networks, the loop, checkpoints, worker processes.
 
-May import runs, config, data, nets. Start with `loop.py`, then `run.py`.
+May import runs, config, data, nets. Start with `loop.py`, then `active_run.py`.
 """

@@ -11,13 +11,13 @@ from typing import Any
 from dropexp.config.study import Study, load_config
 from dropexp.data import download
 from dropexp.errors import TrainingError, UnfinishedRun
-from dropexp.home import expanded
+from dropexp.home_folder import expanded
+from dropexp.runs.epochs_table import Row
 from dropexp.runs.folder import default_runs_dir
-from dropexp.runs.status import Status
-from dropexp.runs.table import Row
+from dropexp.runs.state_names import Status
 from dropexp.training import device as devices
 from dropexp.training.events import Ended, Epoch, Event, Note
-from dropexp.training.train import Stage, Training
+from dropexp.training.pipeline import Stage, Training
 
 
 def prepare(

@@ -10,11 +10,11 @@ import torch
 
 from dropexp.config.schema import Config
 from dropexp.config.tasks import NUM_INPUTS, NUM_OUTPUTS
-from dropexp.config.variants import VARIANTS, Variant
-from dropexp.nets import cuda_graph, dropconnect, fused, linreg, matmul, schedules, scratch, torch_nn
+from dropexp.config.variant_table import VARIANTS, Variant
+from dropexp.nets import cuda_graph, dropconnect, from_scratch, fused, linreg, matmul, schedules, torch_nn
 from dropexp.nets import noise as noises
 from dropexp.nets.adam import Adam, Optimizer
-from dropexp.nets.base import Network
+from dropexp.nets.network_interface import Network
 from dropexp.nets.noise import Noise
 from dropexp.nets.schedules import DropSchedule
 from dropexp.nets.sgd import SGD, Layer
@@ -39,7 +39,7 @@ def regression(config: Config, init: torch.Generator) -> linreg.Model:
     return model(*linreg.init_params(init), config.weight_decay, config.l1)
 
 
-def reference_mlp(config: Config, init: torch.Generator, noise: torch.Generator) -> scratch.MLP:
+def reference_mlp(config: Config, init: torch.Generator, noise: torch.Generator) -> from_scratch.MLP:
     """Build the reference implementation, which a stack trains, of a config that has a `stack_shape`."""
     return _from_scratch(config.model_copy(update={"fused": False}), init, noise)
 
@@ -54,9 +54,9 @@ def num_params(config: Config) -> int:
     return sum((n + 1) * m for n, m in itertools.pairwise(_sizes(config)))
 
 
-def _from_scratch(config: Config, init: torch.Generator, noise: torch.Generator) -> scratch.MLP:
+def _from_scratch(config: Config, init: torch.Generator, noise: torch.Generator) -> from_scratch.MLP:
     variant = VARIANTS[config.variant]
-    kind: Callable[..., scratch.MLP] = scratch.MLP
+    kind: Callable[..., from_scratch.MLP] = from_scratch.MLP
     if variant.builder == "dropconnect":
         kind = dropconnect.DropConnectMLP
     elif config.fused and noise.device.type != "mps":  # untested there
@@ -121,7 +121,7 @@ def _sizes(config: Config) -> list[int]:
 
 
 def _layers(config: Config, init: torch.Generator, device: torch.device) -> list[Layer]:
-    layers = scratch.init_params(_sizes(config), init, config.init, config.init_std, config.init_bias)
+    layers = from_scratch.init_params(_sizes(config), init, config.init, config.init_std, config.init_bias)
     return [(W.to(device), b.to(device)) for W, b in layers]
 
 

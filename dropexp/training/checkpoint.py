@@ -15,18 +15,18 @@ import torch
 
 from dropexp.config.schema import Config
 from dropexp.config.tasks import LINEAR_REGRESSION
-from dropexp.counting import counted
 from dropexp.errors import CorruptedFile, NewerRun, RunError
 from dropexp.files import add_checksum, has_checksum
-from dropexp.nets.base import Network
 from dropexp.nets.linreg import Model
+from dropexp.nets.network_interface import Network
+from dropexp.plurals import counted
+from dropexp.runs.epochs_table import Columns, num_epochs
 from dropexp.runs.folder import RunFolder, read_file
 from dropexp.runs.predictions import decode
 from dropexp.runs.run_json import SCHEMA
-from dropexp.runs.table import Columns, num_epochs
 from dropexp.training import build
-from dropexp.training.kept import BestNetwork, Kept
 from dropexp.training.rng import stream
+from dropexp.training.snapshots import BestNetwork, Kept
 
 CHECKPOINT_SHARE = 0.02  # of the time since the last one: what writing a checkpoint may cost
 

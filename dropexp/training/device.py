@@ -6,9 +6,9 @@ import ctypes
 import os
 import sys
 
+from dropexp.did_you_mean import did_you_mean
 from dropexp.errors import DeviceError
 from dropexp.interrupts import import_torch
-from dropexp.nearest import did_you_mean
 
 _CUDA = ("gpu", "gpu:0", "nvidia", "rocm")  # other words for it
 

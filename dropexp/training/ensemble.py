@@ -15,9 +15,9 @@ from torch import Tensor
 
 from dropexp.data.fashion_mnist import Data
 from dropexp.training.evaluate import Evaluation, RotationFigures, all_rotations, evaluate_network, figures_of
-from dropexp.training.predictive import Average, Predictive
+from dropexp.training.predictive_distribution import Average, Predictive
 from dropexp.training.torch_settings import own_settings
-from dropexp.training.trained import Trained
+from dropexp.training.trained_network import Trained
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ from dropexp.errors import EvaluationError
 from dropexp.nets import matmul
 from dropexp.nets.dropconnect import DropConnectMLP
 from dropexp.training import build
-from dropexp.training.predictive import Predictive, predictive
+from dropexp.training.predictive_distribution import Predictive, predictive
 from dropexp.training.probes import eval_outputs, noisy_outputs
 from dropexp.training.rng import stream
 from dropexp.training.torch_settings import own_settings
-from dropexp.training.trained import Trained
+from dropexp.training.trained_network import Trained
 
 SIDE = 28  # pixels
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dropexp.runs.status import Status
-from dropexp.runs.table import Row
+from dropexp.runs.epochs_table import Row
+from dropexp.runs.state_names import Status
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dropexp.config.digests import canonical
-from dropexp.config.planned import PlannedRun
+from dropexp.config.planned_run import PlannedRun
 from dropexp.config.study import Study
 from dropexp.config.tasks import FASHION_MNIST
 from dropexp.errors import OtherRun, RunError
 from dropexp.runs.find import by_hash
 from dropexp.runs.folder import RunFolder
-from dropexp.runs.state import status_of
-from dropexp.runs.status import FINISHED, Status
+from dropexp.runs.state_names import FINISHED, Status
+from dropexp.runs.transitions import status_of
 from dropexp.training import device as devices
 
 IN_TRAINING = (Status.RUNNING, Status.BUSY)  # by another process

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from dropexp.nets.base import Network
-from dropexp.training.predictive import predictive
+from dropexp.nets.network_interface import Network
+from dropexp.training.predictive_distribution import predictive
 from dropexp.training.trainees import EVAL_ROWS, logits, score
 
 UNITS = 256  # whose correlations with all others are computed at a time

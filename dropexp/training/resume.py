@@ -9,11 +9,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from dropexp.config.planned import PlannedRun
+from dropexp.config.planned_run import PlannedRun
 from dropexp.errors import CorruptedFile, RunError
+from dropexp.runs.epochs_table import Columns, num_epochs
 from dropexp.runs.folder import RunFolder, rename_corrupted
-from dropexp.runs.state import rename_for_restart, rename_if_corrupted
-from dropexp.runs.table import Columns, num_epochs
+from dropexp.runs.transitions import rename_for_restart, rename_if_corrupted
 from dropexp.training import checkpoint
 from dropexp.training.checkpoint import Checkpoint, TrainingState
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dropexp.config.schema import Config
-from dropexp.config.variants import VARIANTS
+from dropexp.config.variant_table import VARIANTS
 
 # The keys that stacks support. A run that sets any other key trains alone.
 OWN_KEYS = frozenset(  # may differ between the runs of a stack

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dropexp.nets import linreg
-from dropexp.nets.base import Network
+from dropexp.nets.network_interface import Network
 from dropexp.nets.stacked import Stack
 from dropexp.training.loop import Part, Score, Trainee
 from dropexp.training.shuffle import ShuffleAhead

@@ -20,11 +20,11 @@ from multiprocessing.connection import Connection, wait
 
 from dropexp.config.plugins import load_plugin
 from dropexp.errors import DataError, PluginError
-from dropexp.runs.state import mark
-from dropexp.runs.status import FINISHED, Status
+from dropexp.runs.state_names import FINISHED, Status
+from dropexp.runs.transitions import mark
 from dropexp.training.events import Ended, Event, Note, Started
+from dropexp.training.in_process import Trainer
 from dropexp.training.jobs import Job, Plan
-from dropexp.training.trainer import Trainer
 
 EXIT_SECONDS = 10.0  # for a worker to exit; far more than it needs
 KILLED = ("SIGKILL", "exit code 137")  # memory ran out; in a container, a shell reports 137

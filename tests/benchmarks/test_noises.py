@@ -6,7 +6,7 @@ import noises
 from pages.noises import table
 
 from dropexp.config.schema import Config
-from dropexp.config.variants import VARIANTS
+from dropexp.config.variant_table import VARIANTS
 
 
 def test_every_shipped_noise_is_timed() -> None:

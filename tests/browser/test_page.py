@@ -14,7 +14,7 @@ from helpers.studies import write_realistic_study
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from dropexp.analysis.comparison import compare
-from dropexp.report.html import write
+from dropexp.report.page.page import write
 from dropexp.runs.folder import RunFolder
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

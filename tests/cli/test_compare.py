@@ -213,8 +213,8 @@ def test_the_help_lists_every_chart_and_table(study: InProcess) -> None:
     from dropexp.analysis.comparison import compare
     from dropexp.cli.compare import CHARTS, TABLES
     from dropexp.errors import ComparisonError
-    from dropexp.report.charts import KINDS
-    from dropexp.report.comparison_tables import comparison_tables
+    from dropexp.report.charts.by_name import KINDS
+    from dropexp.report.tables.comparison import comparison_tables
 
     assert list(CHARTS) == list(KINDS)
     with pytest.raises(ComparisonError, match=re.escape(f"the tables are {', '.join(TABLES)}")):

@@ -18,14 +18,14 @@ from helpers.in_process import InProcess
 
 from dropexp.cli.output import Format
 from dropexp.cli.progress import watching
-from dropexp.config.planned import PlannedRun
+from dropexp.config.planned_run import PlannedRun
 from dropexp.config.schema import Config
 from dropexp.runs.folder import RunFolder
 from dropexp.runs.record import read_runs
-from dropexp.runs.status import Status
+from dropexp.runs.state_names import Status
 from dropexp.training.events import Ended
 from dropexp.training.jobs import Job
-from dropexp.training.train import Stage
+from dropexp.training.pipeline import Stage
 
 FULL = Path("/dev/full")
 full = pytest.mark.skipif(not FULL.exists(), reason="only Linux has /dev/full, a device that is always full")

@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from dropexp.cli.bars import Bars
-from dropexp.cli.counts import Counts, clock_text
-from dropexp.cli.figures import figures
+from dropexp.cli.epoch_figures import figures
 from dropexp.cli.progress import downloading, watching
-from dropexp.config.planned import PlannedRun
+from dropexp.cli.progress_bars import Bars
+from dropexp.cli.time_left import Counts, clock_text
+from dropexp.config.planned_run import PlannedRun
 from dropexp.config.schema import Config
+from dropexp.runs.epochs_table import Row
 from dropexp.runs.folder import RunFolder
-from dropexp.runs.status import Status
-from dropexp.runs.table import Row
+from dropexp.runs.state_names import Status
 from dropexp.training.events import Ended, Epoch, Event, Started
 from dropexp.training.jobs import Job
-from dropexp.training.train import Stage
+from dropexp.training.pipeline import Stage
 
 IMAGES: Row = {"train_loss": 0.51234, "train_acc": 0.8123, "val_acc": 0.8345, "test_acc": 0.8249}
 

@@ -92,7 +92,7 @@ def test_an_interrupt_marks_runs_and_prints_how_to_resume(jobs: str, sent: signa
     assert "interrupted" in statuses(command) and "running" not in statuses(command)
 
 
-@pytest.mark.parametrize("module", ["typer", "dropexp.cli.app", "dropexp.training.execute", "filelock"])
+@pytest.mark.parametrize("module", ["typer", "dropexp.cli.app", "dropexp.training.dispatch", "filelock"])
 def test_an_interrupt_during_imports_prints_how_to_resume(module: str, command: Command) -> None:
     command.write(
         "sitecustomize.py",  # Python imports it first

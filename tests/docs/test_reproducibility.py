@@ -14,7 +14,7 @@ from helpers.in_process import InProcess
 from helpers.training import rows_of, train_run
 from helpers.weights import same, saved, saved_below
 
-from dropexp.config.planned import PlannedRun
+from dropexp.config.planned_run import PlannedRun
 from dropexp.config.schema import Config
 from dropexp.data.fashion_mnist import Data
 from dropexp.runs.folder import RunFolder

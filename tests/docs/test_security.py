@@ -38,14 +38,14 @@ FIXED = {"shell": False, "allow_pickle": False}  # keywords that no call can hav
 EXCEPTIONS = {
     ("config/plugins.py", "runpy.run_path"): "a plugin is a program that the user names by --plugin and trusts",
     ("__init__.py", "importlib.import_module"): "modules of this package, when a notebook first uses one",
-    ("report/export.py", "importlib.import_module"): "optional packages, with names from a constant",
+    ("report/trackers/rows.py", "importlib.import_module"): "optional packages, with names from a constant",
     ("training/cluster/connect.py", "socket"): "tests whether anything listens at the address of --ray",
     ("training/cluster/connect.py", "socket.create_connection"): "the same",
     ("data/mirror.py", "urllib.request.urlopen"): "the download, which is checked by SHA-256",
     ("data/mirror.py", "http.client.HTTPException"): "an exception of downloads",
     ("runs/predictions.py", "zipfile"): "reads the sizes that an .npz claims to have; extracts nothing",
     ("runs/predictions.py", "zipfile.ZipFile"): "the same",
-    ("report/html.py", "markupsafe.Markup"): "our own scripts: Vega, and JSON that cannot close an element",
+    ("report/page/page.py", "markupsafe.Markup"): "our own scripts: Vega, and JSON that cannot close an element",
 }
 
 

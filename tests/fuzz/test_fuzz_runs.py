@@ -36,7 +36,7 @@ from dropexp.runs.predictions import decode
 from dropexp.runs.record import read_runs
 from dropexp.runs.study_file import STUDY, read_study
 from dropexp.training.checkpoint import TrainingState
-from dropexp.training.kept import BestNetwork, Kept
+from dropexp.training.snapshots import BestNetwork, Kept
 from fuzz.inputs import HOSTILE, altered, as_checked_json, as_json, changed, odd, texts, words
 from fuzz.sandbox import Result, Sandbox, sandbox
 

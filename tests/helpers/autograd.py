@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dropexp.nets.dropconnect_masks import WeightMasks
+from dropexp.nets.from_scratch import MLP
 from dropexp.nets.noise import Noise
-from dropexp.nets.scratch import MLP
 from dropexp.nets.sgd import Layer
-from dropexp.nets.weight_masks import WeightMasks
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from dropexp.config.planned import PlannedRun
+from dropexp.config.planned_run import PlannedRun
 from dropexp.files import encode_json, sha256
+from dropexp.runs.epochs_table import Columns, Row, add_row, last_figures, num_epochs, to_csv
 from dropexp.runs.folder import EPOCHS, PREDICTIONS, RUN, RunFolder
 from dropexp.runs.predictions import Predictions, encode
 from dropexp.runs.run_json import SCHEMA, RunInfo
-from dropexp.runs.status import FINISHED, Status
+from dropexp.runs.state_names import FINISHED, Status
 from dropexp.runs.study_file import STUDY
-from dropexp.runs.table import Columns, Row, add_row, last_figures, num_epochs, to_csv
 
 DEFAULTS: dict[str, Any] = {
     "hidden": [256, 256],

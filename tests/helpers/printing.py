@@ -7,8 +7,8 @@ import io
 from rich.console import Console
 
 from dropexp.analysis.comparison import Comparison
-from dropexp.report import console
-from dropexp.report.comparison_tables import comparison_tables
+from dropexp.report.formats import console
+from dropexp.report.tables.comparison import comparison_tables
 
 
 class Terminal(io.StringIO):

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from helpers.training import end_of, notes_of, rows_of, train_run
 
-from dropexp.config.planned import PlannedRun
+from dropexp.config.planned_run import PlannedRun
 from dropexp.config.schema import Config
 from dropexp.data.fashion_mnist import Data
 from dropexp.runs.folder import RunFolder
-from dropexp.runs.status import Status
+from dropexp.runs.state_names import Status
 from dropexp.training.events import Ended
 
 CPU = torch.device("cpu")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from helpers import fake_runs
 
-from dropexp.config.planned import PlannedRun
+from dropexp.config.planned_run import PlannedRun
 from dropexp.config.schema import Config
-from dropexp.runs import state
+from dropexp.runs import transitions
+from dropexp.runs.epochs_table import Columns
 from dropexp.runs.folder import RunFolder
 from dropexp.runs.run_json import RunInfo
-from dropexp.runs.state import Outcome
-from dropexp.runs.table import Columns
+from dropexp.runs.transitions import Outcome
 
 SCHEMA_1 = Path(__file__).parents[1] / "schema-1"
 COLUMNS: Columns = {"train_loss": [0.5, 0.25], "test_loss": [0.5, 0.3], "lr": [0.1, 0.1], "seconds": [1.0, 1.0]}
@@ -31,4 +31,4 @@ def content(folder: RunFolder) -> dict[str, bytes]:
 
 def lock(run: RunFolder, *, force: bool = False, planned: PlannedRun = PLANNED) -> Outcome | None:
     with ExitStack() as locks:
-        return state.lock_unfinished(run, planned, locks, force)
+        return transitions.lock_unfinished(run, planned, locks, force)

@@ -9,16 +9,16 @@ from typing import Any
 import pandas as pd
 import torch
 
-from dropexp.config.planned import PlannedRun
+from dropexp.config.planned_run import PlannedRun
 from dropexp.data.fashion_mnist import Data
 from dropexp.nets import linreg
-from dropexp.nets.base import Network
+from dropexp.nets.network_interface import Network
+from dropexp.runs.epochs_table import Row
 from dropexp.runs.folder import RunFolder
-from dropexp.runs.table import Row
 from dropexp.training.events import Ended, Epoch, Event, Note
-from dropexp.training.group import train_group
 from dropexp.training.jobs import Job
 from dropexp.training.loop import EpochRecord, Part, fit
+from dropexp.training.run_group import train_group
 from dropexp.training.trainees import NetworkTrainee, RegressionTrainee, Rows
 
 

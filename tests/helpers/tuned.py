@@ -8,11 +8,11 @@ from pathlib import Path
 
 from helpers.fake_runs import info_of
 
-from dropexp.config.planned import PlannedRun
+from dropexp.config.planned_run import PlannedRun
 from dropexp.config.study import Study, load_config
-from dropexp.runs.table import Columns
+from dropexp.runs.epochs_table import Columns
 from dropexp.training.jobs import Job
-from dropexp.training.train import Training
+from dropexp.training.pipeline import Training
 
 TUNED = """\
 name: tuned

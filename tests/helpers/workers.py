@@ -8,7 +8,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from dropexp.runs.status import Status
+from dropexp.runs.state_names import Status
 from dropexp.training.events import Ended
 from dropexp.training.jobs import Plan
 

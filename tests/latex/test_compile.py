@@ -12,8 +12,8 @@ from helpers.fake_runs import publish, write_arm, write_predictions
 from helpers.studies import write_realistic_study, write_sweeps
 
 from dropexp.analysis.comparison import compare
-from dropexp.report.comparison_tables import comparison_tables
-from dropexp.report.latex import latex, note_on_characters
+from dropexp.report.formats.latex import latex, note_on_characters
+from dropexp.report.tables.comparison import comparison_tables
 
 PAPER = r"""\documentclass{article}
 %s

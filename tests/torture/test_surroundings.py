@@ -18,7 +18,7 @@ import pytest
 from helpers.command import Command
 
 from dropexp.runs.folder import RunFolder
-from dropexp.runs.status import Status
+from dropexp.runs.state_names import Status
 from dropexp.training import checkpoint
 from torture.counts import COUNTS
 from torture.study import (

@@ -18,7 +18,17 @@ MODULES = {
 }
 TOP = {"__init__", "__main__", "notebook"}
 # Any package may import these.
-LEAVES = {"counting", "errors", "files", "home", "lock", "interrupts", "nearest", "program", "encoding"}
+LEAVES = {
+    "plurals",
+    "errors",
+    "files",
+    "home_folder",
+    "lock",
+    "interrupts",
+    "did_you_mean",
+    "program",
+    "terminal_encoding",
+}
 ARROWS = {  # package: the packages that it may import
     "config": set(),
     "data": set(),

@@ -17,10 +17,10 @@ from dropexp.data import download
 from dropexp.errors import ClusterError, RunError
 from dropexp.files import what_failed
 from dropexp.lock import max_locks, not_written
-from dropexp.runs import state
+from dropexp.runs import transitions
 from dropexp.runs.folder import CONFIG
-from dropexp.runs.state import lock_unfinished
-from dropexp.runs.status import Status
+from dropexp.runs.state_names import Status
+from dropexp.runs.transitions import lock_unfinished
 from dropexp.training.cluster import worker
 from dropexp.training.cluster.connect import amount
 from dropexp.training.cluster.remote import remote_function
@@ -74,7 +74,7 @@ class _Driver:
         self.waiting = deque(groups)
         self.chunks: dict[Any, _Chunk] = {}  # by the stream of their updates, the one that was read last at the end
         self.locks: dict[int, ExitStack] = {}  # of the runs that were sent and have not ended
-        self.forced = {*range(len(jobs))} if plan.force else set()  # finished runs that start again
+        self.forced = {*range(len(jobs))} if plan.force else set()  # runs that start again, also finished ones
         self.max_locks = max_locks()
         self.epochs: Counter[int] = Counter()  # the last epoch yielded, by job
         self.deaths: Counter[int] = Counter()  # of workers and nodes since the last epoch, by job
@@ -100,7 +100,7 @@ class _Driver:
                 self.ray.cancel(stream, force=True)
         for index, lock in self.locks.items():
             with suppress(Exception):
-                state.stop(self.jobs[index].folder, Status.INTERRUPTED)
+                transitions.stop(self.jobs[index].folder, Status.INTERRUPTED)
             lock.close()
 
     def _send_chunks(self) -> Generator[Event]:
@@ -217,7 +217,7 @@ class _Driver:
                 continue
             folder = self.jobs[index].folder
             try:
-                state.receive(folder, files, restart=index in self.forced)
+                transitions.receive(folder, files, restart=index in self.forced)
                 self.forced.discard(index)
             except OSError as error:
                 self._unlock(index)
@@ -256,7 +256,7 @@ class _Driver:
                 continue
             why = f"{what}, {TRIES} times without another epoch; the same command trains it again"
             with suppress(Exception):
-                state.stop(folder, Status.FAILED, why)
+                transitions.stop(folder, Status.FAILED, why)
             self._unlock(index)
             yield Ended(index, Status.FAILED, why)
         self._send_again(chunk)

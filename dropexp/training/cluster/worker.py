@@ -17,7 +17,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from dropexp.config.planned import PlannedRun
+from dropexp.config.planned_run import PlannedRun
 from dropexp.config.plugins import load_plugin
 from dropexp.data import download
 from dropexp.errors import DataError, PluginError
@@ -25,8 +25,8 @@ from dropexp.files import what_failed
 from dropexp.runs.folder import BEFORE, CHECKPOINT, CORRUPTED, FILES, RUN, RunFolder
 from dropexp.runs.provenance import version_of
 from dropexp.training.events import Ended, Event, Note
+from dropexp.training.in_process import Trainer
 from dropexp.training.jobs import Job, Plan
-from dropexp.training.trainer import Trainer
 
 Files = dict[str, bytes | None]  # the contents of a run folder's files by name; None for a file that is gone
 CHECKPOINT_EVERY = 10  # paces between two checkpoints of a run that are sent; the last one is sent when the run ends

@@ -16,11 +16,11 @@ from helpers.verdicts import MARGIN, SHAPE, pair
 
 from dropexp.analysis.comparison import Comparison, compare
 from dropexp.analysis.headlines import Titles, headlines
-from dropexp.analysis.new_study import NewStudy
+from dropexp.analysis.plan_new_study import NewStudy
 from dropexp.analysis.verdicts import Verdict, judge
 from dropexp.config.study import load_config
-from dropexp.report.html import page
-from dropexp.report.markup import markdown
+from dropexp.report.formats.markdown import markdown
+from dropexp.report.page.page import page
 from dropexp.runs.folder import RunFolder
 
 NEW_STUDY = NewStudy("dropout-confirm", 100)

@@ -11,8 +11,8 @@ from helpers.fake_runs import change, write_arm, write_run
 
 from dropexp.analysis.comparison import Comparison, compare
 from dropexp.errors import ComparisonError
+from dropexp.runs.epochs_table import to_csv
 from dropexp.runs.folder import RunFolder
-from dropexp.runs.table import to_csv
 
 
 def write_setting(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers.verdicts import MARGIN, SHAPE, pair, verdict
 
-from dropexp.analysis.new_study import NewStudy
+from dropexp.analysis.plan_new_study import NewStudy
 from dropexp.analysis.sentences import sentence
 from dropexp.analysis.verdicts import VerdictWord, judge
 from dropexp.runs.metrics import NATS, SECONDS

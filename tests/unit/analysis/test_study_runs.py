@@ -15,7 +15,7 @@ from helpers.studies import write_runs_of
 from dropexp import compare, load_config
 from dropexp.analysis.comparison import Comparison
 from dropexp.errors import ComparisonError, NoRuns
-from dropexp.report.html import page
+from dropexp.report.page.page import page
 from dropexp.runs.study_file import write_study
 
 TEXT = "name: study\ntrain_size: 100\nmatrix: {variant: [none, nn], seed: 0..1}\n"

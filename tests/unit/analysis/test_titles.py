@@ -18,10 +18,10 @@ from helpers.tuned import TUNED, write_tuned
 from dropexp.analysis.comparison import Comparison, compare
 from dropexp.config.study import load_config
 from dropexp.errors import ConfigError
-from dropexp.report.html import page
-from dropexp.report.names import titled
-from dropexp.report.pictures import Arrays
-from dropexp.report.tuning_tables import selections_table, trials_table, tuning_table
+from dropexp.report.arm_names import titled
+from dropexp.report.page.images import Arrays
+from dropexp.report.page.page import page
+from dropexp.report.tables.searches import selections_table, trials_table, tuning_table
 from dropexp.runs.folder import RunFolder
 
 STUDY = "matrix: {variant: [none, nn], lr: [0.1, 0.5], seed: 0..1}\nlabels: {none: no dropout, nn: nn.Dropout}\n"

@@ -11,9 +11,9 @@ from helpers.claims import FAILS, HOLDS, verdicts
 from torch import Tensor
 
 from dropexp.claims import equalities, small_nets
-from dropexp.nets import scratch
+from dropexp.nets import from_scratch
+from dropexp.nets.from_scratch import ForwardPass
 from dropexp.nets.noise import Classic, Inverted, Randn2019, Unscaled
-from dropexp.nets.scratch import ForwardPass
 from dropexp.nets.sgd import Layer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -42,7 +42,7 @@ def test_drop_probability_0_is_the_identity_and_1_gives_zeros() -> None:
     assert verdicts(equalities.extremes(broken)) == {"2019": FAILS, "never": FAILS}
 
 
-class Broken(scratch.MLP):
+class Broken(from_scratch.MLP):
     """Ignores the mask in the backward pass."""
 
     def backward(self, y: Tensor, result: ForwardPass) -> list[Layer]:

@@ -10,7 +10,7 @@ from helpers.configs import WRONG_IN_EVERY_SECTION, parsed, problems
 from dropexp.config.fields import PROBES
 from dropexp.config.names import RULE
 from dropexp.config.schema import STUDY_KEYS, Config
-from dropexp.config.variants import VARIANTS
+from dropexp.config.variant_table import VARIANTS
 
 NAMES = ", ".join(VARIANTS)
 MC = "or mc: K (the mean of K stochastic passes)"

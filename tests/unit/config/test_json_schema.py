@@ -11,7 +11,7 @@ from jsonschema import Draft7Validator
 
 from dropexp.config import yaml
 from dropexp.config.json_schema import json_schema
-from dropexp.config.reference import key_rows
+from dropexp.config.key_table import key_rows
 from dropexp.config.schema import STUDY_KEYS, Config
 from dropexp.config.shipped import shipped
 from dropexp.config.starter import starter

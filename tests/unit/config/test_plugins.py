@@ -15,14 +15,14 @@ from helpers.in_process import InProcess
 from dropexp import interrupts, load_plugin, register
 from dropexp.config import plugins
 from dropexp.config.digests import digest
-from dropexp.config.planned import PlannedRun
+from dropexp.config.planned_run import PlannedRun
 from dropexp.config.plugins import files_of
 from dropexp.config.schema import Config
-from dropexp.config.variants import VARIANTS
+from dropexp.config.variant_table import VARIANTS
 from dropexp.errors import PluginError
 from dropexp.nets.noise import Inverted
 from dropexp.runs.folder import RunFolder
-from dropexp.training.execute import execute
+from dropexp.training.dispatch import execute
 from dropexp.training.jobs import Job, Plan
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "uniform_noise.py"

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from dropexp.config import yaml
-from dropexp.config.elsewhere.keys import _ROWS
 from dropexp.config.file import NO_OPTIONS, Options, parse_config
+from dropexp.config.other_libraries.keys import _ROWS
 from dropexp.config.overrides import whole_range
 from dropexp.config.schema import STUDY_KEYS, Config, allowed
 from dropexp.errors import ConfigError

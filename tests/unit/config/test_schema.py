@@ -14,7 +14,7 @@ from dropexp.config.digests import digest
 from dropexp.config.schema import Config, allowed
 from dropexp.config.study import load_config
 from dropexp.config.tasks import LINREG_KEYS
-from dropexp.config.variants import VARIANTS
+from dropexp.config.variant_table import VARIANTS
 
 
 def config(**keys: Any) -> Config:

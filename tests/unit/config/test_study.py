@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from helpers.configs import Load, Problems
 
-from dropexp.config.planned import PlannedRun
+from dropexp.config.planned_run import PlannedRun
 from dropexp.config.study import Study, load_config
-from dropexp.config.variants import VARIANTS
+from dropexp.config.variant_table import VARIANTS
 from dropexp.errors import ConfigError
 
 NAMES = ", ".join(VARIANTS)

@@ -13,7 +13,7 @@ from helpers.autograd import copies, problem
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from dropexp.nets import cuda_graph, scratch, torch_nn
+from dropexp.nets import cuda_graph, from_scratch, torch_nn
 from dropexp.nets.adam import Adam, Optimizer
 from dropexp.nets.noise import Gaussian, Inverted, Noise
 from dropexp.nets.schedules import DropSchedule, curriculum
@@ -106,7 +106,7 @@ def test_a_replayed_block_has_the_current_lr_and_step_count(optimizer: Optimizer
     layers, X, y, _ = problem(SIZES, 21)
     ends = []
     for kind in (Stack, Recorded):
-        networks = [scratch.MLP(copies(layers), [], torch.Generator(), optimizer) for _ in range(2)]
+        networks = [from_scratch.MLP(copies(layers), [], torch.Generator(), optimizer) for _ in range(2)]
         stacked = kind(networks, X, y, 21, 8)
         for lr in (0.1, 0.1, 0.05):
             outputs = stacked.train_epoch(torch.arange(21).expand(2, -1), [lr, lr / 2])
@@ -164,7 +164,7 @@ def test_a_captured_block_equals_an_uncaptured_one_on_cuda(
         noises = [torch.Generator(device).manual_seed(seed) for seed in range(3)]
         own: list[Noise | None] = [Inverted(0.1), Inverted(0.2, shared=True), Gaussian(0.5)]
         networks = [
-            scratch.MLP(copies(on_device), own, g, optimizer, placement=on, input_noise_std=0.1) for g in noises
+            from_scratch.MLP(copies(on_device), own, g, optimizer, placement=on, input_noise_std=0.1) for g in noises
         ]
         stacked = Stack(networks, X, y, num_rows, 64)
         for lr in (0.1, 0.05):  # a graph must not contain the learning rate

@@ -12,7 +12,7 @@ from helpers.autograd import copies, expanded, generator, grad_of, problem, wors
 from torch import Tensor
 from torch.nn import functional as F
 
-from dropexp.nets import matmul, schedules, scratch
+from dropexp.nets import from_scratch, matmul, schedules
 from dropexp.nets.dropconnect import DropConnectMLP, MaskedPass
 from dropexp.nets.noise import Inverted, Noise
 from dropexp.nets.sgd import SGD, Layer
@@ -64,7 +64,7 @@ def test_a_step_is_taken_with_the_gradients_of_its_masks() -> None:
     assert torch.equal(net.step(X, y, 0.1), result.O)
     assert isinstance(result, MaskedPass)
     _, grads = reference(layers, X, y, result, False)
-    expected = scratch.MLP(copies(layers), [], generator(), sgd)
+    expected = from_scratch.MLP(copies(layers), [], generator(), sgd)
     for i, grad in enumerate(grads):
         expected.update(i, grad, 0.1)
     assert worst_error(net.layers, expected.layers) < 1e-12
@@ -89,7 +89,7 @@ def test_evaluation_mode_is_the_network_without_noise() -> None:
     layers, X, y, _ = problem([30, 24, 16, 10], 70)
     net, plain = (
         kind(copies(layers), noises, generator(), SGD(), placement="weights")
-        for kind, noises in ((DropConnectMLP, ALL), (scratch.MLP, []))
+        for kind, noises in ((DropConnectMLP, ALL), (from_scratch.MLP, []))
     )
     assert torch.equal(net.logits(X), plain.logits(X))
     grads = [network.backward(y, network.forward(X, None)) for network in (net, plain)]
@@ -107,7 +107,7 @@ def test_a_schedule_at_p_0_draws_no_mask() -> None:
     layers, X, y, _ = problem([30, 24, 16, 10], 70)
     late = schedules.late(0.5)
     net = DropConnectMLP(copies(layers), HIDDEN, generator(), SGD(), placement="weights", schedule=late)
-    plain, before = scratch.MLP(copies(layers), [], generator(), SGD()), net.generator.get_state()
+    plain, before = from_scratch.MLP(copies(layers), [], generator(), SGD()), net.generator.get_state()
     assert torch.equal(net.step(X, y, 0.1, progress=0.4), plain.step(X, y, 0.1))
     assert torch.equal(net.generator.get_state(), before)
     net.step(X, y, 0.1, progress=0.6)

@@ -9,12 +9,12 @@ import torch
 from helpers.autograd import copies, fixed_noises, generator, problem, reference, velocities, worst_error
 from torch import Tensor
 
-from dropexp.nets import fused, matmul, scratch
+from dropexp.nets import from_scratch, fused, matmul
 from dropexp.nets.adam import Adam, Optimizer
-from dropexp.nets.bitmask import BitMask
+from dropexp.nets.from_scratch import Placement
+from dropexp.nets.fused_noise import BitMask
 from dropexp.nets.noise import Classic, Inverted, Noise, Randn2019, Unscaled
 from dropexp.nets.schedules import curriculum
-from dropexp.nets.scratch import Placement
 from dropexp.nets.sgd import SGD
 
 BACKENDS = list(dict.fromkeys([matmul.PLAIN, matmul.best_backend()]))
@@ -39,7 +39,7 @@ def test_loss_and_gradients_equal_autograd_within_float32_rounding(
     xi = xi if noisy else []
     expected = reference(layers, X, y, xi)
     with matmul.using(backend):
-        for kind in (scratch.MLP, fused.FusedMLP):
+        for kind in (from_scratch.MLP, fused.FusedMLP):
             net = kind(
                 copies(layers),
                 fixed_noises(xi),
@@ -57,8 +57,8 @@ def test_loss_and_gradients_equal_autograd_within_float32_rounding(
     "sgd",
     [SGD(), SGD(divisor=256), SGD(weight_decay=0.1), SGD(momentum=0.9), SGD(momentum=0.9, weight_decay=0.1)],
 )
-@pytest.mark.parametrize("kind", [scratch.MLP, fused.FusedMLP])
-def test_updates_follow_the_gradients_of_autograd(kind: type[scratch.MLP], sgd: SGD, backend: str) -> None:
+@pytest.mark.parametrize("kind", [from_scratch.MLP, fused.FusedMLP])
+def test_updates_follow_the_gradients_of_autograd(kind: type[from_scratch.MLP], sgd: SGD, backend: str) -> None:
     layers, X, y, xi = problem([784, 256, 256, 10], 256)
     grads = reference(layers, X, y, xi).grads
     net = kind(copies(layers), fixed_noises(xi), generator(), sgd)
@@ -73,8 +73,8 @@ def test_updates_follow_the_gradients_of_autograd(kind: type[scratch.MLP], sgd: 
             assert ((before.double() - step) - after.double()).abs().max() <= 1e-6 * step.abs().max()
 
 
-@pytest.mark.parametrize("kind", [scratch.MLP, fused.FusedMLP])
-def test_a_relu_on_the_outputs_stops_the_gradient_where_it_is_zero(kind: type[scratch.MLP]) -> None:
+@pytest.mark.parametrize("kind", [from_scratch.MLP, fused.FusedMLP])
+def test_a_relu_on_the_outputs_stops_the_gradient_where_it_is_zero(kind: type[from_scratch.MLP]) -> None:
     layers, X, y, xi = problem([784, 64, 10], 256)
     expected = reference(layers, X, y, xi, output_relu=True)
     net = kind(layers, fixed_noises(xi), generator(), SGD(momentum=0.9), output_relu=True)
@@ -92,7 +92,7 @@ def test_gradients_in_bfloat16_approximate_those_in_float32() -> None:
 
 def test_logits_equal_those_of_the_reference_implementation() -> None:
     layers, X, _, _ = problem([784, 256, 256, 10], 100)
-    a, b = (kind(layers, [], generator(), SGD()).logits(X) for kind in (scratch.MLP, fused.FusedMLP))
+    a, b = (kind(layers, [], generator(), SGD()).logits(X) for kind in (from_scratch.MLP, fused.FusedMLP))
     assert torch.allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
@@ -179,7 +179,7 @@ def test_a_step_with_random_bits_equals_the_reference_step_with_the_same_xi(p: f
     layers, X, y, _ = problem([784, 256, 256, 10], 256)
     source = generator(3)
     xi = [sampled(BitMask(Inverted(p), torch.empty(256, 256), False), source) for _ in range(2)]
-    expected_net = scratch.MLP(copies(layers), fixed_noises(xi), generator(), SGD(0.9))
+    expected_net = from_scratch.MLP(copies(layers), fixed_noises(xi), generator(), SGD(0.9))
     net = fused.FusedMLP(layers, [None, *[Inverted(p)] * 2], generator(3), SGD(0.9))
     assert torch.allclose(expected_net.step(X, y, 0.0), net.step(X, y, 0.0), rtol=1e-5, atol=1e-5)
     gradients = [(W.double(), b.double()) for W, b in velocities(expected_net)]

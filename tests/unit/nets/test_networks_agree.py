@@ -10,11 +10,11 @@ from helpers.autograd import FixedNoise, copies, generator, problem, velocities,
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dropexp.nets import fused, scratch
+from dropexp.nets import from_scratch, fused
 from dropexp.nets.adam import Adam, Optimizer
-from dropexp.nets.bitmask import BitMask, sampler
+from dropexp.nets.from_scratch import Placement
+from dropexp.nets.fused_noise import BitMask, sampler
 from dropexp.nets.noise import Classic, Gaussian, Inverted, Mask, Noise, Randn2019, ThreePoint, Unscaled
-from dropexp.nets.scratch import Placement
 from dropexp.nets.sgd import SGD, Layer
 from dropexp.nets.stacked import Stack
 from dropexp.nets.torch_nn import InputNoise, TorchMLP, mlp
@@ -32,7 +32,7 @@ NOISES: list[Noise] = [
     ThreePoint(0.5),
 ]
 PLACEMENTS: list[Placement] = ["after", "before", "weights"]
-NETWORKS = [scratch.MLP, fused.FusedMLP]
+NETWORKS = [from_scratch.MLP, fused.FusedMLP]
 
 
 class Reference(nn.Module):
@@ -65,11 +65,11 @@ class Reference(nn.Module):
         return H
 
     def layers(self) -> list[Layer]:
-        """Return the parameters in the layout of `scratch.py`."""
+        """Return the parameters in the layout of `from_scratch.py`."""
         return [(one.weight.detach().T, one.bias.detach()) for one in self.linears if isinstance(one, nn.Linear)]
 
     def grads(self) -> list[Layer]:
-        """Return the gradients in the layout of `scratch.py`."""
+        """Return the gradients in the layout of `from_scratch.py`."""
         weights = [one.weight.grad for one in self.linears if isinstance(one, nn.Linear)]
         biases = [one.bias.grad for one in self.linears if isinstance(one, nn.Linear)]
         return [(W.T, b) for W, b in zip(weights, biases, strict=True) if W is not None and b is not None]
@@ -82,7 +82,7 @@ def samples(noise: Noise, layers: list[Layer], n: int, placement: Placement) -> 
     return [noise.draw(torch.empty(shape), source).expand(shape) for shape in shapes]
 
 
-def fixed(xi: list[Tensor], kind: type[scratch.MLP], placement: Placement) -> list[Noise | None]:
+def fixed(xi: list[Tensor], kind: type[from_scratch.MLP], placement: Placement) -> list[Noise | None]:
     """Return noises with these samples. The fused network samples noise for its transposed weights."""
     return [FixedNoise(x.T if placement == "weights" and kind is fused.FusedMLP else x) for x in xi]
 
@@ -95,7 +95,9 @@ def test_scratch_has_the_references_outputs_and_gradients_in_float64(noise: Nois
     model = Reference(layers, xi, placement)
     outputs = model(X)
     nn.CrossEntropyLoss()(outputs, y).backward()
-    net = scratch.MLP(copies(layers), fixed(xi, scratch.MLP, placement), generator(), SGD(), placement=placement)
+    net = from_scratch.MLP(
+        copies(layers), fixed(xi, from_scratch.MLP, placement), generator(), SGD(), placement=placement
+    )
     result = net.forward(X, generator())
     assert (result.O - outputs).abs().max() <= 1e-12 * outputs.abs().max()
     assert worst_error(net.backward(y, result), model.grads()) < 1e-12
@@ -105,7 +107,7 @@ def test_scratch_has_the_references_outputs_and_gradients_in_float64(noise: Nois
 @pytest.mark.parametrize("noise", NOISES, ids=str)
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_scratch_and_fused_have_the_references_outputs_and_gradients_in_float32(
-    kind: type[scratch.MLP], noise: Noise, placement: Placement
+    kind: type[from_scratch.MLP], noise: Noise, placement: Placement
 ) -> None:
     layers, X, y, _ = problem(SIZES, 64)
     xi = samples(noise, layers, 64, placement)
@@ -150,9 +152,9 @@ def by_torch(optimizer: Optimizer, model: nn.Module, lr: float) -> torch.optim.O
 @pytest.mark.parametrize(("optimizer", "label_smoothing"), REGULARISERS, ids=str)
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_three_steps_equal_those_of_torchs_optimisers_and_cross_entropy(
-    kind: type[scratch.MLP], optimizer: Optimizer, label_smoothing: float, placement: Placement
+    kind: type[from_scratch.MLP], optimizer: Optimizer, label_smoothing: float, placement: Placement
 ) -> None:
-    exact, lr = kind is scratch.MLP, 0.01 if isinstance(optimizer, Adam) else 0.3
+    exact, lr = kind is from_scratch.MLP, 0.01 if isinstance(optimizer, Adam) else 0.3
     layers, X, y, _ = problem([40, 24, 16, 10], 64, dtype=torch.float64 if exact else torch.float32)
     xi = samples(Inverted(0.5), layers, 64, placement)
     net = kind(
@@ -193,7 +195,7 @@ def test_all_four_implementations_take_the_same_steps(optimizer: Optimizer) -> N
     layers, X, y, _ = problem(sizes, 5 * n, dtype=torch.float64)
     alone = [kind(copies(layers), [], generator(), optimizer) for kind in NETWORKS]
     concise = TorchMLP(mlp(sizes).double(), layers, generator(), optimizer)
-    stack = Stack([scratch.MLP(copies(layers), [], generator(), optimizer)] * 2, X, y, 5 * n, n)
+    stack = Stack([from_scratch.MLP(copies(layers), [], generator(), optimizer)] * 2, X, y, 5 * n, n)
     outputs = [
         stack.train_epoch(torch.arange(5 * n).expand(2, -1), [lr] * 2)[1],
         *(torch.cat([net.step(X[k : k + n], y[k : k + n], lr).clone() for k in range(0, 5 * n, n)]) for net in alone),
@@ -252,7 +254,7 @@ def test_scratch_steps_like_nn_dropout_with_the_same_masks(
     net = mlp([40, 24, 16, 10], [None] * (3 - len(drop_probs)) + dropouts, before_relu=before).double()
     network = TorchMLP(net, layers, generator(), optimizer, label_smoothing=0.1)
     xi, placement = masks_of(net), PLACEMENTS[before]
-    scratch_net = scratch.MLP(copies(layers), [], generator(), optimizer, placement=placement, label_smoothing=0.1)
+    scratch_net = from_scratch.MLP(copies(layers), [], generator(), optimizer, placement=placement, label_smoothing=0.1)
     for _ in range(3):
         xi.clear()
         O = network.step(X, y, lr)
@@ -274,7 +276,7 @@ def test_noise_on_the_images_is_equal_in_all_three_networks() -> None:
     ]
     for O in outputs[1:]:
         torch.testing.assert_close(O, outputs[0], rtol=1e-5, atol=1e-5)
-    assert not torch.allclose(outputs[0], scratch.MLP(layers, [], generator(), SGD()).logits(X), atol=0.01)
+    assert not torch.allclose(outputs[0], from_scratch.MLP(layers, [], generator(), SGD()).logits(X), atol=0.01)
 
 
 # Before the ReLU and after it
@@ -283,7 +285,7 @@ def test_noise_on_the_images_is_equal_in_all_three_networks() -> None:
 @pytest.mark.parametrize("noise", NOISES, ids=str)
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_a_mask_before_the_relu_equals_one_after_it_but_noise_below_0_does_not(
-    kind: type[scratch.MLP], noise: Noise
+    kind: type[from_scratch.MLP], noise: Noise
 ) -> None:
     layers, X, y, _ = problem([40, 24, 16, 10], 64)
     after, before = (
@@ -334,7 +336,7 @@ def test_a_fused_step_equals_the_reference_step_with_the_xi_of_its_random_bits(
         for one, (W, _) in zip(noises, layers, strict=True)
     ]
     same_xi: list[Noise | None] = [None if x is None else FixedNoise(x.T if placement == "weights" else x) for x in xi]
-    expected_net = scratch.MLP(copies(layers), same_xi, generator(), SGD(momentum=0.9), placement=placement)
+    expected_net = from_scratch.MLP(copies(layers), same_xi, generator(), SGD(momentum=0.9), placement=placement)
     net = fused.FusedMLP(layers, noises, generator(3), SGD(momentum=0.9), placement=placement)
     assert torch.allclose(expected_net.step(X, y, 0.0), net.step(X, y, 0.0), rtol=1e-5, atol=1e-5)
     gradients = [(W.double(), b.double()) for W, b in velocities(expected_net)]

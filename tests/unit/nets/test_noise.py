@@ -13,7 +13,7 @@ import torch
 from helpers.autograd import generator
 from torch import Tensor
 
-from dropexp.nets.bitmask import BitMask
+from dropexp.nets.fused_noise import BitMask
 from dropexp.nets.noise import Classic, Gaussian, Inverted, Mask, Noise, Randn2019, ThreePoint, Unscaled, with_drop_prob
 
 Kind = Callable[..., Noise]

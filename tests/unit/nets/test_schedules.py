@@ -14,8 +14,8 @@ from helpers.training import fit_network
 from torch import Tensor, nn
 
 from dropexp.config.schema import Config
-from dropexp.nets import scratch, torch_nn
-from dropexp.nets.base import Network
+from dropexp.nets import from_scratch, torch_nn
+from dropexp.nets.network_interface import Network
 from dropexp.nets.schedules import LR_SCHEDULES, curriculum, early, late, linear_decay, random_rate
 from dropexp.training import build
 from dropexp.training.loop import EpochRecord
@@ -145,7 +145,7 @@ def trained(network: Network, order: torch.Generator, run: Config, done: int = 0
 
 def rates_of(network: Network) -> list[float]:
     """Return the current drop probabilities, of the images and of the hidden layers."""
-    if isinstance(network, scratch.MLP):
+    if isinstance(network, from_scratch.MLP):
         return [noise.p for noise in network.noises if noise]
     assert isinstance(network, torch_nn.TorchMLP)
     return [dropout.p for dropout, _ in network.dropouts]

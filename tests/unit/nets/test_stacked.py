@@ -11,7 +11,7 @@ import torch
 from helpers.autograd import FixedNoise, copies, fixed_noises, generator, generators, problem, reference, worst_error
 from torch import Tensor
 
-from dropexp.nets import scratch
+from dropexp.nets import from_scratch
 from dropexp.nets.adam import Adam, Optimizer
 from dropexp.nets.noise import Classic, Gaussian, Inverted, Noise, Randn2019, ThreePoint, Unscaled
 from dropexp.nets.sgd import SGD
@@ -51,7 +51,7 @@ def check_steps(noises: Sequence[Sequence[Noise | None]], optimizers: Sequence[O
     rows = torch.arange(len(y)).view(3, -1).flip(1)
     both = [
         [
-            scratch.MLP(copies(layers), own, g, optimizer, **options)
+            from_scratch.MLP(copies(layers), own, g, optimizer, **options)
             for (layers, *_), own, g, optimizer in zip(problems, noises, generators(3), optimizers, strict=True)
         ]
         for _ in range(2)
@@ -100,12 +100,12 @@ def test_each_run_of_a_stack_has_its_own_lr_and_penalties(optimizers: list[Optim
 def test_label_smoothing_and_input_noise_can_differ_between_runs() -> None:
     layers, X, y, _ = problem(SIZES, 12, dtype=torch.float64)
     options: list[dict[str, Any]] = [{}, {"label_smoothing": 0.2}, {"input_noise_std": 0.5}]
-    networks = [scratch.MLP(copies(layers), [], generator(), SGD(), **own) for own in options]
+    networks = [from_scratch.MLP(copies(layers), [], generator(), SGD(), **own) for own in options]
     stacked = Stack(networks, X, y, 12, 12)
     outputs = stacked.train_epoch(torch.arange(12).expand(3, -1), [0.1] * 3)
     stacked.write_back()
     for smoothing, ours in zip((0.0, 0.2), networks[:2], strict=True):
-        expected = scratch.MLP(copies(layers), [], generator(), SGD(), label_smoothing=smoothing)
+        expected = from_scratch.MLP(copies(layers), [], generator(), SGD(), label_smoothing=smoothing)
         expected.step(X, y, 0.1)
         assert worst_error(ours.layers, expected.layers) <= 1e-12
     assert torch.equal(outputs[0], outputs[1]) and not torch.allclose(outputs[0], outputs[2])
@@ -119,7 +119,7 @@ def test_in_evaluation_mode_each_run_scales_by_the_constants_of_its_noises(place
     layers, X, y, _ = problem(SIZES, 9, dtype=torch.float64)
     noises: list[list[Noise | None]] = [[Classic(0.1), Classic(0.5), None], [], [None, Inverted(0.5), Classic(0.3)]]
     options: Any = {"placement": placement}
-    networks = [scratch.MLP(copies(layers), own, generator(), SGD(), **options) for own in noises]
+    networks = [from_scratch.MLP(copies(layers), own, generator(), SGD(), **options) for own in noises]
     stacked = Stack(networks, X, y, 9, 9)
     for r, network in enumerate(networks):
         assert (stacked.logits(X)[r] - network.logits(X)).abs().max() <= 1e-12
@@ -131,7 +131,7 @@ def test_in_evaluation_mode_each_run_scales_by_the_constants_of_its_noises(place
 def test_gradients_in_float32_equal_autograd_within_a_millionth(n: int, momentum: float) -> None:
     problems = [problem([784, 256, 256, 10], n, seed=seed) for seed in range(3)]
     X, y = torch.cat([X for _, X, _, _ in problems]), torch.cat([y for _, _, y, _ in problems])
-    networks = [scratch.MLP(layers, fixed_noises(xi), generator(), SGD(momentum)) for layers, _, _, xi in problems]
+    networks = [from_scratch.MLP(layers, fixed_noises(xi), generator(), SGD(momentum)) for layers, _, _, xi in problems]
     stacked = Stack(networks, X, y, n, 256)
     lr = 1024.0  # so large that the step can be recovered from the change of the parameters
     stacked.train_epoch(torch.arange(3 * n).view(3, n), [lr] * 3)
@@ -147,7 +147,7 @@ def test_gradients_in_float32_equal_autograd_within_a_millionth(n: int, momentum
 def test_an_epoch_of_any_length_returns_the_output_of_every_row(num_rows: int) -> None:
     n = 4
     layers, X, y, _ = problem(SIZES, num_rows)
-    network = scratch.MLP(copies(layers), [], generator(), SGD())
+    network = from_scratch.MLP(copies(layers), [], generator(), SGD())
     stacked = Stack([network, network], X, y, num_rows, n)
     rows = torch.stack([torch.randperm(num_rows, generator=g) for g in generators(2)])
     outputs = stacked.train_epoch(rows, [1e-9, 1e-9])

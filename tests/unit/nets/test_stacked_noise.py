@@ -13,7 +13,7 @@ from helpers.autograd import copies, generator, generators
 from torch import Tensor
 
 from dropexp.config.schema import Config
-from dropexp.nets import scratch
+from dropexp.nets import from_scratch
 from dropexp.nets.noise import Classic, Gaussian, Inverted, Noise, Randn2019, ThreePoint, Unscaled
 from dropexp.nets.schedules import DropSchedule, curriculum, early, late, random_rate
 from dropexp.nets.sgd import SGD
@@ -29,9 +29,9 @@ def empty_stack(
     noises: Sequence[Sequence[Noise | None]], n: int = 256, sizes: Sequence[int] = (5, 64, 32, 10), **options: Any
 ) -> Stack:
     """Return a stack that can sample up to three steps. Run r has a generator with seed r."""
-    layers = scratch.init_params(sizes, torch.Generator())
+    layers = from_scratch.init_params(sizes, torch.Generator())
     networks = [
-        scratch.MLP(copies(layers), own, g, SGD(), **options)
+        from_scratch.MLP(copies(layers), own, g, SGD(), **options)
         for own, g in zip(noises, generators(len(noises)), strict=True)
     ]
     return Stack(networks, torch.zeros(n, sizes[0]), torch.zeros(n, dtype=torch.int64), 3 * n, n)
@@ -147,10 +147,10 @@ def test_noise_of_runs_steps_rows_and_units_is_independent() -> None:
 @pytest.mark.parametrize("kind", [Inverted, Gaussian])
 @pytest.mark.parametrize("schedule", [early(0.5), late(0.5), curriculum, random_rate])
 def test_each_step_has_the_drop_probability_of_its_schedule(schedule: DropSchedule, kind: type[Any]) -> None:
-    layers, progress = scratch.init_params([5, 4000, 10], torch.Generator()), [0.0, 0.4, 0.6, 0.8]
+    layers, progress = from_scratch.init_params([5, 4000, 10], torch.Generator()), [0.0, 0.4, 0.6, 0.8]
     noises: list[Noise | None] = [None, kind(0.3)]
     networks = [
-        scratch.MLP(layers, noises, g, SGD(), schedule=own)
+        from_scratch.MLP(layers, noises, g, SGD(), schedule=own)
         for own, g in zip((None, schedule), generators(2), strict=True)
     ]
     stacked = Stack(networks, torch.zeros(64, 5), torch.zeros(64, dtype=torch.int64), 4 * 64, 64)
@@ -166,7 +166,7 @@ def test_each_step_has_the_drop_probability_of_its_schedule(schedule: DropSchedu
 
 def test_schedules_receive_the_progress_of_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
     received: list[float] = []
-    monkeypatch.setattr(scratch.MLP, "set_drop_probs", lambda self, progress: received.append(progress))
+    monkeypatch.setattr(from_scratch.MLP, "set_drop_probs", lambda self, progress: received.append(progress))
     X, y, rows = torch.zeros(5, 5), torch.zeros(5, dtype=torch.int64), 4 * BLOCK + 6
     stacked = Stack(empty_stack([[]]).networks, X, y, rows, 4)
     stacked.train_epoch(torch.zeros(1, rows, dtype=torch.int64), [0.1], epoch=3, epochs=4)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dropexp.config.schema import Config
 from dropexp.nets.adam import Adam, Optimizer
-from dropexp.nets.scratch import MLP
+from dropexp.nets.from_scratch import MLP
 from dropexp.nets.sgd import SGD, Layer
 from dropexp.nets.torch_nn import Dropout, InputNoise, TorchMLP, as_default_generator, mlp
 from dropexp.training import build
@@ -200,7 +200,7 @@ def network(
 
 
 def layers_of(net: TorchMLP) -> list[Layer]:
-    """Return the parameters in the layout of `scratch.py`."""
+    """Return the parameters in the layout of `from_scratch.py`."""
     return [(m.weight.detach().T, m.bias.detach()) for m in net.net if isinstance(m, nn.Linear)]
 
 

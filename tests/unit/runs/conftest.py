@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from helpers.states import COLUMNS, PREDICTED, SCHEMA_1, info_of
 
-from dropexp.runs import state
+from dropexp.runs import transitions
+from dropexp.runs.epochs_table import rows_of
 from dropexp.runs.folder import RunFolder
-from dropexp.runs.table import rows_of
 
 
 @pytest.fixture
@@ -21,11 +21,11 @@ def folder(tmp_path: Path) -> RunFolder:
 @pytest.fixture
 def done(folder: RunFolder) -> RunFolder:
     """A run that was trained for two epochs."""
-    state.start(folder, info_of("running", {}), {})
+    transitions.start(folder, info_of("running", {}), {})
     for row in rows_of(COLUMNS):
         folder.append_row(row)
-    state.save(folder, b"checkpoint", info_of("running", COLUMNS))
-    state.finish(folder, info_of("done", COLUMNS), PREDICTED)
+    transitions.save(folder, b"checkpoint", info_of("running", COLUMNS))
+    transitions.finish(folder, info_of("done", COLUMNS), PREDICTED)
     return folder
 
 

@@ -11,8 +11,8 @@ from helpers.in_process import InProcess
 from dropexp.runs.folder import TEXTS, RunFolder
 from dropexp.runs.record import read_runs
 from dropexp.runs.repair import repair
-from dropexp.runs.state import status_of
-from dropexp.runs.status import Status
+from dropexp.runs.state_names import Status
+from dropexp.runs.transitions import status_of
 
 SUFFIXES = (".json", ".csv", ".yaml")
 LINES = """\

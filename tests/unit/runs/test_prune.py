@@ -19,7 +19,7 @@ from dropexp.runs import prune
 from dropexp.runs.folder import RunFolder
 from dropexp.runs.prune import Pruning, Removal, checkpoints, remove, without_result
 from dropexp.runs.record import Run, read_runs
-from dropexp.runs.status import Status
+from dropexp.runs.state_names import Status
 
 SCHEMA_1 = Path(__file__).parents[2] / "schema-1" / "runs"
 

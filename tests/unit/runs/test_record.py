@@ -14,13 +14,13 @@ from helpers.fake_runs import change, info_of, write_arm, write_run
 from dropexp.analysis.comparison import compare
 from dropexp.analysis.listing import load_runs
 from dropexp.cli.app import app
-from dropexp.config.planned import PlannedRun
+from dropexp.config.planned_run import PlannedRun
 from dropexp.config.schema import Config
 from dropexp.runs.folder import RUN, RunFolder
 from dropexp.runs.prune import without_result
 from dropexp.runs.record import Run
 from dropexp.runs.run_json import RunInfo
-from dropexp.runs.status import Status
+from dropexp.runs.state_names import Status
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from helpers.training import table, train_run
-from unit.training.test_run import CPU, planned, train
+from unit.training.test_active_run import CPU, planned, train
 
 from dropexp.data.fashion_mnist import Data
+from dropexp.runs.epochs_table import num_epochs
 from dropexp.runs.folder import RunFolder
-from dropexp.runs.status import Status
-from dropexp.runs.table import num_epochs
+from dropexp.runs.state_names import Status
 from dropexp.training.events import Ended
 
 pytestmark = pytest.mark.usefixtures("one_thread")

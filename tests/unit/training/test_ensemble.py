@@ -18,13 +18,13 @@ from helpers.in_process import InProcess
 from helpers.training import train_run
 from torch import Tensor
 
-from dropexp.config.planned import PlannedRun, SearchPart
+from dropexp.config.planned_run import PlannedRun, SearchPart
 from dropexp.config.schema import Config
 from dropexp.data.fashion_mnist import Data
 from dropexp.runs.folder import RunFolder
 from dropexp.training.ensemble import ArmEvaluation, Ensemble, evaluate_arm
 from dropexp.training.evaluate import evaluate, rotated
-from dropexp.training.trained import At, Trained, load_trained
+from dropexp.training.trained_network import At, Trained, load_trained
 
 FIGURES = ("acc", "loss", "ece", "entropy", "mutual_information")
 

@@ -21,18 +21,18 @@ from helpers.training import rows_of, train_run
 from typer import BadParameter
 
 from dropexp.cli.evaluate import image_numbers
-from dropexp.config.planned import PlannedRun
+from dropexp.config.planned_run import PlannedRun
 from dropexp.config.schema import Config
 from dropexp.config.tasks import CLASSES
 from dropexp.data.fashion_mnist import Data
 from dropexp.errors import ConfigError, EvaluationError, RunError
 from dropexp.files import add_checksum
-from dropexp.report.evaluation_tables import tables_of, to_json
+from dropexp.report.tables.evaluation import tables_of, to_json
+from dropexp.runs.epochs_table import Row
 from dropexp.runs.folder import RunFolder
-from dropexp.runs.table import Row
 from dropexp.training import build, evaluate
 from dropexp.training.evaluate import Evaluation, rotated
-from dropexp.training.trained import load_trained
+from dropexp.training.trained_network import load_trained
 
 
 def run_of(folder: Path, data: Data, epochs: int | None = None, **keys: Any) -> list[Row]:

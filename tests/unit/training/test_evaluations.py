@@ -13,16 +13,16 @@ import pytest
 from helpers.training import train_run, train_stack
 from helpers.weights import same, saved
 from torch import Tensor
-from unit.training.test_run import CPU
+from unit.training.test_active_run import CPU
 
 from dropexp.config.fields import PROBES
-from dropexp.config.planned import PlannedRun
+from dropexp.config.planned_run import PlannedRun
 from dropexp.config.schema import Config
 from dropexp.data.fashion_mnist import Data
 from dropexp.runs.folder import RunFolder
 from dropexp.training import checkpoint, probes, trainees
-from dropexp.training.columns import columns_of
 from dropexp.training.events import Event
+from dropexp.training.table_columns import columns_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

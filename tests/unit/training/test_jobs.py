@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from helpers.fake_runs import write_planned
 
-from dropexp.config.planned import PlannedRun
+from dropexp.config.planned_run import PlannedRun
 from dropexp.config.schema import Config
 from dropexp.config.study import Study
 from dropexp.runs.folder import RunFolder
 from dropexp.training.jobs import Job, jobs_of
-from dropexp.training.train import Training
+from dropexp.training.pipeline import Training
 
 
 def planned(name: str, cell: str, **keys: Any) -> PlannedRun:

@@ -10,11 +10,11 @@ import pytest
 import torch
 from helpers.training import train_run
 from helpers.weights import same
-from unit.training.test_run import CPU, planned
+from unit.training.test_active_run import CPU, planned
 
 from dropexp.data.fashion_mnist import Data
 from dropexp.runs.folder import RunFolder
-from dropexp.training import group
+from dropexp.training import run_group
 from dropexp.training.loop import EpochRecord, Trainee
 from dropexp.training.trainees import NetworkTrainee, Rows
 
@@ -37,7 +37,7 @@ def trainee_of(tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch) -> T
         list(train_run(planned(**{"variant": "none", **keys}), RunFolder(tmp_path / str(len(found))), data, CPU))
         return found[-1]
 
-    monkeypatch.setattr(group, "fit", fit)
+    monkeypatch.setattr(run_group, "fit", fit)
     return trainee
 
 

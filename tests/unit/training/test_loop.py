@@ -13,9 +13,9 @@ from helpers.training import fit_network
 from torch import Tensor
 
 from dropexp.config.schema import Config
-from dropexp.config.variants import VARIANTS
+from dropexp.config.variant_table import VARIANTS
 from dropexp.nets import matmul
-from dropexp.nets.base import Network
+from dropexp.nets.network_interface import Network
 from dropexp.training import build
 from dropexp.training.loop import EpochRecord, Part, Score, Trainee, fit
 

@@ -15,14 +15,14 @@ from helpers.weights import same, saved
 from torch import Tensor
 
 from dropexp.config.fields import PROBES
-from dropexp.config.planned import PlannedRun
+from dropexp.config.planned_run import PlannedRun
 from dropexp.config.schema import Config
-from dropexp.config.variants import VARIANTS
+from dropexp.config.variant_table import VARIANTS
 from dropexp.data.fashion_mnist import Data
-from dropexp.nets.base import Network
+from dropexp.nets.network_interface import Network
 from dropexp.runs.folder import RunFolder
 from dropexp.training import build, probes
-from dropexp.training.predictive import predictive
+from dropexp.training.predictive_distribution import predictive
 from dropexp.training.rng import stream
 
 pytestmark = pytest.mark.usefixtures("one_thread")

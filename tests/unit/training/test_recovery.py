@@ -45,13 +45,13 @@ from dropexp.data.fashion_mnist import Data
 from dropexp.errors import CorruptedFile, RunError
 from dropexp.files import add_checksum, has_checksum, has_json_checksum
 from dropexp.runs.folder import RunFolder
-from dropexp.runs.state import status_of
-from dropexp.runs.status import Status
+from dropexp.runs.state_names import Status
 from dropexp.runs.study_file import STUDY
+from dropexp.runs.transitions import status_of
 from dropexp.training import checkpoint
 from dropexp.training.api import train as library_train
 from dropexp.training.events import Ended, Note
-from dropexp.training.trained import load_trained
+from dropexp.training.trained_network import load_trained
 
 pytestmark = pytest.mark.usefixtures("checkpoint_each_epoch")
 COUNTS = "2 runs: 1 done, 1 interrupted\n"  # the last line of a dry run

@@ -20,17 +20,17 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dropexp import train as library_train
-from dropexp.config.planned import PlannedRun
+from dropexp.config.planned_run import PlannedRun
 from dropexp.config.schema import Config
 from dropexp.data.fashion_mnist import Data
 from dropexp.nets import matmul
 from dropexp.runs.folder import RunFolder
 from dropexp.training.evaluate import Evaluation, evaluate
 from dropexp.training.events import Epoch, Event
+from dropexp.training.in_process import Trainer
 from dropexp.training.jobs import Job, Plan
 from dropexp.training.torch_settings import HOOKS, top_saved_hooks
-from dropexp.training.trained import load_trained
-from dropexp.training.trainer import Trainer
+from dropexp.training.trained_network import load_trained
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore")]
 
@@ -259,7 +259,7 @@ def test_bfloat16_inside_an_autocast_uses_the_current_weights(tmp_path: Path, da
     try:
         matmul.require_bf16(torch.device("cpu"))
     except RuntimeError as error:
-        pytest.skip(str(error))
+        pytest.skip(f"this processor does not multiply in bfloat16: {error}")
     keys = IMAGES | {"variant": "nn", "precision": "bf16", "epochs": 2}
     run = PlannedRun("study", None, "run", Config.model_validate(keys))
     list(train(tmp_path / "ordinary", data, [run]))

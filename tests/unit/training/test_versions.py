@@ -14,13 +14,13 @@ from helpers.recovery import CORRUPTIONS, DONE, Corruption, a_copy, content_of, 
 from helpers.training import table
 
 from dropexp.analysis.comparison import compare
-from dropexp.config.planned import PlannedRun
+from dropexp.config.planned_run import PlannedRun
 from dropexp.config.study import load_config
 from dropexp.data.fashion_mnist import Data
 from dropexp.files import add_checksum
 from dropexp.runs.folder import RunFolder
 from dropexp.training.jobs import jobs_of
-from dropexp.training.trained import load_trained
+from dropexp.training.trained_network import load_trained
 
 pytestmark = pytest.mark.usefixtures("checkpoint_each_epoch")
 

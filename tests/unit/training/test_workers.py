@@ -15,12 +15,12 @@ from helpers.command import TIMEOUT, Command
 from helpers.fake_runs import write_run
 from helpers.workers import work
 
-from dropexp.config.planned import PlannedRun
+from dropexp.config.planned_run import PlannedRun
 from dropexp.config.schema import Config
 from dropexp.runs.folder import RunFolder
 from dropexp.runs.record import read_runs
-from dropexp.runs.state import mark
-from dropexp.runs.status import Status
+from dropexp.runs.state_names import Status
+from dropexp.runs.transitions import mark
 from dropexp.training.events import Ended, Epoch, Note
 from dropexp.training.jobs import Job, Plan
 from dropexp.training.workers import _Pool, _Worker, in_workers, starting_a_worker

@@ -22,7 +22,7 @@ from helpers.in_process import InProcess
 from helpers.weights import same, saved_below
 
 from dropexp.runs.folder import FILES, RunFolder
-from dropexp.runs.state import status_of
+from dropexp.runs.transitions import status_of
 
 EXAMPLE = ROOT / "examples" / "uniform_noise.py"
 

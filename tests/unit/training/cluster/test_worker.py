@@ -13,14 +13,14 @@ import pytest
 import torch
 from helpers.training import notes_of, rows_of, train_run
 
-from dropexp.config.planned import PlannedRun
+from dropexp.config.planned_run import PlannedRun
 from dropexp.config.schema import Config
 from dropexp.files import write_whole
-from dropexp.runs import state
+from dropexp.runs import transitions
 from dropexp.runs.folder import FILES, PREDICTIONS, RunFolder
 from dropexp.runs.run_json import RunInfo
-from dropexp.runs.state import status_of
-from dropexp.runs.status import FINISHED, Status
+from dropexp.runs.state_names import FINISHED, Status
+from dropexp.runs.transitions import status_of
 from dropexp.training.cluster import worker
 from dropexp.training.cluster.driver import _Driver
 from dropexp.training.cluster.worker import Parcel, Shared, Update
@@ -36,7 +36,7 @@ def events_of(updates: Iterable[Update]) -> list[Event]:
 
 def test_a_change_of_any_module_changes_the_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "dropexp"
-    for name in ("cli/main.py", "nets/scratch.py", "training/cluster/worker.py", "errors.py"):
+    for name in ("cli/main.py", "nets/from_scratch.py", "training/cluster/worker.py", "errors.py"):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text("x = 1\n")
     monkeypatch.setattr(worker, "__file__", str(package / "training" / "cluster" / "worker.py"))
@@ -92,9 +92,9 @@ def test_a_run_resumes_wherever_the_writing_of_its_files_is_interrupted(
             write_whole(path, content, sync=sync)
 
         with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
-            patch.setattr(state, "write_whole", interrupted)
+            patch.setattr(transitions, "write_whole", interrupted)
             for update in updates:
-                state.receive(folder, update.files.get(0, {}))
+                transitions.receive(folder, update.files.get(0, {}))
         assert (status_of(folder) in FINISHED) == (count == steps + 1)
         assert status_of(folder) != "corrupted"
         list(train_run(run, folder, None, torch.device("cpu")))
@@ -121,12 +121,12 @@ def test_a_run_resumes_from_the_files_that_are_sent_and_those_it_cannot_use_come
     assert notes_of(events)[0].startswith("checkpoint.pt was corrupted")
     assert [row["epoch"] for row in rows_of(events)] == [1, 2, 3, 4, 5, 6]
     for update in updates:
-        state.receive(half, update.files.get(0, {}))
+        transitions.receive(half, update.files.get(0, {}))
     assert (half.path / "checkpoint.pt.corrupted-1").read_bytes() == b"corrupted"
     assert status_of(half) == "done"
     monkeypatch.setattr(torch, "__version__", "another")
     for update in worker.train(Shared(Plan(None)), [[Parcel(0, run, files)]], 0.0):
-        state.receive(half, update.files.get(0, {}))
+        transitions.receive(half, update.files.get(0, {}))
     for name in ("checkpoint.pt", "epochs.csv"):
         assert (half.path / f"{name}.before-1").read_bytes() == files[name]
 
@@ -142,7 +142,7 @@ def test_the_figures_of_a_run_that_a_node_cannot_read_are_kept(tmp_path: Path, o
     files = {path.name: path.read_bytes() for path in folder.path.iterdir()}
     updates = list(worker.train(Shared(Plan(None)), [[Parcel(0, run, files)]], 0.0))
     for update in updates:
-        state.receive(folder, update.files.get(0, {}))
+        transitions.receive(folder, update.files.get(0, {}))
     assert any("epochs.csv.corrupted-1" in note for note in notes_of(events_of(updates)))
     assert (folder.path / "epochs.csv.corrupted-1").read_bytes() == table
     assert status_of(folder) == "done"
@@ -159,7 +159,7 @@ def test_files_missing_on_a_node_are_removed_run_json_first(tmp_path: Path, monk
         unlink(self, missing_ok)
 
     monkeypatch.setattr(Path, "unlink", noted)
-    state.receive(folder, dict.fromkeys(FILES))
+    transitions.receive(folder, dict.fromkeys(FILES))
     assert [name for name in removed if name in FILES] == [*reversed(FILES)]
 
 
@@ -174,9 +174,9 @@ def test_what_arrives_from_a_node_is_written_in_an_order_that_lets_the_run_resum
     if there:
         (folder.path / "run.json").touch()
     written: list[tuple[str, bytes]] = []
-    monkeypatch.setattr(state, "write_whole", lambda path, content, sync: written.append((path.name, content)))
+    monkeypatch.setattr(transitions, "write_whole", lambda path, content, sync: written.append((path.name, content)))
     files = {name: (node.path / name).read_bytes() for name in reversed(OF_REGRESSION)}
-    state.receive(folder, files | {"epochs.csv.corrupted-1": b"kept"})
+    transitions.receive(folder, files | {"epochs.csv.corrupted-1": b"kept"})
     header = [] if there else ["run.json"]
     assert [name for name, _ in written] == ["epochs.csv.corrupted-1", *header, *OF_REGRESSION]
     if not there:

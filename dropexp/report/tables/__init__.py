@@ -1,0 +1,1 @@
+"""What is shown, as tables of text. Start with `comparison.py`."""
