@@ -8,7 +8,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from dropexp.runs.cores import cores
+from dropexp.cpu_cores import cores
 from dropexp.runs.provenance import provenance, version_of
 
 PACKAGES = ("dropexp", "torch", "torchvision", "lightning", "keras", "jax", "jaxlib", "scikit-learn", "numpy")

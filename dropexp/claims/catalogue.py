@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from dropexp.claims import decay, empirical, equalities, moments, network_decay, subnets
+from dropexp.claims import adam_weight_decay, empirical, equalities, moments, subnets, weight_decay
 from dropexp.claims.claim import Claim, Evidence
 from dropexp.claims.from_runs import OVERFITTING, UNDERFITTING, check_study
 
@@ -126,13 +126,13 @@ CLAIMS = [
         f"{D2L}, weight decay",
         "five steps on the loss with the penalty, by autograd, against the decayed weights; "
         "200 steps of Adam and of AdamW on synthetic images, norms within 1 %",
-        lambda: [*decay.decay_is_penalty(), *network_decay.penalty_on_network()],
+        lambda: [*weight_decay.decay_is_penalty(), *adam_weight_decay.penalty_on_network()],
     ),
     Claim(
         "A9", "weight-decay", "The printed step w ← (1 − ηλ/|B|)·w − … minimises the penalty λ‖w‖²/2",
         "a blog on weight decay and dropout",
         "five steps on the loss with the penalty, by autograd, against the formula",
-        decay.printed_is_penalty,
+        weight_decay.printed_is_penalty,
     ),
 ]  # fmt: skip
 

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from dropexp.runs.cores import cores
+from dropexp.cpu_cores import cores
 
 _PACKAGE = Path(__file__).parents[1]
 _BOOT = Path("/proc/sys/kernel/random/boot_id")  # Linux: the same in all containers of a machine

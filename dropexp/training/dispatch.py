@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 
-from dropexp.runs.cores import cores
+from dropexp.cpu_cores import cores
 from dropexp.training.cluster.driver import on_ray
 from dropexp.training.device import kind
 from dropexp.training.events import Event

@@ -20,6 +20,7 @@ TOP = {"__init__", "__main__", "notebook"}
 # Any package may import these.
 LEAVES = {
     "plurals",
+    "cpu_cores",
     "errors",
     "files",
     "home_folder",

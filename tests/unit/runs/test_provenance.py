@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from dropexp.cpu_cores import cores
 from dropexp.runs import provenance as module
-from dropexp.runs.cores import cores
 from dropexp.runs.provenance import _commit_of, is_other_host, provenance, this_host
 
 

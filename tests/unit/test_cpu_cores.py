@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dropexp.runs import cores as module
-from dropexp.runs.cores import cores, quotas
+from dropexp import cpu_cores as module
+from dropexp.cpu_cores import cores, quotas
 
 V1 = "4:cpu,cpuacct:/docker/abc\n3:cpuset:/docker/abc\n"
 V2 = "0::/user.slice/job\n"
@@ -64,7 +64,7 @@ def test_a_part_of_a_core_counts_as_one(found: list[float], expected: int, monke
 def test_only_processors_that_the_process_may_use_count() -> None:
     program = (
         "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
-        "from dropexp.runs.cores import cores; print(cores())"
+        "from dropexp.cpu_cores import cores; print(cores())"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "1\n"
