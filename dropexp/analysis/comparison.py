@@ -27,7 +27,7 @@ from dropexp.analysis.published_comparison import PublishedRow, Source, publishe
 from dropexp.analysis.published_likelihood import Fit, fit_arms, fit_sentence
 from dropexp.analysis.search_results import SearchFrames, tuning_of
 from dropexp.analysis.select_on import select_settings
-from dropexp.analysis.study_runs import Selection, notes_on_others, select
+from dropexp.analysis.select_runs import Selection, notes_on_others, select
 from dropexp.analysis.titles import named, titles_of
 from dropexp.config.other_libraries.keys import similar_key
 from dropexp.config.study import Study

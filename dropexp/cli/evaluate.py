@@ -83,7 +83,7 @@ def evaluate(
     numbers = image_numbers(images or IMAGES)
     import_torch()
     from dropexp.analysis.by_class import by_class
-    from dropexp.analysis.study_runs import select
+    from dropexp.analysis.select_runs import select
     from dropexp.report.tables import evaluation as tables
     from dropexp.runs.find import find_named
     from dropexp.training.evaluate import evaluate as evaluate_run

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def fetch_arrays(comparison: Comparison, data_dir: Path | None) -> Arrays | None:
     """Return test images and first-layer weights of the first arms; None for runs that have kept no predictions."""
-    from dropexp.report.compared_runs import compared_runs
+    from dropexp.report.origin_of_runs import compared_runs
     from dropexp.report.page.images import ARMS, Arrays
 
     runs = compared_runs(comparison)

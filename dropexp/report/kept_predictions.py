@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dropexp.errors import RunError
-from dropexp.report.compared_runs import ComparedRun
+from dropexp.report.origin_of_runs import ComparedRun
 from dropexp.runs.predictions import Predictions, read_predictions
 
 Kept = dict[str, list[Predictions]]  # by arm; an arm is empty unless all of its runs have kept theirs

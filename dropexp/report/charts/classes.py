@@ -29,8 +29,8 @@ from dropexp.report.charts.style import (
     titled,
     tooltips,
 )
-from dropexp.report.compared_runs import compared_runs
 from dropexp.report.kept_predictions import Kept, kept_of
+from dropexp.report.origin_of_runs import compared_runs
 from dropexp.report.shorten import short_names
 from dropexp.report.tables.classes import mean_confusion
 

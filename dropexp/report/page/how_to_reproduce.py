@@ -12,7 +12,7 @@ from dropexp.analysis.published_comparison import check_published
 from dropexp.config import yaml
 from dropexp.config.names import is_name
 from dropexp.program import command
-from dropexp.report.compared_runs import ComparedRun, seed_range
+from dropexp.report.origin_of_runs import ComparedRun, seed_range
 from dropexp.runs.metrics import MARGIN
 from dropexp.runs.search_records import SearchRecord
 from dropexp.runs.study_file import Declared

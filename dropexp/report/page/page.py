@@ -23,8 +23,8 @@ from dropexp.report.arm_names import for_charts, titled
 from dropexp.report.charts import style as chart_parts
 from dropexp.report.charts.by_name import KINDS
 from dropexp.report.charts.style import AUTO
-from dropexp.report.compared_runs import compared_runs, origin_table, summary
 from dropexp.report.kept_predictions import kept_of
+from dropexp.report.origin_of_runs import compared_runs, origin_table, summary
 from dropexp.report.page.how_to_reproduce import arm_configs, commands, recipes, studies_without_recipe
 from dropexp.report.page.images import Arrays, galleries
 from dropexp.report.page.run_table import run_table

@@ -11,7 +11,7 @@ from helpers.tuned import write_tuned
 
 from dropexp.analysis.comparison import compare
 from dropexp.analysis.plan_new_study import NewStudy, new_studies_of
-from dropexp.analysis.study_runs import select
+from dropexp.analysis.select_runs import select
 from dropexp.config.study import load_config
 from dropexp.runs.record import read_runs
 

@@ -11,8 +11,8 @@ from helpers.fake_runs import write_arm, write_predictions, write_regression
 
 from dropexp.analysis.comparison import compare
 from dropexp.report.charts import classes as class_charts
-from dropexp.report.compared_runs import compared_runs
 from dropexp.report.kept_predictions import kept_of
+from dropexp.report.origin_of_runs import compared_runs
 from dropexp.report.page.page import page
 from dropexp.report.tables.classes import accuracies_table
 

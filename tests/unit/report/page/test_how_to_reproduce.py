@@ -14,7 +14,7 @@ from helpers.tuned import SHARED, write_tuned
 from dropexp.analysis.comparison import Comparison, compare
 from dropexp.config import yaml
 from dropexp.config.study import load_config
-from dropexp.report.compared_runs import compared_runs
+from dropexp.report.origin_of_runs import compared_runs
 from dropexp.report.page.how_to_reproduce import Recipe, arm_configs, commands, recipes
 from dropexp.report.page.page import page
 from dropexp.runs.folder import RunFolder

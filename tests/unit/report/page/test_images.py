@@ -13,8 +13,8 @@ from PIL import Image
 
 from dropexp.analysis.comparison import compare
 from dropexp.config.tasks import CLASSES
-from dropexp.report.compared_runs import compared_runs
 from dropexp.report.kept_predictions import kept_of
+from dropexp.report.origin_of_runs import compared_runs
 from dropexp.report.page.images import Arrays, galleries, png
 from dropexp.report.page.page import page
 

@@ -8,7 +8,7 @@ from typing import Any
 from helpers.fake_runs import change, write_run
 
 from dropexp.analysis.comparison import compare
-from dropexp.report.compared_runs import compared_runs, origin_table, seed_range, summary
+from dropexp.report.origin_of_runs import compared_runs, origin_table, seed_range, summary
 
 
 def write_run_of(runs_dir: Path, seed: int, **provenance: Any) -> None:
