@@ -7,8 +7,9 @@
       epochs.csv       derived: one row per epoch
       predictions.npz  derived, of a finished run: its predictions for the test images
 
-These two are replaced atomically and have a checksum. The derived files are for people and other programs; epochs.csv
-grows by a line per epoch. `transitions.py` decides what is written when, and docs/architecture.md describes it.
+run.json and checkpoint.pt are replaced atomically and have a checksum. The derived files are for people and other
+programs; epochs.csv grows by a line per epoch. `transitions.py` decides what is written when, and docs/architecture.md
+describes it.
 """
 
 from __future__ import annotations

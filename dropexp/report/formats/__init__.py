@@ -1,1 +1,1 @@
-"""Tables for a terminal, for Markdown, for LaTeX and for a notebook."""
+"""Tables for a terminal, for Markdown, for LaTeX and for a notebook. Start with `console.py`."""
