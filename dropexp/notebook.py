@@ -34,10 +34,10 @@ class ShownComparison(comparison.Comparison):
         self, name: str, *, width: int | None = None, height: int | None = None, title: str | None = None
     ) -> ChartType:
         """Return the Altair chart that the command's `--chart NAME` writes. Raises `ChartError`."""
-        from dropexp.report.charts import by_name as charts
+        from dropexp.report.charts.by_name import single
         from dropexp.report.charts.style import Size
 
-        return charts.single(self, name, Size(width, height), title)
+        return single(self, name, Size(width, height), title)
 
     def to_markdown(self) -> str:
         """Return the headlines, tables and notes in GitHub's Markdown."""

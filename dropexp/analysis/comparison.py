@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from dropexp.analysis import arm_frames
+from dropexp.analysis import frames
 from dropexp.analysis.anomalies import broken_runs, notes_on_runs
 from dropexp.analysis.arms import Arm, columns_of, group_arms
 from dropexp.analysis.baselines import NOT_SETTINGS, baselines_of, task_of
@@ -99,17 +99,17 @@ class Comparison:
     def to_csv(self) -> str:
         """Return a row per interaction or, without any, per arm: joined with its difference, without the curve."""
         if not self.interactions.empty:
-            return arm_frames.csv(self.interactions)
+            return frames.csv(self.interactions)
         arms = self.arms.drop(columns="curve").merge(self.differences, on="arm", how="left")
-        return arm_frames.csv(arms)
+        return frames.csv(arms)
 
     def trials_csv(self) -> str:
         """Return a row per trial of the searches behind the compared runs."""
-        return arm_frames.csv(self.tuning.trials)
+        return frames.csv(self.tuning.trials)
 
     def trials_json(self) -> str:
         """Return the same rows; unknown figures are null."""
-        return json.dumps(arm_frames.json_records(self.tuning.trials), indent=2, ensure_ascii=False, allow_nan=False)
+        return json.dumps(frames.json_records(self.tuning.trials), indent=2, ensure_ascii=False, allow_nan=False)
 
     def to_json(self) -> str:
         """Return everything but single runs, in full precision; unknown figures are null."""
@@ -119,15 +119,15 @@ class Comparison:
             "what": self.what,
             "by": self.by,
             "margin": self.margin,
-            "arms": arm_frames.json_records(self.arms),
-            "differences": arm_frames.json_records(self.differences),
-            "interactions": arm_frames.json_records(self.interactions),
-            "best_val": arm_frames.json_records(self.best_val),
-            "selected": arm_frames.json_records(self.tuning.selected),
-            "budget": arm_frames.json_records(self.tuning.budget),
-            "published": arm_frames.json_records(self.published),
-            "fits": arm_frames.json_records(self.fits),
-            "settings": arm_frames.json_records(self.settings),
+            "arms": frames.json_records(self.arms),
+            "differences": frames.json_records(self.differences),
+            "interactions": frames.json_records(self.interactions),
+            "best_val": frames.json_records(self.best_val),
+            "selected": frames.json_records(self.tuning.selected),
+            "budget": frames.json_records(self.tuning.budget),
+            "published": frames.json_records(self.published),
+            "fits": frames.json_records(self.fits),
+            "settings": frames.json_records(self.settings),
             "headlines": list(map(str, self.headlines)),
             "findings": self.findings,
             "notes": self.notes,
@@ -224,16 +224,16 @@ def _compare_runs(runs: Sequence[Run], selected: Selection, query: Query) -> Com
         by=query.by,
         margin=query.margin,
         options=query.options,
-        arms=arm_frames.arms_frame(arms, metric.name, metrics, query.by),
+        arms=frames.arms_frame(arms, metric.name, metrics, query.by),
         differences=differences.value.frame,
         interactions=interactions.value.frame,
         best_val=best_val_frame(arms, baselines.value, metric.name, query.at),
         tuning=tuning.value,
-        published=arm_frames.frame_of([row for one in sources.value for row in published_rows(one)], PublishedRow),
-        fits=arm_frames.frame_of([fit for one in fits_by_source.value for fit in one], Fit),
-        settings=arm_frames.settings_frame(arms),
-        runs=arm_frames.runs_frame(arms, metrics, query.by),
-        curves=arm_frames.curves_frame(arms, metrics, query.by),
+        published=frames.frame_of([row for one in sources.value for row in published_rows(one)], PublishedRow),
+        fits=frames.frame_of([fit for one in fits_by_source.value for fit in one], Fit),
+        settings=frames.settings_frame(arms),
+        runs=frames.runs_frame(arms, metrics, query.by),
+        curves=frames.curves_frame(arms, metrics, query.by),
         declared=selected.declared,
         titles={**titles, **interactions.value.titles},
         broken={arm.label: broken for arm, one in zip(arms, shown, strict=True) if (broken := broken_runs(one))},

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from dropexp.analysis.anomalies import broken_runs
-from dropexp.analysis.arm_frames import frame_of
 from dropexp.analysis.arms import Arm
 from dropexp.analysis.baselines import differing_keys, studied_by
+from dropexp.analysis.frames import frame_of
 from dropexp.analysis.notes import Noted
 from dropexp.analysis.plan_new_study import NewStudy
 from dropexp.analysis.sentences import sentence

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from dropexp.analysis.arm_frames import hashable
+from dropexp.analysis.frames import hashable
 from dropexp.analysis.labels import labels_of
 from dropexp.did_you_mean import did_you_mean, letters
 from dropexp.errors import ComparisonError

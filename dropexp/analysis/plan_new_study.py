@@ -10,7 +10,7 @@ from itertools import count
 
 from dropexp.config.names import is_name
 from dropexp.config.overrides import MAX_RUNS
-from dropexp.config.search_trials import TESTED_SEED
+from dropexp.config.search import TESTED_SEED
 from dropexp.config.tune_section import MAX_REPEATS
 from dropexp.program import command
 from dropexp.runs.find import seeds_of

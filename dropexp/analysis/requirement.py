@@ -12,8 +12,8 @@ from itertools import product
 from typing import Any
 
 from dropexp.analysis import two_way
-from dropexp.analysis.arm_frames import records
 from dropexp.analysis.comparison import Comparison
+from dropexp.analysis.frames import records
 from dropexp.analysis.metric_choice import similar_metric
 from dropexp.analysis.verdicts import VerdictWord
 from dropexp.config.names import normalised

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dropexp.analysis.arm_frames import hashable
 from dropexp.analysis.arms import Arm
+from dropexp.analysis.frames import hashable
 from dropexp.analysis.notes import Noted
+from dropexp.config.search import TESTED_SEED
 from dropexp.config.search_space import RANGES
-from dropexp.config.search_trials import TESTED_SEED
 from dropexp.runs.search_records import Records, SearchRecord
 
 EDGE = 0.05  # of a range: a selected value nearer to an end is at the edge

@@ -16,7 +16,7 @@ from typing import Any
 
 from dropexp.analysis.labels import labels_of
 from dropexp.analysis.notes import Noted
-from dropexp.analysis.search_runs import current
+from dropexp.analysis.tested_runs import current
 from dropexp.config.plugins import files_of
 from dropexp.config.study import Study, load_config
 from dropexp.config.variant_table import VARIANTS

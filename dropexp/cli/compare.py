@@ -34,7 +34,7 @@ from dropexp.cli.options import (
 from dropexp.cli.output import Format, print_message, print_tables
 from dropexp.runs.metrics import MARGIN
 
-# Copies of the names in `comparison_tables` and `charts`, whose imports would slow down the help.
+# Copies of the names in report/tables/comparison.py and report/charts/by_name.py, whose imports would slow down help.
 TABLES = ("arms", "probes", "differences", "interactions", "best-val", "selected", "settings", "published", "fits")
 CHARTS = (
     *("book", "learning", "arms", "differences", "sweep", "budget", "usual", "loss", "gap", "published"),
@@ -116,13 +116,13 @@ def compare(
         what = "requires --format table, md or latex, and no --trials: csv and json have all figures in one output"
         raise typer.BadParameter(what, param_hint="--table")
     if plot or chart:
-        from dropexp.report.charts import by_name as charts
-        from dropexp.report.charts import style as chart_parts
+        from dropexp.report.charts import by_name
+        from dropexp.report.charts.style import Size
 
         if chart:
-            charts.check_kind(chart)
+            by_name.check_kind(chart)
         plot = plot or Path(f"{chart}.svg")
-        charts.suffix_of(plot)
+        by_name.suffix_of(plot)
     compared = comparison.compare(
         names or (),
         runs_dir,
@@ -139,9 +139,9 @@ def compare(
     )
     outcomes = {line: requirement.require(compared, line) for line in requirements or []}
     if plot:
-        size = chart_parts.Size(width, height)
-        drawn = charts.single(compared, chart, size, title) if chart else charts.overview(compared)
-        note = charts.save(drawn, plot)
+        size = Size(width, height)
+        drawn = by_name.single(compared, chart, size, title) if chart else by_name.overview(compared)
+        note = by_name.save(drawn, plot)
         print_message(f"chart: {plot}")
         if note:
             print_message(f"note: {note}")

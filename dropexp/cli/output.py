@@ -116,11 +116,11 @@ def print_tables(
 
 def print_frame(frame: pd.DataFrame, table: Callable[[pd.DataFrame], Table], output: Format) -> None:
     """Print a listing; csv and json have all of its columns in full precision."""
-    from dropexp.analysis import arm_frames
+    from dropexp.analysis import frames
 
     print_tables(
         [table(frame)],
         output,
-        csv=lambda: arm_frames.csv(frame),
-        json=lambda: dumps(arm_frames.json_records(frame), indent=2, ensure_ascii=False, allow_nan=False),
+        csv=lambda: frames.csv(frame),
+        json=lambda: dumps(frames.json_records(frame), indent=2, ensure_ascii=False, allow_nan=False),
     )

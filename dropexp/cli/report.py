@@ -53,10 +53,10 @@ def report(
 ) -> None:
     """Write an HTML page that needs no network: verdicts, charts, tables, configs and provenance."""
     from dropexp.analysis.comparison import compare
-    from dropexp.cli.fetch_images import fetch_arrays
-    from dropexp.report.page import page as html
+    from dropexp.cli.fetch_pictures import fetch_arrays
+    from dropexp.report.page.page import check_suffix, write
 
-    html.check_suffix(out)
+    check_suffix(out)
     comparison = compare(
         names or (),
         runs_dir,
@@ -70,5 +70,5 @@ def report(
         select_on=select_on,
         config=load_study_runs(config, settings, sweeps, seeds, plugin, names),
     )
-    html.write(comparison, out, fetch_arrays(comparison, data_dir))
+    write(comparison, out, fetch_arrays(comparison, data_dir))
     print(out)

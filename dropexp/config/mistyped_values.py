@@ -1,4 +1,4 @@
-"""What a text that should be a number, a list or a boolean was meant to be: '10', 50%, 60,000, 0,5, or 0.2, 0.5."""
+"""What a value of the wrong kind was meant to be: '10', 50%, 60,000, 0,5, or 0.2, 0.5."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def meant(value: Any, takes: Callable[[Any], bool]) -> Any:
 
 
 def is_percentage(value: Any) -> bool:
-    """Return whether a number given for a probability is a percentage; one just above 1 is rather a typo."""
+    """Return whether a number given for a probability or an accuracy is a percentage; one just above 1 is a typo."""
     return type(value) in (int, float) and 5 <= value <= 100
 
 

@@ -17,7 +17,7 @@ from dropexp.config.file import NO_OPTIONS, ConfigFile, Options, parse_config
 from dropexp.config.overrides import MAX_RUNS
 from dropexp.config.planned_run import PlannedRun, cell_of
 from dropexp.config.schema import Config
-from dropexp.config.search_trials import Search, searches_of
+from dropexp.config.search import Search, searches_of
 from dropexp.config.source import KEYS, STDIN, read_config, text_of_keys
 from dropexp.errors import ConfigError
 

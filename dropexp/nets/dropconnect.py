@@ -34,7 +34,7 @@ class MaskedPass(ForwardPass):
 
 
 class DropConnectMLP(MLP):
-    """The network with masks for each example. Options and state are those of `scratch.MLP`.
+    """The network with masks for each example. Options and state are those of `from_scratch.MLP`.
 
     `noises` has an item per layer: `Inverted` for its weights and biases, or None.
     """

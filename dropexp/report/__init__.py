@@ -1,5 +1,5 @@
 """From verdicts to tables, charts, an HTML page and exports. No torch.
 
-May import analysis, runs, config, and types of training. Start with `tables/comparison.py` (what is shown): `formats`
-prints tables, `charts` draws figures, `page` has both, and `trackers` exports runs.
+May import analysis, runs, config, and types of training. Start with `tables/comparison.py`. `tables` has what is
+shown, `formats` writes it as text, `charts` draws it, `page` is the HTML page, and `trackers` exports runs.
 """

@@ -90,7 +90,7 @@ def checkpoints(
     names: Sequence[str] = (), runs_dir: Path | None = None, where: Mapping[str, Any] | None = None
 ) -> list[Removal]:
     """Plan to remove the checkpoints of finished runs. Raises `NoRuns`."""
-    reason = "only `dropexp evaluate` would read it, and `train` to rewrite lost predictions"
+    reason = "`dropexp evaluate` and `report` would read it, and `train` to rewrite lost predictions"
     finished = (run.folder for run in keep(read_runs(names, runs_dir), where or {}) if run.status in FINISHED)
     return [
         _removal("checkpoint", folder.path, [folder.checkpoint], reason, _digest(folder.path))

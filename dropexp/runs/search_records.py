@@ -13,8 +13,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dropexp.config.digests import canonical
+from dropexp.config.search import Search
 from dropexp.config.search_space import KINDS, RANGES, Dimension
-from dropexp.config.search_trials import Search
 from dropexp.config.study import Study, trials_of
 from dropexp.runs.run_json import Figure, Value
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from dropexp.config import plugins
 from dropexp.config.digests import canonical
 from dropexp.config.planned_run import PlannedRun
-from dropexp.config.search_trials import Search
+from dropexp.config.search import Search
 from dropexp.config.study import Study
 from dropexp.data import download
 from dropexp.errors import DataError, RunError

@@ -1,4 +1,4 @@
-"""Independent random streams of a run: split, initialisation, batch order and noise."""
+"""Independent random streams of a run: split, initialisation, batch order, noise, and those of some options."""
 
 from __future__ import annotations
 

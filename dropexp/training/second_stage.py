@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dropexp.config.digests import canonical
 from dropexp.config.planned_run import PlannedRun
-from dropexp.config.search_trials import Search
+from dropexp.config.search import Search
 from dropexp.errors import RunError
 from dropexp.runs.best_trial import best_trial
 from dropexp.runs.record import number

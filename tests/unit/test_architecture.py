@@ -125,6 +125,15 @@ def test_every_package_documents_its_purpose_and_where_to_start() -> None:
         assert "import" in text and "tart with `" in text, package
 
 
+def test_every_folder_of_a_package_says_where_to_start() -> None:
+    folders = [module for module, path in MODULES.items() if path.name == "__init__.py" and "." in module]
+    assert "report.charts" in folders
+    for folder in folders:
+        text = ast.get_docstring(ast.parse(MODULES[folder].read_text(encoding="utf-8"))) or ""
+        (start,) = re.findall(r"Start with\s`([\w./]+)`", text)
+        assert (MODULES[folder].parent / start).is_file(), folder
+
+
 def test_dependency_floors_are_versions_that_were_tested() -> None:
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = [one for extra in ("tensorboard", "mlflow", "ray") for one in project["optional-dependencies"][extra]]

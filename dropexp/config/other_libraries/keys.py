@@ -227,7 +227,8 @@ def key_instead(key: str, value: Any, layers: int, path: KeyPath, takes: Callabl
 def setting_instead(option: str, value: str, options: Sequence[str]) -> str | None:
     """Return the --set for an option that is called like a key, here or elsewhere; None for any other option.
 
-    `value` is "" if none was given. An option that abbreviates one of `options` does not stand for a key.
+    `value` is "" if none was given. Also None for an option that is more similar to one of `options`, or abbreviates
+    one with at least MIN_ABBREVIATION characters.
     """
     here, known = _KEYS.get(letters(option)), [*Config.model_fields, "name"]
     number: Any = value

@@ -1,7 +1,7 @@
 """Charts of arms: their figures, their differences, and the effect of a swept parameter.
 
-`chart_data` computes the figures. They enter a chart as plain data under fixed column names: a label may have any
-character, and Altair's limit on rows does not apply. `chart_parts` has axes, colours and labels.
+`data.py` computes the figures. They enter a chart as plain data under fixed column names: a label may have any
+character, and Altair's limit on rows does not apply. `style.py` has axes, colours and labels.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ from __future__ import annotations
 import altair as alt
 from altair.typing import ChartType
 
-from dropexp.analysis.arm_frames import records
 from dropexp.analysis.comparison import Comparison
+from dropexp.analysis.frames import records
 from dropexp.plurals import counted
 from dropexp.report.charts.data import domain_of, scale_of, series_by_arm
 from dropexp.report.charts.style import (

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from altair.typing import ChartType
 
-from dropexp.analysis.arm_frames import records
 from dropexp.analysis.comparison import Comparison
+from dropexp.analysis.frames import records
 from dropexp.report.charts.data import coverage_rows, domain_of, epoch_means, needs_log_axis, scale_of, swept
 from dropexp.report.charts.style import (
     AUTO,

@@ -20,13 +20,12 @@ from dropexp.analysis.comparison import Comparison
 from dropexp.errors import ChartError, printable
 from dropexp.files import write_result
 from dropexp.report.arm_names import for_charts, titled
-from dropexp.report.charts import style as chart_parts
 from dropexp.report.charts.by_name import KINDS
-from dropexp.report.charts.style import AUTO
+from dropexp.report.charts.style import AUTO, theme, vega
 from dropexp.report.kept_predictions import kept_of
 from dropexp.report.origin_of_runs import compared_runs, origin_table, summary
-from dropexp.report.page.how_to_reproduce import arm_configs, commands, recipes, studies_without_recipe
-from dropexp.report.page.images import Arrays, galleries
+from dropexp.report.page.pictures import Arrays, galleries
+from dropexp.report.page.recipe import arm_configs, commands, recipes, studies_without_recipe
 from dropexp.report.page.run_table import run_table
 from dropexp.report.tables.classes import accuracies_table
 from dropexp.report.tables.comparison import (
@@ -85,7 +84,7 @@ def page(comparison: Comparison, arrays: Arrays | None = None) -> str:
     runs = compared_runs(comparison)
     main_part, details = _sections(comparison)
     figures = {section.figure.id: section.figure.spec for section in [*main_part, *details] if section.figure}
-    themes = {"light": chart_parts.theme(dark=False), "dark": chart_parts.theme(dark=True)}
+    themes = {"light": theme(dark=False), "dark": theme(dark=True)}
     return _template().render(
         comparison=comparison,
         studies=", ".join(dict.fromkeys(comparison.arms["study"])),
@@ -103,7 +102,7 @@ def page(comparison: Comparison, arrays: Arrays | None = None) -> str:
         without_recipe=studies_without_recipe(comparison, runs),
         commands="\n".join(commands(comparison, runs)),
         figures=_json_for_script({"charts": figures, "themes": themes}),
-        vega=Markup(chart_parts.vega()),
+        vega=Markup(vega()),
         style=Markup(_text("page.css")),
         draw=Markup(_text("page.js")),
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dropexp.analysis.arm_frames import records
 from dropexp.analysis.comparison import Comparison
+from dropexp.analysis.frames import records
 from dropexp.report.tables.cells import figure_cell, header, number_cell
 from dropexp.report.tables.table import Table
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from dropexp.analysis.arm_frames import records
 from dropexp.analysis.comparison import Comparison
+from dropexp.analysis.frames import records
 from dropexp.did_you_mean import did_you_mean
 from dropexp.errors import ComparisonError
 from dropexp.report.arm_names import titled

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dropexp.analysis import two_way
-from dropexp.analysis.arm_frames import records
 from dropexp.analysis.comparison import Comparison
+from dropexp.analysis.frames import records
 from dropexp.analysis.sentences import amount
 from dropexp.report.tables.cells import (
     NOT_KEPT,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from dropexp.analysis.arm_frames import records
+from dropexp.analysis.frames import records
 from dropexp.config.tasks import LINEAR_REGRESSION
 from dropexp.report.tables.cells import ABSENT, figure_cell, header, is_missing
 from dropexp.report.tables.table import Table

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dropexp.analysis.arm_frames import records
 from dropexp.analysis.comparison import Comparison
+from dropexp.analysis.frames import records
 from dropexp.report.tables.cells import ABSENT, figure_cell, is_missing
 from dropexp.report.tables.table import Table
 from dropexp.runs.metrics import METRICS

@@ -14,7 +14,7 @@ from dropexp.analysis.comparison import compare
 from dropexp.errors import DropexpError, ExportError
 from dropexp.files import why
 from dropexp.home_folder import expanded
-from dropexp.report.page import page as html
+from dropexp.report.page.page import page
 from dropexp.report.trackers.rows import Exported, TimedRun, figures, import_tool, text, with_epochs
 from dropexp.runs.state_names import Status
 
@@ -121,14 +121,14 @@ class _Tracker:
     def log_report(self, study: Path) -> None:
         """Log the report of a study, unless the same report is logged, or the study has no finished run."""
         with suppress(DropexpError):
-            page = html.page(compare([str(study)], study.parent))
-            experiment, digest = self._experiment(study.name), hashlib.sha256(page.encode()).hexdigest()
+            html = page(compare([str(study)], study.parent))
+            experiment, digest = self._experiment(study.name), hashlib.sha256(html.encode()).hexdigest()
             before = self.client.search_runs([experiment], f"tags.`dropexp.report` = '{study.name}'")
             if [run.data.tags.get("dropexp.content") for run in before] == [digest]:
                 return
             tags = {"dropexp.report": study.name}
             new = self.client.create_run(experiment, tags=tags, run_name="report").info.run_id
-            self.client.log_text(new, page, "report.html")
+            self.client.log_text(new, html, "report.html")
             self.client.set_terminated(new)
             self.client.set_tag(new, "dropexp.content", digest)
             for old in before:

@@ -19,8 +19,8 @@ from dropexp.analysis.comparison import Comparison, compare
 from dropexp.config.study import load_config
 from dropexp.errors import ConfigError
 from dropexp.report.arm_names import titled
-from dropexp.report.page.images import Arrays
 from dropexp.report.page.page import page
+from dropexp.report.page.pictures import Arrays
 from dropexp.report.tables.searches import selections_table, trials_table, tuning_table
 from dropexp.runs.folder import RunFolder
 

@@ -12,8 +12,8 @@ from helpers.fake_runs import write_arm, write_predictions
 from numpy.typing import NDArray
 from scipy import stats
 
-from dropexp.analysis.arm_frames import records
 from dropexp.analysis.comparison import Comparison, compare
+from dropexp.analysis.frames import records
 from dropexp.analysis.two_way import half_width
 
 

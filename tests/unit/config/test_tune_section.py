@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from helpers.configs import Load, Problems
 
-from dropexp.config.search_trials import Search
+from dropexp.config.search import Search
 from dropexp.config.study import Study
 
 FAIR = """\

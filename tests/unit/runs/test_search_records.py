@@ -1,4 +1,4 @@
-"""What study.json has of searches: their points win over drawn ones, and stay when the rest is rewritten."""
+"""What study.json records of searches: their points win over drawn ones, and stay when the rest is rewritten."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from helpers.fake_runs import declare
 from helpers.tuned import TUNED, tuned
 
-from dropexp.config.search_trials import Search
+from dropexp.config.search import Search
 from dropexp.config.study import Study
 from dropexp.errors import CorruptedFile
 from dropexp.lock import locked

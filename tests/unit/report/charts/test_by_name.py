@@ -23,8 +23,7 @@ from dropexp.analysis.comparison import Comparison, compare
 from dropexp.config.tasks import CLASSES
 from dropexp.errors import ChartError
 from dropexp.report.charts import arms as arm_charts
-from dropexp.report.charts import by_name as charts
-from dropexp.report.charts.by_name import SUFFIXES
+from dropexp.report.charts.by_name import SUFFIXES, overview, save, single
 from dropexp.report.charts.style import COLORS, COLUMN, LINE, Size
 
 ODD = ["<script>alert(1)</script>", "a.b[0]['x']\"y\"", "datum.x:Q \\ ${q}", "</script><!--", "ein\u2028zwei 数"]
@@ -32,7 +31,7 @@ ODD = ["<script>alert(1)</script>", "a.b[0]['x']\"y\"", "datum.x:Q \\ ${q}", "</
 
 @pytest.fixture(scope="module")
 def page(two_arms: Comparison) -> ChartType:
-    return charts.overview(two_arms)
+    return overview(two_arms)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +71,7 @@ def test_losses_before_a_divergence_are_drawn_with_short_labels(tmp_path: Path) 
     spec = Spec(arm_charts.arms(comparison))
     assert "nn 1.5e+38 ± 7.071e+37, n = 2" in spec.description
     assert {channel["axis"].get("format") for channel in spec.channels("x") if "axis" in channel} == {".4~g"}
-    assert "difference in test loss (nats)" in vl_convert.vegalite_to_svg(charts.overview(comparison).to_dict())
+    assert "difference in test loss (nats)" in vl_convert.vegalite_to_svg(overview(comparison).to_dict())
     assert "[-4.853e+38, +7.853e+38]" in printed(comparison)
 
 
@@ -175,7 +174,7 @@ def test_the_overview_of_a_small_study_is_small(page_spec: Spec) -> None:
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_every_kind_of_file_is_written(page: ChartType, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / "new" / f"chart{suffix}"
-    charts.save(page, path)
+    save(page, path)
     content = path.read_bytes()
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     match suffix:
@@ -202,10 +201,10 @@ def test_a_size_without_room_for_the_labels_of_all_arms_is_refused(name: str, ma
         16 if name == "differences" else 17,
         compare((), many_arms, by="momentum" if name == "sweep" else None),
     )
-    assert charts.single(comparison, name, Size(200, 15 * labels))
+    assert single(comparison, name, Size(200, 15 * labels))
     with pytest.raises(ChartError, match=rf"200 pixels has no room for {labels} labels; allowed: {15 * labels} or"):
-        charts.single(comparison, name, Size(200, 200))
-    spec = Spec(charts.single(comparison, name))
+        single(comparison, name, Size(200, 200))
+    spec = Spec(single(comparison, name))
     assert min(part["height"] for part in spec.content.get("concat", [spec.content])) >= 15 * labels
 
 
@@ -215,13 +214,13 @@ def test_a_width_without_room_for_the_columns_is_refused(name: str, columns: int
         for run in write_arm(tmp_path, variant, [0.8, 0.81]):
             write_predictions(run, 2)
     comparison, least = compare((), tmp_path, by="variant"), COLUMN * columns
-    chart = charts.single(comparison, name, Size(least, 150))
+    chart = single(comparison, name, Size(least, 150))
     svg = vl_convert.vegalite_to_svg(chart.to_dict())
     labels = CLASSES if name != "sweep" else ("none", "nn", "scratch", "gaussian")
     assert all(f">{label}</text>" in svg for label in labels)
     message = f"a width of {least - 1} pixels has no room for {columns} columns; allowed: {least} or more"
     with pytest.raises(ChartError, match=message):
-        charts.single(comparison, name, Size(least - 1, 150))
+        single(comparison, name, Size(least - 1, 150))
 
 
 def test_arms_without_a_mean_need_no_room_in_a_sweep(tmp_path: Path) -> None:
@@ -230,13 +229,13 @@ def test_arms_without_a_mean_need_no_room_in_a_sweep(tmp_path: Path) -> None:
         write_run(tmp_path, "none", 0, [0.1], status="diverged", why="the loss is nan", momentum=0.1 * i)
     comparison = compare((), tmp_path, by="drop_probs")
     assert comparison.arms["mean"].isna().sum() == 9
-    assert charts.single(comparison, "sweep", Size(200, LINE))
+    assert single(comparison, "sweep", Size(200, LINE))
 
 
 @pytest.mark.parametrize("name", ["chart.gif", "chart", "chart.json"])
 def test_a_file_of_an_unknown_kind_is_refused(page: ChartType, tmp_path: Path, name: str) -> None:
     with pytest.raises(ChartError, match=r"\.png, \.svg, \.pdf, \.html"):
-        charts.save(page, tmp_path / name)
+        save(page, tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 
@@ -244,7 +243,7 @@ def test_odd_labels_stay_text(tmp_path: Path) -> None:
     for i, label in enumerate(ODD):
         write_arm(tmp_path, "nn" if i else "none", [0.8, 0.81], arm=label, lr=0.1 + i)
     publish(tmp_path, arm=ODD[0], source=ODD[0], test_acc=[0.8, 0.9])
-    chart = charts.overview(compare((), tmp_path))
+    chart = overview(compare((), tmp_path))
     spec = Spec(chart)
     for layer in spec.layers:
         for channel in layer["encoding"].values():
@@ -253,11 +252,11 @@ def test_odd_labels_stay_text(tmp_path: Path) -> None:
     vega = vl_convert.vegalite_to_vega(spec.content)
     expressions = "\n".join(strings_under(vega, {"signal", "expr", "update", "test"}))
     assert "alert" not in expressions and "${q}" not in expressions
-    charts.save(chart, tmp_path / "odd.svg")
+    save(chart, tmp_path / "odd.svg")
     svg = (tmp_path / "odd.svg").read_text(encoding="utf-8")
     assert "<script" not in svg
     assert all(f">{shown}</text>" in svg for shown in ("&lt;script&gt;alert(1)&lt;/script&gt;", "datum.x:Q \\ ${q}"))
-    charts.save(chart, tmp_path / "odd.html")
+    save(chart, tmp_path / "odd.html")
     page = (tmp_path / "odd.html").read_text(encoding="utf-8")
     assert page.count("<script>") == page.count("</script>") == 2
     assert "alert(1)" in page
@@ -282,7 +281,7 @@ def test_an_edge_case_is_drawn_without_nan(case: str, tmp_path: Path) -> None:
         case "losses":
             for seed in range(3):
                 write_regression(tmp_path, seed=seed, weight_decay=4.0, test_loss=[50.0, 0.01 + seed])
-    charts.save(charts.overview(compare((), tmp_path, metric=metric)), tmp_path / "case.svg")
+    save(overview(compare((), tmp_path, metric=metric)), tmp_path / "case.svg")
     assert "NaN" not in (tmp_path / "case.svg").read_text(encoding="utf-8")
 
 

@@ -8,7 +8,7 @@ import pytest
 from helpers.fake_runs import write_arm
 
 from dropexp.analysis.comparison import compare
-from dropexp.report.charts import by_name as charts
+from dropexp.report.charts.by_name import save, single
 from dropexp.report.charts.glyphs import UNASSIGNED, missing_glyphs, note_on_glyphs
 
 
@@ -25,7 +25,7 @@ def test_a_picture_drawn_with_missing_glyphs_has_a_note(
     )
     write_arm(tmp_path / "runs", "none", [0.8, 0.81])
     write_arm(tmp_path / "runs", "nn", [0.8, 0.81], arm="数 é")
-    note = charts.save(charts.single(compare((), tmp_path / "runs"), "arms"), tmp_path / f"chart{suffix}")
+    note = save(single(compare((), tmp_path / "runs"), "arms"), tmp_path / f"chart{suffix}")
     assert bool(note) is noted
     assert not note or note.startswith(f"no installed font has 数: boxes in {tmp_path / 'chart.png'}; install a font")
 

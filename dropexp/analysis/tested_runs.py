@@ -12,7 +12,7 @@ from dropexp.analysis.notes import Noted
 from dropexp.config.digests import canonical
 from dropexp.config.planned_run import SearchPart
 from dropexp.config.schema import Config
-from dropexp.config.search_trials import TESTED_SEED
+from dropexp.config.search import TESTED_SEED
 from dropexp.plurals import counted
 from dropexp.runs.record import Run
 from dropexp.runs.search_records import Records, SearchRecord

@@ -15,11 +15,11 @@ from dropexp.analysis.comparison import Comparison, compare
 from dropexp.config import yaml
 from dropexp.config.study import load_config
 from dropexp.report.origin_of_runs import compared_runs
-from dropexp.report.page.how_to_reproduce import Recipe, arm_configs, commands, recipes
 from dropexp.report.page.page import page
+from dropexp.report.page.recipe import Recipe, arm_configs, commands, recipes
 from dropexp.runs.folder import RunFolder
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 SHIPPED = sorted((ROOT / "configs").rglob("*.yaml"))
 TUNED = [path for path in SHIPPED if "\ntune:" in path.read_text(encoding="utf-8")]
 CONFIGS = [path for path in SHIPPED if path not in TUNED]

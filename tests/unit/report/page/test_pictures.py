@@ -15,8 +15,8 @@ from dropexp.analysis.comparison import compare
 from dropexp.config.tasks import CLASSES
 from dropexp.report.kept_predictions import kept_of
 from dropexp.report.origin_of_runs import compared_runs
-from dropexp.report.page.images import Arrays, galleries, png
 from dropexp.report.page.page import page
+from dropexp.report.page.pictures import Arrays, galleries, png
 
 IMAGES = np.linspace(0, 1, 50 * 784, dtype=np.float32).reshape(50, 784)
 LABELS = (np.arange(50) % 10).astype(np.int64)

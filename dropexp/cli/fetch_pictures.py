@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dropexp.analysis.comparison import Comparison
-    from dropexp.report.page.images import Arrays
+    from dropexp.report.page.pictures import Arrays
 
 
 def fetch_arrays(comparison: Comparison, data_dir: Path | None) -> Arrays | None:
     """Return test images and first-layer weights of the first arms; None for runs that have kept no predictions."""
     from dropexp.report.origin_of_runs import compared_runs
-    from dropexp.report.page.images import ARMS, Arrays
+    from dropexp.report.page.pictures import ARMS, Arrays
 
     runs = compared_runs(comparison)
     if not any(run.predictions_sha256 for run in runs):
