@@ -75,11 +75,11 @@ test-fuzz: ## test with a bounded number of generated inputs
 test-fuzz: .venv/installed-dev
 	$(BIN)/python -m pytest tests/fuzz
 
-torture:  ## kill commands, corrupt files, fill disks, try many inputs (Linux); QUICK=1: a fixed part of it
+torture:  ## kill commands, corrupt files, fill disks, try many inputs (Linux); QUICK=1: a fixed part, without inputs
 torture: .venv/installed-dev $(if $(QUICK),,.venv/installed-fuzz)
 	$(BIN)/python -m pytest tests/torture $(if $(QUICK),--quick --seed 618875)
-	$(BIN)/python -m pytest tests/fuzz $(if $(QUICK),,--hypothesis-profile=torture)
 ifeq ($(QUICK),)
+	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile=torture
 	$(BIN)/python tests/fuzz/atheris_targets.py all 30
 endif
 
