@@ -14,7 +14,7 @@ CLAIMS  := configs/does-dropout-help.yaml \
            configs/srivastava/figure-11-monte-carlo.yaml \
            configs/claims/overfitting.yaml \
            configs/claims/underfitting.yaml
-FINDINGS := configs/findings/tuned-1000.yaml configs/does-dropout-help.yaml \
+FINDINGS := configs/findings/tuned-1000.yaml configs/findings/tuned-5000.yaml configs/does-dropout-help.yaml \
            configs/findings/recipes.yaml configs/best.yaml \
            $(filter-out %/l1.yaml %-sweep.yaml %-validation.yaml, $(wildcard configs/exercises/*.yaml)) \
            $(wildcard configs/srivastava/*.yaml)
@@ -136,7 +136,7 @@ claims: .venv/installed
 	$(BIN)/dropexp claims --format md > docs/claims.md.new
 	mv docs/claims.md.new docs/claims.md
 
-findings: ## train the studies behind docs/findings.md (five hours), and write its tables and charts
+findings: ## train the studies behind docs/findings.md (six hours), and write its tables and charts
 findings: .venv/installed
 	$(BIN)/dropexp train $(addprefix --config ,$(FINDINGS)) || test $$? -eq 1
 	$(BIN)/dropexp train $(addprefix --config configs/book/, scratch.yaml concise.yaml blog-scratch.yaml) --seeds 0..39

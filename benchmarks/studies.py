@@ -26,7 +26,8 @@ TUNED = [
     for at, baseline in (("last", "none"), ("best-val", "none"), ("last", "weight-decay"), ("last", "pixels"))
     if metric != "ece" or at == "last"  # a probe has no figure of its own at the best validation epoch
 ]
-STUDIES = {"findings/tuned-1000": TUNED}  # by path below configs/
-CHARTS = {"findings/tuned-1000": ("differences",)}  # of the first comparison, saved in docs/
+TUNED_STUDIES = ("findings/tuned-1000", "findings/tuned-5000")
+STUDIES = dict.fromkeys(TUNED_STUDIES, TUNED)  # by path below configs/
+CHARTS = dict.fromkeys(TUNED_STUDIES, ("differences",))  # of the first comparison, saved in docs/
 BOOK = ("book/scratch", "book/concise", "book/blog-scratch")  # studies beside printed figures
 BOOK_SEEDS = "0..39"
