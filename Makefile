@@ -14,7 +14,8 @@ CLAIMS  := configs/does-dropout-help.yaml \
            configs/srivastava/figure-11-monte-carlo.yaml \
            configs/claims/overfitting.yaml \
            configs/claims/underfitting.yaml
-FINDINGS := configs/findings/tuned-1000.yaml configs/findings/tuned-5000.yaml configs/does-dropout-help.yaml \
+FINDINGS := configs/findings/tuned-1000.yaml configs/findings/tuned-5000.yaml \
+           configs/findings/label-noise.yaml configs/does-dropout-help.yaml \
            configs/findings/recipes.yaml configs/best.yaml \
            $(filter-out %/l1.yaml %-sweep.yaml %-validation.yaml, $(wildcard configs/exercises/*.yaml)) \
            $(wildcard configs/srivastava/*.yaml)
@@ -143,6 +144,7 @@ findings: .venv/installed
 	$(BIN)/python benchmarks/study_results.py
 	PYTHONPATH=benchmarks $(BIN)/python -m pages.book
 	PYTHONPATH=benchmarks $(BIN)/python -m pages.tuned
+	PYTHONPATH=benchmarks $(BIN)/python -m pages.label_noise
 	PYTHONPATH=benchmarks $(BIN)/python -m pages.findings
 
 clean:    ## remove environments and caches; runs and data stay

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 
 class Judged(NamedTuple):
-    """A comparison: every arm against `baseline` in a metric; `where` keeps only the runs with these settings."""
+    """A comparison: every arm against `baseline` in a metric; `where` keeps only the runs with these settings.
+
+    `by` is the key on the horizontal axis of a chart of a sweep. `interaction` is two keys: does the effect of one
+    depend on the other?
+    """
 
     metric: str = "test_acc"
     at: str | int = "last"
     baseline: str | None = None
-    where: Mapping[str, str] | None = None
+    where: Mapping[str, float | str] | None = None
+    by: str | None = None
+    interaction: Sequence[str] = ()
 
     @property
     def margin(self) -> float:
@@ -26,8 +32,18 @@ TUNED = [
     for at, baseline in (("last", "none"), ("best-val", "none"), ("last", "weight-decay"), ("last", "pixels"))
     if metric != "ece" or at == "last"  # a probe has no figure of its own at the best validation epoch
 ]
+LABEL_NOISE_LEVELS = (0, 0.2, 0.4)
+LABEL_NOISE = [Judged(baseline="none,label_noise=0.0", by="label_noise", interaction=("variant", "label_noise"))] + [
+    Judged(metric, "last", baseline, {"label_noise": level})
+    for level in LABEL_NOISE_LEVELS
+    for metric in ("test_acc", "test_loss", "ece")
+    for baseline in ("none", "weight-decay")
+]
 TUNED_STUDIES = ("findings/tuned-1000", "findings/tuned-5000")
-STUDIES = dict.fromkeys(TUNED_STUDIES, TUNED)  # by path below configs/
-CHARTS = dict.fromkeys(TUNED_STUDIES, ("differences",))  # of the first comparison, saved in docs/
+STUDIES = {**dict.fromkeys(TUNED_STUDIES, TUNED), "findings/label-noise": LABEL_NOISE}  # by path below configs/
+CHARTS = {  # of the first comparison, saved in docs/
+    **dict.fromkeys(TUNED_STUDIES, ("differences",)),
+    "findings/label-noise": ("sweep",),
+}
 BOOK = ("book/scratch", "book/concise", "book/blog-scratch")  # studies beside printed figures
 BOOK_SEEDS = "0..39"

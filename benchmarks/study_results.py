@@ -6,6 +6,7 @@ For each study, `results/studies/` gets two files: NAME-runs.csv with a row per 
 them and the figures of the last epoch), and NAME.csv with a row per arm and comparison of benchmarks/studies.py.
 Charts are saved as docs/findings-NAME-CHART.svg, and again for dark pages. For the book's studies there are
 NAME-published.csv, with a row per printed figure, and NAME-fits.csv, with the likelihood of all of them in each arm.
+Interactions of two keys, where studies.py names them, are in NAME-interactions.csv.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ def judge(config: Path, judged: Judged, runs_dir: Path) -> Comparison:
         at=judged.at,
         baseline=judged.baseline,
         filter=judged.where,
+        by=judged.by,
+        interaction=judged.interaction,
         margin=judged.margin,
     )
 
@@ -71,7 +74,9 @@ def keep(path: str, runs_dir: Path, folder: Path = FOLDER, docs: Path = DOCS) ->
     for chart in CHARTS.get(path, ()):
         save_light_and_dark(single(found[0], chart), docs / f"findings-{name}-{chart}.svg")
     judged = pd.concat(list(map(judged_table, found, STUDIES[path])))
-    _save({name: judged, f"{name}-runs": run_table(name, runs_dir)}, folder)
+    interactions = pd.concat([one.interactions for one in found])
+    tables = {name: judged, f"{name}-runs": run_table(name, runs_dir), f"{name}-interactions": interactions}
+    _save({file: table for file, table in tables.items() if len(table)}, folder)
 
 
 def keep_published(path: str, runs_dir: Path, folder: Path = FOLDER) -> None:

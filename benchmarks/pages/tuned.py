@@ -19,16 +19,21 @@ from study_results import FOLDER
 
 from pages.markdown import replace_section, unaligned_table
 
-STUDIES = [Path(path).name for path in studies.STUDIES]
+STUDIES = [Path(path).name for path in studies.TUNED_STUDIES]
 BASELINE = "none"
 
 
-def kept_rows(study: str, metric: str, folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
-    """Return, by arm, the columns of benchmarks/results/studies/: its mean, and its difference from `BASELINE`."""
-    kept = pd.read_csv(folder / f"{study}.csv", keep_default_na=False, na_values=[""]).to_dict("records")
+def kept_rows(study: str, metric: str, folder: Path = FOLDER, where: str = "") -> dict[str, dict[str, Any]]:
+    """Return, by arm, the columns of benchmarks/results/studies/: its mean, and its difference from `BASELINE`.
+
+    `where` is the filter of the comparison, such as "label_noise=0.2".
+    """
+    kept = pd.read_csv(folder / f"{study}.csv", keep_default_na=False, na_values=[""], dtype={"where": object})
+    kept["where"] = kept["where"].fillna("")
+    kept = kept[(kept["metric"] == metric) & (kept["at"] == "last") & (kept["where"] == where)]
     found: dict[str, dict[str, Any]] = {}
-    for row in kept:
-        if row["metric"] == metric and row["at"] == "last" and BASELINE in (row["baseline"], row["arm"]):
+    for row in kept.to_dict("records"):
+        if BASELINE in (row["baseline"], row["arm"]):
             found.setdefault(str(row["arm"]), {str(name): value for name, value in row.items()})
     return found
 

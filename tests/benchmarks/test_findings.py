@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from helpers.fake_runs import write_run
-from pages import book, findings, tuned
+from pages import book, findings, label_noise, tuned
 from pages.dark import save_light_and_dark
 from pages.markdown import replace_section
 from storage import DOCS, ROOT
@@ -54,6 +54,11 @@ def test_published_charts_show_the_kept_results_in_light_and_dark_colours(study:
 def test_the_page_shows_the_kept_results(study: str) -> None:
     text = (DOCS / "findings.md").read_text(encoding="utf-8")
     assert replace_section(text, study, tuned.table(study)) == text
+
+
+def test_the_page_shows_the_kept_results_with_wrong_labels() -> None:
+    text = (DOCS / "findings.md").read_text(encoding="utf-8")
+    assert replace_section(text, label_noise.STUDY, label_noise.table()) == text
 
 
 def test_the_gains_in_the_readme_are_kept_results() -> None:

@@ -37,6 +37,20 @@ def test_a_study_is_kept_as_a_row_per_run_and_a_row_per_arm(tmp_path: Path, monk
     assert arms.loc[("test_loss", "none"), "baseline"] == "nn"
 
 
+def test_interactions_are_kept_in_a_table_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/small.yaml").write_text(f"{STUDY}  train_size: [1000, 5000]\n")
+    monkeypatch.setattr(study_results, "ROOT", tmp_path)
+    monkeypatch.setitem(STUDIES, "small", [Judged(), Judged(interaction=("variant", "train_size"))])
+    accuracies = {1000: {"none": [0.7, 0.72], "nn": [0.71, 0.73]}, 5000: {"none": [0.6, 0.62], "nn": [0.65, 0.67]}}
+    for size, by_variant in accuracies.items():
+        for variant, values in by_variant.items():
+            write_arm(tmp_path / "runs", variant, values, name="small", train_size=size)
+    study_results.keep("small", tmp_path / "runs", tmp_path / "kept")
+    kept = pd.read_csv(tmp_path / "kept/small-interactions.csv")
+    assert kept["difference"].tolist() == pytest.approx([0.05 - 0.01])
+
+
 def test_a_study_without_runs_exits_with_the_command_that_trains_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
