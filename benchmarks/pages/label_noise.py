@@ -13,26 +13,19 @@ from studies import LABEL_NOISE_LEVELS
 from study_results import FOLDER
 
 from pages.markdown import replace_section, unaligned_table
-from pages.tuned import BASELINE, gain, kept_rows
+from pages.tuned import HEADER, arm_rows
 
 STUDY = "label-noise"
 
 
 def table(folder: Path = FOLDER) -> str:
-    """Return a row per share of wrong labels and arm: test accuracy, its gain over the baseline, test loss and ECE."""
-    rows = []
-    for level in LABEL_NOISE_LEVELS:
-        accuracies, losses, calibration = (
-            kept_rows(STUDY, metric, folder, f"label_noise={level}") for metric in ("test_acc", "test_loss", "ece")
-        )
-        for arm, row in accuracies.items():
-            compared = ["", ""] if arm == BASELINE else [gain(row), row["verdict"]]
-            accuracy = f"{100 * row['mean']:.2f} ± {100 * row['sd']:.2f}"
-            loss, ece = f"{losses[arm]['mean']:.3f}", f"{100 * calibration[arm]['mean']:.1f}"
-            loss += "" if arm == BASELINE else f", {losses[arm]['verdict']}"
-            rows.append([f"{100 * level:.0f} %", f"`{arm}`", accuracy, *compared, loss, ece])
-    header = ["wrong labels", "arm", "test accuracy, %", "gain, points", "verdict", "test loss, nats", "ECE, %"]
-    return unaligned_table(header, rows)
+    """Return a row per share of wrong labels and arm, with the columns of the other tuned arms."""
+    rows = [
+        [f"{100 * level:.0f} %", *row]
+        for level in LABEL_NOISE_LEVELS
+        for row in arm_rows(STUDY, folder, f"label_noise={level}")
+    ]
+    return unaligned_table(["wrong labels", *HEADER], rows)
 
 
 def main() -> None:

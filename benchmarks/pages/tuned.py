@@ -21,6 +21,8 @@ from pages.markdown import replace_section, unaligned_table
 
 STUDIES = [Path(path).name for path in studies.TUNED_STUDIES]
 BASELINE = "none"
+METRICS = ("test_acc", "test_loss", "ece")
+HEADER = ["arm", "test accuracy, %", "gain, points", "verdict", "test loss, nats", "ECE, %"]
 
 
 def kept_rows(study: str, metric: str, folder: Path = FOLDER, where: str = "") -> dict[str, dict[str, Any]]:
@@ -44,11 +46,11 @@ def gain(row: Mapping[str, Any]) -> str:
     return f"{mean} [{low}, {high}]"
 
 
-def table(study: str, folder: Path = FOLDER) -> str:
-    """Return a row per arm: test accuracy, its gain over the baseline and the verdict, test loss and calibration."""
-    losses, calibration = (kept_rows(study, metric, folder) for metric in ("test_loss", "ece"))
+def arm_rows(study: str, folder: Path = FOLDER, where: str = "") -> list[list[str]]:
+    """Return a row per arm with the cells of `HEADER`; `where` is that of `kept_rows`."""
+    accuracies, losses, calibration = (kept_rows(study, metric, folder, where) for metric in METRICS)
     rows = []
-    for arm, row in kept_rows(study, "test_acc", folder).items():
+    for arm, row in accuracies.items():
         accuracy = f"{100 * row['mean']:.2f} ± {100 * row['sd']:.2f}"
         loss, ece = f"{losses[arm]['mean']:.3f}", f"{100 * calibration[arm]['mean']:.1f}"
         if arm == BASELINE:
@@ -56,7 +58,12 @@ def table(study: str, folder: Path = FOLDER) -> str:
         else:
             loss_verdict = losses[arm]["verdict"]
             rows.append([f"`{arm}`", accuracy, gain(row), row["verdict"], f"{loss}, {loss_verdict}", ece])
-    return unaligned_table(["arm", "test accuracy, %", "gain, points", "verdict", "test loss, nats", "ECE, %"], rows)
+    return rows
+
+
+def table(study: str, folder: Path = FOLDER) -> str:
+    """Return a row per arm: test accuracy, its gain over the baseline and the verdict, test loss and calibration."""
+    return unaligned_table(HEADER, arm_rows(study, folder))
 
 
 def main() -> None:
