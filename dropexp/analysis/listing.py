@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,45 +45,49 @@ def load_runs(
     column.
     """
     runs = [run for run in keep(read_runs(paths_or_names, runs_dir), filter or {}) if run.status != Status.DUPLICATE]
+    columns = _columns(runs)
+    whole = [name for name in ("seed", "epoch", "repeat", "trial") if name in columns]
+    frame = pd.DataFrame(columns).astype(dict.fromkeys(whole, "Int64"))
+    return frame if sort is None else frame.iloc[_order(columns, sort)].reset_index(drop=True)
+
+
+def _columns(runs: Sequence[Run]) -> dict[str, list[Any]]:
+    """Return the columns by name, with NaN where a run lacks a config key or a figure."""
     labels = _labels(runs)
-    tuned = any(run.tuning for run in runs)
-    rows: list[dict[str, Any]] = [
-        {
-            "name": run.study,
-            "arm": run.arm,
-            "label": labels.get(run.folder.path),
-            "seed": run.seed,
-            "status": run.status,
-            "why": run.why,
-            "path": str(run.folder.path),
-            "hash": run.hash,
-            "epoch": run.epoch,
-            "began": run.time("began"),
-            "ended": run.time("ended"),
-        }
-        for run in runs
-    ]
-    for row, run in zip(rows, runs, strict=True):
-        row |= {key: hashable(value) for key, value in run.config.items() if key not in row}
-        if tuned:
-            row |= {name: getattr(run.tuning, name, None) for name in PARTS}
-        row |= run.figures or dict.fromkeys(METRICS, math.nan)
-    if sort is not None:
-        rows = _sorted(rows, sort)
-    whole = ["seed", "epoch", *(["repeat", "trial"] if tuned else [])]
-    return pd.DataFrame(rows).astype(dict.fromkeys(whole, "Int64"))
+    columns: dict[str, list[Any]] = {
+        "name": [run.study for run in runs],
+        "arm": [run.arm for run in runs],
+        "label": [labels.get(run.folder.path) for run in runs],
+        "seed": [run.seed for run in runs],
+        "status": [run.status for run in runs],
+        "why": [run.why for run in runs],
+        "path": [str(run.folder.path) for run in runs],
+        "hash": [run.hash for run in runs],
+        "epoch": [run.epoch for run in runs],
+        "began": [run.time("began") for run in runs],
+        "ended": [run.time("ended") for run in runs],
+    }
+    configs = [run.config for run in runs]
+    for key in dict.fromkeys(itertools.chain.from_iterable(configs)):
+        if key not in columns:
+            columns[key] = [hashable(config.get(key, math.nan)) for config in configs]
+    if any(run.tuning for run in runs):
+        columns |= {name: [getattr(run.tuning, name, None) for run in runs] for name in PARTS}
+    figures = [run.figures or dict.fromkeys(METRICS, math.nan) for run in runs]
+    names = dict.fromkeys(itertools.chain.from_iterable(figures))
+    return columns | {name: [own.get(name, math.nan) for own in figures] for name in names}
 
 
-def _sorted(rows: list[dict[str, Any]], sort: str) -> list[dict[str, Any]]:
+def _order(columns: Mapping[str, Sequence[Any]], sort: str) -> list[int]:
+    """Return the rows in the order of a column. Raises ComparisonError if there is no such column."""
     key = sort.removeprefix("-")
-    columns = list(dict.fromkeys(name for row in rows for name in row))
     if key not in columns:
         remedy = f"{did_you_mean(_CALLED.get(letters(key), key), columns)}; there are: {', '.join(columns)}"
         raise ComparisonError(f"no column {key!r} to sort by{remedy}")
-    values = [row.get("label" if key == "arm" else key) for row in rows]  # labels are the arms that tables show
+    values = columns["label" if key == "arm" else key]  # labels are the arms that tables show
     known = [i for i, value in enumerate(values) if value is not None and value == value]
     ordered = sorted(known, key=lambda i: _rank(values[i]), reverse=sort != key)
-    return [rows[i] for i in dict.fromkeys([*ordered, *range(len(rows))])]
+    return list(dict.fromkeys([*ordered, *range(len(values))]))
 
 
 def _rank(value: Any) -> tuple[bool, Any]:

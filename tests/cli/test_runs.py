@@ -33,6 +33,15 @@ def test_csv_has_every_measured_column(cli: InProcess) -> None:
     assert [float(row["w1_norm"]) for row in rows] == [12.0, 13.0, 14.0, 15.0, 16.0, 17.0]
 
 
+def test_columns_keep_their_order_whichever_run_is_first(three_runs: InProcess) -> None:
+    (corrupted := three_runs.folder / "runs" / "dropout" / "a-12345678").mkdir()
+    (corrupted / "run.json").write_text("{")
+    headers = {three_runs("runs", "--format", "csv", *sort).stdout.split("\n")[0] for sort in ((), ("--sort", "seed"))}
+    assert len(headers) == 1
+    (header,) = headers
+    assert header.index("ended") < header.index("variant") < header.index("test_acc")
+
+
 def test_csv_and_json_are_in_full_precision(cli: InProcess) -> None:
     write_run(cli.folder / "runs", "none", 0, [0.1 + 0.2], eval_train=False, batch_size=64, patience=None)
     (row,) = json.loads(cli("runs", "--format", "json").stdout)

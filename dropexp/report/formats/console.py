@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.console import Console
+from rich.segment import Segment, Segments
 from rich.text import Text
 
 from dropexp.errors import printable
@@ -42,6 +43,8 @@ def show(
 
 
 def _shown(text: str, console: Console) -> str:
+    if text.isascii() and text.isprintable():  # most cells, and a second for 100,000 runs
+        return text
     return encodable(printable(text), console.encoding)
 
 
@@ -71,7 +74,8 @@ def _show_table(table: Table, console: Console, width: int | None) -> None:
         lines = _natural(_encodable(grid, console), shown.left)
     else:
         shown, lines = table, _cell_per_line(table, width)
-    console.out(_shown("\n".join(lines), console), highlight=False)
+    text = _shown("\n".join(lines), console)
+    console.print(Segments([Segment(f"{text}\n")]), soft_wrap=True, end="")  # without a search for styles and words
     left_out = [" ".join(header.split()) for header in table.secondary if header not in shown.headers]
     if left_out:
         console.print(Text(_shown(f"A wider terminal also shows: {', '.join(left_out)}.", console), style="dim"))
