@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dropexp.data.download import fetch, find
+from dropexp.data.dataset_files import fetch, find
 from dropexp.errors import DataError
 
 ROOT = Path(__file__).parent.parent

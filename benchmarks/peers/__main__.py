@@ -13,7 +13,7 @@ import machine
 from pages.peers import text
 from storage import OUT, data_root, load_results, save_results
 
-from dropexp.data import download
+from dropexp.data import dataset_files
 from dropexp.errors import DataError
 from peers import epochs, many, whole
 from peers.process import Failed
@@ -44,7 +44,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         unpacked = data / "FashionMNIST" / "raw"  # the layout of torchvision
         unpacked.mkdir(parents=True)
         cache.mkdir()
-        for name, content in download.read(root).items():
+        for name, content in dataset_files.read(root).items():
             (unpacked / name).write_bytes(content)
         parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
             "epochs": lambda: epochs.measure(data, cache, options.rounds),

@@ -26,7 +26,7 @@ from dropexp.analysis.plan_new_study import new_studies_of
 from dropexp.analysis.published_comparison import PublishedRow, Source, published_rows, sources_of
 from dropexp.analysis.published_likelihood import Fit, fit_arms, fit_sentence
 from dropexp.analysis.search_results import SearchFrames, tuning_of
-from dropexp.analysis.select_on import select_settings
+from dropexp.analysis.select_on_validation import select_settings
 from dropexp.analysis.select_runs import Selection, notes_on_others, select
 from dropexp.analysis.titles import named, titles_of
 from dropexp.config.other_libraries.keys import similar_key

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from dropexp.claims import adam_weight_decay, empirical, equalities, moments, subnets, weight_decay
+from dropexp.claims import adam_weight_decay, checks_on_runs, equalities, moments, subnets, weight_decay
 from dropexp.claims.claim import Claim, Evidence
-from dropexp.claims.from_runs import OVERFITTING, UNDERFITTING, check_study
+from dropexp.claims.contrasts import OVERFITTING, UNDERFITTING, check_study
 
 D2L = "Dive into Deep Learning"
 JMLR = "Srivastava et al., 2014"
@@ -57,12 +57,12 @@ CLAIMS = [
         "10", "monte-carlo", "The mean of 50 sampled networks does as well as weight scaling",
         f"{JMLR}, figure 11",
         f"paired by network, not worse by 0.3 points, nor by 0.01 nats; {IN_BOTH}",
-        studies=dict.fromkeys(("figure-11-monte-carlo", *BOTH_SETTINGS), empirical.monte_carlo),
+        studies=dict.fromkeys(("figure-11-monte-carlo", *BOTH_SETTINGS), checks_on_runs.monte_carlo),
     ),
     Claim(
         "11", "smaller-weights", "Dropout makes weights smaller",
         "Ng, Improving Deep Neural Networks", "‖W‖ of each layer, paired by seed, at equal epoch and at equal loss",
-        studies={"exercise-3-activations": empirical.smaller_weights},
+        studies={"exercise-3-activations": checks_on_runs.smaller_weights},
     ),
     Claim(
         "12", "l2", "Dropout acts like an L2 penalty",
@@ -74,52 +74,52 @@ CLAIMS = [
         f"{D2L}, dropout",
         "one step under the same masks; moments of 100,000 masks, within 2 % of the SD; TOST at ±0.3 points over seeds",
         lambda: [*equalities.same_step(), *moments.same_masks()],
-        studies={"exercise-7-other-noise": empirical.same_accuracy},
+        studies={"exercise-7-other-noise": checks_on_runs.same_accuracy},
     ),
     Claim(
         "14", "sparsity", "Dropout makes activations sparser",
         f"{JMLR}, section 7.2", "zeros and mean of each hidden layer in evaluation mode, paired by seed",
-        studies={"exercise-3-activations": empirical.sparser},
+        studies={"exercise-3-activations": checks_on_runs.sparser},
     ),
     Claim(
         "15", "gap", "Dropout shrinks the gap between train and test accuracy",
         f"{D2L}, dropout", "both in evaluation mode, paired by seed",
-        studies={"exercise-2-more-epochs": empirical.smaller_gap},
+        studies={"exercise-2-more-epochs": checks_on_runs.smaller_gap},
     ),
     Claim(
         "16", "accuracy", "Dropout improves test accuracy",
         f"{JMLR}, section 6", "paired by seed: few and many epochs, few and many images",
         studies={
-            "exercise-2-more-epochs": empirical.better_early_and_late,
-            "does-dropout-help": empirical.better,
-            "best": empirical.better,
+            "exercise-2-more-epochs": checks_on_runs.better_early_and_late,
+            "does-dropout-help": checks_on_runs.better,
+            "best": checks_on_runs.better,
         },
     ),
     Claim(
         "17", "lower-at-input", "A lower drop probability near the input is better",
         f"{D2L}, dropout", f"(0.2, 0.5) against (0.5, 0.2), paired by seed; {IN_BOTH}",
-        studies=dict.fromkeys(("exercise-1-drop-probs", *BOTH_SETTINGS), empirical.lower_at_input),
+        studies=dict.fromkeys(("exercise-1-drop-probs", *BOTH_SETTINGS), checks_on_runs.lower_at_input),
     ),
     Claim(
         "18", "slower", "Training with dropout takes longer",
         f"{JMLR}, section 11",
         f"epochs to the accuracy of other seeds without it at epoch 10, and halfway, paired by seed; {IN_BOTH}",
-        studies=dict.fromkeys(("exercise-2-more-epochs", *BOTH_SETTINGS), empirical.slower),
+        studies=dict.fromkeys(("exercise-2-more-epochs", *BOTH_SETTINGS), checks_on_runs.slower),
     ),
     Claim(
         "19", "add-up", "Dropout and weight decay add up",
         f"{D2L}, dropout, exercise 5", "interaction in a 2 × 2 design, TOST at ±0.3 points; each alone must help",
-        studies={"exercise-5-with-weight-decay": empirical.additive},
+        studies={"exercise-5-with-weight-decay": checks_on_runs.additive},
     ),
     Claim(
         "20", "stable", "The framework's dropout is more stable than dropout from scratch",
         "a blog on d2l-zh 4.6", "ratio of the SDs over seeds, TOST at 4/5 and 5/4 (normality assumed)",
-        studies={"dropout": empirical.stable},
+        studies={"dropout": checks_on_runs.stable},
     ),
     Claim(
         "21", "unscaled", "Dropout without rescaling does as well as nn.Dropout",
         "\"Dropout is drop-dead easy\"", "paired by seed, not worse by 0.3 points",
-        studies={"exercise-7-other-noise": empirical.no_worse_unscaled},
+        studies={"exercise-7-other-noise": checks_on_runs.no_worse_unscaled},
     ),
     Claim(
         "22", "penalty", "Weight decay is an L2 penalty in the loss",

@@ -30,20 +30,20 @@ def fetch(
 ) -> None:
     """Download the four files to where `train` looks for them, unless they are there."""
     from dropexp.cli.progress import downloading
-    from dropexp.data import download
+    from dropexp.data import dataset_files
 
-    folder, _ = download.named_folder(data_dir)
+    folder, _ = dataset_files.named_folder(data_dir)
     with downloading(quiet) as progress:
-        print(download.fetch(data_url, progress, folder=folder))
+        print(dataset_files.fetch(data_url, progress, folder=folder))
 
 
 @app.command(cls=Command, epilog=epilog("data verify"))
 def verify(data_dir: DataDir = None) -> None:
     """Check every file against its known checksum."""
-    from dropexp.data import download
+    from dropexp.data import dataset_files
 
     root = find_data(data_dir)
-    download.read(root)
+    dataset_files.read(root)
     print(f"{root}: all four files have Fashion-MNIST's checksums")
 
 

@@ -254,10 +254,10 @@ def parse_filters(filters: Sequence[str] | None) -> dict[str, object]:
 
 def find_data(data_dir: Path | None) -> Path:
     """Return the folder with the data. Raises DataError if there is none."""
-    from dropexp.data import download
+    from dropexp.data import dataset_files
     from dropexp.errors import DataError
 
-    root = download.find(data_dir)
+    root = dataset_files.find(data_dir)
     if root is None:
         raise DataError("Fashion-MNIST was not found; `dropexp data fetch` downloads it")
     return root
@@ -265,12 +265,12 @@ def find_data(data_dir: Path | None) -> Path:
 
 def find_or_download_data(data_dir: Path | None, data_url: str | None, quiet: bool) -> Path:
     """Return the folder with the data, downloading it if there is none."""
-    from dropexp.data import download
+    from dropexp.data import dataset_files
 
-    root = download.find(data_dir)
+    root = dataset_files.find(data_dir)
     if root is None:
         from dropexp.cli.progress import downloading
 
         with downloading(quiet) as progress:
-            root = download.fetch(data_url, progress)
+            root = dataset_files.fetch(data_url, progress)
     return root

@@ -17,7 +17,7 @@ from dropexp.cli.output import print_message
 from dropexp.cli.progress_bars import SHORT_BAR, Bars
 from dropexp.cli.progress_in_notebook import NotebookBar, in_notebook
 from dropexp.cli.time_left import Counts, clock_text
-from dropexp.data.mirror import Progress as DownloadProgress
+from dropexp.data.download import Progress as DownloadProgress
 from dropexp.plurals import counted
 from dropexp.runs.epochs_table import Row
 from dropexp.training.events import Ended, Epoch, Event
@@ -106,7 +106,7 @@ class _Lines:
 
 @contextmanager
 def downloading(quiet: bool) -> Iterator[DownloadProgress | None]:
-    """Yield a callback for `download.fetch` that shows a bar per file on a terminal, or prints a line per file."""
+    """Yield a callback for `dataset_files.fetch` that shows a bar per file on a terminal, or prints a line per file."""
     if quiet:
         yield None
     elif on_terminal():

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dropexp.data.cache import cache_dir, cache_lock
-from dropexp.data.download import CHECKSUMS, read, source
+from dropexp.data.dataset_files import CHECKSUMS, read, source
 from dropexp.files import replacing
 
 NUM_CLASSES = 10
@@ -51,7 +51,7 @@ class Data:
 
 
 def load(root: Path, *, checksums: Mapping[str, str] = CHECKSUMS) -> Data:
-    """Load the data set under `root`, a folder that `download.find` returned. Rows are in the order of the files.
+    """Load the data set under `root`, a folder that `dataset_files.find` returned. Rows are in the order of the files.
 
     The files are verified and decoded once, and again when they or the cache change. The cached tensors are mapped:
     processes share one copy in memory, and do not see each other's writes. They are cached as float32, because bytes

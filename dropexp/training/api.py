@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dropexp.config.study import Study, load_config
-from dropexp.data import download
+from dropexp.data import dataset_files
 from dropexp.errors import TrainingError, UnfinishedRun
 from dropexp.home_folder import expanded
 from dropexp.runs.epochs_table import Row
@@ -39,7 +39,7 @@ def prepare(
     training = Training([study], where, devices.resolve(device), force=force)
 
     def find_data() -> Path:
-        return download.find(None if data_dir is None else Path(data_dir)) or download.fetch()
+        return dataset_files.find(None if data_dir is None else Path(data_dir)) or dataset_files.fetch()
 
     if any(job.has_images for job in training.first.unfinished):
         find_data()

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from dropexp.config.schema import Config
-from dropexp.data import download
+from dropexp.data import dataset_files
 from dropexp.data.fashion_mnist import Data, load
 from dropexp.interrupts import delay_interrupts
 from dropexp.nets import matmul
@@ -72,7 +72,7 @@ def run(root: Path, rounds: int) -> BenchmarkResult:
     with tempfile.TemporaryDirectory() as unpacked:
         raw = Path(unpacked) / "FashionMNIST" / "raw"
         raw.mkdir(parents=True)
-        for name, content in download.read(root).items():
+        for name, content in dataset_files.read(root).items():
             (raw / name).write_bytes(content)
         contenders: dict[str, Callable[[], object]] = {
             BOOK: _book(Path(unpacked)),

@@ -14,7 +14,7 @@ from dropexp.config.digests import canonical
 from dropexp.config.planned_run import PlannedRun
 from dropexp.config.search import Search
 from dropexp.config.study import Study
-from dropexp.data import download
+from dropexp.data import dataset_files
 from dropexp.errors import DataError, RunError
 from dropexp.interrupts import import_torch
 from dropexp.plurals import counted
@@ -28,7 +28,7 @@ from dropexp.training.dispatch import execute
 from dropexp.training.events import Event, Note
 from dropexp.training.in_process import Trainer
 from dropexp.training.jobs import Job, Plan, jobs_of
-from dropexp.training.second_stage import Blocked, Selected, by_settings, select
+from dropexp.training.search_second_stage import Blocked, Selected, by_settings, select
 
 RESUMABLE = (Status.INTERRUPTED, Status.FAILED, Status.CORRUPTED)  # with a checkpoint
 
@@ -164,7 +164,7 @@ class Training:
         left = [] if self.force or self.on_ray else self.jobs
         left = [job for job in left if job.state().status in RESUMABLE]
         try:
-            data_root = download.find(data_dir) if any(job.has_images for job in left) else None
+            data_root = dataset_files.find(data_dir) if any(job.has_images for job in left) else None
         except DataError:
             data_root = None
         trainer = Trainer(Plan(data_root, self.device))

@@ -34,8 +34,8 @@ with atheris.instrument_imports(include=["dropexp", "yaml"]):
     from dropexp.config import yaml
     from dropexp.config.file import Options, parse_config
     from dropexp.config.study import load_config
-    from dropexp.data import download
-    from dropexp.data.download import CHECKSUMS
+    from dropexp.data import dataset_files
+    from dropexp.data.dataset_files import CHECKSUMS
     from dropexp.errors import ComparisonError, ConfigError, DataError, NoRuns, RunError
     from dropexp.files import sha256
     from dropexp.runs.folder import EPOCHS, RUN
@@ -46,7 +46,7 @@ atexit.register(shutil.rmtree, FOLDER)
 FUZZED = write_run(FOLDER / "runs", "nn", 0, 0.8)
 write_run(FOLDER / "runs", "none", 0, 0.8)
 publish(FOLDER / "runs", arm="nn", test_acc=[0.8])
-RAW = download.raw_dir(FOLDER)
+RAW = dataset_files.raw_dir(FOLDER)
 RAW.mkdir(parents=True)
 COMPARISON = compare(runs_dir=FOLDER / "runs")
 CONFIG = b"name: x\nvariant: nn\nhidden: [8]\ndrop_probs: [.5]\narms: {a: {lr: 1e-3}}\nmatrix: {seed: 0..2}\n"
@@ -92,9 +92,9 @@ def idx(content: bytes) -> None:
     name = next(iter(CHECKSUMS))
     for file in (RAW / name, RAW / f"{name}.gz"):
         file.write_bytes(content)
-        assert download.source(FOLDER, name) == file
+        assert dataset_files.source(FOLDER, name) == file
         with suppress(DataError):
-            download.read(FOLDER, {name: CHECKSUMS[name]})
+            dataset_files.read(FOLDER, {name: CHECKSUMS[name]})
             raise AssertionError("accepted as Fashion-MNIST")
         file.unlink()
 

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dropexp.data import fashion_mnist
-from dropexp.data.download import CHECKSUMS
-from dropexp.data.mirror import LARGEST
+from dropexp.data.dataset_files import CHECKSUMS
+from dropexp.data.download import LARGEST
 from dropexp.errors import DataError
 from fuzz.inputs import altered, as_json, changed, odd
 from fuzz.sandbox import sandbox, tried
@@ -161,6 +161,6 @@ URLS = ["x", "ftp://127.0.0.1/", "http://", "https://[", "http://127.0.0.1:9", "
 @pytest.mark.parametrize("url", URLS)
 def test_an_address_that_cannot_be_read_is_reported(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DROPEXP_DATA", raising=False)  # where `data fetch` would write
-    with sandbox() as box, patch("dropexp.data.download.MIRRORS", ("http://127.0.0.1:9/",)):
+    with sandbox() as box, patch("dropexp.data.dataset_files.MIRRORS", ("http://127.0.0.1:9/",)):
         result = box.run("--data-url", "data", "fetch", f"--data-url={url}")
         assert result.code == 3 and not list(box.cache.rglob("*.gz")), result.err

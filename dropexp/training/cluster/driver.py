@@ -13,7 +13,7 @@ from contextlib import ExitStack, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from dropexp.data import download
+from dropexp.data import dataset_files
 from dropexp.errors import ClusterError, RunError
 from dropexp.files import what_failed
 from dropexp.lock import max_locks, not_written
@@ -81,7 +81,7 @@ class _Driver:
         self.refused: dict[str, str] = {}  # the reason, by node
         self.silence = 0.0  # seconds since the last update
         has_images = any(job.has_images for job in jobs) and plan.data_root
-        packed = ray.put(download.read_packed(has_images)) if has_images else None
+        packed = ray.put(dataset_files.read_packed(has_images)) if has_images else None
         plugins = tuple((file.name, digest, file.read_bytes()) for file, digest in plan.plugins)
         self.shared = ray.put(Shared(plan, plugins, packed))
         self.remote: Any = ray.remote(remote_function())

@@ -19,7 +19,7 @@ from typing import Any
 
 from dropexp.config.planned_run import PlannedRun
 from dropexp.config.plugins import load_plugin
-from dropexp.data import download
+from dropexp.data import dataset_files
 from dropexp.errors import DataError, PluginError
 from dropexp.files import what_failed
 from dropexp.runs.folder import BEFORE, CHECKPOINT, CORRUPTED, FILES, RUN, RunFolder
@@ -178,9 +178,9 @@ def _load_plugin(name: str, digest: str, text: bytes) -> None:
 
 def _data_root(packed: Any) -> Path:
     """Return the node's own copy of the data; if there is none, write it into the cache."""
-    root = download.find()
+    root = dataset_files.find()
     if root is None:
         import ray
 
-        root = download.store(ray.get(packed))
+        root = dataset_files.store(ray.get(packed))
     return root

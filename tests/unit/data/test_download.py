@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from helpers.synthetic import real_data, write_synthetic
 
-from dropexp.data import download
+from dropexp.data import dataset_files
 from dropexp.data.cache import cache_dir
-from dropexp.data.download import CHECKSUMS, MD5, MIRRORS
-from dropexp.data.mirror import LARGEST
+from dropexp.data.dataset_files import CHECKSUMS, MD5, MIRRORS
+from dropexp.data.download import LARGEST
 from dropexp.errors import DataError
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
@@ -36,8 +36,8 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.delenv("DROPEXP_DATA", raising=False)
-    monkeypatch.setattr(download, "MIRRORS", (UNREACHABLE,))
-    monkeypatch.setattr("dropexp.data.mirror.PAUSE", 0.01)
+    monkeypatch.setattr(dataset_files, "MIRRORS", (UNREACHABLE,))
+    monkeypatch.setattr("dropexp.data.download.PAUSE", 0.01)
 
 
 @pytest.fixture
@@ -118,11 +118,11 @@ def test_url_and_md5_sums_equal_torchvisions() -> None:
 
 
 def test_real_files_have_the_known_checksums() -> None:
-    assert list(download.read(real_data())) == list(CHECKSUMS)
+    assert list(dataset_files.read(real_data())) == list(CHECKSUMS)
 
 
 def test_import_loads_no_heavy_module() -> None:
-    code = "import dropexp.data.download, sys; print(*sys.modules)"
+    code = "import dropexp.data.dataset_files, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert {"torch", "torchvision", "numpy", "pandas", "rich", "urllib.request"}.isdisjoint(loaded)
 
@@ -159,26 +159,26 @@ def test_without_a_home_folder_the_cache_is_a_temporary_one(tmp_path: Path, monk
 def test_data_is_looked_for_in_option_variable_working_folder_and_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert download.find() is None
+    assert dataset_files.find() is None
     write_synthetic(cache_dir())
-    assert download.find() == cache_dir()
+    assert dataset_files.find() == cache_dir()
     write_synthetic(Path("data"))
-    assert download.find() == Path("data")
+    assert dataset_files.find() == Path("data")
     write_synthetic(tmp_path / "variable")
     monkeypatch.setenv("DROPEXP_DATA", str(tmp_path / "variable"))
-    assert download.find() == tmp_path / "variable"
+    assert dataset_files.find() == tmp_path / "variable"
     write_synthetic(tmp_path / "option")
-    assert download.find(tmp_path / "option") == tmp_path / "option"
+    assert dataset_files.find(tmp_path / "option") == tmp_path / "option"
 
 
 def test_files_are_found_packed_or_unpacked_in_torchvisions_folders_or_directly(tmp_path: Path) -> None:
     checksums = write_synthetic(tmp_path / "a")
     raw = tmp_path / "a" / "FashionMNIST" / "raw"
     for named in (tmp_path / "a", tmp_path / "a" / "FashionMNIST", raw):
-        download.read(download.find(named) or Path(), checksums)
+        dataset_files.read(dataset_files.find(named) or Path(), checksums)
     unpack(tmp_path / "a")
-    assert download.source(tmp_path / "a", IMAGES) == raw / IMAGES
-    download.read(tmp_path / "a", checksums)
+    assert dataset_files.source(tmp_path / "a", IMAGES) == raw / IMAGES
+    dataset_files.read(tmp_path / "a", checksums)
 
 
 def test_a_named_folder_must_contain_all_four_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,16 +186,16 @@ def test_a_named_folder_must_contain_all_four_files(tmp_path: Path, monkeypatch:
     write_synthetic(tmp_path / "part")
     (tmp_path / "part" / "FashionMNIST" / "raw" / f"{LABELS}.gz").unlink()
     with pytest.raises(DataError, match=rf"--data-dir names .*part, but .*raw lacks {LABELS} of"):
-        download.find(tmp_path / "part")
+        dataset_files.find(tmp_path / "part")
     monkeypatch.setenv("DROPEXP_DATA", str(tmp_path / "absent"))
     with pytest.raises(DataError, match=r"DROPEXP_DATA names .*absent"):
-        download.find()
+        dataset_files.find()
 
 
 def test_a_working_folder_with_only_some_files_is_skipped() -> None:
     write_synthetic(Path("data"))
     (Path("data") / "FashionMNIST" / "raw" / f"{LABELS}.gz").unlink()
-    assert download.find() is None
+    assert dataset_files.find() is None
 
 
 # Verify
@@ -204,7 +204,7 @@ def test_a_working_folder_with_only_some_files_is_skipped() -> None:
 def test_every_wrong_file_is_reported(tmp_path: Path) -> None:
     checksums = write_synthetic(tmp_path / "a") | {IMAGES: "0" * 64, LABELS: "1" * 64}
     with pytest.raises(DataError) as error:
-        download.read(tmp_path / "a", checksums)
+        dataset_files.read(tmp_path / "a", checksums)
     raw = tmp_path / "a" / "FashionMNIST" / "raw"
     assert f"{raw / IMAGES}.gz: the SHA-256 of its contents is" in str(error.value)
     assert f"{raw / LABELS}.gz: the SHA-256 of its contents is" in str(error.value)
@@ -228,7 +228,7 @@ def test_a_corrupted_file_is_reported_with_the_reason(tmp_path: Path, content: b
     packed = tmp_path / "FashionMNIST" / "raw" / f"{IMAGES}.gz"
     packed.write_bytes(content)
     with pytest.raises(DataError, match=f"{IMAGES}.gz: .*({why})"):
-        download.read(tmp_path, checksums)
+        dataset_files.read(tmp_path, checksums)
 
 
 def test_a_packed_file_larger_than_any_unpacked_one_is_not_read(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_a_packed_file_larger_than_any_unpacked_one_is_not_read(tmp_path: Path) 
         packed.write(gzip.compress(b"") * 100)  # members that unpack to nothing: gzip reads on
         packed.truncate(1 << 40)
     with pytest.raises(DataError, match=f"{IMAGES}.gz: it has more than 47,040,016 bytes"):
-        download.read(tmp_path, checksums)
+        dataset_files.read(tmp_path, checksums)
 
 
 def test_a_partly_unpacked_file_beside_the_packed_one_is_reported(tmp_path: Path) -> None:
@@ -245,16 +245,16 @@ def test_a_partly_unpacked_file_beside_the_packed_one_is_reported(tmp_path: Path
     unpacked = tmp_path / "FashionMNIST" / "raw" / IMAGES
     unpacked.write_bytes(gzip.decompress(unpacked.with_name(f"{IMAGES}.gz").read_bytes())[:1000])
     with pytest.raises(DataError, match=f"{IMAGES}: the SHA-256"):
-        download.read(tmp_path, checksums)
+        dataset_files.read(tmp_path, checksums)
 
 
 def test_wrong_files_are_not_sent_to_other_machines(tmp_path: Path) -> None:
     checksums = write_synthetic(tmp_path)
     raw = tmp_path / "FashionMNIST" / "raw"
-    assert download.read_packed(tmp_path, checksums)[LABELS] == (raw / f"{LABELS}.gz").read_bytes()
+    assert dataset_files.read_packed(tmp_path, checksums)[LABELS] == (raw / f"{LABELS}.gz").read_bytes()
     (raw / f"{LABELS}.gz").write_bytes(gzip.compress(b"other labels", mtime=0))
     with pytest.raises(DataError, match=f"{LABELS}.gz: the SHA-256"):
-        download.read_packed(tmp_path, checksums)
+        dataset_files.read_packed(tmp_path, checksums)
 
 
 # Download
@@ -265,12 +265,12 @@ def test_downloaded_files_are_stored_and_progress_is_reported(tmp_path: Path, ha
     progress: dict[str, list[tuple[int, int]]] = {}
     raw = tmp_path / "served" / "FashionMNIST" / "raw"
     with mirror(raw) as url:
-        root = download.fetch(
+        root = dataset_files.fetch(
             url.rstrip("/") + end,
             lambda name, size, total: progress.setdefault(name, []).append((size, total)),
             **hashes,
         )
-    assert root == download.find() == tmp_path / "cache" / "dropexp"
+    assert root == dataset_files.find() == tmp_path / "cache" / "dropexp"
     assert files_in(root) == files_in(tmp_path / "served")
     assert {name: sizes[-1] for name, sizes in progress.items()} == {
         path.name: (path.stat().st_size, path.stat().st_size) for path in raw.iterdir()
@@ -280,14 +280,14 @@ def test_downloaded_files_are_stored_and_progress_is_reported(tmp_path: Path, ha
 def test_progress_of_a_file_of_unknown_size_ends_with_its_size(tmp_path: Path, hashes: dict[str, Any]) -> None:
     raw, last = tmp_path / "served" / "FashionMNIST" / "raw", {}
     with mirror(raw, "no size") as url:
-        download.fetch(url, lambda name, done, total: last.update({name: (done, total)}), **hashes)
+        dataset_files.fetch(url, lambda name, done, total: last.update({name: (done, total)}), **hashes)
     sizes = {path.name: path.stat().st_size for path in raw.iterdir()}
     assert last == {name: (size, size) for name, size in sizes.items()}
 
 
 def test_a_mirror_can_be_a_folder(tmp_path: Path, hashes: dict[str, Any]) -> None:
-    root = download.fetch((tmp_path / "served" / "FashionMNIST" / "raw").as_uri(), **hashes)
-    download.read(root, hashes["checksums"])
+    root = dataset_files.fetch((tmp_path / "served" / "FashionMNIST" / "raw").as_uri(), **hashes)
+    dataset_files.read(root, hashes["checksums"])
 
 
 FAULTS = {
@@ -305,10 +305,10 @@ def test_a_failing_mirror_is_reported_and_nothing_is_stored(tmp_path: Path, hash
         mirror(tmp_path / "served" / "FashionMNIST" / "raw", fault) as url,
         pytest.raises(DataError, match=f"{url}: {IMAGES}.gz: {FAULTS[fault]}") as error,
     ):
-        download.fetch(url, timeout=0.3, **hashes)
+        dataset_files.fetch(url, timeout=0.3, **hashes)
     assert time.monotonic() - start < 10  # the default timeout is 20 s
     assert f"{UNREACHABLE}: {IMAGES}.gz: " in str(error.value)
-    assert download.find() is None
+    assert dataset_files.find() is None
     assert files_in(tmp_path / "cache") == {}
 
 
@@ -318,8 +318,8 @@ def test_the_next_mirror_is_tried_after_a_failure(
 ) -> None:
     raw = tmp_path / "served" / "FashionMNIST" / "raw"
     with mirror(raw, fault) as bad, mirror(raw) as good:
-        monkeypatch.setattr(download, "MIRRORS", (good,))
-        root = download.fetch(bad, timeout=0.3, **hashes)
+        monkeypatch.setattr(dataset_files, "MIRRORS", (good,))
+        root = dataset_files.fetch(bad, timeout=0.3, **hashes)
     assert files_in(root) == files_in(tmp_path / "served")
 
 
@@ -327,7 +327,7 @@ def test_a_request_to_a_mirror_that_is_busy_once_is_repeated(tmp_path: Path, has
     requests: list[str] = []
     raw = tmp_path / "served" / "FashionMNIST" / "raw"
     with mirror(raw, "503", requests.append) as url:
-        root = download.fetch(url, **hashes)
+        root = dataset_files.fetch(url, **hashes)
     assert files_in(root) == files_in(tmp_path / "served")
     assert len(requests) == 5 and requests[0] == requests[1]
 
@@ -336,17 +336,17 @@ def test_without_an_address_the_second_mirror_is_tried(
     tmp_path: Path, hashes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with mirror(tmp_path / "served" / "FashionMNIST" / "raw") as good:
-        monkeypatch.setattr(download, "MIRRORS", (UNREACHABLE, good))
-        assert files_in(download.fetch(**hashes)) == files_in(tmp_path / "served")
+        monkeypatch.setattr(dataset_files, "MIRRORS", (UNREACHABLE, good))
+        assert files_in(dataset_files.fetch(**hashes)) == files_in(tmp_path / "served")
 
 
 def test_files_are_downloaded_to_a_folder_that_lacks_some(tmp_path: Path, hashes: dict[str, Any]) -> None:
     raw = tmp_path / "served" / "FashionMNIST" / "raw"
     folder = tmp_path / "new" / "folder"
     for _ in range(2):
-        assert download.fetch(raw.as_uri(), folder=folder, **hashes) == folder
+        assert dataset_files.fetch(raw.as_uri(), folder=folder, **hashes) == folder
         assert files_in(folder) == files_in(tmp_path / "served")
-    assert download.find(folder) == folder
+    assert dataset_files.find(folder) == folder
     assert files_in(tmp_path / "cache") == {}
 
 
@@ -361,7 +361,7 @@ def test_wrong_files_of_a_named_folder_are_reported_and_kept(
         (raw / f"{IMAGES}.gz").unlink()
     before = files_in(tmp_path / "own")
     with mirror(tmp_path / "served" / "FashionMNIST" / "raw") as url, pytest.raises(DataError, match=f"{name}: "):
-        download.fetch(url, folder=tmp_path / "own", **hashes)
+        dataset_files.fetch(url, folder=tmp_path / "own", **hashes)
     assert files_in(tmp_path / "own") == before
 
 
@@ -373,7 +373,7 @@ def test_an_unpacked_file_is_kept_if_it_is_right_and_replaced_in_the_cache_if_it
     (cache_dir() / "FashionMNIST" / "raw" / LABELS).write_bytes(b"wrong")
     requested: list[str] = []
     with mirror(tmp_path / "served" / "FashionMNIST" / "raw", before=requested.append) as url:
-        download.read(download.fetch(url, **hashes), hashes["checksums"])
+        dataset_files.read(dataset_files.fetch(url, **hashes), hashes["checksums"])
     assert requested == [f"{LABELS}.gz"]
 
 
@@ -383,37 +383,39 @@ def test_other_contents_with_the_right_md5_are_rejected(tmp_path: Path, hashes: 
         mirror(tmp_path / "served" / "FashionMNIST" / "raw") as url,
         pytest.raises(DataError, match=f"{IMAGES}.gz: the SHA-256 of its contents is"),
     ):
-        download.fetch(url, **hashes)
+        dataset_files.fetch(url, **hashes)
     assert files_in(tmp_path / "cache") == {}
 
 
 def test_without_a_network_three_remedies_are_listed() -> None:
     with pytest.raises(DataError) as error:
-        download.fetch(timeout=5)
+        dataset_files.fetch(timeout=5)
     for remedy in (UNREACHABLE, *CHECKSUMS, "--data-dir", "DROPEXP_DATA", "--data-url", "`dropexp data fetch`"):
         assert remedy in str(error.value)
 
 
 def test_a_failure_is_reported_in_words_without_the_systems_number() -> None:
     with pytest.raises(DataError, match="Connection refused") as error:
-        download.fetch(UNREACHABLE, timeout=5)
+        dataset_files.fetch(UNREACHABLE, timeout=5)
     assert "Errno" not in str(error.value)
 
 
 def test_only_missing_or_wrong_files_are_downloaded_again(tmp_path: Path, hashes: dict[str, Any]) -> None:
     requested: list[str] = []
     with mirror(tmp_path / "served" / "FashionMNIST" / "raw", before=requested.append) as url:
-        raw = download.fetch(url, **hashes) / "FashionMNIST" / "raw"
+        raw = dataset_files.fetch(url, **hashes) / "FashionMNIST" / "raw"
         (raw / f"{IMAGES}.gz").write_bytes(b"corrupted")
         (raw / f"{LABELS}.gz").unlink()
         requested.clear()
-        download.fetch(url, **hashes)
+        dataset_files.fetch(url, **hashes)
         assert requested == [f"{IMAGES}.gz", f"{LABELS}.gz"]
-    assert download.fetch(UNREACHABLE, **hashes) == cache_dir()
+    assert dataset_files.fetch(UNREACHABLE, **hashes) == cache_dir()
 
 
 def fetch_in_a_process(url: str, hashes: dict[str, Any]) -> subprocess.Popen[str]:
-    code = "import json, sys; from dropexp.data.download import fetch; fetch(sys.argv[1], **json.loads(sys.argv[2]))"
+    code = (
+        "import json, sys; from dropexp.data.dataset_files import fetch; fetch(sys.argv[1], **json.loads(sys.argv[2]))"
+    )
     return subprocess.Popen([sys.executable, "-c", code, url, json.dumps(hashes)], stderr=subprocess.PIPE, text=True)
 
 
@@ -436,7 +438,7 @@ def test_without_file_locks_files_are_downloaded_all_the_same(
     tmp_path: Path, hashes: dict[str, Any], no_locks: None
 ) -> None:
     with mirror(tmp_path / "served" / "FashionMNIST" / "raw") as url:
-        assert files_in(download.fetch(url, **hashes)) == files_in(tmp_path / "served")
+        assert files_in(dataset_files.fetch(url, **hashes)) == files_in(tmp_path / "served")
 
 
 def test_unfinished_files_of_killed_processes_are_removed(tmp_path: Path, hashes: dict[str, Any]) -> None:
@@ -444,7 +446,7 @@ def test_unfinished_files_of_killed_processes_are_removed(tmp_path: Path, hashes
     raw.mkdir(parents=True)
     (raw / f".{IMAGES}.gz.12345.tmp").write_bytes(b"half")
     with mirror(tmp_path / "served" / "FashionMNIST" / "raw") as url:
-        download.fetch(url, **hashes)
+        dataset_files.fetch(url, **hashes)
     assert files_in(cache_dir()) == files_in(tmp_path / "served")
 
 
@@ -457,9 +459,9 @@ def test_a_download_that_was_killed_can_be_repeated(tmp_path: Path, hashes: dict
         time.sleep(0.2)
         process.kill()
         process.communicate()
-    assert download.find() is None
+    assert dataset_files.find() is None
     with mirror(raw) as url:
-        download.read(download.fetch(url, **hashes), hashes["checksums"])
+        dataset_files.read(dataset_files.fetch(url, **hashes), hashes["checksums"])
 
 
 def test_a_cache_that_is_not_writable_is_reported(tmp_path: Path, hashes: dict[str, Any]) -> None:
@@ -468,10 +470,10 @@ def test_a_cache_that_is_not_writable_is_reported(tmp_path: Path, hashes: dict[s
         mirror(tmp_path / "served" / "FashionMNIST" / "raw") as url,
         pytest.raises(DataError, match=rf"cannot be stored in the cache, {tmp_path}.*: .*\n.*XDG_CACHE_HOME"),
     ):
-        download.fetch(url, **hashes)
+        dataset_files.fetch(url, **hashes)
 
 
 @pytest.mark.parametrize("url", ["ftp://example.org/", "mirror.example.org", ""])
 def test_an_address_of_another_kind_is_rejected(url: str) -> None:
     with pytest.raises(DataError, match=f"--data-url '{url}' is not an address; it must begin with http://"):
-        download.fetch(url)
+        dataset_files.fetch(url)

@@ -15,7 +15,7 @@ import torch
 from helpers.synthetic import real_data, write_synthetic
 
 from dropexp.data.cache import cache_dir
-from dropexp.data.download import find
+from dropexp.data.dataset_files import find
 from dropexp.data.fashion_mnist import Data, load, noisy_labels, split
 from dropexp.errors import DataError
 

@@ -126,8 +126,8 @@ def test_ctrl_c_while_bench_measures_memory_does_not_reach_the_measured_process(
     command.environment["PYTHONPATH"] = str(command.folder)
     command.write(
         "peak.py",
-        "from dropexp.data import download\nfrom dropexp.training import benchmark\n"
-        "print(benchmark._peak_mb(download.find(None)))\n",
+        "from dropexp.data import dataset_files\nfrom dropexp.training import benchmark\n"
+        "print(benchmark._peak_mb(dataset_files.find(None)))\n",
     )
     measuring = command.launch(sys.executable, "peak.py", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     peak, stderr = measuring.communicate(timeout=TIMEOUT)

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from helpers.in_process import InProcess
 
-from dropexp.data import download
+from dropexp.data import dataset_files
 from dropexp.errors import ClusterError
 from dropexp.training.cluster.connect import connected
 
@@ -83,7 +83,7 @@ def test_an_address_without_a_cluster_is_an_error(address: str, why: str, cli: I
 def test_corrupted_data_on_this_machine_is_not_reported_as_a_problem_of_a_node(
     cli: InProcess, idle: None, real_root: Path
 ) -> None:
-    shutil.copytree(download.raw_dir(real_root), cli.folder / "data")
+    shutil.copytree(dataset_files.raw_dir(real_root), cli.folder / "data")
     next((cli.folder / "data").glob("t10k-labels*")).write_bytes(b"damaged")
     cli.environment["DROPEXP_DATA"] = str(cli.folder / "data")
     config = cli.write("small.yaml", "train_size: 500\nmatrix: {variant: [none, nn]}\n")

@@ -16,7 +16,7 @@ from dropexp.analysis.interactions import interaction
 from dropexp.analysis.sentences import amount, sentence
 from dropexp.analysis.verdicts import Pair, Verdict, VerdictWord, judge
 from dropexp.claims.claim import ClaimVerdict, Finding
-from dropexp.claims.from_runs import (
+from dropexp.claims.contrasts import (
     Contrast,
     NotTrained,
     at_loss,

@@ -24,7 +24,7 @@ from dropexp.runs.search_records import SearchRecord, known_trials
 from dropexp.runs.study_file import read_searches
 from dropexp.training.jobs import Job
 from dropexp.training.pipeline import Training
-from dropexp.training.second_stage import Blocked, Selected, by_settings, select
+from dropexp.training.search_second_stage import Blocked, Selected, by_settings, select
 
 # Which trial is selected
 
