@@ -170,5 +170,5 @@ def _has_last(content: bytes, start: bytes, end: bytes) -> bool:
 
 def _matches(checksum: bytes, rest: memoryview) -> bool:
     if checksum != sha256(rest).encode():
-        raise ValueError("its SHA-256 is not the one that was written with it")
+        raise ValueError("its SHA-256 does not match its content")
     return True

@@ -56,7 +56,7 @@ def two_stages_table(results: Row) -> str:
         ]
         for row in results["two_stages"]
     ]
-    header = ["seeds of the pilot", "comparisons", "promised seeds, median", "90 % of pilots", "realised power"]
+    header = ["seeds of the pilot", "comparisons", "computed seeds, median", "90 % of pilots", "realised power"]
     return markdown.table([*header, *(f"false {kind}" for kind in KINDS)], lines)
 
 

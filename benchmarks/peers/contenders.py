@@ -52,7 +52,7 @@ CONTENDERS = [
     Contender("dropexp nn", "ours", {"VARIANT": "nn"}, "`nn.Dropout` and autograd"),
     Contender(SCRATCH, "ours", {"VARIANT": "scratch"}, "the step from scratch"),
     Contender(PRODUCTS, "products", {}, "of an epoch, with dropexp's matmul backend; no learning", learns=False),
-    Contender(PEAK, "peak", {}, "an epoch's operations at the rate of a 2048³ float32 product", learns=False),
+    Contender(PEAK, "peak", {}, "an epoch's operations at the rate of a 2048³ float32 matrix product", learns=False),
 ]
 ALONE = [  # on one thread
     Contender(SCRATCH + ONE_THREAD, "ours", {"VARIANT": "scratch", "OMP_NUM_THREADS": "1"}),

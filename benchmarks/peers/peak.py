@@ -1,6 +1,6 @@
 """An epoch's arithmetic at the rate of one large matrix product: the limit of the machine's multiply-add units.
 
-The rate is that of a 2048³ float32 product with oneDNN, the fastest of eight in each turn.
+The rate is that of a 2048³ float32 matrix product with oneDNN, the fastest of eight in each turn.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """torch, eager, with oneDNN's matrix products instead of MKL's, by torch's public switch.
 
-The switch allows bfloat16. ONEDNN_MAX_CPU_ISA restricts oneDNN to instructions without it, so products stay float32.
-They are checked against float64 before anything is timed.
+The switch allows bfloat16. ONEDNN_MAX_CPU_ISA restricts oneDNN to instructions without it, so matrix products stay
+float32. They are checked against float64 before anything is timed.
 """
 
 from __future__ import annotations
 
 import os
 
-os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX512_CORE_VNNI"  # read once, at the first product
+os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX512_CORE_VNNI"  # read once, at the first matrix product
 
 import torch
 
@@ -22,7 +22,7 @@ def main() -> None:
     exact = X.double() @ W.double()
     error = ((X @ W - exact).abs().max() / exact.abs().max()).item()
     if error > 2e-6:
-        raise SystemExit(f"these products are not float32: their error is {error:.0e}")
+        raise SystemExit(f"oneDNN's matrix products are not float32: their error is {error:.0e}")
     torch_eager.main()
 
 

@@ -25,7 +25,7 @@ class Arm:
 
     label: str
     series: str  # the label without the swept parameter
-    first: Run  # any of the runs: all have its settings, but for the seed
+    first: Run  # any of the runs: all have its settings, except for the seed
     runs: dict[int, MeasuredRun]  # those that are done, by seed
     diverged: tuple[int, ...]  # the seeds of the runs that diverged
 

@@ -91,7 +91,9 @@ def _current(
     kept = current(runs, records)
     if not kept.value:
         studies = ", ".join(sorted({run.study for run in runs}))
-        raise NoRuns(f"{studies}: there are only trials; `dropexp train -c FILE` tests the settings that they select")
+        raise NoRuns(
+            f"{studies}: only trials are trained; `dropexp train -c FILE` selects the best settings and tests them"
+        )
     return Selection(kept.value, {}, records, [*notes, *kept.notes])
 
 
@@ -216,7 +218,7 @@ def _missing(study: Study, found: Sequence[Run]) -> str:
 def notes_on_others(runs: Sequence[Run], declared: Mapping[str, Sequence[Declared]]) -> list[str]:
     """Return a note per study that has runs which its config does not define, or the runs of several configs.
 
-    Nothing is noted of studies whose configs are not known.
+    Studies without a known config get no note.
     """
     labels = labels_of(runs)
     notes = []

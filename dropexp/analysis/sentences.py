@@ -78,7 +78,7 @@ def _doubts(verdict: Verdict) -> str:
     pairs, broken = verdict.difference.pairs, verdict.pair.broken
     if broken:
         rest = f"all pairs with figures: {_estimate(verdict)}" if pairs else verdict.pair.absent
-        return f"{'; '.join(broken)}; a verdict must not exclude runs that went wrong ({rest})."
+        return f"{'; '.join(broken)}; a verdict never excludes such runs ({rest})."
     if pairs == 0:
         return f"{verdict.pair.absent}."
     if pairs == 1:
@@ -154,7 +154,7 @@ def _significance(verdict: Verdict) -> str:
 
 def _equivalence(verdict: Verdict) -> str:
     p = p_in_words(verdict.p_equivalent_holm) + _family(verdict)
-    return f"{p} against a true difference of {_margin(verdict)} or more"
+    return f"{p} for a true difference of {_margin(verdict)} or more"
 
 
 def _family(verdict: Verdict) -> str:

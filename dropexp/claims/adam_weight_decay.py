@@ -51,9 +51,10 @@ def penalty_on_network(penalty: Optimizer | None = None, images: Images | None =
     ratio = (sizes[large].mean() / sizes[small].mean()).item()
     evidence = (
         f"after {STEPS} steps at η = {LR:g}, λ = {LAMBDA:g} weights of the first layer are smaller with the penalty "
-        f"than with AdamW: by {shrunk[0]:z.1%} at the quarter of the pixels with the smallest gradients, by "
-        f"{shrunk[1]:z.1%} at that with the largest, which are {ratio:.0f} times as large (within {TOLERANCE:.0%} is "
-        f"equal); AdamW's own factor 1 − ηλ shrinks each weight by {1 - (1 - LR * LAMBDA) ** STEPS:.2%} in all"
+        f"than with AdamW: by {shrunk[0]:z.1%} at the quarter of the pixels with the smallest gradients, and by "
+        f"{shrunk[1]:z.1%} at the quarter with the largest, which are {ratio:.0f} times as large "
+        f"(within {TOLERANCE:.0%} is equal); AdamW's own factor 1 − ηλ shrinks each weight by "
+        f"{1 - (1 - LR * LAMBDA) ** STEPS:.2%} in all"
     )
     figures = {"small gradients": shrunk[0], "large gradients": shrunk[1], "ratio of gradients": ratio}
     equal = all(abs(share) <= TOLERANCE for share in shrunk)

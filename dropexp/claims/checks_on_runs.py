@@ -199,7 +199,7 @@ def additive(arms: Arms) -> Iterator[Finding]:
 def with_single_effects(finding: Finding, effects: Sequence[Verdict]) -> Finding:
     """Add the effects of dropout, of weight decay and of both; the claim is open unless each alone helps."""
     helps = all(effect.word is VerdictWord.HIGHER for effect in effects[:2])
-    how = "Dropout alone or weight decay alone does not help, so no effects can add up."
+    how = "Dropout alone or weight decay alone does not help, so there are no two gains to add."
     if helps:
         *single, both = (effect.difference.mean for effect in effects)
         failing = "Cancelling." if both <= max(single) else "Diminishing."

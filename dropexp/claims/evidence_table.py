@@ -17,11 +17,12 @@ from dropexp.runs.provenance import provenance
 
 LEGEND = (
     "depends: it holds in one setting and fails in another. open: these runs cannot decide it. Proofs: equal within "
-    "1e-12, if not stated otherwise; a mean over samples holds if its 99.9 % interval is within 2 % of their SD around "
-    "the claimed value, and fails if it is not and excludes that value. Runs get the verdicts of dropexp compare: a "
-    "claimed difference holds if it is HIGHER or LOWER as claimed, and fails if it is the opposite, EQUIVALENT or "
-    "NEGLIGIBLE; a claimed equality holds if it is EQUIVALENT or NEGLIGIBLE, and fails if it is HIGHER or LOWER; "
-    "INCONCLUSIVE leaves both open. All comparisons of a check are one family, adjusted by Holm."
+    "1e-12, if not stated otherwise; a mean over samples holds if its 99.9 % interval is within the claimed value ± "
+    "2 % of the samples' SD; otherwise it fails if the interval excludes that value. Runs get the verdicts of "
+    "dropexp compare: a claimed difference holds if it is HIGHER or LOWER as claimed, and fails if it is the "
+    "opposite, EQUIVALENT or NEGLIGIBLE; a claimed equality holds if it is EQUIVALENT or NEGLIGIBLE, and fails if "
+    "it is HIGHER or LOWER; INCONCLUSIVE leaves both open. All comparisons of a check are one family, adjusted by "
+    "Holm."
 )
 FIGURES = ("mean", "low", "high", "p", "n")  # of a finding, in csv; json has all
 CLAIM_COLUMNS = ("number", "name", "claim", "source", "test", "verdict", "in_words")

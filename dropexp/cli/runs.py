@@ -52,7 +52,7 @@ def runs(
 
     if prune:
         if sort is not None:
-            raise typer.BadParameter("orders the listing; leave it out with --prune", param_hint="--sort")
+            raise typer.BadParameter("cannot be combined with --prune", param_hint="--sort")
         if checkpoints and trials:
             raise typer.BadParameter("give either --checkpoints or --trials", param_hint="--trials")
         _prune(_planned(names or (), runs_dir, parse_filters(filters), checkpoints, trials), yes, output)

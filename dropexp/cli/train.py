@@ -182,7 +182,7 @@ def _list(training: Training, data_dir: Path | None) -> None:
     print_message(f"{counted(len(jobs), 'run')}: {', '.join(f'{count} {status}' for status, count in counts.items())}")
     if waiting := training.num_unselected:
         print_message(
-            f"note: after the trials: {counted(waiting, 'tested run')}, each with the settings that its trials select"
+            f"note: after the trials: {counted(waiting, 'tested run')}, each with the settings selected from its trials"
         )
     for note in [*training.blocked, *training.notes, *training.restarts(data_dir)]:
         print_message(f"note: {note}")

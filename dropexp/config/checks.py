@@ -60,13 +60,13 @@ class Checks:
         if key in STUDY_KEYS:
             remedy = f"; {key!r} is a key of the top of a file"
         elif last != key and last in Config.model_fields:
-            remedy = f"; keys are not nested: it is {last!r} alone"
+            remedy = f"; keys cannot be nested: it is {last!r} alone"
         elif instead := key_instead(key, value, self.layers, path, self.takes):
             remedy = instead
         elif similar := did_you_mean(key, STUDY_KEYS if nested else keys):
             remedy = similar
         elif nested:
-            remedy = f"; keys are not nested: write those in it at the top; a key for anchors begins with {ANCHORS}"
+            remedy = f"; keys cannot be nested: write them at the top level; a key for anchors starts with {ANCHORS}"
         else:
             remedy = ", which is not one of the keys listed below"
             self.problems.footer = listed_keys()

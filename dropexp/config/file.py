@@ -254,7 +254,7 @@ class _Parser:
                 self.problems.add(path, f"labels.{arm} = {shown(label)} {what}")
             elif label in taken:
                 self.problems.add(
-                    path, f"labels.{arm} = {shown(label)} is what another arm is called; use another text"
+                    path, f"labels.{arm} = {shown(label)} is already the name or label of another arm; choose another"
                 )
         return labels
 

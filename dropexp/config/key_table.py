@@ -64,7 +64,7 @@ STUDY_KEY_ROWS = (
         "labels",
         "null",
         "a mapping from arms or variants to texts",
-        "What charts, tables and the report call the arms; options still take the names.",
+        "Names of the arms in charts, tables and the report; options still take the arms' own names.",
     ),
     KeyRow(
         "tune",

@@ -14,7 +14,7 @@ from dropexp.files import why
 
 LARGEST = 47_040_016  # bytes in the largest file, unpacked
 PAUSE = 1.0  # seconds before the second attempt
-BUSY = (408, 425, 429, 500, 502, 503, 504)  # HTTP codes of a server that may answer the next request
+BUSY = (408, 425, 429, 500, 502, 503, 504)  # HTTP codes of a server that may respond to the next request
 _PIECE = 1 << 16  # bytes per read
 
 # Of one file: its name, bytes so far, bytes in all. An unknown size is 0 until the last call.

@@ -104,7 +104,7 @@ class RunFolder:
         write_whole(self.path / RUN, info.to_bytes())
 
     def read_table(self, info: RunInfo | None = None) -> Columns:
-        """Return the table of a run: of a finished one as run.json has it, of any other as far as epochs.csv goes.
+        """Return the table: from run.json if the run is finished, otherwise the rows in epochs.csv.
 
         Raises `CorruptedFile` if epochs.csv is needed and is not as it was written.
         """
@@ -112,7 +112,7 @@ class RunFolder:
             return info.table
         content = self.read(EPOCHS) or b""
         if info is not None and info.finished and sha256(content) != info.table_sha256:
-            raise CorruptedFile(self.path / EPOCHS, "run.json has another SHA-256 of it")
+            raise CorruptedFile(self.path / EPOCHS, "its SHA-256 differs from the one in run.json")
         try:
             return from_csv(content)
         except ValueError as error:

@@ -100,5 +100,5 @@ def read_predictions(folder: Path, checksum: str | None) -> dict[int, Prediction
     if content is None:
         return {}
     if sha256(content) != checksum:
-        raise CorruptedFile(folder / PREDICTIONS, "run.json has another SHA-256 of it")
+        raise CorruptedFile(folder / PREDICTIONS, "its SHA-256 differs from the one in run.json")
     return decode(folder / PREDICTIONS, content)

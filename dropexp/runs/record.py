@@ -136,7 +136,10 @@ class Run:
         return figures
 
     def columns(self) -> Columns:
-        """Return its table, of an unfinished run as far as epochs.csv goes. Raises `RunError` if it is corrupted."""
+        """Return its table: from run.json if the run is finished, otherwise the rows in epochs.csv.
+
+        Raises `RunError` if it is corrupted.
+        """
         return self.folder.read_table(self.info)
 
     def rows(self) -> list[Row]:
@@ -249,8 +252,9 @@ def _with_status(runs: list[Run], wanted: Any) -> list[Run]:
         return kept
     states = [str(status) for status in Status]
     if unknown := [word for word in words if word not in states]:
-        raise NoRuns(f"no status is {unknown[0]!r}{did_you_mean(unknown[0], states)}; there are: {', '.join(states)}")
-    raise NoRuns(f"no run is {' or '.join(words)}; they are {' or '.join(sorted({run.status for run in runs}))}")
+        raise NoRuns(f"unknown status {unknown[0]!r}{did_you_mean(unknown[0], states)}; allowed: {', '.join(states)}")
+    found = sorted({run.status for run in runs})
+    raise NoRuns(f"no run has the status {' or '.join(words)}; these runs are {' or '.join(found)}")
 
 
 def _similar(wanted: Any, texts: Collection[str]) -> str:

@@ -75,7 +75,7 @@ def _repair_predictions(folder: RunFolder, info: RunInfo, saved: Callable[[RunFo
     try:
         content = saved(folder)
         if sha256(content) != info.predictions_sha256:
-            raise RunError(f"{CHECKPOINT} has others")
+            raise RunError(f"the predictions in {CHECKPOINT} have another SHA-256")
         return [f"{_rewrite(path, content)} from {CHECKPOINT}"]
     except (OSError, RunError) as error:
         was = "was edited" if path.exists() else "is missing"

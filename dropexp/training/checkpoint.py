@@ -90,7 +90,7 @@ def load_network(network: Network | Model, saved: Any, folder: RunFolder) -> Non
     try:
         with warnings.catch_warnings(action="ignore"):  # torch's, about what does not fit
             network.load(saved)
-    except Exception as error:  # of any kind: to restart costs time, a wrong figure costs more
+    except Exception as error:  # of any kind: a restart is better than a wrong figure
         raise CorruptedFile(folder.checkpoint, f"its network does not fit, {type(error).__name__}") from None
 
 

@@ -152,7 +152,7 @@ class Training:
         for study in self.studies:
             if study.added:
                 what = f"the study {study.name!r} gets {counted(study.added, 'run')}"
-                reason = f"because of {shlex.join(study.options[2:])}; `--set name=NAME` names another study"
+                reason = f"because of {shlex.join(study.options[2:])}; `--set name=NAME` trains them in another study"
                 notes.append(f"{what} that {study.file or 'standard input'} does not define, {reason}")
         return notes
 

@@ -184,7 +184,7 @@ def test_one_table_is_printed_alone(study: InProcess) -> None:
     wrong = study("compare", "--table", "diferences", code=2).stderr
     assert wrong.startswith("dropexp: unknown table 'diferences' (did you mean 'differences'?); the tables are arms, ")
     absent = study("compare", "--table", "published", code=2).stderr
-    assert absent == "dropexp: there is no table 'published' of these runs; there are arms, differences, settings\n"
+    assert absent == "dropexp: these runs have no table 'published'; they have arms, differences, settings\n"
 
 
 @pytest.mark.parametrize("options", [("--format", "csv"), ("--format", "json"), ("--trials",)])
@@ -205,7 +205,7 @@ def test_one_chart_is_written_alone_in_its_size_and_with_its_title(study: InProc
     message = "dropexp: unknown chart 'swep' (did you mean 'sweep'?); the charts are book, learning, arms, "
     assert study("compare", "--chart", "swep", code=2).stderr.startswith(message)
     absent = study("compare", "--chart", "sweep", code=2).stderr
-    assert absent == "dropexp: there is no chart 'sweep' of these runs: it needs the option --by KEY\n"
+    assert absent == "dropexp: chart 'sweep' cannot be drawn from these runs: it needs the option --by KEY\n"
     assert "requires --chart" in study("compare", "--width", "300", code=2).stderr
 
 

@@ -86,7 +86,7 @@ def test_runs_are_sorted_by_a_column_and_those_without_a_value_come_last(
 
 def test_an_unknown_status_or_column_suggests_the_nearest(three_runs: InProcess) -> None:
     assert "did you mean 'failed'?" in three_runs("runs", "--filter", "status=faild", code=5).stderr
-    assert "they are done or failed" in three_runs("runs", "--filter", "status=running", code=5).stderr
+    assert "these runs are done or failed" in three_runs("runs", "--filter", "status=running", code=5).stderr
     assert "did you mean 'ended'?" in three_runs("runs", "--sort", "time", code=2).stderr
     assert "did you mean 'test_acc'?" in three_runs("runs", "--sort", "tset_acc", code=2).stderr
     assert len(listed(three_runs, "--filter", "status=[failed, done]")) == 3

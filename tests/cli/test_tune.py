@@ -63,7 +63,7 @@ def test_a_dry_run_lists_the_trials_and_counts_the_tested_runs_that_follow(cli: 
     listed = cli(*TRAIN, "--dry-run")
     lines = listed.stdout.splitlines()
     assert len(lines) == 8 and all(line.startswith("new ") and ",trial=" in line for line in lines)
-    assert "note: after the trials: 4 tested runs, each with the settings that its trials select" in listed.stderr
+    assert "note: after the trials: 4 tested runs, each with the settings selected from its trials" in listed.stderr
     assert not (cli.folder / "runs").exists()
 
 

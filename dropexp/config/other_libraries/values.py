@@ -61,7 +61,7 @@ def value_instead(key: str, value: Any, choices: tuple[str, ...]) -> str:
     `choices` are the words that the key takes; none for numbers.
     """
     if isinstance(value, dict) and key != "probes":
-        return "; keys are not nested: write each at the top"
+        return "; keys cannot be nested: write each at the top level"
     word = letters("null" if value is None else str(value))
     words = _VALUES.get(key, {})
     if word in words:

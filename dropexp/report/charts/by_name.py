@@ -76,7 +76,7 @@ def single(comparison: Comparison, name: str, size: Size = AUTO, title: str | No
     check_kind(name)
     chart = KINDS[name].draw(for_charts(comparison), size)
     if chart is None:
-        raise ChartError(f"there is no chart {name!r} of these runs: it needs {KINDS[name].needs}")
+        raise ChartError(f"chart {name!r} cannot be drawn from these runs: it needs {KINDS[name].needs}")
     if title is not None:
         chart.title = title or alt.Undefined
     return chart

@@ -78,7 +78,7 @@ def comparison_tables(comparison: Comparison, name: str | None = None) -> list[T
     shown = [table for key, tables in found.items() if name in (None, key) for table in tables if table]
     if not shown:
         has = ", ".join(key for key, tables in found.items() if any(tables))
-        raise ComparisonError(f"there is no table {name!r} of these runs; there are {has}")
+        raise ComparisonError(f"these runs have no table {name!r}; they have {has}")
     return shown
 
 
@@ -214,8 +214,14 @@ def _fit_table(fits: list[dict[str, Any]]) -> Table:
     ]
     return Table(
         f"{best['study']}: which arm the {best['figures']} published figures fit",
-        ["arm", "n", "log likelihood\nminus the best", "own runs\nassigned to it", "assigned runs\nof its own"],
+        [
+            "arm",
+            "n",
+            "log likelihood\nminus the best",
+            "own runs\nassigned correctly",
+            "assigned runs\nthat are its own",
+        ],
         rows,
         about="log likelihood: natural, of all published figures, as if independent, integrated over their rounding. "
-        "assigned: leave-one-out, each of our runs goes to the arm that it fits best.",
+        "assigned: leave-one-out, each of our runs is assigned to the arm that it fits best.",
     )

@@ -191,8 +191,8 @@ class _Driver:
         self.silence = 0.0 if ready else self.silence + 1
         if self.silence >= SILENCE and not amount(self.resource):
             self.silence = -math.inf  # report it once
-            text = "no node of the cluster is left to train; a new node continues, or the same command after Ctrl-C"
-            yield Note(None, text)
+            left = "no node of the cluster is left; training resumes when a node joins"
+            yield Note(None, f"{left}, or press Ctrl-C and start the same command later")
         if self.refused and not ready and not amount(self.resource, self.refused):
             raise ClusterError(f"no node of the cluster can train: {'; '.join(self.refused.values())}")
         for stream in ready:

@@ -139,7 +139,7 @@ class _Outbox:
         yield Update(files, events)
 
     def _changed(self, index: int, ended: bool, now: float) -> Files:
-        """Read the files that differ from those sent. Training waits meanwhile, so they fit together."""
+        """Read the files that differ from those sent. Training is paused meanwhile, so the files are consistent."""
         run, sent = self.runs[index], self.sent[index]
         stamps = self._stamps(run)
         early = now - self.checkpointed.get(index, -math.inf) < CHECKPOINT_EVERY * self.pace

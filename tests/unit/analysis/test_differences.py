@@ -125,7 +125,7 @@ def test_a_verdict_hides_no_diverged_run(tmp_path: Path) -> None:
     nn = row_of(comparison.differences, "nn")
     assert (nn["verdict"], nn["pairs"]) == ("INCONCLUSIVE", 8)
     assert nn["p_holm"] < 0.05
-    assert mentions(comparison.findings, "seeds 8, 9, 10, 11, 12, 13, 14, 15 of nn diverged; a verdict must not")
+    assert mentions(comparison.findings, "seeds 8, 9, 10, 11, 12, 13, 14, 15 of nn diverged; a verdict never")
 
 
 def test_a_verdict_hides_no_run_at_chance_level(tmp_path: Path) -> None:

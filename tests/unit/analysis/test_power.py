@@ -14,7 +14,7 @@ from dropexp.analysis.stats import least_sign_flip_p
 
 
 def power(pairs: int, comparisons: int, studies: int) -> float:
-    """Return the share of studies that find the first arm BETTER, whose true difference is the detectable one."""
+    """Return the share of studies that find the first arm, which differs by the detectable minimum, BETTER."""
     margin = detectable(pairs, comparisons)
     drawn = np.random.default_rng([pairs, 4]).normal(size=(studies, comparisons, pairs))
     drawn[:, 0] += margin

@@ -87,7 +87,7 @@ def test_the_config_compares_the_same_runs_as_the_name(compared: Comparison, sha
 
 def test_a_study_with_only_trials_has_nothing_to_compare(tmp_path: Path) -> None:
     write_tuned(tmp_path, stages=1)
-    with pytest.raises(NoRuns, match=r"tuned: there are only trials; `dropexp train -c FILE` tests the settings"):
+    with pytest.raises(NoRuns, match=r"tuned: only trials are trained; `dropexp train -c FILE` selects the best"):
         compare("tuned", tmp_path / "runs")
 
 

@@ -271,7 +271,7 @@ def test_training_with_options_warns_that_the_runs_share_the_study(cli: InProces
     train: tuple[str, ...] = ("train", "-c", cli.write("lines.yaml", lines), "--jobs", "1")
     note = (
         "note: the study 'lines' gets 1 run that lines.yaml does not define, because of --set lr=0.1; "
-        "`--set name=NAME` names another study\n"
+        "`--set name=NAME` trains them in another study\n"
     )
     assert cli(*train, "--set", "lr=0.1", "--dry-run").stderr == f"1 run: 1 new\n{note}"
     done = cli(*train, "--set", "lr=0.1")

@@ -221,7 +221,7 @@ def test_runs_with_too_few_epochs_are_not_trained(tmp_path: Path) -> None:
         (0.02, 0.01, 0.025, FAILS, "Diminishing."),
         (0.02, 0.01, 0.01, FAILS, "Cancelling."),
         (0.02, 0.01, 0.04, FAILS, "More than additive."),
-        (0.02, 0.0, 0.02, OPEN, "Dropout alone or weight decay alone does not help, so no effects can add up."),
+        (0.02, 0.0, 0.02, OPEN, "Dropout alone or weight decay alone does not help, so there are no two gains to add."),
     ],
 )
 def test_effects_add_up_if_their_interaction_is_zero(
@@ -324,7 +324,7 @@ def test_the_gap_is_open_if_a_run_diverged_and_unfinished_runs_are_named(tmp_pat
     evidence = check("gap", tmp_path)
     (finding,) = evidence.findings  # fake runs have one gap, whatever the variant
     assert finding.verdict is OPEN
-    assert "is INCONCLUSIVE: seed 10 of scratch diverged; a verdict must not exclude runs" in finding.evidence
+    assert "is INCONCLUSIVE: seed 10 of scratch diverged; a verdict never excludes such runs" in finding.evidence
     assert f"{study}: scratch: seed 11 failed (no memory), left out" in evidence.notes
 
 

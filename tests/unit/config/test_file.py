@@ -108,7 +108,10 @@ def test_a_file_without_keys_is_reported(text: str, line: int, what: str) -> Non
         ("lr: 1e400", "lr = inf is not a number greater than 0"),
         ("lr: '0.5'", "lr = '0.5' is not a number greater than 0; write 0.5"),
         ("lr:", "lr = nothing is not a number greater than 0"),
-        ("lr: {a: 1}", "lr = {'a': 1} is not a number greater than 0; keys are not nested: write each at the top"),
+        (
+            "lr: {a: 1}",
+            "lr = {'a': 1} is not a number greater than 0; keys cannot be nested: write each at the top level",
+        ),
         ("epochs: 5.5", "epochs = 5.5 is not a whole number, 1 or more"),
         ("epochs: 1e20", "epochs = 1e+20 is not a whole number, 1 or more; it is too large"),
         ("epochs: 1:x", "epochs = '1:x' is not a whole number, 1 or more"),

@@ -69,7 +69,7 @@ from dropexp.did_you_mean import letters
         ("validation_batch_size: 9", ": batch_size is that of training; that of evaluation cannot be set"),
         ("activation: relu", ": the hidden layers have ReLU"),
         ("device: cuda", ": it is an option of the command: --device"),
-        ("training: {lr: 1}", "; keys are not nested: write those in it at the top; a key for anchors begins with x-"),
+        ("training: {lr: 1}", "; keys cannot be nested: write them at the top level; a key for anchors starts with x-"),
         ("grid: {lr: [0.1]}", " (did you mean 'matrix'?); several values are a list in `matrix`, or --sweep on the "
          "command line"),
     ],

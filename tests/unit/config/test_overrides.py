@@ -40,7 +40,7 @@ def test_a_setting_replaces_a_wrong_value_of_the_file() -> None:
         ("lr=0.1 epochs=2", "one key per --set: --set lr=0.1 --set epochs=2"),
         ("hidden=[8, 8], lr=1, epochs=2", "one key per --set: --set 'hidden=[8, 8]' --set lr=1 --set epochs=2"),
         ("lr:0.1", "is not of the form key=value (did you mean lr=0.1?)"),
-        ("sgd.lr=0.1", "unknown key 'sgd.lr'; keys are not nested: it is 'lr' alone"),
+        ("sgd.lr=0.1", "unknown key 'sgd.lr'; keys cannot be nested: it is 'lr' alone"),
         ("epochs=5..2", "epochs = '5..2' is not a whole number, 1 or more; for several values use --sweep epochs=2..5"),
         (
             "labels.a=x",

@@ -83,5 +83,5 @@ def test_only_a_file_with_the_sha256_in_run_json_is_read(tmp_path: Path) -> None
     (tmp_path / "predictions.npz").write_bytes(content)
     assert list(read_predictions(tmp_path, sha256(content))) == [5]
     assert read_predictions(tmp_path, None) == {}
-    with pytest.raises(CorruptedFile, match="another SHA-256"):
+    with pytest.raises(CorruptedFile, match="its SHA-256 differs"):
         read_predictions(tmp_path, sha256(b"another"))

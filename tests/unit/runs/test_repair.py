@@ -113,7 +113,9 @@ def test_predictions_that_no_checkpoint_has_are_named(done: RunFolder) -> None:
     path.write_bytes(b"edited")
     why = f"{path} was edited and is not rewritten: "
     assert repair_finished(done, gone) == [f"{why}{done.checkpoint} is missing"]
-    assert repair_finished(done, lambda folder: b"others") == [f"{why}checkpoint.pt has others"]
+    assert repair_finished(done, lambda folder: b"others") == [
+        f"{why}the predictions in checkpoint.pt have another SHA-256"
+    ]
     assert path.read_bytes() == b"edited"
 
 

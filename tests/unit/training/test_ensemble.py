@@ -162,7 +162,7 @@ def test_trials_of_a_search_are_left_out(cli: InProcess) -> None:
     part = SearchPart(role="trial", repeat=0, trial=0, arm="00000000", search="0a1b2c3d", keys=["lr"])
     for run in write_arm(cli.folder / "runs", "none", [0.8, 0.8], init="torch"):
         change(run, tune=part)
-    assert "there are only trials" in cli("evaluate", "dropout", code=5).stderr
+    assert "only trials are trained" in cli("evaluate", "dropout", code=5).stderr
 
 
 def test_images_can_be_shown_of_a_single_run_only(cli: InProcess) -> None:
