@@ -20,13 +20,13 @@ import rule
 from scipy.special import ndtri
 from storage import ROOT
 
-from dropexp.analysis.stats import ALPHA, EXACT_PAIRS, POWER, least_sign_flip_p
+from dropexp.analysis.stats import ALPHA, EXACT_PAIRS, POWER, min_sign_flip_p
 
 TABLE = ROOT / "dropexp" / "analysis" / "power.json"
 COMPARISONS = (*range(1, 11), 12, 15, 20, 25, 30, 40, 50, 70, 100)
 PAIRS = range(6, EXACT_PAIRS + 1)
 STUDIES = 40_000
-FEWEST_STUDIES, P_VALUES = 10_000, 200_000  # with many comparisons, P_VALUES in all, or FEWEST_STUDIES studies
+MIN_STUDIES, P_VALUES = 10_000, 200_000  # with many comparisons, P_VALUES in all, or MIN_STUDIES studies
 FIRST, STEP = 2.5, 0.1  # of the simulated values of margin·√pairs
 
 
@@ -45,7 +45,7 @@ def power_of(pairs: int, studies: int = STUDIES) -> Callable[[float, int], float
 
     def power(scaled: float, comparisons: int) -> float:
         p, tost, tost_null = p_values(scaled)
-        used = min(studies, max(FEWEST_STUDIES, P_VALUES // comparisons))
+        used = min(studies, max(MIN_STUDIES, P_VALUES // comparisons))
         others = np.random.default_rng(comparisons).integers(0, studies, (used, comparisons - 1))
         shown = rule.rejected(np.hstack([p[:used], p_null[others]]))[:, 0]
         negligible = rule.rejected(np.hstack([tost[:used], tost_null[others]]))[:, 0]
@@ -60,7 +60,7 @@ def margins(pairs: int, studies: int = STUDIES) -> list[float | None]:
     found: list[float | None] = []
     step, least = round(FIRST / STEP), 0.0
     for comparisons in COMPARISONS:
-        if comparisons * least_sign_flip_p(pairs) >= ALPHA:
+        if comparisons * min_sign_flip_p(pairs) >= ALPHA:
             found.append(None)
             continue
         while power(step * STEP, comparisons) < POWER:  # more comparisons need a larger margin

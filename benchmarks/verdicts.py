@@ -33,7 +33,7 @@ from pages.verdicts import sections
 from scipy.special import stdtr, stdtrit
 from storage import save_results
 
-from dropexp.analysis.power import detectable, pairs_needed
+from dropexp.analysis.power import min_detectable_difference, pairs_needed
 from dropexp.analysis.stats import EXACT_PAIRS, LEVEL
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], rule.Values]
@@ -104,7 +104,7 @@ def simulate(share: float) -> list[dict[str, Any]]:
             p = rule.sign_flip_p(d)
             for row in errors(d, p, skewed):
                 k = row["comparisons"]
-                margin = detectable(pairs, k)
+                margin = min_detectable_difference(pairs, k)
                 reached = math.isfinite(margin)
                 found = power(d[:, :k], p[:, :k], margin, skewed) if reached else None
                 rows.append({"distribution": name, **row, "margin": margin if reached else None, "power": found})
@@ -118,7 +118,7 @@ def two_stages(share: float) -> list[dict[str, Any]]:
     """
     rows = []
     for comparisons in COMPARISONS:
-        margin = detectable(NEEDED, comparisons)
+        margin = min_detectable_difference(NEEDED, comparisons)
         curves = np.array([_rates(pairs, comparisons, margin, share) for pairs in GRID]).T
         for pilot in PILOTS:
             d = np.random.default_rng([pilot, 3]).normal(size=(int(share * STUDIES), comparisons, pilot))

@@ -6,7 +6,7 @@ import statistics
 from typing import Any
 
 from peers import many, whole
-from peers.contenders import BOOK, ONE_THREAD, PRODUCTS, SCRATCH
+from peers.contenders import BOOK, MATMULS, ONE_THREAD, SCRATCH
 
 from pages.markdown import span, table
 
@@ -18,7 +18,7 @@ IN_SHORT = {  # the rows of the summary, and the contenders that they show
     "`nn`": "dropexp nn",
     "JAX, `jit` and `scan`": "JAX, jit + scan",
     "`scratch`": SCRATCH,
-    "the matrix products of `scratch` alone": PRODUCTS,
+    "the matrix products of `scratch` alone": MATMULS,
 }
 
 
@@ -31,7 +31,7 @@ def summary(results: Results) -> str:
     """Return seconds per epoch of a few contenders, and their ratios to the book's loop and to the matrix products."""
     median = {row["name"]: statistics.median(seconds(row)) for row in results["epochs"]["rows"] if row["epochs"]}
     lines = [
-        [label, f"{median[name]:.2f}", f"{median[BOOK] / median[name]:.1f}", f"{median[name] / median[PRODUCTS]:.1f}"]
+        [label, f"{median[name]:.2f}", f"{median[BOOK] / median[name]:.1f}", f"{median[name] / median[MATMULS]:.1f}"]
         for label, name in IN_SHORT.items()
         if name in median
     ]
@@ -73,13 +73,13 @@ def _epochs(rows: list[dict[str, Any]]) -> str:
         cells += [f"{statistics.median(seconds(row, key)):.3f}" for key in ("train_seconds", "test_seconds")]
         cells += [f"**{median[name]:.3f}**", span(seconds(row))]
         cells += ["" if threads else f"{median[BOOK] / median[name]:.2f}"]
-        cells += [f"{median[name] / median[PRODUCTS + threads]:.2f}"]
+        cells += [f"{median[name] / median[MATMULS + threads]:.2f}"]
         cells += [f"{row['peak_mb']:.0f}" if row["peak_mb"] else "–", _learned(row["epochs"][-1])]
         lines.append(cells)
     header = ["", "train, s", "eval, s", "epoch, s", "range", "× the book's speed", "× the matrix products' time"]
     header += ["peak MB", "last train loss, test accuracy"]
-    alone = median[SCRATCH + ONE_THREAD] / median[PRODUCTS + ONE_THREAD]
-    both = median[SCRATCH] / median[PRODUCTS]
+    alone = median[SCRATCH + ONE_THREAD] / median[MATMULS + ONE_THREAD]
+    both = median[SCRATCH] / median[MATMULS]
     return "\n\n".join(
         [
             "## Compared with peers",

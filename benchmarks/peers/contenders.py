@@ -6,7 +6,7 @@ import os
 import shutil
 from dataclasses import dataclass, field
 
-BOOK, SCRATCH, PRODUCTS, PEAK = (
+BOOK, SCRATCH, MATMULS, PEAK = (
     "the book's loop, 0 workers",
     "dropexp scratch",
     "matrix products alone",
@@ -51,10 +51,10 @@ CONTENDERS = [
     Contender("JAX, jit + scan", "jax_scan", {}, "a whole epoch under one `jit`"),
     Contender("dropexp nn", "ours", {"VARIANT": "nn"}, "`nn.Dropout` and autograd"),
     Contender(SCRATCH, "ours", {"VARIANT": "scratch"}, "the step from scratch"),
-    Contender(PRODUCTS, "products", {}, "of an epoch, with dropexp's matmul backend; no learning", learns=False),
+    Contender(MATMULS, "matmuls", {}, "of an epoch, with dropexp's matmul backend; no learning", learns=False),
     Contender(PEAK, "peak", {}, "an epoch's operations at the rate of a 2048³ float32 matrix product", learns=False),
 ]
 ALONE = [  # on one thread
     Contender(SCRATCH + ONE_THREAD, "ours", {"VARIANT": "scratch", "OMP_NUM_THREADS": "1"}),
-    Contender(PRODUCTS + ONE_THREAD, "products", {"OMP_NUM_THREADS": "1"}, learns=False),
+    Contender(MATMULS + ONE_THREAD, "matmuls", {"OMP_NUM_THREADS": "1"}, learns=False),
 ]

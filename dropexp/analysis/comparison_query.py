@@ -15,7 +15,7 @@ from dropexp.plurals import counted
 from dropexp.runs.metrics import Metric
 
 AT = ("last", "best-val", "best-test")
-LEAST_MARGIN, LARGEST_MARGIN = 1e-6, 1e6
+MIN_MARGIN, MAX_MARGIN = 1e-6, 1e6
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class Query:
 
 def check_margin(margin: float) -> float:
     """Return the margin. Raises ComparisonError if it is too small or too large for a verdict."""
-    if not LEAST_MARGIN <= margin <= LARGEST_MARGIN:
+    if not MIN_MARGIN <= margin <= MAX_MARGIN:
         raise ComparisonError(
-            f"the margin is {margin:g}; allowed: a number from {LEAST_MARGIN:f} to {LARGEST_MARGIN:,.0f}, in the "
+            f"the margin is {margin:g}; allowed: a number from {MIN_MARGIN:f} to {MAX_MARGIN:,.0f}, in the "
             "metric's unit"
         )
     return margin

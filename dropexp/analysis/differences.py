@@ -22,7 +22,7 @@ from dropexp.analysis.verdicts import Pair, Verdict, judge
 from dropexp.runs.metrics import Metric
 from dropexp.runs.record import text
 
-MOST_CAVEATS = 3
+MAX_CAVEATS = 3
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _caveat(arm: Arm, base: Arm) -> str:
 def _caveats(pairs: Sequence[Pair], arms: Sequence[Arm]) -> list[str]:
     """Return the caveats of pairs; if there are many, only their number."""
     caveats = [pair.caveat for pair in pairs if pair.caveat]
-    if len(caveats) <= MOST_CAVEATS:
+    if len(caveats) <= MAX_CAVEATS:
         return caveats
     more = f"more than {studied_by(arms[0]).title}"
     return [f"{len(caveats)} arms differ from their baselines in {more}: see the settings that differ"]

@@ -11,7 +11,7 @@ from dropexp.analysis.sentences import amount, interval, p_in_words, rounded, se
 from dropexp.analysis.stats import ALPHA
 from dropexp.analysis.verdicts import Verdict, VerdictWord
 
-MOST_NAMED = 4  # differences that a headline names for each verdict
+MAX_NAMED = 4  # differences that a headline names for each verdict
 AGAINST = {VerdictWord.EQUIVALENT: "to", VerdictWord.NEGLIGIBLE: "against", VerdictWord.INCONCLUSIVE: "against"}
 Titles = Mapping[str, str]  # the display names of arms
 
@@ -68,7 +68,7 @@ def _is_undecidable(verdict: Verdict) -> bool:
 def _none_decided(verdicts: Sequence[Verdict], titles: Titles) -> str:
     seeds, count, what = _seeds(verdicts), len(verdicts), verdicts[0].pair.what
     text = f"INCONCLUSIVE: with {seeds} none of the {count} differences in {what} can be decided"
-    if all(one.family.least_p(one.index, one.difference.pairs) >= ALPHA for one in verdicts):
+    if all(one.family.min_p(one.index, one.difference.pairs) >= ALPHA for one in verdicts):
         are = "is" if seeds.startswith("1 ") and not seeds.endswith("s") else "are"
         text = f"INCONCLUSIVE: {seeds} {are} too few to show any of the {count} differences in {what}"
     known = [one for one in verdicts if one.difference.pairs and math.isfinite(one.difference.mean)]
@@ -81,8 +81,8 @@ def _none_decided(verdicts: Sequence[Verdict], titles: Titles) -> str:
 def _reasons(undecidable: Sequence[Verdict]) -> list[str]:
     """Return why these differences can have no verdict: broken runs, or that there are no pairs."""
     reasons = list(dict.fromkeys(why for one in undecidable for why in one.pair.broken or [one.pair.absent]))
-    if len(reasons) > MOST_NAMED:
-        reasons[MOST_NAMED - 1 :] = [f"{len(reasons) - MOST_NAMED + 1} more such notes"]
+    if len(reasons) > MAX_NAMED:
+        reasons[MAX_NAMED - 1 :] = [f"{len(reasons) - MAX_NAMED + 1} more such notes"]
     return reasons
 
 
@@ -106,8 +106,8 @@ def _name(verdict: Verdict, baseline: str | None, titles: Titles) -> str:
 
 
 def _joined(names: list[str]) -> str:
-    if len(names) > MOST_NAMED + 1:  # "1 more" is not shorter than a name
-        names[MOST_NAMED:] = [f"{len(names) - MOST_NAMED} more"]
+    if len(names) > MAX_NAMED + 1:  # "1 more" is not shorter than a name
+        names[MAX_NAMED:] = [f"{len(names) - MAX_NAMED} more"]
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 

@@ -23,7 +23,7 @@ from dropexp.runs.record import natural, text
 Keys = tuple[str, str]
 Cell = tuple[str, str]  # a value of each key, as labels show it
 
-MOST_NAMED = 10  # combinations of values without a run
+MAX_NAMED = 10  # combinations of values without a run
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ def squares_of(
     for study, members in studies.items():
         grid = _Grid(members, keys)
         if empty := [grid.describe(cell) for cell in product(firsts, seconds) if not grid.cells[cell]]:
-            more = f", and {len(empty) - MOST_NAMED} combinations more" if len(empty) > MOST_NAMED else ""
-            notes.append(f"{study}: no finished run has {', or '.join(empty[:MOST_NAMED])}{more}")
+            more = f", and {len(empty) - MAX_NAMED} combinations more" if len(empty) > MAX_NAMED else ""
+            notes.append(f"{study}: no finished run has {', or '.join(empty[:MAX_NAMED])}{more}")
         for others in product(firsts[1:], seconds[1:]):
             found += grid.squares((firsts[0], seconds[0]), others)
     used = {arm.label for square in found for arm in square.arms}
@@ -129,23 +129,23 @@ class _Grid:
         """Yield the squares of the reference values and other values of the keys."""
         key_1, key_2 = self.keys
         for both in self.cells[others]:
-            seconds = self._like(both, (references[0], others[1]), but_for=key_1)
-            firsts = self._like(both, (others[0], references[1]), but_for=key_2)
+            seconds = self._like(both, (references[0], others[1]), except_key=key_1)
+            firsts = self._like(both, (others[0], references[1]), except_key=key_2)
             for second, first in product(seconds, firsts):
-                for neither in self._like(second, references, but_for=key_2):
-                    if self._agree(first, neither, but_for=key_1):
+                for neither in self._like(second, references, except_key=key_2):
+                    if self._agree(first, neither, except_key=key_1):
                         yield Square(both, second, first, neither)
 
-    def _like(self, arm: Arm, cell: Cell, but_for: str) -> list[Arm]:
-        return [other for other in self.cells[cell] if self._agree(arm, other, but_for)]
+    def _like(self, arm: Arm, cell: Cell, except_key: str) -> list[Arm]:
+        return [other for other in self.cells[cell] if self._agree(arm, other, except_key)]
 
-    def _agree(self, arm: Arm, other: Arm, but_for: str) -> bool:
-        """Return whether two arms agree in every key that both use, except `but_for`.
+    def _agree(self, arm: Arm, other: Arm, except_key: str) -> bool:
+        """Return whether two arms agree in every key that both use, except `except_key`.
 
         The key "arm" excepts all keys that the declared arms set.
         """
         ours, theirs = self.settings[arm.label], self.settings[other.label]
-        excepted = self.of_arms if but_for == "arm" else {but_for}
+        excepted = self.of_arms if except_key == "arm" else {except_key}
         return all(value == theirs[key] for key, value in ours.items() if key in theirs and key not in excepted)
 
 

@@ -22,8 +22,8 @@ from scipy.special import stdtrit
 
 from dropexp.analysis.stats import ALPHA, EXACT_PAIRS, POWER, sd_interval
 
-MOST_PAIRS = 10**9  # beyond, no study is trained
-MOST_COMPARISONS = 100  # of the table
+MAX_PAIRS = 10**9  # beyond, no study is trained
+MAX_COMPARISONS = 100  # of the table
 _TABLE = Path(__file__).with_name("power.json")
 
 
@@ -46,7 +46,7 @@ def needed(sd: float, pairs: int, margin: float, comparisons: int) -> Needed:
 
 
 @lru_cache(maxsize=4096)
-def detectable(pairs: int, comparisons: int) -> float:
+def min_detectable_difference(pairs: int, comparisons: int) -> float:
     """Return the margin, in SDs of the differences, that this many pairs detect with a power of `POWER`.
 
     Infinite if they cannot: too few pairs, or more comparisons than `power.json` has.
@@ -61,23 +61,25 @@ def detectable(pairs: int, comparisons: int) -> float:
 def pairs_needed(sd: float, margin: float, comparisons: int) -> int | None:
     """Return the fewest pairs that detect a true difference of the margin with a power of at least `POWER`.
 
-    None if `sd` is unknown, more than `MOST_PAIRS` are needed, or there are more comparisons than `power.json` has.
+    None if `sd` is unknown, more than `MAX_PAIRS` are needed, or there are more comparisons than `power.json` has.
     Raises ValueError if the margin is not positive.
     """
     if not 0 < margin < math.inf:
         raise ValueError(f"the margin is {margin}; it must be above zero")
     margins = _margins(comparisons)
-    if math.isnan(sd) or not margins or sd * detectable(MOST_PAIRS, comparisons) > margin:
+    if math.isnan(sd) or not margins or sd * min_detectable_difference(MAX_PAIRS, comparisons) > margin:
         return None
     for pairs, in_sds in margins.items():
         if sd * in_sds <= margin:
             return pairs
     few, enough = EXACT_PAIRS, 2 * EXACT_PAIRS
-    while sd * detectable(enough, comparisons) > margin:
+    while sd * min_detectable_difference(enough, comparisons) > margin:
         few, enough = enough, 2 * enough
     while enough - few > 1:
         middle = (few + enough) // 2
-        few, enough = (middle, enough) if sd * detectable(middle, comparisons) > margin else (few, middle)
+        few, enough = (
+            (middle, enough) if sd * min_detectable_difference(middle, comparisons) > margin else (few, middle)
+        )
     return enough
 
 

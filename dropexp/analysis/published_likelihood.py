@@ -22,8 +22,8 @@ from dropexp.analysis.notes import Noted
 from dropexp.analysis.published_comparison import Printed, Source
 from dropexp.analysis.titles import named
 
-LEAST_RUNS = 20  # of an arm, to estimate its distribution
-LEAST_SCALE, LEAST_LIKELIHOOD = 1e-12, 1e-300  # for an arm whose runs all have the same figure
+MIN_RUNS = 20  # of an arm, to estimate its distribution
+MIN_SCALE, MIN_LIKELIHOOD = 1e-12, 1e-300  # for an arm whose runs all have the same figure
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ def fit_arms(source: Source, titles: Mapping[str, str]) -> Noted[list[Fit]]:
     """
     if len(source.arms) < 2:
         return Noted([], [f"{source.study}: a likelihood needs at least two arms with published figures"])
-    few = [f"{arm.label} has {len(arm.runs)}" for arm in named(source.arms, titles) if len(arm.runs) < LEAST_RUNS]
+    few = [f"{arm.label} has {len(arm.runs)}" for arm in named(source.arms, titles) if len(arm.runs) < MIN_RUNS]
     if few:
-        return Noted([], [f"{source.study}: a likelihood needs {LEAST_RUNS} runs per arm; {', '.join(few)}"])
+        return Noted([], [f"{source.study}: a likelihood needs {MIN_RUNS} runs per arm; {', '.join(few)}"])
     of_all = [printed for printed in source.printed if printed.arm is None]
     measured = [_figures(arm, of_all) for arm in source.arms]
     known = np.logical_and.reduce([~np.isnan(figures).any(axis=0) for figures in measured])
@@ -107,10 +107,10 @@ def log_likelihood(
     found = []
     for runs in arms:
         n = len(runs)
-        scale = np.maximum(runs.std(axis=0, ddof=1) * math.sqrt(1 + 1 / n), LEAST_SCALE)
+        scale = np.maximum(runs.std(axis=0, ddof=1) * math.sqrt(1 + 1 / n), MIN_SCALE)
         low, high = ((values + side - runs.mean(axis=0)) / scale for side in (-roundings, roundings))
         low, high = np.where(low > 0, -high, low), np.where(low > 0, -low, high)  # the lower tail is more precise
-        found.append(np.log(np.maximum(stdtr(n - 1, high) - stdtr(n - 1, low), LEAST_LIKELIHOOD)).sum())
+        found.append(np.log(np.maximum(stdtr(n - 1, high) - stdtr(n - 1, low), MIN_LIKELIHOOD)).sum())
     return np.array(found)
 
 

@@ -32,7 +32,7 @@ from dropexp.runs.state_names import FINISHED, NO_RUN
 from dropexp.runs.study_file import NO_FILE, Declared, read_searches, read_study
 
 KINDS = ("cpu", "cuda", "mps")  # of devices
-MOST = 5  # arms or seeds that a note lists
+MAX_LISTED = 5  # arms or seeds that a note lists
 
 
 @dataclass(frozen=True)
@@ -253,8 +253,8 @@ def _listed(what: str, names: Sequence[object]) -> list[str]:
     """Return "arms a, b and 3 more", or nothing if there are none."""
     if not names:
         return []
-    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
-    return [f"{what}{'s' if len(names) > 1 else ''} {', '.join(map(str, names[:MOST]))}{more}"]
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return [f"{what}{'s' if len(names) > 1 else ''} {', '.join(map(str, names[:MAX_LISTED]))}{more}"]
 
 
 def _sets(seeds: Iterable[Mapping[str, Iterable[int]]]) -> dict[str, set[int]]:

@@ -8,7 +8,7 @@ from itertools import count
 
 import numpy as np
 
-from dropexp.analysis.power import MOST_COMPARISONS, Needed
+from dropexp.analysis.power import MAX_COMPARISONS, Needed
 from dropexp.analysis.stats import ALPHA
 from dropexp.analysis.verdicts import Verdict, VerdictWord
 from dropexp.runs.metrics import Unit, format_figure
@@ -89,13 +89,13 @@ def _doubts(verdict: Verdict) -> str:
 def _power(verdict: Verdict) -> str:
     """Return whether these seeds can show a difference, and how many detect one of the margin with 80 % power."""
     pairs, size, units = verdict.difference.pairs, verdict.family.size, _units(verdict)
-    least, shown = verdict.family.least_p(verdict.index, pairs), ""
+    least, shown = verdict.family.min_p(verdict.index, pairs), ""
     if least >= ALPHA:
         others = f" and {size} comparisons" if size > 1 else ""
         words = " and ".join(verdict.pair.directions)
         shown = f"{words} cannot be reached with {pairs} {units}{others}: p is at least {least:.3g}. "
-    if size > MOST_COMPARISONS:
-        return f"{shown}How many {units} are needed is known for up to {MOST_COMPARISONS} comparisons only."
+    if size > MAX_COMPARISONS:
+        return f"{shown}How many {units} are needed is known for up to {MAX_COMPARISONS} comparisons only."
     needed = f"{_pairs_needed(verdict.needed, units)} detect a true difference of {_margin(verdict)}"
     if math.isnan(verdict.detectable):
         return f"{shown}With 80 % power, {needed}."

@@ -140,7 +140,7 @@ def _random_bytes(n: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(drawn.T)
 
 
-def least_sign_flip_p(pairs: int) -> float:
+def min_sign_flip_p(pairs: int) -> float:
     """Return the smallest p that the test of n pairs can give: 2 / 2^n if it is exact, for differences of one sign."""
     return min(1.0, 2.0 ** (1 - pairs)) if pairs <= EXACT_PAIRS else 1 / (SAMPLES + 1)
 

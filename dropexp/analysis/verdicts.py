@@ -108,12 +108,12 @@ class Family:
     def size(self) -> int:
         return len(self.ordered)
 
-    def least_p(self, index: int, pairs: int) -> float:
+    def min_p(self, index: int, pairs: int) -> float:
         """Return the smallest adjusted p that comparison `index` could have with this many pairs.
 
         Equal to `stats.holm`, but the other p-values are sorted only once: a thousand sorts would take seconds.
         """
-        p, own = stats.least_sign_flip_p(pairs), self.p_values[index]
+        p, own = stats.min_sign_flip_p(pairs), self.p_values[index]
         others = self.ordered if math.isnan(own) else np.delete(self.ordered, np.searchsorted(self.ordered, own))
         size, rank = len(others) + 1, int(np.searchsorted(others, p))
         smaller: list[float] = (others[:rank] * np.arange(size, size - rank, -1)).tolist()
@@ -172,7 +172,7 @@ def _verdict(
     difference = stats.paired_difference(pair.differences, np.zeros_like(pair.differences))
     sd = stats.spread(pair.differences).sd
     judged = difference.pairs > 1 and not pair.broken
-    in_sds = power.detectable(difference.pairs, family.size) if judged else math.inf
+    in_sds = power.min_detectable_difference(difference.pairs, family.size) if judged else math.inf
     p_holm = family.adjusted[index]
     return Verdict(
         word=_word(pair, p_holm < ALPHA, p_equivalent_holm < ALPHA),  # an unknown p is NaN, and NaN < ALPHA is false

@@ -21,13 +21,13 @@ from dropexp.claims.contrasts import (
     NotTrained,
     at_loss,
     contrast,
+    differ_at_most_in,
     figures,
     first_epoch,
     judge_contrasts,
     layer_columns,
     lowest,
     matched_pairs,
-    same_but_for,
     sd_ratio,
     setting,
     values,
@@ -68,7 +68,7 @@ def monte_carlo_contrast(arm: Arm, kind: str, arms: Arms) -> Contrast:
     gains = {
         k: figures(other, f"mc_{kind}") - figures(other, f"test_{kind}")
         for other in arms
-        if same_but_for(other, arm, "probes")
+        if differ_at_most_in(other, arm, "probes")
         for k in monte_carlo_passes(other)
     }
     metric = metrics_of(arm.first.task)[f"test_{kind}"]
@@ -130,8 +130,8 @@ def better_early_and_late(arms: Arms) -> Iterator[Finding]:
 
 def lower_at_input(arms: Arms) -> Iterator[Finding]:
     """Test accuracy with the lower drop probability near the input minus with the two swapped."""
-    pairs = matched_pairs(arms, drops(0.2, 0.5), drops(0.5, 0.2), but_for={"drop_probs"})
-    same = [pair for pair in pairs if same_but_for(*pair, "drop_probs")]
+    pairs = matched_pairs(arms, drops(0.2, 0.5), drops(0.5, 0.2), except_keys={"drop_probs"})
+    same = [pair for pair in pairs if differ_at_most_in(*pair, "drop_probs")]
     return judge_contrasts([contrast(*pair, "test_acc") for pair in same], "more")
 
 

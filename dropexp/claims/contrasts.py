@@ -59,7 +59,7 @@ DECISIVE: dict[Expected, tuple[set[VerdictWord], set[VerdictWord]]] = {
     "no more": (LESS | EQUAL, MORE),
 }
 MISSING_ARMS = "some of the arms to compare are missing"
-FEWEST_FOR_SPREAD = 10  # seeds
+MIN_SEEDS_FOR_SPREAD = 10
 EQUAL_RATIO = 5 / 4  # SDs whose ratio is between this and its inverse count as equal
 
 
@@ -95,21 +95,21 @@ def training_command(study: str) -> str:
 
 
 def matched_pairs(
-    arms: Sequence[Arm], one: Callable[[Run], bool], other: Callable[[Run], bool], but_for: Collection[str] = ()
+    arms: Sequence[Arm], one: Callable[[Run], bool], other: Callable[[Run], bool], except_keys: Collection[str] = ()
 ) -> list[tuple[Arm, Arm]]:
-    """Return all pairs of arms of two kinds that agree in all settings but the variant and `but_for`.
+    """Return all pairs of arms of two kinds that agree in all settings but the variant and `except_keys`.
 
     Raises NotTrained if there is none.
     """
     kinds = [(a, b) for a in arms if one(a.first) for b in arms if other(b.first)]
-    found = [(a, b) for a, b in kinds if set(differing_keys(a, b)) <= set(but_for)]
+    found = [(a, b) for a, b in kinds if set(differing_keys(a, b)) <= set(except_keys)]
     if not found:
         raise NotTrained(MISSING_ARMS)
     return found
 
 
-def same_but_for(arm: Arm, other: Arm, key: str) -> bool:
-    """Return whether two arms are of one variant and agree in all other settings."""
+def differ_at_most_in(arm: Arm, other: Arm, key: str) -> bool:
+    """Return whether two arms are of one variant and agree in all settings but `key`."""
     return arm.first.variant == other.first.variant and set(differing_keys(arm, other)) <= {key}
 
 
@@ -276,8 +276,8 @@ def sd_ratio(subject: str, a: NDArray[np.float64], b: NDArray[np.float64], setti
     and always below ten seeds.
     """
     n = len(a)
-    if n < FEWEST_FOR_SPREAD or not (a.std() > 0 and b.std() > 0):
-        why = f"n = {n}: to compare SDs takes {FEWEST_FOR_SPREAD} seeds or more, and SDs above 0"
+    if n < MIN_SEEDS_FOR_SPREAD or not (a.std() > 0 and b.std() > 0):
+        why = f"n = {n}: to compare SDs takes {MIN_SEEDS_FOR_SPREAD} seeds or more, and SDs above 0"
         return Finding(subject, ClaimVerdict.OPEN, why, {"n": n}, setting)
     ratio, r = float(a.std() / b.std()), float(np.corrcoef(a, b)[0, 1])
 

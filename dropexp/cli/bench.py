@@ -37,16 +37,16 @@ def bench(
 
 def _table(result: benchmark.BenchmarkResult) -> Table:
     from dropexp.report.tables.table import Table
-    from dropexp.training.benchmark import BOOK, PRODUCTS
+    from dropexp.training.benchmark import BOOK, MATMULS
 
-    book, products = result.seconds(BOOK), result.seconds(PRODUCTS)
+    book, matmuls = result.seconds(BOOK), result.seconds(MATMULS)
     rows = [
         [
             timing.name,
             f"{timing.median:.3f}",
             f"{min(timing.seconds):.3f} - {max(timing.seconds):.3f}",
             f"{book / timing.median:.1f}",
-            f"{timing.median / products:.2f}",
+            f"{timing.median / matmuls:.2f}",
         ]
         for timing in result.timings
     ]

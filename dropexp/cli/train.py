@@ -220,7 +220,7 @@ def _train_stage(
                 case Ended(job=index, status=status):
                     if status in FINISHED:
                         finished.add(index)
-                    if not (keep_going or stage.unfinished[index].is_no_failure(status)):
+                    if not keep_going and stage.unfinished[index].is_failure(status):
                         succeeded = False
                         break
     now, before = len(finished & trained), len(stage.finished) + len(finished - trained)

@@ -12,13 +12,13 @@ from rich.cells import cell_len
 from dropexp.errors import printable
 
 ELLIPSIS = "…"
-MOST = 36  # columns of a terminal that the name of an arm takes in a chart
+MAX_WIDTH = 36  # columns of a terminal that the name of an arm takes in a chart
 _SPACE = re.compile(r"(?<!^[-−])(?<! [-−]) ")
 _PART = re.compile(r"(?:\[[^\]]*\]|[^,/])+[,/]?")  # a list such as [0.2, 0.5] is within a part
 _KEY = re.compile(r"^\w+=")  # of a part, such as drop_probs=
 
 
-def short_names(names: Iterable[str], most: int = MOST) -> dict[str, str]:
+def short_names(names: Iterable[str], most: int = MAX_WIDTH) -> dict[str, str]:
     """Return names of arms as charts show them: without what all have, in at most so many columns."""
     full = list(dict.fromkeys(names))
     short = without_shared([*map(printable, full)])

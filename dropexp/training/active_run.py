@@ -31,8 +31,8 @@ from dropexp.training.rng import stream
 from dropexp.training.snapshots import predictions_of
 from dropexp.training.table_columns import columns_of
 
-DRAWING = "2"  # version of how noise and order are sampled: a run resumes only with the one that it started with
-DRAWN = "drawn"  # instead of a checksum: data that a task draws from the run's own stream
+SAMPLING_VERSION = "2"  # of noise and order: a run resumes only with the one that it started with
+GENERATED = "drawn"  # instead of a checksum: data that a task generates from the run's own stream
 
 
 class ActiveRun:
@@ -92,9 +92,9 @@ class ActiveRun:
         """What a checkpoint must have for the run to resume from it."""
         return {
             "hash": self.planned.digest(self.device.type),
-            "data": self.data.checksum if self.data else DRAWN,
+            "data": self.data.checksum if self.data else GENERATED,
             "route": "stack" if self.stacked else self.backend,  # a stack samples its noise differently
-            "drawing": DRAWING,
+            "drawing": SAMPLING_VERSION,
             "torch": str(torch.__version__),
         }
 
@@ -206,7 +206,7 @@ class ActiveRun:
             "threads": torch.get_num_threads(),
             "route": self.backend,
             "stack": self.stack,
-            "data": self.data.checksum if self.data else DRAWN,
+            "data": self.data.checksum if self.data else GENERATED,
             "began": self.began,
             "first_began": self.first_began,  # of a run that resumed, when its first epoch began
             **({"host": this_host(), "ended": None} if status == Status.RUNNING else {"ended": transitions.now()}),

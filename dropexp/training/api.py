@@ -89,7 +89,7 @@ def train_stages(training: Training, find_data: Callable[[], Path], jobs: int | 
                 match event:
                     case Note(text=text):
                         warnings.warn(text, stacklevel=3)
-                    case Ended(job=index, status=status, why=why) if not stage.unfinished[index].is_no_failure(status):
+                    case Ended(job=index, status=status, why=why) if stage.unfinished[index].is_failure(status):
                         not_done.append(UnfinishedRun(stage.unfinished[index].planned.cell, status, why))
                     case Ended(job=index, status=Status.BUSY, why=why):
                         warnings.warn(f"{stage.unfinished[index].planned.cell}: {why}", stacklevel=3)

@@ -35,7 +35,7 @@ from dropexp.training.trainees import EVAL_ROWS, evaluate, train_epoch
 from dropexp.training.workers import starting_a_worker
 
 SIZES, DROP_PROBS, LR, BATCH = [784, 256, 256, 10], [0.2, 0.5], 0.5, 256
-BOOK, NN, SCRATCH, PRODUCTS = "the book's loop", "nn", "scratch", "matrix products alone"
+BOOK, NN, SCRATCH, MATMULS = "the book's loop", "nn", "scratch", "matrix products alone"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def run(root: Path, rounds: int) -> BenchmarkResult:
             BOOK: _book(Path(unpacked)),
             NN: _ours(NN, data, backend),
             SCRATCH: _ours(SCRATCH, data, backend),
-            PRODUCTS: products(data, backend),
+            MATMULS: matmuls(data, backend),
         }
         seconds: dict[str, list[float]] = {name: [] for name in contenders}
         for _ in range(rounds + 1):
@@ -137,7 +137,7 @@ def _ours(variant: str, data: Data, backend: str) -> Callable[[], object]:
     return epoch
 
 
-def products(data: Data, backend: str) -> Callable[[], object]:
+def matmuls(data: Data, backend: str) -> Callable[[], object]:
     """Return the matrix products of an epoch: into fixed buffers, without shuffling the images."""
     W = [torch.randn(n, m) * 0.1 for n, m in pairwise(SIZES)]
     dW = [torch.empty_like(w) for w in W]

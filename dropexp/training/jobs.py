@@ -57,9 +57,9 @@ class Job:
         status = self.state().status
         return status == Status.DONE or (self.is_trial and status == Status.DIVERGED)
 
-    def is_no_failure(self, status: Status) -> bool:
-        """Return whether this is not a failure: done, left to another process that trains it, or a diverged trial."""
-        return status in (Status.DONE, *IN_TRAINING) or (self.is_trial and status == Status.DIVERGED)
+    def is_failure(self, status: Status) -> bool:
+        """Return whether this is a failure: neither done, nor in training by another process, nor a diverged trial."""
+        return status not in (Status.DONE, *IN_TRAINING) and not (self.is_trial and status == Status.DIVERGED)
 
     @property
     def has_images(self) -> bool:

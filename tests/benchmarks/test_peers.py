@@ -57,10 +57,10 @@ def row_of(text: str, name: str) -> list[str]:
 def test_table_shows_medians_ranges_and_ratios() -> None:
     text = page.text(results())
     eager = next(n for n, contender in enumerate(CONTENDERS, start=1) if contender.name == "torch eager")
-    products = next(n for n, contender in enumerate(CONTENDERS, start=1) if contender.module == "products")
+    matmuls = next(n for n, contender in enumerate(CONTENDERS, start=1) if contender.module == "matmuls")
     cells = row_of(text, "torch eager")
     assert cells[3:5] == [f"**{eager:.3f}**", f"{eager - 0.5:.3f}–{eager + 0.5:.3f}"]
-    assert cells[5:8] == [f"{1 / eager:.2f}", f"{eager / products:.2f}", "700"]
+    assert cells[5:8] == [f"{1 / eager:.2f}", f"{eager / matmuls:.2f}", "700"]
     assert row_of(text, "torch.compile")[1] == "– (needs a C++ compiler)"
     assert "(AVX-512, no AMX)" in text and "torch 2.15.0" in text and "jax None" not in text
 
@@ -112,7 +112,7 @@ def test_peers_do_not_import_dropexp_and_each_has_a_script() -> None:
     scripts = ROOT / "benchmarks" / "peers"
     for contender in CONTENDERS:
         source = (scripts / f"{contender.module}.py").read_text(encoding="utf-8")
-        ours = contender.module in ("ours", "products", "peak")
+        ours = contender.module in ("ours", "matmuls", "peak")
         assert ("dropexp import" in source or "from dropexp" in source) == ours
     for shared in ("data", "turns", "torch_net"):
         assert "from dropexp" not in (scripts / f"{shared}.py").read_text(encoding="utf-8")

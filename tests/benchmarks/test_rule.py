@@ -10,7 +10,7 @@ import pytest
 import rule
 from helpers.verdicts import pair
 
-from dropexp.analysis.power import MOST_COMPARISONS
+from dropexp.analysis.power import MAX_COMPARISONS
 from dropexp.analysis.stats import EXACT_PAIRS
 from dropexp.analysis.verdicts import VerdictWord, judge
 
@@ -39,7 +39,7 @@ def test_simulated_studies_are_judged_as_by_the_program(pairs: int) -> None:
 def test_the_table_in_the_package_is_the_one_that_power_table_writes() -> None:
     table = json.loads(power_table.TABLE.read_text(encoding="utf-8"))
     assert table["comparisons"] == list(power_table.COMPARISONS)
-    assert table["comparisons"][-1] == MOST_COMPARISONS
+    assert table["comparisons"][-1] == MAX_COMPARISONS
     assert list(map(int, table["margins"])) == list(range(6, EXACT_PAIRS + 1))
     for pairs in (6, 8):
         assert table["margins"][str(pairs)] == power_table.margins(pairs)

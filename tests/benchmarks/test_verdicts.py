@@ -12,7 +12,7 @@ from pages import verdicts as page
 from rule import Values
 from storage import RESULTS, load_results
 
-from dropexp.analysis.power import detectable
+from dropexp.analysis.power import min_detectable_difference
 from dropexp.analysis.stats import sign_flip_p
 
 TWO_STAGES = {
@@ -66,7 +66,7 @@ def test_a_quick_simulation_has_every_row_and_the_page_shows_it() -> None:
     assert "Simulated on today: " in lines[0] and lines[0].endswith("Each cell: normal / skewed / heavy-tailed.")
     assert len(lines) == 4 + len(verdicts.PAIRS) * len(verdicts.COMPARISONS)
     assert all(line.split("|")[-2].strip() == "cannot be reached" for line in lines[4:7])
-    assert f" {detectable(8, 1):.2f} | " in lines[7]
+    assert f" {min_detectable_difference(8, 1):.2f} | " in lines[7]
     cells = sections["two-stages"].splitlines()[2].strip("|").split("|")
     assert [cell.strip() for cell in cells] == ["5", "2", "21", "7 to 54", ".690", ".048 / .091", ".050 / .088"]
     assert "8 % find one if they are judged after 8 and 16 seeds" in sections["looks"]
@@ -74,7 +74,7 @@ def test_a_quick_simulation_has_every_row_and_the_page_shows_it() -> None:
 
 @pytest.mark.parametrize("row", load_results("verdicts", RESULTS)["rows"], ids=lambda row: str([*row.values()][:3]))
 def test_published_rates_of_normal_differences_are_the_promised_ones(row: dict[str, Any]) -> None:
-    reached = math.isfinite(detectable(row["pairs"], row["comparisons"]))
+    reached = math.isfinite(min_detectable_difference(row["pairs"], row["comparisons"]))
     assert (row["power"] is not None) == reached == (row["pairs"] != 5)
     if row["distribution"] == "normal":
         assert max(row["false_difference"], row["false_equivalence"]) <= 0.055

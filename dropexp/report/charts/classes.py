@@ -35,8 +35,8 @@ from dropexp.report.shorten import short_names
 from dropexp.report.tables.classes import mean_confusion
 
 CELL = 24  # pixels of a cell of a confusion matrix
-MOST = 6  # confusion matrices that are drawn
-LEAST = 0.001  # the share of predictions from which a bin is drawn: an accuracy of a few is luck
+MAX_MATRICES = 6  # confusion matrices that are drawn
+MIN_SHARE = 0.001  # the share of predictions from which a bin is drawn: an accuracy of a few is luck
 
 
 def _kept(comparison: Comparison) -> Kept:
@@ -48,7 +48,7 @@ def confusion(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
     kept = _kept(comparison)
     if not kept:
         return None
-    shown = dict(list(kept.items())[:MOST])
+    shown = dict(list(kept.items())[:MAX_MATRICES])
     panels, figures, names, count = [], [], short_names(shown, 30), len(CLASSES)
     for arm, predictions in shown.items():
         shares = mean_confusion(predictions)
@@ -57,8 +57,8 @@ def confusion(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
         i, j = (int(one) for one in np.unravel_index(wrong.argmax(), wrong.shape))
         figures.append(f"{arm} takes {wrong[i, j]:.1%} of {CLASSES[i]} for {CLASSES[j]}")
     legend = "% of the test images of a class (row) that are predicted to be of a class (column), mean over seeds"
-    if len(kept) > MOST:
-        legend += f"; the first {MOST} of {len(kept)} arms"
+    if len(kept) > MAX_MATRICES:
+        legend += f"; the first {MAX_MATRICES} of {len(kept)} arms"
     return titled(grid(panels, 2 if len(panels) in (2, 4) else 3), "Confusion matrices", legend, figures)
 
 
@@ -127,7 +127,7 @@ def reliability(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
             | {"share": 100 * one.share}
             for arm, own in bins.items()
             for one in own
-            if one.share >= LEAST
+            if one.share >= MIN_SHARE
         ]
     )
     low = min(float(frame["x"].min()), float(frame["mean"].min())) - 2
@@ -142,7 +142,7 @@ def reliability(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
         for arm, own in bins.items()
     ]
     legend = (
-        f"predictions of all seeds in bins of confidence, without bins of less than {LEAST:.1%} of them; on the "
+        f"predictions of all seeds in bins of confidence, without bins of less than {MIN_SHARE:.1%} of them; on the "
         "dashed line confidence equals accuracy"
     )
     return titled(chart, "Reliability", legend, figures)

@@ -32,7 +32,7 @@ from dropexp.report.charts.style import (
 from dropexp.report.shorten import short_names
 from dropexp.runs.metrics import METRICS, Metric, format_figure
 
-MOST_BESIDE = 24  # columns of a label between two panels
+MAX_LABEL_WIDTH = 24  # columns of a label between two panels
 
 
 def learning_curves(comparison: Comparison, size: Size = AUTO) -> ChartType:
@@ -72,7 +72,7 @@ def loss(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
     looks = looks_of(comparison.arms["arm"])
     if log:
         rows["low"] = rows["low"].clip(lower=rows["mean"].min() / 2)
-    labels = short_names(comparison.arms["arm"], MOST_BESIDE) if len(shown) > 1 else {}
+    labels = short_names(comparison.arms["arm"], MAX_LABEL_WIDTH) if len(shown) > 1 else {}
     panels = []
     for metric in shown:
         own = rows[rows["metric"] == metric.name]

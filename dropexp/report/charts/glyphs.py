@@ -10,7 +10,7 @@ from typing import Any
 import vl_convert
 
 UNASSIGNED = "\U0010fffd"  # for private use: no font has it, so it is drawn as missing characters are
-MOST = 500  # characters that are tried, at two milliseconds each at most
+MAX_TRIED = 500  # characters that are tried, at two milliseconds each at most
 DRAWN = (".png", ".pdf")  # kinds of files that are drawn here; elsewhere the reader's fonts count
 _SVG = """<svg xmlns="http://www.w3.org/2000/svg" width="24" height="24">
 <text y="18" font-family="sans-serif">{}</text></svg>"""
@@ -24,7 +24,7 @@ def missing_glyphs(spec: dict[str, Any]) -> list[str]:
 
 def _missing(characters: Iterable[str]) -> Iterable[str]:
     box = _drawn(UNASSIGNED)
-    return (one for one in list(characters)[:MOST] if _drawn(one) == box)
+    return (one for one in list(characters)[:MAX_TRIED] if _drawn(one) == box)
 
 
 def _drawn(character: str) -> bytes:

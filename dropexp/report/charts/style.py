@@ -25,7 +25,7 @@ SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 DASHES = [[1, 0], [8, 3], [2, 2], [8, 3, 2, 3], [14, 4]]  # 6, 7 and 5 share no factor: 210 combinations
 GREY = "#767676"  # the same contrast on white and on a dark page
 WIDTH, LINE, COLUMN = 460, 15, 18  # pixels of a plot, between lines of text, and of a column of figures
-MOST_ROOMY = 12  # rows of a chart
+MAX_ROOMY_ROWS = 12  # rows of a chart
 SELECTED = "selected"  # Vega's parameter for the series that was clicked
 NUMBERS = {"value", "mean", "sd", "low", "high", "difference", "p_holm", "published", "rounding", "share", "x"}
 
@@ -176,7 +176,7 @@ def line_labels(
 
 def row_height(count: int, most: int, least: int) -> int:
     """Return the height of a row in pixels: `most`, or `least` if so many rows would not fit a page otherwise."""
-    return most if count <= MOST_ROOMY else least
+    return most if count <= MAX_ROOMY_ROWS else least
 
 
 def row_labels(base: alt.Chart, name: str, count: int, width: int) -> list[alt.Chart]:

@@ -105,7 +105,7 @@ def _fitted(table: Table, width: int, cut: bool) -> Grid:
     """Return headers and rows with text folded, and with names cut if `cut`; nothing if they do not fit."""
     columns = [list(cells) for cells in zip(table.headers, *table.rows, strict=True)]
     widths = list(map(_widest, columns))
-    least = [_least_width(table, i, cells, cut) for i, cells in enumerate(columns)]
+    least = [_min_width(table, i, cells, cut) for i, cells in enumerate(columns)]
     excess = sum(widths) + len(GAP) * (len(widths) - 1) - width
     if excess > sum(widths) - sum(least):
         return []
@@ -124,7 +124,7 @@ def _widest(cells: Iterable[str]) -> int:
     return max(cell_len(line) for cell in cells for line in cell.split("\n"))
 
 
-def _least_width(table: Table, i: int, cells: Sequence[str], cut: bool) -> int:
+def _min_width(table: Table, i: int, cells: Sequence[str], cut: bool) -> int:
     if i in table.fold and i not in table.cut:
         return min(_widest(cells), MIN_FOLD)
     widest = _widest("\n".join(words(cell)) for cell in cells) if i in table.fold else _widest(cells)

@@ -40,7 +40,7 @@ from dropexp.report.tables.searches import selections_table, tuning_table
 from dropexp.report.tables.table import Table
 
 SUFFIXES = (".html", ".htm")
-MOST_NOTES, MOST_ROWS = 5, 8  # in the main part; longer tables, except that of the arms, are in the appendix
+MAX_NOTES, MAX_ROWS = 5, 8  # in the main part; longer tables, except that of the arms, are in the appendix
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ def page(comparison: Comparison, arrays: Arrays | None = None) -> str:
         comparison=comparison,
         studies=", ".join(dict.fromkeys(comparison.arms["study"])),
         summary=summary(comparison, runs),
-        notes=comparison.notes[:MOST_NOTES],
-        more_notes=comparison.notes[MOST_NOTES:],
+        notes=comparison.notes[:MAX_NOTES],
+        more_notes=comparison.notes[MAX_NOTES:],
         main_part=main_part,
         details=details,
         galleries=galleries(arrays, kept_of(runs), comparison.titles) if arrays else [],
@@ -164,7 +164,7 @@ def _sections(comparison: Comparison) -> tuple[list[Section], list[Section]]:
 
 def _short(section: Section) -> Section:
     """Move the tables to the appendix if they have many rows."""
-    if sum(len(table.rows) for table in section.tables) <= MOST_ROWS:
+    if sum(len(table.rows) for table in section.tables) <= MAX_ROWS:
         return section
     appendix = Section(f"{section.id}-tables", f"{section.heading}: tables", None, section.tables)
     return replace(section, tables=[], appendix=appendix)

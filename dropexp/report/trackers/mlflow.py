@@ -29,7 +29,7 @@ STATUSES = {
     Status.FAILED: "FAILED",
     Status.INTERRUPTED: "KILLED",
 }
-MOST = 50_000  # runs that MLflow returns at once
+MAX_RESULTS = 50_000  # runs that MLflow returns at once
 
 
 def default_uri() -> str:
@@ -136,7 +136,9 @@ class _Tracker:
 
     def gone(self, study: Path) -> list[str]:
         """Return the logged runs of a study that are no longer where they were trained."""
-        logged = self.client.search_runs([self._experiment(study.name)], "tags.`dropexp.hash` != ''", max_results=MOST)
+        logged = self.client.search_runs(
+            [self._experiment(study.name)], "tags.`dropexp.hash` != ''", max_results=MAX_RESULTS
+        )
         return sorted(run.info.run_name for run in logged if not (study / run.info.run_name).exists())
 
     def _experiment(self, name: str) -> str:

@@ -61,10 +61,10 @@ def resolve(device: str) -> str:
     return device if device != "auto" else "cuda" if gpus else "cpu"
 
 
-def amount(resource: str, refused: Collection[str] = ()) -> float:
-    """Return how many CPUs or GPUs the living nodes have together, without those that refused."""
+def amount(resource: str, excluded: Collection[str] = ()) -> float:
+    """Return how many CPUs or GPUs the living nodes have together, without those in `excluded`."""
     import ray
 
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # Ray is only partly typed
-    living = [one for one in nodes if one["Alive"] and one["NodeID"] not in refused]
+    living = [one for one in nodes if one["Alive"] and one["NodeID"] not in excluded]
     return float(sum(one["Resources"].get(resource, 0) for one in living))

@@ -10,7 +10,7 @@ def remote_function() -> Any:
     """Return the function that Ray runs on a node. It is sent as code, so that a node can report another version."""
 
     def dropexp(fingerprint: str, references: list[Any], pace: float) -> Iterator[Any]:
-        """Yield `Update`s, or the node's id and why it refuses; nothing is unpacked where versions differ."""
+        """Yield `Update`s, or the node's id and why it is unusable; nothing is unpacked where versions differ."""
         import ray
 
         node = ray.get_runtime_context().get_node_id()
@@ -27,7 +27,7 @@ def remote_function() -> Any:
         try:
             shared, groups = ray.get(references)
             yield from worker.train(shared, groups, pace)
-        except worker.Refused as error:
+        except worker.NodeUnusable as error:
             yield node, f"node {address}: {error}"
 
     return dropexp

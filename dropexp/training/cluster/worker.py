@@ -39,7 +39,7 @@ def file_names(folder: RunFolder) -> list[str]:
     return renamed + [name for name in FILES if (folder.path / name).exists()]
 
 
-class Refused(Exception):
+class NodeUnusable(Exception):
     """The node cannot train these runs; the message gives the reason."""
 
 
@@ -53,7 +53,7 @@ class Shared:
 
 
 @dataclass(frozen=True)
-class Parcel:
+class RunFiles:
     """One run as it is sent: the index of its job, and the files that it resumes from."""
 
     index: int
@@ -80,12 +80,12 @@ def fingerprint() -> str:
     return f"dropexp {version_of('dropexp')} (source {source.hexdigest()[:8]}) with torch {torch}"
 
 
-def train(shared: Shared, groups: Sequence[Sequence[Parcel]], pace: float) -> Iterator[Update]:
+def train(shared: Shared, groups: Sequence[Sequence[RunFiles]], pace: float) -> Iterator[Update]:
     """Train the runs on one thread, those of a group together.
 
     Yield an update at most every `pace` seconds, and when a run ends.
 
-    Raises `Refused` if this node lacks what they need.
+    Raises `NodeUnusable` if this node lacks what they need.
     """
     try:
         for plugin in shared.plugins:
@@ -94,17 +94,17 @@ def train(shared: Shared, groups: Sequence[Sequence[Parcel]], pace: float) -> It
         trainer = _trainer(replace(shared.plan, data_root=root, force=False, plugins=()))
         # In the system's temporary folder: the cache may be on a disk that many machines share.
         with tempfile.TemporaryDirectory(prefix="dropexp-") as folder:
-            outbox = _Outbox(Path(folder), pace)
+            buffer = _UpdateBuffer(Path(folder), pace)
             for group in groups:
-                with closing(trainer.events({parcel.index: outbox.unpack(parcel) for parcel in group})) as events:
+                with closing(trainer.events({one.index: buffer.unpack(one) for one in group})) as events:
                     for event in events:
-                        yield from outbox.post(event)
+                        yield from buffer.add(event)
     except (DataError, PluginError, OSError) as error:
-        raise Refused(what_failed(error)) from error
+        raise NodeUnusable(what_failed(error)) from error
 
 
-class _Outbox:
-    """The run folders of this node, and which of their files have been sent."""
+class _UpdateBuffer:
+    """The run folders of this node, which of their files have been sent, and the events since the last update."""
 
     def __init__(self, folder: Path, pace: float) -> None:
         self.folder, self.pace = folder, pace
@@ -112,28 +112,28 @@ class _Outbox:
         self.sent: dict[int, dict[str, tuple[int, ...]]] = {}  # each file's stamp when it was sent
         self.checkpointed: dict[int, float] = {}  # when the last checkpoint was sent
         self.events: list[Event] = []
-        self.posted_at = -pace
+        self.last_update = -pace
 
-    def unpack(self, parcel: Parcel) -> Job:
+    def unpack(self, run_files: RunFiles) -> Job:
         """Write the files of a run into its folder here."""
-        run = self.runs[parcel.index] = RunFolder(self.folder / str(parcel.index))
+        run = self.runs[run_files.index] = RunFolder(self.folder / str(run_files.index))
         run.path.mkdir()
-        for name, content in parcel.files.items():
+        for name, content in run_files.files.items():
             (run.path / name).write_bytes(content)
-        self.sent[parcel.index] = self._stamps(run)
-        return Job(parcel.planned, run)
+        self.sent[run_files.index] = self._stamps(run)
+        return Job(run_files.planned, run)
 
-    def post(self, event: Event) -> Iterator[Update]:
+    def add(self, event: Event) -> Iterator[Update]:
         """Collect the event; yield an update if it is time or the run has ended."""
         if isinstance(event, Note) and event.job is not None:
             event = Note(event.job, event.text.replace(f"{self.runs[event.job].path}{os.sep}", ""))
         self.events.append(event)
         now = time.monotonic()
-        if not isinstance(event, Ended) and now - self.posted_at < self.pace:
+        if not isinstance(event, Ended) and now - self.last_update < self.pace:
             return
         ended = {event.job for event in self.events if isinstance(event, Ended)}
         files = {index: changed for index in self.runs if (changed := self._changed(index, index in ended, now))}
-        events, self.events, self.posted_at = self.events, [], now
+        events, self.events, self.last_update = self.events, [], now
         for index in ended:
             del self.runs[index]
         yield Update(files, events)

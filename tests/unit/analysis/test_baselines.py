@@ -177,7 +177,7 @@ def test_the_best_epoch_of_a_regression_has_the_lowest_loss(tmp_path: Path) -> N
     assert comparison.what == "test loss at the epoch of best validation loss"
 
 
-def test_an_arm_without_dropout_that_no_difference_shows_is_noted(tmp_path: Path) -> None:
+def test_an_unused_candidate_for_the_baseline_is_noted(tmp_path: Path) -> None:
     write_arm(tmp_path, "none", [0.7, 0.7], arm="none")
     write_arm(tmp_path, "none", [0.7, 0.7], arm="decay", weight_decay=0.1)
     write_arm(tmp_path, "nn", [0.8, 0.8], arm="dropout")

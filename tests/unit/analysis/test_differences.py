@@ -128,7 +128,7 @@ def test_a_verdict_hides_no_diverged_run(tmp_path: Path) -> None:
     assert mentions(comparison.findings, "seeds 8, 9, 10, 11, 12, 13, 14, 15 of nn diverged; a verdict never")
 
 
-def test_a_verdict_hides_no_run_at_chance_level(tmp_path: Path) -> None:
+def test_a_run_at_chance_level_makes_the_verdict_inconclusive(tmp_path: Path) -> None:
     write_arm(tmp_path, "none", [0.9 + i / 1000 for i in range(8)])
     write_arm(tmp_path, "nn", [0.8 + i / 990 for i in range(7)])
     write_run(tmp_path, "nn", 7, 0.11)

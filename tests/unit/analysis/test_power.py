@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import rule
 
-from dropexp.analysis.power import MOST_COMPARISONS, Needed, detectable, needed, pairs_needed
-from dropexp.analysis.stats import least_sign_flip_p
+from dropexp.analysis.power import MAX_COMPARISONS, Needed, min_detectable_difference, needed, pairs_needed
+from dropexp.analysis.stats import min_sign_flip_p
 
 
 def power(pairs: int, comparisons: int, studies: int) -> float:
     """Return the share of studies that find the first arm, which differs by the detectable minimum, BETTER."""
-    margin = detectable(pairs, comparisons)
+    margin = min_detectable_difference(pairs, comparisons)
     drawn = np.random.default_rng([pairs, 4]).normal(size=(studies, comparisons, pairs))
     drawn[:, 0] += margin
     shown, negligible = (rule.rejected(p)[:, 0] for p in (rule.sign_flip_p(drawn), rule.tost_p(drawn, margin)))
@@ -34,16 +34,16 @@ def test_beyond_the_table_sampled_sign_flips_have_80_percent_power_too() -> None
 def test_five_pairs_show_nothing_and_other_pairs_what_their_least_p_allows() -> None:
     for comparisons in (1, 2, 5, 20, 100):
         for pairs in range(2, 21):
-            reachable = comparisons * least_sign_flip_p(pairs) < 0.05
-            assert math.isfinite(detectable(pairs, comparisons)) == reachable
+            reachable = comparisons * min_sign_flip_p(pairs) < 0.05
+            assert math.isfinite(min_detectable_difference(pairs, comparisons)) == reachable
 
 
 def test_the_detectable_difference_falls_with_pairs_and_rises_with_comparisons() -> None:
     for comparisons in (1, 2, 11, 100):
-        shown = [detectable(pairs, comparisons) for pairs in range(13, 60)]
+        shown = [min_detectable_difference(pairs, comparisons) for pairs in range(13, 60)]
         assert all(many < few for few, many in pairwise(shown))
     for pairs in (12, 20, 21, 50):
-        shown = [detectable(pairs, comparisons) for comparisons in range(1, 60)]
+        shown = [min_detectable_difference(pairs, comparisons) for comparisons in range(1, 60)]
         assert all(few <= many for few, many in pairwise(shown))
 
 
@@ -56,10 +56,14 @@ def test_a_large_number_of_pairs_is_that_of_a_t_test() -> None:
 def test_one_pair_less_than_needed_does_not_suffice(margin: float, comparisons: int) -> None:
     pairs = pairs_needed(0.02, margin, comparisons)
     assert pairs is not None
-    assert 0.02 * detectable(pairs, comparisons) <= margin < 0.02 * detectable(pairs - 1, comparisons)
+    assert (
+        0.02 * min_detectable_difference(pairs, comparisons)
+        <= margin
+        < 0.02 * min_detectable_difference(pairs - 1, comparisons)
+    )
 
 
-def test_an_sd_of_zero_needs_the_pairs_of_the_least_p_and_an_unknown_sd_has_no_answer() -> None:
+def test_an_sd_of_zero_needs_the_pairs_of_the_least_p_and_an_unknown_sd_gives_no_number() -> None:
     assert [pairs_needed(0.0, 0.003, comparisons) for comparisons in (1, 2, 5)] == [6, 7, 8]
     assert pairs_needed(math.nan, 0.003, 1) is None
 
@@ -68,8 +72,8 @@ def test_more_pairs_than_any_study_has_are_not_counted() -> None:
     assert pairs_needed(30.0, 0.003, 1) == pytest.approx(7.849e8, rel=1e-3)
     assert pairs_needed(40.0, 0.003, 1) is None
     assert pairs_needed(1e38, 1e-6, 1) is None
-    assert pairs_needed(1.0, 0.5, MOST_COMPARISONS) is not None
-    assert pairs_needed(1.0, 0.5, MOST_COMPARISONS + 1) is None
+    assert pairs_needed(1.0, 0.5, MAX_COMPARISONS) is not None
+    assert pairs_needed(1.0, 0.5, MAX_COMPARISONS + 1) is None
 
 
 def test_the_interval_of_the_number_is_that_of_the_sd() -> None:

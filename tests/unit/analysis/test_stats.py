@@ -11,7 +11,7 @@ from scipy import stats
 from dropexp.analysis.stats import (
     Interval,
     holm,
-    least_sign_flip_p,
+    min_sign_flip_p,
     paired_difference,
     prediction_interval,
     sd_interval,
@@ -156,12 +156,12 @@ def test_zero_differences_have_p_1() -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 5, 10])
 def test_the_least_p_is_reached_when_all_signs_agree(n: int) -> None:
-    assert sign_flip_p(np.arange(1.0, n + 1)) == least_sign_flip_p(n) == 2 / 2**n
+    assert sign_flip_p(np.arange(1.0, n + 1)) == min_sign_flip_p(n) == 2 / 2**n
 
 
 def test_the_least_p_is_at_most_one_and_at_least_that_of_the_random_patterns() -> None:
-    assert least_sign_flip_p(0) == 1.0
-    assert least_sign_flip_p(40) == sign_flip_p(np.ones(40))
+    assert min_sign_flip_p(0) == 1.0
+    assert min_sign_flip_p(40) == sign_flip_p(np.ones(40))
 
 
 def test_unknown_differences_are_an_error() -> None:

@@ -31,14 +31,14 @@ VALUES = re.split(r"\s{2,}|\n", WRONG.strip())
 KEYS = {(allowed(Config, key), info.default is None): key for key, info in Config.model_fields.items()}.values()
 
 Text = tuple[str, Options]  # of a config, and the options of the command
-Place = Callable[[str, str], Text]
+Position = Callable[[str, str], Text]
 
 
 def _variant(key: str) -> str:
     return "" if key == "variant" else "variant: nn\n"
 
 
-POSITIONS: dict[str, Place] = {
+POSITIONS: dict[str, Position] = {
     "the top": lambda key, value: (f"{_variant(key)}{key}: {value}\n", NO_OPTIONS),
     "an arm": lambda key, value: (f"{_variant(key)}arms:\n  a:\n    {key}: {value}\n", NO_OPTIONS),
     "the matrix": lambda key, value: (f"{_variant(key)}matrix:\n  {key}: {value}\n", NO_OPTIONS),
@@ -81,7 +81,7 @@ def replaced(value: str, index: Sequence[int], new: str) -> str:
     return f"[{', '.join(texts)}]"
 
 
-def repaired(place: str, key: str, value: str, problem: str) -> Text | None:
+def repaired(position: str, key: str, value: str, problem: str) -> Text | None:
     """Return the text with the suggestion of the problem applied; None if it has no suggestion."""
     if (found := remedy(problem)) is None or "not YAML" in problem:
         return None
@@ -90,26 +90,26 @@ def repaired(place: str, key: str, value: str, problem: str) -> Text | None:
         new = new.replace(",", "")
     if found.groupdict().get("range"):
         return POSITIONS["the matrix"](key, new)
-    if place == "--seeds":  # the problem shows only one part
+    if position == "--seeds":  # the problem shows only one part
         new = value.replace(ast.literal_eval(problem.split(" is not ")[0].removeprefix("seed = ")), new)
     title = re.match(r"[\w.]+((?:\[\d+\])*)", problem)
     index = [int(digits) for digits in re.findall(r"\d+", title[1])] if title else []
-    if place == "--sweep" and index:  # the problem does not show which value
+    if position == "--sweep" and index:  # the problem does not show which value
         return None
-    return POSITIONS[place](key, replaced(value, index, new))
+    return POSITIONS[position](key, replaced(value, index, new))
 
 
-@pytest.mark.parametrize("place", POSITIONS)
+@pytest.mark.parametrize("position", POSITIONS)
 @pytest.mark.parametrize("key", KEYS)
-def test_a_value_that_a_problem_says_to_write_is_valid(place: str, key: str) -> None:
-    if place == "--seeds" and key != "seed":
+def test_a_value_that_a_problem_says_to_write_is_valid(position: str, key: str) -> None:
+    if position == "--seeds" and key != "seed":
         return
-    values = VALUES if place != "the matrix" else [*VALUES, *(f"[{value}]" for value in VALUES)]
+    values = VALUES if position != "the matrix" else [*VALUES, *(f"[{value}]" for value in VALUES)]
     wrong = []
     for value in values:
-        before = problems(POSITIONS[place](key, value))
+        before = problems(POSITIONS[position](key, value))
         for problem in before:
-            new = repaired(place, key, value, problem)
+            new = repaired(position, key, value, problem)
             if new and len(after := problems(new)) >= len(before):
                 wrong.append((value, problem, new, after))
     assert wrong == []
@@ -126,20 +126,20 @@ OTHER_KEYS = [
 ]
 
 
-@pytest.mark.parametrize("place", ["the top", "an arm", "the matrix"])
-def test_a_key_that_a_problem_names_is_known_there(place: str) -> None:
+@pytest.mark.parametrize("position", ["the top", "an arm", "the matrix"])
+def test_a_key_that_a_problem_names_is_known_there(position: str) -> None:
     wrong = []
     for key in OTHER_KEYS:
         for value in ("0.5", "128", "[0.2, 0.5]", "x"):
-            for problem in problems(POSITIONS[place](key, value)):
+            for problem in problems(POSITIONS[position](key, value)):
                 named = re.search(r"did you mean '(.+?)'|it is '(.+?)' alone", problem)
                 if named and "unknown key" in problem:
                     other = named[1] or named[2]
-                    there = "the top" if "at the top of the file" in problem else place
+                    there = "the top" if "at the top of the file" in problem else position
                     after = problems(POSITIONS[there](other, value))
                     wrong += [(key, value, problem)] if any("unknown key" in one for one in after) else []
                 if example := re.search(r": (\w+) = (.+)$", problem):
-                    wrong += [(key, value, problem)] if problems(POSITIONS[place](example[1], example[2])) else []
+                    wrong += [(key, value, problem)] if problems(POSITIONS[position](example[1], example[2])) else []
     assert wrong == []
 
 

@@ -158,7 +158,7 @@ def test_unfinished_files_of_killed_processes_are_removed(root: Path, checksums:
     assert sorted(file.name for file in cache_dir().iterdir()) == [".lock", cached_file().name]
 
 
-def test_without_file_locks_data_is_cached_all_the_same(root: Path, checksums: dict[str, str], no_locks: None) -> None:
+def test_data_is_cached_without_file_locks(root: Path, checksums: dict[str, str], no_locks: None) -> None:
     assert same(load(root, checksums=checksums), load(root, checksums=checksums))
     assert cached_file()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from dropexp.report.shorten import MOST, distinct, middle, short_names, without_shared
+from dropexp.report.shorten import MAX_WIDTH, distinct, middle, short_names, without_shared
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_names_that_are_too_long_lose_the_keys_that_all_settings_share_before_th
 
 def test_a_long_name_keeps_its_beginning_and_its_end() -> None:
     (short,) = short_names([f"begin-{'x' * 100}-end"]).values()
-    assert short.startswith("begin-x") and short.endswith("x-end") and "…" in short and len(short) == MOST
+    assert short.startswith("begin-x") and short.endswith("x-end") and "…" in short and len(short) == MAX_WIDTH
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_long_name_keeps_its_beginning_and_its_end() -> None:
         [f"{'a' * 30}…{'b' * 30}", f"{'a' * 40}{'b' * 40}"],
     ],
 )
-@pytest.mark.parametrize("most", [12, MOST])
+@pytest.mark.parametrize("most", [12, MAX_WIDTH])
 def test_different_names_of_arms_stay_different(names: list[str], most: int) -> None:
     short = short_names(names, most)
     assert list(short) == names and len(set(short.values())) == len(names)
@@ -86,4 +86,4 @@ def test_different_names_of_arms_stay_different(names: list[str], most: int) -> 
 def test_names_that_differ_in_their_middle_keep_it_and_are_short() -> None:
     names = [f"a-long-common-beginning-of-every-name-{i:02d}-and-a-long-common-end-of-every-name" for i in range(40)]
     short = short_names(names)
-    assert all(f"{i:02d}" in short[name] and cell_len(short[name]) <= MOST for i, name in enumerate(names))
+    assert all(f"{i:02d}" in short[name] and cell_len(short[name]) <= MAX_WIDTH for i, name in enumerate(names))

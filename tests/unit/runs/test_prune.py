@@ -143,9 +143,7 @@ def test_the_second_folder_of_a_run_is_removed_and_the_result_stays(tmp_path: Pa
 @pytest.mark.parametrize("unfinished", ["interrupted", "failed"])
 @pytest.mark.parametrize("result", ["done", "diverged"])
 @pytest.mark.parametrize("first", [True, False])
-def test_of_two_folders_the_one_with_the_result_stays(
-    first: bool, result: str, unfinished: str, tmp_path: Path
-) -> None:
+def test_pruning_keeps_the_folder_with_the_result(first: bool, result: str, unfinished: str, tmp_path: Path) -> None:
     run = run_of(tmp_path)
     other = second_of(run)
     for path, status in ((run, result), (other, unfinished)) if first else ((run, unfinished), (other, result)):

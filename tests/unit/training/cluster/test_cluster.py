@@ -158,7 +158,7 @@ def test_nodes_that_die_lose_nothing_and_the_command_waits_for_the_next_node(
         "run.py",
         "from dropexp.cli.main import main\n"
         "from dropexp.training.cluster import driver\n"
-        "driver.SILENCE = 2\n"  # seconds, instead of 20
+        "driver.NO_UPDATE_SECONDS = 2\n"  # seconds, instead of 20
         "main()\n",
     )
     config = remote.write("long.yaml", LONG)

@@ -84,7 +84,7 @@ def test_corrupted_data_on_this_machine_is_not_reported_as_a_problem_of_a_node(
     cli: InProcess, idle: None, real_root: Path
 ) -> None:
     shutil.copytree(dataset_files.raw_dir(real_root), cli.folder / "data")
-    next((cli.folder / "data").glob("t10k-labels*")).write_bytes(b"damaged")
+    next((cli.folder / "data").glob("t10k-labels*")).write_bytes(b"corrupted")
     cli.environment["DROPEXP_DATA"] = str(cli.folder / "data")
     config = cli.write("small.yaml", "train_size: 500\nmatrix: {variant: [none, nn]}\n")
     stderr = cli("train", "-c", config, "--ray", "auto", code=3).stderr

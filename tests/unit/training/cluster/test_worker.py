@@ -23,7 +23,7 @@ from dropexp.runs.state_names import FINISHED, Status
 from dropexp.runs.transitions import status_of
 from dropexp.training.cluster import worker
 from dropexp.training.cluster.driver import _Driver
-from dropexp.training.cluster.worker import Parcel, Shared, Update
+from dropexp.training.cluster.worker import RunFiles, Shared, Update
 from dropexp.training.events import Ended, Event
 from dropexp.training.jobs import Plan
 
@@ -76,7 +76,7 @@ def test_a_run_resumes_wherever_the_writing_of_its_files_is_interrupted(
     run = PlannedRun("drawn", None, "cell", Config.model_validate(keys))
     whole = RunFolder(tmp_path / "whole")
     list(train_run(run, whole, None, torch.device("cpu")))
-    updates = list(worker.train(Shared(Plan(None)), [[Parcel(0, run, {})]], pace=0.0))
+    updates = list(worker.train(Shared(Plan(None)), [[RunFiles(0, run, {})]], pace=0.0))
     assert events_of(updates)[-1] == Ended(0, Status.DONE)
     steps = sum(len(files) for update in updates for files in update.files.values())
     assert steps > 10
@@ -113,10 +113,10 @@ def test_a_run_resumes_from_the_files_that_are_sent_and_those_it_cannot_use_come
     next(rows), next(rows)
     rows.close()
     files = {name: (half.path / name).read_bytes() for name in OF_REGRESSION}
-    resumed = rows_of(events_of(worker.train(Shared(Plan(None)), [[Parcel(0, run, files)]], 0.0)))
+    resumed = rows_of(events_of(worker.train(Shared(Plan(None)), [[RunFiles(0, run, files)]], 0.0)))
     assert resumed[0]["epoch"] > 1 and resumed[-1]["epoch"] == 6
     corrupted = files | {"checkpoint.pt": b"corrupted"}
-    updates = list(worker.train(Shared(Plan(None)), [[Parcel(0, run, corrupted)]], 0.0))
+    updates = list(worker.train(Shared(Plan(None)), [[RunFiles(0, run, corrupted)]], 0.0))
     events = events_of(updates)
     assert notes_of(events)[0].startswith("checkpoint.pt was corrupted")
     assert [row["epoch"] for row in rows_of(events)] == [1, 2, 3, 4, 5, 6]
@@ -125,7 +125,7 @@ def test_a_run_resumes_from_the_files_that_are_sent_and_those_it_cannot_use_come
     assert (half.path / "checkpoint.pt.corrupted-1").read_bytes() == b"corrupted"
     assert status_of(half) == "done"
     monkeypatch.setattr(torch, "__version__", "another")
-    for update in worker.train(Shared(Plan(None)), [[Parcel(0, run, files)]], 0.0):
+    for update in worker.train(Shared(Plan(None)), [[RunFiles(0, run, files)]], 0.0):
         transitions.receive(half, update.files.get(0, {}))
     for name in ("checkpoint.pt", "epochs.csv"):
         assert (half.path / f"{name}.before-1").read_bytes() == files[name]
@@ -140,7 +140,7 @@ def test_the_figures_of_a_run_that_a_node_cannot_read_are_kept(tmp_path: Path, o
     folder.checkpoint.unlink()
     table = (folder.path / "epochs.csv").read_bytes()
     files = {path.name: path.read_bytes() for path in folder.path.iterdir()}
-    updates = list(worker.train(Shared(Plan(None)), [[Parcel(0, run, files)]], 0.0))
+    updates = list(worker.train(Shared(Plan(None)), [[RunFiles(0, run, files)]], 0.0))
     for update in updates:
         transitions.receive(folder, update.files.get(0, {}))
     assert any("epochs.csv.corrupted-1" in note for note in notes_of(events_of(updates)))
@@ -191,7 +191,7 @@ def test_a_node_trains_in_a_folder_on_its_own_machine_not_in_a_shared_cache(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # instead of the system's folder
     keys = {"task": "linear-regression", "variant": "scratch", "lr": 0.003, "batch_size": 5, "epochs": 6}
     run = PlannedRun("drawn", None, "cell", Config.model_validate(keys))
-    updates = worker.train(Shared(Plan(None)), [[Parcel(0, run, {})]], pace=0.0)
+    updates = worker.train(Shared(Plan(None)), [[RunFiles(0, run, {})]], pace=0.0)
     next(updates)
     (folder,) = tmp_path.iterdir()
     assert (folder / "0").is_dir()
@@ -206,7 +206,7 @@ def test_a_group_of_runs_of_one_shape_trains_as_a_stack(
     keys = {"variant": "scratch", "train_size": 500, "hidden": [16, 16], "epochs": 2}
     runs = [PlannedRun("s", None, f"{seed}", Config.model_validate(keys | {"seed": seed})) for seed in (0, 1)]
     here = Shared(Plan(real_root, stacks=True), packed=object())  # not read where there is data
-    updates = list(worker.train(here, [[Parcel(5, runs[0], {}), Parcel(7, runs[1], {})]], pace=0.0))
+    updates = list(worker.train(here, [[RunFiles(5, runs[0], {}), RunFiles(7, runs[1], {})]], pace=0.0))
     assert {event for event in events_of(updates) if isinstance(event, Ended)} == {
         Ended(5, Status.DONE),
         Ended(7, Status.DONE),

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 from dropexp.data.fashion_mnist import load
 from dropexp.nets import matmul
-from dropexp.training.benchmark import products
+from dropexp.training.benchmark import matmuls
 from peers.data import root
 from peers.turns import turns
 
 
 def main() -> None:
     data, backend = load(root()), matmul.best_backend()
-    epoch = products(data, backend)
-    evaluation = products(replace(data, X_train=data.X_train[:0]), backend)
+    epoch = matmuls(data, backend)
+    evaluation = matmuls(replace(data, X_train=data.X_train[:0]), backend)
 
     for turn in turns():
         start = time.perf_counter()
