@@ -175,7 +175,7 @@ def test_nodes_that_die_lose_nothing_and_the_command_waits_for_the_next_node(
     assert "its worker or node ended" in seen[-1]
     nodes.kill(nodes.training[0])
     seen += lines_until("no node of the cluster", process.stderr)
-    assert seen[-1].startswith("note: ") and "the same command after Ctrl-C" in seen[-1]
+    assert seen[-1].startswith("note: ") and "start the same command later" in seen[-1]
     nodes.start()  # a second would take time, and the tests below need only one
     seen += process.communicate(timeout=TIMEOUT)[1].splitlines()
     late.cancel()
