@@ -15,7 +15,7 @@ CLAIMS  := configs/does-dropout-help.yaml \
            configs/claims/overfitting.yaml \
            configs/claims/underfitting.yaml
 FINDINGS := configs/findings/tuned-1000.yaml configs/findings/tuned-5000.yaml \
-           configs/findings/label-noise.yaml configs/does-dropout-help.yaml \
+           configs/findings/tuned-20000.yaml configs/findings/label-noise.yaml configs/does-dropout-help.yaml \
            configs/findings/recipes.yaml configs/best.yaml \
            $(filter-out %/l1.yaml %-sweep.yaml %-validation.yaml, $(wildcard configs/exercises/*.yaml)) \
            $(wildcard configs/srivastava/*.yaml)
@@ -137,7 +137,7 @@ claims: .venv/installed
 	$(BIN)/dropexp claims --format md > docs/claims.md.new
 	mv docs/claims.md.new docs/claims.md
 
-findings: ## train the studies behind docs/findings.md (six hours), and write its tables and charts
+findings: ## train the studies behind docs/findings.md (seven hours), and write its tables and charts
 findings: .venv/installed
 	$(BIN)/dropexp train $(addprefix --config ,$(FINDINGS)) || test $$? -eq 1
 	$(BIN)/dropexp train $(addprefix --config configs/book/, scratch.yaml concise.yaml blog-scratch.yaml) --seeds 0..39

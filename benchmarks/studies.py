@@ -39,7 +39,7 @@ LABEL_NOISE = [Judged(baseline="none,label_noise=0.0", by="label_noise", interac
     for metric in ("test_acc", "test_loss", "ece")
     for baseline in ("none", "weight-decay")
 ]
-TUNED_STUDIES = ("findings/tuned-1000", "findings/tuned-5000")
+TUNED_STUDIES = ("findings/tuned-1000", "findings/tuned-5000", "findings/tuned-20000")
 STUDIES = {**dict.fromkeys(TUNED_STUDIES, TUNED), "findings/label-noise": LABEL_NOISE}  # by path below configs/
 CHARTS = {  # of the first comparison, saved in docs/
     **dict.fromkeys(TUNED_STUDIES, ("differences",)),
