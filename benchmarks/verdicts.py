@@ -1,4 +1,4 @@
-"""How often the rule of verdicts errs, and how often it finds what it promises, in simulated studies.
+"""How often the rule of verdicts errs, and how often it has the computed power, in simulated studies.
 
     python benchmarks/verdicts.py [--quick]
 
@@ -8,10 +8,10 @@ For 5 to 40 pairs, 1 to 5 comparisons, and normal, skewed and heavy-tailed diffe
     false equivalence  every arm differs by the margin, and one is EQUIVALENT or NEGLIGIBLE; the margin is large
     coverage           of the 95 % interval of a difference
     power              one arm differs by the margin, the others do not, and it gets the right one of BETTER and WORSE;
-                       the margin is the one for which this number of pairs is promised to suffice
+                       the margin is the one for which this number of pairs is computed to suffice
 
 All arms that differ do so in the same direction; of skewed differences the direction with the worse figure counts. Two
-stages: the SD of the first arm of a pilot gives the promised number of pairs. The new study with that many other pairs
+stages: the SD of the first arm of a pilot gives the number of pairs. The new study with that many other pairs
 is judged alone; or the pilot's verdicts count too, and a new study follows only an INCONCLUSIVE one. Looks: how often
 a study without a difference has a p below 5 % after at least one of five numbers of pairs. Seeded, with other seeds
 than power_table.py; about five minutes on one core. --quick simulates a fiftieth of the studies, and writes nothing.
@@ -114,7 +114,7 @@ def simulate(share: float) -> list[dict[str, Any]]:
 def two_stages(share: float) -> list[dict[str, Any]]:
     """Return a row per size of the pilot and number of comparisons.
 
-    The promised pairs, the realised power, and error rates of the new study alone, and of both if the pilot counts too.
+    The computed pairs, the realised power, and error rates of the new study alone, and of both if the pilot counts too.
     """
     rows = []
     for comparisons in COMPARISONS:
@@ -123,9 +123,9 @@ def two_stages(share: float) -> list[dict[str, Any]]:
         for pilot in PILOTS:
             d = np.random.default_rng([pilot, 3]).normal(size=(int(share * STUDIES), comparisons, pilot))
             needed = [pairs_needed(float(sd), margin, comparisons) or math.nan for sd in d[:, 0].std(axis=1, ddof=1)]
-            promised = np.maximum(pilot, needed)
-            found, difference, equivalence = (np.asarray(np.interp(promised, GRID, curve)) for curve in curves)
-            low, median, high = np.quantile(promised, (0.05, 0.5, 0.95))
+            computed = np.maximum(pilot, needed)
+            found, difference, equivalence = (np.asarray(np.interp(computed, GRID, curve)) for curve in curves)
+            low, median, high = np.quantile(computed, (0.05, 0.5, 0.95))
             figures = {
                 "low": low,
                 "median": median,

@@ -154,7 +154,7 @@ def _significance(verdict: Verdict) -> str:
 
 def _equivalence(verdict: Verdict) -> str:
     p = p_in_words(verdict.p_equivalent_holm) + _family(verdict)
-    return f"{p} for a true difference of {_margin(verdict)} or more"
+    return f"{p} against a true difference of {_margin(verdict)} or more"
 
 
 def _family(verdict: Verdict) -> str:

@@ -253,9 +253,7 @@ def _finding(contrast: Contrast, verdict: Verdict, expected: Expected) -> Findin
         excluded = difference.low > worst if expected == "no less" else difference.high < worst
         if excluded:
             found = ClaimVerdict.HOLDS
-            evidence += (
-                f" But the interval excludes {amount(worst, contrast.pair.unit)}, so the arm is not worse by that much."
-            )
+            evidence += f" But the interval excludes a difference of {amount(worst, contrast.pair.unit)}."
     figures = {
         "mean": difference.mean,
         "low": difference.low,
@@ -277,7 +275,7 @@ def sd_ratio(subject: str, a: NDArray[np.float64], b: NDArray[np.float64], setti
     """
     n = len(a)
     if n < MIN_SEEDS_FOR_SPREAD or not (a.std() > 0 and b.std() > 0):
-        why = f"n = {n}: to compare SDs takes {MIN_SEEDS_FOR_SPREAD} seeds or more, and SDs above 0"
+        why = f"n = {n}: comparing SDs needs {MIN_SEEDS_FOR_SPREAD} seeds or more, and both SDs above 0"
         return Finding(subject, ClaimVerdict.OPEN, why, {"n": n}, setting)
     ratio, r = float(a.std() / b.std()), float(np.corrcoef(a, b)[0, 1])
 

@@ -43,7 +43,7 @@ def test_a_quick_simulation_has_every_row_and_the_page_shows_it(monkeypatch: pyt
     assert text.count("\n") == 3 + len(two_way.SEEDS) * len(two_way.RATIOS)
 
 
-def test_the_published_coverage_is_as_promised() -> None:
+def test_the_published_coverage_is_at_least_93_percent() -> None:
     rows = load_results("two_way", RESULTS)["rows"]
     assert {row["seeds"] for row in rows} == {*two_way.SEEDS} and {row["ratio"] for row in rows} == {*two_way.RATIOS}
     for row in rows:

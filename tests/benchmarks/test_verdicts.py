@@ -73,7 +73,7 @@ def test_a_quick_simulation_has_every_row_and_the_page_shows_it() -> None:
 
 
 @pytest.mark.parametrize("row", load_results("verdicts", RESULTS)["rows"], ids=lambda row: str([*row.values()][:3]))
-def test_published_rates_of_normal_differences_are_the_promised_ones(row: dict[str, Any]) -> None:
+def test_published_rates_of_normal_differences_are_the_nominal_ones(row: dict[str, Any]) -> None:
     reached = math.isfinite(min_detectable_difference(row["pairs"], row["comparisons"]))
     assert (row["power"] is not None) == reached == (row["pairs"] != 5)
     if row["distribution"] == "normal":

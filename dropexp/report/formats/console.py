@@ -45,7 +45,7 @@ def show(
 def _shown(text: str, console: Console) -> str:
     if text.isascii() and text.isprintable():  # most cells, and a second for 100,000 runs
         return text
-    return encodable(printable(text), console.encoding)
+    return encodable(printable(text).replace("\t", " "), console.encoding)
 
 
 def _show_headline(headline: Headline, console: Console, width: int | None) -> None:

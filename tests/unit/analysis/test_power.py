@@ -31,7 +31,7 @@ def test_beyond_the_table_sampled_sign_flips_have_80_percent_power_too() -> None
     assert power(30, 2, 400) == pytest.approx(0.8, abs=0.06)
 
 
-def test_five_pairs_show_nothing_and_other_pairs_what_their_least_p_allows() -> None:
+def test_five_pairs_show_nothing_and_other_pairs_what_their_smallest_p_allows() -> None:
     for comparisons in (1, 2, 5, 20, 100):
         for pairs in range(2, 21):
             reachable = comparisons * min_sign_flip_p(pairs) < 0.05
@@ -63,7 +63,7 @@ def test_one_pair_less_than_needed_does_not_suffice(margin: float, comparisons: 
     )
 
 
-def test_an_sd_of_zero_needs_the_pairs_of_the_least_p_and_an_unknown_sd_gives_no_number() -> None:
+def test_an_sd_of_zero_needs_the_pairs_of_the_smallest_p_and_an_unknown_sd_gives_no_number() -> None:
     assert [pairs_needed(0.0, 0.003, comparisons) for comparisons in (1, 2, 5)] == [6, 7, 8]
     assert pairs_needed(math.nan, 0.003, 1) is None
 

@@ -34,21 +34,21 @@ def test_a_p_adjusted_by_holm_has_the_number_of_comparisons() -> None:
 def test_an_equivalence_has_the_margin() -> None:
     assert sentence(verdict(0.002 * SHAPE)) == (
         "nn and none are EQUIVALENT WITHIN ±0.3 points in test accuracy after 5 epochs: +0.00 points, "
-        "95 % interval [-0.11, +0.11], p < 0.001 for a true difference of 0.3 points or more, 10 pairs."
+        "95 % interval [-0.11, +0.11], p < 0.001 against a true difference of 0.3 points or more, 10 pairs."
     )
 
 
 def test_a_negligible_difference_has_its_direction_the_margin_and_both_p_values() -> None:
     assert sentence(verdict(-0.001 + 0.001 * SHAPE)) == (
         "nn is worse than none in test accuracy after 5 epochs, by a NEGLIGIBLE amount within ±0.3 points: "
-        "-0.10 points, 95 % interval [-0.16, -0.04], p = 0.006, p < 0.001 for a true difference of 0.3 points or "
+        "-0.10 points, 95 % interval [-0.16, -0.04], p = 0.006, p < 0.001 against a true difference of 0.3 points or "
         "more, worse in 9 of 10 pairs."
     )
 
 
 def test_both_p_values_have_the_number_of_comparisons() -> None:
     family = judge([pair(-0.001 + 0.001 * SHAPE), pair(0.02 * SHAPE, "scratch")], MARGIN)
-    assert "p = 0.012 (Holm, 2 comparisons), p < 0.001 (Holm, 2 comparisons) for" in sentence(family[0])
+    assert "p = 0.012 (Holm, 2 comparisons), p < 0.001 (Holm, 2 comparisons) against" in sentence(family[0])
 
 
 def test_broken_runs_are_named_with_the_estimate_of_the_others() -> None:
@@ -117,7 +117,7 @@ def test_too_few_seeds_for_significance_are_named_with_the_seeds_for_the_margin(
     assert all(v.word is VerdictWord.BETTER for v in more)
 
 
-def test_the_least_p_is_lower_beside_a_significant_comparison() -> None:
+def test_the_smallest_p_is_lower_beside_a_significant_comparison() -> None:
     family = judge([pair(0.03 + 0.001 * SHAPE), pair(0.03 + 0.001 * SHAPE[:5], "scratch")], MARGIN)
     assert "cannot be reached with 5 seeds and 2 comparisons: p is at least 0.0625." in sentence(family[1])
 

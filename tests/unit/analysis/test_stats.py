@@ -155,11 +155,11 @@ def test_zero_differences_have_p_1() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 10])
-def test_the_least_p_is_reached_when_all_signs_agree(n: int) -> None:
+def test_the_smallest_p_is_reached_when_all_signs_agree(n: int) -> None:
     assert sign_flip_p(np.arange(1.0, n + 1)) == min_sign_flip_p(n) == 2 / 2**n
 
 
-def test_the_least_p_is_at_most_one_and_at_least_that_of_the_random_patterns() -> None:
+def test_the_smallest_p_is_at_most_one_and_at_least_that_of_the_random_patterns() -> None:
     assert min_sign_flip_p(0) == 1.0
     assert min_sign_flip_p(40) == sign_flip_p(np.ones(40))
 

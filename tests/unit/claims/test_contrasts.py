@@ -62,7 +62,7 @@ def test_the_evidence_is_the_sentence_of_compare() -> None:
     assert "HIGHER and LOWER cannot be reached with 5 seeds" in finding.evidence
     assert finding.evidence.endswith("One diverged.")
     (finding,) = judge_contrasts([contrast(five)], "no less")
-    assert finding.evidence.endswith("But the interval excludes -0.30 points, so the arm is not worse by that much.")
+    assert finding.evidence.endswith("But the interval excludes a difference of -0.30 points.")
 
 
 def test_a_claim_is_open_if_a_run_diverged_or_is_at_chance_level() -> None:
@@ -88,7 +88,7 @@ def test_an_sd_ratio_needs_ten_seeds_and_an_interval_that_excludes_1() -> None:
     assert sd_ratio("", other, base).verdict is OPEN
     assert sd_ratio("", base * 1.01, base).verdict is FAILS  # an equal spread, with certainty
     few = sd_ratio("", other[:8] * 0.1, base[:8])
-    assert few.verdict == OPEN and few.evidence.startswith("n = 8: to compare SDs takes 10 seeds or more")
+    assert few.verdict == OPEN and few.evidence.startswith("n = 8: comparing SDs needs 10 seeds or more")
     assert sd_ratio("", np.zeros(12), base).verdict is OPEN
 
 
