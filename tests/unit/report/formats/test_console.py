@@ -36,6 +36,12 @@ def test_a_narrow_terminal_has_the_main_figures(study: Path, width: int | None, 
         assert max(len(line) for line in lines if not line.startswith("dropexp ")) <= width
 
 
+def test_columns_stay_aligned_beside_a_cell_with_a_tab() -> None:
+    file = io.StringIO()
+    console.show([Table("", ["a", "b"], [["x\ty", "1"], ["long", "2"]], left=(0,))], Console(file=file))
+    assert file.getvalue().splitlines()[2:4] == ["x y   1", "long  2"]
+
+
 def test_a_terminal_too_narrow_for_a_table_has_each_cell_on_a_line(study: Path) -> None:
     text = printed(compare(runs_dir=study), 20)
     for figure in (*MAIN, *SECONDARY):
