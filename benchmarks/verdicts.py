@@ -8,10 +8,10 @@ For 5 to 40 pairs, 1 to 5 comparisons, and normal, skewed and heavy-tailed diffe
     false equivalence  every arm differs by the margin, and one is EQUIVALENT or NEGLIGIBLE; the margin is large
     coverage           of the 95 % interval of a difference
     power              one arm differs by the margin, the others do not, and it gets the right one of BETTER and WORSE;
-                       the margin is the one for which this number of pairs is computed to suffice
+                       the margin is the one for which this number of pairs has a computed power of 80 %
 
 All arms that differ do so in the same direction; of skewed differences the direction with the worse figure counts. Two
-stages: the SD of the first arm of a pilot gives the number of pairs. The new study with that many other pairs
+stages: the SD of the first arm of a pilot gives the pairs needed. The new study with that many other pairs
 is judged alone; or the pilot's verdicts count too, and a new study follows only an INCONCLUSIVE one. Looks: how often
 a study without a difference has a p below 5 % after at least one of five numbers of pairs. Seeded, with other seeds
 than power_table.py; about five minutes on one core. --quick simulates a fiftieth of the studies, and writes nothing.

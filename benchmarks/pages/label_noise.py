@@ -1,6 +1,8 @@
 """Write the table of docs/findings.md on wrong labels, from kept results.
 
-PYTHONPATH=benchmarks python -m pages.label_noise
+    PYTHONPATH=benchmarks python -m pages.label_noise
+
+`benchmarks/study_results.py` keeps the results of the trained study, and draws its charts.
 """
 
 from __future__ import annotations
