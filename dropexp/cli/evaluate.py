@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -127,6 +127,7 @@ def _evaluate_arms(
 ) -> Iterator[ArmEvaluation]:
     """Evaluate the runs arm by arm. Raises `RunError` if none of them has a network."""
     from dropexp.analysis.labels import labels_of
+    from dropexp.cli.progress import counting
     from dropexp.errors import RunError
     from dropexp.runs.record import natural
     from dropexp.runs.state_names import NO_RUN
@@ -139,21 +140,26 @@ def _evaluate_arms(
             print_message(f"note: left out: {run.why}")
         else:
             by_label[labels[run.study, run.key]].append(run)
+    arms = sorted(by_label.items(), key=lambda arm: (arm[1][0].variant != "none", natural(arm[0])))
     found = False
-    for label, members in sorted(by_label.items(), key=lambda arm: (arm[1][0].variant != "none", natural(arm[0]))):
-        networks = _load_each(sorted(members, key=lambda run: run.seed or 0), at)
-        arm = evaluate_arm(label, networks, data, rotations, mc)
-        for evaluation in arm.runs:
-            _print_differing(evaluation, data)
-        if arm.runs:
-            found = True
-            yield arm
+    with counting("networks", sum(map(len, by_label.values()))) as count:
+        for label, members in arms:
+            networks = _load_each(sorted(members, key=lambda run: run.seed or 0), at, count)
+            arm = evaluate_arm(label, networks, data, rotations, mc)
+            for evaluation in arm.runs:
+                _print_differing(evaluation, data)
+            if arm.runs:
+                found = True
+                yield arm
     if not found:
         raise RunError("none of these runs has a network to evaluate")
 
 
-def _load_each(runs: Sequence[Run], at: Weights) -> Iterator[Trained]:
-    """Load and yield the networks one at a time. Print a note on each run that is left out because it has none."""
+def _load_each(runs: Sequence[Run], at: Weights, count: Callable[[], None]) -> Iterator[Trained]:
+    """Load and yield the networks one at a time; `count` is called after each.
+
+    Print a note on each run that is left out because it has none.
+    """
     from dropexp.errors import RunError
     from dropexp.training.trained_network import load_trained
 
@@ -162,9 +168,10 @@ def _load_each(runs: Sequence[Run], at: Weights) -> Iterator[Trained]:
             network = load_trained(run.folder, at.value)
         except RunError as error:
             print_message(f"note: left out: {error}")
-            continue
-        _print_remarks(network, f"{network.folder.path.name}: ")
-        yield network
+        else:
+            _print_remarks(network, f"{network.folder.path.name}: ")
+            yield network
+        count()
 
 
 def _load_data(data_dir: Path | None, data_url: str | None) -> Data:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from rich.console import Console
 from rich.live import Live
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from dropexp.cli.epoch_figures import figures
 from dropexp.cli.output import print_message
@@ -134,3 +142,22 @@ def downloading(quiet: bool) -> Iterator[DownloadProgress | None]:
                 print_message(f"downloaded {name}, {total / 1e6:.1f} MB")
 
         yield line
+
+
+@contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """Yield what to call after each of `total` steps; a terminal shows how many are done, until all are."""
+    if total < 2 or not on_terminal():
+        yield lambda: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(SHORT_BAR),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True),
+        TextColumn("left"),
+    )
+    progress = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = progress.add_task(what, total=total)
+    with _shown(progress):
+        yield lambda: progress.advance(task)

@@ -121,7 +121,7 @@ class _Parser:
         parsed_tune = parse_tune(tune, [override.key for override in overrides], self.checks)
         if parsed_tune:
             self._check_tuned(parsed_tune, top, axes, parsed_arms)
-        named = [*arms] or axes.get("variant") or [base.get("variant")]
+        named = [*arms] or axes.get("variant") or [value for key, value in base.items() if key == "variant"]
         parsed_published, parsed_labels = self._published(published, named), self._labels(labels, named)
         self.problems.raise_if_any()
         return ConfigFile(name, base, axes, parsed_arms, parsed_published, parsed_labels, parsed_tune, self.problems)
@@ -246,7 +246,7 @@ class _Parser:
         for arm, label in labels.items():
             path: KeyPath = ("labels", arm)
             taken = [name for other in arms if other != arm for name in (other, labels.get(other))]
-            if arm not in arms:
+            if arms and arm not in arms:
                 similar, known = did_you_mean(str(arm), map(str, arms)), ", ".join(map(str, arms))
                 self.problems.add(path, f"labels.{arm} is not an arm of this config{similar}, which has {known}")
             elif not _is_label(label):
@@ -273,7 +273,7 @@ class _Parser:
             return {}
         named = [("arm", arm) for arm in ([published.arm] if isinstance(published.arm, str) else published.arm or [])]
         for key, arm in [*named, *(("w_norm", arm) for arm in published.w_norm)]:
-            if arm not in arms:
+            if arms and arm not in arms:
                 similar, known = did_you_mean(arm, map(str, arms)), ", ".join(map(str, arms))
                 what = f"published.{key} = {arm!r} is not an arm of this config{similar}, which has {known}"
                 self.problems.add((*path, key), what)

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from dropexp.cli.epoch_figures import figures
-from dropexp.cli.progress import downloading, watching
+from dropexp.cli.progress import counting, downloading, watching
 from dropexp.cli.progress_bars import Bars
 from dropexp.cli.time_left import Counts, clock_text
 from dropexp.config.planned_run import PlannedRun
@@ -158,3 +158,20 @@ def test_a_bar_of_a_download_of_unknown_size_has_no_total(
         assert show is not None
         show("labels.gz", 4000, 0)
     assert "4.0/? kB" in capsys.readouterr().err
+
+
+def test_a_terminal_shows_how_many_networks_are_evaluated(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dropexp.cli.progress.on_terminal", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with counting("networks", 12) as count:
+        for _ in range(5):
+            count()
+    assert "5/12" in capsys.readouterr().err
+
+
+def test_without_a_terminal_no_count_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with counting("networks", 12) as count:
+        count()
+    assert capsys.readouterr().err == ""

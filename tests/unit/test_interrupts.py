@@ -133,6 +133,10 @@ def test_an_interrupt_during_the_import_of_torch_ends_the_command_after_it(
 ) -> None:
     """An import hook raises it in the middle of torch; at exit, torch has what it defines last."""
     command.write("sitecustomize.py", INTERRUPTED)
+    if words != "train -c t.yaml --device cpu":  # the whole torch takes two seconds to import
+        (command.folder / "torch").mkdir()
+        command.write("torch/__init__.py", "import torch.nn\ncompile = None\n")
+        command.write("torch/nn.py", "")
     command.write("t.yaml", "variant: nn\nepochs: 1\ntrain_size: 500\n")
     command.write("noise.py", "import torch\n")
     command.environment["PYTHONPATH"] = str(command.folder)

@@ -212,7 +212,10 @@ def key_instead(key: str, value: Any, layers: int, path: KeyPath, takes: Callabl
         return None
     if not here.key:
         return f": {here.note}"
-    where = " at the top of the file" if here.key in STUDY_KEYS and len(path) > 1 else ""
+    elsewhere = here.key in STUDY_KEYS and len(path) > 1
+    if elsewhere and nearest(key, Config.model_fields):
+        return None  # variants in the matrix: variant, not arms
+    where = " at the top of the file" if elsewhere else ""
     similar = f" (did you mean {here.key!r}{where}?)"
     if here.convert is None:
         return f"{similar}; {here.note}" if here.note else similar

@@ -82,7 +82,8 @@ def data_of(frame: pd.DataFrame) -> alt.InlineData:
             return printable(value)
         return None if value is pd.NA else value
 
-    return alt.InlineData([{str(k): plain(value) for k, value in row.items()} for row in frame.to_dict("records")])
+    rows = ({str(k): plain(value) for k, value in row.items()} for row in frame.to_dict("records"))
+    return alt.InlineData(tuple(rows))  # Altair would copy a list, row by row, for each layer and panel
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,17 @@ def test_wrong_labels_are_errors(labels: str, message: str, tmp_path: Path) -> N
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize("section", ["labels: {nn: x}", "published: {arm: nn, source: a book, test_acc: [0.8]}"])
+@pytest.mark.parametrize("variant", ["", "variant: droput"])
+def test_arms_are_not_looked_up_in_a_config_without_a_valid_variant(section: str, variant: str, tmp_path: Path) -> None:
+    config = tmp_path / "study.yaml"
+    config.write_text(f"{section}\n{variant}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as error:
+        load_config(config)
+    (problem,) = error.value.problems
+    assert "variant" in problem.what and "is not an arm" not in problem.what
+
+
 def test_no_arm_gets_the_name_of_another_arm(tmp_path: Path) -> None:
     for arm, other, lr in (("a", "b", 0.1), ("b", "a", 0.2)):
         text = f"name: study\narms: {{{arm}: {{variant: nn, lr: {lr}}}}}\nlabels: {{{arm}: {other}}}\n"

@@ -102,6 +102,11 @@ def test_keys_that_are_numbered_by_layer_are_one_list(lines: tuple[str, str], na
     assert key in alone[0] and " = " not in alone[0]
 
 
+@pytest.mark.parametrize("line", ["matrix: {variants: [nn, none]}", "arms: {a: {variants: nn}}"])
+def test_a_key_of_runs_that_is_like_ours_is_not_sent_to_the_top_of_the_file(line: str) -> None:
+    assert problems(line) == ["study.yaml:1: unknown key 'variants' (did you mean 'variant'?)"]
+
+
 def test_values_in_a_matrix_and_of_other_layers_are_converted() -> None:
     (found,) = problems("variant: nn\nhidden: [8, 8, 8]\nmatrix: {dropout: [0.1, 0.2]}\n")
     assert found.endswith(": drop_probs = [[0.1, 0.1, 0.1], [0.2, 0.2, 0.2]]")
