@@ -224,5 +224,7 @@ def _train_stage(
                         succeeded = False
                         break
     now, before = len(finished & trained), len(stage.finished) + len(finished - trained)
-    print_message(f"{counted(len(stage.jobs), stage.noun)}: {now} trained now, {before} before", quiet)
+    others = sum(job.needs_no_training for i, job in enumerate(stage.unfinished) if i not in finished)
+    elsewhere = f", {others} by other processes" if others else ""
+    print_message(f"{counted(len(stage.jobs), stage.noun)}: {now} trained now, {before} before{elsewhere}", quiet)
     return succeeded
