@@ -34,7 +34,8 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
         longer = [one for one, full in known.items() if wanted in re.split(r"[\W_]+", full.casefold())]
     else:
         longer = [one for one in known if wanted in one]
-        close = difflib.get_close_matches(wanted, known, n=1, cutoff=ALIKE if longer else SIMILAR)
+        close = [one for one in known if _is_one_edit(wanted, one)]
+        close = close or difflib.get_close_matches(wanted, known, n=1, cutoff=ALIKE if longer else SIMILAR)
     return next((known[one] for one in (*close, *longer)), None)
 
 

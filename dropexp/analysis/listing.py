@@ -82,7 +82,10 @@ def _order(columns: Mapping[str, Sequence[Any]], sort: str) -> list[int]:
     """Return the rows in the order of a column. Raises ComparisonError if there is no such column."""
     key = sort.removeprefix("-")
     if key not in columns:
-        remedy = f"{did_you_mean(_CALLED.get(letters(key), key), columns)}; there are: {', '.join(columns)}"
+        from dropexp.config.other_libraries.keys import key_called
+
+        called = _CALLED.get(letters(key)) or key_called(key) or key
+        remedy = f"{did_you_mean(called, columns)}; there are: {', '.join(columns)}"
         raise ComparisonError(f"no column {key!r} to sort by{remedy}")
     values = columns["label" if key == "arm" else key]  # labels are the arms that tables show
     known = [i for i, value in enumerate(values) if value is not None and value == value]

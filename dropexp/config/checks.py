@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 import textwrap
 from typing import Annotated, Any, Literal, cast, get_args, get_origin
@@ -175,10 +176,13 @@ class Checks:
 
     def _several_values(self, key: str, value: Any, path: KeyPath) -> str:
         """Return the remedy for several values of a key that takes one, outside the matrix."""
-        if path[0] in ("matrix", "tune") or self._takes_ranges(key, path):
+        if path[0] in ("matrix", "tune"):
             return ""
+        if self._takes_ranges(key, path):
+            seeds = re.fullmatch(r"\d+( *, *\d+)+", str(value)) if key in self.problems.options else None
+            return f"; for several values use --seeds {seeds[0].replace(' ', '')}" if seeds else ""
         text, several = self._range(key, value), value
-        if isinstance(value, str) and "," in value:
+        if isinstance(value, str) and "," in value and "(" not in value:
             several = [part.strip() for part in value.split(",")]
         in_list = bool(allowed(Config, key, item=True))
         is_list = isinstance(several, list) and bool(several) and "" not in several

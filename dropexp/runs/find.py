@@ -39,7 +39,7 @@ def folders(paths_or_names: Iterable[str], runs_dir: Path) -> list[RunFolder]:
     found: dict[Path, RunFolder] = {}
     for item in wanted:
         studies = [] if _EXPLICIT.match(item) else [runs_dir / item, runs_dir / normalised(item)]
-        named, here = _runs_of(studies), _runs_of([expanded(item)])
+        named, here = _runs_of(studies), _runs_of([expanded(item), expanded(normalised(item))])
         if here and named and not (here.keys() & named.keys()):
             study, folder = shlex.quote(str(studies[0])), shlex.quote(f"./{item}")
             what = f"names both the runs in {study} and those in {folder}; write one of these paths"
@@ -88,7 +88,7 @@ def _find(name: str, root: Path) -> list[RunFolder]:
         return folders([name], root)
     except UnknownRuns as error:
         every = folders([], root)
-        found = [folder for folder in every if name in _names(folder.path)]
+        found = [folder for folder in every if {name, normalised(name)} & _names(folder.path)]
         if not found:
             remedy = _training(name, root) or ("; dropexp runs lists the runs of each name" if every else "")
             raise RunError(f"{error}{remedy}") from None

@@ -14,6 +14,8 @@ from typing import Any
 from dropexp.cpu_cores import cores
 
 _PACKAGE = Path(__file__).parents[1]
+# Set in a hook of git, for the repository of the hook.
+GIT_REPOSITORY = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX"}
 _BOOT = Path("/proc/sys/kernel/random/boot_id")  # Linux: the same in all containers of a machine
 
 
@@ -79,8 +81,8 @@ def _commit_of(folder: Path) -> tuple[str | None, bool | None, str | None]:
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(folder), *arguments]
-        english = os.environ | {"LC_ALL": "C"}
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10, env=english).stdout
+        own = {key: value for key, value in os.environ.items() if key not in GIT_REPOSITORY} | {"LC_ALL": "C"}
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10, env=own).stdout
 
     try:
         git("ls-files", "--error-unmatch", "__init__.py")  # installed inside another project's checkout: not ours

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dropexp.nets.network_interface import Network
@@ -70,6 +70,12 @@ def predictions_of(outputs: Tensor, y: Tensor) -> Predictions:
     return Predictions(
         labels=labels.numpy().astype(np.uint8),
         classes=O.argmax(dim=1).numpy().astype(np.uint8),
-        confidences=(O.amax(dim=1) - log_sum).exp().to(torch.float16).numpy(),
-        losses=losses.to(torch.float16).numpy(),
+        confidences=_float16((O.amax(dim=1) - log_sum).exp()),
+        losses=_float16(losses),
     )
+
+
+def _float16(values: Tensor) -> NDArray[np.float16]:
+    """Round as torch does, which cannot where the processor is unknown: without /proc/cpuinfo it raises an error."""
+    with np.errstate(over="ignore"):  # to inf
+        return values.numpy().astype(np.float16)

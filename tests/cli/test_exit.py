@@ -185,6 +185,7 @@ def test_one_sigterm_ends_a_command_whose_output_is_never_read(study: Command) -
         ("compare -c dropout --epochs 2", "No such option: --epochs (did you mean --set epochs=2?)"),
         ("train dropout --seed 3", "No such option: --seed (did you mean '--seeds'?)"),
         ("train dropout --data x", "No such option: --data (did you mean '--data-dir'?)"),
+        ("compare --metrics test_acc", "No such option: --metrics (did you mean '--metric'?)"),
         ("compare --formt json", "No such option: --formt (did you mean '--format'?)"),
         ("runs --lr 0.1", "No such option: --lr"),
         ("train dropout --xyzzy", "No such option: --xyzzy"),

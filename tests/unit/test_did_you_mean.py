@@ -30,6 +30,7 @@ from dropexp.did_you_mean import did_you_mean, nearest, nearest_file
         ("sdg", ["sgd", "adam"], "sgd"),
         ("adm", ["sgd", "adam"], "adam"),
         ("sed", ["seed", "sgd"], "seed"),
+        ("edned", ["epoch", "ended"], "ended"),
         ("abc", ["adam", "axy"], None),
         ("ers", ["layers"], None),
         ("f1", ["test_acc", "gap", "w1_norm"], None),

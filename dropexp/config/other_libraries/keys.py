@@ -227,6 +227,12 @@ def key_instead(key: str, value: Any, layers: int, path: KeyPath, takes: Callabl
     return f"{similar}; {here.note}{example}"
 
 
+def key_called(name: str) -> str | None:
+    """Return the key of this program that has another name elsewhere; None if no key is called so."""
+    here = _KEYS.get(letters(name))
+    return (here.key or None) if here else None
+
+
 def setting_instead(option: str, value: str, options: Sequence[str]) -> str | None:
     """Return the --set for an option that is called like a key, here or elsewhere; None for any other option.
 
@@ -242,6 +248,8 @@ def setting_instead(option: str, value: str, options: Sequence[str]) -> str | No
     key = here.key if here else nearest(option, [*known, *options])
     if key not in known or (len(option) >= MIN_ABBREVIATION and any(one.startswith(option) for one in options)):
         return None
+    if option.removesuffix("s") in options:
+        return None  # --metrics is --metric
     converted = here.convert(number, 2) if here and here.convert else None
     setting = shlex.quote(f"{key}={value if converted is None else converted}") if value else f"{key}=…"
     return f" (did you mean --set {setting}?)"

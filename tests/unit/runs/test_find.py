@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,12 @@ def test_an_environment_variable_sets_the_folder_of_runs(monkeypatch: pytest.Mon
 def test_a_run_has_several_names(name: str, tmp_path: Path) -> None:
     run = make_run(tmp_path / "study" / "cell-0a1b2c3d")
     assert find_named([name], tmp_path) == [run]
+
+
+@pytest.mark.parametrize("name", ["été", "arm=été,seed=0", "été/arm=été,seed=0", "{}/été/arm=été,seed=0-0a1b2c3d"])
+def test_a_run_is_found_however_the_letters_of_its_name_are_composed(name: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "été" / "arm=été,seed=0-0a1b2c3d")
+    assert find_named([unicodedata.normalize("NFD", name.format(tmp_path))], tmp_path) == [run]
 
 
 def test_a_short_name_of_several_runs_or_of_none_is_an_error(tmp_path: Path) -> None:

@@ -116,6 +116,17 @@ def test_a_package_installed_inside_another_checkout_has_no_commit(checkout: Pat
     assert _commit_of(installed) == NO_COMMIT
 
 
+@pytest.mark.parametrize("repository", ["other/.git", "missing"])
+def test_in_a_hook_of_another_repository_the_commit_is_still_that_of_the_checkout(
+    repository: str, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (checkout / "other").mkdir()
+    git(checkout / "other", "init")
+    head = git(checkout, "rev-parse", "HEAD")
+    monkeypatch.setenv("GIT_DIR", str(checkout / repository))
+    assert _commit_of(checkout / "package") == (head, False, None)
+
+
 def test_without_git_there_is_no_commit_and_the_reason_is_known(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

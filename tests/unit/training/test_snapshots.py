@@ -60,6 +60,22 @@ def test_predictions_are_the_most_probable_class_its_probability_and_the_cross_e
     assert np.allclose(found.losses, functional.cross_entropy(O.double(), y, reduction="none"), rtol=1e-3)
 
 
+def test_kept_figures_are_rounded_as_torch_rounds_which_they_do_not_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without /proc/cpuinfo, as in some containers, torch cannot convert to float16."""
+    O, y = 40 * torch.randn(500, 10), torch.arange(500) % 10
+    O[0, 1] = 1e6  # a loss beyond float16
+    losses = (O.logsumexp(dim=1) - O[torch.arange(500), y]).to(torch.float16).numpy()
+    to = torch.Tensor.to
+
+    def fails(values: torch.Tensor, *arguments: Any, **options: Any) -> torch.Tensor:
+        assert torch.float16 not in (*arguments, *options.values()), "Failed to initialize cpuinfo!"
+        return to(values, *arguments, **options)
+
+    monkeypatch.setattr(torch.Tensor, "to", fails)
+    found = predictions_of(O, y)
+    assert np.array_equal(found.losses, losses) and np.isinf(found.losses[0])
+
+
 def test_without_validation_the_predictions_of_the_last_epoch_are_kept(tmp_path: Path, data: Data) -> None:
     assert train(tmp_path, data)[0] == DONE
     assert list(kept(tmp_path)) == [3]
