@@ -13,7 +13,7 @@ import pandas as pd
 
 from dropexp.analysis.frames import hashable
 from dropexp.analysis.labels import labels_of
-from dropexp.did_you_mean import did_you_mean, letters
+from dropexp.did_you_mean import did_you_mean, letters, nearest
 from dropexp.errors import ComparisonError
 from dropexp.runs.metrics import METRICS
 from dropexp.runs.record import Run, keep, natural, read_runs, text
@@ -84,7 +84,7 @@ def _order(columns: Mapping[str, Sequence[Any]], sort: str) -> list[int]:
     if key not in columns:
         from dropexp.config.other_libraries.keys import key_called
 
-        called = _CALLED.get(letters(key)) or key_called(key) or key
+        called = _CALLED.get(letters(key)) or (key if nearest(key, columns) else key_called(key) or key)
         remedy = f"{did_you_mean(called, columns)}; there are: {', '.join(columns)}"
         raise ComparisonError(f"no column {key!r} to sort by{remedy}")
     values = columns["label" if key == "arm" else key]  # labels are the arms that tables show

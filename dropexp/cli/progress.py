@@ -146,7 +146,7 @@ def downloading(quiet: bool) -> Iterator[DownloadProgress | None]:
 
 @contextmanager
 def counting(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """Yield what to call after each of `total` steps; a terminal shows how many are done, until all are."""
+    """Yield a function to call after each of `total` steps; a terminal shows how many are done, until all are."""
     if total < 2 or not on_terminal():
         yield lambda: None
         return

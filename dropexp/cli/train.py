@@ -200,12 +200,13 @@ def _train_stage(
 ) -> bool:
     """Train the jobs of a stage. Return whether to train the next stage: False after a failure without `keep_going`."""
     from dropexp.cli.progress import watching
-    from dropexp.runs.state_names import FINISHED
+    from dropexp.runs.state_names import FINISHED, Status
     from dropexp.training.events import Ended, Epoch, Note
 
     events = training.start(stage, find_data, at_once)
     trained: set[int] = set()  # those with an epoch of this process
     finished: set[int] = set()
+    busy: set[int] = set()  # in training by another process when it was their turn
     succeeded = True
     with watching(stage, quiet, log_every) as watcher, closing(events):
         for event in events:
@@ -220,11 +221,13 @@ def _train_stage(
                 case Ended(job=index, status=status):
                     if status in FINISHED:
                         finished.add(index)
+                    elif status == Status.BUSY:
+                        busy.add(index)
                     if not keep_going and stage.unfinished[index].is_failure(status):
                         succeeded = False
                         break
     now, before = len(finished & trained), len(stage.finished) + len(finished - trained)
-    others = sum(job.needs_no_training for i, job in enumerate(stage.unfinished) if i not in finished)
+    others = sum(stage.unfinished[i].is_finished for i in busy - finished)
     elsewhere = f", {others} by other processes" if others else ""
     print_message(f"{counted(len(stage.jobs), stage.noun)}: {now} trained now, {before} before{elsewhere}", quiet)
     return succeeded

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import shlex
 import textwrap
 from typing import Annotated, Any, Literal, cast, get_args, get_origin
@@ -179,8 +178,9 @@ class Checks:
         if path[0] in ("matrix", "tune"):
             return ""
         if self._takes_ranges(key, path):
-            seeds = re.fullmatch(r"\d+( *, *\d+)+", str(value)) if key in self.problems.options else None
-            return f"; for several values use --seeds {seeds[0].replace(' ', '')}" if seeds else ""
+            parts = [part.strip() for part in str(value).split(",")]
+            are_seeds = len(parts) > 1 and all(part.isdecimal() or whole_range(part) for part in parts)
+            return f"; for several values use --seeds {','.join(parts)}" if are_seeds else ""
         text, several = self._range(key, value), value
         if isinstance(value, str) and "," in value and "(" not in value:
             several = [part.strip() for part in value.split(",")]

@@ -121,10 +121,16 @@ class _Parser:
         parsed_tune = parse_tune(tune, [override.key for override in overrides], self.checks)
         if parsed_tune:
             self._check_tuned(parsed_tune, top, axes, parsed_arms)
-        named = [*arms] or axes.get("variant") or [value for key, value in base.items() if key == "variant"]
+        named = [*arms] or self._valid_variants(matrix, axes, base)
         parsed_published, parsed_labels = self._published(published, named), self._labels(labels, named)
         self.problems.raise_if_any()
         return ConfigFile(name, base, axes, parsed_arms, parsed_published, parsed_labels, parsed_tune, self.problems)
+
+    def _valid_variants(self, matrix: dict[str, Any], axes: dict[str, list[Any]], base: dict[str, Any]) -> list[Any]:
+        """Return the variants of the matrix or of the top; [] if one of them is not valid, and so not known."""
+        valid = axes.get("variant") or [value for key, value in base.items() if key == "variant"]
+        given = matrix.get("variant")
+        return [] if isinstance(given, list) and len(given) != len(valid) else valid
 
     def _name(self, given: Any, stem: str | None) -> str:
         """Return the study's name: the given one, or the stem of the file's name."""

@@ -14,8 +14,13 @@ from typing import Any
 from dropexp.cpu_cores import cores
 
 _PACKAGE = Path(__file__).parents[1]
-# Set in a hook of git, for the repository of the hook.
-GIT_REPOSITORY = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX"}
+# What `git rev-parse --local-env-vars` lists: git sets them in a hook, for the repository of the hook.
+GIT_REPOSITORY = {
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX"),
+    *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_CONFIG", "GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS", "GIT_GRAFT_FILE"),
+    *("GIT_IMPLICIT_WORK_TREE", "GIT_INTERNAL_SUPER_PREFIX", "GIT_NO_REPLACE_OBJECTS", "GIT_REPLACE_REF_BASE"),
+    *("GIT_SHALLOW_FILE",),
+}
 _BOOT = Path("/proc/sys/kernel/random/boot_id")  # Linux: the same in all containers of a machine
 
 

@@ -76,6 +76,6 @@ def predictions_of(outputs: Tensor, y: Tensor) -> Predictions:
 
 
 def _float16(values: Tensor) -> NDArray[np.float16]:
-    """Round as torch does, which cannot where the processor is unknown: without /proc/cpuinfo it raises an error."""
+    """Round with numpy: the conversion of torch fails without /proc/cpuinfo."""
     with np.errstate(over="ignore"):  # to inf
         return values.numpy().astype(np.float16)

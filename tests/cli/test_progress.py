@@ -164,14 +164,18 @@ def test_a_terminal_shows_how_many_networks_are_evaluated(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dropexp.cli.progress.on_terminal", lambda: True)
-    monkeypatch.setenv("FORCE_COLOR", "1")
+    for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm")):
+        monkeypatch.setenv(name, value)
     with counting("networks", 12) as count:
         for _ in range(5):
             count()
     assert "5/12" in capsys.readouterr().err
 
 
-def test_without_a_terminal_no_count_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_no_count_is_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # else a bar of rich that is gone at the end prints nothing
     with counting("networks", 12) as count:
         count()
     assert capsys.readouterr().err == ""

@@ -92,6 +92,7 @@ def test_an_unknown_status_or_column_suggests_the_nearest(three_runs: InProcess)
     assert "did you mean 'test_acc'?" in three_runs("runs", "--sort", "tset_acc", code=2).stderr
     assert "did you mean 'ended'?" in three_runs("runs", "--sort=-edned", code=2).stderr
     assert "did you mean 'lr'?" in three_runs("runs", "--sort", "learning_rate", code=2).stderr
+    assert "did you mean 'seed'?" in three_runs("runs", "--sort", "seeds", code=2).stderr
     assert len(listed(three_runs, "--filter", "status=[failed, done]")) == 3
 
 

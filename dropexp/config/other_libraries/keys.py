@@ -202,6 +202,8 @@ def numbered(names: Iterable[str]) -> dict[str, list[str]]:
 def key_instead(key: str, value: Any, layers: int, path: KeyPath, takes: Callable[[str, Any], bool]) -> str | None:
     """Return the remedy for a key that has another name here, with its value if that changes; None for any other key.
 
+    Also None for a key of runs that is similar to one of ours: `variants` in the matrix is `variant`, not `arms`.
+
     `layers` is the number of hidden layers, `path` leads to the key, and `takes` returns whether a key allows a value.
     """
     several = path[0] == "matrix"
@@ -214,7 +216,7 @@ def key_instead(key: str, value: Any, layers: int, path: KeyPath, takes: Callabl
         return f": {here.note}"
     elsewhere = here.key in STUDY_KEYS and len(path) > 1
     if elsewhere and nearest(key, Config.model_fields):
-        return None  # variants in the matrix: variant, not arms
+        return None
     where = " at the top of the file" if elsewhere else ""
     similar = f" (did you mean {here.key!r}{where}?)"
     if here.convert is None:
@@ -257,8 +259,6 @@ def setting_instead(option: str, value: str, options: Sequence[str]) -> str | No
 
 def similar_key(key: str, known: Sequence[str]) -> str:
     """Return the remedy for a key that is not among the `known` keys of runs: a similar one, or a list of all."""
-    return (
-        key_instead(key, None, 2, (key,), lambda key, value: True)
-        or did_you_mean(key, known)
-        or f"; the keys are: {', '.join(known)}"
-    )
+    only_in_files = key_called(key) in {*STUDY_KEYS} - {*known}
+    elsewhere = None if only_in_files else key_instead(key, None, 2, (key,), lambda key, value: True)
+    return elsewhere or did_you_mean(key, known) or f"; the keys are: {', '.join(known)}"

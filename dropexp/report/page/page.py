@@ -174,6 +174,6 @@ def _figure(name: str, chart: ChartType | None) -> PageChart | None:
     """Take the title out of the chart: as HTML it wraps on a narrow page."""
     if chart is None:
         return None
-    spec = chart.to_dict(validate=False)
+    spec = chart.to_dict(validate=False)  # the tests validate
     title, description = spec.pop("title"), spec.pop("description")
     return PageChart(f"chart-{name}", spec, title["text"], title["subtitle"], description)

@@ -158,6 +158,8 @@ def test_a_filter_keeps_runs_with_these_values(tmp_path: Path) -> None:
         compare(runs_dir=tmp_path, filter={"variant": "nnn"})
     with pytest.raises(NoRuns, match=r"no run has a key 'learning_rate' to filter by \(did you mean 'lr'\?\)"):
         compare(runs_dir=tmp_path, filter={"learning_rate": 1})
+    with pytest.raises(NoRuns, match=r"no run has a key 'variants' to filter by \(did you mean 'variant'\?\)"):
+        compare(runs_dir=tmp_path, filter={"variants": 1})
     with pytest.raises(NoRuns, match="no run has a key 'xyzzy' to filter by; the keys are: arm, batch_size"):
         compare(runs_dir=tmp_path, filter={"xyzzy": 1})
 

@@ -110,7 +110,7 @@ def test_wrong_labels_are_errors(labels: str, message: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("section", ["labels: {nn: x}", "published: {arm: nn, source: a book, test_acc: [0.8]}"])
-@pytest.mark.parametrize("variant", ["", "variant: droput"])
+@pytest.mark.parametrize("variant", ["", "variant: droput", "matrix: {variant: [none, nm]}"])
 def test_arms_are_not_looked_up_in_a_config_without_a_valid_variant(section: str, variant: str, tmp_path: Path) -> None:
     config = tmp_path / "study.yaml"
     config.write_text(f"{section}\n{variant}\n", encoding="utf-8")

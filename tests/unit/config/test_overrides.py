@@ -34,6 +34,11 @@ def test_a_setting_replaces_a_wrong_value_of_the_file() -> None:
             "seed=0,1",
             "seed = '0,1' is not a whole number, 0 or more, or a range like 0..4; for several values use --seeds 0,1",
         ),
+        (
+            "seed=0..4, 7",
+            "seed = '0..4, 7' is not a whole number, 0 or more, or a range like 0..4; for several values use --seeds "
+            "0..4,7",
+        ),
         ("lr=range(0,1)", "lr = 'range(0,1)' is not a number greater than 0"),
         ("seed=[]", "seed = [] is not a list of values, or a range like 0..4"),
         ("matrix={}", "matrix cannot be set by an option; --sweep KEY=a,b adds an axis"),

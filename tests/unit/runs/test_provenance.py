@@ -15,7 +15,7 @@ import torch
 
 from dropexp.cpu_cores import cores
 from dropexp.runs import provenance as module
-from dropexp.runs.provenance import _commit_of, is_other_host, provenance, this_host
+from dropexp.runs.provenance import GIT_REPOSITORY, _commit_of, is_other_host, provenance, this_host
 
 
 def test_provenance_has_versions_machine_and_commit() -> None:
@@ -75,7 +75,8 @@ NO_COMMIT = (None, None, None)
 def git(folder: Path, *arguments: str) -> str:
     identity = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main"]
     command = ["git", "-C", str(folder), *identity, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    env = {key: value for key, value in os.environ.items() if key not in GIT_REPOSITORY}  # the tests may run in a hook
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout.strip()
 
 
 @pytest.fixture

@@ -120,7 +120,9 @@ def test_at_most_two_networks_are_in_memory_at_a_time(seeds: list[RunFolder], da
     assert ensemble_of(evaluate_arm("arm", networks(), data, [], 1)).networks == 4
 
 
-def test_the_command_prints_the_runs_of_a_study_by_arm_and_their_ensembles(cli: InProcess) -> None:
+def test_the_command_prints_the_runs_of_a_study_by_arm_and_their_ensembles(
+    cli: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cli("train", "-c", cli.write("tiny.yaml", TINY), "--seeds", "0..1", "--jobs", "1", "-q")
     call = ("evaluate", "tiny", "--mc", "1", "--format")
     none, scratch = cli(*call, "md").stdout.split("**scratch: test images**")
@@ -139,7 +141,11 @@ def test_the_command_prints_the_runs_of_a_study_by_arm_and_their_ensembles(cli: 
         ("scratch", "mean", "2", ""),
         ("scratch", "ensemble", "2", ""),
     ]
-    alone, arm = json.loads(cli(*call, "json").stdout)["arms"]
+    monkeypatch.setattr("dropexp.cli.progress.on_terminal", lambda: True)
+    cli.environment |= {"FORCE_COLOR": "1", "TERM": "xterm"}
+    printed = cli(*call, "json")
+    assert "4/4" in printed.stderr  # of the networks, also those that are left out
+    alone, arm = json.loads(printed.stdout)["arms"]
     assert alone["ensemble"] is None and len(arm["runs"]) == 2
     for of in ("figures", "members"):
         figures = arm["ensemble"][of][0]

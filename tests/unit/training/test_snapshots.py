@@ -60,20 +60,24 @@ def test_predictions_are_the_most_probable_class_its_probability_and_the_cross_e
     assert np.allclose(found.losses, functional.cross_entropy(O.double(), y, reduction="none"), rtol=1e-3)
 
 
-def test_kept_figures_are_rounded_as_torch_rounds_which_they_do_not_use(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predictions_are_rounded_as_by_torch_but_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without /proc/cpuinfo, as in some containers, torch cannot convert to float16."""
     O, y = 40 * torch.randn(500, 10), torch.arange(500) % 10
     O[0, 1] = 1e6  # a loss beyond float16
-    losses = (O.logsumexp(dim=1) - O[torch.arange(500), y]).to(torch.float16).numpy()
+    log_sum = O.logsumexp(dim=1)
+    losses = (log_sum - O[torch.arange(500), y]).half().numpy()
+    confidences = (O.amax(dim=1) - log_sum).exp().half().numpy()
     to = torch.Tensor.to
 
-    def fails(values: torch.Tensor, *arguments: Any, **options: Any) -> torch.Tensor:
+    def to_other(values: torch.Tensor, *arguments: Any, **options: Any) -> torch.Tensor:
         assert torch.float16 not in (*arguments, *options.values()), "Failed to initialize cpuinfo!"
         return to(values, *arguments, **options)
 
-    monkeypatch.setattr(torch.Tensor, "to", fails)
+    monkeypatch.setattr(torch.Tensor, "to", to_other)
+    monkeypatch.setattr(torch.Tensor, "half", None, raising=False)
     found = predictions_of(O, y)
     assert np.array_equal(found.losses, losses) and np.isinf(found.losses[0])
+    assert np.array_equal(found.confidences, confidences)
 
 
 def test_without_validation_the_predictions_of_the_last_epoch_are_kept(tmp_path: Path, data: Data) -> None:

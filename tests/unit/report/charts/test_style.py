@@ -62,6 +62,7 @@ def test_texts_below_a_sweep_are_slanted_only_if_they_would_overlap() -> None:
 
 def test_data_is_finite_numbers_of_six_digits_and_printable_text() -> None:
     frame = pd.DataFrame({"a": [1 / 3, float("nan")], "b": ["x\x1b", "y"], "c": pd.array([1, None], dtype="Int64")})
+    assert isinstance(data_of(frame).values, tuple)  # which Altair does not copy
     assert list(data_of(frame).values) == [{"a": 0.333333, "b": "x\ufffd", "c": 1}, {"a": None, "b": "y", "c": None}]
 
 
