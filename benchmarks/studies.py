@@ -39,8 +39,20 @@ LABEL_NOISE = [Judged(baseline="none,label_noise=0.0", by="label_noise", interac
     for metric in ("test_acc", "test_loss", "ece")
     for baseline in ("none", "weight-decay")
 ]
+IMAGES = (1000, 5000, 20000, 60000)
+EPOCHS = {940: (235, 47, 12, 4), 2820: (705, 141, 36, 12), 8460: (2115, 423, 107, 36)}  # of IMAGES, by updates
+IMAGES_AND_UPDATES = [
+    Judged(metric, where={"train_size": images, "epochs": epochs})
+    for metric in ("test_acc", "test_loss", "ece")
+    for each in EPOCHS.values()
+    for images, epochs in zip(IMAGES, each, strict=True)
+] + [Judged(where={"train_size": images}, interaction=("variant", "epochs")) for images in IMAGES]
 TUNED_STUDIES = ("findings/tuned-1000", "findings/tuned-5000", "findings/tuned-20000")
-STUDIES = {**dict.fromkeys(TUNED_STUDIES, TUNED), "findings/label-noise": LABEL_NOISE}  # by path below configs/
+STUDIES = {  # by path below configs/
+    **dict.fromkeys(TUNED_STUDIES, TUNED),
+    "findings/label-noise": LABEL_NOISE,
+    "findings/images-and-updates": IMAGES_AND_UPDATES,
+}
 CHARTS = {  # of the first comparison, saved in docs/
     **dict.fromkeys(TUNED_STUDIES, ("differences",)),
     "findings/label-noise": ("sweep",),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from typing import NamedTuple
 
-import altair as alt
 import pandas as pd
 from altair.typing import ChartType
 from storage import DOCS, ROOT
@@ -20,20 +19,8 @@ from dropexp.analysis.comparison import Comparison
 from dropexp.analysis.sentences import amount
 from dropexp.errors import DropexpError
 from dropexp.report.charts.by_name import save
-from dropexp.report.charts.data import domain_of
 from dropexp.report.charts.epochs import learning_curves
-from dropexp.report.charts.style import (
-    WIDTH,
-    ValueAxis,
-    click_selection,
-    data_of,
-    highlight,
-    line_ends,
-    line_labels,
-    looks_of,
-    titled,
-)
-from dropexp.report.charts.sweep_axis import sweep_axis
+from pages.gains import gains_chart
 from pages.markdown import replace_section, unaligned_table
 
 SIZES = (1000, 5000, 20000, 60000)
@@ -166,24 +153,9 @@ def gains_table(by_size: dict[int, Comparison]) -> str:
     return unaligned_table(["images", "none: test accuracy", *(f"{kind} − none, points" for kind in KINDS)], rows)
 
 
-def gains_chart(by_size: dict[int, Comparison]) -> ChartType:
+def sizes_chart(by_size: dict[int, Comparison]) -> ChartType:
     """Return the gains over the number of images, a line per kind."""
-    rows, height = gains(by_size), 280
-    x = sweep_axis("training images", SIZES, (WIDTH, height))
-    offsets = rows["series"].map(KINDS.index) / 6 - 1 / 6  # so that intervals do not overlap
-    rows["x"] = [x.position(size, offset) for size, offset in zip(rows["size"], offsets, strict=True)]
-    y = ValueAxis(alt.Y, "test accuracy: gain over none (points)", domain_of(rows["low"], rows["high"]))
-    looks = looks_of(KINDS)
-    base = alt.Chart(data_of(rows)).encode(x.channel, opacity=highlight(1))
-    chart = alt.layer(
-        alt.Chart(data_of(pd.DataFrame({"none": [0.0]}))).mark_rule().encode(y("none")),
-        base.mark_line(strokeWidth=2).encode(y("mean"), looks.color, looks.dash).add_params(click_selection()),
-        base.mark_rule(strokeWidth=2.5).encode(y("low"), alt.Y2("high"), looks.color),
-        base.mark_point(filled=True, size=80).encode(y("mean"), looks.color, looks.shape),
-        *line_labels(line_ends(rows), y, looks.color, (WIDTH, height)),
-    ).properties(width=WIDTH, height=height)
-    figures = [f"{row.series}, {row.size} images: {row.mean:+.2f}" for row in rows.itertuples(index=False, name="Gain")]
-    return titled(chart, TITLE, "mean over ten seeds, 95 % interval", figures)
+    return gains_chart(gains(by_size), KINDS, TITLE, "mean over ten seeds, 95 % interval")
 
 
 def recipes_table() -> str:
@@ -237,7 +209,7 @@ def main() -> None:
 def write() -> None:
     """Write the charts and the tables."""
     by_size = sizes()
-    chart = gains_chart(by_size)
+    chart = sizes_chart(by_size)
     save(chart, DOCS / "findings-sizes.svg")
     for study in ("recipes", "best"):
         save(learning_curves(compare(study)), DOCS / f"findings-{study}.svg")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from helpers.fake_runs import write_run
-from pages import book, findings, label_noise, tuned
+from pages import book, findings, images_and_updates, label_noise, tuned
 from pages.dark import save_light_and_dark
 from pages.markdown import replace_section
 from storage import DOCS, ROOT
@@ -31,7 +31,7 @@ def test_light_and_dark_chart_show_the_same_figures(tmp_path: Path, monkeypatch:
                     tmp_path, variant, seed, acc, name="does-dropout-help", arm=arm, train_size=size, weight_decay=decay
                 )
     light, dark = tmp_path / "sizes.svg", tmp_path / "sizes-dark.svg"
-    save_light_and_dark(findings.gains_chart(findings.sizes()), light)
+    save_light_and_dark(findings.sizes_chart(findings.sizes()), light)
     assert without_colours(light) == without_colours(dark)
     assert light.read_text(encoding="utf-8") != dark.read_text(encoding="utf-8")
 
@@ -59,6 +59,17 @@ def test_the_page_shows_the_kept_results(study: str) -> None:
 def test_the_page_shows_the_kept_results_with_wrong_labels() -> None:
     text = (DOCS / "findings.md").read_text(encoding="utf-8")
     assert replace_section(text, label_noise.STUDY, label_noise.table()) == text
+
+
+def test_the_page_and_its_chart_show_the_kept_results_by_number_of_images_and_updates() -> None:
+    text = (DOCS / "findings.md").read_text(encoding="utf-8")
+    assert replace_section(text, images_and_updates.STUDY, images_and_updates.table()) == text
+    light, dark = (DOCS / f"findings-{images_and_updates.STUDY}{ending}.svg" for ending in ("", "-dark"))
+    assert without_colours(light) == without_colours(dark)
+    drawn = light.read_text(encoding="utf-8")
+    for *_, row in images_and_updates.cells("test_acc"):
+        gain = f"{100 * row['difference']:.6g}".replace("-", "\N{MINUS SIGN}")
+        assert f"gain over none (points): {gain}; series" in drawn
 
 
 def test_the_gains_in_the_readme_are_kept_results() -> None:
