@@ -11,14 +11,14 @@ from pathlib import PurePath
 MAX_NAMES = 5000  # that are compared; a folder can have more runs
 SIMILAR = 0.72  # the share of equal letters from which a name is suggested
 ALIKE = 0.8  # the share from which a similar name is preferred to one that contains the word
-SHORT = 3  # up to this many letters, a share is not a measure: half of two letters is one
+SHORT = 3  # up to this many letters, one other letter makes the share of equal ones too small
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """Return the name most similar to `name`, ignoring case and punctuation; None if none is similar.
 
-    A name of up to three letters is similar to names that it begins, two letters at least, to names that differ by one
-    edit after the first letter, and to names that contain it as a word: `acc` is similar to `test_acc`.
+    A name of up to three letters is similar to names that start with it (if it has two or more), that differ by one
+    edit after the first letter, or that contain it as a word: `acc` is similar to `test_acc`.
     """
     known: dict[str, str] = {}
     for one in islice(names, MAX_NAMES):

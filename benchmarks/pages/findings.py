@@ -51,7 +51,7 @@ EXERCISES = [
     Question("1: drop probabilities (0.2, 0.5) against (0.5, 0.2)", "exercises/drop-probs", *DROPS),
     Question("2: dropout, after 10 epochs", "exercises/more-epochs", "scratch", "none", at=10),
     Question("2: dropout, after 100 epochs", "exercises/more-epochs", "scratch", "none"),
-    Question("2: the gap, after 100 epochs", "exercises/more-epochs", "scratch", "none", "gap"),
+    Question("2: the generalisation gap, after 100 epochs", "exercises/more-epochs", "scratch", "none", "gap"),
     Question("3: dropout, variance of the first hidden layer", "exercises/activations", "scratch", "none", "h1_var"),
     Question("3: dropout, norm of the first layer's weights", "exercises/activations", "scratch", "none", "w1_norm"),
     Question("4: dropout active at test time", "exercises/dropout-at-test", "dropout", "none", "noisy_acc"),

@@ -43,7 +43,7 @@ CONTENDERS = [
     Contender("Keras 3 on torch", "keras_mlp", {"KERAS_BACKEND": "torch"}, "`fit` and `evaluate` on arrays"),
     Contender("Keras 3 on JAX", "keras_mlp", {"KERAS_BACKEND": "jax"}, "`fit` and `evaluate` on arrays"),
     Contender("torch eager", "torch_eager", {}, "tensors in memory, no `.item()` in a step"),
-    Contender("torch eager, oneDNN products", "torch_eager_onednn", {}, "the same, by torch's public switch"),
+    Contender("torch eager, oneDNN matrix products", "torch_eager_onednn", {}, "the same, by torch's public switch"),
     Contender("torch.compile", "torch_compiled", {}, "the whole step; compiled before timing", needs_compiler=True),
     Contender(
         "scikit-learn MLPClassifier", "sklearn_mlp", {}, "no dropout, no train accuracy, own initial weights, lr 0.1"

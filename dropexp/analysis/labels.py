@@ -1,4 +1,4 @@
-"""Label runs by their arm: the declared arm or variant, and the settings that tell apart arms of one name."""
+"""Label runs by their arm: the declared arm or variant, and the settings that distinguish arms of one name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dropexp.runs.state_names import FINISHED, NO_RUN
 
 
 def labels_of(runs: Iterable[Run], without: Collection[str] = ()) -> dict[tuple[str, str], str]:
-    """Return labels by study and key: the declared arm or variant, and the settings that tell apart arms of one name.
+    """Return labels by study and key: the declared arm or variant, and the settings that distinguish arms of one name.
 
     Keys in `without` are left out, so that several arms can share a label; otherwise labels are unique. Arms without a
     finished run do not change the labels of the others.

@@ -185,7 +185,7 @@ def _names_or_seeds(option: str, value: str) -> bool:
 
 
 def _runs_of(study: Study, present: Sequence[Run]) -> list[Run]:
-    """Return the runs that a study defines, and the folders that cannot be read and are named as one of them."""
+    """Return the runs that a study defines, and unreadable folders that have the name of one of them."""
     seeds = _sets([study.seeds])
     runs = [run for run in present if run.info is not None and run.seed in seeds.get(run.arm_digest, ())]
     if unreadable := [run for run in present if run.info is None]:
@@ -204,7 +204,7 @@ def _others(study: Study, count: int) -> str:
 
 
 def _missing(study: Study, found: Sequence[Run]) -> str:
-    """Return "2 of 4 runs are missing", "" if none is: on each kind of device that any run was trained on."""
+    """Return "2 of 4 runs are missing", or "" if none is; each kind of device with a run needs all of them."""
     total = sum(map(len, study.seeds.values()))
     unreadable = sum(run.info is None for run in found)
     kinds = Counter(str(run.settings.get("device")) for run in found if run.status not in NO_RUN)

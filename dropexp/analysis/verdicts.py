@@ -53,7 +53,7 @@ class Pair:
     caveat            sentences that follow the verdict's
     absent            why there is no difference, if there is none
     new_study         the new study to which these runs are a pilot, if both arms are of one study, otherwise None
-    broken            runs of the arms that diverged or are at chance level, in words; a verdict without them hides that
+    broken            runs of the arms that diverged or are at chance level, in words; they are part of the verdict
     """
 
     arm: str

@@ -138,7 +138,8 @@ def _edit(section: str, below: list[str], where: str) -> str:
 
 
 def _seed(text: str) -> int | str:
-    number = _whole_number(text.strip()) if len(text) <= 40 else None  # removes more than int() ignores, such as \x1c
+    # strip() removes characters that int() refuses, such as \x1c.
+    number = _whole_number(text.strip()) if len(text) <= 40 else None
     return text if number is None else number
 
 

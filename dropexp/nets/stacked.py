@@ -257,10 +257,10 @@ class Stack:
         """Compute the gradients of layer i, or update it directly if there is no gradient buffer."""
         direct, n, m = self.gradient is None, D.shape[1], self.sizes[i]
         matrix = self.sums[i]
-        products = [(matrix, H_T)]
+        operands = [(matrix, H_T)]
         if i == 0:
-            products = [(matrix[:, :m], H_T), (matrix[:, m : m + 1], self.ones[..., :n].expand(len(D), -1, -1))]
-        for sums, inputs in products:
+            operands = [(matrix[:, :m], H_T), (matrix[:, m : m + 1], self.ones[..., :n].expand(len(D), -1, -1))]
+        for sums, inputs in operands:
             torch.baddbmm(sums, inputs, D, beta=direct, alpha=1 / n, out=sums)
         if noise is not None:
             matrix[:, :m].mul_(noise)

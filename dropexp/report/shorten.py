@@ -51,7 +51,7 @@ def distinct(names: Sequence[str], width: int) -> list[str]:
     """Return the names cut to `width` columns; the cut moves until different names look different.
 
     It is in the middle, or else around the first character in which a name differs from the most similar one. Names
-    that no cut tells apart end in their position in the list.
+    that no cut distinguishes get their position in the list as an ending.
     """
     for head in (width // 2, width // 4, 3 * width // 4, 0, width - 1):
         cut = [middle(name, width, head) for name in names]

@@ -39,7 +39,7 @@ class Unit:
 
 
 FRACTION = Unit("%", ".2f", "points", ".2f", 100)
-POINTS = Unit("points", ".2f", "points", ".2f", 100)  # percentage points, of the gap
+POINTS = Unit("points", ".2f", "points", ".2f", 100)  # percentage points, of the generalisation gap
 NATS = Unit("cross entropy, nats", ".4f", "nats", ".4f")
 SECONDS = Unit("s", ".4f", "s", ".3f")
 SQUARES = Unit("½ · squared error", ".4g", "", ".4g")

@@ -84,7 +84,7 @@ def _is_new(folder: RunFolder) -> bool:
 
 
 def _read_own(folder: RunFolder, planned: PlannedRun | None) -> RunInfo:
-    """Return run.json if it is of the planned run; among 100,000 runs, two are likely to share their hash.
+    """Return run.json if it is of the planned run: two of 100,000 runs are likely to have the same hash.
 
     Raises `OtherRun` if it is of another run with this hash, and what `RunFolder.read_info` raises. A finished run of
     schema 1 needs its epochs.csv too.
@@ -157,7 +157,7 @@ def rename_for_restart(folder: RunFolder) -> list[str]:
 
 
 def start(folder: RunFolder, info: RunInfo, columns: Columns) -> list[str]:
-    """new, interrupted, failed -> running. Begin after the epochs of the columns; return messages on repaired files.
+    """new, interrupted, failed -> running. Start after the epochs of the columns; return messages on repaired files.
 
     Without epochs the run starts from its beginning, and what it had written is removed. --force uses this for
     done, diverged -> running. If run.json is missing, epochs.csv is renamed: it may be of a finished run.
@@ -228,8 +228,8 @@ def mark(folder: RunFolder, status: Status, why: str | None = None) -> None:
 def receive(folder: RunFolder, files: Mapping[str, bytes | None], restart: bool = False) -> None:
     """Write the files of a run that another machine trains; None removes one, and unknown names are renamed files.
 
-    Wherever this is cut short, the run can resume: renamed files come first, run.json last. A folder without run.json
-    gets one without a table first; otherwise the other files would be those of a corrupted run. With `restart` a
+    If this is cut short, the run can resume: renamed files are written first, run.json last. A folder without run.json
+    first gets one without a table; without it the other files would be those of a corrupted run. With `restart` a
     finished run starts again: its checkpoint is removed first, the rest of the old result after the new run.json.
     """
     if restart:

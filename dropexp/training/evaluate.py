@@ -22,7 +22,7 @@ from dropexp.nets import matmul
 from dropexp.nets.dropconnect import DropConnectMLP
 from dropexp.training import build
 from dropexp.training.predictive_distribution import Predictive, predictive
-from dropexp.training.probes import eval_outputs, noisy_outputs
+from dropexp.training.probes import eval_outputs, stochastic_outputs
 from dropexp.training.rng import stream
 from dropexp.training.torch_settings import own_settings
 from dropexp.training.trained_network import Trained
@@ -122,7 +122,7 @@ def evaluate_network(
                 differing = int((clean.classes.numpy() != trained.kept.classes).sum())
             shown = clean
             if passes:
-                shown = predictive(noisy_outputs(network, X, generator) for _ in range(passes))
+                shown = predictive(stochastic_outputs(network, X, generator) for _ in range(passes))
                 mutual_information = shown.mutual_information.mean().item()
                 row = replace(row, **figures_of("mc_", shown, y), mutual_information=mutual_information)
             if passes and isinstance(network, DropConnectMLP):

@@ -90,7 +90,7 @@ def noise_at_test(network: Network, X: Tensor, y: Tensor, generator: torch.Gener
 
     noisy_flips is the fraction of images that the two passes classify differently.
     """
-    outputs, others = (noisy_outputs(network, X, generator) for _ in range(2))
+    outputs, others = (stochastic_outputs(network, X, generator) for _ in range(2))
     loss, acc = score(outputs, y)
     flips = (outputs.argmax(dim=1) != others.argmax(dim=1)).sum().item() / len(y)
     return {"noisy_acc": acc, "noisy_loss": loss, "noisy_flips": flips}
@@ -103,7 +103,7 @@ def calibration(network: Network, X: Tensor, y: Tensor, generator: torch.Generat
 
 def mc(network: Network, X: Tensor, y: Tensor, generator: torch.Generator, K: int) -> dict[str, float]:
     """Measure mc_acc, mc_loss, mc_ece of Monte-Carlo dropout: the mean probability over K stochastic passes."""
-    mean = predictive(noisy_outputs(network, X, generator) for _ in range(K))
+    mean = predictive(stochastic_outputs(network, X, generator) for _ in range(K))
     return {"mc_acc": mean.accuracy(y), "mc_loss": mean.loss(y), "mc_ece": mean.calibration_error(y)}
 
 
@@ -112,7 +112,7 @@ _PROBES: dict[str, Callable[..., dict[str, float]]] = {
 }
 
 
-def noisy_outputs(network: Network, X: Tensor, generator: torch.Generator) -> Tensor:
+def stochastic_outputs(network: Network, X: Tensor, generator: torch.Generator) -> Tensor:
     """Return the outputs (n, num_outputs) of a stochastic pass."""
     return torch.cat([network.logits(rows, generator) for rows in X.split(EVAL_ROWS)])
 
@@ -123,7 +123,7 @@ def eval_outputs(network: Network, X: Tensor, generator: torch.Generator) -> Ten
     A network with `noise_at_eval` samples from `generator`: its own one must not advance, since training uses it next.
     """
     if network.noise_at_eval:
-        return noisy_outputs(network, X, generator)
+        return stochastic_outputs(network, X, generator)
     return logits(network, X)
 
 

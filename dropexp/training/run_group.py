@@ -40,8 +40,8 @@ def train_group(
     """Train the jobs together, each from where it was interrupted, and yield what happens under the jobs' indexes.
 
     `stacked`: they are a stack, all of one `stack_shape`; otherwise there is one job. `data` may be None for a job that
-    samples its own data. A finished run is left as it is unless `force`; one that another process trains is busy. An
-    error ends its run as failed. Closing the generator or KeyboardInterrupt marks started runs as interrupted.
+    samples its own data. Without `force` a finished run is left as it is. A run that another process trains ends as
+    busy. An error ends its run as failed. Closing the generator or KeyboardInterrupt marks started runs as interrupted.
 
     Runs of a stack that have not done equally many epochs, or do not fit into the device's memory together, train one
     stack after the other; an epoch that is trained again is yielded again.

@@ -34,7 +34,7 @@ def in_workers(jobs: Sequence[Job], plan: Plan, count: int) -> Generator[Event]:
     """Train the jobs in `count` workers. Raises `DataError`, or `PluginError` if a plugin file has changed.
 
     A worker that is killed, most often because memory ran out, is not replaced. Its run is tried again after the
-    others, in half as many workers, and so on until all fit; it fails if it is killed as the only one.
+    others, in half as many workers, and so on until all fit; a run fails if it is killed while no other trains.
     """
     left = yield from _Pool(jobs, plan, count).train(range(len(jobs)))
     while left:

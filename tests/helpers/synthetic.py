@@ -20,7 +20,7 @@ def write_synthetic(root: Path, train: int = 600, test: int = 100) -> dict[str, 
         labels = rng.permutation(np.arange(rows) % 10).astype(np.uint8)
         images = rng.integers(0, 100, (rows, 28, 28), dtype=np.uint8)
         for label in range(10):
-            bar = slice(2 * label + 4, 2 * label + 7)  # bright rows, which tell the classes apart
+            bar = slice(2 * label + 4, 2 * label + 7)  # bright rows, which distinguish the classes
             images[labels == label, bar] += 150
         for name, array in ((f"{part}-images-idx3-ubyte", images), (f"{part}-labels-idx1-ubyte", labels)):
             header = struct.pack(f">{1 + array.ndim}I", 0x800 + array.ndim, *array.shape)

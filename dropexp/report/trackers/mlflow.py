@@ -38,11 +38,12 @@ def default_uri() -> str:
 
 
 def to_mlflow(runs: Iterable[Run], uri: str, *, report: bool = False) -> Exported:
-    """Log each run to the experiment named as its study: the config as params, the table and the gap as metrics.
+    """Log each run to the experiment named as its study: the config as params, the table as metrics.
 
-    The commit is a tag, config.yaml an artifact. With `report`, the report of each study is an artifact of a run named
-    "report", and logged runs whose folders are gone are returned. A run that has more epochs than were logged gets the
-    new ones; a run that was trained again is deleted there and logged again. Raises `ExportError`.
+    The metrics include the generalisation gap. The commit is a tag, config.yaml an artifact. With `report`, the report
+    of each study is an artifact of a run named "report", and logged runs whose folders are gone are returned. A run
+    that has more epochs than were logged gets the new ones; a run that was trained again is deleted there and logged
+    again. Raises `ExportError`.
     """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # before the import, which starts it
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # by default it logs every table that it creates

@@ -22,10 +22,11 @@ STRING = 7  # DT_STRING of TensorFlow
 
 
 def to_tensorboard(runs: Iterable[Run], out: Path) -> Exported:
-    """Write out/<study>/<run folder>/: every column of the table and the gap as scalars, the config and the commit.
+    """Write out/<study>/<run folder>/: every column of the table as scalars, the config and the commit.
 
-    Scalars are float32, because TensorBoard's default loader shows no others. The config is there as hyperparameters
-    and as a text. Raises `ExportError`, and `PathError` if `out` names a file.
+    The scalars include the generalisation gap. Scalars are float32, because TensorBoard's default loader shows no
+    others. The config is there as hyperparameters and as a text. Raises `ExportError`, and `PathError` if `out` names a
+    file.
     """
     check_folder(out)
     event, tensor, text, data, hparams, records = import_tool(

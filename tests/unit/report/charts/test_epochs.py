@@ -1,4 +1,4 @@
-"""Charts by epoch: learning curves, the gap and published figures."""
+"""Charts by epoch: learning curves, the generalisation gap and published figures."""
 
 from __future__ import annotations
 
