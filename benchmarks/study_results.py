@@ -74,7 +74,7 @@ def keep(path: str, runs_dir: Path, folder: Path = FOLDER, docs: Path = DOCS) ->
     for chart in CHARTS.get(path, ()):
         save_light_and_dark(single(found[0], chart), docs / f"findings-{name}-{chart}.svg")
     judged = pd.concat(list(map(judged_table, found, STUDIES[path])))
-    interactions = pd.concat([one.interactions for one in found])
+    interactions = pd.concat([one.interactions for one in found]).drop(columns="sentence", errors="ignore")
     tables = {name: judged, f"{name}-runs": run_table(name, runs_dir), f"{name}-interactions": interactions}
     _save({file: table for file, table in tables.items() if len(table)}, folder)
 
