@@ -15,6 +15,7 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
@@ -112,20 +113,20 @@ class _Lines:
         print_message(f"[{self.what}{epochs}{estimate}] {self.names[job]}  {what}")
 
 
+def _progress(done: ProgressColumn, transient: bool = False) -> Progress:
+    """Return bars with a name, with what is done, and with the time left; they vanish at the end if `transient`."""
+    left = (TimeRemainingColumn(compact=True), TextColumn("left"))
+    columns = (TextColumn("{task.description}"), BarColumn(SHORT_BAR), done, *left)
+    return Progress(*columns, console=Console(stderr=True), transient=transient)
+
+
 @contextmanager
 def downloading(quiet: bool) -> Iterator[DownloadProgress | None]:
     """Yield a callback for `dataset_files.fetch` that shows a bar per file on a terminal, or prints a line per file."""
     if quiet:
         yield None
     elif on_terminal():
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(SHORT_BAR),
-            DownloadColumn(),
-            TimeRemainingColumn(compact=True),
-            TextColumn("left"),
-        )
-        progress = Progress(*columns, console=Console(stderr=True))
+        progress = _progress(DownloadColumn())
         bars: dict[str, TaskID] = {}
 
         def bar(name: str, done: int, total: int) -> None:
@@ -150,14 +151,7 @@ def counting(what: str, total: int) -> Iterator[Callable[[], None]]:
     if total < 2 or not on_terminal():
         yield lambda: None
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(SHORT_BAR),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(compact=True),
-        TextColumn("left"),
-    )
-    progress = Progress(*columns, console=Console(stderr=True), transient=True)
+    progress = _progress(MofNCompleteColumn(), transient=True)
     task = progress.add_task(what, total=total)
     with _shown(progress):
         yield lambda: progress.advance(task)

@@ -14,12 +14,10 @@ from typing import Any
 from dropexp.cpu_cores import cores
 
 _PACKAGE = Path(__file__).parents[1]
-# What `git rev-parse --local-env-vars` lists: git sets them in a hook, for the repository of the hook.
+# git sets them in a hook, for the repository of the hook. GIT_CONFIG_COUNT stays: it can hold a user's safe.directory.
 GIT_REPOSITORY = {
     *("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX"),
-    *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_CONFIG", "GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS", "GIT_GRAFT_FILE"),
-    *("GIT_IMPLICIT_WORK_TREE", "GIT_INTERNAL_SUPER_PREFIX", "GIT_NO_REPLACE_OBJECTS", "GIT_REPLACE_REF_BASE"),
-    *("GIT_SHALLOW_FILE",),
+    *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_GRAFT_FILE", "GIT_SHALLOW_FILE"),
 }
 _BOOT = Path("/proc/sys/kernel/random/boot_id")  # Linux: the same in all containers of a machine
 

@@ -144,3 +144,14 @@ def test_if_git_refuses_a_checkout_its_reason_is_known(checkout: Path, monkeypat
     commit, dirty, reason = _commit_of(checkout / "package")
     assert (commit, dirty) == (None, None)
     assert str(reason).startswith("git: detected dubious ownership in repository at ")
+
+
+def test_a_checkout_that_the_environment_declares_safe_has_its_commit(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = git(checkout, "rev-parse", "HEAD")
+    settings = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
+    others = {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    for name, value in (settings | others).items():
+        monkeypatch.setenv(name, value)
+    assert _commit_of(checkout / "package") == (head, False, None)
