@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dropexp.analysis.arms import Arm
-from dropexp.analysis.measure import MeasuredRun
+from dropexp.analysis.run_figures import MeasuredRun
 from dropexp.config.tasks import CHANCE_LEVEL, NUM_OUTPUTS
 from dropexp.runs.metrics import METRICS, Metric
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dropexp.analysis.labels import labels_of
-from dropexp.analysis.measure import MeasuredRun, measure
 from dropexp.analysis.notes import Noted
+from dropexp.analysis.run_figures import MeasuredRun, measure
 from dropexp.config.tasks import NUM_TRAIN_IMAGES
 from dropexp.runs.record import Run, natural, text
 from dropexp.runs.state_names import NO_RUN, Status

@@ -15,7 +15,7 @@ from dropexp.errors import ComparisonError
 from dropexp.runs.record import Run, text
 from dropexp.runs.state_names import NO_RUN
 
-MAX_BEGUN = 4  # arms that are suggested for what they begin with
+MAX_SUGGESTED = 4  # arms to suggest whose names start with the requested one
 NOT_SETTINGS = {"seed", "name", "arm"}  # keys that identify runs and arms
 
 
@@ -63,8 +63,8 @@ def baselines_of(arms: Sequence[Arm], wanted: str | None, titles: Mapping[str, s
         by_name = {titles.get(label, label): arm for label, arm in by_label.items()} | by_label
         wanted = normalised(wanted)
         if wanted not in by_name:
-            begun = [repr(name) for name in by_name if name.startswith(wanted)]
-            several = f" (did you mean {' or '.join(begun)}?)" if 1 < len(begun) <= MAX_BEGUN else ""
+            matching = [repr(name) for name in by_name if name.startswith(wanted)]
+            several = f" (did you mean {' or '.join(matching)}?)" if 1 < len(matching) <= MAX_SUGGESTED else ""
             similar = several or did_you_mean(wanted, by_name)
             raise ComparisonError(f"unknown baseline {wanted!r}{similar}; the arms are: {', '.join(by_label)}")
         return Noted(dict.fromkeys(by_label, by_name[wanted]), [])

@@ -14,12 +14,12 @@ from dropexp.analysis import frames
 from dropexp.analysis.anomalies import broken_runs, notes_on_runs
 from dropexp.analysis.arms import Arm, columns_of, group_arms
 from dropexp.analysis.baselines import NOT_SETTINGS, baselines_of, task_of
-from dropexp.analysis.best_epoch import best_val_frame
 from dropexp.analysis.caveats import caveats
 from dropexp.analysis.comparison_query import Query, check_margin, in_words, parse_epoch
 from dropexp.analysis.differences import differences_of
 from dropexp.analysis.headlines import Headline, headlines
 from dropexp.analysis.interactions import interactions_of
+from dropexp.analysis.last_and_best_epoch import best_val_frame
 from dropexp.analysis.metric_choice import choose_metric, usual_metric
 from dropexp.analysis.notes import Noted
 from dropexp.analysis.plan_new_study import new_studies_of
@@ -42,7 +42,7 @@ from dropexp.runs.study_file import Declared
 class Comparison:
     """Arms, their differences and everything else that `compare` computes.
 
-    Accuracies and gaps are fractions, losses are in nats, `seconds` are per epoch; unknown figures are NaN.
+    Accuracies and `gap` are fractions, losses are in nats, `seconds` are per epoch; unknown figures are NaN.
 
     metric, what the metric that is compared, and the same in words with the epoch: "test accuracy after 5 epochs"
     usual        the metric that is compared by default
@@ -161,7 +161,7 @@ def compare(
     at          the epoch that is compared: "last", "best-val", "best-test" or a number
     filter      keeps runs whose config keys have these values
     published   whether to compute which arm a source's figures fit best
-    margin      the smallest difference that matters: a fraction for accuracies and gaps, otherwise in the metric's unit
+    margin      the smallest difference that matters: a fraction for accuracies and `gap`, else in the metric's unit
     config      instead of names: a config, a study or a list of studies; exactly the runs that it defines are
                 compared. A study or a dict can also be the first argument
     select_on   a validation metric: of each declared arm or variant, only the settings with its best mean are compared

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from dropexp.analysis.arms import Arm
-from dropexp.analysis.measure import Curve
 from dropexp.analysis.notes import Noted
 from dropexp.analysis.published_comparison import Printed, Source
+from dropexp.analysis.run_figures import Curve
 from dropexp.analysis.titles import named
 
 MIN_RUNS = 20  # of an arm, to estimate its distribution
@@ -90,7 +90,7 @@ def fit_sentence(fits: Sequence[Fit]) -> str:
     return (
         f"{best.study}: the {best.figures} published figures fit {best.arm} best; they are {times} as likely as under "
         f"{second.arm}. Leave-one-out: the same rule assigns {right} to their own arm; of the {best.given} runs "
-        f"assigned to {best.arm}, {best.right} are its own."
+        f"assigned to {best.arm}, {best.right} belong to it."
     )
 
 

@@ -76,7 +76,7 @@ class Requirement:
     def fails(self, value: float, origin: str, unknown: str) -> str | None:
         """Return why a figure does not meet the bound, or None if it does.
 
-        `origin` says what the figure is, and `unknown` why it would be NaN.
+        `origin` describes the figure, and `unknown` why it would be NaN.
         """
         holds, limit = _OPERATORS[self.sign], float(self.bound)
         title = f"{self.subject}.{self.name}"

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from dropexp.analysis.arms import Arm
-from dropexp.analysis.measure import MeasuredRun
 from dropexp.analysis.notes import Noted
+from dropexp.analysis.run_figures import MeasuredRun
 from dropexp.analysis.stats import LEVEL
 from dropexp.errors import RunError
 from dropexp.runs.predictions import Predictions, read_predictions

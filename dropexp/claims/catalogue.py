@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dropexp.claims import adam_weight_decay, checks_on_runs, equalities, moments, subnets, weight_decay
 from dropexp.claims.claim import Claim, Evidence
-from dropexp.claims.contrasts import OVERFITTING, UNDERFITTING, check_study
+from dropexp.claims.trained_studies import OVERFITTING, UNDERFITTING, check_study
 
 D2L = "Dive into Deep Learning"
 JMLR = "Srivastava et al., 2014"
@@ -84,7 +84,7 @@ CLAIMS = [
     Claim(
         "15", "gap", "Dropout shrinks the gap between train and test accuracy",
         f"{D2L}, dropout", "both in evaluation mode, paired by seed",
-        studies={"exercise-2-more-epochs": checks_on_runs.smaller_gap},
+        studies={"exercise-2-more-epochs": checks_on_runs.smaller_generalisation_gap},
     ),
     Claim(
         "16", "accuracy", "Dropout improves test accuracy",

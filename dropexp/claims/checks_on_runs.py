@@ -16,22 +16,18 @@ from dropexp.analysis.interactions import interaction
 from dropexp.analysis.sentences import amount, sentence
 from dropexp.analysis.verdicts import Pair, Verdict, VerdictWord, judge
 from dropexp.claims.claim import ClaimVerdict, Finding
-from dropexp.claims.contrasts import (
+from dropexp.claims.figures_by_seed import at_loss, figures, first_epoch, layer_columns, lowest
+from dropexp.claims.paired_differences import (
     Contrast,
-    NotTrained,
-    at_loss,
     contrast,
     differ_at_most_in,
-    figures,
-    first_epoch,
     judge_contrasts,
-    layer_columns,
-    lowest,
     matched_pairs,
     sd_ratio,
     setting,
     values,
 )
+from dropexp.claims.trained_studies import NotTrained
 from dropexp.runs.metrics import MARGIN, METRICS, NUMBER, metrics_of
 from dropexp.runs.record import Run
 
@@ -109,7 +105,7 @@ def sparser(arms: Arms) -> Iterator[Finding]:
     yield from judge_contrasts(relative, "less", PERCENT_MARGIN)
 
 
-def smaller_gap(arms: Arms) -> Iterator[Finding]:
+def smaller_generalisation_gap(arms: Arms) -> Iterator[Finding]:
     """Train accuracy in evaluation mode minus test accuracy: with dropout minus without."""
     return judge_contrasts([contrast(*pair, "gap") for pair in matched_pairs(arms, dropout, no_dropout)], "less")
 

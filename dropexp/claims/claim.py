@@ -12,7 +12,7 @@ EXACT = 1e-12  # float64 computations that differ by less are equal up to roundi
 
 
 class ClaimVerdict(StrEnum):
-    """What the evidence says about a claim."""
+    """The verdict that the evidence supports."""
 
     HOLDS = "holds"
     FAILS = "fails"

@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any
 
 from dropexp.claims.claim import ClaimVerdict, Evidence, Finding
-from dropexp.claims.contrasts import training_command
+from dropexp.claims.trained_studies import training_command
 from dropexp.report.tables.table import Table
 from dropexp.runs.provenance import provenance
 

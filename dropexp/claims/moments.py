@@ -33,13 +33,13 @@ NOISES: dict[str, Noise] = {
 def expectation(noises: Mapping[str, Noise] = NOISES) -> Iterator[Finding]:
     """E[h′] = h, with h′ = ξ·h. (Dive into Deep Learning, 3.13.1)"""
     for name, noise in noises.items():
-        yield mean_is(name, noisy_activations(noise), ACTIVATION)
+        yield mean_is(name, stochastic_activations(noise), ACTIVATION)
 
 
 def variance(noises: Mapping[str, Noise] | None = None) -> Iterator[Finding]:
     """Var[h′ | h] = h²·p / (1 − p)."""
     for name, noise in (noises or {"inverted": Inverted(P), "gaussian": Gaussian(P)}).items():
-        h = noisy_activations(noise)
+        h = stochastic_activations(noise)
         squares = (h - h.mean()) ** 2  # their mean is the variance
         yield mean_is(name, squares, ACTIVATION**2 * noise.p / (1 - noise.p), of="variance")
 
@@ -64,13 +64,13 @@ def same_masks(noise: Noise | None = None) -> Iterator[Finding]:
     dropout = nn.Dropout(P)
     with small_nets.seeded_global_generator():
         xi = dropout(ones(MASKS, dtype=float64))
-    from_scratch = noisy_activations(noise or Inverted(P)) / ACTIVATION
+    from_scratch = stochastic_activations(noise or Inverted(P)) / ACTIVATION
     yield mean_is("mean of their masks", from_scratch - xi, 0.0, of="mean difference")
     squares = (from_scratch - from_scratch.mean()) ** 2 - (xi - xi.mean()) ** 2
     yield mean_is("variance of their masks", squares, 0.0, of="difference in variance")
 
 
-def noisy_activations(noise: Noise) -> Tensor:
+def stochastic_activations(noise: Noise) -> Tensor:
     """Return h′ = ξ·h of one unit for many masks, shape (MASKS,)."""
     H = ones(MASKS, 1, dtype=float64) * ACTIVATION
     return (noise.draw(H, small_nets.generator()) * H)[:, 0]

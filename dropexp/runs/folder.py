@@ -37,7 +37,7 @@ CONFIG, EPOCHS, RUN, CHECKPOINT = "config.yaml", "epochs.csv", "run.json", "chec
 PREDICTIONS = "predictions.npz"
 TEXTS = (CONFIG, EPOCHS, RUN)
 FILES = (CONFIG, EPOCHS, PREDICTIONS, CHECKPOINT, RUN)  # if a copy in this order is cut short, the run can resume
-# With a number, added to the name of a file that is kept and no longer read: if it is corrupted, or of a restarted run.
+# Suffixes, with a number, of files that are kept and no longer read: corrupted ones, and those of restarted runs.
 CORRUPTED, BEFORE = ".corrupted-", ".before-"
 
 

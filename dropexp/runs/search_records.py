@@ -126,7 +126,7 @@ def known_trials(search: Search, record: SearchRecord | None) -> list[TrialRecor
 
 
 def merged(records: Records, new: Sequence[SearchRecord]) -> list[SearchRecord]:
-    """Return the records with the new ones: figures, trials and a selection that only the old ones have are kept."""
+    """Merge new records into the old ones. Keep figures, trials and selections that only the old ones have."""
     found = dict(records)
     for one in new:
         key = one.id, one.device

@@ -32,7 +32,7 @@ def test_a_printed_command_starts_the_program_that_printed_it(
     assert command_line("compare", "my study") == expected
 
 
-def test_a_command_that_reads_standard_input_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_command_names_a_file_for_a_config_of_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["dropexp"])
     printed = next_command("next", ["compare", "-c", "-"])
     assert printed == "next, with the config saved as FILE: dropexp compare -c FILE"

@@ -123,7 +123,7 @@ def test_bars_counts_and_labelled_times_fit_into_every_width(width: int) -> None
     assert ("loss 0.5123" in text, "test 82.5%" in text) == (width >= 120, width >= 60)
 
 
-def test_a_terminal_of_few_lines_says_how_many_more_runs_train() -> None:
+def test_a_terminal_of_few_lines_shows_how_many_more_runs_train() -> None:
     bars = Bars(Stage("run", jobs(40), force=False))
     for job in range(40):
         bars.show(Started(job))

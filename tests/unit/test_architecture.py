@@ -125,7 +125,7 @@ def test_every_package_documents_its_purpose_and_where_to_start() -> None:
         assert "import" in text and "tart with `" in text, package
 
 
-def test_every_folder_of_a_package_says_where_to_start() -> None:
+def test_every_folder_of_a_package_names_where_to_start() -> None:
     folders = [module for module, path in MODULES.items() if path.name == "__init__.py" and "." in module]
     assert "report.charts" in folders
     for folder in folders:

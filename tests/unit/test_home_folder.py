@@ -46,7 +46,7 @@ def test_a_path_in_the_home_folder_of_a_user_without_one_is_an_error(no_home: Pa
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such user database")
-def test_the_home_folder_of_another_user_is_known_without_one_of_ones_own(no_home: Path) -> None:
+def test_a_user_without_a_home_folder_can_name_that_of_another_user(no_home: Path) -> None:
     import pwd
 
     provide_home()

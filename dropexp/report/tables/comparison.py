@@ -219,7 +219,7 @@ def _fit_table(fits: list[dict[str, Any]]) -> Table:
             "n",
             "log likelihood\nminus the best",
             "own runs\nassigned correctly",
-            "assigned runs\nthat are its own",
+            "assigned runs\nthat belong to it",
         ],
         rows,
         about="log likelihood: natural, of all published figures, as if independent, integrated over their rounding. "

@@ -30,7 +30,7 @@ class Table:
         return " ".join(filter(None, [self.about, *self.terms.values()]))
 
     def without(self, headers: Collection[str]) -> Table:
-        """Return the table without these columns, and without what the legend says about them."""
+        """Return the table without these columns, and without their part of the legend."""
         kept = [i for i, header in enumerate(self.headers) if header not in headers]
         new = {old: i for i, old in enumerate(kept)}
         fold, cut, left = ([new[i] for i in own if i in new] for own in (self.fold, self.cut, self.left))

@@ -33,7 +33,7 @@ TRIES = 3  # for a run whose worker or node dies each time before another epoch 
 MAX_SINGLE_RUNS_PER_CHUNK = 8  # they share Ray's overhead per task, but all wait if their node is slow
 MIN_CHUNKS_PER_SLOT = 4  # with fewer, some slots would be idle at the end
 MAX_SINGLE_RUNS_PER_GPU = 4  # at a time, of runs that cannot train as a stack: none of them fills the GPU
-NO_UPDATE_SECONDS = 20  # without an update, after which a message says that no node is left
+NO_UPDATE_SECONDS = 20  # without an update, after which a message reports that no node is left
 MAX_UPDATES_PER_SECOND = 50.0  # from all nodes together: each costs this process some milliseconds
 
 

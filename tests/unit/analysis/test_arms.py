@@ -42,7 +42,7 @@ def test_seconds_of_a_single_epoch_include_it(tmp_path: Path) -> None:
     assert row_of(compare(runs_dir=tmp_path).arms, "nn")["seconds"] == 9.0
 
 
-def test_a_run_without_clean_train_accuracy_has_no_gap(tmp_path: Path) -> None:
+def test_a_run_without_clean_train_accuracy_has_no_generalisation_gap(tmp_path: Path) -> None:
     write_arm(tmp_path, "nn", [0.8, 0.9], eval_train=False)
     nn = row_of(compare(runs_dir=tmp_path).arms, "nn")
     assert math.isnan(nn["gap"])

@@ -139,8 +139,8 @@ def test_a_run_at_chance_level_makes_the_verdict_inconclusive(tmp_path: Path) ->
         assert mentions(comparison.notes, "nn: seed 7 is at chance level (11.00 %)")
 
 
-def test_the_gap_has_no_better_direction(tmp_path: Path) -> None:
-    """A network that learns nothing has no gap."""
+def test_the_generalisation_gap_has_no_better_direction(tmp_path: Path) -> None:
+    """A network that learns nothing has a generalisation gap of zero."""
     for variant, gap in (("none", 0.1), ("nn", 0.0)):
         for run in write_arm(tmp_path, variant, [0.8 + i / 1000 for i in range(8)]):
             table = run.read_table()

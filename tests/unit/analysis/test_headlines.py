@@ -95,7 +95,7 @@ def test_runs_that_finished_badly_are_named() -> None:
     assert many.endswith("seed 0 of nn diverged; seed 1 of nn diverged; seed 2 of nn diverged; 4 more such notes.")
 
 
-def test_fewer_than_two_pairs_say_so() -> None:
+def test_a_headline_reports_fewer_than_two_pairs() -> None:
     one, none = (texts(judge([one], MARGIN))[0] for one in (pair([0.01]), pair([])))
     (two,) = texts(judge([pair([0.01]), pair([0.02], "scratch")], MARGIN))
     assert two.startswith("INCONCLUSIVE: 1 seed is too few to show any of the 2 differences in test accuracy")

@@ -14,7 +14,7 @@ from dropexp.analysis.stats import min_sign_flip_p
 
 
 def power(pairs: int, comparisons: int, studies: int) -> float:
-    """Return the share of studies that find the first arm, which differs by the detectable minimum, BETTER."""
+    """Return the share of studies that find arm 1 BETTER, which differs by the minimum detectable difference."""
     margin = min_detectable_difference(pairs, comparisons)
     drawn = np.random.default_rng([pairs, 4]).normal(size=(studies, comparisons, pairs))
     drawn[:, 0] += margin
@@ -23,7 +23,7 @@ def power(pairs: int, comparisons: int, studies: int) -> float:
 
 
 @pytest.mark.parametrize(("pairs", "comparisons"), [(6, 1), (8, 1), (8, 5), (10, 2), (12, 11), (16, 3)])
-def test_the_rule_shows_the_detectable_difference_with_80_percent_power(pairs: int, comparisons: int) -> None:
+def test_the_rule_shows_the_minimum_detectable_difference_with_80_percent_power(pairs: int, comparisons: int) -> None:
     assert power(pairs, comparisons, 4000) == pytest.approx(0.8, abs=0.025)  # three standard errors are 0.019
 
 
@@ -38,7 +38,7 @@ def test_five_pairs_show_nothing_and_other_pairs_what_their_smallest_p_allows() 
             assert math.isfinite(min_detectable_difference(pairs, comparisons)) == reachable
 
 
-def test_the_detectable_difference_falls_with_pairs_and_rises_with_comparisons() -> None:
+def test_the_minimum_detectable_difference_falls_with_pairs_and_rises_with_comparisons() -> None:
     for comparisons in (1, 2, 11, 100):
         shown = [min_detectable_difference(pairs, comparisons) for pairs in range(13, 60)]
         assert all(many < few for few, many in pairwise(shown))

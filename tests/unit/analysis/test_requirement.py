@@ -101,13 +101,13 @@ NOT_KEPT = "it needs kept predictions of the same test images at this epoch, whi
         ("nn - none.verdict != BETTER", "nn - none.verdict is BETTER, not != BETTER"),
     ],
 )
-def test_a_requirement_on_a_difference_that_fails_says_why(
+def test_a_failed_requirement_on_a_difference_returns_the_reason(
     of_differences: Comparison, requirement: str, why: str
 ) -> None:
     assert require(of_differences, requirement) == why
 
 
-def test_a_difference_without_a_figure_says_what_the_figure_needs(tmp_path: Path) -> None:
+def test_the_message_for_a_missing_figure_names_what_it_needs(tmp_path: Path) -> None:
     write_run(tmp_path, "none", 0)
     write_run(tmp_path, "nn", 0)
     write_run(tmp_path, "scratch", 1)
@@ -175,7 +175,7 @@ def test_the_ends_of_a_range_and_bounds_on_losses_are_allowed(of_differences: Co
         ("nn.test_loss <= 80 %", "a bound on the test loss is a number without %, as in csv and json"),
     ],
 )
-def test_a_bound_with_a_percent_sign_is_an_error_that_says_what_to_write(
+def test_a_bound_with_a_percent_sign_is_an_error_that_names_the_valid_form(
     compared: Comparison, requirement: str, allowed: str
 ) -> None:
     with pytest.raises(ComparisonError) as error:

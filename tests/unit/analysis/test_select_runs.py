@@ -283,7 +283,7 @@ def test_training_with_options_warns_that_the_runs_share_the_study(cli: InProces
         assert done.stderr.splitlines()[-1] == f"next: dropexp compare {'other' if len(options) == 4 else 'lines'}"
 
 
-def test_training_two_files_of_one_name_says_so(cli: InProcess) -> None:
+def test_training_two_files_of_one_name_prints_a_note(cli: InProcess) -> None:
     for name, variant in (("a", "nn"), ("b", "scratch")):
         (cli.folder / name).mkdir()
         text = f"task: linear-regression\nvariant: {variant}\nepochs: 1\n"

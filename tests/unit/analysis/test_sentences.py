@@ -63,7 +63,7 @@ def test_broken_runs_are_named_with_the_estimate_of_the_others() -> None:
     assert sentence(none) == f"{start}(the arms have no seed in common)."
 
 
-def test_an_inconclusive_comparison_has_its_detectable_difference_and_the_seeds_for_the_margin() -> None:
+def test_an_inconclusive_comparison_has_its_minimum_detectable_difference_and_the_seeds_needed() -> None:
     found = verdict(0.001 + 0.01 * SHAPE)
     assert sentence(found) == (
         "nn against none in test accuracy after 5 epochs is INCONCLUSIVE: +0.10 points, "

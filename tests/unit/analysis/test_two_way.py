@@ -39,13 +39,13 @@ def test_the_variance_is_that_of_the_moment_estimator() -> None:
     assert half_width(d) == pytest.approx(stats.t.ppf(0.975, df) * math.sqrt(variance / (S * I)))
 
 
-def test_if_all_seeds_agree_it_is_the_interval_over_the_images() -> None:
+def test_if_all_seeds_agree_the_interval_is_that_over_images() -> None:
     d = np.tile(np.random.default_rng(0).normal(size=200), (5, 1))
     assert half_width(d) == pytest.approx(stats.t.ppf(0.975, 199) * stats.sem(d[0]))
 
 
 @pytest.mark.parametrize("image_sd", [0.0, 0.3])
-def test_it_is_never_narrower_than_the_interval_over_the_seeds(image_sd: float) -> None:
+def test_the_interval_is_never_narrower_than_that_over_seeds(image_sd: float) -> None:
     rng = np.random.default_rng(1)
     for _ in range(50):
         d = drawn(rng, 2, 100, 0.2, image_sd)
@@ -53,7 +53,7 @@ def test_it_is_never_narrower_than_the_interval_over_the_seeds(image_sd: float) 
 
 
 @pytest.mark.parametrize("image_sd", [0.0, 1.0])
-def test_it_covers_the_mean_as_often_as_it_says(image_sd: float) -> None:
+def test_the_interval_has_its_nominal_coverage(image_sd: float) -> None:
     rng = np.random.default_rng(2)
     hits = []
     for _ in range(1000):
@@ -62,7 +62,7 @@ def test_it_covers_the_mean_as_often_as_it_says(image_sd: float) -> None:
     assert 0.93 <= np.mean(hits) <= 0.975
 
 
-def test_it_is_unknown_for_one_seed_and_for_values_that_are_not_finite() -> None:
+def test_the_interval_is_unknown_for_one_seed_and_for_values_that_are_not_finite() -> None:
     assert math.isnan(half_width(np.ones((1, 10))))
     assert math.isnan(half_width(np.full((3, 10), np.inf)))
     assert half_width(np.zeros((3, 10), np.int8)) == 0

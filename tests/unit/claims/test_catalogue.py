@@ -8,7 +8,7 @@ import pytest
 from helpers.claims import BY_NAME, HOLDS
 
 from dropexp.claims.catalogue import CLAIMS, check, select, unknown_names
-from dropexp.claims.contrasts import CONFIGS
+from dropexp.claims.trained_studies import CONFIGS
 from dropexp.config.study import load_config
 
 ROOT = Path(__file__).parents[3]

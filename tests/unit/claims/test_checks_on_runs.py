@@ -315,14 +315,14 @@ def test_settings_of_one_study_are_not_mixed(tmp_path: Path) -> None:
     }
 
 
-def test_the_gap_is_open_if_a_run_diverged_and_unfinished_runs_are_named(tmp_path: Path) -> None:
+def test_the_generalisation_gap_is_open_if_a_run_diverged_and_unfinished_runs_are_named(tmp_path: Path) -> None:
     study = "exercise-2-more-epochs"
     write_arm(tmp_path, "none", ACCS, name=study)
     write_arm(tmp_path, "scratch", ACCS, name=study)
     write_run(tmp_path, "scratch", 10, 0.1, status="diverged", name=study)
     write_run(tmp_path, "scratch", 11, 0.1, status="failed", why="no memory", name=study)
     evidence = check("gap", tmp_path)
-    (finding,) = evidence.findings  # fake runs have one gap, whatever the variant
+    (finding,) = evidence.findings  # fake runs have the same generalisation gap, whatever the variant
     assert finding.verdict is OPEN
     assert "is INCONCLUSIVE: seed 10 of scratch diverged; a verdict never excludes such runs" in finding.evidence
     assert f"{study}: scratch: seed 11 failed (no memory), left out" in evidence.notes

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def test_evaluation_mode_is_deterministic_unless_dropout_is_active_in_it() -> None:
     assert set(verdicts(equalities.eval_is_deterministic()).values()) == {HOLDS}
-    noisy = small_nets.implementations(noise_at_eval=True)
-    assert set(verdicts(equalities.eval_is_deterministic(noisy)).values()) == {FAILS}
+    stochastic = small_nets.implementations(noise_at_eval=True)
+    assert set(verdicts(equalities.eval_is_deterministic(stochastic)).values()) == {FAILS}
 
 
 def test_a_network_without_noise_is_not_stochastic_in_training() -> None:

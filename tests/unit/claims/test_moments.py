@@ -59,7 +59,7 @@ def test_a_mean_of_equal_values_is_exact() -> None:
         (1_000_000, 0.015, HOLDS),  # a difference that is shown, and is within the tolerance
     ],
 )
-def test_a_mean_holds_by_a_bound_and_not_by_a_test_that_does_not_reject(
+def test_a_claim_about_a_mean_holds_only_if_its_interval_is_within_the_tolerance(
     n: int, off: float, verdict: ClaimVerdict
 ) -> None:
     x = torch.tensor([-1.0, 1.0], dtype=torch.float64).repeat(n // 2)  # mean 0, SD 1

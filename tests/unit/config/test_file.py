@@ -273,7 +273,7 @@ def test_an_arm_with_line_breaks_in_its_name_is_reported_on_one_line(keys: str) 
         ("[2]", [2]),
     ],
 )
-def test_a_range_includes_both_ends(values: str, seeds: list[int]) -> None:
+def test_a_range_is_inclusive(values: str, seeds: list[int]) -> None:
     assert parsed(f"matrix: {{seed: {values}}}\n").axes == {"seed": seeds}
 
 

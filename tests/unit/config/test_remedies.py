@@ -1,4 +1,4 @@
-"""Suggestions in messages about a config: each one, written where the message says, leaves fewer problems."""
+"""Suggestions in messages about a config: each one, applied where the message points, leaves fewer problems."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def repaired(position: str, key: str, value: str, problem: str) -> Text | None:
 
 @pytest.mark.parametrize("position", POSITIONS)
 @pytest.mark.parametrize("key", KEYS)
-def test_a_value_that_a_problem_says_to_write_is_valid(position: str, key: str) -> None:
+def test_a_suggested_value_is_valid(position: str, key: str) -> None:
     if position == "--seeds" and key != "seed":
         return
     values = VALUES if position != "the matrix" else [*VALUES, *(f"[{value}]" for value in VALUES)]
@@ -127,7 +127,7 @@ OTHER_KEYS = [
 
 
 @pytest.mark.parametrize("position", ["the top", "an arm", "the matrix"])
-def test_a_key_that_a_problem_names_is_known_there(position: str) -> None:
+def test_a_suggested_key_is_valid_in_its_section(position: str) -> None:
     wrong = []
     for key in OTHER_KEYS:
         for value in ("0.5", "128", "[0.2, 0.5]", "x"):
@@ -153,7 +153,7 @@ def test_a_key_that_a_problem_names_is_known_there(position: str) -> None:
         *(f"name = a title that is {'very ' * 9}long, of which a message shows only the first words",),
     ],
 )
-def test_a_line_that_a_problem_says_to_write_or_remove_is_valid(text: str) -> None:
+def test_a_suggested_edit_of_a_line_gives_valid_yaml(text: str) -> None:
     lines = ["variant: nn", *text.splitlines()]
     with pytest.raises(ConfigError) as error:
         yaml.parse("\n".join(lines), "study.yaml")

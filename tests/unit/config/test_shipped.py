@@ -49,7 +49,9 @@ def test_every_study_is_found_by_its_names(name: str, tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("file", ["dropout", "dropout.yaml", "dropout.yml"])
-def test_a_file_of_that_name_wins(file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_takes_precedence_over_a_shipped_study_of_the_same_name(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     if file != "dropout":
         (tmp_path / "dropout").mkdir()  # a folder is not a config

@@ -93,7 +93,7 @@ def test_tested_runs_of_a_repeat_have_the_same_seed_in_all_arms(load: Load) -> N
     assert len(study.seeds) == 3 and all(seeds == [1000, 1001] for seeds in study.seeds.values())
 
 
-def test_a_run_knows_its_part_in_the_search_which_its_hash_ignores(load: Load) -> None:
+def test_a_run_has_its_part_in_the_search_and_the_hash_ignores_it(load: Load) -> None:
     search = load(FAIR).searches[1]
     trial, tested = search.trials[2], search.tested(2, {"val_acc": 0.8})
     assert trial.tuning and tested.tuning

@@ -173,7 +173,7 @@ def test_a_network_has_the_requested_layers(
     assert [type(layer) for layer in mlp([8, 4, 2], noises, **options)] == kinds
 
 
-def test_input_noise_has_its_standard_deviation_and_is_off_in_evaluation_mode() -> None:
+def test_input_noise_has_its_standard_deviation_and_is_inactive_in_evaluation_mode() -> None:
     noise, X = InputNoise(0.3), torch.ones(1000, 1000)
     with as_default_generator(generator()):
         added = (noise(X) - X).double()

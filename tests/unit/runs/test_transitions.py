@@ -136,7 +136,7 @@ def test_another_run_of_the_same_hash_is_not_this_run(done: RunFolder, monkeypat
         status_of(done, other)
 
 
-def test_a_run_of_a_later_version_is_none_of_these_states(done: RunFolder) -> None:
+def test_the_status_of_a_run_of_a_later_version_is_an_error(done: RunFolder) -> None:
     write_raw(done, schema=3)
     with pytest.raises(NewerRun):
         status_of(done)

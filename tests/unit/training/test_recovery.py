@@ -420,7 +420,7 @@ def test_the_command_names_each_corrupted_file_and_leaves_other_runs_unchanged(j
 
 
 @pytest.mark.parametrize("keys", ["task: linear-regression", "train_size: 100\nhidden: [8]\ndrop_probs: [0.5]"])
-def test_a_dry_run_says_which_runs_would_restart_and_writes_nothing(
+def test_a_dry_run_reports_which_runs_would_restart_and_writes_nothing(
     keys: str, cli: InProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = cli.write("tiny.yaml", f"{keys}\nvariant: nn\nepochs: 4\nmatrix: {{seed: 0..1}}\n")

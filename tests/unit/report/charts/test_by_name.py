@@ -112,7 +112,7 @@ def test_differences_of_searches_are_paired_by_repeat(tmp_path: Path) -> None:
     assert "paired by repeat" in Spec(arm_charts.differences(compare("tuned", tmp_path / "runs"))).description
 
 
-def test_differences_without_a_better_side_say_so(tmp_path: Path) -> None:
+def test_the_legend_of_differences_notes_that_neither_side_is_better(tmp_path: Path) -> None:
     for i, variant in enumerate(("none", "nn")):
         for seed in range(3):
             write_run(tmp_path, variant, seed, probed={"w1_norm": 12.0 + i + seed / 10})

@@ -55,7 +55,7 @@ def test_arm_means_have_the_t_interval_of_the_mean(two_arms: Comparison) -> None
     assert nn["figures"].endswith(", n = 4")
 
 
-def test_arms_without_figures_say_so(tmp_path: Path) -> None:
+def test_an_arm_without_figures_shows_how_many_runs_diverged(tmp_path: Path) -> None:
     write_run(tmp_path, "none", 0, 0.8)
     for seed in range(2):
         write_run(tmp_path, "nn", seed, status="diverged")
@@ -75,7 +75,7 @@ def test_differences_of_accuracies_are_in_points(two_arms: Comparison) -> None:
     assert row["figures"].startswith(f"{expected['verdict']} +")
 
 
-def test_the_gap_is_in_points(two_arms: Comparison) -> None:
+def test_the_generalisation_gap_is_in_points(two_arms: Comparison) -> None:
     rows, _ = epoch_means(two_arms, two_arms.metrics["gap"])
     assert rows["mean"].tolist() == pytest.approx([3.0] * 10)
 

@@ -32,7 +32,7 @@ def test_a_sweep_has_a_panel_per_value_and_arms_without_the_parameter_in_each(sw
     assert len({tuple(y["scale"]["domain"]) for y in spec.channels("y")}) == 1
 
 
-def test_a_line_ends_with_the_shortest_run_and_the_legend_says_so(tmp_path: Path) -> None:
+def test_a_line_ends_with_the_shortest_run_and_the_legend_notes_it(tmp_path: Path) -> None:
     write_run(tmp_path, "nn", 0, [0.5, 0.6, 0.7])
     write_run(tmp_path, "nn", 1, [0.5, 0.6, 0.7, 0.9, 0.95])
     spec = Spec(epoch_charts.learning_curves(compare((), tmp_path)))
@@ -66,7 +66,7 @@ def test_close_losses_have_a_linear_axis(tmp_path: Path) -> None:
     assert spec.titles("y") == {"test loss (½ · squared error)"}
 
 
-def test_a_study_without_figures_has_a_chart_that_says_so(tmp_path: Path) -> None:
+def test_a_chart_without_figures_has_a_description_with_the_reason(tmp_path: Path) -> None:
     write_run(tmp_path, "nn", 0, rising(0.8), status="diverged")
     assert "no run has such figures" in Spec(epoch_charts.learning_curves(compare((), tmp_path))).description
 
@@ -88,13 +88,13 @@ def test_a_compared_probe_has_the_usual_metric_beside_it(two_arms: Comparison, t
     assert epoch_charts.usual_curves(two_arms) is None
 
 
-def test_the_gap_is_drawn_in_points_with_a_line_at_zero(two_arms: Comparison) -> None:
+def test_the_generalisation_gap_is_drawn_in_points_with_a_line_at_zero(two_arms: Comparison) -> None:
     spec = Spec(epoch_charts.gap(two_arms))
     assert spec.titles("y") == {"train accuracy − test accuracy (percentage points)"}
     assert {"zero": 0.0} in spec.rows("rule")
 
 
-def test_a_gap_that_was_not_measured_is_not_drawn(tmp_path: Path) -> None:
+def test_a_generalisation_gap_that_was_not_measured_is_not_drawn(tmp_path: Path) -> None:
     write_arm(tmp_path, "nn", [0.8, 0.81], eval_train=False)
     assert epoch_charts.gap(compare((), tmp_path)) is None
 

@@ -211,7 +211,7 @@ def test_a_study_whose_runs_all_diverged_has_no_recipe(tmp_path: Path) -> None:
     assert not {"Provenance", "Reproduce"} & set(found.texts("h2"))
 
 
-def test_the_gap_is_a_section_only_where_it_was_measured(found: Page, tmp_path: Path) -> None:
+def test_the_generalisation_gap_is_a_section_only_where_it_was_measured(found: Page, tmp_path: Path) -> None:
     assert "Generalisation gap" in found.texts("h2")
     write_realistic_study(tmp_path, seeds=2, eval_train=False)
     assert "Generalisation gap" not in page_of(tmp_path).texts("h2")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dropexp.analysis.verdicts import Pair
 from dropexp.claims.claim import ClaimVerdict
-from dropexp.claims.contrasts import Contrast, Expected, judge_contrasts, sd_ratio
+from dropexp.claims.paired_differences import Contrast, Expected, judge_contrasts, sd_ratio
 from dropexp.runs.metrics import FRACTION
 
 Values = NDArray[np.float64]

@@ -1,51 +1,28 @@
-"""From trained runs to findings: the arms of a study, their figures by seed, and verdicts on their differences."""
+"""Pairs of arms that a claim is about, their differences by seed, and whether these are as the claim expects."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from dropexp.analysis.anomalies import broken_runs
-from dropexp.analysis.arms import Arm, group_arms
+from dropexp.analysis.arms import Arm
 from dropexp.analysis.baselines import differing_keys
-from dropexp.analysis.measure import Curve
-from dropexp.analysis.notes import Noted
 from dropexp.analysis.sentences import amount, sentence
 from dropexp.analysis.stats import ALPHA
 from dropexp.analysis.verdicts import Pair, Verdict, VerdictWord, judge
 from dropexp.claims.claim import ClaimVerdict, Finding
-from dropexp.errors import NoRuns
-from dropexp.plurals import counted
-from dropexp.program import command
+from dropexp.claims.figures_by_seed import BySeed, figures
+from dropexp.claims.trained_studies import MISSING_ARMS, NotTrained
 from dropexp.runs.metrics import MARGIN, NUMBER, metrics_of
-from dropexp.runs.record import Run, read_runs, text
+from dropexp.runs.record import Run, text
 
-OVERFITTING, UNDERFITTING = "claims-overfitting", "claims-underfitting"  # studies of the same arms in two settings
-FITS = {OVERFITTING: "overfitting, ", UNDERFITTING: "underfitting, "}  # before the setting of a finding
-CONFIGS = {  # study: the config, and options, that train it
-    "dropout": "configs/dropout.yaml --seeds 0..39",
-    "does-dropout-help": "configs/does-dropout-help.yaml",
-    "best": "configs/best.yaml",
-    "exercise-1-drop-probs": "configs/exercises/drop-probs.yaml",
-    "exercise-2-more-epochs": "configs/exercises/more-epochs.yaml",
-    "exercise-3-activations": "configs/exercises/activations.yaml",
-    "exercise-5-with-weight-decay": "configs/exercises/with-weight-decay.yaml",
-    "exercise-7-other-noise": "configs/exercises/other-noise.yaml",
-    "figure-11-monte-carlo": "configs/srivastava/figure-11-monte-carlo.yaml",
-    OVERFITTING: "configs/claims/overfitting.yaml",
-    UNDERFITTING: "configs/claims/underfitting.yaml",
-}
-
-BySeed: TypeAlias = "pd.Series[float]"  # a figure of each run; a difference is NaN where only one side has the seed
 Expected = Literal["more", "less", "equal", "no less", "no more"]
 
 MORE, LESS = {VerdictWord.HIGHER}, {VerdictWord.LOWER}
@@ -58,40 +35,8 @@ DECISIVE: dict[Expected, tuple[set[VerdictWord], set[VerdictWord]]] = {
     "no less": (MORE | EQUAL, LESS),
     "no more": (LESS | EQUAL, MORE),
 }
-MISSING_ARMS = "some of the arms to compare are missing"
 MIN_SEEDS_FOR_SPREAD = 10
 EQUAL_RATIO = 5 / 4  # SDs whose ratio is between this and its inverse count as equal
-
-
-class NotTrained(Exception):
-    """The runs lack what a check needs; the message says what."""
-
-
-def check_study(
-    study: str, check: Callable[[Sequence[Arm]], Iterable[Finding]], runs_dir: Path
-) -> Noted[list[Finding]]:
-    """Return what a check finds in the finished runs of a study, or how to train them; notes name runs left out."""
-    notes = []
-    try:
-        arms = group_arms(read_runs(study, runs_dir))
-        notes = [f"{study}: {note}" for note in arms.notes]
-        findings = list(check(arms.value))
-        if not findings:
-            raise NotTrained(MISSING_ARMS)
-    except NoRuns:
-        findings = [Finding(f"study {study}", ClaimVerdict.NOT_TRAINED, training_command(study))]
-    except NotTrained as error:
-        findings = [Finding(f"study {study}", ClaimVerdict.NOT_TRAINED, f"{error}; {training_command(study)}")]
-    fit = FITS.get(study, "")
-    return Noted([replace(f, study=study, setting=f.setting and fit + f.setting) for f in findings], notes)
-
-
-def training_command(study: str) -> str:
-    """Return the command that trains a study."""
-    return command("train", "-c", *CONFIGS[study].split())
-
-
-# Figures by seed
 
 
 def matched_pairs(
@@ -111,66 +56,6 @@ def matched_pairs(
 def differ_at_most_in(arm: Arm, other: Arm, key: str) -> bool:
     """Return whether two arms are of one variant and agree in all settings but `key`."""
     return arm.first.variant == other.first.variant and set(differing_keys(arm, other)) <= {key}
-
-
-def figures(arm: Arm, name: str, epoch: int | None = None) -> BySeed:
-    """Return a figure of each run after an epoch, by default its last. Raises NotTrained if the runs do not have it."""
-    if epoch and arm.runs and epoch > arm.min_epochs:
-        raise NotTrained(f"{arm.label} has {counted(arm.min_epochs, 'epoch')}, not {epoch}")
-    found = _by_seed({seed: curve[(epoch or 0) - 1] for seed, curve in _curves(arm, name).items()})
-    if epoch and len(found) and found.isna().all():
-        raise NotTrained(f"{arm.label} has no {name} at epoch {epoch}")
-    return found
-
-
-def first_epoch(arm: Arm, name: str, bound: BySeed) -> BySeed:
-    """Return the first epoch, counted from 1, in which each run's figure reaches its bound; NaN if none does."""
-    found = {}
-    for seed, curve in _curves(arm, name).items():
-        reached = np.flatnonzero(curve >= bound.get(seed, math.nan))
-        found[seed] = reached[0] + 1 if reached.size else math.nan
-    return _by_seed(found)
-
-
-def at_loss(arm: Arm, name: str, loss: str, aim: BySeed) -> BySeed:
-    """Return a figure of each run where its loss first reaches its aim, interpolated linearly in log loss."""
-    losses, found = _curves(arm, loss), {}
-    for seed, curve in _curves(arm, name).items():
-        measured = np.flatnonzero(np.isfinite(losses[seed]))
-        reached = np.flatnonzero(losses[seed][measured] <= aim.get(seed, math.nan))
-        if reached.size:
-            around = measured[max(0, reached[0] - 1) : reached[0] + 1]
-            found[seed] = float(np.interp(-math.log(aim[seed]), -np.log(losses[seed][around]), curve[around]))
-    return _by_seed(found)
-
-
-def lowest(arm: Arm, name: str) -> BySeed:
-    """Return the minimum of each run's figure over its epochs."""
-    return _by_seed({seed: np.nanmin(curve) for seed, curve in _curves(arm, name).items()})
-
-
-def layer_columns(arms: Sequence[Arm], kind: str, what: str) -> list[str]:
-    """Return the columns of all layers: h1_zero, … for kind "h" and what "zero". Raises NotTrained if none exist."""
-    names = {name for arm in arms for run in arm.runs.values() for name in run.curves}
-    found = [name for name in sorted(names) if re.fullmatch(rf"{kind}\d+_{what}", name)]
-    if not found:
-        raise NotTrained(f"no run of {' or '.join(arm.label for arm in arms)} has a figure such as {kind}1_{what}")
-    return found
-
-
-def _curves(arm: Arm, name: str) -> dict[int, Curve]:
-    """Return a figure by seed and epoch; nothing if all runs diverged. Raises NotTrained if no run has the figure."""
-    curves = {seed: run.curve(name) for seed, run in arm.runs.items()}
-    if curves and not any(np.isfinite(curve).any() for curve in curves.values()):
-        raise NotTrained(f"no run of {arm.label} has the figure {name}")
-    return curves
-
-
-def _by_seed(found: Mapping[int, float]) -> BySeed:
-    return pd.Series(found, dtype=float)
-
-
-# Verdicts
 
 
 @dataclass(frozen=True)
