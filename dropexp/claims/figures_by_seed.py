@@ -1,4 +1,4 @@
-"""Figures of an arm's runs by seed: at an epoch, at a loss, their minimum, the epoch that reaches a bound."""
+"""Figures of an arm's runs by seed: at an epoch, at a loss, their minimum, the epoch that reaches a bound, by layer."""
 
 from __future__ import annotations
 

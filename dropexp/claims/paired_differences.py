@@ -1,4 +1,4 @@
-"""Pairs of arms that a claim is about, their differences by seed, and whether these are as the claim expects."""
+"""Contrasts: paired differences of two arms, and whether they, or a ratio of SDs, are as a claim expects."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def known_trials(search: Search, record: SearchRecord | None) -> list[TrialRecor
 
 
 def merged(records: Records, new: Sequence[SearchRecord]) -> list[SearchRecord]:
-    """Merge new records into the old ones. Keep figures, trials and selections that only the old ones have."""
+    """Return the records with the new ones merged in. Figures, trials and selections of the old ones alone are kept."""
     found = dict(records)
     for one in new:
         key = one.id, one.device

@@ -229,8 +229,8 @@ def receive(folder: RunFolder, files: Mapping[str, bytes | None], restart: bool 
     """Write the files of a run that another machine trains; None removes one, and unknown names are renamed files.
 
     If this is cut short, the run can resume: renamed files are written first, run.json last. A folder without run.json
-    first gets one without a table; without it the other files would be those of a corrupted run. With `restart` a
-    finished run starts again: its checkpoint is removed first, the rest of the old result after the new run.json.
+    first gets one without epochs; without it the other files would be those of a corrupted run. With `restart` a
+    finished run starts again, as in `start`: its checkpoint is removed, and such a run.json replaces the old result.
     """
     if restart:
         folder.checkpoint.unlink(missing_ok=True)  # nothing may resume from it
@@ -240,11 +240,11 @@ def receive(folder: RunFolder, files: Mapping[str, bytes | None], restart: bool 
         (folder.path / name).unlink(missing_ok=True)
     if content := files.get(RUN):
         info = RunInfo.from_bytes(folder.path / RUN, content)
-        if not (folder.path / RUN).exists():
-            running = info.model_copy(update={"status": Status.RUNNING, "table": None})
-            write_whole(folder.path / RUN, running.to_bytes(), sync=False)
+        here = info.model_copy(update={"provenance": info.provenance | {"host": this_host()}})
+        if restart or not (folder.path / RUN).exists():
+            started = here.model_copy(update={"status": Status.RUNNING, "epoch": 0, "last": {}, "table": None})
+            write_whole(folder.path / RUN, started.to_bytes(), sync=True)
         if info.status == Status.RUNNING:  # this machine has locked it
-            here = info.model_copy(update={"provenance": info.provenance | {"host": this_host()}})
             files = {**files, RUN: here.to_bytes()}
     for name in FILES:
         if (content := files.get(name)) is not None:

@@ -29,7 +29,7 @@ from dropexp.training.in_process import Trainer
 from dropexp.training.jobs import Job, Plan
 
 Files = dict[str, bytes | None]  # the contents of a run folder's files by name; None for a file that is gone
-CHECKPOINT_EVERY = 10  # a run's checkpoint is sent once in so many update intervals, and when the run ends
+CHECKPOINT_EVERY = 10  # a run's checkpoint is sent at most once in the time of so many updates
 
 
 def file_names(folder: RunFolder) -> list[str]:

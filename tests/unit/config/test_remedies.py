@@ -127,7 +127,7 @@ OTHER_KEYS = [
 
 
 @pytest.mark.parametrize("position", ["the top", "an arm", "the matrix"])
-def test_a_suggested_key_is_valid_in_its_section(position: str) -> None:
+def test_a_suggested_key_is_valid_where_the_message_points(position: str) -> None:
     wrong = []
     for key in OTHER_KEYS:
         for value in ("0.5", "128", "[0.2, 0.5]", "x"):

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from helpers.states import COLUMNS, PLANNED, SCHEMA_1, content, info_of, lock
 from dropexp.config.planned_run import PlannedRun
 from dropexp.config.schema import Config
 from dropexp.errors import NewerRun, OtherRun, RunError
+from dropexp.files import write_whole
 from dropexp.runs import transitions
 from dropexp.runs.epochs_table import to_csv
 from dropexp.runs.folder import CHECKPOINT, CONFIG, EPOCHS, FILES, PREDICTIONS, RUN, RunFolder
@@ -339,6 +340,33 @@ def test_a_finished_run_keeps_its_predictions_until_its_restart_on_another_machi
     assert set(content(done)) == {RUN, CONFIG, EPOCHS, PREDICTIONS}
     transitions.receive(done, running, restart=True)
     assert set(content(done)) == {RUN, CONFIG}
+
+
+@pytest.mark.parametrize("writes", range(6))
+def test_a_kill_while_a_restart_on_another_machine_is_written_never_mixes_two_results(
+    done: RunFolder, writes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epochs = to_csv({name: values[:1] for name, values in COLUMNS.items()})
+    files = {CONFIG: b"", EPOCHS: epochs, CHECKPOINT: b"of the restart", RUN: info_of("running", COLUMNS).to_bytes()}
+    left = writes
+
+    def killed(path: Path, content: bytes, *, sync: bool) -> None:
+        nonlocal left
+        if left == 0:
+            sys.exit("killed")
+        left -= 1
+        write_whole(path, content, sync=sync)
+
+    with monkeypatch.context() as patch, suppress(SystemExit):
+        patch.setattr(transitions, "write_whole", killed)
+        transitions.receive(done, files, restart=True)
+    if status_of(done) == Status.DONE:
+        assert set(content(done)) == {RUN, CONFIG, EPOCHS, PREDICTIONS}
+        assert content(done)[EPOCHS] == to_csv(COLUMNS)
+    else:
+        assert status_of(done) == Status.INTERRUPTED
+        assert done.read_info().epoch == (2 if writes == 5 else 0)
+    assert (status_of(done) == Status.DONE) == (writes == 0)
 
 
 def test_a_result_on_a_full_disk_is_not_cleared(done: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
