@@ -2,12 +2,14 @@
 
 import gzip
 import hashlib
-import os
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from dropexp.data.dataset_files import find
+from dropexp.errors import DataError
 
 
 def write_synthetic(root: Path, train: int = 600, test: int = 100) -> dict[str, str]:
@@ -31,10 +33,14 @@ def write_synthetic(root: Path, train: int = 600, test: int = 100) -> dict[str, 
 
 
 def real_data() -> Path:
-    """Return the folder with the real Fashion-MNIST. The test fails if it is missing."""
+    """Return the folder with the real Fashion-MNIST: where `dropexp` finds it, or else ../shared/data.
+
+    The test fails if it is in neither. DROPEXP_DATA and the cache must be those of the user.
+    """
     shared = Path(__file__).parents[3] / "shared" / "data"
-    root = Path(os.environ.get("DROPEXP_DATA") or shared)
-    if not (root / "FashionMNIST" / "raw" / "train-images-idx3-ubyte.gz").is_file():
-        why = "the real Fashion-MNIST is not at DROPEXP_DATA or ../shared/data; `dropexp data fetch` downloads it"
-        pytest.fail(why, pytrace=False)
-    return root
+    try:
+        root = find() or find(shared)
+    except DataError as error:
+        pytest.fail(str(error), pytrace=False)
+    assert root is not None
+    return root.resolve()

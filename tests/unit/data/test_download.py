@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
-from helpers.synthetic import real_data, write_synthetic
+from helpers.synthetic import write_synthetic
 
 from dropexp.data import dataset_files
 from dropexp.data.cache import cache_dir
@@ -117,8 +117,8 @@ def test_url_and_md5_sums_equal_torchvisions() -> None:
     assert list(CHECKSUMS) == list(MD5)
 
 
-def test_real_files_have_the_known_checksums() -> None:
-    assert list(dataset_files.read(real_data())) == list(CHECKSUMS)
+def test_real_files_have_the_known_checksums(real_root: Path) -> None:
+    assert list(dataset_files.read(real_root)) == list(CHECKSUMS)
 
 
 def test_import_loads_no_heavy_module() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.synthetic import real_data, write_synthetic
+from helpers.synthetic import write_synthetic
 
 from dropexp.data.cache import cache_dir
 from dropexp.data.dataset_files import find
@@ -58,12 +58,11 @@ def seeded(seed: int = 0) -> torch.Generator:
 # Load
 
 
-def test_real_data_equals_what_torchvision_gives() -> None:
+def test_real_data_equals_what_torchvision_gives(real_root: Path) -> None:
     from torchvision.datasets import FashionMNIST
     from torchvision.transforms.functional import to_tensor
 
-    root = real_data()
-    data = load(root)
+    data = load(real_root)
     assert (data.X_train.shape, data.X_test.shape) == ((60_000, 784), (10_000, 784))
     assert (data.X_train.dtype, data.y_train.dtype) == (torch.float32, torch.int64)
     assert [data.X_train.min().item(), data.X_train.max().item()] == [0, 1]
@@ -72,7 +71,7 @@ def test_real_data_equals_what_torchvision_gives() -> None:
 
     unpacked = cache_dir() / "FashionMNIST" / "raw"
     unpacked.mkdir(parents=True)
-    for packed in (root / "FashionMNIST" / "raw").glob("*.gz"):
+    for packed in (real_root / "FashionMNIST" / "raw").glob("*.gz"):
         (unpacked / packed.stem).write_bytes(gzip.decompress(packed.read_bytes()))
     for train, X, y in ((True, data.X_train, data.y_train), (False, data.X_test, data.y_test)):
         theirs = FashionMNIST(cache_dir(), train=train)
