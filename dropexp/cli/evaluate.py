@@ -84,9 +84,11 @@ def evaluate(
     import_torch()
     from dropexp.analysis.by_class import by_class
     from dropexp.analysis.select_runs import select
+    from dropexp.cli.progress import counting
     from dropexp.report.tables import evaluation as tables
     from dropexp.runs.find import find_named
     from dropexp.training.evaluate import evaluate as evaluate_run
+    from dropexp.training.evaluate import num_passes
     from dropexp.training.trained_network import load_trained
 
     load_plugins(plugin)
@@ -112,7 +114,8 @@ def evaluate(
     if not classes:
         print_message(f"note: the predictions of {network.folder.path} after epoch {network.epoch} are not kept")
     data = _load_data(data_dir, data_url)
-    result = evaluate_run(network, data, rotate or [], mc, numbers)
+    with counting("passes", num_passes(network.config, rotate or [], mc)) as count:
+        result = evaluate_run(network, data, rotate or [], mc, numbers, count)
     _print_differing(result, data)
     print_tables(
         tables.tables_of(result, classes),

@@ -92,11 +92,16 @@ def _skip_final_collection() -> None:
 
 
 def _interrupted(arguments: list[str]) -> str:
-    """Return the message for an interrupt; for `train` it ends with the command that resumes it."""
+    """Return the message for an interrupt; for `train` it ends with the command that resumes it.
+
+    $DROPEXP_RUNS becomes an option there: the variable may be set for this command only.
+    """
     if arguments[:1] != ["train"]:
         return "interrupted"
     kept = "finished runs that were not restarted yet are unchanged\n" if "--force" in arguments else ""
     resuming = [argument for argument in arguments if argument != "--force"]
+    if (runs_dir := os.environ.get("DROPEXP_RUNS")) and not any(one.startswith("--runs-dir") for one in arguments):
+        resuming += ["--runs-dir", runs_dir]
     return f"{kept}interrupted; {next_command('to resume', resuming)}"
 
 

@@ -8,7 +8,7 @@ same call returns the same figures.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,6 +20,7 @@ from dropexp.data.fashion_mnist import Data
 from dropexp.errors import EvaluationError
 from dropexp.nets import matmul
 from dropexp.nets.dropconnect import DropConnectMLP
+from dropexp.nets.network_interface import Network
 from dropexp.training import build
 from dropexp.training.predictive_distribution import Predictive, predictive
 from dropexp.training.probes import eval_outputs, stochastic_outputs
@@ -91,18 +92,35 @@ class Evaluated:
     clean: list[Predictive]
 
 
-def evaluate(trained: Trained, data: Data, rotations: Iterable[float], K: int, images: Sequence[int]) -> Evaluation:
+def evaluate(
+    trained: Trained,
+    data: Data,
+    rotations: Iterable[float],
+    K: int,
+    images: Sequence[int],
+    count: Callable[[], None] = lambda: None,
+) -> Evaluation:
     """Evaluate on the test images, unrotated and rotated by these degrees, with K stochastic passes of each.
 
-    `images` are the indexes of the test images whose predictions are returned. Raises EvaluationError for an image
-    that does not exist and for a rotation that is not finite.
+    `images` are the indexes of the test images whose predictions are returned. `count` is called after each of the
+    `num_passes`. Raises EvaluationError for an image that does not exist and for a rotation that is not finite.
     """
-    return evaluate_network(trained, data, rotations, K, images).evaluation
+    return evaluate_network(trained, data, rotations, K, images, count).evaluation
+
+
+def num_passes(config: Config, rotations: Iterable[float], K: int) -> int:
+    """Return the number of stochastic passes of an evaluation: 0 without noise. Raises as `evaluate`."""
+    return K * len(all_rotations(rotations)) if has_noise(config) else 0
 
 
 @own_settings()
 def evaluate_network(
-    trained: Trained, data: Data, rotations: Iterable[float], K: int, images: Sequence[int]
+    trained: Trained,
+    data: Data,
+    rotations: Iterable[float],
+    K: int,
+    images: Sequence[int],
+    count: Callable[[], None] = lambda: None,
 ) -> Evaluated:
     """Evaluate as `evaluate` does, and also return the predictions in evaluation mode."""
     config, network, X_test, y = trained.config, trained.network, data.X_test, data.y_test
@@ -122,7 +140,7 @@ def evaluate_network(
                 differing = int((clean.classes.numpy() != trained.kept.classes).sum())
             shown = clean
             if passes:
-                shown = predictive(stochastic_outputs(network, X, generator) for _ in range(passes))
+                shown = predictive(_counted_passes(network, X, generator, passes, count))
                 mutual_information = shown.mutual_information.mean().item()
                 row = replace(row, **figures_of("mc_", shown, y), mutual_information=mutual_information)
             if passes and isinstance(network, DropConnectMLP):
@@ -137,6 +155,14 @@ def evaluate_network(
     run = str(trained.folder.path)
     evaluation = Evaluation(run, config.seed, trained.epoch, passes, differing, figures, predictions_by_image)
     return Evaluated(evaluation, predictions)
+
+
+def _counted_passes(
+    network: Network, X: Tensor, generator: torch.Generator, passes: int, count: Callable[[], None]
+) -> Iterator[Tensor]:
+    for _ in range(passes):
+        yield stochastic_outputs(network, X, generator)
+        count()
 
 
 def all_rotations(rotations: Iterable[float]) -> list[float]:

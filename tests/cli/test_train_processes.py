@@ -92,8 +92,7 @@ def test_an_interrupt_marks_runs_and_prints_how_to_resume(jobs: str, sent: signa
     assert "interrupted" in statuses(command) and "running" not in statuses(command)
 
 
-@pytest.mark.parametrize("module", ["typer", "dropexp.cli.app", "dropexp.training.dispatch", "filelock"])
-def test_an_interrupt_during_imports_prints_how_to_resume(module: str, command: Command) -> None:
+def interrupt_at_import(module: str, command: Command) -> None:
     command.write(
         "sitecustomize.py",  # Python imports it first
         "import os, signal, sys\n"
@@ -102,8 +101,22 @@ def test_an_interrupt_during_imports_prints_how_to_resume(module: str, command: 
         "sys.addaudithook(interrupt)\n",
     )
     command.environment["PYTHONPATH"] = str(command.folder)
+
+
+@pytest.mark.parametrize("module", ["typer", "dropexp.cli.app", "dropexp.training.dispatch", "filelock"])
+def test_an_interrupt_during_imports_prints_how_to_resume(module: str, command: Command) -> None:
+    interrupt_at_import(module, command)
     stderr = command("train", "-c", command.write("long.yaml", LONG), code=130).stderr
     assert stderr == "dropexp: interrupted; to resume: dropexp train -c long.yaml\n"
+
+
+def test_the_command_that_resumes_names_the_folder_of_runs_that_the_environment_names(command: Command) -> None:
+    interrupt_at_import("filelock", command)
+    command.environment["DROPEXP_RUNS"] = "own runs"
+    resuming = "dropexp: interrupted; to resume: dropexp train -c long.yaml --runs-dir"
+    config = command.write("long.yaml", LONG)
+    assert command("train", "-c", config, code=130).stderr == f"{resuming} 'own runs'\n"
+    assert command("train", "-c", config, "--runs-dir", "these", code=130).stderr == f"{resuming} these\n"
 
 
 def test_an_interrupt_while_workers_start_leaves_no_process(command: Command) -> None:

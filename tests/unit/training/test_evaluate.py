@@ -56,6 +56,14 @@ def test_unrotated_images_give_the_figures_of_the_last_epoch(variant: str, tmp_p
     assert clean.loss == pytest.approx(last["test_loss"], rel=1e-5)
 
 
+@pytest.mark.parametrize(("variant", "passes"), [("none", 0), ("scratch", 15), ("dropconnect-per-example", 15)])
+def test_each_stochastic_pass_is_counted(variant: str, passes: int, tmp_path: Path, data: Data) -> None:
+    run_of(tmp_path, data, variant=variant)
+    trained, counted = load_trained(RunFolder(tmp_path)), []
+    evaluate.evaluate(trained, data, [10, 20], 5, [], lambda: counted.append(1))
+    assert len(counted) == passes == evaluate.num_passes(trained.config, [10, 20], 5)
+
+
 def test_rotating_by_0_is_the_identity() -> None:
     X = torch.rand(3, 784)
     assert torch.equal(rotated(X, 0), X)
