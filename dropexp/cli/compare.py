@@ -66,7 +66,7 @@ def compare(
         typer.Option(
             "--table",
             metavar="NAME",
-            help=f"Print only this table, without sentences: {', '.join(TABLES)}.",
+            help=f"Print only this table, and notes to stderr: {', '.join(TABLES)}.",
             autocompletion=complete_words(TABLES),
         ),
     ] = None,
@@ -159,6 +159,8 @@ def compare(
             headlines=[] if only else compared.headlines,
             notes=[] if only else compared.notes,
         )
+        for note in compared.notes if only else ():
+            print_message(f"note: {note}")
     add_to_summary(compared, outcomes)
     failures = [failure for failure in outcomes.values() if failure is not None]
     for failure in failures:

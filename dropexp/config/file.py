@@ -134,7 +134,7 @@ class _Parser:
 
     def _name(self, given: Any, stem: str | None) -> str:
         """Return the study's name: the given one, or the stem of the file's name."""
-        if given is not None or ("name",) in self.problems.lines:
+        if given is not None or ("name",) in self.problems.lines or "name" in self.problems.options:
             self._check_name("name", given, ("name",))
             return str(given)
         if stem is None:

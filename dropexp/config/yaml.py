@@ -113,11 +113,16 @@ class _Builder:
         self._count()
         content: dict[str, Any] = {}
         lines: dict[str, int] = {}
-        merged: list[yaml.Node] = []  # the values of keys <<
+        merged: list[yaml.Node] = []  # the values of the key <<
+        merge_line = 0  # of that key
         for key_node, value_node in node.value:
             origin = f"{self.where}:{_line(key_node)}"
             is_scalar = isinstance(key_node, yaml.ScalarNode)
             if is_scalar and key_node.tag == MERGE:
+                if merge_line:
+                    what = f"key '<<' is given twice, first in line {merge_line}; merge several as <<: [*a, *b]"
+                    self.problems.append(Problem(origin, what))
+                merge_line = merge_line or _line(key_node)
                 merged += value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
                 continue
             key = self._scalar(key_node) if is_scalar else None

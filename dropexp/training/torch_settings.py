@@ -9,6 +9,7 @@ the caller's: no figure depends on it (docs/reproducibility.md). torch's default
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -45,8 +46,15 @@ def _tensor_type() -> str:
     return "torch.FloatTensor" if usual else torch.tensor([]).type()
 
 
+def _set_tensor_type(tensor_type: str) -> None:
+    """Set the type of new tensors; `set_default_dtype` would not set their device, and so torch warns in vain."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.set_default_tensor_type(tensor_type)
+
+
 SETTINGS = [
-    Setting(_tensor_type, torch.set_default_tensor_type, "torch.FloatTensor"),
+    Setting(_tensor_type, _set_tensor_type, "torch.FloatTensor"),
     Setting(
         lambda: (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()),
         # not by `use_deterministic_algorithms`, which imports the compiler

@@ -187,6 +187,12 @@ def test_one_table_is_printed_alone(study: InProcess) -> None:
     assert absent == "dropexp: these runs have no table 'published'; they have arms, differences, settings\n"
 
 
+def test_notes_beside_one_table_go_to_stderr(study: InProcess) -> None:
+    done = study("compare", "--table", "arms", "--at", "best-test")
+    assert "note: the epoch was chosen on the test set" in done.stderr
+    assert done.stdout.startswith("Arms: ") and "chosen" not in done.stdout
+
+
 @pytest.mark.parametrize("options", [("--format", "csv"), ("--format", "json"), ("--trials",)])
 def test_one_table_has_formats_for_people(options: tuple[str, ...], study: InProcess) -> None:
     done = study("compare", "--table", "arms", *options, code=2)

@@ -220,6 +220,12 @@ def test_a_wrong_sweep_is_reported_as_typed(sweep: str, problem: str) -> None:
     assert problems("variant: nn\n", sweeps=(sweep,)) == [f"--sweep {sweep}: {problem}"]
 
 
+@pytest.mark.parametrize("text", ["variant: nn\n", "name: own\nvariant: nn\n"])
+def test_an_empty_name_is_not_ignored(text: str) -> None:
+    (problem,) = problems(text, "name=")
+    assert problem.startswith("--set name=: name = nothing is not text")
+
+
 def test_a_name_like_several_settings_is_a_name() -> None:
     assert parsed("variant: nn\n", "name=nn,lr=0.1").name == "nn,lr=0.1"
 

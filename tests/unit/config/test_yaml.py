@@ -117,6 +117,15 @@ def test_all_duplicate_keys_are_reported_with_both_lines() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "text", ["b:\n  <<: *x\n  <<: *y\n", "b: {<<: *x, <<: *y}\n", "b:\n  <<: [*x]\n  <<: *y\n"]
+)
+def test_a_second_merge_key_is_reported_with_its_remedy(text: str) -> None:
+    anchors = "x-x: &x {c: 1}\nx-y: &y {c: 2}\n"
+    assert len(found := problems(anchors + text)) == 1
+    assert "key '<<' is given twice, first in line " in found[0] and "merge several as <<: [*a, *b]" in found[0]
+
+
 @pytest.mark.parametrize("key", ["1", "1.5", "1e3", "010", ".inf", "true", "~"])
 def test_a_key_that_is_not_text_is_reported(key: str) -> None:
     assert problems(f"a: 1\n{key}: x\n") == [f"f.yaml:2: key {key!r} is not text; quote it"]

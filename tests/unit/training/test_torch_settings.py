@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -223,6 +224,12 @@ def test_settings_changed_between_two_events_stay_and_do_not_change_results(
             torch.manual_seed(i)
         assert torch.get_default_dtype() == (torch.float64, torch.bfloat16)[i % 2]
     assert table(tmp_path / "run-0") == table(ordinary / "run-0")
+
+
+def test_a_default_dtype_of_the_caller_causes_no_warning(tmp_path: Path, data: Data) -> None:
+    with set_to(torch.set_default_dtype, torch.float64, torch.float32), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert end_of(train(tmp_path, data, [planned(0)])).status == "done"
 
 
 @pytest.mark.parametrize("how", ["closed", "interrupted", "failed"])
