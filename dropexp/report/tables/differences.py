@@ -48,6 +48,7 @@ def differences_table(comparison: Comparison) -> Table | None:
     headers = ["arm - baseline", "pairs", "difference", *intervals, "p", "TOST\np", "win\nrate"]
     headers += ["minimum\ndetectable\ndifference", "verdict"]
     margin = amount(comparison.margin, unit, "g")
+    adjusted = ", not adjusted for the number of rows; the verdict is by the p-values, which are" if rows[1:] else ""
     return Table(
         f"Differences: {comparison.what}",
         headers,
@@ -56,7 +57,7 @@ def differences_table(comparison: Comparison) -> Table | None:
         left=(0, len(headers) - 1),
         secondary=("win\nrate", "minimum\ndetectable\ndifference", *intervals[1:], "TOST\np", "p", "pairs"),
         about=f"difference: mean over pairs of runs with the same {repetition(comparison)}{_in_points(unit)}. "
-        "interval: 95 % t-interval of one difference.",
+        f"interval: 95 % t-interval of one difference{adjusted}.",
         terms={
             **dict.fromkeys(intervals[1:], "over seeds and images: the same for new seeds and new test images."),
             "p": "p: two-sided sign-flip test, Holm-adjusted over these rows.",

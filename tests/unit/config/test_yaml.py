@@ -117,9 +117,7 @@ def test_all_duplicate_keys_are_reported_with_both_lines() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "text", ["b:\n  <<: *x\n  <<: *y\n", "b: {<<: *x, <<: *y}\n", "b:\n  <<: [*x]\n  <<: *y\n"]
-)
+@pytest.mark.parametrize("text", ["b:\n  <<: *x\n  <<: *y\n", "b: {<<: *x, <<: *y}\n", "b:\n  <<: [*x]\n  <<: *y\n"])
 def test_a_second_merge_key_is_reported_with_its_remedy(text: str) -> None:
     anchors = "x-x: &x {c: 1}\nx-y: &y {c: 2}\n"
     assert len(found := problems(anchors + text)) == 1

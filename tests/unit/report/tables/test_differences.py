@@ -49,6 +49,17 @@ def test_differences_show_the_interval_over_seeds_and_images_or_that_it_is_not_k
     assert other is not None and other.headers[4] == "p" and "images" not in other.legend
 
 
+def test_the_legend_of_several_differences_names_what_the_verdict_is_by(tmp_path: Path) -> None:
+    why = "not adjusted for the number of rows; the verdict is by the p-values, which are"
+    for variant in ("none", "nn"):
+        write_arm(tmp_path, variant, [0.80, 0.81])
+    one = differences_table(compare("dropout", tmp_path))
+    write_arm(tmp_path, "scratch", [0.80, 0.81])
+    several = differences_table(compare("dropout", tmp_path))
+    assert one is not None and why not in one.legend
+    assert several is not None and why in several.legend
+
+
 def test_rounding_never_moves_p_across_five_percent() -> None:
     cells = [p_cell(p) for p in (0.04996, 0.04994, 0.05, 0.050004, 0.00009, 0.00012, 1.0, math.nan)]
     assert cells == ["0.04996", "0.0499", "0.0500", "0.0500", "<.0001", "0.0001", "1.0000", "-"]
