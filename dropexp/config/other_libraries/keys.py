@@ -80,12 +80,13 @@ _ROWS: list[tuple[_Here, str]] = [
      "input_dropout input_dropout_rate input_drop_rate input_drop input_p visible_dropout pixel_dropout "
      "input_dropout_prob dropout_input dropout_in"),
     (_Here("hidden", "a list with the width of each hidden layer", _per_layer),
-     "hidden_size hidden_sizes hidden_dim hidden_dims hidden_units hidden_layers hidden_layer_sizes hidden_width "
+     "hidden_size hidden_sizes hidden_dim hidden_dims hidden_units hidden_layer_sizes hidden_width "
      "num_hidden num_hiddens n_hidden nhid units width "
-     "widths layers layer_sizes fc_dims num_units hidden_features dims features n_units neurons n_neurons "
+     "widths layer_sizes fc_dims num_units hidden_features dims features n_units neurons n_neurons "
      "mlp_dims layers_sizes"),
     (_Here("hidden", "a list with the width of each hidden layer"),
-     "num_layers n_layers nlayers depth num_hidden_layers num_hiddens1 num_hiddens2 num_hiddens_1 num_hiddens_2"),
+     "layers hidden_layers num_layers n_layers nlayers depth num_hidden_layers num_hiddens1 num_hiddens2 "
+     "num_hiddens_1 num_hiddens_2"),
     (_Here("weight_decay"), "wd weightdecay lambd lambda lam l2_weight_decay wdecay"),
     (_Here("weight_decay", _L2, _doubled),
      "l2 l2_reg l2reg l2_penalty l2_lambda l2_regularization l2_regularizer kernel_regularizer reg reg_lambda "

@@ -56,6 +56,10 @@ from dropexp.did_you_mean import letters
             (f"{name}: 8", " (did you mean 'hidden'?); a list with the width of each hidden layer: hidden = [8, 8]")
             for name in ("features", "n_units", "neurons", "mlp_dims", "layer_sizes", "layers_sizes")
         ),
+        *(
+            (f"{name}: 3", " (did you mean 'hidden'?); a list with the width of each hidden layer")
+            for name in ("layers", "hidden_layers", "n_layers", "num_layers")
+        ),
         (
             "attention_dropout: 0.1",
             " (did you mean 'drop_probs'?); a list with the probability to DROP for each hidden layer: drop_probs = "
