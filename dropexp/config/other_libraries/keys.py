@@ -56,6 +56,7 @@ def _in_list(value: Any, layers: int) -> Any:
 
 _L2 = "λ of λ/2·‖w‖²; λ·‖w‖² without the ½, as in Keras, is twice as strong"
 _DROP = "a list with the probability to DROP for each hidden layer"
+_SEEDS = "several seeds are a range in `matrix`: seed: 0..4, or --seeds 0..4"
 _MATRIX = "several values are a list in `matrix`, or --sweep on the command line"
 _OPTION = "it is an option of the command: "
 _ROWS: list[tuple[_Here, str]] = [
@@ -113,8 +114,9 @@ _ROWS: list[tuple[_Here, str]] = [
     (_Here("", "the test set is always the 10,000 test images; validation_size takes images from the training set"),
      "test_size test_split test_fraction n_test num_test test_samples num_test_samples"),
     (_Here("seed"), "random_seed random_state rng_seed manual_seed torch_seed rng"),
-    (_Here("seed", "several seeds are a range in `matrix`: seed: 0..4, or --seeds 0..4"),
-     "seeds num_seeds n_seeds repeats n_repeats num_repeats replicates repetitions n_runs num_runs trials"),
+    (_Here("seed", _SEEDS),
+     "seeds num_seeds n_seeds repeats n_repeats num_repeats replicates repetitions n_runs num_runs"),
+    (_Here("seed", f"{_SEEDS}; the trials of a search are in `tune`: tune: {{trials: 20, …}}"), "trials"),
     (_Here("variant"),
      "model model_name model_type method noise noise_type dropout_type dropout_variant kind technique regularizer "
      "regulariser layer layer_type net network arch architecture"),
@@ -145,6 +147,8 @@ _ROWS: list[tuple[_Here, str]] = [
      "eval_interval eval_freq eval_frequency eval_steps val_interval val_freq check_val_every_n_epoch "
      "validation_freq test_every log_every log_interval"),
     (_Here("eval_test"), "test evaluate_test do_test run_test"),
+    (_Here("", "eval_train and eval_test choose the sets that are evaluated, eval_every the epochs"),
+     "eval do_eval evaluate evaluation run_eval"),
     (_Here("probes", "a list, such as [weight_norms, mc: 50]", _in_list), "metrics probe extra_metrics measure track"),
     (_Here("probes", "probes: [mc: 50] averages 50 stochastic passes"),
      "mc mc_samples mc_dropout mc_passes num_mc mc_iterations"),

@@ -65,6 +65,15 @@ from dropexp.did_you_mean import letters
             " (did you mean 'drop_probs'?); a list with the probability to DROP for each hidden layer: drop_probs = "
             "[0.1, 0.1]",
         ),
+        (
+            "eval: true",
+            ": eval_train and eval_test choose the sets that are evaluated, eval_every the epochs",
+        ),
+        (
+            "trials: 3",
+            " (did you mean 'seed'?); several seeds are a range in `matrix`: seed: 0..4, or --seeds 0..4; the trials "
+            "of a search are in `tune`: tune: {trials: 20, …}",
+        ),
         ("fused_adam: true", " (did you mean 'optimizer'?); optimizer: adam"),
         ("penalty: l2", " (did you mean 'weight_decay'?); λ of λ/2·‖w‖², a number"),
         ("C: 1", " (did you mean 'weight_decay'?); a larger one is a stronger penalty, unlike a larger C"),
