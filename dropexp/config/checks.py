@@ -50,6 +50,12 @@ class Checks:
             return False
         return True
 
+    def _takes_converted(self, key: str, value: Any) -> bool:
+        """Return whether a message can suggest this value; a share is converted as if there were no train_size."""
+        sections = [*self.problems.lines, *((option,) for option in self.problems.options)]
+        is_share = key == "validation_size" and any("train_size" in path for path in sections)
+        return not is_share and self.takes(key, value)
+
     def is_known(self, key: str, value: Any, path: KeyPath) -> bool:
         """Return whether the key exists at `path`."""
         if key in Config.model_fields:
@@ -61,7 +67,7 @@ class Checks:
             remedy = f"; {key!r} is a key of the top of a file"
         elif last != key and last in Config.model_fields:
             remedy = f"; keys cannot be nested: it is {last!r} alone"
-        elif instead := key_instead(key, value, self.layers, path, self.takes):
+        elif instead := key_instead(key, value, self.layers, path, self._takes_converted):
             remedy = instead
         elif similar := did_you_mean(key, STUDY_KEYS if nested else keys):
             remedy = similar

@@ -120,6 +120,12 @@ def test_a_key_of_runs_that_is_like_ours_is_not_sent_to_the_top_of_the_file(line
     assert problems(line) == ["study.yaml:1: unknown key 'variants' (did you mean 'variant'?)"]
 
 
+@pytest.mark.parametrize("section", ["train_size: 600", "matrix: {train_size: [600, 1000]}"])
+def test_a_share_for_validation_is_not_converted_beside_a_train_size(section: str) -> None:
+    (found,) = problems(f"variant: nn\n{section}\nvalidation_split: 0.2\n")
+    assert found.endswith("; a number of images, which leave the training set of 60,000")
+
+
 def test_values_in_a_matrix_and_of_other_layers_are_converted() -> None:
     (found,) = problems("variant: nn\nhidden: [8, 8, 8]\nmatrix: {dropout: [0.1, 0.2]}\n")
     assert found.endswith(": drop_probs = [[0.1, 0.1, 0.1], [0.2, 0.2, 0.2]]")
