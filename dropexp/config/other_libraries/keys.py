@@ -219,6 +219,11 @@ def key_instead(key: str, value: Any, layers: int, path: KeyPath, takes: Callabl
         return None
     if not here.key:
         return f": {here.note}"
+    if here.key == "arms" and isinstance(value, list) and len(path) == 1:
+        variants = value if value and all(takes("variant", one) for one in value) else ["none", "nn"]
+        return f"; several variants are a list in `matrix`: matrix: {{variant: [{', '.join(variants)}]}}"
+    if here.key == "arms" and type(value) is int:
+        here = _KEYS["seeds"]  # runs: 5
     elsewhere = here.key in STUDY_KEYS and len(path) > 1
     if elsewhere and nearest(key, Config.model_fields):
         return None

@@ -69,6 +69,16 @@ from dropexp.did_you_mean import letters
             "eval: true",
             ": eval_train and eval_test choose the sets that are evaluated, eval_every the epochs",
         ),
+        *(
+            (f"{name}: [nn, none]", "; several variants are a list in `matrix`: matrix: {variant: [nn, none]}")
+            for name in ("variants", "models")
+        ),
+        ("variants: [Dropout]", "; several variants are a list in `matrix`: matrix: {variant: [none, nn]}"),
+        ("variants: {a: {lr: 1}}", " (did you mean 'arms'?); a mapping from names to {key: value, …}"),
+        (
+            "runs: 5",
+            " (did you mean 'seed'?); several seeds are a range in `matrix`: seed: 0..4, or --seeds 0..4",
+        ),
         (
             "trials: 3",
             " (did you mean 'seed'?); several seeds are a range in `matrix`: seed: 0..4, or --seeds 0..4; the trials "
