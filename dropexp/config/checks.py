@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from dropexp.config.fields import PROBABILITY, PROBES
 from dropexp.config.mistyped_values import is_percentage, meant, written
-from dropexp.config.other_libraries.keys import key_instead, numbered
+from dropexp.config.other_libraries.keys import key_called, key_instead, numbered
 from dropexp.config.other_libraries.values import value_instead
 from dropexp.config.overrides import MAX_RUNS, meant_range, range_ends, whole_range
 from dropexp.config.problems import Problems, dotted, shown
@@ -19,7 +19,7 @@ from dropexp.config.schema import GROUPS, STUDY_KEYS, Config, allowed
 from dropexp.config.values import in_words, normalised
 from dropexp.config.variant_table import VARIANTS
 from dropexp.config.yaml import KeyPath
-from dropexp.did_you_mean import did_you_mean
+from dropexp.did_you_mean import did_you_mean, nearest
 
 FIELDS: dict[str, TypeAdapter[Any]] = {
     key: TypeAdapter(cast(Any, Annotated[info.annotation, info]), config=Config.model_config | {"defer_build": True})
@@ -67,17 +67,33 @@ class Checks:
             remedy = f"; {key!r} is a key of the top of a file"
         elif last != key and last in Config.model_fields:
             remedy = f"; keys cannot be nested: it is {last!r} alone"
+        elif self._is_group(key, value, path):
+            remedy = f"; keys cannot be nested: write them {_above(path)}"
         elif instead := key_instead(key, value, self.layers, path, self._takes_converted):
             remedy = instead
         elif similar := did_you_mean(key, STUDY_KEYS if nested else keys):
             remedy = similar
         elif nested:
-            remedy = f"; keys cannot be nested: write them at the top level; a key for anchors starts with {ANCHORS}"
+            remedy = f"; keys cannot be nested: write them {_above(path)}"
         else:
             remedy = ", which is not one of the keys listed below"
             self.problems.footer = listed_keys()
         self.problems.add(path, f"unknown key {key!r}{remedy}")
         return False
+
+    def _is_group(self, key: str, value: Any, path: KeyPath) -> bool:
+        """Return whether a mapping groups keys of runs under another name, as in model: {hidden: [64]}."""
+        if not isinstance(value, dict) or path[0] == "tune":
+            return False
+        called = key_called(key)
+        if called in Config.model_fields or called == "name":  # their values are no mappings
+            return True
+        if not value or not value.keys() <= Config.model_fields.keys():
+            return False
+        if called in ("matrix", "tune"):  # grid: {lr: [0.1, 0.5]} is a matrix, and params: {lr: 0.1} a group
+            values = [(name, self.normal(name, one)) for name, one in value.items()]
+            return all(self.takes(name, one) and not isinstance(one, list) for name, one in values)
+        return called is not None or nearest(key, STUDY_KEYS) is None
 
     def without_numbered(self, keys: dict[str, Any]) -> dict[str, Any]:
         """Return keys of the top without those that are entries of one list, such as dropout1 and dropout2."""
@@ -233,6 +249,13 @@ class Checks:
         """Return how a message names the key at `path`: alone if an option set it, else with its sections."""
         key = path[1] if path[0] == "matrix" else path[-1]
         return str(key) if key in self.problems.options else dotted(path)
+
+
+def _above(path: KeyPath) -> str:
+    """Return where to write the keys of an unknown key's mapping."""
+    if len(path) > 1:
+        return f"in {dotted(path[:-1])} itself"
+    return f"at the top level; a key for anchors starts with {ANCHORS}"
 
 
 def choices(key: str) -> tuple[str, ...]:

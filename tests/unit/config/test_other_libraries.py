@@ -103,6 +103,27 @@ def test_a_key_of_another_library_gets_ours_with_its_value(line: str, remedy: st
 
 
 @pytest.mark.parametrize(
+    ("line", "unknown", "where"),
+    [
+        ("model: {hidden: [64]}", "model", "at the top level; a key for anchors starts with x-"),
+        ("optim: {type: sgd, lr: 0.1}", "optim", "at the top level; a key for anchors starts with x-"),
+        ("hparams: {lr: 0.1}", "hparams", "at the top level; a key for anchors starts with x-"),
+        ("arms: {a: {model: {hidden: [64]}}}", "model", "in arms.a itself"),
+        ("matrix: {model: {hidden: [[64], [32]]}}", "model", "in matrix itself"),
+    ],
+)
+def test_keys_below_a_key_of_another_library_are_not_nested_here(line: str, unknown: str, where: str) -> None:
+    (found,) = problems(f"variant: nn\n{line}\n")
+    assert found == f"study.yaml:2: unknown key {unknown!r}; keys cannot be nested: write them {where}"
+
+
+@pytest.mark.parametrize("line", ["matix: {seed: 0..4}", "sweep: {seed: 0..4}", "grid: {foo: 1}"])
+def test_a_mapping_like_a_matrix_is_one(line: str) -> None:
+    (found,) = problems(f"variant: nn\n{line}\n")
+    assert " (did you mean 'matrix'?)" in found
+
+
+@pytest.mark.parametrize(
     "key", ["base", "max_fun", "warm_start", "noise_shape", "training", "transform", "defaults", "features_in"]
 )
 def test_a_key_that_is_not_like_ours_suggests_none(key: str) -> None:
