@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -233,7 +234,10 @@ def load_study_runs(
             raise typer.BadParameter("requires --config", param_hint=given)
         return None
     if names:
-        raise typer.BadParameter("give either names or --config", param_hint="--config")
+        are_files = all(Path(name).is_file() for name in names)
+        repeated = " ".join(f"-c {shlex.quote(word)}" for word in (*configs, *names))
+        fix = f"; several configs are {repeated}" if are_files else ""
+        raise typer.BadParameter(f"give either names or --config{fix}", param_hint="--config")
     return load_studies(configs, settings, sweeps, seeds, plugins)
 
 
