@@ -32,12 +32,16 @@ if TYPE_CHECKING:
     from dropexp.config.study import Study
 
 
+_FORMATS = {"tex": "latex", "markdown": "md"}  # other names of formats
+
+
 def one_of(words: type[StrEnum]) -> dict[str, Any]:
     """Return the arguments of an option that takes one of these words. The error for another word suggests one."""
 
     def parse(text: str) -> StrEnum:
         if text not in set(words):
-            what = f"{text!r} is not one of {', '.join(words)}{did_you_mean(text, words)}"
+            similar = did_you_mean(_FORMATS.get(text.lower(), text), words)
+            what = f"{text!r} is not one of {', '.join(words)}{similar}"
             raise typer.BadParameter(what)
         return words(text)
 
