@@ -16,7 +16,7 @@ from dropexp.config.other_libraries.values import value_instead
 from dropexp.config.overrides import MAX_RUNS, meant_range, range_ends, whole_range
 from dropexp.config.problems import Problems, dotted, shown
 from dropexp.config.schema import GROUPS, STUDY_KEYS, Config, allowed
-from dropexp.config.values import in_words, normalised
+from dropexp.config.values import MAX_EXACT, in_words, normalised
 from dropexp.config.variant_table import VARIANTS
 from dropexp.config.yaml import KeyPath
 from dropexp.did_you_mean import did_you_mean, nearest
@@ -129,6 +129,8 @@ class Checks:
             is_list = isinstance(values, list) and bool(values)
             return is_list and all(self.takes(key, self.normal(key, v)) and values.count(v) == 1 for v in values)
 
+        if (ends := range_ends(value)) and whole_range(value) is None and self.takes(key, ends[0]):
+            return f"a range of 1 to {MAX_RUNS:,} values"
         text, listed = self._range(key, value), meant(value, takes)
         remedy = f" (did you mean {text}?)" if text else "" if listed is None else f"; write {written(listed)}"
         return f"a list of values, or a range like 0..4{remedy}"
@@ -183,7 +185,7 @@ class Checks:
         return text if all(self.takes(key, number) for number in (*numbers[:1], *numbers[-1:])) else ""
 
     def _largest(self, key: str, value: Any, in_list: bool) -> str:
-        """Return "; the largest is 1,000" for a whole number that is too large, and "" for any other value."""
+        """Return why a whole number is too large, such as "; the largest is 1,000", and "" for any other value."""
         if type(value) not in (int, float) or value in (math.inf, -math.inf) or value != value // 1:
             return ""
         try:
@@ -193,7 +195,7 @@ class Checks:
             largest = limits.get("le", limits.get("lt", 0) - 1)
             is_known = largest < 2 or str(largest) in allowed(Config, key, item=in_list)
             return "" if is_known else f"; the largest is {largest:,}"
-        return "; it is too large"
+        return f"; use digits only: with a point or an exponent, numbers are exact only up to {MAX_EXACT:,}"
 
     def _several_values(self, key: str, value: Any, path: KeyPath) -> str:
         """Return the remedy for several values of a key that takes one, outside the matrix."""
