@@ -63,7 +63,9 @@ class Checks:
         last = key.rpartition(".")[2]
         nested = isinstance(value, dict) and len(path) == 1
         keys = [*Config.model_fields, *(STUDY_KEYS if len(path) == 1 else ())]
-        if key in STUDY_KEYS:
+        if key == "<<":
+            remedy = "; to merge the keys of an anchor, write << without quotes"
+        elif key in STUDY_KEYS:
             remedy = f"; {key!r} is a key of the top of a file"
         elif last != key and last in Config.model_fields:
             remedy = f"; keys cannot be nested: it is {last!r} alone"

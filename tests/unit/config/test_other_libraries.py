@@ -117,6 +117,11 @@ def test_keys_below_a_key_of_another_library_are_not_nested_here(line: str, unkn
     assert found == f"study.yaml:2: unknown key {unknown!r}; keys cannot be nested: write them {where}"
 
 
+def test_a_quoted_merge_key_is_reported_with_the_way_to_merge() -> None:
+    (found,) = problems('x-w: &w {lr: 1}\nvariant: nn\n"<<": *w\n')
+    assert found == "study.yaml:3: unknown key '<<'; to merge the keys of an anchor, write << without quotes"
+
+
 @pytest.mark.parametrize("line", ["matix: {seed: 0..4}", "sweep: {seed: 0..4}", "grid: {foo: 1}"])
 def test_a_mapping_like_a_matrix_is_one(line: str) -> None:
     (found,) = problems(f"variant: nn\n{line}\n")
