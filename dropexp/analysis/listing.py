@@ -82,8 +82,11 @@ def _order(columns: Mapping[str, Sequence[Any]], sort: str) -> list[int]:
     """Return the rows in the order of a column. Raises ComparisonError if there is no such column."""
     key = sort.removeprefix("-")
     if key not in columns:
+        from dropexp.config.other_libraries.keep_probs import drop_probs_instead
         from dropexp.config.other_libraries.keys import key_called
 
+        if keep := drop_probs_instead(key):
+            raise ComparisonError(f"no column {key!r} to sort by; {keep}")
         called = _CALLED.get(letters(key)) or (key if nearest(key, columns) else key_called(key) or key)
         remedy = f"{did_you_mean(called, columns)}; there are: {', '.join(columns)}"
         raise ComparisonError(f"no column {key!r} to sort by{remedy}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -31,12 +32,16 @@ if TYPE_CHECKING:
     from dropexp.config.study import Study
 
 
+_FORMATS = {"tex": "latex", "markdown": "md"}  # other names of formats
+
+
 def one_of(words: type[StrEnum]) -> dict[str, Any]:
     """Return the arguments of an option that takes one of these words. The error for another word suggests one."""
 
     def parse(text: str) -> StrEnum:
         if text not in set(words):
-            what = f"{text!r} is not one of {', '.join(words)}{did_you_mean(text, words)}"
+            similar = did_you_mean(_FORMATS.get(text.lower(), text), words)
+            what = f"{text!r} is not one of {', '.join(words)}{similar}"
             raise typer.BadParameter(what)
         return words(text)
 
@@ -233,7 +238,10 @@ def load_study_runs(
             raise typer.BadParameter("requires --config", param_hint=given)
         return None
     if names:
-        raise typer.BadParameter("give either names or --config", param_hint="--config")
+        are_files = all(Path(name).is_file() for name in names)
+        repeated = " ".join(f"-c {shlex.quote(word)}" for word in (*configs, *names))
+        fix = f"; several configs are {repeated}" if are_files else ""
+        raise typer.BadParameter(f"give either names or --config{fix}", param_hint="--config")
     return load_studies(configs, settings, sweeps, seeds, plugins)
 
 

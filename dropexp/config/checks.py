@@ -11,15 +11,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from dropexp.config.fields import PROBABILITY, PROBES
 from dropexp.config.mistyped_values import is_percentage, meant, written
-from dropexp.config.other_libraries.keys import key_instead, numbered
+from dropexp.config.other_libraries.keys import key_called, key_instead, numbered
 from dropexp.config.other_libraries.values import value_instead
 from dropexp.config.overrides import MAX_RUNS, meant_range, range_ends, whole_range
 from dropexp.config.problems import Problems, dotted, shown
 from dropexp.config.schema import GROUPS, STUDY_KEYS, Config, allowed
-from dropexp.config.values import in_words, normalised
+from dropexp.config.values import MAX_EXACT, in_words, normalised
 from dropexp.config.variant_table import VARIANTS
 from dropexp.config.yaml import KeyPath
-from dropexp.did_you_mean import did_you_mean
+from dropexp.did_you_mean import did_you_mean, nearest
 
 FIELDS: dict[str, TypeAdapter[Any]] = {
     key: TypeAdapter(cast(Any, Annotated[info.annotation, info]), config=Config.model_config | {"defer_build": True})
@@ -50,6 +50,12 @@ class Checks:
             return False
         return True
 
+    def _takes_converted(self, key: str, value: Any) -> bool:
+        """Return whether a message can suggest this value; a share is converted as if there were no train_size."""
+        sections = [*self.problems.lines, *((option,) for option in self.problems.options)]
+        is_share = key == "validation_size" and any("train_size" in path for path in sections)
+        return not is_share and self.takes(key, value)
+
     def is_known(self, key: str, value: Any, path: KeyPath) -> bool:
         """Return whether the key exists at `path`."""
         if key in Config.model_fields:
@@ -57,21 +63,39 @@ class Checks:
         last = key.rpartition(".")[2]
         nested = isinstance(value, dict) and len(path) == 1
         keys = [*Config.model_fields, *(STUDY_KEYS if len(path) == 1 else ())]
-        if key in STUDY_KEYS:
+        if key == "<<":
+            remedy = "; to merge the keys of an anchor, write << without quotes"
+        elif key in STUDY_KEYS:
             remedy = f"; {key!r} is a key of the top of a file"
         elif last != key and last in Config.model_fields:
             remedy = f"; keys cannot be nested: it is {last!r} alone"
-        elif instead := key_instead(key, value, self.layers, path, self.takes):
+        elif self._is_group(key, value, path):
+            remedy = f"; keys cannot be nested: write them {_above(path)}"
+        elif instead := key_instead(key, value, self.layers, path, self._takes_converted):
             remedy = instead
         elif similar := did_you_mean(key, STUDY_KEYS if nested else keys):
             remedy = similar
         elif nested:
-            remedy = f"; keys cannot be nested: write them at the top level; a key for anchors starts with {ANCHORS}"
+            remedy = f"; keys cannot be nested: write them {_above(path)}"
         else:
             remedy = ", which is not one of the keys listed below"
             self.problems.footer = listed_keys()
         self.problems.add(path, f"unknown key {key!r}{remedy}")
         return False
+
+    def _is_group(self, key: str, value: Any, path: KeyPath) -> bool:
+        """Return whether a mapping groups keys of runs under another name, as in model: {hidden: [64]}."""
+        if not isinstance(value, dict) or path[0] == "tune":
+            return False
+        called = key_called(key)
+        if called in Config.model_fields or called == "name":  # their values are no mappings
+            return True
+        if not value or not value.keys() <= Config.model_fields.keys():
+            return False
+        if called in ("matrix", "tune"):  # grid: {lr: [0.1, 0.5]} is a matrix, and params: {lr: 0.1} a group
+            values = [(name, self.normal(name, one)) for name, one in value.items()]
+            return all(self.takes(name, one) and not isinstance(one, list) for name, one in values)
+        return called is not None or nearest(key, STUDY_KEYS) is None
 
     def without_numbered(self, keys: dict[str, Any]) -> dict[str, Any]:
         """Return keys of the top without those that are entries of one list, such as dropout1 and dropout2."""
@@ -107,6 +131,8 @@ class Checks:
             is_list = isinstance(values, list) and bool(values)
             return is_list and all(self.takes(key, self.normal(key, v)) and values.count(v) == 1 for v in values)
 
+        if (ends := range_ends(value)) and whole_range(value) is None and self.takes(key, ends[0]):
+            return f"a range of 1 to {MAX_RUNS:,} values"
         text, listed = self._range(key, value), meant(value, takes)
         remedy = f" (did you mean {text}?)" if text else "" if listed is None else f"; write {written(listed)}"
         return f"a list of values, or a range like 0..4{remedy}"
@@ -161,7 +187,7 @@ class Checks:
         return text if all(self.takes(key, number) for number in (*numbers[:1], *numbers[-1:])) else ""
 
     def _largest(self, key: str, value: Any, in_list: bool) -> str:
-        """Return "; the largest is 1,000" for a whole number that is too large, and "" for any other value."""
+        """Return why a whole number is too large, such as "; the largest is 1,000", and "" for any other value."""
         if type(value) not in (int, float) or value in (math.inf, -math.inf) or value != value // 1:
             return ""
         try:
@@ -171,7 +197,7 @@ class Checks:
             largest = limits.get("le", limits.get("lt", 0) - 1)
             is_known = largest < 2 or str(largest) in allowed(Config, key, item=in_list)
             return "" if is_known else f"; the largest is {largest:,}"
-        return "; it is too large"
+        return f"; use digits only: with a point or an exponent, numbers are exact only up to {MAX_EXACT:,}"
 
     def _several_values(self, key: str, value: Any, path: KeyPath) -> str:
         """Return the remedy for several values of a key that takes one, outside the matrix."""
@@ -227,6 +253,13 @@ class Checks:
         """Return how a message names the key at `path`: alone if an option set it, else with its sections."""
         key = path[1] if path[0] == "matrix" else path[-1]
         return str(key) if key in self.problems.options else dotted(path)
+
+
+def _above(path: KeyPath) -> str:
+    """Return where to write the keys of an unknown key's mapping."""
+    if len(path) > 1:
+        return f"in {dotted(path[:-1])} itself"
+    return f"at the top level; a key for anchors starts with {ANCHORS}"
 
 
 def choices(key: str) -> tuple[str, ...]:

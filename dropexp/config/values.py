@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-MAX_EXACT = 2**53  # a float up to this has exactly the number that was written
+MAX_EXACT = 2**53 - 1  # a float up to this has exactly the whole number that was written; 2**53 + 1 becomes 2**53
 # What a key without a value is called, in files, tables and --filter; the others are "none".
 DEFAULT_WORDS = {"train_size": "all", "drop_epochs": "half"}
 NULLABLE = ("drop_epochs", "max_norm", "early_stopping", "train_size")

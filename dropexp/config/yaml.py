@@ -113,17 +113,17 @@ class _Builder:
         self._count()
         content: dict[str, Any] = {}
         lines: dict[str, int] = {}
-        merged: list[yaml.Node] = []  # the values of the key <<
-        merge_line = 0  # of that key
+        merged: list[tuple[yaml.Node, yaml.Node]] = []  # the key << with each of its values
         for key_node, value_node in node.value:
             origin = f"{self.where}:{_line(key_node)}"
             is_scalar = isinstance(key_node, yaml.ScalarNode)
             if is_scalar and key_node.tag == MERGE:
-                if merge_line:
-                    what = f"key '<<' is given twice, first in line {merge_line}; merge several as <<: [*a, *b]"
+                if merged:
+                    first = _line(merged[0][0])
+                    what = f"key '<<' is given twice, first in line {first}; merge several as <<: [*a, *b]"
                     self.problems.append(Problem(origin, what))
-                merge_line = merge_line or _line(key_node)
-                merged += value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+                values = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+                merged += [(key_node, value) for value in values]
                 continue
             key = self._scalar(key_node) if is_scalar else None
             if not isinstance(key, str):
@@ -141,14 +141,14 @@ class _Builder:
                 lines[key] = _line(key_node)
                 self.lines.setdefault((*path, key), lines[key])  # a key that is also in << keeps its own line
                 content[key] = self.value(value_node, (*path, key))
-        for one in merged:
-            content |= {key: value for key, value in self._merged(one, path).items() if key not in content}
+        for key_node, one in merged:
+            content |= {key: value for key, value in self._merged(key_node, one, path).items() if key not in content}
         return content
 
-    def _merged(self, node: yaml.Node, path: KeyPath) -> dict[str, Any]:
+    def _merged(self, key_node: yaml.Node, node: yaml.Node, path: KeyPath) -> dict[str, Any]:
         """Return the keys that a key << adds. Keys of the mapping itself, and of earlier merges, take precedence."""
         if not isinstance(node, yaml.MappingNode):
-            raise self._error(node, "<< merges the keys of a mapping, or of a list of them, such as <<: *anchor")
+            raise self._error(key_node, "<< merges the keys of a mapping, or of a list of them, such as <<: *anchor")
         return self._mapping(node, path)
 
     def _count(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from dropexp.config.names import normalised
 from dropexp.config.shipped import is_config
 from dropexp.did_you_mean import did_you_mean
-from dropexp.errors import AmbiguousRun, RunError, UnknownRuns, quoted
+from dropexp.errors import AmbiguousRun, ConfigError, RunError, UnknownRuns, quoted
 from dropexp.home_folder import expanded
 from dropexp.program import command
 from dropexp.runs.folder import CHECKPOINT, EPOCHS, RUN, RunFolder, default_runs_dir
@@ -59,13 +59,15 @@ def _runs_of(roots: Iterable[Path]) -> dict[Path, RunFolder]:
     return {path / name: RunFolder(root / name) for path, root in real.items() for name in _runs_below(root)}
 
 
-def instead(item: str, arms: Mapping[str, str]) -> str:
+def instead(item: str, arms: Mapping[str, str], runs_dir: Path) -> str:
     """Return what to do about a name without runs, which may be a config or one of these arms, each with its study."""
     if item in arms:
         return f"{item!r} is an arm of {arms[item]}: --filter {shlex.quote(f'arm={item}')} keeps its runs"
+    if study := _trained(item, runs_dir):
+        return f"{quoted(item)} is a config: write {quoted(study)}, the name of its runs"
     if is_config(item):
-        train, compare = command("train", item), f"-c {shlex.quote(item)}"
-        return f"{quoted(item)} is a config: `{train}` creates its runs, {compare} compares them"
+        train, compare = command("train", item), command("compare", "-c", item)
+        return f"{quoted(item)} is a config: `{train}` creates its runs, `{compare}` compares them"
     return "dropexp train CONFIG creates runs"
 
 
@@ -99,8 +101,24 @@ def _find(name: str, root: Path) -> list[RunFolder]:
     return found
 
 
+def _trained(config: str, runs_dir: Path) -> str | None:
+    """Return the name of a config's study if that has runs; None if it has none, or if this is no valid config."""
+    from dropexp.config.study import load_config  # pydantic is slow to import, and most names are found
+
+    try:
+        study = load_config(config).name if is_config(config) else None
+    except ConfigError:
+        return None
+    return study if study in study_names(runs_dir) else None
+
+
 def _training(name: str, root: Path) -> str:
-    """Return "; `dropexp train dropout` trains them" if the name is a config without runs, or a run in one."""
+    """Return "; `dropexp train dropout` trains them" if the name is a config without runs, or a run in one.
+
+    For a config with runs, return "; write dropout, the name of its runs".
+    """
+    if study := _trained(name, root):
+        return f"; {quoted(name)} is a config: write {quoted(study)}, the name of its runs"
     words = [name, str(Path(name).parent)]
     config = next((word for word in words if word not in study_names(root) and is_config(word)), None)
     return "" if config is None else f"; `{command('train', config)}` trains them"

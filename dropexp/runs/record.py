@@ -182,7 +182,7 @@ def read_runs(paths_or_names: str | Iterable[str], runs_dir: Path | str | None) 
     except UnknownRuns as error:
         studies = [name for name in wanted if name in study_names(root)]
         arms = {run.base: run.study for run in map(read_any, folders(studies, root) if studies else ())}
-        raise NoRuns(f"{error}; {instead(error.item, arms)}") from None
+        raise NoRuns(f"{error}; {instead(error.item, arms, root)}") from None
     if not found:
         raise NoRuns(f"no runs under {root}; dropexp train CONFIG creates some, --runs-dir names another folder")
     runs: dict[tuple[str, str, int | None], Run] = {}

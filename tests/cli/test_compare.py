@@ -96,6 +96,8 @@ def test_a_sweep_is_charted(study: InProcess) -> None:
         (["--margin", "0"], 2, "margin"),
         (["--format", "xml"], 2, "'xml' is not one of"),
         (["--format", "jsno"], 2, "(did you mean 'json'?)"),
+        (["--format", "tex"], 2, "(did you mean 'latex'?)"),
+        (["--format", "Markdown"], 2, "(did you mean 'md'?)"),
         (["--metric", "tset_acc"], 2, "unknown metric 'tset_acc' (did you mean 'test_acc'?)"),
         (["--by", "dropprobs"], 2, "(did you mean 'drop_probs'?)"),
         (["--baseline", "nnoe"], 2, "unknown baseline 'nnoe' (did you mean 'none'?)"),

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.fake_runs import write_run
 from helpers.in_process import InProcess
 
 import dropexp
@@ -149,9 +150,19 @@ def test_a_config_among_names_of_runs_is_explained(cli: InProcess) -> None:
     cli.write("mine.yaml", TINY)
     for name in ("mine.yaml", "mine", "dropout"):
         stderr = cli("compare", name, code=5).stderr
-        remedy = f"{name} is a config: `dropexp train {name}` creates its runs, -c {name} compares them"
+        remedy = (
+            f"{name} is a config: `dropexp train {name}` creates its runs, `dropexp compare -c {name}` compares them"
+        )
         assert stderr.endswith(f"nor a folder of runs; {remedy}\n")
     assert cli("compare", "xyzzy", code=5).stderr.endswith("dropexp train CONFIG creates runs\n")
+
+
+@pytest.mark.parametrize("words", [["runs"], ["compare"], ["export", "--to", "tensorboard"], ["evaluate"]])
+def test_the_message_for_a_config_with_runs_gives_their_name(words: list[str], cli: InProcess) -> None:
+    cli.write("mine.yaml", f"name: tiny\n{TINY}")
+    write_run(cli.folder / "runs", "none", 0, name="tiny")
+    stderr = cli(*words, "mine.yaml", code=5).stderr
+    assert stderr.endswith("nor a folder of runs; mine.yaml is a config: write tiny, the name of its runs\n")
 
 
 def test_the_printed_command_compares_what_was_trained_where_it_is(cli: InProcess) -> None:

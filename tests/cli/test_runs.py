@@ -93,6 +93,8 @@ def test_an_unknown_status_or_column_suggests_the_nearest(three_runs: InProcess)
     assert "did you mean 'ended'?" in three_runs("runs", "--sort=-edned", code=2).stderr
     assert "did you mean 'lr'?" in three_runs("runs", "--sort", "learning_rate", code=2).stderr
     assert "did you mean 'seed'?" in three_runs("runs", "--sort", "seeds", code=2).stderr
+    keep = "no column 'keep_prob' to sort by; drop_probs are probabilities to DROP, 1 − keep\n"
+    assert three_runs("runs", "--sort", "keep_prob", code=2).stderr.endswith(keep)
     assert len(listed(three_runs, "--filter", "status=[failed, done]")) == 3
 
 

@@ -56,6 +56,7 @@ def _in_list(value: Any, layers: int) -> Any:
 
 _L2 = "λ of λ/2·‖w‖²; λ·‖w‖² without the ½, as in Keras, is twice as strong"
 _DROP = "a list with the probability to DROP for each hidden layer"
+_SEEDS = "several seeds are a range in `matrix`: seed: 0..4, or --seeds 0..4"
 _MATRIX = "several values are a list in `matrix`, or --sweep on the command line"
 _OPTION = "it is an option of the command: "
 _ROWS: list[tuple[_Here, str]] = [
@@ -80,12 +81,13 @@ _ROWS: list[tuple[_Here, str]] = [
      "input_dropout input_dropout_rate input_drop_rate input_drop input_p visible_dropout pixel_dropout "
      "input_dropout_prob dropout_input dropout_in"),
     (_Here("hidden", "a list with the width of each hidden layer", _per_layer),
-     "hidden_size hidden_sizes hidden_dim hidden_dims hidden_units hidden_layers hidden_layer_sizes hidden_width "
+     "hidden_size hidden_sizes hidden_dim hidden_dims hidden_units hidden_layer_sizes hidden_width "
      "num_hidden num_hiddens n_hidden nhid units width "
-     "widths layers layer_sizes fc_dims num_units hidden_features dims features n_units neurons n_neurons "
+     "widths layer_sizes fc_dims num_units hidden_features dims features n_units neurons n_neurons "
      "mlp_dims layers_sizes"),
     (_Here("hidden", "a list with the width of each hidden layer"),
-     "num_layers n_layers nlayers depth num_hidden_layers num_hiddens1 num_hiddens2 num_hiddens_1 num_hiddens_2"),
+     "layers hidden_layers num_layers n_layers nlayers depth num_hidden_layers num_hiddens1 num_hiddens2 "
+     "num_hiddens_1 num_hiddens_2"),
     (_Here("weight_decay"), "wd weightdecay lambd lambda lam l2_weight_decay wdecay"),
     (_Here("weight_decay", _L2, _doubled),
      "l2 l2_reg l2reg l2_penalty l2_lambda l2_regularization l2_regularizer kernel_regularizer reg reg_lambda "
@@ -112,8 +114,9 @@ _ROWS: list[tuple[_Here, str]] = [
     (_Here("", "the test set is always the 10,000 test images; validation_size takes images from the training set"),
      "test_size test_split test_fraction n_test num_test test_samples num_test_samples"),
     (_Here("seed"), "random_seed random_state rng_seed manual_seed torch_seed rng"),
-    (_Here("seed", "several seeds are a range in `matrix`: seed: 0..4, or --seeds 0..4"),
-     "seeds num_seeds n_seeds repeats n_repeats num_repeats replicates repetitions n_runs num_runs trials"),
+    (_Here("seed", _SEEDS),
+     "seeds num_seeds n_seeds repeats n_repeats num_repeats replicates repetitions n_runs num_runs"),
+    (_Here("seed", f"{_SEEDS}; the trials of a search are in `tune`: tune: {{trials: 20, …}}"), "trials"),
     (_Here("variant"),
      "model model_name model_type method noise noise_type dropout_type dropout_variant kind technique regularizer "
      "regulariser layer layer_type net network arch architecture"),
@@ -144,6 +147,8 @@ _ROWS: list[tuple[_Here, str]] = [
      "eval_interval eval_freq eval_frequency eval_steps val_interval val_freq check_val_every_n_epoch "
      "validation_freq test_every log_every log_interval"),
     (_Here("eval_test"), "test evaluate_test do_test run_test"),
+    (_Here("", "eval_train and eval_test choose the sets that are evaluated, eval_every the epochs"),
+     "eval do_eval evaluate evaluation run_eval"),
     (_Here("probes", "a list, such as [weight_norms, mc: 50]", _in_list), "metrics probe extra_metrics measure track"),
     (_Here("probes", "probes: [mc: 50] averages 50 stochastic passes"),
      "mc mc_samples mc_dropout mc_passes num_mc mc_iterations"),
@@ -214,6 +219,11 @@ def key_instead(key: str, value: Any, layers: int, path: KeyPath, takes: Callabl
         return None
     if not here.key:
         return f": {here.note}"
+    if here.key == "arms" and isinstance(value, list) and len(path) == 1:
+        variants = value if value and all(takes("variant", one) for one in value) else ["none", "nn"]
+        return f"; several variants are a list in `matrix`: matrix: {{variant: [{', '.join(variants)}]}}"
+    if here.key == "arms" and type(value) is int:
+        here = _KEYS["seeds"]  # runs: 5
     elsewhere = here.key in STUDY_KEYS and len(path) > 1
     if elsewhere and nearest(key, Config.model_fields):
         return None

@@ -23,6 +23,7 @@ _VALUES: dict[str, dict[str, str]] = {
     "optimizer": {
         **dict.fromkeys(("nag", "nesterov"), "it is sgd with momentum: 0.9 and nesterov: true"),
         **dict.fromkeys(("momentum", "sgdmomentum", "msgd"), "it is sgd with momentum: 0.9"),
+        **dict.fromkeys(("rmsprop", "adagrad", "adadelta", "adamax", "nadam", "radam"), "the nearest is adam"),
     },
     "lr_schedule": {
         **dict.fromkeys(("none", "null", "off", "fixed", "no", "constantlr", "false"), "it is called constant"),
@@ -73,4 +74,7 @@ def value_instead(key: str, value: Any, choices: tuple[str, ...]) -> str:
     if similar := did_you_mean(value, choices):
         return similar
     similar = did_you_mean(value, words)
-    return next((f"; {remedy}" for one, remedy in words.items() if repr(one) in similar), "")
+    if similar:
+        return next(f"; {remedy}" for one, remedy in words.items() if repr(one) in similar)
+    _, dot, last = value.rpartition(".")
+    return value_instead(key, last, choices) if dot and last else ""  # torch.optim.SGD

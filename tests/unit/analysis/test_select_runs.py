@@ -255,6 +255,7 @@ def test_the_commands_compare_the_runs_of_a_config(cli: InProcess) -> None:
     ("options", "what"),
     [
         (["study", "-c", "study.yaml"], "--config: give either names or --config"),
+        (["b.yaml", "-c", "study.yaml"], "either names or --config; several configs are -c study.yaml -c b.yaml"),
         (["--set", "lr=1"], "--set: requires --config"),
         (["study", "--seeds", "0"], "--seeds: requires --config"),
         (["-c", "nowhere.yaml"], "nowhere.yaml: no such file"),
@@ -262,7 +263,8 @@ def test_the_commands_compare_the_runs_of_a_config(cli: InProcess) -> None:
     ],
 )
 def test_options_of_a_config_need_one(command: str, options: list[str], what: str, cli: InProcess) -> None:
-    cli.write("study.yaml", TEXT)
+    for file in ("study.yaml", "b.yaml"):
+        cli.write(file, TEXT)
     assert what in cli(command, *options, code=2).stderr
 
 

@@ -113,7 +113,6 @@ def test_a_file_without_keys_is_reported(text: str, line: int, what: str) -> Non
             "lr = {'a': 1} is not a number greater than 0; keys cannot be nested: write each at the top level",
         ),
         ("epochs: 5.5", "epochs = 5.5 is not a whole number, 1 or more"),
-        ("epochs: 1e20", "epochs = 1e+20 is not a whole number, 1 or more; it is too large"),
         ("epochs: 1:x", "epochs = '1:x' is not a whole number, 1 or more"),
         ("fused: 0..4", "fused = '0..4' is not true or false"),
         ("batch_size: 0", "batch_size = 0 is not a whole number, 1 or more"),
@@ -322,7 +321,7 @@ def test_every_key_with_whole_numbers_can_have_a_range() -> None:
     assert parsed("matrix: {epochs: 2..4}\n").axes == {"epochs": [2, 3, 4]}
 
 
-NOT_RANGES = ["0..99999999", "-1..3", "0..", "..4", f"0..{'9' * 50}"]
+NOT_RANGES = ["-1..3", "0..", "..4", f"0..{'9' * 50}"]
 
 
 @pytest.mark.parametrize("key", ["seed", "lr", "variant", "hidden", "fused"])

@@ -56,10 +56,33 @@ from dropexp.did_you_mean import letters
             (f"{name}: 8", " (did you mean 'hidden'?); a list with the width of each hidden layer: hidden = [8, 8]")
             for name in ("features", "n_units", "neurons", "mlp_dims", "layer_sizes", "layers_sizes")
         ),
+        *(
+            (f"{name}: 3", " (did you mean 'hidden'?); a list with the width of each hidden layer")
+            for name in ("layers", "hidden_layers", "n_layers", "num_layers")
+        ),
         (
             "attention_dropout: 0.1",
             " (did you mean 'drop_probs'?); a list with the probability to DROP for each hidden layer: drop_probs = "
             "[0.1, 0.1]",
+        ),
+        (
+            "eval: true",
+            ": eval_train and eval_test choose the sets that are evaluated, eval_every the epochs",
+        ),
+        *(
+            (f"{name}: [nn, none]", "; several variants are a list in `matrix`: matrix: {variant: [nn, none]}")
+            for name in ("variants", "models")
+        ),
+        ("variants: [Dropout]", "; several variants are a list in `matrix`: matrix: {variant: [none, nn]}"),
+        ("variants: {a: {lr: 1}}", " (did you mean 'arms'?); a mapping from names to {key: value, …}"),
+        (
+            "runs: 5",
+            " (did you mean 'seed'?); several seeds are a range in `matrix`: seed: 0..4, or --seeds 0..4",
+        ),
+        (
+            "trials: 3",
+            " (did you mean 'seed'?); several seeds are a range in `matrix`: seed: 0..4, or --seeds 0..4; the trials "
+            "of a search are in `tune`: tune: {trials: 20, …}",
         ),
         ("fused_adam: true", " (did you mean 'optimizer'?); optimizer: adam"),
         ("penalty: l2", " (did you mean 'weight_decay'?); λ of λ/2·‖w‖², a number"),
@@ -77,6 +100,32 @@ from dropexp.did_you_mean import letters
 def test_a_key_of_another_library_gets_ours_with_its_value(line: str, remedy: str) -> None:
     key = line.partition(":")[0]
     assert problems(f"variant: nn\n{line}\n") == [f"study.yaml:2: unknown key {key!r}{remedy}"]
+
+
+@pytest.mark.parametrize(
+    ("line", "unknown", "where"),
+    [
+        ("model: {hidden: [64]}", "model", "at the top level; a key for anchors starts with x-"),
+        ("optim: {type: sgd, lr: 0.1}", "optim", "at the top level; a key for anchors starts with x-"),
+        ("hparams: {lr: 0.1}", "hparams", "at the top level; a key for anchors starts with x-"),
+        ("arms: {a: {model: {hidden: [64]}}}", "model", "in arms.a itself"),
+        ("matrix: {model: {hidden: [[64], [32]]}}", "model", "in matrix itself"),
+    ],
+)
+def test_keys_below_a_key_of_another_library_are_not_nested_here(line: str, unknown: str, where: str) -> None:
+    (found,) = problems(f"variant: nn\n{line}\n")
+    assert found == f"study.yaml:2: unknown key {unknown!r}; keys cannot be nested: write them {where}"
+
+
+def test_a_quoted_merge_key_is_reported_with_the_way_to_merge() -> None:
+    (found,) = problems('x-w: &w {lr: 1}\nvariant: nn\n"<<": *w\n')
+    assert found == "study.yaml:3: unknown key '<<'; to merge the keys of an anchor, write << without quotes"
+
+
+@pytest.mark.parametrize("line", ["matix: {seed: 0..4}", "sweep: {seed: 0..4}", "grid: {foo: 1}"])
+def test_a_mapping_like_a_matrix_is_one(line: str) -> None:
+    (found,) = problems(f"variant: nn\n{line}\n")
+    assert " (did you mean 'matrix'?)" in found
 
 
 @pytest.mark.parametrize(
@@ -107,6 +156,12 @@ def test_a_key_of_runs_that_is_like_ours_is_not_sent_to_the_top_of_the_file(line
     assert problems(line) == ["study.yaml:1: unknown key 'variants' (did you mean 'variant'?)"]
 
 
+@pytest.mark.parametrize("section", ["train_size: 600", "matrix: {train_size: [600, 1000]}"])
+def test_a_share_for_validation_is_not_converted_beside_a_train_size(section: str) -> None:
+    (found,) = problems(f"variant: nn\n{section}\nvalidation_split: 0.2\n")
+    assert found.endswith("; a number of images, which leave the training set of 60,000")
+
+
 def test_values_in_a_matrix_and_of_other_layers_are_converted() -> None:
     (found,) = problems("variant: nn\nhidden: [8, 8, 8]\nmatrix: {dropout: [0.1, 0.2]}\n")
     assert found.endswith(": drop_probs = [[0.1, 0.1, 0.1], [0.2, 0.2, 0.2]]")
@@ -121,6 +176,9 @@ def test_values_in_a_matrix_and_of_other_layers_are_converted() -> None:
         ("variant: null", "; without dropout it is called none"),
         ("optimizer: Adam", " (did you mean 'adam'?)"),
         ("optimizer: nag", "; it is sgd with momentum: 0.9 and nesterov: true"),
+        *((f"optimizer: {name}", "; the nearest is adam") for name in ("RMSprop", "torch.optim.NAdam")),
+        ("optimizer: torch.optim.SGD", " (did you mean 'sgd'?)"),
+        ("variant: torch.nn.Dropout", "; nn is nn.Dropout"),
         ("lr_schedule: CosineAnnealingLR", "; it is called cosine"),
         ("precision: fp16", "; it is bf16"),
         ("init: kaiming_uniform", "; torch is nn.Linear's default, a uniform Kaiming rule"),

@@ -150,6 +150,22 @@ def test_a_backward_or_too_long_range_is_reported(part: str, what: str) -> None:
     assert problems("variant: nn\n", f"seed={part}") == [f"--set seed={part}: seed = '{part}' {what}"]
 
 
+@pytest.mark.parametrize("values", ["0..1e5", "0..1e9", "0..99999999"])
+def test_a_range_in_the_matrix_that_is_too_long_is_reported_as_one(values: str) -> None:
+    too_long = f"study.yaml:2: matrix.seed = '{values}' is not a range of 1 to 100,000 values"
+    assert problems(f"matrix:\n  seed: {values}\n") == [too_long]
+    assert problems(f"matrix:\n  variant: {values}\n")[0].endswith(" is not a list of values, or a range like 0..4")
+
+
+@pytest.mark.parametrize("number", ["1e16", "9007199254740993.0", "1e17"])
+def test_a_float_that_may_not_be_exact_is_refused_as_a_whole_number(number: str) -> None:
+    exact = "; use digits only: with a point or an exponent, numbers are exact only up to 9,007,199,254,740,991"
+    for key, allowed in (("seed", "0 or more"), ("epochs", "1 or more")):
+        (problem,) = problems(f"variant: nn\n{key}: {number}\n")
+        assert problem == f"study.yaml:2: {key} = {float(number)} is not a whole number, {allowed}{exact}"
+    assert parsed("seed: 9007199254740991.0").base == {"seed": 9007199254740991}
+
+
 def test_an_option_with_line_breaks_is_reported_on_one_line() -> None:
     assert problems("variant: nn", "variant=\r")[0].startswith(r"--set 'variant=\r': ")
     assert problems("variant: nn", seeds="1\n,x")[0].startswith(r"--seeds '1\n,x': ")

@@ -89,3 +89,15 @@ def test_an_unknown_name_is_an_error_that_suggests_the_nearest_one(
 def test_a_setting_among_the_configs_is_explained(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"to set a key, write --set lr=0\.1"):
         find("lr=0.1")
+
+
+@pytest.mark.parametrize("word", ["=", "=0.1", "lr="])
+def test_a_setting_with_spaces_is_explained(word: str) -> None:
+    with pytest.raises(ConfigError, match=r"write --set KEY=VALUE without spaces around the ="):
+        find(word)
+
+
+@pytest.mark.parametrize("word", ["runs/tiny/seed=0-nosuch/config.yaml", "runs/tiny/seed=0", "seed=0/config.yaml"])
+def test_a_missing_file_below_a_folder_of_a_run_is_no_setting(word: str) -> None:
+    with pytest.raises(ConfigError, match="no such file, and no study that ships with dropexp"):
+        find(word)

@@ -321,6 +321,12 @@ def test_a_merge_of_anything_but_mappings_is_reported(value: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("value", ["*w", "[*w]"])
+def test_an_anchor_that_cannot_be_merged_is_reported_in_the_line_of_the_merge(value: str) -> None:
+    (found,) = problems(f"w: &w [64, 64]\na: 1\n<<: {value}\n")
+    assert found.startswith("f.yaml:3: not YAML: << merges the keys of a mapping")
+
+
 @pytest.mark.parametrize("text", ["a: <<\n", "a: [<<]\n", "a: '<<'\n"])
 def test_two_angle_brackets_as_a_value_are_text(text: str) -> None:
     assert "<<" in str(content(text))
