@@ -184,7 +184,7 @@ def _list(training: Training, data_dir: Path | None) -> None:
         print_message(
             f"note: after the trials: {counted(waiting, 'tested run')}, each with the settings selected from its trials"
         )
-    for note in [*training.blocked, *training.notes, *training.restarts(data_dir)]:
+    for note in [*training.blocked, *training.notes, *training.notes_on_others(), *training.restarts(data_dir)]:
         print_message(f"note: {note}")
 
 
