@@ -107,7 +107,7 @@ def compare(
     from dropexp.analysis import comparison, requirement
     from dropexp.errors import ComparisonError
     from dropexp.report.arm_names import titled
-    from dropexp.report.tables.comparison import comparison_tables
+    from dropexp.report.tables.comparison import comparison_tables, of_study
     from dropexp.report.tables.searches import trials_table
 
     if chart is None and (width, height, title) != (None, None, None):
@@ -149,7 +149,7 @@ def compare(
         table = trials_table(titled(compared))
         if table is None:
             raise ComparisonError("these runs have no trials: no study here has a section `tune`")
-        print_tables([table], output, csv=compared.trials_csv, json=compared.trials_json)
+        print_tables([of_study(table, compared)], output, csv=compared.trials_csv, json=compared.trials_json)
     else:
         print_tables(
             comparison_tables(compared, only),

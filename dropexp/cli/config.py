@@ -13,7 +13,7 @@ from dropexp.cli.command import Command
 from dropexp.cli.completion import complete_configs, complete_keys
 from dropexp.cli.help import Group, epilog
 from dropexp.cli.options import CONFIG, Plugin, load_plugins
-from dropexp.cli.output import next_command, print_message
+from dropexp.cli.output import next_command, print_line, print_message
 from dropexp.plurals import counted
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def check(
 
     load_plugins(plugin)
     for word, study in zip(configs, load_configs(configs), strict=True):
-        print(f"{word}: valid; {_counted(study)}")
+        print_line(f"{word}: valid; {_counted(study)}")
 
 
 @app.command(cls=Command, epilog=epilog("config keys"))
@@ -136,7 +136,7 @@ def init(
         print_message(
             f"note: {schema_file} differs; `dropexp config schema > {shlex.quote(str(schema_file))}` replaces it"
         )
-    print(file)
+    print_line(file)
     print_message(next_command("next", ["config", "check", str(file)]))
 
 

@@ -10,6 +10,7 @@ import typer
 from dropexp.cli.command import Command
 from dropexp.cli.help import Group, epilog
 from dropexp.cli.options import DataDir, DataUrl, Quiet, find_data
+from dropexp.cli.output import print_line
 
 app = typer.Typer(
     help="Download and verify Fashion-MNIST, or print its folder.",
@@ -34,7 +35,7 @@ def fetch(
 
     folder, _ = dataset_files.named_folder(data_dir)
     with downloading(quiet) as progress:
-        print(dataset_files.fetch(data_url, progress, folder=folder))
+        print_line(dataset_files.fetch(data_url, progress, folder=folder))
 
 
 @app.command(cls=Command, epilog=epilog("data verify"))
@@ -44,10 +45,10 @@ def verify(data_dir: DataDir = None) -> None:
 
     root = find_data(data_dir)
     dataset_files.read(root)
-    print(f"{root}: all four files have Fashion-MNIST's checksums")
+    print_line(f"{root}: all four files have Fashion-MNIST's checksums")
 
 
 @app.command(cls=Command, epilog=epilog("data path"))
 def path(data_dir: DataDir = None) -> None:
     """Print the folder that the data is read from."""
-    print(find_data(data_dir))
+    print_line(find_data(data_dir))

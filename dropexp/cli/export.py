@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dropexp.cli.options import Names, RunsDir, one_of
-from dropexp.cli.output import print_message
+from dropexp.cli.output import print_line, print_message
 from dropexp.home_folder import expanded
 from dropexp.plurals import counted
 
@@ -51,7 +51,7 @@ def export(
         some = ", ".join(gone[:3]) + (", …" if len(gone) > 3 else "")
         verb = "exists" if len(gone) == 1 else "exist"
         print_message(f"note: {counted(len(gone), 'run')} in {exported.destination} no longer {verb} here: {some}")
-    print(exported.destination)
+    print_line(exported.destination)
 
 
 def export_to(target: Target, runs: Iterable[Run], out: str | None = None, *, report: bool = True) -> Exported:

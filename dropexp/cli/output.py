@@ -32,6 +32,11 @@ class Format(StrEnum):
     latex = "latex"
 
 
+def print_line(text: object) -> None:
+    """Print a line of a result to stdout, such as a path, which can have control characters of a terminal."""
+    print(printable(str(text)))
+
+
 def print_message(text: str, quiet: bool = False) -> None:
     """Print a message to stderr, unless `quiet` or stderr is closed."""
     if not quiet and sys.stderr:  # None where it was closed at the start; print() would use stdout instead

@@ -27,6 +27,7 @@ from dropexp.cli.options import (
     load_study_runs,
     parse_filters,
 )
+from dropexp.cli.output import print_line
 from dropexp.runs.metrics import MARGIN
 
 
@@ -71,4 +72,4 @@ def report(
         config=load_study_runs(config, settings, sweeps, seeds, plugin, names),
     )
     write(comparison, out, fetch_arrays(comparison, data_dir))
-    print(out)
+    print_line(out)

@@ -92,10 +92,12 @@ def _prune(planned: list[Removal], yes: bool, output: Format) -> None:
     if not yes:
         print_message(f"{file_size(sum(one.size for one in planned))} can be removed; --prune --yes removes it")
         return
-    kept = {one.path: message for one in planned if (message := prune.remove(one))}
-    for message in kept.values():
+    messages = [prune.remove(one) for one in planned]
+    kept = dict.fromkeys(filter(None, messages))  # a folder's removals can fail for one reason
+    for message in kept:
         print_message(message)
-    removed = [one.size for one in planned if one.path not in kept]
-    print_message(f"removed from {counted(len(removed), 'folder')}: {file_size(sum(removed))}")
+    removed = [one for one, message in zip(planned, messages, strict=True) if message is None]
+    folders = counted(len({one.path for one in removed}), "folder")
+    print_message(f"removed from {folders}: {file_size(sum(one.size for one in removed))}")
     if kept:
         raise typer.Exit(1)

@@ -30,7 +30,7 @@ from dropexp.cli.options import (
     one_of,
     whole_number,
 )
-from dropexp.cli.output import next_command, print_message, shown_paths
+from dropexp.cli.output import next_command, print_line, print_message, shown_paths
 from dropexp.plurals import counted
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _list(training: Training, data_dir: Path | None) -> None:
     paths = shown_paths([str(job.folder.path) for job in jobs], indent=13)
     states = [job.state() for job in jobs]
     for state, path in zip(states, paths, strict=True):
-        print(f"{state.status:<12} {path}")
+        print_line(f"{state.status:<12} {path}")
         if state.why:
             print_message(state.why)
     counts = Counter(str(state.status) for state in states)
@@ -184,7 +184,7 @@ def _list(training: Training, data_dir: Path | None) -> None:
         print_message(
             f"note: after the trials: {counted(waiting, 'tested run')}, each with the settings selected from its trials"
         )
-    for note in [*training.blocked, *training.notes, *training.restarts(data_dir)]:
+    for note in [*training.blocked, *training.notes, *training.notes_on_others(), *training.restarts(data_dir)]:
         print_message(f"note: {note}")
 
 

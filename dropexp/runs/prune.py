@@ -78,11 +78,11 @@ def without_result(
     removals, notes = [], []
     for run in found:
         if run.identity in chosen or run.folder in corrupted:
-            removal = _removal_of(run, chosen.get(run.identity))
-            if removal is not None and removal.state == Status.CORRUPTED and _has_epochs(run.folder):
+            of_run = _removals_of(run, chosen.get(run.identity))
+            if of_run and of_run[-1].state == Status.CORRUPTED and _has_epochs(run.folder):
                 notes.append(f"{run.folder.path} is kept, since training may resume it or keep its figures: {run.why}")
-            elif removal is not None:
-                removals.append(removal)
+            else:
+                removals += of_run
     return Pruning([*removals, *leftovers], notes)
 
 
@@ -136,34 +136,33 @@ def _known_trials(study: Path) -> set[tuple[str, str, int]]:
     }
 
 
-def _removal_of(run: Run, first: Run | None) -> Removal | None:
-    """Return what can be removed of a run's folder; `first` is the run itself, or the run that this folder repeats."""
+def _removals_of(run: Run, first: Run | None) -> list[Removal]:
+    """Return what can be removed of a run's folder: its leftovers, and the run unless it has a result.
+
+    `first` is the run itself, or the run that this folder repeats. Leftovers come first: their removal leaves run.json
+    as it is.
+    """
     path, files = run.folder.path, _own_files(run.folder.path)
     known = _digest(path)  # before the folder is read again below: it may have changed since `run` was read
     if not files or run.folder.is_locked() is not False:
-        return None
+        return []
+    left = [file for file in files if _LEFTOVER.fullmatch(file.name)]
+    leftovers = [_removal("leftover", path, left, LEFTOVER, known)] if left else []
     if run.status in FINISHED:
-        left = [file for file in files if _LEFTOVER.fullmatch(file.name)]
-        return _removal("leftover", path, left, LEFTOVER, known) if left else None
+        return leftovers
     status = read_any(run.folder).status
     if run.status == Status.DUPLICATE and first is not None and (_is_finished(first.folder) or status not in FINISHED):
         reason = f"the same run as {first.folder.path}"
     elif status == run.status == Status.CORRUPTED:
         reason = run.why or ""
     elif status == run.status and status in (Status.INTERRUPTED, Status.FAILED):
-        reason = (
-            run.why or f"{_saved_epochs(run)} of {run.config.get('epochs')} epochs, from which training would resume"
-        )
+        reason = run.why or _saved(run)
     else:
-        return None
-    others = [entry.name for entry in _listed(path) if entry not in files]
-    return _removal(
-        run.status,
-        path,
-        files,
-        f"{reason}; the folder and its {', '.join(others)} are kept" if others else reason,
-        known,
-    )
+        return []
+    if others := [entry.name for entry in _listed(path) if entry not in files]:
+        reason += f"; the folder and its {', '.join(others)} are kept"
+    own = [file for file in files if file not in left]
+    return [*leftovers, _removal(run.status, path, own, reason, known)]
 
 
 def _removal(state: str, path: Path, files: Sequence[Path], reason: str, known: str) -> Removal:
@@ -174,10 +173,13 @@ def _removal(state: str, path: Path, files: Sequence[Path], reason: str, known: 
     return Removal(state, path, files, reason, size, known)
 
 
-def _saved_epochs(run: Run) -> int:
-    """Return after how many epochs training would resume; none without a checkpoint, or from one of schema 1."""
-    can_resume = run.info is not None and run.info.version == SCHEMA and run.folder.checkpoint.exists()
-    return (run.epoch or 0) if can_resume else 0
+def _saved(run: Run) -> str:
+    """Return how many epochs a run's checkpoint has; of a checkpoint of schema 1, that it cannot be resumed."""
+    if not run.folder.checkpoint.exists():
+        return "no checkpoint"
+    if run.info is not None and run.info.version < SCHEMA:
+        return "its checkpoint was written by an earlier version of dropexp and cannot be resumed"
+    return f"{run.epoch or 0} of {run.config.get('epochs')} epochs in its checkpoint"
 
 
 def _is_finished(folder: RunFolder) -> bool:

@@ -104,6 +104,17 @@ def write_study(runs_dir: Path, study: Study) -> list[str]:
         return [f"{path} is not written: another process has locked its folder; the same command writes it later"]
 
 
+def notes_on_others(runs_dir: Path, studies: Sequence[Study]) -> list[str]:
+    """Return the messages on other configs of `write_study` for these studies in this order, and write nothing."""
+    notes: list[str] = []
+    for i, study in enumerate(studies):
+        path = runs_dir / study.name / STUDY
+        before = [Declared.of(one, path.parent) for one in studies[:i] if one.name == study.name]
+        with suppress(RunError):  # `write_study` repairs the file or reports it
+            notes += _note_on_others(path, Declared.of(study, path.parent), before)
+    return notes
+
+
 def _is_written(path: Path, declared: Declared) -> bool:
     """Return whether study.json needs no change. Raises `RunError` if it cannot be read, or `NewerRun`."""
     try:
@@ -175,18 +186,21 @@ def read_searches(folder: Path) -> dict[tuple[str, str], SearchRecord]:
     return {(one.id, one.device): one for one in records}
 
 
-def _others(path: Path, declared: Declared) -> list[Declared]:
-    """Return the entries of other configs, unless their file is gone, or one covers the other. Raises as `_read`."""
+def _others(path: Path, declared: Declared, before: Sequence[Declared] = ()) -> list[Declared]:
+    """Return the entries of other configs, unless their file is gone, or one covers the other. Raises as `_read`.
+
+    `before` has entries that the file will have.
+    """
     return [
         one
-        for one in _read(path)
+        for one in {one.file: one for one in [*_read(path), *before]}.values()
         if one.file != declared.file and one.source(path.parent) and not (declared.covers(one) or one.covers(declared))
     ]
 
 
-def _note_on_others(path: Path, declared: Declared) -> list[str]:
+def _note_on_others(path: Path, declared: Declared, before: Sequence[Declared] = ()) -> list[str]:
     """Return a message if the study is that of other configs too."""
-    files = " and ".join(str(one.source(path.parent)) for one in _others(path, declared))
+    files = " and ".join(str(one.source(path.parent)) for one in _others(path, declared, before))
     hint = "a line `name: …` in one of the configs keeps their runs apart"
     return [f"{path.parent} has the runs of {files} too; {hint}"] if files else []
 

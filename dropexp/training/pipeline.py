@@ -22,7 +22,7 @@ from dropexp.runs.folder import RunFolder, make_runs_dir
 from dropexp.runs.repair import repair_finished
 from dropexp.runs.search_records import Records, SearchRecord, known_trials, with_recorded
 from dropexp.runs.state_names import Status
-from dropexp.runs.study_file import read_searches, write_searches, write_study
+from dropexp.runs.study_file import notes_on_others, read_searches, write_searches, write_study
 from dropexp.training import device as devices
 from dropexp.training.dispatch import execute
 from dropexp.training.events import Event, Note
@@ -155,6 +155,10 @@ class Training:
                 reason = f"because of {shlex.join(study.options[2:])}; `--set name=NAME` trains them in another study"
                 notes.append(f"{what} that {study.file or 'standard input'} does not define, {reason}")
         return notes
+
+    def notes_on_others(self) -> list[str]:
+        """Return messages on other configs whose runs are in the same studies; write nothing."""
+        return notes_on_others(self.runs_dir, self.studies)
 
     def restarts(self, data_dir: Path | None) -> Generator[str]:
         """Yield why unfinished runs would restart, and what that loses; write nothing. Leaves out runs on a cluster.

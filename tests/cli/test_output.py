@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from helpers.command import DROPEXP, Command
+from helpers.fake_runs import write_arm
+from helpers.in_process import InProcess
 
 from dropexp.cli.output import next_command, shown_paths
 from dropexp.program import command_line
@@ -55,3 +57,27 @@ def test_paths_are_cut_only_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("COLUMNS", "60")
     assert [len(path) for path in shown_paths(paths, 13)] == [47] * 3
     assert len(set(shown_paths(paths, 13))) == 3
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "config check \x1b[31m.yaml",
+        "config init \x1b[31m/new.yaml",
+        "train \x1b[31m.yaml --runs-dir \x1b[31m --dry-run",
+        "report -o \x1b[31m/page.html",
+        "export --to tensorboard -o \x1b[31m/logs",
+        "data path --data-dir \x1b[31m/data",
+        "data verify --data-dir \x1b[31m/data",
+        "data fetch --data-dir \x1b[31m/data",
+    ],
+)
+def test_paths_on_stdout_are_printable(words: str, cli: InProcess, real_root: Path) -> None:
+    cli.write("\x1b[31m.yaml", "name: x\ntask: linear-regression\nvariant: nn\n")
+    write_arm(cli.folder / "runs", "nn", [0.8, 0.81])
+    folder = cli.folder / "\x1b[31m"
+    folder.mkdir()
+    (folder / "data").symlink_to(real_root.resolve())
+    printed = cli(*words.split(" ")).stdout
+    assert "\ufffd[31m" in printed and "\x1b" not in printed

@@ -197,14 +197,16 @@ def published(comparison: Comparison, size: Size = AUTO) -> ChartType | None:
             panels.append(panel.properties(title=arm if name == names[0] else ""))
 
     sources = ", ".join(dict.fromkeys(map(str, comparison.published["source"].dropna()))) or "the source"
-    outside = rows[rows["coverage"] == "outside"]
-    figures = [f"{len(rows) - len(outside)} of {len(rows)} published figures can be inside"]
+    known, outside = rows[rows["coverage"] != "unknown"], rows[rows["coverage"] == "outside"]
+    figures = [f"{len(known) - len(outside)} of {len(known)} published figures can be inside"] if len(known) else []
     figures += [
         f"{row.arm} {row.figure} {row.published:.4g} at epoch {row.epoch} is outside" for row in outside.itertuples()
     ]
-    legend = (
-        "points: published, with their rounding; a cross is outside the band, the 95 % prediction interval of a run"
-    )
+    if unknown := len(rows) - len(known):
+        figures.append(f"{unknown} of {len(rows)} published figures have no interval: it needs two runs")
+    band = "a cross is outside the band, the 95 % prediction interval of a run"
+    no_band = "without a band: one run has no prediction interval"
+    legend = f"points: published, with their rounding; {band if len(known) else no_band}"
     return titled(grid(panels, len(names)), f"Published by {sources}, and ours", legend, figures)
 
 

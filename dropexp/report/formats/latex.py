@@ -94,12 +94,11 @@ def _table(table: Table) -> str:
     lines = zip(*([""] * (height - len(header)) + header for header in headers), strict=True)
     rows = [[_cell(cell, is_text=i in table.left) for i, cell in enumerate(row)] for row in table.rows]
     notes = _text(table.legend)
-    label = re.sub(r"[^a-z0-9]+", "-", table.title.lower()).strip("-")
     return "\n".join(
         [
             r"\begin{table}",
             r"\centering",
-            *([rf"\caption{{{_text(table.title)}}}", rf"\label{{tab:{label}}}"] if table.title else []),
+            *([rf"\caption{{{_text(table.title)}}}", rf"\label{{{_label(table)}}}"] if table.title else []),
             r"\footnotesize",
             r"\setlength{\tabcolsep}{4pt}",
             rf"\begin{{tabular}}{{@{{}}{_alignment(table)}@{{}}}}",
@@ -115,6 +114,12 @@ def _table(table: Table) -> str:
             "",
         ]
     )
+
+
+def _label(table: Table) -> str:
+    """Return the label, such as "tab:dropout-settings-that-differ", of letters, digits and hyphens."""
+    study, title = (re.sub("[^A-Za-z0-9]+", "-", text).strip("-") for text in (table.study, table.title.lower()))
+    return f"tab:{'-'.join(filter(None, (study, title)))}"
 
 
 def _fitted(table: Table) -> tuple[Table, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from dropexp.analysis.comparison import Comparison
@@ -79,7 +80,13 @@ def comparison_tables(comparison: Comparison, name: str | None = None) -> list[T
     if not shown:
         has = ", ".join(key for key, tables in found.items() if any(tables))
         raise ComparisonError(f"these runs have no table {name!r}; they have {has}")
-    return shown
+    return [of_study(table, comparison) for table in shown]
+
+
+def of_study(table: Table, comparison: Comparison) -> Table:
+    """Return the table with the study of the comparison, if all arms are of one."""
+    studies = comparison.arms["study"].unique()
+    return replace(table, study=studies[0]) if len(studies) == 1 else table
 
 
 def arms_table(comparison: Comparison) -> Table:

@@ -286,12 +286,17 @@ def test_training_with_options_warns_that_the_runs_share_the_study(cli: InProces
 
 
 def test_training_two_files_of_one_name_prints_a_note(cli: InProcess) -> None:
-    for name, variant in (("a", "nn"), ("b", "scratch")):
-        (cli.folder / name).mkdir()
-        text = f"task: linear-regression\nvariant: {variant}\nepochs: 1\n"
-        config = cli.write(f"{name}/config.yaml", text)
+    files = ("a/config.yaml", "b/config.yaml")
+    for config, variant in zip(files, ("nn", "scratch"), strict=True):
+        (cli.folder / config).parent.mkdir()
+        cli.write(config, f"task: linear-regression\nvariant: {variant}\nepochs: 1\n")
+    together = cli("train", *files, "--dry-run").stderr
+    for config in files:
+        planned = cli("train", "-c", config, "--dry-run").stderr
         stderr = cli("train", "-c", config, "--jobs", "1", "-q").stderr
     assert stderr == (
         "note: runs/config has the runs of a/config.yaml too; a line `name: …` in one of the configs keeps their "
         "runs apart\n"
     )
+    assert planned == f"1 run: 1 new\n{stderr}" and together == f"2 runs: 2 new\n{stderr}"
+    assert cli("train", "-c", config, "--dry-run").stderr == f"1 run: 1 done\n{stderr}"

@@ -58,8 +58,8 @@ def second_of(run: Path) -> Path:
     ("status", "why", "reported"),
     [
         ("failed", "MemoryError: no room", "MemoryError: no room"),
-        ("interrupted", None, "2 of 5 epochs, from which training would resume"),
-        ("running", None, "2 of 5 epochs, from which training would resume"),  # its process has exited
+        ("interrupted", None, "2 of 5 epochs in its checkpoint"),
+        ("running", None, "2 of 5 epochs in its checkpoint"),  # its process has exited
     ],
 )
 def test_a_run_without_a_result_is_removed_entirely(
@@ -81,11 +81,14 @@ def test_a_run_with_a_result_stays(status: str, tmp_path: Path) -> None:
     assert removals_in(tmp_path) == []
 
 
-def test_an_interrupted_run_that_cannot_resume_has_no_epochs_to_lose(tmp_path: Path) -> None:
+def test_an_interrupted_run_without_a_usable_checkpoint_is_listed_with_the_reason(tmp_path: Path) -> None:
     (run_of(tmp_path, status="interrupted") / "checkpoint.pt").unlink()
     shutil.copytree(SCHEMA_1.with_name("half"), tmp_path / "half")
     whys = [removal.why for removal in removals_in(tmp_path, "dropout", "half/schema-1")]
-    assert whys == [f"0 of {epochs} epochs, from which training would resume" for epochs in (5, 3)]
+    assert whys == [
+        "no checkpoint",
+        "its checkpoint was written by an earlier version of dropexp and cannot be resumed",
+    ]
 
 
 def remove_epochs(run: Path) -> None:
@@ -171,6 +174,25 @@ def test_renamed_and_half_written_files_are_removed_and_the_run_stays(tmp_path: 
     assert removal.state == "leftover" and len(removal.files) == 5 and removal.size == 5
     assert remove(removal) is None
     assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize("status", ["interrupted", "failed"])
+def test_renamed_files_of_an_unfinished_run_are_listed_apart_and_removed_with_it(status: str, tmp_path: Path) -> None:
+    run = run_of(tmp_path, status=status)
+    for name in ("epochs.csv.before-1", "checkpoint.pt.before-1", "run.json.corrupted-1"):
+        (run / name).write_text("x")
+    leftover, whole = removals_in(tmp_path)
+    assert (leftover.state, leftover.path, leftover.size) == ("leftover", run, 3)
+    assert (whole.state, whole.path) == (status, run) and not {*whole.files} & {*leftover.files}
+    assert [remove(leftover), remove(whole)] == [None, None]
+    assert not run.exists()
+
+
+def test_a_folder_with_two_removals_counts_once(cli: InProcess) -> None:
+    run = run_of(cli.folder / "runs", status="interrupted")
+    (run / "checkpoint.pt.before-1").write_text("x")
+    assert "removed from 1 folder:" in cli("runs", "--prune", "--yes").stderr
+    assert not run.exists()
 
 
 def test_a_run_that_never_started_and_leftovers_of_a_study_are_removed(tmp_path: Path) -> None:

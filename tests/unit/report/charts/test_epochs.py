@@ -107,6 +107,24 @@ def test_published_figures_are_drawn_with_ours_and_those_outside_are_named(two_a
     assert "nn test_acc 70 at epoch 5 is outside" in spec.description
 
 
+def test_one_run_has_no_interval_and_no_published_figure_is_inside_it(tmp_path: Path) -> None:
+    write_run(tmp_path, "nn")
+    publish(tmp_path, test_acc=[0.5, 0.6])
+    spec = Spec(epoch_charts.published(compare((), tmp_path)))
+    assert "2 of 2 published figures have no interval: it needs two runs" in spec.description
+    assert "one run has no prediction interval" in spec.description
+    assert "can be inside" not in spec.description and "the band" not in spec.description
+
+
+def test_figures_without_an_interval_are_not_counted_as_inside(tmp_path: Path) -> None:
+    write_arm(tmp_path, "nn", [0.5, 0.7])
+    write_run(tmp_path, "none")
+    publish(tmp_path, test_acc=[0.5, 0.6])
+    description = Spec(epoch_charts.published(compare((), tmp_path))).description
+    assert "2 of 2 published figures can be inside" in description and "outside the band" in description
+    assert "2 of 4 published figures have no interval: it needs two runs" in description
+
+
 def test_without_published_figures_none_are_drawn(sweeps: Path) -> None:
     assert epoch_charts.published(compare("batch", sweeps)) is None
 

@@ -24,10 +24,18 @@ def test_latex_has_booktabs_labels_notes_and_numbers_in_math_mode(study: Path) -
     assert r"50\% \& more\_ & $1$ & $80.00$" in text
     assert r"& $84.00 \pm 3.00$ & $87.00$ & $+3.00$ &" in text
     assert r"nn $-$ none & $3$ & $+2.00$ & $[-0.48, +4.48]$ &" in text
-    assert r"\label{tab:arms-test-accuracy-after-2-epochs}" in text
+    assert r"\label{tab:dropout-arms-test-accuracy-after-2-epochs}" in text
     assert r"\parbox{\linewidth}{n: runs, one per seed. $\pm$: sample SD" in text
     assert "% nn: seed 3 diverged" in text
     assert not set(text) & set(BARS)
+
+
+def test_labels_of_the_tables_of_a_study_have_its_name(tmp_path: Path) -> None:
+    for name in ("a_study.1", "A2"):
+        write_arm(tmp_path, "nn", [0.8, 0.81], name=name)
+    labels = [rf"\label{{tab:{name}arms-test-accuracy-after-2-epochs}}" for name in ("a-study-1-", "A2-", "")]
+    for names, label in zip((["a_study.1"], ["A2"], []), labels, strict=True):
+        assert label in latex(comparison_tables(compare(names, tmp_path)))
 
 
 def test_unknown_figures_powers_and_words_are_not_numbers() -> None:

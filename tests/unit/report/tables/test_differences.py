@@ -9,7 +9,7 @@ from helpers.fake_runs import write_arm, write_predictions
 
 from dropexp.analysis.comparison import compare
 from dropexp.report.tables.cells import figure_cell, interval_cell, p_cell
-from dropexp.report.tables.comparison import comparison_tables
+from dropexp.report.tables.comparison import comparison_tables, of_study
 from dropexp.report.tables.differences import differences_table, interactions_table
 from dropexp.runs.metrics import FRACTION, NUMBER, POINTS
 
@@ -21,7 +21,7 @@ def test_interactions_have_a_table_with_both_differences(tmp_path: Path) -> None
     assert interactions_table(compare(runs_dir=tmp_path)) is None
     compared = compare(runs_dir=tmp_path, interaction=("variant", "lr"))
     table = interactions_table(compared)
-    assert table is not None and table in comparison_tables(compared)
+    assert table is not None and of_study(table, compared) in comparison_tables(compared)
     (row,) = table.rows
     assert list(row[:5]) == [
         "(nn,lr=0.5 − none,lr=0.5) − (nn,lr=0.1 − none,lr=0.1)",
