@@ -16,8 +16,8 @@ CLAIMS  := configs/does-dropout-help.yaml \
            configs/claims/underfitting.yaml
 FINDINGS := configs/findings/tuned-1000.yaml configs/findings/tuned-5000.yaml \
            configs/findings/tuned-20000.yaml configs/findings/images-and-updates.yaml \
-           configs/findings/label-noise.yaml configs/does-dropout-help.yaml \
-           configs/findings/recipes.yaml configs/best.yaml \
+           configs/findings/label-noise.yaml configs/findings/ensembles.yaml \
+           configs/does-dropout-help.yaml configs/findings/recipes.yaml configs/best.yaml \
            $(filter-out %/l1.yaml %-sweep.yaml %-validation.yaml, $(wildcard configs/exercises/*.yaml)) \
            $(wildcard configs/srivastava/*.yaml)
 
@@ -138,7 +138,7 @@ claims: .venv/installed
 	$(BIN)/dropexp claims --format md > docs/claims.md.new
 	mv docs/claims.md.new docs/claims.md
 
-findings: ## train the studies behind docs/findings.md (eight hours), and write its tables and charts
+findings: ## train the studies behind docs/findings.md (nine hours), and write its tables and charts
 findings: .venv/installed
 	$(BIN)/dropexp train $(addprefix --config ,$(FINDINGS)) || test $$? -eq 1
 	$(BIN)/dropexp train $(addprefix --config configs/book/, scratch.yaml concise.yaml blog-scratch.yaml) --seeds 0..39
@@ -147,6 +147,8 @@ findings: .venv/installed
 	PYTHONPATH=benchmarks $(BIN)/python -m pages.tuned
 	PYTHONPATH=benchmarks $(BIN)/python -m pages.label_noise
 	PYTHONPATH=benchmarks $(BIN)/python -m pages.images_and_updates
+	$(BIN)/python benchmarks/ensembles.py
+	PYTHONPATH=benchmarks $(BIN)/python -m pages.ensembles
 	PYTHONPATH=benchmarks $(BIN)/python -m pages.findings
 
 clean:    ## remove environments and caches; runs and data stay

@@ -48,10 +48,16 @@ IMAGES_AND_UPDATES = [
     for images, epochs in zip(IMAGES, each, strict=True)
 ] + [Judged(where={"train_size": images}, interaction=("variant", "epochs")) for images in IMAGES]
 TUNED_STUDIES = ("findings/tuned-1000", "findings/tuned-5000", "findings/tuned-20000")
+ENSEMBLES = [
+    Judged(metric, where={"train_size": images})
+    for images in (5000, 60000)
+    for metric in ("test_acc", "test_loss", "ece")
+]
 STUDIES = {  # by path below configs/
     **dict.fromkeys(TUNED_STUDIES, TUNED),
     "findings/label-noise": LABEL_NOISE,
     "findings/images-and-updates": IMAGES_AND_UPDATES,
+    "findings/ensembles": ENSEMBLES,
 }
 CHARTS = {  # of the first comparison, saved in docs/
     **dict.fromkeys(TUNED_STUDIES, ("differences",)),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from helpers.fake_runs import write_run
-from pages import book, findings, images_and_updates, label_noise, tuned
+from pages import book, ensembles, findings, images_and_updates, label_noise, tuned
 from pages.dark import save_light_and_dark
 from pages.markdown import replace_section
 from storage import DOCS, ROOT
@@ -70,6 +70,17 @@ def test_the_page_and_its_chart_show_the_kept_results_by_number_of_images_and_up
     for *_, row in images_and_updates.cells("test_acc"):
         gain = f"{100 * row['difference']:.6g}".replace("-", "\N{MINUS SIGN}")
         assert f"gain over none (points): {gain}; series" in drawn
+
+
+def test_the_page_and_its_chart_show_the_kept_results_of_ensembles() -> None:
+    text = (DOCS / "findings.md").read_text(encoding="utf-8")
+    assert replace_section(text, ensembles.STUDY, ensembles.table()) == text
+    light, dark = (DOCS / f"findings-{ensembles.STUDY}{ending}.svg" for ending in ("", "-dark"))
+    assert without_colours(light) == without_colours(dark)
+    results = ensembles.Results()
+    for images in results.sizes:
+        gain = results.difference(images, ensembles.FIVE, ensembles.BASELINE, "acc")
+        assert f"gain over none (points): {100 * gain.mean:.6g}; series" in light.read_text(encoding="utf-8")
 
 
 def test_the_gains_in_the_readme_are_kept_results() -> None:
