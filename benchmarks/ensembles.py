@@ -2,10 +2,10 @@
 
     python benchmarks/ensembles.py
 
-Seeds 5g to 5g + 4 of an arm are group g. `results/studies/ensembles-evaluated.csv` gets three rows per arm and group:
-*single*, the mean of the five networks in evaluation mode; *monte-carlo*, the mean of their Monte-Carlo dropout over 50
-stochastic passes each (none without dropout); and *ensemble*, the mean prediction of the five in evaluation mode.
-`dropexp evaluate` prints the same figures for the five run folders of a group.
+Seeds 5g to 5g + 4 of an arm are group g. `results/studies/ensembles-evaluated.csv` gets a row per arm, group and way
+to predict: *single*, the mean of the five networks in evaluation mode; *monte-carlo*, the mean of their Monte-Carlo
+dropout over 50 stochastic passes each (none without dropout); and *ensemble*, the mean prediction of the five in
+evaluation mode. `dropexp evaluate` prints the same figures for the five run folders of a group.
 """
 
 from __future__ import annotations
@@ -13,15 +13,19 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from storage import data_root
+from storage import ROOT, data_root
 from study_results import DIGITS, FOLDER
 
+from dropexp import load_config
+from dropexp.config.study import Study
 from dropexp.data import fashion_mnist
-from dropexp.errors import DropexpError
+from dropexp.errors import DropexpError, RunError
+from dropexp.program import command
 from dropexp.runs.folder import default_runs_dir
 from dropexp.runs.record import Run, read_runs
 from dropexp.runs.state_names import Status
@@ -30,18 +34,25 @@ from dropexp.training.evaluate import RotationFigures
 from dropexp.training.trained_network import load_trained
 
 STUDY = "ensembles"
+CONFIG = str(ROOT / "configs/findings/ensembles.yaml")
 SIZE = 5  # networks of an ensemble
 PASSES = 50  # stochastic passes of Monte-Carlo dropout
 METRICS = ("acc", "loss", "ece")
 
 
-def groups_of(runs: list[Run]) -> dict[tuple[int, str, int], list[Run]]:
-    """Return the finished runs by training images, variant and group; a group without five of them is left out."""
+def groups_of(study: Study, runs: Iterable[Run], size: int = SIZE) -> dict[tuple[int, str, int], list[Run]]:
+    """Return the study's finished runs by training images, variant and group. Raises RunError if one is missing."""
+    done = {(run.config["train_size"], run.variant, run.seed): run for run in runs if run.status == Status.DONE}
     groups: dict[tuple[int, str, int], list[Run]] = defaultdict(list)
-    for run in sorted(runs, key=lambda run: run.seed or 0):
-        if run.status == Status.DONE:
-            groups[int(run.config["train_size"]), run.variant, (run.seed or 0) // SIZE].append(run)
-    return {key: members for key, members in sorted(groups.items()) if len(members) == SIZE}
+    for planned in study.runs:
+        config = planned.config
+        found = done.get((config.train_size, config.variant, config.seed))
+        if found is None or found.settings != config.settings(str(found.settings["device"])):
+            raise RunError(
+                f"{planned.name}/{planned.cell} is not finished; `{command('train', '-c', CONFIG)}` trains it"
+            )
+        groups[int(config.train_size or 0), config.variant, config.seed // size].append(found)
+    return dict(sorted(groups.items()))
 
 
 def rows_of(single: RotationFigures, ensemble: RotationFigures) -> list[dict[str, Any]]:
@@ -54,10 +65,10 @@ def rows_of(single: RotationFigures, ensemble: RotationFigures) -> list[dict[str
 
 
 def evaluate_groups(runs_dir: Path) -> pd.DataFrame:
-    """Return the rows of all groups. Raises `DropexpError` if there are no runs."""
+    """Return the rows of all groups. Raises `DropexpError` if a run is missing."""
     data = fashion_mnist.load(data_root())
     rows = []
-    for (images, variant, group), members in groups_of(list(read_runs(STUDY, runs_dir))).items():
+    for (images, variant, group), members in groups_of(load_config(CONFIG), read_runs(STUDY, runs_dir)).items():
         networks = (load_trained(run.folder) for run in members)
         ensemble = evaluate_arm(variant, networks, data, [], PASSES).ensemble
         assert ensemble is not None

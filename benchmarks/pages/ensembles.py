@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pandas as pd
 from altair.typing import ChartType
-from ensembles import STUDY
+from ensembles import STUDY as STUDY
 from storage import DOCS
 from study_results import FOLDER
 
@@ -43,6 +43,15 @@ MONTE_CARLO = Predictor("scratch", "monte-carlo", "Monte-Carlo dropout, 50 passe
 FIVE = Predictor("none", "ensemble", "five networks without dropout", 5)
 FIVE_WITH_DROPOUT = Predictor("scratch", "ensemble", "five networks with dropout", 5)
 PREDICTORS = (BASELINE, DROPOUT, MONTE_CARLO, FIVE, FIVE_WITH_DROPOUT)
+
+
+PAIRS = (
+    (FIVE, BASELINE),
+    (FIVE_WITH_DROPOUT, DROPOUT),
+    (MONTE_CARLO, DROPOUT),
+    (FIVE, MONTE_CARLO),
+    (FIVE_WITH_DROPOUT, FIVE),
+)
 
 
 class Results:
@@ -88,6 +97,21 @@ def table(folder: Path = FOLDER) -> str:
     return unaligned_table(HEADER, rows)
 
 
+def pairs_table(folder: Path = FOLDER) -> str:
+    """Return a row per number of images and pair of predictors: their differences in accuracy, loss and ECE."""
+    results = Results(folder)
+    rows = [
+        [f"{images:,}", f"{one.title} − {other.title}"]
+        + [
+            interval(results.difference(images, one, other, metric), factor, digits)
+            for metric, factor, digits in (("acc", 100, 2), ("loss", 1, 3), ("ece", 100, 1))
+        ]
+        for images in results.sizes
+        for one, other in PAIRS
+    ]
+    return unaligned_table(["images", "difference", "test accuracy, points", "test loss, nats", "ECE, points"], rows)
+
+
 def chart(folder: Path = FOLDER) -> ChartType:
     """Return the gain of each predictor over one network without dropout, by number of training images."""
     results, rows = Results(folder), []
@@ -104,7 +128,8 @@ def chart(folder: Path = FOLDER) -> ChartType:
 def main() -> None:
     save_light_and_dark(chart(), DOCS / f"findings-{STUDY}.svg")
     page = DOCS / "findings.md"
-    page.write_text(replace_section(page.read_text(encoding="utf-8"), STUDY, table()), encoding="utf-8")
+    text = replace_section(page.read_text(encoding="utf-8"), STUDY, table())
+    page.write_text(replace_section(text, f"{STUDY}-pairs", pairs_table()), encoding="utf-8")
     print(f"wrote {page}", file=sys.stderr)
 
 

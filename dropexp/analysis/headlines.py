@@ -130,7 +130,7 @@ def _plan(verdicts: Sequence[Verdict], new_study: NewStudy | None) -> Headline:
     if new_study is None or not needed:
         return Headline("")
     if new_study.missing:
-        return Headline(f"{new_study.missing}; train them first, since they can change the verdicts.")
+        return Headline(f"{new_study.missing}; train them before you plan a new study: they can change the verdicts.")
     units, shown = "repeats" if new_study.tuned else "seeds", amount(open_ones[0].margin, open_ones[0].pair.unit, "g")
     seeds = seeds_to_plan(open_ones, max(needed))
     if not new_study.has_room(seeds):

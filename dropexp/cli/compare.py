@@ -66,7 +66,7 @@ def compare(
         typer.Option(
             "--table",
             metavar="NAME",
-            help=f"Print only this table, and notes to stderr: {', '.join(TABLES)}.",
+            help=f"Print only one table: {', '.join(TABLES)}. Notes go to stderr.",
             autocompletion=complete_words(TABLES),
         ),
     ] = None,

@@ -101,7 +101,7 @@ def _interrupted(arguments: list[str]) -> str:
     kept = "finished runs that were not restarted yet are unchanged\n" if "--force" in arguments else ""
     resuming = [argument for argument in arguments if argument != "--force"]
     if (runs_dir := os.environ.get("DROPEXP_RUNS")) and not any(one.startswith("--runs-dir") for one in arguments):
-        resuming += ["--runs-dir", runs_dir]
+        resuming[1:1] = ["--runs-dir", runs_dir]  # not at the end, which can be after --
     return f"{kept}interrupted; {next_command('to resume', resuming)}"
 
 

@@ -25,6 +25,7 @@ from dropexp.cli.completion import (
     complete_words,
 )
 from dropexp.cli.output import Format
+from dropexp.config.shipped import is_config
 from dropexp.did_you_mean import did_you_mean
 from dropexp.runs.metrics import METRICS
 
@@ -238,9 +239,8 @@ def load_study_runs(
             raise typer.BadParameter("requires --config", param_hint=given)
         return None
     if names:
-        are_files = all(Path(name).is_file() for name in names)
         repeated = " ".join(f"-c {shlex.quote(word)}" for word in (*configs, *names))
-        fix = f"; several configs are {repeated}" if are_files else ""
+        fix = f"; several configs are {repeated}" if all(map(is_config, names)) else ""
         raise typer.BadParameter(f"give either names or --config{fix}", param_hint="--config")
     return load_studies(configs, settings, sweeps, seeds, plugins)
 

@@ -33,7 +33,7 @@ class Format(StrEnum):
 
 
 def print_line(text: object) -> None:
-    """Print a line of a result to stdout, such as a path, which can have control characters of a terminal."""
+    """Print a line of a result, such as a path, to stdout; control characters are shown, not sent to a terminal."""
     print(printable(str(text)))
 
 

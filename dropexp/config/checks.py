@@ -63,7 +63,7 @@ class Checks:
         last = key.rpartition(".")[2]
         nested = isinstance(value, dict) and len(path) == 1
         keys = [*Config.model_fields, *(STUDY_KEYS if len(path) == 1 else ())]
-        if key == "<<":
+        if key == "<<" and key not in self.problems.options:
             remedy = "; to merge the keys of an anchor, write << without quotes"
         elif key in STUDY_KEYS:
             remedy = f"; {key!r} is a key of the top of a file"
@@ -87,14 +87,18 @@ class Checks:
         """Return whether a mapping groups keys of runs under another name, as in model: {hidden: [64]}."""
         if not isinstance(value, dict) or path[0] == "tune":
             return False
+        own = {name: self.normal(name, one) for name, one in value.items() if name in Config.model_fields}
         called = key_called(key)
-        if called in Config.model_fields or called == "name":  # their values are no mappings
-            return True
-        if not value or not value.keys() <= Config.model_fields.keys():
+        if called in Config.model_fields or called == "name":  # dropout: {hidden: 0.5} is no width
+            several = path[0] == "matrix"
+            return bool(own) and all(
+                self.takes(name, one) or (several and isinstance(one, list) and all(self.takes(name, v) for v in one))
+                for name, one in own.items()
+            )
+        if not own or len(own) < len(value):
             return False
         if called in ("matrix", "tune"):  # grid: {lr: [0.1, 0.5]} is a matrix, and params: {lr: 0.1} a group
-            values = [(name, self.normal(name, one)) for name, one in value.items()]
-            return all(self.takes(name, one) and not isinstance(one, list) for name, one in values)
+            return all(self.takes(name, one) and not isinstance(one, list) for name, one in own.items())
         return called is not None or nearest(key, STUDY_KEYS) is None
 
     def without_numbered(self, keys: dict[str, Any]) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def _missing(word: str) -> str:
     """Return what is wrong with a word that is neither a file nor a study."""
     if word.startswith("=") or word.endswith("="):  # --set lr = 0.1
         return "no such file; to set a key, write --set KEY=VALUE without spaces around the ="
-    if re.match(r"[^/\\]+=", word) and not word.endswith(SUFFIXES):
+    if "=" in word and not re.search(r"[/\\]", word) and not word.endswith(SUFFIXES):
         return f"no such file; to set a key, write --set {quoted(word)}"
     here: list[str] = []
     with suppress(OSError, ValueError):  # such as a name that is too long

@@ -151,6 +151,8 @@ def _removals_of(run: Run, first: Run | None) -> list[Removal]:
     if run.status in FINISHED:
         return leftovers
     status = read_any(run.folder).status
+    if status in (Status.RUNNING, Status.UNKNOWN, Status.UNREADABLE):  # it may be running
+        return []
     if run.status == Status.DUPLICATE and first is not None and (_is_finished(first.folder) or status not in FINISHED):
         reason = f"the same run as {first.folder.path}"
     elif status == run.status == Status.CORRUPTED:
@@ -174,12 +176,17 @@ def _removal(state: str, path: Path, files: Sequence[Path], reason: str, known: 
 
 
 def _saved(run: Run) -> str:
-    """Return how many epochs a run's checkpoint has; of a checkpoint of schema 1, that it cannot be resumed."""
+    """Return how many epochs a run's checkpoint has; of a checkpoint of schema 1, that it cannot be resumed.
+
+    After a kill between the two files the checkpoint has more epochs than run.json.
+    """
     if not run.folder.checkpoint.exists():
         return "no checkpoint"
     if run.info is not None and run.info.version < SCHEMA:
         return "its checkpoint was written by an earlier version of dropexp and cannot be resumed"
-    return f"{run.epoch or 0} of {run.config.get('epochs')} epochs in its checkpoint"
+    if not run.epoch:
+        return "a checkpoint whose epochs run.json does not have yet"
+    return f"at least {run.epoch} of {run.config.get('epochs')} epochs in its checkpoint"
 
 
 def _is_finished(folder: RunFolder) -> bool:
@@ -221,6 +228,8 @@ def remove(removal: Removal) -> str | None:
             if _digest(removal.path) != removal.known:
                 return f"{removal.path} is not removed: it has changed since"
             failed = _unlink([file for file in removal.files if file.name != LOCK])
+            if not failed and [file.name for file in _listed(removal.path)] == [LOCK]:
+                locks = [removal.path / LOCK]  # created above in a folder without one
             if os.name != "nt":  # a process that waits for the lock finds it removed, and creates another
                 failed = failed or _unlink(locks)
     except Busy:

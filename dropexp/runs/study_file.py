@@ -91,9 +91,9 @@ def write_study(runs_dir: Path, study: Study) -> list[str]:
     declared = Declared.of(study, path.parent)
     try:
         if _is_written(path, declared):
-            return _note_on_others(path, declared)
+            return _note_on_others(path, declared, _read(path))
         with locked(path.parent, STUDY):
-            return [*_replace(path, declared), *_note_on_others(path, declared)]
+            return [*_replace(path, declared), *_note_on_others(path, declared, _read(path))]
     except RunError as error:
         return [str(error)]
     except OSError as error:
@@ -107,11 +107,14 @@ def write_study(runs_dir: Path, study: Study) -> list[str]:
 def notes_on_others(runs_dir: Path, studies: Sequence[Study]) -> list[str]:
     """Return the messages on other configs of `write_study` for these studies in this order, and write nothing."""
     notes: list[str] = []
-    for i, study in enumerate(studies):
+    planned: dict[Path, list[Declared]] = {}  # the entries after each study
+    for study in studies:
         path = runs_dir / study.name / STUDY
-        before = [Declared.of(one, path.parent) for one in studies[:i] if one.name == study.name]
+        declared = Declared.of(study, path.parent)
         with suppress(RunError):  # `write_study` repairs the file or reports it
-            notes += _note_on_others(path, Declared.of(study, path.parent), before)
+            entries = planned[path] if path in planned else _read(path)
+            planned[path] = entries if _has(entries, declared, path) else _with(entries, declared, path)
+            notes += _note_on_others(path, declared, planned[path])
     return notes
 
 
@@ -122,25 +125,34 @@ def _is_written(path: Path, declared: Declared) -> bool:
         read_searches(path.parent)
     except CorruptedFile:
         return False
+    return _has(entries, declared, path)
+
+
+def _has(entries: Sequence[Declared], declared: Declared, path: Path) -> bool:
+    """Return whether the entries of this study.json need no change."""
     is_new = all(one.file != declared.file for one in entries)
     return declared in entries or (is_new and any(one.covers(declared) and one.path(path.parent) for one in entries))
+
+
+def _with(entries: Sequence[Declared], declared: Declared, path: Path) -> list[Declared]:
+    """Return the entries with this one, without those that it replaces."""
+    return sorted([*_others(entries, declared, path), declared], key=lambda one: one.file or "")
 
 
 def _replace(path: Path, declared: Declared) -> list[str]:
     """Write the file, unless another process has while this one waited; return messages on what is lost."""
     notes: list[str] = []
-    others: list[Declared] = []
+    entries: list[Declared] = []
     searches: list[SearchRecord] = []
     try:
         if _is_written(path, declared):
             return []
-        others, searches = _others(path, declared), [*read_searches(path.parent).values()]
-        if any(one.seeds is None and one.published != declared.published for one in _read(path)):
+        entries, searches = _read(path), [*read_searches(path.parent).values()]
+        if any(one.seeds is None and one.published != declared.published for one in entries):
             notes.append(f"{path} had other published figures, of an earlier version of dropexp; they are removed")
     except CorruptedFile as error:
         notes.append(rename_corrupted(error))
-    entries = sorted([*others, declared], key=lambda one: one.file or "")
-    _write(path, entries, searches)
+    _write(path, _with(entries, declared, path), searches)
     return notes
 
 
@@ -186,21 +198,18 @@ def read_searches(folder: Path) -> dict[tuple[str, str], SearchRecord]:
     return {(one.id, one.device): one for one in records}
 
 
-def _others(path: Path, declared: Declared, before: Sequence[Declared] = ()) -> list[Declared]:
-    """Return the entries of other configs, unless their file is gone, or one covers the other. Raises as `_read`.
-
-    `before` has entries that the file will have.
-    """
+def _others(entries: Sequence[Declared], declared: Declared, path: Path) -> list[Declared]:
+    """Return the entries of other configs, unless their file is gone, or one covers the other."""
     return [
         one
-        for one in {one.file: one for one in [*_read(path), *before]}.values()
+        for one in entries
         if one.file != declared.file and one.source(path.parent) and not (declared.covers(one) or one.covers(declared))
     ]
 
 
-def _note_on_others(path: Path, declared: Declared, before: Sequence[Declared] = ()) -> list[str]:
+def _note_on_others(path: Path, declared: Declared, entries: Sequence[Declared]) -> list[str]:
     """Return a message if the study is that of other configs too."""
-    files = " and ".join(str(one.source(path.parent)) for one in _others(path, declared, before))
+    files = " and ".join(str(one.source(path.parent)) for one in _others(entries, declared, path))
     hint = "a line `name: …` in one of the configs keeps their runs apart"
     return [f"{path.parent} has the runs of {files} too; {hint}"] if files else []
 

@@ -109,7 +109,7 @@ def evaluate(
 
 
 def num_passes(config: Config, rotations: Iterable[float], K: int) -> int:
-    """Return the number of stochastic passes of an evaluation: 0 without noise. Raises as `evaluate`."""
+    """Return the number of stochastic passes of an evaluation: 0 without noise."""
     return K * len(all_rotations(rotations)) if has_noise(config) else 0
 
 

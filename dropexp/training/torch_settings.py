@@ -47,7 +47,7 @@ def _tensor_type() -> str:
 
 
 def _set_tensor_type(tensor_type: str) -> None:
-    """Set the type of new tensors; `set_default_dtype` would not set their device, and so torch warns in vain."""
+    """Set the type of new tensors without torch's deprecation warning: `set_default_dtype` does not set the device."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.set_default_tensor_type(tensor_type)

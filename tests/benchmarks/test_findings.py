@@ -75,6 +75,7 @@ def test_the_page_and_its_chart_show_the_kept_results_by_number_of_images_and_up
 def test_the_page_and_its_chart_show_the_kept_results_of_ensembles() -> None:
     text = (DOCS / "findings.md").read_text(encoding="utf-8")
     assert replace_section(text, ensembles.STUDY, ensembles.table()) == text
+    assert replace_section(text, f"{ensembles.STUDY}-pairs", ensembles.pairs_table()) == text
     light, dark = (DOCS / f"findings-{ensembles.STUDY}{ending}.svg" for ending in ("", "-dark"))
     assert without_colours(light) == without_colours(dark)
     results = ensembles.Results()

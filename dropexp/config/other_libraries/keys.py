@@ -219,11 +219,12 @@ def key_instead(key: str, value: Any, layers: int, path: KeyPath, takes: Callabl
         return None
     if not here.key:
         return f": {here.note}"
-    if here.key == "arms" and isinstance(value, list) and len(path) == 1:
+    has_names = isinstance(value, list) and not any(isinstance(one, dict) for one in value)
+    if here.key == "arms" and has_names and len(path) == 1:
         variants = value if value and all(takes("variant", one) for one in value) else ["none", "nn"]
         return f"; several variants are a list in `matrix`: matrix: {{variant: [{', '.join(variants)}]}}"
-    if here.key == "arms" and type(value) is int:
-        here = _KEYS["seeds"]  # runs: 5
+    if type(value) is int and letters(key) in ("runs", "experiments"):
+        here = _KEYS["seeds"]
     elsewhere = here.key in STUDY_KEYS and len(path) > 1
     if elsewhere and nearest(key, Config.model_fields):
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from hashlib import sha256
 
 from dropexp.report.tables.cells import ABSENT
 from dropexp.report.tables.table import Table
@@ -117,8 +118,13 @@ def _table(table: Table) -> str:
 
 
 def _label(table: Table) -> str:
-    """Return the label, such as "tab:dropout-settings-that-differ", of letters, digits and hyphens."""
+    """Return the label, such as "tab:dropout-settings-that-differ", of letters, digits and hyphens.
+
+    A name of a study with letters of other alphabets is followed by a part of its hash, as those letters are left out.
+    """
     study, title = (re.sub("[^A-Za-z0-9]+", "-", text).strip("-") for text in (table.study, table.title.lower()))
+    if not table.study.isascii():
+        study = f"{study}-{sha256(table.study.encode()).hexdigest()[:6]}".strip("-")
     return f"tab:{'-'.join(filter(None, (study, title)))}"
 
 

@@ -48,7 +48,9 @@ def differences_table(comparison: Comparison) -> Table | None:
     headers = ["arm - baseline", "pairs", "difference", *intervals, "p", "TOST\np", "win\nrate"]
     headers += ["minimum\ndetectable\ndifference", "verdict"]
     margin = amount(comparison.margin, unit, "g")
-    adjusted = ", not adjusted for the number of rows; the verdict is by the p-values, which are" if rows[1:] else ""
+    adjusted = ", not adjusted for the number of rows; the verdict uses the p-values, which are adjusted"
+    if len(rows) == 1:
+        adjusted = ""
     return Table(
         f"Differences: {comparison.what}",
         headers,

@@ -155,7 +155,7 @@ def test_an_incomplete_study_is_no_pilot_yet(config: Path, tmp_path: Path) -> No
     assert "These seeds are a pilot" in str(complete.headlines[0]) and "name=study-confirm" in text_of(complete)
     missing = compare(config=load_config(config, seeds="0..4"), runs_dir=tmp_path / "runs")
     assert str(missing.headlines[0]).endswith(
-        "4 of 10 runs are missing; train them first, since they can change the verdicts."
+        "4 of 10 runs are missing; train them before you plan a new study: they can change the verdicts."
     )
     assert "study-confirm" not in text_of(missing)
 

@@ -256,6 +256,7 @@ def test_the_commands_compare_the_runs_of_a_config(cli: InProcess) -> None:
     [
         (["study", "-c", "study.yaml"], "--config: give either names or --config"),
         (["b.yaml", "-c", "study.yaml"], "either names or --config; several configs are -c study.yaml -c b.yaml"),
+        (["x" * 300, "-c", "study.yaml"], "--config: give either names or --config\n"),  # too long for a file's name
         (["--set", "lr=1"], "--set: requires --config"),
         (["study", "--seeds", "0"], "--seeds: requires --config"),
         (["-c", "nowhere.yaml"], "nowhere.yaml: no such file"),
@@ -300,3 +301,18 @@ def test_training_two_files_of_one_name_prints_a_note(cli: InProcess) -> None:
     )
     assert planned == f"1 run: 1 new\n{stderr}" and together == f"2 runs: 2 new\n{stderr}"
     assert cli("train", "-c", config, "--dry-run").stderr == f"1 run: 1 done\n{stderr}"
+
+
+@pytest.mark.parametrize("order", ["abc", "bac", "cba"])
+def test_a_dry_run_prints_the_notes_on_other_files_that_training_prints(order: str, cli: InProcess) -> None:
+    """What a defines covers b."""
+    lines = "name: s\ntask: linear-regression\nepochs: 1\n"
+    for name, keys in (("a", "matrix: {variant: [nn, scratch]}"), ("b", "variant: nn"), ("c", "variant: nn\nlr: 0.1")):
+        cli.write(f"{name}.yaml", f"{lines}{keys}\n")
+    files = [f"{name}.yaml" for name in order]
+
+    def notes(*options: str) -> list[str]:
+        return [line for line in cli("train", *files, *options).stderr.splitlines() if line.startswith("note: runs/s")]
+
+    planned = notes("--dry-run")
+    assert planned == notes("--jobs", "1") and planned

@@ -92,6 +92,10 @@ from dropexp.did_you_mean import letters
         ("validation_batch_size: 9", ": batch_size is that of training; that of evaluation cannot be set"),
         ("activation: relu", ": the hidden layers have ReLU"),
         ("device: cuda", ": it is an option of the command: --device"),
+        ("metrics: {mc: 50}", " (did you mean 'probes'?); a list, such as [weight_norms, mc: 50]"),
+        ("early_stop: {patience: 3}", " (did you mean 'early_stopping'?); the patience, in epochs"),
+        ("experiments: [{variant: nn}]", " (did you mean 'arms'?); a mapping from names to {key: value, …}"),
+        ("models: 5", " (did you mean 'arms'?); a mapping from names to {key: value, …}"),
         ("training: {lr: 1}", "; keys cannot be nested: write them at the top level; a key for anchors starts with x-"),
         ("grid: {lr: [0.1]}", " (did you mean 'matrix'?); several values are a list in `matrix`, or --sweep on the "
          "command line"),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from helpers.configs import TINY
-from helpers.fake_runs import set_status, write_run
+from helpers.fake_runs import change, set_status, write_run
 from helpers.in_process import InProcess
 
 from dropexp.analysis.comparison import compare
@@ -58,8 +58,8 @@ def second_of(run: Path) -> Path:
     ("status", "why", "reported"),
     [
         ("failed", "MemoryError: no room", "MemoryError: no room"),
-        ("interrupted", None, "2 of 5 epochs in its checkpoint"),
-        ("running", None, "2 of 5 epochs in its checkpoint"),  # its process has exited
+        ("interrupted", None, "at least 2 of 5 epochs in its checkpoint"),
+        ("running", None, "at least 2 of 5 epochs in its checkpoint"),  # its process has exited
     ],
 )
 def test_a_run_without_a_result_is_removed_entirely(
@@ -73,6 +73,22 @@ def test_a_run_without_a_result_is_removed_entirely(
     assert remove(removal) is None
     assert not run.exists()
     assert {file.name for file in kept.iterdir()} == {"config.yaml", "epochs.csv", "run.json", "checkpoint.pt", ".lock"}
+
+
+@pytest.mark.parametrize("first", ["done", "interrupted"])
+def test_a_second_folder_that_may_be_running_on_another_machine_stays(first: str, tmp_path: Path) -> None:
+    second = second_of(run_of(tmp_path, status=first))
+    host = {"name": "another machine", "boot": "of its own"}
+    change(RunFolder(second), status="running", table=None, provenance={"host": host})
+    assert second.name not in planned(tmp_path)
+
+
+def test_a_folder_without_a_lock_file_is_removed_entirely(tmp_path: Path) -> None:
+    run = run_of(tmp_path, status="interrupted")
+    (run / ".lock").unlink()
+    (removal,) = removals_in(tmp_path)
+    assert remove(removal) is None
+    assert not run.exists()
 
 
 @pytest.mark.parametrize("status", ["done", "diverged"])

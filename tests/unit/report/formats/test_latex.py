@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,11 @@ def test_labels_of_the_tables_of_a_study_have_its_name(tmp_path: Path) -> None:
     labels = [rf"\label{{tab:{name}arms-test-accuracy-after-2-epochs}}" for name in ("a-study-1-", "A2-", "")]
     for names, label in zip((["a_study.1"], ["A2"], []), labels, strict=True):
         assert label in latex(comparison_tables(compare(names, tmp_path)))
+
+
+def test_labels_of_studies_named_in_another_alphabet_differ() -> None:
+    labels = {re.findall(r"\\label{(.*?)}", latex([Table("T", ["a"], [["b"]], study=name)]))[0] for name in "äö"}
+    assert len(labels) == 2 and all(re.fullmatch(r"tab:[0-9a-f]{6}-t", label) for label in labels)
 
 
 def test_unknown_figures_powers_and_words_are_not_numbers() -> None:

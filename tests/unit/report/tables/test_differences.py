@@ -50,7 +50,7 @@ def test_differences_show_the_interval_over_seeds_and_images_or_that_it_is_not_k
 
 
 def test_the_legend_of_several_differences_names_what_the_verdict_is_by(tmp_path: Path) -> None:
-    why = "not adjusted for the number of rows; the verdict is by the p-values, which are"
+    why = "not adjusted for the number of rows; the verdict uses the p-values, which are adjusted"
     for variant in ("none", "nn"):
         write_arm(tmp_path, variant, [0.80, 0.81])
     one = differences_table(compare("dropout", tmp_path))
