@@ -113,10 +113,13 @@ def test_an_interrupt_during_imports_prints_how_to_resume(module: str, command: 
 def test_the_command_that_resumes_names_the_folder_of_runs_that_the_environment_names(command: Command) -> None:
     interrupt_at_import("filelock", command)
     command.environment["DROPEXP_RUNS"] = "own runs"
-    resuming = "dropexp: interrupted; to resume: dropexp train -c long.yaml --runs-dir"
+    resuming = "dropexp: interrupted; to resume: dropexp train"
     config = command.write("long.yaml", LONG)
-    assert command("train", "-c", config, code=130).stderr == f"{resuming} 'own runs'\n"
-    assert command("train", "-c", config, "--runs-dir", "these", code=130).stderr == f"{resuming} these\n"
+    assert command("train", "-c", config, code=130).stderr == f"{resuming} --runs-dir 'own runs' -c long.yaml\n"
+    assert (
+        command("train", "-c", config, "--runs-dir", "these", code=130).stderr
+        == f"{resuming} -c long.yaml --runs-dir these\n"
+    )
 
 
 def test_an_interrupt_while_workers_start_leaves_no_process(command: Command) -> None:
