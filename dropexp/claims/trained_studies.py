@@ -32,7 +32,7 @@ MISSING_ARMS = "some of the arms to compare are missing"
 
 
 class NotTrained(Exception):
-    """The runs lack what a check needs; the message names what is missing."""
+    """A check needs arms or figures that the runs do not have; the message names them."""
 
 
 def check_study(
