@@ -27,6 +27,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 gc.set_threshold(50_000, 20, 100)  # as in the command: modules and collected tests are never garbage
 
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    atexit.register(os._exit, 0)  # the last handler: freeing all modules and objects would take seconds
+
+
 def pytest_collection_finish() -> None:
     gc.freeze()  # what exists now is not examined by the garbage collections of the tests
     atexit.register(gc.unfreeze)  # Triton reports what is never collected

@@ -7,7 +7,7 @@ import sys
 from importlib import import_module
 
 import pytest
-from helpers.fake_runs import write_run
+from helpers.fake_runs import write_arm, write_run
 from helpers.in_process import InProcess
 
 
@@ -44,6 +44,22 @@ def test_a_training_is_logged_to_its_last_epoch(target: str, cli: InProcess) -> 
         steps = sorted(metric.step for metric in client.get_metric_history(runs[0].info.run_id, "test_loss"))
         assert list(cli.folder.glob("mlartifacts/t/*/artifacts/report.html"))
     assert steps == [1, 2, 3]
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+@pytest.mark.parametrize("how", ["option", "variable"])
+def test_a_database_of_mlflow_can_be_in_the_home_folder(
+    how: str, cli: InProcess, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    home = tmp_path_factory.mktemp("home")
+    cli.environment |= {"HOME": str(home), "USERPROFILE": str(home)}
+    write_arm(home / "runs", "none", [0.8, 0.81])
+    if how == "variable":
+        cli.environment["MLFLOW_TRACKING_URI"] = "sqlite:///~/z.db"
+    option = ["--out=sqlite:///~/z.db"] if how == "option" else []
+    assert cli("export", "--runs-dir", "~/runs", "--to", "mlflow", *option).stdout == f"sqlite:///{home / 'z.db'}\n"
+    assert (home / "z.db").exists()
+    assert list(cli.folder.iterdir()) == []
 
 
 def test_a_tracker_that_is_not_installed_is_an_error_before_anything_trains(

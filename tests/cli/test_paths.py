@@ -43,17 +43,6 @@ def test_files_are_written_to_the_home_folder(home: Path, cli: InProcess) -> Non
     assert list(cli.folder.iterdir()) == []
 
 
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own
-@pytest.mark.parametrize("how", ["option", "variable"])
-def test_a_database_of_mlflow_can_be_in_the_home_folder(how: str, home: Path, cli: InProcess) -> None:
-    if how == "variable":
-        cli.environment["MLFLOW_TRACKING_URI"] = "sqlite:///~/z.db"
-    option = ["--out=sqlite:///~/z.db"] if how == "option" else []
-    assert cli("export", "--runs-dir", "~/runs", "--to", "mlflow", *option).stdout == f"sqlite:///{home / 'z.db'}\n"
-    assert (home / "z.db").exists()
-    assert list(cli.folder.iterdir()) == []
-
-
 def test_an_unknown_home_folder_is_an_error(cli: InProcess) -> None:
     message = cli("runs", "--runs-dir", "~no-such-user/runs", code=2).stderr
     assert "~no-such-user/runs: there is no home folder for ~" in message

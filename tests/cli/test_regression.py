@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
-from helpers.command import Command
+from helpers.command import TIMEOUT, Command
 from helpers.in_process import InProcess
 
 from dropexp.config.schema import Config
@@ -41,12 +43,24 @@ def test_a_regression_needs_no_data(cli: InProcess) -> None:
     assert len(cli.tables()) == 8
 
 
-def test_a_regression_trains_beside_a_study_of_images(cli: InProcess) -> None:
-    images = cli.write("images.yaml", "variant: none\ntrain_size: 100\nepochs: 1\n")
-    cli("train", "-c", images, "-c", cli.write("wd.yaml", CONFIG), "--jobs", "2", "-q")
-    for path in cli.folder.glob("runs/*/*/epochs.csv"):
+def test_a_regression_trains_beside_a_study_of_images_in_workers_whose_parent_imports_no_torch(
+    command: Command,
+) -> None:
+    script = command.write(
+        "run.py",
+        "import sys\n"
+        "from dropexp.cli.main import main\n"
+        "if __name__ == '__main__':\n"
+        "    try: main()\n"
+        "    finally: print('torch' in sys.modules)\n",
+    )
+    images = command.write("images.yaml", "variant: none\ntrain_size: 100\nepochs: 1\n")
+    words = (script, "train", "-c", images, "-c", command.write("wd.yaml", CONFIG), "--jobs", "2", "-q")
+    process = command.launch(sys.executable, *words, stdout=subprocess.PIPE)
+    assert process.communicate(timeout=TIMEOUT) == ("False\n", None) and process.returncode == 0
+    for path in command.folder.glob("runs/*/*/epochs.csv"):
         assert ("w_norm" in pd.read_csv(path)) == (path.parent.parent.name == "wd")
-    assert len(cli.tables()) == 9
+    assert len(command.tables()) == 9
 
 
 def test_an_interrupted_regression_resumes_to_the_same_tables(command: Command, cli: InProcess) -> None:

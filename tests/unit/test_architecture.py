@@ -168,22 +168,3 @@ def test_a_light_command_does_not_load_heavy_packages(arguments: list[str], heav
         [sys.executable, "-c", script, *arguments], capture_output=True, text=True, cwd=tmp_path, check=True
     )
     assert not set(heavy) & set(done.stdout.splitlines()[-1].split())
-
-
-def test_the_parent_of_workers_imports_no_torch(tmp_path: Path, real_root: Path) -> None:
-    config = tmp_path / "tiny.yaml"
-    config.write_text("train_size: 100\nepochs: 1\nmatrix: {variant: [none, nn]}\n")
-    script = tmp_path / "run.py"
-    script.write_text(
-        "import sys\n"
-        "from dropexp.cli.main import main\n"
-        "if __name__ == '__main__':\n"
-        "    try: main()\n"
-        "    finally: print('torch' in sys.modules)\n"
-    )
-    arguments = ["train", "-c", str(config), "--jobs", "2", "--data-dir", str(real_root.resolve()), "-q"]
-    done = subprocess.run(
-        [sys.executable, str(script), *arguments], capture_output=True, text=True, cwd=tmp_path, check=True
-    )
-    assert done.stdout.strip() == "False"
-    assert len(list(tmp_path.glob("runs/tiny/*/epochs.csv"))) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Callable, Sequence
 
@@ -58,6 +59,7 @@ REMEDIES = (
 )
 
 
+@functools.cache
 def problems(text: Text) -> list[str]:
     try:
         parse_config(text[0], "study.yaml", "study", text[1])
