@@ -28,6 +28,7 @@ gc.set_threshold(50_000, 20, 100)  # as in the command: modules and collected te
 
 
 if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # of this process, as test processes share the cores; commands have all threads
     atexit.register(os._exit, 0)  # the last handler: freeing all modules and objects would take seconds
 
 
@@ -62,9 +63,8 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def environment(real_root: Path, shared_cache: Path) -> dict[str, str]:
     """The environment of commands: the real data and the shared cache, without this machine's settings of dropexp."""
-    kept = {
-        key: value for key, value in os.environ.items() if not key.startswith(("DROPEXP_", "XDG_", "CI", "GITHUB_"))
-    }
+    others = ("DROPEXP_", "XDG_", "CI", "GITHUB_", "OMP_NUM_THREADS")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(others)}
     kept["PATH"] = os.pathsep.join([str(DROPEXP.parent), kept.get("PATH", os.defpath)])  # as in an activated venv
     return kept | {"DROPEXP_DATA": str(real_root.resolve()), "XDG_CACHE_HOME": str(shared_cache)}
 

@@ -17,7 +17,7 @@ from typing import IO
 
 import pytest
 from helpers.cluster import LOOPBACK, ROOT, Nodes
-from helpers.command import TIMEOUT, Command
+from helpers.command import TIMEOUT, Command, Folder
 from helpers.in_process import InProcess
 from helpers.weights import same, saved_below
 
@@ -28,11 +28,25 @@ EXAMPLE = ROOT / "examples" / "uniform_noise.py"
 
 SMALL = "train_size: 500\nhidden: [32, 32]\nepochs: 3\nmatrix: {variant: [none, nn, scratch, uniform], seed: [0, 1]}\n"
 MANY = "task: linear-regression\nlr: 0.003\nbatch_size: 5\nepochs: 1\nmatrix: {variant: [scratch, nn], seed: 0..11}\n"
-EPOCHS = 100  # two seconds or more: a node or a command dies in the middle
-LONG = (
-    "train_size: 500\nhidden: [8]\ndrop_probs: [0.5]\n"
-    f"epochs: {EPOCHS}\nmatrix: {{variant: [scratch, nn], seed: [0, 1]}}\n"
-)
+EPOCHS = 40  # each with two steps: on a node a run takes two seconds, and the node or the command dies in the middle
+LONG = f"train_size: 500\nhidden: [8]\ndrop_probs: [0.5]\nvariant: slow\nepochs: {EPOCHS}\nmatrix: {{seed: 0..3}}\n"
+SLOW = """
+import sys, time
+from dropexp import register
+
+class Slow:
+    at_eval = 1.0
+
+    def __init__(self, p):
+        self.p = p
+
+    def draw(self, like, generator):
+        if "default_worker" in sys.argv[0]:  # a process of Ray's, not the command
+            time.sleep(0.02)
+        return like.new_empty(like.shape).bernoulli_(1 - self.p, generator=generator)
+
+register("slow", Slow)
+"""
 DEADLY = """
 import os, signal, sys
 from dropexp import register
@@ -70,11 +84,18 @@ finally: print(max(locked), "torch" in sys.modules)
 pytestmark = pytest.mark.usefixtures("no_plugins")
 
 
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> dict[str, list[list[str]]]:
+def train_long(folder: Folder) -> tuple[str, ...]:
+    """Write LONG and its plugin into a folder; return the arguments that train it."""
+    return ("train", "-c", folder.write("long.yaml", LONG), "--plugin", folder.write("slow.py", SLOW))
+
+
+@pytest.fixture
+def expected(
+    tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str], no_plugins: None
+) -> dict[str, list[list[str]]]:
     """Return the tables of LONG, trained without Ray."""
     here = InProcess(tmp_path_factory.mktemp("here"), environment)
-    here("train", "-c", here.write("long.yaml", LONG), "--jobs", "1", "-q")
+    here(*train_long(here), "--jobs", "1", "-q")
     return here.tables()
 
 
@@ -161,8 +182,7 @@ def test_nodes_that_die_lose_nothing_and_the_command_waits_for_the_next_node(
         "driver.NO_UPDATE_SECONDS = 2\n"  # seconds, instead of 20
         "main()\n",
     )
-    config = remote.write("long.yaml", LONG)
-    words = (sys.executable, script, "train", "-c", config, "--ray", nodes.address)
+    words = (sys.executable, script, *train_long(remote), "--ray", nodes.address)
     process = remote.launch(*words, stderr=subprocess.PIPE, pipesize=1 << 20)
     assert process.stderr is not None
     late = threading.Timer(TIMEOUT, process.kill)
@@ -222,17 +242,17 @@ def is_half_trained(folder: Path) -> bool:
 def test_the_same_command_resumes_after_it_was_killed_and_interrupted(
     remote: Command, nodes: Nodes, expected: dict[str, list[list[str]]]
 ) -> None:
-    words = ("train", "-c", remote.write("long.yaml", LONG), "--ray", nodes.address)
+    words = (*train_long(remote), "--ray", nodes.address)
     for stop in (signal.SIGKILL, signal.SIGINT):
         process = remote.start(*words)
         remote.wait_for_rows(remote.rows_so_far() + 1, process)
-        while not any(is_half_trained(folder) for folder in remote.folder.glob("runs/long/variant=*")):
+        while not any(is_half_trained(folder) for folder in remote.folder.glob("runs/long/seed=*")):
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(stop)
         _, stderr = process.communicate(timeout=180)
         assert process.returncode == (130 if stop == signal.SIGINT else -stop)
-        states = [str(status_of(RunFolder(folder))) for folder in remote.folder.glob("runs/long/variant=*")]
+        states = [str(status_of(RunFolder(folder))) for folder in remote.folder.glob("runs/long/seed=*")]
         assert "interrupted" in states and set(states) <= {"interrupted", "new", "done"}
     assert "to resume: dropexp train" in stderr
     again = remote(*words)
