@@ -5,6 +5,7 @@ import errno
 import gc
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,16 +26,28 @@ if TYPE_CHECKING:  # the process that distributes the tests runs none, and impor
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 gc.set_threshold(50_000, 20, 100)  # as in the command: modules and collected tests are never garbage
+IN_PARALLEL = "PYTEST_XDIST_WORKER" in os.environ  # this is one of several test processes, which share the cores
 
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ["OMP_NUM_THREADS"] = "1"  # of this process, as test processes share the cores; commands have all threads
-    atexit.register(os._exit, 0)  # the last handler: freeing all modules and objects would take seconds
+def _exit(process: int) -> None:
+    """End this test process without freeing its modules and objects, which would take seconds."""
+    if os.getpid() == process:  # not a fork of it
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+if IN_PARALLEL:
+    atexit.register(_exit, os.getpid())  # it runs after the handlers that are registered later
 
 
 def pytest_collection_finish() -> None:
     gc.freeze()  # what exists now is not examined by the garbage collections of the tests
     atexit.register(gc.unfreeze)  # Triton reports what is never collected
+    if IN_PARALLEL:
+        import torch
+
+        torch.set_num_threads(1)  # of this process alone: the commands that it starts have all threads
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,7 +68,7 @@ def real_root() -> Path:
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One cache for all commands of the suite, so that the real data is decoded once."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"  # of all processes of the suite
+    folder = (base.parent if IN_PARALLEL else base) / "cache"  # of all processes of the suite
     folder.mkdir(exist_ok=True)
     return folder
 
@@ -63,7 +76,7 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def environment(real_root: Path, shared_cache: Path) -> dict[str, str]:
     """The environment of commands: the real data and the shared cache, without this machine's settings of dropexp."""
-    others = ("DROPEXP_", "XDG_", "CI", "GITHUB_", "OMP_NUM_THREADS")
+    others = ("DROPEXP_", "XDG_", "CI", "GITHUB_")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(others)}
     kept["PATH"] = os.pathsep.join([str(DROPEXP.parent), kept.get("PATH", os.defpath)])  # as in an activated venv
     return kept | {"DROPEXP_DATA": str(real_root.resolve()), "XDG_CACHE_HOME": str(shared_cache)}

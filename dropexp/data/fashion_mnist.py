@@ -24,7 +24,7 @@ from dropexp.files import replacing
 NUM_CLASSES = 10
 _LAYOUT = 3  # of the cached file: see `_write`
 _DTYPES = {"X_train": np.float32, "y_train": np.int64, "X_test": np.float32, "y_test": np.int64}  # as CHECKSUMS
-_DIGITS = 8  # of a CRC-32 in hexadecimal; a SHA-256 of the cache would add 0.1 s to the start of every process
+_DIGITS = 8  # of a CRC-32 in hexadecimal; a SHA-256 would take each process that loads the data 0.1 s more
 _ALIGNED = 64  # bytes of a cache line: if a tensor begins on one, every row of 784 numbers does
 
 Stamp = list[list[str | int]]  # path, size and modification time of each file: differs when a file changes
@@ -159,9 +159,18 @@ def _cache(arrays: dict[str, NDArray[Any]], cached: Path, stamp: Stamp) -> dict[
     """Write the arrays to the cache and map them; return {} if that fails, which costs only memory and time."""
     try:
         _write(cached, arrays, stamp)
+        _remove_older(cached)
         return _map(cached, stamp)
     except (OSError, ValueError):
         return {}
+
+
+def _remove_older(cached: Path) -> None:
+    """Remove the files of older layouts, each as large as this one. A process that has mapped one keeps it."""
+    checksum = cached.name.rpartition("-")[2]
+    for name in (f"decoded-{checksum}", *(f"decoded-{layout}-{checksum}" for layout in range(2, _LAYOUT))):
+        with suppress(OSError):
+            cached.with_name(name).unlink()
 
 
 def _write(cached: Path, arrays: dict[str, NDArray[Any]], stamp: Stamp) -> None:

@@ -10,8 +10,10 @@ import pytest
 from helpers.fake_runs import write_arm, write_run
 from helpers.in_process import InProcess
 
+mlflow_warns = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # of itself
 
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own
+
+@mlflow_warns
 @pytest.mark.parametrize(("target", "out"), [("tensorboard", "tensorboard"), ("mlflow", "sqlite:///mlflow.db")])
 def test_runs_are_exported_and_those_left_out_are_named(target: str, out: str, own_study: InProcess) -> None:
     corrupted = write_run(own_study.folder / "runs", "none", 99)
@@ -29,7 +31,7 @@ def test_runs_are_exported_and_those_left_out_are_named(target: str, out: str, o
     assert "1 run in " in note and "no longer exists here: " in note and gone.name in note
 
 
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+@mlflow_warns
 @pytest.mark.parametrize("target", ["tensorboard", "mlflow"])
 def test_a_training_is_logged_to_its_last_epoch(target: str, cli: InProcess) -> None:
     cli.write("t.yaml", "task: linear-regression\nvariant: scratch\nepochs: 3\n")
@@ -46,7 +48,7 @@ def test_a_training_is_logged_to_its_last_epoch(target: str, cli: InProcess) -> 
     assert steps == [1, 2, 3]
 
 
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+@mlflow_warns
 @pytest.mark.parametrize("how", ["option", "variable"])
 def test_a_database_of_mlflow_can_be_in_the_home_folder(
     how: str, cli: InProcess, tmp_path_factory: pytest.TempPathFactory

@@ -32,7 +32,7 @@ WILD, SANE = "wild: {lr: 1.0e+30}", "sane: {lr: 0.1}"
 
 def test_train_and_compare(command: Command, cli: InProcess) -> None:
     config = command.write("tiny.yaml", TINY)
-    trained = cli("train", "--config", config, "--jobs", "1")
+    trained = command("train", "--config", config)
     assert trained.stdout == ""
     assert "6 runs: 6 trained now, 0 before" in trained.stderr
     assert "next: dropexp compare tiny" in trained.stderr

@@ -40,6 +40,7 @@ class Nodes:
     def start(self, package: Path = ROOT, cpus: int = 1) -> int:
         """Start a node with `cpus` processors that imports this package; return its number."""
         environment = {"PYTHONPATH": str(package), "XDG_CACHE_HOME": str(self.cache(self.count))}
+        environment["SECONDS_PER_DRAW"] = "0.03"  # of the plugin of tests that stop a training
         self._request({"start": environment, "cpus": cpus})
         number = self.count
         self.count += 1

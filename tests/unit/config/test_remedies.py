@@ -59,13 +59,13 @@ REMEDIES = (
 )
 
 
-@functools.cache
-def problems(text: Text) -> list[str]:
+@functools.cache  # the tests come to the same texts in many ways
+def problems(text: Text) -> tuple[str, ...]:
     try:
         parse_config(text[0], "study.yaml", "study", text[1])
     except ConfigError as error:
-        return [problem.what for problem in error.problems]
-    return []
+        return tuple(problem.what for problem in error.problems)
+    return ()
 
 
 def remedy(problem: str) -> re.Match[str] | None:
@@ -171,4 +171,4 @@ def test_a_suggested_edit_of_a_line_gives_valid_yaml(text: str) -> None:
     else:
         assert "write" not in what
         return
-    assert problems(("\n".join(lines), NO_OPTIONS)) == []
+    assert problems(("\n".join(lines), NO_OPTIONS)) == ()

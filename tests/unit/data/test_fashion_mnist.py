@@ -16,7 +16,7 @@ from helpers.synthetic import write_synthetic
 
 from dropexp.data.cache import cache_dir
 from dropexp.data.dataset_files import find
-from dropexp.data.fashion_mnist import Data, load, noisy_labels, split
+from dropexp.data.fashion_mnist import _DIGITS, Data, load, noisy_labels, split
 from dropexp.errors import DataError
 
 IMAGES = "train-images-idx3-ubyte"
@@ -157,6 +157,18 @@ def test_unfinished_files_of_killed_processes_are_removed(root: Path, checksums:
     assert sorted(file.name for file in cache_dir().iterdir()) == [".lock", cached_file().name]
 
 
+def test_files_of_older_layouts_are_removed_when_the_data_is_decoded(root: Path, checksums: dict[str, str]) -> None:
+    checksum = load(root, checksums=checksums).checksum
+    current, another = cached_file(), cache_dir() / "decoded-2-0123456789abcdef"  # of another data set
+    for name in (f"decoded-{checksum}", f"decoded-2-{checksum}", another.name):
+        (cache_dir() / name).write_bytes(b"large")
+    load(root, checksums=checksums)  # from the cache
+    assert len(list(cache_dir().glob("decoded-*"))) == 4
+    current.unlink()
+    load(root, checksums=checksums)
+    assert set(cache_dir().glob("decoded-*")) == {current, another}
+
+
 def test_data_is_cached_without_file_locks(root: Path, checksums: dict[str, str], no_locks: None) -> None:
     assert same(load(root, checksums=checksums), load(root, checksums=checksums))
     assert cached_file()
@@ -170,7 +182,7 @@ def flip_a_byte(file: Path) -> None:
 
 def negate_a_zero(file: Path) -> None:
     content = bytearray(file.read_bytes())
-    numbers = range(content.index(b"\n", 9) + 1, len(content), 4)
+    numbers = range(content.index(b"\n", _DIGITS + 1) + 1, len(content), 4)
     zero = next(start for start in numbers if not any(content[start : start + 4]))
     content[zero + 3] = 0x80
     file.write_bytes(content)
@@ -184,8 +196,8 @@ CORRUPTIONS: dict[str, Callable[[Path], object]] = {
     "empty": lambda file: os.truncate(file, 0),
     "too long": lambda file: file.write_bytes(file.read_bytes() + b"\0"),
     "other bytes": lambda file: file.write_bytes(bytes(range(256)) * 100),
-    "deep JSON": lambda file: file.write_bytes(file.read_bytes()[:9] + b"[" * 60_000 + b"\n"),
-    "other JSON": lambda file: file.write_bytes(file.read_bytes()[:9] + b"null\n"),
+    "deep JSON": lambda file: file.write_bytes(file.read_bytes()[: _DIGITS + 1] + b"[" * 60_000 + b"\n"),
+    "other JSON": lambda file: file.write_bytes(file.read_bytes()[: _DIGITS + 1] + b"null\n"),
     "another shape": lambda file: file.write_bytes(file.read_bytes().replace(b"[600, 784]", b"[599, 784]")),
     "no shape": lambda file: file.write_bytes(file.read_bytes().replace(b"[600, 784]", b"[600      ")),
 }
