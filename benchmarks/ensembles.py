@@ -3,9 +3,9 @@
     python benchmarks/ensembles.py
 
 Seeds 5g to 5g + 4 of an arm are group g. `results/studies/ensembles-evaluated.csv` gets a row per arm, group and way
-to predict: *single*, the mean of the five networks in evaluation mode; *monte-carlo*, the mean of their Monte-Carlo
-dropout over 50 stochastic passes each (none without dropout); and *ensemble*, the mean prediction of the five in
-evaluation mode. `dropexp evaluate` prints the same figures for the five run folders of a group.
+to predict: *single*, the mean of the five networks in evaluation mode; *monte-carlo*, the mean of their five figures
+with Monte-Carlo dropout, 50 stochastic passes each (no row without dropout); and *ensemble*, the mean prediction of the
+five in evaluation mode. `dropexp evaluate` prints the same figures for the five run folders of a group.
 """
 
 from __future__ import annotations

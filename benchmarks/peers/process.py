@@ -21,7 +21,7 @@ Figures = dict[str, Any]  # of one epoch, as `turns.py` prints them
 
 
 class Failed(Exception):
-    """A contender exited or did not learn; the message says which, and why."""
+    """A contender exited or did not learn; the message names it and has the reason."""
 
 
 def environment(data: Path, cache: Path, more: dict[str, str]) -> dict[str, str]:

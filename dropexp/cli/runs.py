@@ -93,7 +93,7 @@ def _prune(planned: list[Removal], yes: bool, output: Format) -> None:
         print_message(f"{file_size(sum(one.size for one in planned))} can be removed; --prune --yes removes it")
         return
     messages = [prune.remove(one) for one in planned]
-    kept = dict.fromkeys(filter(None, messages))  # a folder's removals can fail for one reason
+    kept = dict.fromkeys(filter(None, messages))  # several removals of one folder can fail for the same reason
     for message in kept:
         print_message(message)
     removed = [one for one, message in zip(planned, messages, strict=True) if message is None]

@@ -89,7 +89,7 @@ class Checks:
             return False
         own = {name: self.normal(name, one) for name, one in value.items() if name in Config.model_fields}
         called = key_called(key)
-        if called in Config.model_fields or called == "name":  # dropout: {hidden: 0.5} is no width
+        if called in Config.model_fields or called == "name":  # not dropout: {hidden: 0.5}, where 0.5 is no width
             several = path[0] == "matrix"
             return bool(own) and all(
                 self.takes(name, one) or (several and isinstance(one, list) and all(self.takes(name, v) for v in one))

@@ -102,7 +102,7 @@ def _find(name: str, root: Path) -> list[RunFolder]:
 
 
 def _trained(config: str, runs_dir: Path) -> str | None:
-    """Return the name of a config's study if that has runs; None if it has none, or if this is no valid config."""
+    """Return the name of a config's study if the study has runs; None otherwise, and for an invalid config."""
     from dropexp.config.study import load_config  # pydantic is slow to import, and most names are found
 
     try:
@@ -113,7 +113,7 @@ def _trained(config: str, runs_dir: Path) -> str | None:
 
 
 def _training(name: str, root: Path) -> str:
-    """Return "; `dropexp train dropout` trains them" if the name is a config without runs, or a run in one.
+    """Return "; `dropexp train dropout` trains them" if the name is a config without runs, or a run of one.
 
     For a config with runs, return "; write dropout, the name of its runs".
     """

@@ -176,9 +176,9 @@ def _removal(state: str, path: Path, files: Sequence[Path], reason: str, known: 
 
 
 def _saved(run: Run) -> str:
-    """Return how many epochs a run's checkpoint has; of a checkpoint of schema 1, that it cannot be resumed.
+    """Return how many epochs a run's checkpoint has, or that a checkpoint of schema 1 cannot be resumed.
 
-    After a kill between the two files the checkpoint has more epochs than run.json.
+    After a kill between the writes of checkpoint.pt and run.json, the checkpoint has more epochs.
     """
     if not run.folder.checkpoint.exists():
         return "no checkpoint"

@@ -105,9 +105,9 @@ def write_study(runs_dir: Path, study: Study) -> list[str]:
 
 
 def notes_on_others(runs_dir: Path, studies: Sequence[Study]) -> list[str]:
-    """Return the messages on other configs of `write_study` for these studies in this order, and write nothing."""
+    """Return the messages on other configs that `write_study` would return for these studies, in this order."""
     notes: list[str] = []
-    planned: dict[Path, list[Declared]] = {}  # the entries after each study
+    planned: dict[Path, list[Declared]] = {}  # the entries that each study.json would have
     for study in studies:
         path = runs_dir / study.name / STUDY
         declared = Declared.of(study, path.parent)

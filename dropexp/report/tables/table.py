@@ -19,7 +19,7 @@ class Table:
     about: str = ""  # the table, in sentences
     terms: Mapping[str, str] = field(default_factory=dict)  # sentences on single columns, by header
     secondary: Sequence[str] = ()  # headers of columns that a narrow terminal leaves out, in this order
-    study: str = ""  # the one whose runs it is about, if all are of one: a part of its label in LaTeX
+    study: str = ""  # of all its runs, "" if they are of several studies: a part of its label in LaTeX
 
     def __post_init__(self) -> None:
         if unknown := {*self.secondary, *self.terms} - set(self.headers):  # it would stay on a narrow terminal
