@@ -73,7 +73,7 @@ def test_output_to_a_closed_pipe_is_exit_1_without_a_message(words: Sequence[str
         os.close(theirs)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no local sockets that keep writes apart")
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS and Windows have no local sockets that keep writes apart")
 @pytest.mark.parametrize("output", Format)
 def test_every_format_is_one_write(output: str, command: Command) -> None:
     write_arm(command.folder / "runs", "nn", [0.8, 0.81])
