@@ -81,3 +81,8 @@ def test_no_file_has_a_phrase_to_avoid() -> None:
         for offence in offences(path.read_text(encoding="utf-8", errors="replace"))
     ]
     assert not found, "\n".join(found)
+
+
+def test_every_text_file_ends_with_a_line_break() -> None:
+    contents = {path: path.read_bytes() for path in files()}
+    assert [str(path.relative_to(ROOT)) for path, text in contents.items() if text and not text.endswith(b"\n")] == []
